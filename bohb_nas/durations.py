@@ -1,0 +1,42 @@
+"""Durations as people write them ("400s", "20m", "1h30m", "3h") and as seconds."""
+
+import math
+import re
+
+from bohb_nas.errors import DurationError
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|min|s|m|h|d)?")
+_ACCEPTED = "accepted: a positive number of seconds, or numbers with units ms, s, m, h, d, such as 400s, 20m, 1h30m or 3h"
+
+
+def parse_duration(text: str) -> float:
+    """Turns "400s", "20m", "1h30m" or "90" into seconds.
+
+    Raises:
+        DurationError: the text is no duration, or is not positive.
+    """
+    compact = text.strip().lower().replace(" ", "")
+    seconds, position = 0.0, 0
+    while position < len(compact):
+        part = _PART.match(compact, position)
+        if part is None or (part[2] is None and part[0] != compact):
+            raise DurationError(f"not a duration: {text!r}; {_ACCEPTED}")
+        seconds += float(part[1]) * _UNIT_S[part[2] or "s"]
+        position = part.end()
+    if not seconds > 0 or not math.isfinite(seconds):
+        raise DurationError(f"not a positive duration: {text!r}; {_ACCEPTED}")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Writes seconds briefly: 0.25 -> "0.25s", 400 -> "400s", 1200 -> "20m", 10800 -> "3h", 5400 -> "1h30m"."""
+    if seconds < 600 and not (seconds >= 60 and seconds % 60 == 0):
+        return f"{seconds:.4g}s"
+    total = round(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        n, total = divmod(total, size)
+        if n:
+            parts.append(f"{n}{unit}")
+    return "".join(parts[:2])

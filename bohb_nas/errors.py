@@ -1,0 +1,77 @@
+"""The project's exceptions.
+
+The tree::
+
+    BohbNasError                      everything raised on purpose; the command line prints its text and exits 1
+    ├── UsageError                    a request that cannot be carried out as given; exit 2, nothing was written
+    │   ├── DurationError             a budget or time that is not a positive duration
+    │   ├── RefError                  a name, file or attribute that leads to no space, worker, method or data set
+    │   ├── SpaceError                a search space that cannot be searched
+    │   ├── DatasetError              a data set that cannot be read
+    │   ├── CommandError              a `--command` template that cannot be run
+    │   ├── OptionError               an option that the chosen method or worker refuses
+    │   └── StudyError                a study directory that cannot be used for this search
+    │       ├── StudyHeld             … because a living master leads it
+    │       └── JournalError          … because its journal cannot be replayed
+    ├── RecordError                   a record (trial, result, journal line) that breaks its contract
+    └── StorageError                  the disk refused a write: full, read-only, gone
+
+A failed training is data (`bohb_nas.records.Status`), never an exception of this tree.
+"""
+
+
+class BohbNasError(Exception):
+    """Anything this package raises on purpose."""
+
+    exit_code = 1
+    """What the command line exits with when this error reaches it."""
+
+
+class UsageError(BohbNasError):
+    """A request that cannot be carried out as given."""
+
+    exit_code = 2
+
+
+class DurationError(UsageError):
+    """A budget or time that is not a positive duration."""
+
+
+class RefError(UsageError):
+    """A name, file or attribute that leads to nothing usable."""
+
+
+class SpaceError(UsageError):
+    """A search space that cannot be searched."""
+
+
+class DatasetError(UsageError):
+    """A data set that cannot be read."""
+
+
+class CommandError(UsageError):
+    """A command template that cannot be run."""
+
+
+class OptionError(UsageError):
+    """An option that the chosen method or worker refuses."""
+
+
+class StudyError(UsageError):
+    """A study directory that cannot be used for this search."""
+
+
+class StudyHeld(StudyError):
+    """A study directory that a living master leads."""
+
+
+class JournalError(StudyError):
+    """A journal that cannot be replayed."""
+
+
+class RecordError(BohbNasError):
+    """A record that breaks its contract."""
+
+
+class StorageError(BohbNasError):
+    """The disk refused a write."""

@@ -1,0 +1,172 @@
+"""Durable files: append and fsync, write aside and rename, link without overwriting, kernel locks."""
+
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bohb_nas.errors import StorageError
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    """Turns what the operating system says of a failed write into an error that names path and remedy."""
+    try:
+        yield
+    except OSError as e:
+        raise StorageError(
+            f"cannot write {path}: {e.strerror or e}; free space or restore access, then run the same command again: "
+            "everything recorded so far is kept"
+        ) from e
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Appends one line and waits until the disk has it.
+
+    A write that the disk cuts short (no space left) is taken back, so that the file never keeps half a line of ours.
+
+    Raises:
+        StorageError: the line could not be written; the file is as it was.
+    """
+    data = line.encode() + b"\n"
+    with _storage(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            before = os.fstat(descriptor).st_size
+            try:
+                written = 0
+                while written < len(data):
+                    written += os.write(descriptor, data[written:])
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def _write_aside(path: Path, data: bytes) -> Path:
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    return aside
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Replaces a file as a whole: readers see the old or the new content, never a part.
+
+    Raises:
+        StorageError: the disk refused; the old content, if any, is intact.
+    """
+    with _storage(path):
+        aside = _write_aside(path, data.encode() if isinstance(data, str) else data)
+        try:
+            os.replace(aside, path)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_once(path: Path, data: bytes | str) -> bool:
+    """Puts a complete file under a name that nobody holds yet.
+
+    Returns:
+        True when the file is ours, False when the name was taken (its content is left alone).
+
+    Raises:
+        StorageError: the disk refused; nothing stands under the name.
+    """
+    with _storage(path):
+        aside = _write_aside(path, data.encode() if isinstance(data, str) else data)
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    return True
+
+
+def dump_json(value: Any) -> str:
+    """One line of strict JSON: no NaN, no infinity, keys as given."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+class Lock:
+    """A kernel lock (flock) on a file: held by one process, released by the kernel whatever kills that process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self, note: str = "") -> bool:
+        """Takes the lock without waiting; `note` is left in the file for people and for `holder`.
+
+        Returns:
+            Whether the lock is ours now.
+
+        Raises:
+            StorageError: the lock file cannot be opened.
+        """
+        with _storage(self._path):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note.encode(), 0)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Gives the lock back; harmless when it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+
+def holder(path: Path) -> str | None:
+    """The note of whoever holds the lock at `path`, or None when nobody does. Never creates the file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 4096).decode(errors="replace")
+    else:
+        return None
+    finally:
+        os.close(descriptor)

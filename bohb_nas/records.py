@@ -1,0 +1,284 @@
+"""What the parts say to each other: trials, results, and the protocols of those who make and answer them.
+
+Only JSON crosses a process border. Every record is frozen; `to_json` and `from_json` are exact inverses.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+from bohb_nas.errors import RecordError, UsageError
+
+Value = bool | int | float | str
+"""What a hyperparameter may be worth."""
+
+_Word = TypeVar("_Word", bound=StrEnum)
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class Status(StrEnum):
+    """How an evaluation ended. The word is what a file holds."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    PREEMPTED = "preempted"
+    CRASHED = "crashed"
+    LOST = "lost"
+
+
+class Origin(StrEnum):
+    """Where a trial came from. `BASELINE` and `PROBE` stay out of the model."""
+
+    INITIAL = "initial"
+    RANDOM = "random"
+    PRIOR = "prior"
+    MODEL = "model"
+    PROMOTED = "promoted"
+    BASELINE = "baseline"
+    PROBE = "probe"
+
+
+class Idle(StrEnum):
+    """Why an optimizer proposes nothing."""
+
+    WAIT = "wait"
+    """Tell me something first."""
+    DONE = "done"
+    """Nothing left to propose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """The ladder of budgets.
+
+    Raises:
+        UsageError: not 0 < min <= max, or eta < 2.
+    """
+
+    min: float = 400.0
+    """Cheapest budget, in `unit`."""
+    max: float = 10800.0
+    """Dearest budget, in `unit`."""
+    eta: float = 3.0
+    """Ratio of neighbouring budgets, and the share promoted is 1 / eta."""
+    unit: str = "s"
+    """Seconds unless the study says otherwise."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.min) and math.isfinite(self.max) and 0 < self.min <= self.max):
+            raise UsageError(
+                f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; "
+                "swap or correct --budget-min and --budget-max"
+            )
+        if not (math.isfinite(self.eta) and self.eta >= 2):
+            raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2; 3 is usual")
+
+    @property
+    def rungs(self) -> tuple[float, ...]:
+        """All budgets, cheapest first: max / eta^k while at least min.
+
+        Counted by repeated division with a relative tolerance of 1e-9: floor(log(max / min) / log(eta)) loses a rung
+        for 1 -> 243.
+        """
+        rungs = [float(self.max)]
+        while rungs[-1] / self.eta >= self.min * (1 - 1e-9):
+            rungs.append(rungs[-1] / self.eta)
+        if math.isclose(rungs[-1], self.min, rel_tol=1e-9):
+            rungs[-1] = float(self.min)
+        return tuple(reversed(rungs))
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return _to_json(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One configuration asked to be trained at one budget."""
+
+    trial_id: str
+    """Unique in the study; never reissued."""
+    config_id: str
+    """The configuration; its promotions share it."""
+    config: Mapping[str, Value]
+    """Active hyperparameters only, plain Python values."""
+    budget: float
+    """Seconds, unless the study says otherwise."""
+    bracket: int
+    """The published index s; for one shared ladder, K minus the entry rung."""
+    rung: int
+    """0 is the cheapest."""
+    seed: int
+    """Same for all budgets of a configuration."""
+    origin: Origin
+    resume_from: str | None = None
+    """The trial whose checkpoint this one continues."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            RecordError: a field is missing, unknown or of the wrong kind.
+        """
+        record = _record(cls, value)
+        _check_id(cls, record, "trial_id", "config_id")
+        if record.get("resume_from") is not None:
+            _check_id(cls, record, "resume_from")
+        _check(cls, record, "config", isinstance(record["config"], dict) and _plain(record["config"]), "an object of plain values")
+        _check(cls, record, "budget", _number(record["budget"]) and record["budget"] > 0, "a positive number")
+        for name in ("bracket", "rung", "seed"):
+            _check(cls, record, name, type(record[name]) is int and record[name] >= 0, "a whole number from 0")
+        record["origin"] = _word(cls, Origin, "origin", record["origin"])
+        return cls(**record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of a trial.
+
+    Raises:
+        RecordError: the loss is not a finite number of an OK result, or None of any other.
+    """
+
+    trial_id: str
+    status: Status
+    loss: float | None
+    """None unless OK; lower is better."""
+    train_s: float
+    """Seconds of training behind the weights."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: device, summary of the curve, …"""
+    config: Mapping[str, Value] | None = None
+    """What a worker that searches by itself found."""
+    message: str | None = None
+    """Why it is not OK, for people."""
+
+    def __post_init__(self) -> None:
+        if self.status is Status.OK:
+            _check(Result, {"loss": self.loss}, "loss", _number(self.loss), "a finite number when the status is ok")
+        else:
+            _check(Result, {"loss": self.loss}, "loss", self.loss is None, "null unless the status is ok")
+        _check(Result, {"train_s": self.train_s}, "train_s", _number(self.train_s) and self.train_s >= 0, "a number of seconds from 0")
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            RecordError: a field is missing, unknown or of the wrong kind.
+        """
+        record = _record(cls, value)
+        _check_id(cls, record, "trial_id")
+        record["status"] = _word(cls, Status, "status", record["status"])
+        for name in ("metrics", "details"):
+            _check(cls, record, name, isinstance(record.get(name, {}), dict), "an object")
+        metrics = record.get("metrics", {})
+        _check(cls, record, "metrics", all(_number(v) for v in metrics.values()), "an object of finite numbers")
+        config = record.get("config")
+        _check(cls, record, "config", config is None or (isinstance(config, dict) and _plain(config)), "null or an object of plain values")
+        message = record.get("message")
+        _check(cls, record, "message", message is None or isinstance(message, str), "null or a text")
+        return cls(**record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A trial and its result."""
+
+    trial: Trial
+    result: Result
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: what a result file holds."""
+        return {"trial": self.trial.to_json(), "result": self.result.to_json()}
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            RecordError: a part is missing, or the two parts name different trials.
+        """
+        if not isinstance(value, dict) or set(value) != {"trial", "result"}:
+            raise RecordError("evaluation: accepted is an object with exactly the keys trial and result")
+        trial, result = Trial.from_json(value["trial"]), Result.from_json(value["result"])
+        if trial.trial_id != result.trial_id:
+            raise RecordError(f"evaluation: the trial is {trial.trial_id} but the result is of {result.trial_id}")
+        return cls(trial=trial, result=result)
+
+
+class Optimizer(Protocol):
+    """Decides what to train next; owns no files, no processes, no clock."""
+
+    def ask(self) -> Trial | Idle:
+        """The next trial, or why there is none."""
+        ...
+
+    def tell(self, result: Result) -> None:
+        """Takes in what became of an asked trial."""
+        ...
+
+
+class Worker(Protocol):
+    """Trains one configuration; knows nothing of brackets, samplers or stores."""
+
+    def train(self, trial: Trial, workdir: Path) -> Result:
+        """Trains `trial.config` for `trial.budget` and says what came of it; files go to `workdir`."""
+        ...
+
+
+def _to_json(record: Any) -> dict[str, Any]:
+    return {f.name: dict(v) if isinstance(v := getattr(record, f.name), Mapping) else v for f in fields(record)}
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _plain(config: Mapping[Any, Any]) -> bool:
+    return all(isinstance(k, str) and (isinstance(v, bool | str) or _number(v)) for k, v in config.items())
+
+
+def _check(kind: type, record: Mapping[str, Any], name: str, good: bool, accepted: str) -> None:
+    if not good:
+        shown = repr(record.get(name))
+        raise RecordError(f"{kind.__name__.lower()}: {name} is {shown[:200]}; accepted is {accepted}")
+
+
+def _check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        value = record[name]
+        _check(kind, record, name, isinstance(value, str) and _ID.fullmatch(value) is not None, "1 to 64 letters, digits, - and _")
+
+
+def _word(kind: type, words: type[_Word], name: str, value: object) -> _Word:
+    _check(kind, {name: value}, name, value in [str(w) for w in words], "one of " + ", ".join(words))
+    return words(value)
+
+
+def _record(kind: type, value: object) -> dict[str, Any]:
+    known = {f.name for f in fields(kind)}
+    if not isinstance(value, dict):
+        raise RecordError(f"{kind.__name__.lower()}: {repr(value)[:200]} is not an object")
+    if unknown := set(value) - known:
+        raise RecordError(f"{kind.__name__.lower()}: unknown {sorted(map(str, unknown))}; accepted are {sorted(known)}")
+    required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+    if missing := required - set(value):
+        raise RecordError(f"{kind.__name__.lower()}: {sorted(missing)} missing")
+    return dict(value)

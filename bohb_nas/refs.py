@@ -1,0 +1,75 @@
+"""References: NAME of a catalogue, FILE.py or module:attribute, turned into the object that they name.
+
+A catalogue is a folder of the package; a file in it is its registration, and the file's name is the name.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bohb_nas.errors import RefError
+
+CATALOGUES = {
+    "space": "search_spaces",
+    "dataset": "datasets",
+    "worker": "workers",
+    "method": "methods",
+}
+"""Kind of thing -> the folder under `bohb_nas` that lists it."""
+
+
+def names(kind: str) -> list[str]:
+    """The names in the catalogue of a kind, without importing any of its files."""
+    folder = Path(__file__).parent / CATALOGUES[kind]
+    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_"))
+
+
+def is_file(reference: str) -> bool:
+    """Whether a reference leads to a file of the user's rather than to a name or an installed module."""
+    return reference.endswith((".py", ".json", ".yaml", ".yml"))
+
+
+def load_module(kind: str, reference: str) -> ModuleType | Any:
+    """The module of a catalogue name or of FILE.py, or the object behind module:attribute.
+
+    Raises:
+        RefError: nothing there, or it fails while it is imported.
+    """
+    if reference in names(kind):
+        return importlib.import_module(f"bohb_nas.{CATALOGUES[kind]}.{reference}")
+    if reference.endswith(".py"):
+        return _import_file(kind, Path(reference))
+    if ":" in reference:
+        return _import_attribute(kind, reference)
+    raise RefError(f"unknown {kind} {reference!r}; known: {', '.join(names(kind))}; or give FILE.py or module:attribute")
+
+
+def _import_file(kind: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise RefError(f"{kind} file {str(path)!r} does not exist; give the path of a Python file, or one of: {', '.join(names(kind))}")
+    spec = importlib.util.spec_from_file_location(f"_bohb_nas_user_{kind}_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise RefError(f"{kind} file {str(path)!r} is not a Python file; rename it to end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as e:  # whatever a user's file does while it is imported is that file's error
+        del sys.modules[spec.name]
+        raise RefError(f"{kind} file {str(path)!r} cannot be imported: {type(e).__name__}: {e}") from e
+    return module
+
+
+def _import_attribute(kind: str, reference: str) -> Any:
+    module_name, _, attribute = reference.partition(":")
+    try:
+        value: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            value = getattr(value, part)
+    except (ImportError, AttributeError, ValueError) as e:
+        raise RefError(f"{kind} {reference!r} cannot be found: {e}; accepted is module:attribute of an installed module") from e
+    return value
