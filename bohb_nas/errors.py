@@ -5,13 +5,13 @@ The tree::
     BohbNasError                      everything raised on purpose; the command line prints its text and exits 1
     ├── UsageError                    a request that cannot be carried out as given; exit 2, nothing was written
     │   ├── DurationError             a budget or time that is not a positive duration
-    │   ├── RefError                  a name, file or attribute that leads to no space, worker, method or data set
+    │   ├── RefError              a name, file or attribute that leads to no space, worker, method or data set
     │   ├── SpaceError                a search space that cannot be searched
     │   ├── DatasetError              a data set that cannot be read
     │   ├── CommandError              a `--command` template that cannot be run
     │   ├── OptionError               an option that the chosen method or worker refuses
     │   └── StudyError                a study directory that cannot be used for this search
-    │       ├── StudyHeld             … because a living master leads it
+    │       ├── StudyHeldError        … because a living master leads it
     │       └── JournalError          … because its journal cannot be replayed
     ├── RecordError                   a record (trial, result, journal line) that breaks its contract
     └── StorageError                  the disk refused a write: full, read-only, gone
@@ -61,7 +61,7 @@ class StudyError(UsageError):
     """A study directory that cannot be used for this search."""
 
 
-class StudyHeld(StudyError):
+class StudyHeldError(StudyError):
     """A study directory that a living master leads."""
 
 

@@ -255,10 +255,9 @@ def _plain(config: Mapping[Any, Any]) -> bool:
     return all(isinstance(k, str) and (isinstance(v, bool | str) or _number(v)) for k, v in config.items())
 
 
-def _check(kind: type, record: Mapping[str, Any], name: str, good: bool, accepted: str) -> None:
+def _check(kind: type, record: Mapping[str, Any], name: str, good: object, accepted: str) -> None:
     if not good:
-        shown = repr(record.get(name))
-        raise RecordError(f"{kind.__name__.lower()}: {name} is {shown[:200]}; accepted is {accepted}")
+        raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(record.get(name))[:200]}; accepted is {accepted}")
 
 
 def _check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
@@ -268,8 +267,10 @@ def _check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
 
 
 def _word(kind: type, words: type[_Word], name: str, value: object) -> _Word:
-    _check(kind, {name: value}, name, value in [str(w) for w in words], "one of " + ", ".join(words))
-    return words(value)
+    word = next((w for w in words if w == value), None)
+    if word is None:
+        raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(value)[:200]}; accepted is one of {', '.join(words)}")
+    return word
 
 
 def _record(kind: type, value: object) -> dict[str, Any]:

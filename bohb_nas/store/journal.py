@@ -1,0 +1,215 @@
+"""The journal: one append-only file of JSON lines with one writer, the master, and its fold into a state.
+
+Three kinds of line: `lead` when a master takes over (it starts a new term), `ask` before a trial is submitted,
+`tell` when its result is known. Whatever dies, the state of a study is what its journal folds to.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bohb_nas.errors import JournalError, RecordError
+from bohb_nas.files import append_line, dump_json, sync_folder
+from bohb_nas.records import Evaluation, Result, Status, Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of a journal. `trial` belongs to an ask, `result` to a tell."""
+
+    term: int
+    time: float
+    """Seconds since the epoch."""
+    trial: Trial | None = None
+    reason: str | None = None
+    """Why the optimizer asked this."""
+    result: Result | None = None
+
+    def to_line(self) -> str:
+        """The line without its newline."""
+        if self.trial is not None:
+            body = {"event": "ask", "term": self.term, "trial": self.trial.to_json(), "reason": self.reason, "time": self.time}
+        elif self.result is not None:
+            body = {"event": "tell", "term": self.term, "result": self.result.to_json(), "time": self.time}
+        else:
+            body = {"event": "lead", "term": self.term, "time": self.time}
+        return dump_json(body)
+
+    @staticmethod
+    def from_line(line: bytes) -> "Event":
+        """The inverse of `to_line`.
+
+        Raises:
+            RecordError, ValueError: the line is none of the three kinds.
+        """
+        body = json.loads(line)
+        if not isinstance(body, dict) or type(body.get("term")) is not int or not isinstance(body.get("time"), int | float):
+            raise RecordError("no term or no time")
+        term, time = body["term"], float(body["time"])
+        match body.get("event"):
+            case "lead":
+                return Event(term=term, time=time)
+            case "ask":
+                reason = body.get("reason")
+                return Event(
+                    term=term, time=time, trial=Trial.from_json(body.get("trial")), reason=reason if isinstance(reason, str) else None
+                )
+            case "tell":
+                return Event(term=term, time=time, result=Result.from_json(body.get("result")))
+            case other:
+                raise RecordError(f"unknown event {other!r}")
+
+
+@dataclass(slots=True)
+class State:
+    """What a journal folds to."""
+
+    term: int = 0
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """Asked trials by id, in the order of asking."""
+    results: dict[str, Result] = field(default_factory=dict)
+    """Told results by trial id, in the order of telling."""
+    asked_at: dict[str, float] = field(default_factory=dict)
+    told_at: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    led_s: float = 0.0
+    """Seconds under some master, over all terms."""
+    started: float | None = None
+    """Time of the first line."""
+    _last: float | None = None
+
+    def apply(self, event: Event) -> bool:
+        """Takes one event in.
+
+        Returns:
+            False when the event changes nothing: an ask of a superseded master, a second tell of one trial.
+
+        Raises:
+            JournalError: a tell of a trial that was never asked, or a second ask under one id.
+        """
+        if self._last is not None and (event.trial is not None or event.result is not None):
+            self.led_s += max(0.0, event.time - self._last)
+        self._last = event.time
+        self.started = event.time if self.started is None else self.started
+        if event.trial is not None:
+            if event.term < self.term:
+                return False
+            if event.trial.trial_id in self.trials:
+                raise JournalError(f"trial {event.trial.trial_id} was asked twice")
+            self.trials[event.trial.trial_id] = event.trial
+            self.asked_at[event.trial.trial_id] = event.time
+            self.reasons[event.trial.trial_id] = event.reason or ""
+        elif event.result is not None:
+            trial_id = event.result.trial_id
+            if trial_id in self.results:
+                return False
+            if trial_id not in self.trials:
+                raise JournalError(f"trial {trial_id} was told but never asked")
+            self.results[trial_id] = event.result
+            self.told_at[trial_id] = event.time
+        else:
+            self.term = max(self.term, event.term)
+        return True
+
+    @property
+    def pending(self) -> list[Trial]:
+        """Asked and not told, oldest first."""
+        return [t for i, t in self.trials.items() if i not in self.results]
+
+    def evaluations(self) -> Iterator[Evaluation]:
+        """All finished evaluations in the order of telling."""
+        return (Evaluation(trial=self.trials[i], result=r) for i, r in self.results.items())
+
+    def incumbent(self) -> Evaluation | None:
+        """The lowest loss among OK trials at the highest budget that has one; the earliest of equals."""
+        good = [e for e in self.evaluations() if e.result.status is Status.OK]
+        return min(good, key=lambda e: (-e.trial.budget, e.result.loss), default=None)
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """The events of a journal, without its torn last line if it has one; an absent file has none.
+
+    Raises:
+        JournalError: a line before the last is damaged; its number is named.
+    """
+    data = path.read_bytes() if path.exists() else b""
+    lines = data[: len(data) - torn_bytes(data)].splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield Event.from_line(line)
+        except (RecordError, ValueError, RecursionError) as e:
+            raise JournalError(
+                f"{path}, line {number} is damaged ({e}); nothing was changed. Restore the file from a backup, "
+                "or remove that line if it is a tell: its result file will be read again"
+            ) from e
+
+
+def torn_bytes(data: bytes) -> int:
+    """How many bytes at the end of a journal belong to a line that was never completed."""
+    end = data.rfind(b"\n") + 1
+    if end < len(data):
+        return len(data) - end
+    start = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
+    try:
+        json.loads(data[start:end] or b"0")
+    except (ValueError, RecursionError):
+        return end - start
+    return 0
+
+
+def repair(path: Path) -> str | None:
+    """Cuts a torn last line off; the bytes are kept in a file beside the journal.
+
+    Returns:
+        What was done, for people, or None when nothing was torn.
+    """
+    data = path.read_bytes() if path.exists() else b""
+    if not (n := torn_bytes(data)):
+        return None
+    aside = path.with_name(f"{path.name}.torn-{len(data) - n}")
+    aside.write_bytes(data[-n:])
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.ftruncate(descriptor, len(data) - n)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+    return (
+        f"the last line of {path} was torn ({n} bytes, kept as {aside.name}); it was cut off, "
+        "finished evaluations come back from their result files"
+    )
+
+
+def fold(path: Path) -> State:
+    """The state that a journal folds to.
+
+    Raises:
+        JournalError: a line is damaged, or contradicts an earlier one; its number is named.
+    """
+    state = State()
+    for number, event in enumerate(read_events(path), start=1):
+        try:
+            state.apply(event)
+        except JournalError as e:
+            raise JournalError(f"{path}, line {number}: {e}; nothing was changed. Restore the file from a backup") from e
+    return state
+
+
+class Journal:
+    """The journal in the hands of its one writer; every line is on the disk before the call returns."""
+
+    def __init__(self, path: Path, state: State) -> None:
+        self._path = path
+        self.state = state
+
+    def write(self, event: Event) -> None:
+        """Appends an event and takes it into the state.
+
+        Raises:
+            StorageError: the disk refused; state and file are as they were.
+        """
+        append_line(self._path, event.to_line())
+        self.state.apply(event)

@@ -1,0 +1,250 @@
+"""The study directory: the only place that composes its paths, and the rules for who may use it."""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.errors import RecordError, StorageError, StudyError
+from bohb_nas.files import dump_json, holder, write_atomic, write_once
+from bohb_nas.records import Evaluation, Trial
+
+FORMAT = 1
+"""Version of the directory's layout; a study of a newer one is refused."""
+
+_RESULT_LIMIT_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class StudyDir:
+    """The paths of one study."""
+
+    path: Path
+
+    @property
+    def study_json(self) -> Path:
+        """What is searched and how; its presence makes the directory a study."""
+        return self.path / "study.json"
+
+    @property
+    def space_json(self) -> Path:
+        """The search space in ConfigSpace's own JSON, frozen at the start."""
+        return self.path / "space.json"
+
+    @property
+    def inputs(self) -> Path:
+        """The user's files as they were at the start."""
+        return self.path / "inputs"
+
+    @property
+    def journal(self) -> Path:
+        """Every ask and tell, one JSON line each."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def master_lock(self) -> Path:
+        """Held by whoever leads."""
+        return self.path / "master.lock"
+
+    @property
+    def scheduler_json(self) -> Path:
+        """Where the leader can be reached."""
+        return self.path / "scheduler.json"
+
+    @property
+    def done(self) -> Path:
+        """Present when the study is finished."""
+        return self.path / "done"
+
+    @property
+    def results(self) -> Path:
+        """One file for each finished evaluation, written by its worker."""
+        return self.path / "results"
+
+    @property
+    def running(self) -> Path:
+        """One file for each evaluation in training; its time of modification is the heartbeat."""
+        return self.path / "running"
+
+    @property
+    def workers(self) -> Path:
+        """One lock and one log for each worker."""
+        return self.path / "workers"
+
+    @property
+    def trials(self) -> Path:
+        """One folder for each trial, in it one for each attempt."""
+        return self.path / "trials"
+
+    @property
+    def tls(self) -> Path:
+        """Key and certificate of this study."""
+        return self.path / "tls"
+
+    def result(self, trial_id: str) -> Path:
+        """The result file of a trial."""
+        return self.results / f"{trial_id}.json"
+
+    def heartbeat(self, trial_id: str) -> Path:
+        """The file that says who trains a trial."""
+        return self.running / f"{trial_id}.json"
+
+    def worker_lock(self, host: str, device: str) -> Path:
+        """The lock of the worker that owns a device of a host."""
+        return self.workers / f"{_file_name(host)}-{_file_name(device)}.lock"
+
+    def worker_log(self, host: str, device: str) -> Path:
+        """What a worker program said."""
+        return self.workers / f"{_file_name(host)}-{_file_name(device)}.log"
+
+    def attempts(self, trial_id: str) -> list[Path]:
+        """The attempt folders of a trial, oldest first."""
+        folder = self.trials / trial_id
+        names = [p for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+        return sorted(names, key=lambda p: int(p.name))
+
+    def new_attempt(self, trial_id: str) -> Path:
+        """Makes the folder of the next attempt at a trial."""
+        n = int(self.attempts(trial_id)[-1].name) + 1 if self.attempts(trial_id) else 0
+        folder = self.trials / trial_id / str(n)
+        folder.mkdir(parents=True)
+        return folder
+
+    def checkpoint(self, trial_id: str) -> Path | None:
+        """The newest attempt folder of a trial that holds a checkpoint, or None."""
+        return next((a for a in reversed(self.attempts(trial_id)) if (a / "checkpoint.json").is_file()), None)
+
+    def exists(self) -> bool:
+        """Whether a study stands here."""
+        return self.study_json.is_file()
+
+    def check_access(self) -> None:
+        """Refuses a directory that others could have tampered with.
+
+        Raises:
+            StudyError: it belongs to somebody else, others may write to it, or we may not.
+        """
+        about = self.path.stat()
+        if about.st_uid != os.getuid():
+            raise StudyError(
+                f"study directory {self.path} belongs to user {about.st_uid}, you are {os.getuid()}; use a directory of your own"
+            )
+        if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise StudyError(
+                f"study directory {self.path} may be written by others (mode {stat.S_IMODE(about.st_mode):o}); run: chmod 700 {self.path}"
+            )
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise StudyError(f"study directory {self.path} is not writable; give yourself the right (chmod u+rwx) or choose another DIR")
+
+    def make(self) -> None:
+        """Makes the directory and its folders, readable by their owner only; harmless on an existing study.
+
+        Raises:
+            StudyError: the place cannot hold a study.
+            StorageError: the disk refused.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.exists() and any(p.name not in _OWN_NAMES for p in self.path.iterdir()):
+                raise StudyError(f"{self.path} holds other files and no study; choose an empty or new DIR")
+            self.check_access()
+            for folder in (self.inputs, self.results, self.running, self.workers, self.trials, self.tls):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as e:
+            raise StudyError(f"{self.path} is not a directory; choose another DIR") from e
+        except PermissionError as e:
+            raise StudyError(f"{self.path} cannot be made or is not writable: {e.strerror}; choose another DIR") from e
+        except OSError as e:
+            raise StorageError(f"cannot write {self.path}: {e.strerror}; free space or choose another DIR") from e
+
+    def read_meta(self) -> dict[str, Any]:
+        """What study.json says.
+
+        Raises:
+            StudyError: there is no study, it cannot be read, or a newer version wrote it.
+        """
+        try:
+            meta = json.loads(self.study_json.read_text())
+        except FileNotFoundError as e:
+            raise StudyError(f"no study in {self.path}; `bohb-nas run {self.path}` starts one") from e
+        except (OSError, ValueError) as e:
+            raise StudyError(f"{self.study_json} cannot be read: {e}; restore it, or start a new study elsewhere") from e
+        if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
+            raise StudyError(f"{self.study_json} is not the record of a study; restore it, or start a new study elsewhere")
+        if meta["format"] > FORMAT:
+            raise StudyError(f"{self.path} was made by a newer version (format {meta['format']}, known: {FORMAT}); upgrade bohb-nas")
+        return meta
+
+    def write_meta(self, meta: dict[str, Any]) -> None:
+        """Writes study.json as a whole."""
+        write_atomic(self.study_json, json.dumps(meta, indent=1, allow_nan=False) + "\n")
+
+    def read_result(self, trial: Trial) -> Evaluation | None:
+        """The finished evaluation of a trial, or None.
+
+        A file that is no evaluation of exactly this trial is set aside (its name says so) and counts as absent.
+        """
+        path = self.result(trial.trial_id)
+        try:
+            if path.stat().st_size > _RESULT_LIMIT_BYTES:
+                raise RecordError(f"larger than {_RESULT_LIMIT_BYTES} bytes")
+            evaluation = Evaluation.from_json(json.loads(path.read_text()))
+            if evaluation.trial != trial:
+                raise RecordError("its trial is not the one that was asked")
+        except FileNotFoundError:
+            return None
+        except (RecordError, ValueError, RecursionError):
+            n = sum(1 for _ in self.results.glob(f"{trial.trial_id}.refused-*"))
+            os.replace(path, self.results / f"{trial.trial_id}.refused-{n}")
+            return None
+        return evaluation
+
+    def write_result(self, evaluation: Evaluation) -> bool:
+        """Stores a finished evaluation; False when one was stored before, which then stays."""
+        return write_once(self.result(evaluation.trial.trial_id), dump_json(evaluation.to_json()))
+
+    def living_workers(self) -> Iterator[dict[str, Any]]:
+        """What the living workers' locks say of them: host, device, pid, since."""
+        for path in sorted(self.workers.glob("*.lock")) if self.workers.is_dir() else ():
+            if (note := holder(path)) is not None:
+                yield _note(note)
+
+    def master(self) -> dict[str, Any] | None:
+        """What the living master's lock says of it (host, pid, since), or None when nobody leads."""
+        note = holder(self.master_lock)
+        return None if note is None else _note(note)
+
+
+_OWN_NAMES = frozenset(
+    {
+        "study.json",
+        "space.json",
+        "inputs",
+        "journal.jsonl",
+        "master.lock",
+        "scheduler.json",
+        "done",
+        "results",
+        "running",
+        "workers",
+        "trials",
+        "tls",
+    }
+    | {"report"}
+)
+
+
+def _note(text: str) -> dict[str, Any]:
+    try:
+        note = json.loads(text)
+    except ValueError:
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", text)
