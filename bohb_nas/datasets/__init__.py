@@ -1,1 +1,83 @@
+"""Data sets as arrays: load one by reference, split it, check it before a study begins.
 
+A reference is NAME of this folder, NAME:FOLDER (the data lie in FOLDER; nothing in it is special, spaces and colons
+included) or FILE.py with `load(data_dir) -> Dataset`. Nothing here imports torch: sets that only torchvision can read
+are converted by a child process (`python -m bohb_nas.datasets`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bohb_nas import refs
+from bohb_nas.datasets._dataset import Dataset
+from bohb_nas.datasets._split import split
+from bohb_nas.errors import DatasetError, RefError
+
+__all__ = ["Dataset", "Summary", "load_dataset", "prepare", "split"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What `prepare` found."""
+
+    name: str
+    n_train: int
+    n_test: int
+    n_classes: int
+    image_shape: tuple[int, int, int]
+    """Height, width, channels."""
+    fingerprint: str
+    skipped: tuple[str, ...]
+    """Files that could not be read and were left out."""
+
+
+def load_dataset(reference: str, *, data_dir: Path | None = None) -> Dataset:
+    """The data set behind a reference; prepared on first use, read from the cache afterwards.
+
+    Files that cannot be read are left out and named in `Dataset.skipped`; `prepare` is where they are refused.
+
+    Args:
+        reference: NAME, NAME:FOLDER or FILE.py.
+        data_dir: where the published files lie or are downloaded to; FOLDER wins over it.
+
+    Raises:
+        DatasetError: nothing usable behind the reference.
+    """
+    name, colon, folder = reference.partition(":")
+    if colon and name in refs.names("dataset"):
+        reference, data_dir = name, Path(folder)
+    try:
+        module = refs.load_module("dataset", reference)
+    except RefError as e:
+        raise DatasetError(str(e)) from e
+    if not callable(getattr(module, "load", None)):
+        raise DatasetError(f"data set {reference!r} has no load function; accepted is a module with load(data_dir) -> Dataset")
+    dataset = module.load(data_dir)
+    if not isinstance(dataset, Dataset):
+        raise DatasetError(f"load of data set {reference!r} returned {type(dataset).__name__}; accepted is a bohb_nas.datasets.Dataset")
+    return dataset
+
+
+def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bool = False) -> Summary:
+    """Makes a data set ready for all workers and says what it is: what `run` calls before anything is written.
+
+    Raises:
+        DatasetError: nothing usable behind the reference, or unreadable files without `skip_unreadable`.
+    """
+    dataset = load_dataset(reference, data_dir=data_dir)
+    if dataset.skipped and not skip_unreadable:
+        named = ", ".join(repr(name) for name in dataset.skipped[:5]) + (", …" if len(dataset.skipped) > 5 else "")
+        raise DatasetError(
+            f"data set {reference!r}: {len(dataset.skipped)} files cannot be read: {named}; "
+            "repair or remove them, or leave them out with --skip-unreadable"
+        )
+    height, width, channels = dataset.train_images.shape[1:]
+    return Summary(
+        name=dataset.name,
+        n_train=len(dataset.train_labels),
+        n_test=0 if dataset.test_labels is None else len(dataset.test_labels),
+        n_classes=len(dataset.classes),
+        image_shape=(height, width, channels),
+        fingerprint=dataset.fingerprint,
+        skipped=dataset.skipped,
+    )

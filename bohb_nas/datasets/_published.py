@@ -1,0 +1,37 @@
+"""Published sets that torchvision downloads and reads, converted once by a child process, then read without torch."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from bohb_nas.datasets._cache import cache_dir, cached
+from bohb_nas.datasets._dataset import Dataset
+from bohb_nas.errors import DatasetError
+
+
+def load_published(name: str, data_dir: Path | None, files: tuple[str, ...]) -> Dataset:
+    """The set from the cache; on first use a child process downloads and converts it.
+
+    Args:
+        name: its name in the catalogue; the module offers `convert(root) -> Dataset`.
+        data_dir: where the published files lie or go, None for the cache.
+        files: what has to lie there when there is no network.
+
+    Raises:
+        DatasetError: the files are neither there nor to be had.
+    """
+    root = (data_dir or cache_dir() / "downloads").absolute()
+    key = f"{name}-{hashlib.sha256(str(root).encode()).hexdigest()[:16]}"
+
+    def build(folder: Path) -> None:
+        command = [sys.executable, "-m", "bohb_nas.datasets", name, str(root), str(folder)]
+        child = subprocess.run(command, capture_output=True, text=True, check=False)
+        if child.returncode:
+            lines = child.stderr.strip().splitlines()
+            raise DatasetError(
+                f"data set {name!r} is not in {str(root)!r} and cannot be downloaded: {lines[-1] if lines else 'no message'}; "
+                f"without a network put {' and '.join(files)} into {str(root)!r}"
+            )
+
+    return cached(key, build)
