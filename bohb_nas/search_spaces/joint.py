@@ -1,0 +1,69 @@
+"""Architecture, optimizer, regularisation and augmentation together, conditional: the space searched by default.
+
+The network is that of Zela et al. (2018). What differs from `zela2018`: hyperparameters exist only where they act,
+momenta are searched as log(1 - m), lengths are fractions of the image's side (8x8 digits and 32x32 photographs alike),
+and every kind of augmentation can be turned off.
+"""
+
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer, OrConjunction
+
+from bohb_nas.search_spaces._multi_branch import GROUPS, hyperparameters, size
+
+__all__ = ["size", "space"]
+
+
+def space() -> ConfigurationSpace:
+    """The joint space; its default is a small hand-designed network under a usual recipe."""
+    joint = ConfigurationSpace()
+    joint.add(
+        *hyperparameters(),
+        Integer("batch_size", (32, 512), default=128, log=True),
+        Float("label_smoothing", (0.0, 0.2), default=0.0),
+    )
+    _add_death_rate(joint)
+    _add_optimizers(joint)
+    _add_augmentation(joint)
+    return joint
+
+
+def _add_death_rate(joint: ConfigurationSpace) -> None:
+    death_rate = Float("death_rate", (0.0, 0.9), default=0.2)
+    joint.add(death_rate)
+    joint.add(OrConjunction(*(EqualsCondition(death_rate, joint[f"res_branches_{g}"], 1) for g in GROUPS)))
+
+
+def _add_optimizers(joint: ConfigurationSpace) -> None:
+    """Weight decay is each optimizer's own: SGD adds it to the gradient, AdamW takes it off the weights."""
+    optimizer = Categorical("optimizer", ["sgd", "adamw"], default="sgd")
+    sgd = [
+        Float("sgd_learning_rate", (1e-3, 1.0), default=0.1, log=True),
+        Float("sgd_one_minus_momentum", (0.005, 0.5), default=0.1, log=True),
+        Float("sgd_weight_decay", (1e-5, 1e-2), default=5e-4, log=True),
+    ]
+    adamw = [
+        Float("adamw_learning_rate", (1e-4, 3e-2), default=3e-3, log=True),
+        Float("adamw_one_minus_beta1", (0.02, 0.5), default=0.1, log=True),
+        Float("adamw_one_minus_beta2", (1e-3, 0.1), default=0.01, log=True),
+        Float("adamw_weight_decay", (1e-4, 1.0), default=0.05, log=True),
+    ]
+    joint.add(optimizer, *sgd, *adamw)
+    joint.add(*(EqualsCondition(child, optimizer, "sgd") for child in sgd))
+    joint.add(*(EqualsCondition(child, optimizer, "adamw") for child in adamw))
+
+
+def _add_augmentation(joint: ConfigurationSpace) -> None:
+    crop = Categorical("crop", ["off", "on"], default="on")
+    crop_padding = Float("crop_padding", (0.05, 0.3), default=0.125, log=True)
+    cutout = Categorical("cutout", ["off", "on"], default="off")
+    cutout_length = Float("cutout_length", (0.1, 0.7), default=0.5)
+    mixing = Categorical("mixing", ["none", "mixup", "cutmix"], default="none")
+    mixup_alpha = Float("mixup_alpha", (0.05, 2.0), default=0.2, log=True)
+    cutmix_alpha = Float("cutmix_alpha", (0.05, 2.0), default=1.0, log=True)
+    joint.add(Categorical("flip", ["off", "on"], default="on"))
+    joint.add(crop, crop_padding, cutout, cutout_length, mixing, mixup_alpha, cutmix_alpha)
+    joint.add(
+        EqualsCondition(crop_padding, crop, "on"),
+        EqualsCondition(cutout_length, cutout, "on"),
+        EqualsCondition(mixup_alpha, mixing, "mixup"),
+        EqualsCondition(cutmix_alpha, mixing, "cutmix"),
+    )
