@@ -1,1 +1,1 @@
-
+"""What a study says to people: counts, tables, the live display."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.files import append_line, dump_json, sync_folder
-from bohb_nas.records import Evaluation, Result, Status, Trial
+from bohb_nas.records import Evaluation, Result, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +71,16 @@ class State:
     """Asked trials by id, in the order of asking."""
     results: dict[str, Result] = field(default_factory=dict)
     """Told results by trial id, in the order of telling."""
-    asked_at: dict[str, float] = field(default_factory=dict)
-    told_at: dict[str, float] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    """Every ask and tell that counts, in order."""
+    budget_asked: float = 0.0
+    """Sum of the budgets of all asked trials."""
     led_s: float = 0.0
-    """Seconds under some master, over all terms."""
-    started: float | None = None
-    """Time of the first line."""
-    _last: float | None = None
+    """Seconds under some master, over all terms, up to `last`."""
+    last: float | None = None
+    """Time of the last line."""
+    incumbent: Evaluation | None = None
+    """The lowest loss among OK trials at the highest budget that has one; the earliest of equals."""
 
     def apply(self, event: Event) -> bool:
         """Takes one event in.
@@ -89,28 +91,37 @@ class State:
         Raises:
             JournalError: a tell of a trial that was never asked, or a second ask under one id.
         """
-        if self._last is not None and (event.trial is not None or event.result is not None):
-            self.led_s += max(0.0, event.time - self._last)
-        self._last = event.time
-        self.started = event.time if self.started is None else self.started
-        if event.trial is not None:
-            if event.term < self.term:
-                return False
-            if event.trial.trial_id in self.trials:
-                raise JournalError(f"trial {event.trial.trial_id} was asked twice")
-            self.trials[event.trial.trial_id] = event.trial
-            self.asked_at[event.trial.trial_id] = event.time
-            self.reasons[event.trial.trial_id] = event.reason or ""
-        elif event.result is not None:
-            trial_id = event.result.trial_id
-            if trial_id in self.results:
-                return False
-            if trial_id not in self.trials:
-                raise JournalError(f"trial {trial_id} was told but never asked")
-            self.results[trial_id] = event.result
-            self.told_at[trial_id] = event.time
-        else:
+        if event.trial is not None and not self._asked(event.term, event.trial):
+            return False
+        if event.result is not None and not self._told(event.result):
+            return False
+        if event.trial is None and event.result is None:
             self.term = max(self.term, event.term)
+        else:
+            self.events.append(event)
+            self.led_s += max(0.0, event.time - (self.last if self.last is not None else event.time))
+        self.last = event.time
+        return True
+
+    def _asked(self, term: int, trial: Trial) -> bool:
+        if term < self.term:
+            return False
+        if trial.trial_id in self.trials:
+            raise JournalError(f"trial {trial.trial_id} was asked twice")
+        self.trials[trial.trial_id] = trial
+        self.budget_asked += trial.budget
+        return True
+
+    def _told(self, result: Result) -> bool:
+        if result.trial_id in self.results:
+            return False
+        if result.trial_id not in self.trials:
+            raise JournalError(f"trial {result.trial_id} was told but never asked")
+        self.results[result.trial_id] = result
+        if result.loss is not None:
+            evaluation = Evaluation(trial=self.trials[result.trial_id], result=result)
+            if self.incumbent is None or _rank(evaluation) < _rank(self.incumbent):
+                self.incumbent = evaluation
         return True
 
     @property
@@ -122,10 +133,10 @@ class State:
         """All finished evaluations in the order of telling."""
         return (Evaluation(trial=self.trials[i], result=r) for i, r in self.results.items())
 
-    def incumbent(self) -> Evaluation | None:
-        """The lowest loss among OK trials at the highest budget that has one; the earliest of equals."""
-        good = [e for e in self.evaluations() if e.result.status is Status.OK]
-        return min(good, key=lambda e: (-e.trial.budget, e.result.loss), default=None)
+
+def _rank(evaluation: Evaluation) -> tuple[float, float]:
+    assert evaluation.result.loss is not None
+    return -evaluation.trial.budget, evaluation.result.loss
 
 
 def read_events(path: Path) -> Iterator[Event]:

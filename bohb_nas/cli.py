@@ -1,0 +1,270 @@
+"""The command line. Data goes to standard output, progress to standard error; exit 0 done, 1 failed, 2 misused.
+
+What a command needs is imported inside it, so that `--help`, `list`, `status` and `best` start at once.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from bohb_nas.durations import format_duration, parse_duration
+from bohb_nas.errors import BohbNasError, DurationError
+from bohb_nas.refs import names
+from bohb_nas.store.study_dir import StudyDir
+
+if TYPE_CHECKING:
+    from bohb_nas.engine.lead import Display, View
+    from bohb_nas.store.journal import Event
+
+
+class _Group(click.Group):
+    """Turns the project's errors into one line on standard error and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BohbNasError as e:
+            _fail(e)
+
+
+def _fail(error: BohbNasError) -> NoReturn:
+    click.echo(f"bohb-nas: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as 400s, 20m, 1h30m or 3h."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        try:
+            return value if isinstance(value, float) else parse_duration(str(value))
+        except DurationError as e:
+            self.fail(str(e), param, ctx)
+
+
+class Setting(click.ParamType[tuple[str, Any]]):
+    """KEY=VALUE, the value as JSON or as a plain word."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """The key and the value."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = str(value).partition("=")
+        if not equals or not key.isidentifier():
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        try:
+            return key, json.loads(text)
+        except ValueError:
+            return key, text
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="bohb-nas")
+def cli() -> None:
+    """Searches jointly over architecture, hyperparameters and augmentation under wall-clock budgets."""
+
+
+@cli.command()
+@click.argument("directory", metavar="[DIR]", default="study", type=click.Path(path_type=Path))
+@click.option("--space", metavar="S", help="Search space: a name, FILE.py, ConfigSpace's YAML or JSON.  [joint]")
+@click.option("--dataset", metavar="D", help="Data set: a name, image_folder:PATH, or FILE.py.  [cifar10]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them.")
+@click.option("--worker", metavar="W", help="What trains a configuration: a name or FILE.py.  [image_classifier]")
+@click.option("--command", metavar="C", help='Any program as the worker: "python train.py --lr {lr} --seconds {budget}".')
+@click.option("--method", metavar="M", help="How to search: a name or FILE.py.  [bohb]")
+@click.option("--preset", metavar="P", help="A published run's settings: zela2018.")
+@click.option("--budget-min", type=Duration(), help="Cheapest budget.  [budget-max / eta^3]")
+@click.option("--budget-max", type=Duration(), help="Dearest budget.  [3h]")
+@click.option("--budget-unit", metavar="U", help="What budgets count when not seconds; given as plain numbers.  [s]")
+@click.option("--eta", type=float, help="Ratio of neighbouring budgets; 1 in eta is promoted.  [3]")
+@click.option("--brackets", type=int, metavar="N", help="Stop after N brackets.  [32]")
+@click.option("--trials", type=int, metavar="N", help="Stop after N trials.")
+@click.option("--total-time", type=Duration(), help="Stop after this time under a master, over all resumes.")
+@click.option("--workers", "n_workers", type=click.IntRange(min=0), metavar="N", help="Worker processes here.  [one per GPU, else 1]")
+@click.option("--seed", type=click.IntRange(min=0), help="Of the search.  [0]")
+@click.option("--hard-limit", type=Duration(), help="Kill a trial after this time.  [1.5 x budget + 60 s]")
+@click.option("--promote", type=click.Choice(["restart", "continue"]), help="How promoted configurations train.  [restart]")
+@click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="An option of the worker.")
+@click.option("--method-option", "method_options", type=Setting(), multiple=True, help="An option of the method.")
+@click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed.")
+def run(
+    directory: Path,
+    n_workers: int | None,
+    worker_options: tuple[Any, ...],
+    method_options: tuple[Any, ...],
+    total_time: float | None,
+    hard_limit: float | None,
+    **said: Any,
+) -> None:
+    """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
+    from bohb_nas.engine.devices import local_devices
+    from bohb_nas.engine.drive import Outcome
+    from bohb_nas.engine.launch import Request
+    from bohb_nas.engine.lead import lead
+
+    request = Request(
+        total_s=total_time, hard_limit_s=hard_limit, worker_options=dict(worker_options), method_options=dict(method_options), **said
+    )
+    outcome, state = lead(directory, request, local_devices(n_workers), _display())
+    _conclude(directory, state.incumbent is not None, outcome is Outcome.FINISHED)
+
+
+def _conclude(directory: Path, found: bool, finished: bool) -> None:
+    """Prints the incumbent, where its checkpoint lies, and the next command to type."""
+    from bohb_nas.report import tables
+    from bohb_nas.report.status import status as figures_of
+
+    figures = figures_of(StudyDir(directory.absolute()))
+    _print(tables.status(figures))
+    if found and figures["incumbent"]["checkpoint"]:
+        click.echo(f"checkpoint: {figures['incumbent']['checkpoint']}")
+    if not finished:
+        click.echo(f"stopped; nothing finished is lost. The same command resumes it, or: bohb-nas run {_quoted(directory)}")
+    elif found and figures["worker"] == "image_classifier":
+        budget = format_duration(figures["budgets"]["max"])
+        click.echo(f"next: bohb-nas train {_quoted(directory)} --budget {budget} --seeds 3    trains it for good and tests it")
+    elif found:
+        click.echo(f"next: bohb-nas best {_quoted(directory)} --json")
+
+
+def _display() -> "Display":
+    from bohb_nas.engine.lead import Display
+    from bohb_nas.report import live
+
+    class Log(Display):
+        """A plain line per event."""
+
+        def say(self, text: str) -> None:
+            click.echo(text, err=True)
+
+        @contextmanager
+        def watch(self, view: "View") -> Iterator[None]:
+            self._view = view
+            yield
+
+        def event(self, event: "Event") -> None:
+            self.say(live.line(event, self._view.state, self._view.meta["budgets"]["unit"]))
+
+    class Terminal(Log):
+        """A table that is drawn again as things happen."""
+
+        @contextmanager
+        def watch(self, view: "View") -> Iterator[None]:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._view = view
+            with Live(console=Console(stderr=True), auto_refresh=False) as self._live:
+                yield
+                self.tick()
+
+        def event(self, event: "Event") -> None:
+            self.tick()
+
+        def tick(self) -> None:
+            view = self._view
+            self._live.update(live.screen(view.study, view.meta, view.state, n_workers=view.n_workers(), worth=view.worth), refresh=True)
+
+    return Terminal() if sys.stderr.isatty() else Log()
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--device", default=None, metavar="NAME", help="The device it owns, such as gpu0 or cpu0.  [the first]")
+@click.option("--wait", type=Duration(), default="15m", show_default=True, help="Leave when nobody has led for this long.")
+def worker(directory: Path, device: str | None, wait: float) -> None:
+    """Joins a study and trains its trials on one device, whoever leads it."""
+    import asyncio
+    import os
+
+    from bohb_nas.engine.devices import local_devices
+    from bohb_nas.engine.serve import serve
+
+    StudyDir(directory.absolute()).read_meta()
+    if device is None:
+        first = local_devices(None)[0]
+        os.environ.update(first.environment)
+        device = first.name
+    sys.exit(asyncio.run(serve(directory, device=device, wait_s=wait, say=lambda text: click.echo(text, err=True))))
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
+def status(directory: Path, as_json: bool, watch: bool) -> None:
+    """Counts, incumbent, workers and the use of time."""
+    import time
+
+    from bohb_nas.report import tables
+    from bohb_nas.report.status import status as figures_of
+
+    while True:
+        figures = figures_of(StudyDir(directory.absolute()))
+        if as_json:
+            click.echo(json.dumps(figures))
+        else:
+            if watch:
+                click.clear()
+            _print(tables.status(figures))
+        if not watch or figures["done"]:
+            return
+        time.sleep(2.0)
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def best(directory: Path, as_json: bool) -> None:
+    """The incumbent: configuration, loss, budget, trial, checkpoint."""
+    from bohb_nas.report import tables
+    from bohb_nas.report.status import best as best_of
+    from bohb_nas.store.journal import fold
+
+    study = StudyDir(directory.absolute())
+    unit = study.read_meta()["budgets"]["unit"]
+    found = best_of(study, fold(study.journal))
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _print(tables.incumbent(found, unit))
+        if found is not None and found["checkpoint"]:
+            click.echo(f"checkpoint: {found['checkpoint']}")
+    if found is None:
+        sys.exit(1)
+
+
+@cli.command(name="list")
+@click.argument("what", type=click.Choice(["spaces", "datasets", "workers", "methods"]))
+def list_(what: str) -> None:
+    """Names that options accept."""
+    for name in names(what.removesuffix("s")):
+        click.echo(name)
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(renderable)
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))
+
+
+def main() -> None:
+    """The entry point `bohb-nas`."""
+    cli()

@@ -1,0 +1,144 @@
+"""The training child: a resident process that turns trials on its standard input into results.
+
+Imports, CUDA context and data stay warm between trials; a trial that kills the process costs only itself, because
+the worker program starts the next child. One line in: `{"trial": …, "workdir": …}`; one line out:
+`{"result": …}`. `{"check": space}` asks whether the space suits the worker. Before the first trial it says
+`{"ready": true}` or `{"error": text}`.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.errors import BohbNasError, RefError
+from bohb_nas.files import dump_json
+from bohb_nas.records import Result, Status, Trial, Worker
+from bohb_nas.refs import load_module
+
+_PR_SET_PDEATHSIG = 1
+_MESSAGE_LIMIT = 4000
+
+
+def die_with_parent(parent: int) -> None:
+    """Asks the kernel to kill this process when its parent dies, so that no orphan trains on."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def make_worker(reference: str, options: dict[str, Any]) -> Worker:
+    """The worker that a reference names: a module with `make(**options)`, or with `train(trial, workdir)` itself.
+
+    Raises:
+        RefError: it offers neither.
+    """
+    module = load_module("worker", reference)
+    if hasattr(module, "make"):
+        worker = module.make(**options)
+    elif options:
+        raise RefError(f"worker {reference!r} takes no options, given: {sorted(options)}; give it a function make(**options)")
+    else:
+        worker = module
+    if not callable(getattr(worker, "train", None)):
+        raise RefError(
+            f"worker {reference!r} has no function train(trial, workdir) -> Result, nor make(**options) that returns such an object"
+        )
+    return worker  # type: ignore[no-any-return]
+
+
+def check(reference: str, options: dict[str, Any], space_json: str) -> dict[str, Any]:
+    """Asks a worker whether it can train configurations of a space: its module's `check(space, **options)`, if it has one."""
+    from bohb_nas.space.files import space_from_json  # ConfigSpace, which training itself does not need
+
+    examine = getattr(load_module("worker", reference), "check", None)
+    try:
+        if examine is not None:
+            examine(space_from_json(space_json), **options)
+    except BohbNasError as e:
+        return {"error": str(e)}
+    return {"checked": True}
+
+
+def train(worker: Worker, trial: Trial, workdir: Path) -> Result:
+    """Trains a trial; whatever the worker does wrong comes back as a status with a reason."""
+    began = time.monotonic()
+
+    def failed(status: Status, message: str) -> Result:
+        seconds = time.monotonic() - began
+        return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=message[-_MESSAGE_LIMIT:])
+
+    try:
+        result: object = worker.train(trial, workdir)
+        if not isinstance(result, Result):
+            return failed(Status.CRASHED, f"the worker returned {type(result).__name__} {str(result)[:200]!r}; accepted is a Result")
+        if result.trial_id != trial.trial_id:
+            return failed(Status.CRASHED, f"the worker returned a result of {result.trial_id!r} for trial {trial.trial_id!r}")
+        return Result.from_json(json.loads(dump_json(result.to_json())))
+    except MemoryError as e:
+        return failed(Status.OUT_OF_MEMORY, f"out of memory: {e}")
+    except Exception:  # noqa: BLE001 (the outer shell: a crash is data)
+        traceback.print_exc()
+        return failed(Status.CRASHED, traceback.format_exc())
+
+
+@contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Sends everything that this process and its children print into a file."""
+    kept = os.dup(2)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(kept, 1)
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def main() -> int:
+    """Serves until standard input ends: `python -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
+    die_with_parent(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(body: dict[str, Any]) -> None:
+        answers.write(dump_json(body) + "\n")
+        answers.flush()
+
+    try:
+        reference, options = sys.argv[2], json.loads(sys.argv[3])
+        worker = make_worker(reference, options)
+    except BohbNasError as e:
+        answer({"error": str(e)})
+        return 1
+    except Exception:  # noqa: BLE001 (the outer shell, around a user's code)
+        answer({"error": traceback.format_exc()[-_MESSAGE_LIMIT:]})
+        return 1
+    answer({"ready": True})
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "check" in request:
+            answer(check(reference, options, request["check"]))
+            continue
+        workdir = Path(request["workdir"])
+        with _output_to(workdir / "log.txt"):
+            result = train(worker, Trial.from_json(request["trial"]), workdir)
+        answer({"result": result.to_json()})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The loop ask -> journal -> submit -> tell: one study, one optimizer, one engine.
+
+Life of a trial: the optimizer is asked; the ask is on the disk before the trial leaves; an engine trains it and
+hands back what its result file says; the tell is on the disk before the optimizer hears of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Protocol
+
+from bohb_nas.engine.checkpoints import Checkpoints
+from bohb_nas.errors import BohbNasError, JournalError
+from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Trial
+from bohb_nas.store.journal import Event, Journal, State
+
+
+class Engine(Protocol):
+    """Trains trials somewhere."""
+
+    def free(self) -> int:
+        """How many more trials could start at once."""
+        ...
+
+    def submit(self, trial: Trial) -> None:
+        """Starts a trial that nobody trains."""
+        ...
+
+    def adopt(self, trial: Trial) -> None:
+        """Takes charge of a trial that an earlier master submitted: finished, in training, or to be started again."""
+        ...
+
+    def wait(self, timeout_s: float) -> list[Result]:
+        """What has finished, waiting at most so long for something to happen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRule:
+    """When nothing new is asked any more. None: no such limit."""
+
+    brackets: int | None = None
+    """Only methods that have brackets; they count for themselves."""
+    trials: int | None = None
+    total_s: float | None = None
+    """Seconds under a master, over all resumes; nothing is started that could not end in time."""
+    worth: float | None = None
+    """Sum of the budgets of all trials."""
+
+    def reached(self, state: State, *, now: float, budget: float) -> bool:
+        """Whether a trial of `budget` may no longer be asked."""
+        led_s = state.led_s + (now - state.last if state.last is not None else 0.0)
+        return (
+            (self.trials is not None and len(state.trials) >= self.trials)
+            or (self.total_s is not None and led_s + budget > self.total_s)
+            or (self.worth is not None and state.budget_asked + budget > self.worth * (1 + 1e-9))
+        )
+
+
+class Wish(Enum):
+    """What the person in front of the terminal wants."""
+
+    GO_ON = auto()
+    DRAIN = auto()
+    """Start nothing new, let running trials end."""
+    STOP = auto()
+    """Leave at once."""
+
+
+class Outcome(Enum):
+    """How a call of `drive` ended."""
+
+    FINISHED = auto()
+    """The stop rule is met, or the optimizer has nothing left to propose, and all is told."""
+    DRAINED = auto()
+    STOPPED = auto()
+
+
+def replay(optimizer: Optimizer, state: State) -> None:
+    """Brings a fresh optimizer to where the journal's was.
+
+    An optimizer that has a method `replay(trial)` takes the recorded trials as they are; any other is asked again and
+    must answer the same.
+
+    Raises:
+        JournalError: the optimizer would not have asked what the journal says.
+    """
+    take_back = getattr(optimizer, "replay", None)
+    for event in state.events:
+        if event.trial is not None:
+            if take_back is not None:
+                take_back(event.trial)
+            elif (asked := optimizer.ask()) != replace(event.trial, resume_from=None):
+                raise JournalError(f"the journal says {event.trial.trial_id} was asked, the method now asks {asked}; was it changed?")
+        elif event.result is not None:
+            optimizer.tell(event.result)
+
+
+@dataclass(slots=True, kw_only=True)
+class Drive:
+    """Everything that one run of the loop needs."""
+
+    optimizer: Optimizer
+    engine: Engine
+    journal: Journal
+    stop: StopRule
+    budgets: Budgets
+    continue_promoted: bool
+    """Whether a promoted trial continues from its checkpoint; otherwise it starts afresh."""
+    checkpoints: Checkpoints
+    clock: Callable[[], float]
+    wish: Callable[[], Wish]
+    notice: Callable[[Event], None]
+    """Told of every new event: the live display, the log."""
+    tick: Callable[[], None]
+    """Called a few times a second."""
+    tick_s: float = 0.25
+
+    def run(self) -> Outcome:
+        """Runs until the stop rule, the optimizer or the person ends it."""
+        for trial in self.journal.state.pending:
+            self.engine.adopt(trial)
+        asking = True
+        while True:
+            wish = self.wish()
+            if wish is Wish.STOP:
+                return Outcome.STOPPED
+            if asking and wish is Wish.GO_ON:
+                asking = self._ask()
+            if not self.journal.state.pending and not (asking and wish is Wish.GO_ON):
+                return Outcome.FINISHED if wish is Wish.GO_ON else Outcome.DRAINED
+            for result in self.engine.wait(self.tick_s):
+                self._tell(result)
+            self.tick()
+
+    def _ask(self) -> bool:
+        """Fills the free workers; False when nothing new will ever be asked."""
+        state = self.journal.state
+        while self.engine.free() > 0:
+            if self.stop.reached(state, now=self.clock(), budget=self.budgets.rungs[0]):
+                return False
+            asked = self.optimizer.ask()
+            if asked is Idle.DONE:
+                return False
+            if isinstance(asked, Idle):
+                if not state.pending:
+                    raise BohbNasError("the method waits for a result although nothing is running; it can never go on")
+                return True
+            if self.stop.reached(state, now=self.clock(), budget=asked.budget):
+                return False
+            trial = replace(asked, resume_from=self._source(asked))
+            self._write(Event(term=state.term, time=self.clock(), trial=trial, reason=getattr(self.optimizer, "reason", None)))
+            self.engine.submit(trial)
+        return True
+
+    def _source(self, trial: Trial) -> str | None:
+        """The trial of the same configuration at the highest lower budget, when it is to be continued."""
+        if not self.continue_promoted or trial.origin is not Origin.PROMOTED:
+            return None
+        return self.checkpoints.newest(trial.config_id)
+
+    def _tell(self, result: Result) -> None:
+        if result.trial_id in self.journal.state.results:
+            return
+        self._write(Event(term=self.journal.state.term, time=self.clock(), result=result))
+        self.optimizer.tell(result)
+        self.checkpoints.told(result.trial_id)
+
+    def _write(self, event: Event) -> None:
+        self.journal.write(event)
+        self.notice(event)

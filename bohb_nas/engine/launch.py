@@ -1,0 +1,298 @@
+"""From what a person typed to an open study: everything is checked before anything is written.
+
+A new study takes the defaults for what was not typed; a resumed one takes what it was started with, and anything
+typed that says otherwise is listed and refused. Only workers, stop rule and promotion mode may differ.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from bohb_nas.datasets import prepare
+from bohb_nas.engine.cluster import make_keys
+from bohb_nas.engine.drive import StopRule
+from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError
+from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.hyperband import worth
+from bohb_nas.records import Budgets
+from bohb_nas.refs import is_file, load_module
+from bohb_nas.space.files import load_space, space_from_json, space_to_json
+from bohb_nas.store.study_dir import FORMAT, StudyDir
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "zela2018": {"space": "zela2018", "method": "bohb_2018", "worker_options": {"schedule": "restarts"}, "brackets": 32},
+}
+"""Named sets of defaults: the published runs."""
+
+DEFAULT_BRACKETS = 32
+_MAY_DIFFER = ("stop", "promote", "created", "versions", "git_commit", "inputs", "cwd", "format")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was typed; None or empty means "not said"."""
+
+    space: str | None = None
+    dataset: str | None = None
+    data_dir: Path | None = None
+    skip_unreadable: bool = False
+    worker: str | None = None
+    command: str | None = None
+    method: str | None = None
+    budget_min: float | None = None
+    budget_max: float | None = None
+    eta: float | None = None
+    budget_unit: str | None = None
+    brackets: int | None = None
+    trials: int | None = None
+    total_s: float | None = None
+    seed: int | None = None
+    hard_limit_s: float | None = None
+    promote: str | None = None
+    preset: str | None = None
+    worker_options: dict[str, Any] = field(default_factory=dict)
+    method_options: dict[str, Any] = field(default_factory=dict)
+    accept_changed_inputs: bool = False
+
+
+def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The record of the study that a request describes; what it leaves open comes from `base`, a preset, or the defaults.
+
+    Raises:
+        UsageError: a value is out of range, or two contradict each other.
+    """
+    given = base or {}
+    preset = _preset(request.preset)
+    earlier = given.get("budgets", {})
+    maximum = _said(request.budget_max, earlier.get("max"), 10800.0)
+    eta = _said(request.eta, earlier.get("eta"), 3.0)
+    minimum = _said(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3)
+    unit = _said(request.budget_unit, earlier.get("unit"), "s")
+    return {
+        "format": FORMAT,
+        "preset": _said(request.preset, given.get("preset"), None),
+        "space": _absolute(_said(request.space, given.get("space"), preset.get("space"), "joint")),
+        "method": _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb")),
+        "method_options": {**given.get("method_options", {}), **request.method_options},
+        **_worker(request, given, preset),
+        "budgets": asdict(Budgets(min=minimum, max=maximum, eta=eta, unit=unit)),
+        "seed": _said(request.seed, given.get("seed"), 0),
+        "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
+        "promote": _said(request.promote, given.get("promote"), "restart"),
+        "stop": _stop(request, given, preset),
+        "cwd": given.get("cwd", str(Path.cwd())),
+    }
+
+
+def _said(*candidates: Any) -> Any:
+    return next((c for c in candidates if c is not None), None)
+
+
+def _preset(name: str | None) -> dict[str, Any]:
+    if name is not None and name not in PRESETS:
+        raise UsageError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS.get(name or "", {})
+
+
+def _absolute(reference: str) -> str:
+    return str(Path(reference).absolute()) if is_file(reference) else reference
+
+
+def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    if request.command is not None and request.worker not in (None, "command"):
+        raise UsageError(f"--command and --worker {request.worker} contradict each other; give one of them")
+    worker = _said("command" if request.command is not None else None, request.worker, given.get("worker"), "image_classifier")
+    options = {**preset.get("worker_options", {}), **given.get("worker_options", {})}
+    if worker == "image_classifier":
+        options = {"dataset": "cifar10", **options}
+        if request.dataset is not None:
+            options["dataset"] = _dataset(request.dataset)
+        if request.data_dir is not None:
+            options["data_dir"] = str(request.data_dir.absolute())
+    elif request.dataset is not None or request.data_dir is not None:
+        raise UsageError(f"--dataset and --data-dir belong to the worker image_classifier, this study's is {worker}; leave them out")
+    if worker == "command":
+        options |= {"command": request.command} if request.command is not None else {}
+        options |= {"hard_limit_s": request.hard_limit_s} if request.hard_limit_s is not None else {}
+        if "command" not in options:
+            raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
+    return {"worker": _absolute(worker), "worker_options": {**options, **request.worker_options}}
+
+
+def _dataset(reference: str) -> str:
+    kind, colon, path = reference.partition(":")
+    return f"{kind}:{Path(path).absolute()}" if colon and kind == "image_folder" else _absolute(reference)
+
+
+def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    said = {"brackets": request.brackets, "trials": request.trials, "total_s": request.total_s}
+    for name in ("brackets", "trials"):
+        if (value := said[name]) is not None and value < 1:
+            raise UsageError(f"--{name} {value}: accepted is a whole number from 1")
+    if any(v is not None for v in said.values()):
+        return said
+    return given.get("stop") or {**said, "brackets": preset.get("brackets")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The live objects that a study's record names."""
+
+    space: ConfigurationSpace
+    budgets: Budgets
+    method_options: Any
+    stop: StopRule
+    worth: float | None
+    """Sum of the budgets after which the search ends, where that is known beforehand."""
+
+
+def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
+    """Makes the parts of a study from its record.
+
+    Raises:
+        UsageError: the method is unknown or refuses its options.
+    """
+    budgets = Budgets(**meta["budgets"])
+    method: ModuleType = load_module("method", meta["method"])
+    has_brackets = "n_brackets" in {f.name for f in fields(method.Options)}
+    stop = meta["stop"]
+    if stop["brackets"] is not None and not has_brackets:
+        raise OptionError(f"method {meta['method']} has no brackets; use --trials or --total-time instead of --brackets")
+    limited = any(v is not None for v in stop.values())
+    n_brackets = {"n_brackets": stop["brackets"] if limited else DEFAULT_BRACKETS} if has_brackets else {}
+    try:
+        options = method.Options(**meta["method_options"], **n_brackets)
+    except TypeError as e:
+        known = ", ".join(f.name for f in fields(method.Options))
+        raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {known}") from e
+    total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not limited else None
+    rule = StopRule(trials=stop["trials"], total_s=stop["total_s"], worth=None if has_brackets else total)
+    return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)
+
+
+def check(meta: dict[str, Any], space: ConfigurationSpace, *, skip_unreadable: bool) -> list[str]:
+    """Makes sure that data and worker can be had, without writing into the study.
+
+    Returns:
+        What the person should know, a line each.
+
+    Raises:
+        UsageError: the data set cannot be read, or the worker refuses space or options.
+    """
+    notes = []
+    if meta["worker"] == "image_classifier":
+        data_dir = meta["worker_options"].get("data_dir")
+        found = prepare(meta["worker_options"]["dataset"], data_dir=Path(data_dir) if data_dir else None, skip_unreadable=skip_unreadable)
+        notes.append(str(found))
+    asked = dump_json({"check": space_to_json(space)}) + "\n"
+    child = subprocess.run(
+        [sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(meta["worker_options"])],
+        input=asked,
+        capture_output=True,
+        text=True,
+        cwd=meta["cwd"],
+        check=False,
+    )
+    answers = [json.loads(line) for line in child.stdout.splitlines()]
+    for answer in answers:
+        if "error" in answer:
+            raise UsageError(answer["error"])
+    if not answers:
+        raise BohbNasError(f"the training process cannot start:\n{child.stderr[-2000:]}")
+    return notes
+
+
+def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace) -> None:
+    """Writes a new study; its record comes last, so that a study exists as a whole or not at all.
+
+    Raises:
+        StudyError: the place cannot hold a study, or the disk refused.
+    """
+    try:
+        write_atomic(study.space_json, space_to_json(space) + "\n")
+        _store_inputs(study, meta)
+        make_keys(study)
+        study.write_meta({**meta, "created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])})
+    except StorageError as e:
+        raise StudyError(str(e)) from e
+
+
+def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], ConfigurationSpace]:
+    """The record and space of an existing study, after comparing them with what was typed now.
+
+    Raises:
+        StudyError: it is another search, or the user's files have changed since.
+    """
+    stored = study.read_meta()
+    wanted = plan(request, base=stored)
+    different = [
+        f"{name}: the study has {json.dumps(stored.get(name))}, asked is {json.dumps(value)}"
+        for name, value in wanted.items()
+        if name not in _MAY_DIFFER and stored.get(name) != value
+    ]
+    if different:
+        listed = "\n  ".join(different)
+        raise StudyError(f"{study.path} belongs to another search:\n  {listed}\nuse another DIR, or leave these options out to resume it")
+    changed = _changed_inputs(stored)
+    if changed and not request.accept_changed_inputs:
+        listed = "\n  ".join(changed)
+        raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
+    meta = {**stored, "stop": wanted["stop"], "promote": wanted["promote"]}
+    if changed:
+        _store_inputs(study, meta)
+    if meta != stored:
+        study.write_meta(meta)
+    return meta, space_from_json(study.space_json.read_text())
+
+
+def new_space(meta: dict[str, Any]) -> ConfigurationSpace:
+    """The space of a new study."""
+    return load_space(meta["space"])
+
+
+def _store_inputs(study: StudyDir, meta: dict[str, Any]) -> None:
+    meta["inputs"] = {}
+    for kind in ("space", "worker", "method"):
+        source = Path(meta[kind])
+        if is_file(meta[kind]) and source.is_file():
+            shutil.copyfile(source, study.inputs / source.name)
+            meta["inputs"][str(source)] = _sha256(source)
+
+
+def _changed_inputs(meta: dict[str, Any]) -> list[str]:
+    paths = {Path(p): digest for p, digest in meta.get("inputs", {}).items()}
+    return [f"{p} ({'gone' if not p.is_file() else 'changed'})" for p, digest in paths.items() if not p.is_file() or _sha256(p) != digest]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("bohb-nas", "ConfigSpace", "numpy", "scipy", "torch", "torchvision", "distributed"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit(folder: str) -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    answer = subprocess.run([git, "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None

@@ -1,0 +1,124 @@
+"""The worker program: owns one device, joins whoever leads the study, and outlives its masters.
+
+It is a small shell around `distributed.Worker`; the training itself belongs to a `Trainer`.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from distributed import Worker
+
+from bohb_nas.engine.cluster import configure, published, security
+from bohb_nas.engine.devices import host
+from bohb_nas.engine.trainer import StartError, Trainer
+from bohb_nas.errors import BohbNasError
+from bohb_nas.files import Lock, dump_json
+from bohb_nas.records import Trial
+from bohb_nas.store.study_dir import StudyDir
+
+_LOOK_S = 0.3
+_trainer: Trainer | None = None
+
+
+async def train(payload: str) -> str:
+    """What the master submits, by reference: trains the trial in `payload` and returns its result, both as JSON."""
+    assert _trainer is not None
+    result = await asyncio.shield(_trainer.train(Trial.from_json(json.loads(payload))))
+    return dump_json(result.to_json())
+
+
+class DeviceBusyError(BohbNasError):
+    """Another worker of this study owns the device."""
+
+
+async def serve(path: Path, *, device: str, wait_s: float, say: Callable[[str], None]) -> int:
+    """Works for a study until it is done, nobody led it for `wait_s` seconds, or SIGTERM arrives.
+
+    Raises:
+        DeviceBusyError: another worker owns the device.
+        StartError: the training child cannot start.
+    """
+    study = StudyDir(path.absolute())
+    study.check_access()
+    lock = Lock(study.worker_lock(host(), device))
+    if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time()})):
+        raise DeviceBusyError(f"a worker of {path} on {host()} owns device {device} already; one worker per device")
+    configure()
+    trainer = Trainer(study, study.read_meta(), device=device, say=say)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    global _trainer
+    _trainer = trainer
+    with lock:
+        try:
+            await trainer.start()
+            return await _serve(study, trainer, stopped, wait_s=wait_s, name=f"{host()}-{device}", say=say)
+        finally:
+            trainer.kill()
+
+
+async def _serve(study: StudyDir, trainer: Trainer, stopped: asyncio.Event, *, wait_s: float, name: str, say: Callable[[str], None]) -> int:
+    alone_since = time.monotonic()
+    while not study.done.exists():
+        address = published(study.scheduler_json)
+        if address is not None and await _join(study, trainer, stopped, address=address, name=name):
+            alone_since = time.monotonic()
+        if stopped.is_set():
+            say("stopped")
+            return 0
+        if time.monotonic() - alone_since > wait_s:
+            say(f"nobody has led this study for {wait_s:g} s; leaving. `bohb-nas run {study.path}` leads it again")
+            return 0
+        await _first(stopped.wait(), asyncio.sleep(_LOOK_S))
+    return 0
+
+
+async def _join(study: StudyDir, trainer: Trainer, stopped: asyncio.Event, *, address: str, name: str) -> bool:
+    """Serves one master until it goes; False when nobody answers at its address."""
+    worker = Worker(
+        address,
+        nthreads=1,
+        name=f"{name}-{time.time_ns()}",
+        resources={"trial": 1},
+        security=security(study),
+        protocol="tls",
+        dashboard=False,
+        dashboard_address="127.0.0.1:0",
+        death_timeout=5,
+    )
+    try:
+        await worker
+    except (OSError, TimeoutError, RuntimeError):
+        return False
+    await _first(worker.finished(), stopped.wait(), _until(study.done.exists))
+    if stopped.is_set():
+        trainer.kill()
+    await worker.close(timeout=1, executor_wait=False, nanny=False)
+    if not stopped.is_set():
+        await _first(trainer.finish(), stopped.wait())
+    return True
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(1.0)
+
+
+async def _first(*waits: object) -> None:
+    """Waits for the first of several and gives the others up."""
+    tasks = [asyncio.ensure_future(w) for w in waits]  # type: ignore[call-overload]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+__all__ = ["DeviceBusyError", "StartError", "serve", "train"]

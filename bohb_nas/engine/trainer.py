@@ -1,0 +1,200 @@
+"""One device's trainer: keeps a training child alive, hands it trials, and writes each result before it answers.
+
+It belongs to the worker program, not to dask: when a master is lost, a trial in training goes on to its result file.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.engine.devices import host
+from bohb_nas.errors import BohbNasError, StorageError
+from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.records import Evaluation, Result, Status, Trial
+from bohb_nas.refs import load_module
+from bohb_nas.store.study_dir import StudyDir
+
+_BEAT_S = 1.0
+_LINE_LIMIT = 2**24
+
+
+class StartError(BohbNasError):
+    """The training child cannot start: every trial would fail alike."""
+
+
+class Trainer:
+    """Trains one trial at a time in a child process."""
+
+    def __init__(self, study: StudyDir, meta: dict[str, Any], *, device: str, say: Callable[[str], None]) -> None:
+        self._study = study
+        self._meta = meta
+        self._device = device
+        self._say = say
+        self._child: asyncio.subprocess.Process | None = None
+        self._jobs: dict[str, asyncio.Task[Result]] = {}
+        self._idle_since: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a trial is in training or its result is not on the disk yet."""
+        return any(not job.done() for job in self._jobs.values())
+
+    def train(self, trial: Trial) -> "asyncio.Task[Result]":
+        """Trains a trial, or joins its training when that is already under way."""
+        job = self._jobs.get(trial.trial_id)
+        if job is None or job.done():
+            self._jobs = {i: j for i, j in self._jobs.items() if not j.done()}
+            job = self._jobs[trial.trial_id] = asyncio.create_task(self._train(trial))
+        return job
+
+    async def finish(self) -> None:
+        """Waits until nothing is in training any more."""
+        await asyncio.gather(*self._jobs.values(), return_exceptions=True)
+
+    async def start(self) -> None:
+        """Starts the child and waits until it is ready for a trial.
+
+        Raises:
+            StartError: it cannot be made ready; the text says why.
+        """
+        if self._child is not None and self._child.returncode is None:
+            return
+        self._child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid())),
+            *(self._meta["worker"], dump_json(self._meta["worker_options"])),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=self._meta["cwd"],
+            start_new_session=True,
+            limit=_LINE_LIMIT,
+        )
+        answer = await self._answer(self._child)
+        if answer is None or "error" in answer:
+            raise StartError(f"the training process cannot start: {(answer or {}).get('error', 'it ended without a word')}")
+
+    def kill(self) -> None:
+        """Ends the child and everything in its process group at once."""
+        if self._child is not None and self._child.returncode is None:
+            os.killpg(self._child.pid, signal.SIGKILL)
+
+    async def _train(self, trial: Trial) -> Result:
+        if (known := self._study.read_result(trial)) is not None:
+            return known.result
+        self._clear_leftovers(trial)
+        await self.start()
+        workdir = self._study.new_attempt(trial.trial_id)
+        self._link_source(trial, workdir)
+        began = time.time()
+        idle_s = began - self._idle_since if self._idle_since is not None else None
+        beat = asyncio.create_task(self._beat(trial, workdir))
+        try:
+            result = await self._attempt(trial, workdir)
+        finally:
+            beat.cancel()
+        engine = {
+            "host": host(),
+            "device": self._device,
+            "attempt": int(workdir.name),
+            "began": began,
+            "ended": time.time(),
+            "idle_s": idle_s,
+        }
+        result = replace(result, details={**result.details, "engine": engine})
+        result = await self._store(Evaluation(trial=trial, result=result))
+        self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
+        self._idle_since = time.time()
+        return result
+
+    def _clear_leftovers(self, trial: Trial) -> None:
+        """Ends what an earlier attempt at this trial left running on this machine."""
+        clear = getattr(load_module("worker", self._meta["worker"]), "kill_leftovers", None)
+        if clear is not None:
+            for attempt in self._study.attempts(trial.trial_id):
+                clear(attempt)
+
+    def _link_source(self, trial: Trial, workdir: Path) -> None:
+        """Lets the worker find the checkpoint that it continues from, as `resume` in its folder."""
+        source = self._study.checkpoint(trial.resume_from) if trial.resume_from is not None else None
+        if source is not None:
+            (workdir / "resume").symlink_to(os.path.relpath(source, workdir))
+
+    async def _attempt(self, trial: Trial, workdir: Path) -> Result:
+        child = self._child
+        assert child is not None
+        assert child.stdin is not None
+        began = time.monotonic()
+        child.stdin.write(dump_json({"trial": trial.to_json(), "workdir": str(workdir)}).encode() + b"\n")
+        limit_s = hard_limit(trial.budget, self._meta)
+        try:
+            answer = await asyncio.wait_for(self._answer(child), limit_s)
+        except TimeoutError:
+            self.kill()
+            await child.wait()
+            status, message = Status.TIMED_OUT, f"killed after {limit_s:g} s, the hard limit of a budget of {trial.budget:g}"
+        else:
+            if answer is not None:
+                return Result.from_json(answer["result"])
+            code = await child.wait()
+            status, message = Status.CRASHED, f"the training process ended with {_exit(code)}\n{_tail(workdir / 'log.txt')}"
+        return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=time.monotonic() - began, message=message)
+
+    async def _answer(self, child: asyncio.subprocess.Process) -> dict[str, Any] | None:
+        assert child.stdout is not None
+        line = await child.stdout.readline()
+        body = json.loads(line) if line.endswith(b"\n") else None
+        return body if isinstance(body, dict) else None
+
+    async def _beat(self, trial: Trial, workdir: Path) -> None:
+        path = self._study.heartbeat(trial.trial_id)
+        note = {"trial_id": trial.trial_id, "host": host(), "device": self._device, "pid": os.getpid(), "since": time.time()}
+        while True:
+            try:
+                if path.exists():
+                    os.utime(path)
+                else:
+                    write_atomic(path, json.dumps({**note, "attempt": int(workdir.name)}) + "\n")
+            except (StorageError, OSError) as e:
+                self._say(f"heartbeat of {trial.trial_id}: {e}")
+            await asyncio.sleep(_BEAT_S)
+
+    async def _store(self, evaluation: Evaluation) -> Result:
+        """Writes the result file, however long the disk refuses: a finished evaluation is never lost."""
+        while True:
+            try:
+                if self._study.write_result(evaluation):
+                    return evaluation.result
+                stored = self._study.read_result(evaluation.trial)
+                if stored is not None:
+                    return stored.result
+            except StorageError as e:
+                self._say(f"{e}; trying again every 2 s")
+                await asyncio.sleep(2.0)
+
+
+def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
+    """Seconds after which a trial's process is killed: the limit asked for, or 1.5 x budget, and 300 s for everything else.
+
+    None where budgets are no seconds and no limit was asked for.
+    """
+    asked = meta.get("hard_limit_s")
+    if asked is not None:
+        return float(asked) + 300.0
+    return 1.5 * budget + 300.0 if meta["budgets"]["unit"] == "s" else None
+
+
+def _exit(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _tail(path: Path, n_bytes: int = 2000) -> str:
+    try:
+        return path.read_bytes()[-n_bytes:].decode(errors="replace")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,105 @@
+"""The live display of a running search: a table in a terminal, a line per event where there is none."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bohb_nas.durations import format_duration
+from bohb_nas.records import Budgets
+from bohb_nas.report import tables
+from bohb_nas.report.status import best, running
+from bohb_nas.store.journal import Event, State
+from bohb_nas.store.study_dir import StudyDir
+
+
+def line(event: Event, state: State, unit: str) -> str:
+    """One event as one line of a log."""
+    if event.trial is not None:
+        t = event.trial
+        origin = f"{t.origin}" if not event.reason else f"{t.origin}: {event.reason}"
+        return f"ask  {t.trial_id} {t.config_id} bracket {t.bracket} rung {t.rung} budget {tables.budget_text(t.budget, unit)} ({origin})"
+    if event.result is not None:
+        r = event.result
+        outcome = f"loss {r.loss:.5g}" if r.loss is not None else f"{r.status}: {_first_line(r.message)}"
+        leads = state.incumbent is not None and state.incumbent.trial.trial_id == r.trial_id
+        return f"tell {r.trial_id} {outcome} after {format_duration(r.train_s)}" + ("  <- incumbent" if leads else "")
+    return f"lead term {event.term}"
+
+
+def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers: int, worth: float | None) -> RenderableType:
+    """The whole display: rungs, brackets, running trials, incumbent, picks, time left."""
+    budgets = Budgets(**meta["budgets"])
+    trials = running(study, state)
+    asked = {f"{b:g}": sum(1 for t in trials if t["budget"] == b) for b in budgets.rungs}
+    by_budget = {f"{b:g}": _rung(state, b) for b in budgets.rungs}
+    picks: dict[str, int] = {}
+    for trial in state.trials.values():
+        picks[trial.origin] = picks.get(trial.origin, 0) + 1
+    head = f"{meta['method']} · {len(state.results)} evaluations · {n_workers} worker(s) · led for {format_duration(max(state.led_s, 1))}"
+    return Group(
+        Text(head + _left(state, n_workers=n_workers, worth=worth)),
+        tables.rungs(by_budget, budgets.unit, asked),
+        Text(_brackets(state)),
+        _running(trials, budgets.unit),
+        Text("picks: " + (", ".join(f"{n} {word}" for word, n in picks.items()) or "none")),
+        tables.incumbent(best(study, state), budgets.unit),
+    )
+
+
+def _rung(state: State, budget: float) -> dict[str, Any]:
+    losses, n, failed = [], 0, 0
+    for trial_id, result in state.results.items():
+        if state.trials[trial_id].budget == budget:
+            n += 1
+            failed += result.loss is None
+            losses += [result.loss] if result.loss is not None else []
+    losses.sort()
+    return {
+        "evaluations": n,
+        "failed": failed,
+        "best_loss": losses[0] if losses else None,
+        "median_loss": losses[len(losses) // 2] if losses else None,
+    }
+
+
+def _brackets(state: State) -> str:
+    counts: dict[int, dict[int, list[int]]] = {}
+    for trial in state.trials.values():
+        cell = counts.setdefault(trial.bracket, {}).setdefault(trial.rung, [0, 0])
+        cell[0] += trial.trial_id in state.results
+        cell[1] += 1
+    parts = [
+        f"s={s}: " + " ".join(f"{done}/{asked}" for _, (done, asked) in sorted(row.items()))
+        for s, row in sorted(counts.items(), reverse=True)
+    ]
+    return "brackets (finished/asked by rung)  " + "   ".join(parts)
+
+
+def _running(trials: list[dict[str, Any]], unit: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("running", "worker", "elapsed / budget", ""):
+        table.add_column(name)
+    for trial in trials[:12]:
+        elapsed = trial["elapsed_s"]
+        shown = "waiting" if elapsed is None else f"{format_duration(max(elapsed, 0.1))} / {tables.budget_text(trial['budget'], unit)}"
+        bar = ProgressBar(total=trial["budget"], completed=elapsed or 0.0, width=20)
+        table.add_row(trial["trial_id"], trial["worker"] or "", shown, bar if unit == "s" else "")
+    return table
+
+
+def _left(state: State, *, n_workers: int, worth: float | None) -> str:
+    """Time left, from the share of the budget told so far and the time that took."""
+    told = sum(state.trials[i].budget for i in state.results)
+    if worth is None or not told or not state.led_s:
+        return ""
+    left_s = max(0.0, worth - told) * state.led_s / told
+    return f" · about {format_duration(max(left_s, 1))} left"
+
+
+def _first_line(message: str | None) -> str:
+    lines = [text for text in (message or "no reason given").splitlines() if text.strip()]
+    return (lines[-1] if lines and lines[0].startswith("Traceback") else lines[0] if lines else "no reason given")[:200]

@@ -1,0 +1,139 @@
+"""The figures of a study, read from its directory without running anything of it."""
+
+import json
+import statistics
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.records import Budgets, Evaluation, Status
+from bohb_nas.store.journal import State, fold
+from bohb_nas.store.study_dir import StudyDir
+
+
+def status(study: StudyDir) -> dict[str, Any]:
+    """Counts, incumbent, workers and the use of time: what `bohb-nas status --json` prints.
+
+    Raises:
+        StudyError: there is no study, or its journal is damaged.
+    """
+    meta, state = study.read_meta(), fold(study.journal)
+    evaluations = list(state.evaluations())
+    master = study.master()
+    return {
+        "evaluations": len(state.results),
+        "running": len(state.pending),
+        "done": study.done.exists(),
+        "by_status": _count(e.result.status for e in evaluations),
+        "by_origin": _count(t.origin for t in state.trials.values()),
+        "by_budget": {f"{b:g}": _budget(evaluations, b) for b in Budgets(**meta["budgets"]).rungs},
+        "incumbent": best(study, state),
+        "method": meta["method"],
+        "space": meta["space"],
+        "worker": meta["worker"],
+        "budgets": meta["budgets"],
+        "stop": meta["stop"],
+        "promote": meta["promote"],
+        "seed": meta["seed"],
+        "master": master,
+        "workers": [{**w, "trial": _trained_by(study, w)} for w in study.living_workers()],
+        "trials_running": running(study, state),
+        "use_of_time": use_of_time(evaluations),
+        "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
+    }
+
+
+def best(study: StudyDir, state: State) -> dict[str, Any] | None:
+    """The incumbent: what `bohb-nas best --json` prints; None while no evaluation was OK."""
+    if state.incumbent is None:
+        return None
+    trial, result = state.incumbent.trial, state.incumbent.result
+    checkpoint = study.checkpoint(trial.trial_id)
+    return {
+        "trial_id": trial.trial_id,
+        "config_id": trial.config_id,
+        "config": dict(result.config if result.config is not None else trial.config),
+        "budget": trial.budget,
+        "loss": result.loss,
+        "origin": trial.origin,
+        "checkpoint": str(checkpoint) if checkpoint is not None else None,
+        "metrics": dict(result.metrics),
+    }
+
+
+def running(study: StudyDir, state: State) -> list[dict[str, Any]]:
+    """The trials that were asked and not told, with who trains them."""
+    return [
+        {
+            "trial_id": t.trial_id,
+            "config_id": t.config_id,
+            "budget": t.budget,
+            "rung": t.rung,
+            "origin": t.origin,
+            **_beat(study, t.trial_id),
+        }
+        for t in state.pending
+    ]
+
+
+def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
+    """How the workers spent their time, over all evaluations that say so; None when none does.
+
+    Returns:
+        `train_share`: training seconds over worker seconds, from each worker's first start to its last end;
+        `idle_median_s`, `idle_p95_s`: gap between a trial's end and the next one's start on the same worker.
+    """
+    spans: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    trained_s, gaps = 0.0, []
+    for e in evaluations:
+        engine = e.result.details.get("engine")
+        if isinstance(engine, dict):
+            spans.setdefault((engine["host"], engine["device"]), []).append((engine["began"], engine["ended"]))
+            trained_s += e.result.metrics.get("new_s", e.result.train_s)
+            gaps += [engine["idle_s"]] if engine["idle_s"] is not None else []
+    if not spans:
+        return None
+    worker_s = sum(max(end for _, end in s) - min(start for start, _ in s) for s in spans.values())
+    figures = {"train_s": trained_s, "worker_s": worker_s, "train_share": trained_s / worker_s if worker_s > 0 else 0.0}
+    if len(gaps) > 1:
+        figures |= {"idle_median_s": statistics.median(gaps), "idle_p95_s": statistics.quantiles(gaps, n=20, method="inclusive")[-1]}
+    return figures
+
+
+def _count(words: Any) -> dict[str, int]:
+    return dict(Counter(str(w) for w in words))
+
+
+def _budget(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
+    here = [e for e in evaluations if e.trial.budget == budget]
+    losses = [e.result.loss for e in here if e.result.loss is not None]
+    return {
+        "evaluations": len(here),
+        "failed": sum(e.result.status is not Status.OK for e in here),
+        "best_loss": min(losses, default=None),
+        "median_loss": statistics.median(losses) if losses else None,
+    }
+
+
+def _beat(study: StudyDir, trial_id: str) -> dict[str, Any]:
+    note = _read(study.heartbeat(trial_id))
+    if "since" not in note:
+        return {"worker": None, "elapsed_s": None}
+    return {"worker": f"{note.get('host')}-{note.get('device')}", "elapsed_s": time.time() - float(note["since"])}
+
+
+def _trained_by(study: StudyDir, worker: dict[str, Any]) -> str | None:
+    for path in study.running.glob("*.json"):
+        note = _read(path)
+        if note.get("pid") == worker.get("pid") and note.get("host") == worker.get("host"):
+            return path.stem
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        note = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}

@@ -1,0 +1,95 @@
+"""The figures of a study as tables for a terminal (rich)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bohb_nas.durations import format_duration
+
+
+def budget_text(budget: float, unit: str) -> str:
+    """A budget with its unit: a duration when the unit is seconds."""
+    return format_duration(budget) if unit == "s" else f"{budget:g} {unit}"
+
+
+def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Mapping[str, int] | None = None) -> Table:
+    """One row per rung, cheapest first."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("budget", justify="right")
+    for name in ("running", "finished", "failed", "best loss", "median loss"):
+        table.add_column(name, justify="right")
+    for budget, row in by_budget.items():
+        counts = [str((running or {}).get(budget, 0)), str(row["evaluations"]), str(row["failed"])]
+        table.add_row(budget_text(float(budget), unit), *counts, _loss(row["best_loss"]), _loss(row["median_loss"]))
+    return table
+
+
+def incumbent(best: Mapping[str, Any] | None, unit: str) -> RenderableType:
+    """The incumbent: its loss, where it came from, its configuration."""
+    if best is None:
+        return Text("incumbent: none yet; no evaluation has succeeded")
+    head = Text.assemble(
+        ("incumbent ", "bold"),
+        f"{best['trial_id']}: loss ",
+        (_loss(best["loss"]), "bold green"),
+        f" at {budget_text(best['budget'], unit)} ({best['origin']})",
+    )
+    return Group(head, configuration(best["config"]))
+
+
+def configuration(config: Mapping[str, Any]) -> Table:
+    """Hyperparameters and values, three to a row."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    cells = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in config.items()]
+    for _ in range(3):
+        table.add_column()
+    for k in range(0, len(cells), 3):
+        table.add_row(*cells[k : k + 3])
+    return table
+
+
+def status(figures: Mapping[str, Any]) -> RenderableType:
+    """What `bohb-nas status` shows."""
+    unit = figures["budgets"]["unit"]
+    state = "done" if figures["done"] else "led" if figures["master"] else "not led; the same `run` resumes it"
+    running: dict[str, int] = {}
+    for trial in figures["trials_running"]:
+        running[f"{trial['budget']:g}"] = running.get(f"{trial['budget']:g}", 0) + 1
+    lines: list[RenderableType] = [
+        Text(f"{figures['method']} on {figures['space']}: {figures['evaluations']} evaluations, {figures['running']} running, {state}"),
+        rungs(figures["by_budget"], unit, running),
+        Text("status: " + _counts(figures["by_status"]) + "   picks: " + _counts(figures["by_origin"])),
+    ]
+    if (used := figures["use_of_time"]) is not None:
+        idle = f", idle between trials {used['idle_median_s']:.2f} s (median)" if "idle_median_s" in used else ""
+        lines.append(Text(f"workers trained {used['train_share']:.0%} of their time{idle}"))
+    if figures["workers"]:
+        lines.append(workers(figures["workers"], figures["trials_running"]))
+    lines.append(incumbent(figures["incumbent"], unit))
+    return Group(*lines)
+
+
+def workers(living: list[dict[str, Any]], trials: list[dict[str, Any]]) -> Table:
+    """One row per living worker."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("worker", "trial", "elapsed", "budget"):
+        table.add_column(name)
+    by_id = {t["trial_id"]: t for t in trials}
+    for worker in living:
+        trial = by_id.get(worker.get("trial") or "", {})
+        elapsed = format_duration(trial["elapsed_s"]) if trial.get("elapsed_s") is not None else ""
+        table.add_row(
+            f"{worker.get('host')}-{worker.get('device')}", trial.get("trial_id", "idle"), elapsed, f"{trial['budget']:g}" if trial else ""
+        )
+    return table
+
+
+def _loss(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {word}" for word, n in sorted(counts.items(), key=lambda i: -i[1])) or "none"
