@@ -1,0 +1,185 @@
+"""Turns configurations into rows of numbers and back.
+
+A row has one entry per hyperparameter that has a choice to make; constants and one-valued categoricals are left out.
+NaN marks an inactive one.
+
+============  ==================================================
+float, int    ConfigSpace's own place in [0, 1] (log where asked)
+ordinal       (i + 0.5) / k, the middle of the i-th of k cells
+categorical   i, the number of the level
+============  ==================================================
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any, cast
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    Constant,
+    FloatHyperparameter,
+    Hyperparameter,
+    IntegerHyperparameter,
+    OrdinalHyperparameter,
+)
+from numpy.typing import NDArray
+
+from bohb_nas.errors import SpaceError
+from bohb_nas.records import Value
+
+
+class Kind(IntEnum):
+    """What a column of a row means."""
+
+    FLOAT = 0
+    INTEGER = 1
+    ORDINAL = 2
+    CATEGORICAL = 3
+
+
+class Encoding:
+    """The rows of one space.
+
+    Works on its own copy of the space, which is never changed but for its random state.
+    """
+
+    names: tuple[str, ...]
+    """(d,) hyperparameters with a choice to make, in ConfigSpace's order: parents first."""
+    kinds: NDArray[np.int64]
+    """(d,) values of `Kind`."""
+    levels: NDArray[np.int64]
+    """(d,) how many values: choices of a categorical, ordinal or integer; 0 for a float."""
+
+    def __init__(self, space: ConfigurationSpace) -> None:
+        self._space = copy.deepcopy(space)
+        self._hyperparameters = list(self._space.values())
+        self._conditions = [self._space.parent_conditions_of[h.name] for h in self._hyperparameters]
+        counts = [n_values(h) for h in self._hyperparameters]
+        self._columns = [i for i, count in enumerate(counts) if count != 1]
+        self._places = [_places(h) for h in self._hyperparameters]
+        self.names = tuple(self._hyperparameters[i].name for i in self._columns)
+        self.kinds = np.array([_kind(self._hyperparameters[i]) for i in self._columns], dtype=np.int64)
+        self.levels = np.array([counts[i] for i in self._columns], dtype=np.int64)
+
+    def encode(self, configs: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+        """The rows of n configurations, (n, d).
+
+        Raises:
+            SpaceError: a value is none of its hyperparameter's, or no hyperparameter has that name.
+        """
+        rows = np.full((len(configs), len(self._columns)), np.nan)
+        for n, config in enumerate(configs):
+            if unknown := config.keys() - self._space.keys():
+                raise SpaceError(f"configuration with {sorted(unknown)}: the space has no such hyperparameter; it has {list(self._space)}")
+            for j, i in enumerate(self._columns):
+                hyperparameter = self._hyperparameters[i]
+                if hyperparameter.name in config:
+                    rows[n, j] = self._to_entry(i, config[hyperparameter.name])
+        return rows
+
+    def decode(self, row: NDArray[np.float64]) -> dict[str, Value]:
+        """The configuration at a row, (d,); entries of hyperparameters that come out inactive are ignored.
+
+        Raises:
+            ForbiddenValueError: of ConfigSpace; a clause forbids this combination.
+        """
+        entries = np.zeros(len(self._hyperparameters))
+        entries[self._columns] = row
+        vector = np.full(len(self._hyperparameters), np.nan)
+        config: dict[str, Value] = {}
+        for i, hyperparameter in enumerate(self._hyperparameters):
+            if all(condition.satisfied_by_vector(vector) for condition in self._conditions[i]):
+                value = _to_value(hyperparameter, entries[i])
+                vector[i] = hyperparameter.to_vector(value)
+                config[hyperparameter.name] = value
+        self._space.check_configuration_vector_representation(vector)
+        return config
+
+    def sample(self, seed: int) -> dict[str, Value]:
+        """A configuration drawn by ConfigSpace from the space's prior; the same seed gives the same one."""
+        self._space.seed(seed)
+        vector = self._space.sample_configuration().get_array()
+        row = np.array([_entry(self._hyperparameters[i], vector[i]) for i in self._columns])
+        return self.decode(row)
+
+    def _to_entry(self, i: int, value: Value) -> float:
+        hyperparameter, places = self._hyperparameters[i], self._places[i]
+        if places is not None and value in places:
+            return _entry(hyperparameter, places[value])
+        if places is not None or isinstance(value, str) or not hyperparameter.legal_value(value):
+            raise SpaceError(f"{hyperparameter.name} = {value!r} is not in the space; accepted is {hyperparameter}")
+        return float(hyperparameter.to_vector(value))
+
+
+def n_values(hyperparameter: Hyperparameter[Any, Any]) -> int:
+    """How many values a hyperparameter can take; 0 stands for a continuum."""
+    match hyperparameter:
+        case CategoricalHyperparameter():
+            return len(hyperparameter.choices)
+        case OrdinalHyperparameter():
+            return len(hyperparameter.sequence)
+        case IntegerHyperparameter():
+            return int(hyperparameter.upper) - int(hyperparameter.lower) + 1
+        case Constant():
+            return 1
+        case _:
+            return 0
+
+
+def plain(value: Any) -> Any:
+    """The value without numpy's type."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _kind(hyperparameter: Hyperparameter[Any, Any]) -> Kind:
+    match hyperparameter:
+        case CategoricalHyperparameter():
+            return Kind.CATEGORICAL
+        case OrdinalHyperparameter():
+            return Kind.ORDINAL
+        case IntegerHyperparameter():
+            return Kind.INTEGER
+        case FloatHyperparameter():
+            return Kind.FLOAT
+        case _:
+            raise SpaceError(
+                f"{hyperparameter.name} is a {type(hyperparameter).__name__}; accepted are floats, integers, ordinals, categoricals"
+            )
+
+
+def _places(hyperparameter: Hyperparameter[Any, Any]) -> dict[Value, int] | None:
+    match hyperparameter:
+        case CategoricalHyperparameter():
+            return {plain(choice): i for i, choice in enumerate(hyperparameter.choices)}
+        case OrdinalHyperparameter():
+            return {plain(choice): i for i, choice in enumerate(hyperparameter.sequence)}
+        case _:
+            return None
+
+
+def _entry(hyperparameter: Hyperparameter[Any, Any], vector_value: float) -> float:
+    if isinstance(hyperparameter, OrdinalHyperparameter):
+        return (float(vector_value) + 0.5) / len(hyperparameter.sequence)
+    return float(vector_value)
+
+
+def _to_value(hyperparameter: Hyperparameter[Any, Any], entry: float) -> Value:
+    match hyperparameter:
+        case CategoricalHyperparameter():
+            return cast(Value, plain(hyperparameter.choices[int(entry)]))
+        case OrdinalHyperparameter():
+            k = len(hyperparameter.sequence)
+            return cast(Value, plain(hyperparameter.sequence[min(int(entry * k), k - 1)]))
+        case IntegerHyperparameter():
+            return int(hyperparameter.to_value(entry))
+        case Constant():
+            return cast(Value, plain(hyperparameter.value))
+        case FloatHyperparameter():
+            # without the last digits, which the way back from the logarithm makes up and which can leave the range
+            value = float(f"{hyperparameter.to_value(entry):.13g}")
+            return min(max(value, float(hyperparameter.lower)), float(hyperparameter.upper))
+        case _:
+            raise TypeError(f"no value of a {type(hyperparameter).__name__}")

@@ -1,0 +1,129 @@
+"""Reads a search space from what a user can name, and freezes it as JSON."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.exceptions import ForbiddenValueError
+from ConfigSpace.hyperparameters import CategoricalHyperparameter, OrdinalHyperparameter
+
+from bohb_nas import refs
+from bohb_nas.errors import SpaceError
+from bohb_nas.space.encoding import Encoding, Kind, n_values, plain
+
+_TRIES = 2000
+_FORMS = "NAME of `bohb-nas list spaces`, FILE.py with a function space(), module:attribute, or ConfigSpace's own FILE.yaml or FILE.json"
+
+
+def load_space(reference: str) -> ConfigurationSpace:
+    """The search space behind a reference.
+
+    Args:
+        reference: NAME of the catalogue, FILE.py with a function `space()`, module:attribute (a space, or a function
+            that makes one), or a FILE.yaml or FILE.json that ConfigSpace wrote.
+
+    Raises:
+        RefError: nothing there, or it fails while it is imported.
+        SpaceError: there is something, but no space that can be searched.
+    """
+    match Path(reference).suffix:
+        case ".json":
+            return _checked(reference, lambda: ConfigurationSpace.from_json(io.StringIO(_text(reference))))
+        case ".yaml" | ".yml":
+            return _checked(reference, lambda: ConfigurationSpace.from_yaml(io.StringIO(_text(reference))))
+    named = refs.load_module("space", reference)
+    is_attribute = ":" in reference and not refs.is_file(reference)
+    if not is_attribute and not callable(getattr(named, "space", None)):
+        raise SpaceError(f"space {reference!r} has no function space(); define one that returns a ConfigurationSpace")
+    make = named if is_attribute else named.space
+    return _checked(reference, make if callable(make) else lambda: make)
+
+
+def space_from_json(text: str) -> ConfigurationSpace:
+    """The inverse of `space_to_json`.
+
+    Raises:
+        SpaceError: the text holds no space that can be searched.
+    """
+    return _checked("space.json", lambda: ConfigurationSpace.from_json(io.StringIO(text)))
+
+
+def space_to_json(space: ConfigurationSpace) -> str:
+    """The space as ConfigSpace's own JSON."""
+    text = io.StringIO()
+    space.to_json(text)
+    return text.getvalue()
+
+
+def check_space(space: object, *, name: str) -> ConfigurationSpace:
+    """The space itself, when it can be searched.
+
+    Raises:
+        SpaceError: it cannot; the text says why and what to do.
+    """
+    if not isinstance(space, ConfigurationSpace):
+        raise SpaceError(
+            f"space {name!r} is an object of type {type(space).__name__}; accepted is a ConfigSpace.ConfigurationSpace; return one from space()"
+        )
+    if all(n_values(hyperparameter) == 1 for hyperparameter in space.values()):
+        raise SpaceError(
+            f"space {name!r} leaves nothing to search: its hyperparameters are {list(space)}; "
+            "accepted is at least one with two values or more; add one"
+        )
+    for hyperparameter in space.values():
+        match hyperparameter:
+            case CategoricalHyperparameter():
+                values = hyperparameter.choices
+            case OrdinalHyperparameter():
+                values = hyperparameter.sequence
+            case _:
+                continue
+        for value in values:
+            if not isinstance(plain(value), bool | int | float | str):
+                raise SpaceError(
+                    f"space {name!r}: {hyperparameter.name} has the choice {value!r}; accepted are bool, int, float and str; "
+                    "name the choice by a text and look it up in the worker"
+                )
+    if not _allows_something(Encoding(space)):
+        raise SpaceError(
+            f"space {name!r}: {_TRIES} random configurations are all forbidden; accepted are clauses that leave more than that; "
+            "remove a clause, or express it as a condition"
+        )
+    return space
+
+
+def _allows_something(encoding: Encoding) -> bool:
+    """Whether sampling would ever end: ConfigSpace itself tries for good."""
+    rng = np.random.default_rng(0)
+    categorical = encoding.kinds == Kind.CATEGORICAL
+    for _ in range(_TRIES):
+        try:
+            encoding.decode(np.where(categorical, rng.integers(np.maximum(encoding.levels, 1)), rng.random(len(categorical))))
+        except ForbiddenValueError:
+            continue
+        return True
+    return False
+
+
+def _checked(reference: str, make: Callable[[], Any]) -> ConfigurationSpace:
+    try:
+        space = make()
+    except SpaceError:
+        raise
+    except Exception as e:  # the text or function is the user's: ConfigSpace and Python fail in it with whatever type they like
+        raise SpaceError(_explained(reference, e)) from e
+    return check_space(space, name=reference)
+
+
+def _explained(reference: str, error: Exception) -> str:
+    what = f"space {reference!r} cannot be built: {type(error).__name__}: {error}"
+    if isinstance(error, ForbiddenValueError):
+        return f"{what}; the defaults must be allowed, and the clauses must leave something: change a default value or remove a clause"
+    return f"{what}; accepted is {_FORMS}; correct the file, or write it with space.to_json() or space.to_yaml()"
+
+
+def _text(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")

@@ -1,0 +1,103 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ConfigSpace import ConfigurationSpace
+
+from bohb_nas.errors import RefError, SpaceError
+from bohb_nas.space.files import load_space, space_from_json, space_to_json
+
+SPACE = {"lr": (1e-4, 1.0), "act": ["relu", "gelu"]}
+
+FILE = """
+from ConfigSpace import ConfigurationSpace
+
+def space():
+    return ConfigurationSpace({"lr": (1e-4, 1.0), "act": ["relu", "gelu"]})
+"""
+
+
+def python_file(folder: Path, body: str) -> str:
+    path = folder / "my space.py"
+    path.write_text("from ConfigSpace import *\n\ndef space():\n" + "".join(f"    {line}\n" for line in body.splitlines()))
+    return str(path)
+
+
+def test_python_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    assert load_space(str(path)) == ConfigurationSpace(SPACE)
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml", "yml"])
+def test_configspace_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"space.{suffix}"
+    space = ConfigurationSpace(SPACE)
+    space.to_json(path) if suffix == "json" else space.to_yaml(path)
+    assert load_space(str(path)) == space
+
+
+def test_attribute_is_a_space_or_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "spaces_of_mine.py").write_text(FILE + "\nready = space()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_space("spaces_of_mine:space") == load_space("spaces_of_mine:ready") == ConfigurationSpace(SPACE)
+
+
+def test_frozen_space_comes_back_equal() -> None:
+    space = ConfigurationSpace(SPACE)
+    assert space_from_json(space_to_json(space)) == space
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return 3", "type int"),
+        ("return ConfigurationSpace()", "leaves nothing to search"),
+        ("return ConfigurationSpace({'k': 3})", "leaves nothing to search.*'k'"),
+        ("return ConfigurationSpace({'c': ['only']})", "leaves nothing to search.*'c'"),
+        ("return ConfigurationSpace({'c': [1, None]})", "choice None"),
+        ("raise KeyError('depth')", "KeyError.*depth"),
+        (
+            "s = ConfigurationSpace({'a': [1, 2]})\ns.add(ForbiddenInClause(s['a'], [1, 2]))\nreturn s",
+            "a.*change a default value or remove a clause",
+        ),
+        (
+            "s = ConfigurationSpace({'a': (0.0, 1.0), 'b': (0.0, 1.0)})\n"
+            "s.add(ForbiddenLessThanRelation(s['a'], s['b']), ForbiddenGreaterThanRelation(s['a'], s['b']))\nreturn s",
+            "random configurations are all forbidden",
+        ),
+    ],
+)
+def test_spaces_that_cannot_be_searched(tmp_path: Path, body: str, message: str) -> None:
+    with pytest.raises(SpaceError, match=message) as raised:
+        load_space(python_file(tmp_path, body))
+    assert "my space.py" in str(raised.value)
+
+
+def test_file_without_the_function(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("SPACE = 1\n")
+    with pytest.raises(SpaceError, match="no function space"):
+        load_space(str(path))
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.json", "{"), ("a.json", "[]"), ("a.yaml", "{: :"), ("a.yaml", "3")])
+def test_unparseable_file(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(SpaceError, match=r"(?s)cannot be built.*accepted is"):
+        load_space(str(path))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match="FileNotFoundError"):
+        load_space(str(tmp_path / "none.json"))
+    with pytest.raises(RefError, match="does not exist"):
+        load_space(str(tmp_path / "none.py"))
+
+
+def test_the_package_and_its_references_load_no_configspace() -> None:
+    code = "import sys, bohb_nas.refs, bohb_nas.methods; bohb_nas.Trial; print({'ConfigSpace', 'numpy', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
