@@ -1,0 +1,177 @@
+"""BOHB's model: what is likelier among the good configurations than among the bad ones is proposed.
+
+After HpBandSter 0.7.4 (`optimizers/config_generators/bohb.py`) and Falkner, Klein & Hutter 2018, section 4. The
+mathematics is in `kde`; here is when there is a model, from which results, and which candidate is taken.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from ConfigSpace.exceptions import ForbiddenValueError
+
+from bohb_nas.records import Origin, Value
+from bohb_nas.samplers import kde
+from bohb_nas.samplers.kde import Floats, Ints
+from bohb_nas.samplers.uniform import Proposal, at_random
+from bohb_nas.space.encoding import Encoding, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be chosen about the model."""
+
+    min_points_in_model: int | None
+    """Fewest good configurations; None, and anything below, means d + 1."""
+    top_n_percent: int
+    """Share of the results that counts as good, in percent."""
+    n_candidates: int
+    random_fraction: float
+    """Share of configurations drawn at random although there is a model."""
+    bandwidth_factor: float
+    """Candidates are drawn with this many bandwidths."""
+    min_bandwidth: float
+    """Smallest bandwidth, of the unit interval or as the probability of another level."""
+    hpbandster_densities: bool
+    """Densities as HpBandSter computes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The good and the bad configurations of one budget; nothing is NaN."""
+
+    good: Floats
+    """(n_good, d)"""
+    bad: Floats
+    """(n_bad, d)"""
+    good_bandwidths: Floats
+    """(d,)"""
+    bad_bandwidths: Floats
+    """(d,)"""
+
+
+class Tpe:
+    """Proposes from the model of the largest budget that has enough results."""
+
+    def __init__(self, encoding: Encoding, *, seed: int, settings: Settings) -> None:
+        self._encoding = encoding
+        self._seed = seed
+        self._settings = settings
+        self._levels: Ints = np.where(encoding.kinds == Kind.CATEGORICAL, encoding.levels, 0)
+        d = len(self._levels)
+        self._min_points = max(d + 1, settings.min_points_in_model or 0)
+        self._n_needed = next(n for n in itertools.count(d + 1) if n - self._n_good(n) > d)
+        self._observed: dict[float, _Observed] = {}
+        self._model: tuple[tuple[float, int], Model] | None = None
+
+    def observe(self, config: Mapping[str, Value], *, budget: float, loss: float | None) -> None:
+        """Records a result; None is a failed one and counts as infinitely bad."""
+        observed = self._observed.setdefault(budget, _Observed(len(self._levels)))
+        observed.new.append(config)
+        observed.losses.append(np.inf if loss is None else loss)
+
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """A configuration that depends on the generator and on the results, in their order, only."""
+        enough = [budget for budget, observed in self._observed.items() if len(observed.losses) >= self._n_needed]
+        if not enough:
+            return at_random(self._encoding, rng, reason=self._no_model())
+        if rng.random() < self._settings.random_fraction:
+            return at_random(self._encoding, rng, reason="random fraction")
+        budget = max(enough)
+        row = self._best_candidate(rng, self._fitted(budget))
+        if row is None:
+            return at_random(self._encoding, rng, reason="no candidate has a finite score")
+        try:
+            config = self._encoding.decode(row)
+        except ForbiddenValueError:
+            return at_random(self._encoding, rng, reason="forbidden vector")
+        n = len(self._observed[budget].losses)
+        return Proposal(config=config, origin=Origin.MODEL, reason=f"model on budget {budget:g} from {n} results")
+
+    def fit(self, rows: Floats, losses: Floats) -> Model:
+        """The model of n results: rows (n, d), NaN where inactive; losses (n,), infinite where failed.
+
+        The best 15 percent, and at least d + 1, are good; of the others the next 85 percent, and at least d + 1, are bad.
+        Inactive entries are filled anew for every number of results, from the same set.
+        """
+        n = len(losses)
+        n_good = self._n_good(n)
+        n_bad = max(self._min_points, (100 - self._settings.top_n_percent) * n // 100)
+        order = np.argsort(losses, kind="stable")
+        # three numbers, so that it never shares a stream with the (seed, n) of a configuration
+        rng = np.random.default_rng((self._seed, n, 1))
+        good = kde.impute(rng, rows[order[:n_good]], self._levels)
+        bad = kde.impute(rng, rows[order[n_good : n_good + n_bad]], self._levels)
+        return Model(good=good, bad=bad, good_bandwidths=self._bandwidths(good), bad_bandwidths=self._bandwidths(bad))
+
+    def _n_good(self, n: int) -> int:
+        return max(self._min_points, self._settings.top_n_percent * n // 100)
+
+    def _bandwidths(self, data: Floats) -> Floats:
+        bandwidths, smallest = kde.normal_reference(data), self._settings.min_bandwidth
+        if self._settings.hpbandster_densities:
+            return np.maximum(bandwidths, smallest)
+        return kde.clip(bandwidths, self._levels, smallest=smallest)
+
+    def _fitted(self, budget: float) -> Model:
+        observed = self._observed[budget]
+        key = (budget, len(observed.losses))
+        if self._model is None or self._model[0] != key:
+            self._model = key, self.fit(observed.encoded(self._encoding), np.array(observed.losses))
+        return self._model[1]
+
+    def _best_candidate(self, rng: np.random.Generator, model: Model) -> Floats | None:
+        candidates = kde.draw(
+            rng,
+            model.good,
+            model.good_bandwidths,
+            self._levels,
+            n=self._settings.n_candidates,
+            widen=self._settings.bandwidth_factor,
+        )
+        density = kde.hpbandster_density if self._settings.hpbandster_densities else kde.log_density
+        good = density(candidates, model.good, model.good_bandwidths, self._levels)
+        bad = density(candidates, model.bad, model.bad_bandwidths, self._levels)
+        chosen = hpbandster_choice(good, bad) if self._settings.hpbandster_densities else int(np.argmax(good - bad))
+        return None if chosen is None else candidates[chosen]
+
+    def _no_model(self) -> str:
+        if not self._observed:
+            return f"no model: no results, {self._n_needed} needed"
+        n, budget = max((len(observed.losses), budget) for budget, observed in self._observed.items())
+        return f"no model: {n} results at budget {budget:g}, {self._n_needed} needed"
+
+
+class _Observed:
+    """The results of one budget; configurations become rows when a model is first fitted to them."""
+
+    __slots__ = ("losses", "new", "rows")
+
+    def __init__(self, d: int) -> None:
+        self.losses: list[float] = []
+        self.new: list[Mapping[str, Value]] = []
+        self.rows: Floats = np.empty((0, d))
+
+    def encoded(self, encoding: Encoding) -> Floats:
+        if self.new:
+            self.rows = np.vstack([self.rows, encoding.encode(self.new)])
+            self.new.clear()
+        return self.rows
+
+
+def hpbandster_choice(good: Floats, bad: Floats) -> int | None:
+    """The candidate that HpBandSter 0.7.4 takes, given its densities (m,); None when no score is finite.
+
+    The lowest bad / good, both raised to at least 1e-32, wins; but the first candidate whose score is not finite while
+    its good density is, is taken at once.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # a NaN of the bad density becomes the floor, one of the good density stays: the order in its max() calls
+        score = np.where(bad > 1e-32, bad, 1e-32) / np.where(good < 1e-32, 1e-32, good)
+    at_once = ~np.isfinite(score) & np.isfinite(good)
+    if at_once.any():
+        return int(np.argmax(at_once))
+    if not np.isfinite(score).any():
+        return None
+    return int(np.argmin(np.where(np.isfinite(score), score, np.inf)))
