@@ -1,1 +1,68 @@
+"""The catalogue of methods: each file is one, and its name is the name on the command line.
 
+A method module offers `Options`, a frozen dataclass of plain values, and
+`make(*, space, budgets, seed, n_workers, options)`, which returns a `Method`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from bohb_nas import refs
+from bohb_nas.errors import OptionError, RefError
+from bohb_nas.records import Budgets, Idle, Result, Trial
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+
+class Method(Protocol):
+    """An optimizer that says why, and that can be brought back from a journal."""
+
+    @property
+    def reason(self) -> str:
+        """Why the last ask came out as it did."""
+        ...
+
+    def ask(self) -> Trial | Idle:
+        """The next trial, or why there is none."""
+        ...
+
+    def tell(self, result: Result) -> None:
+        """Takes in what became of an asked trial; the first result of a trial counts."""
+        ...
+
+    def replay(self, trial: Trial) -> None:
+        """Takes back a trial that was asked before an interruption, instead of an ask."""
+        ...
+
+
+def make_optimizer(
+    method: str, *, space: ConfigurationSpace, budgets: Budgets, seed: int = 0, n_workers: int = 1, options: Any = None
+) -> Method:
+    """The optimizer of a method.
+
+    Args:
+        method: NAME of the catalogue, FILE.py or module:attribute.
+        space: what to search; it is copied.
+        budgets: the ladder.
+        seed: with the order of asks and results it determines every proposal.
+        n_workers: how many trials will run at once.
+        options: the method module's own `Options`; None means its defaults.
+
+    Raises:
+        RefError: the method leads to nothing that can make an optimizer.
+        OptionError: the method refuses the seed, the number of workers or an option.
+    """
+    module = refs.load_module("method", method)
+    if not (hasattr(module, "Options") and hasattr(module, "make")):
+        raise RefError(f"method {method!r} does not offer Options and make(); known: {', '.join(refs.names('method'))}")
+    if options is None:
+        options = module.Options()
+    if not isinstance(options, module.Options):
+        raise OptionError(f"options {options!r}: method {method} accepts its own {module.__name__}.Options")
+    if seed < 0:
+        raise OptionError(f"seed {seed}: accepted is a whole number from 0")
+    if n_workers < 1:
+        raise OptionError(f"{n_workers} workers: accepted is a whole number from 1")
+    return cast(Method, module.make(space=space, budgets=budgets, seed=seed, n_workers=n_workers, options=options))
