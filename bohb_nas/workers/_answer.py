@@ -1,0 +1,93 @@
+"""What a command answers: one JSON object, turned into a Result."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.errors import RecordError
+from bohb_nas.files import dump_json
+from bohb_nas.records import Result, Status, Trial
+
+_LINE_LIMIT = 2**20
+"""Bytes of a line beyond which it is no answer."""
+_PLACES = "print it as the last line of standard output, or write it to the file $BOHB_NAS_RESULT"
+
+
+class LastObject:
+    """The last line of a stream that is a JSON object; holds one line in memory, however long the stream."""
+
+    def __init__(self) -> None:
+        self.value: dict[str, Any] | None = None
+        self._line = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Takes in the next piece of the stream."""
+        *complete, rest = data.split(b"\n")
+        for part in complete:
+            self._extend(part)
+            self.close()
+        self._extend(rest)
+
+    def close(self) -> None:
+        """Ends the current line."""
+        line = bytes(self._line).strip()
+        self._line.clear()
+        if line.startswith(b"{") and line.endswith(b"}") and len(line) <= _LINE_LIMIT:
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                return
+            if isinstance(value, dict):
+                self.value = value
+
+    def _extend(self, part: bytes) -> None:
+        if len(self._line) <= _LINE_LIMIT:
+            self._line += part[: _LINE_LIMIT + 1]
+
+
+def read_file(path: Path) -> dict[str, Any] | None:
+    """The answer in a result file, None when the command wrote none.
+
+    Raises:
+        RecordError: the file holds something else.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as e:
+        raise RecordError(f"the result file cannot be read: {e}; accepted is one JSON object with a loss") from e
+    if not isinstance(value, dict):
+        raise RecordError(f"the result file holds {str(value)[:200]!r}; accepted is one JSON object with a loss")
+    return value
+
+
+def to_result(answer: dict[str, Any] | None, trial: Trial, *, wall_s: float) -> Result:
+    """The result that an answer means; keys that a result does not have go to its details.
+
+    Raises:
+        RecordError: there is no answer, or a part of it is not what it has to be.
+    """
+    if answer is None:
+        raise RecordError(f'the command printed no result; accepted is one JSON object such as {{"loss": 0.25}}: {_PLACES}')
+    rest = dict(answer)
+    word, loss, message = rest.pop("status", "ok"), rest.pop("loss", None), rest.pop("message", None)
+    if word == Status.OK and isinstance(loss, float) and not math.isfinite(loss):
+        word, message = Status.DIVERGED, message or f"the loss is {loss}"
+    if word == Status.OK and (isinstance(loss, bool) or not isinstance(loss, int | float)):
+        raise RecordError(f"the loss is {loss!r}; accepted is a number, lower is better: {_PLACES}")
+    record = {
+        "trial_id": trial.trial_id,
+        "status": word,
+        "loss": loss if word == Status.OK else None,
+        "train_s": rest.pop("train_s", wall_s),
+        "metrics": rest.pop("metrics", {}),
+        "message": message,
+        "details": rest,
+    }
+    try:
+        dump_json(rest)
+    except ValueError as e:
+        raise RecordError(f"the result holds a number that JSON does not have: {e}; leave NaN and infinity out") from e
+    return Result.from_json(record)

@@ -1,0 +1,141 @@
+"""One command under a time limit, and the certainty that nothing of it runs afterwards.
+
+The command leads its own session and process group. Descendants that leave the group are found by what they inherit:
+an entry of their environment that no other process has (one that clears its environment *and* leaves the group escapes).
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+_SCANS_S = 5.0
+"""How long killed processes get to vanish."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    """Exit code; minus the signal that killed it."""
+    timed_out: bool
+    seconds: float
+    """Wall time from start to end."""
+
+
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    mark: str,
+    cwd: Path,
+    errors: int,
+    output: Callable[[bytes], None],
+    limit_s: float,
+    grace_s: float,
+) -> Ended:
+    """Runs a command to its end or to its limit.
+
+    Args:
+        command: program (a path) and arguments.
+        env: its environment.
+        mark: the name in `env` whose value no other command has.
+        cwd: where it runs.
+        errors: the file descriptor that its standard error goes to.
+        output: gets its standard output in pieces.
+        limit_s: after so many seconds its group gets SIGTERM.
+        grace_s: so many seconds later everything gets SIGKILL.
+    """
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("_launch.py")), str(os.getpid()), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    with process:
+        pipe = cast("IO[bytes]", process.stdout).fileno()
+        os.set_blocking(pipe, False)
+        try:
+            timed_out = not _watch(process.pid, pipe, output, began + limit_s)
+            if timed_out:
+                os.killpg(process.pid, signal.SIGTERM)
+                _watch(process.pid, pipe, output, time.monotonic() + grace_s)
+        finally:  # the leader is not reaped yet, so its group's number is still its own
+            seconds = time.monotonic() - began
+            os.killpg(process.pid, signal.SIGKILL)
+            kill_marked(mark, env[mark])
+        while data := _read(pipe):
+            output(data)
+    return Ended(code=process.returncode, timed_out=timed_out, seconds=seconds)
+
+
+def kill_marked(name: str, value: str) -> int:
+    """Kills every process whose environment has this entry and returns how many there were."""
+    entry = os.fsencode(f"{name}={value}")
+    killed: set[int] = set()
+    until = time.monotonic() + _SCANS_S
+    while (found := {pid for pid in _pids() if _kill_if(pid, entry)}) and time.monotonic() < until:
+        killed |= found
+        time.sleep(0.01)  # a process may fork while it is killed: look until none is left
+    return len(killed)
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != os.getpid()]
+
+
+def _kill_if(pid: int, entry: bytes) -> bool:
+    """Kills a process if its environment has the entry. The descriptor holds the process itself: its number may be reused."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        with suppress(OSError):  # gone, or somebody else's
+            if entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                return True
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _watch(pid: int, pipe: int, output: Callable[[bytes], None], until: float) -> bool:
+    """Passes output on until the process ends or the time has come; says whether it ended."""
+    end = os.pidfd_open(pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(end, selectors.EVENT_READ)
+            selector.register(pipe, selectors.EVENT_READ)
+            while (left_s := until - time.monotonic()) > 0:
+                ready = {key.fd for key, _ in selector.select(left_s)}
+                if pipe in ready:
+                    if data := _read(pipe):
+                        output(data)
+                    else:
+                        selector.unregister(pipe)
+                if end in ready:
+                    return True
+        return False
+    finally:
+        os.close(end)
+
+
+def _read(pipe: int) -> bytes:
+    """What the pipe holds, empty at its end or when there is nothing more for now."""
+    try:
+        return os.read(pipe, 65536)
+    except BlockingIOError:
+        return b""

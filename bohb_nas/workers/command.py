@@ -1,0 +1,147 @@
+"""Trains by running any program: the command gets the configuration as arguments and answers with one JSON object.
+
+The program finds the trial as JSON in the file `$BOHB_NAS_TRIAL`. Its answer is the last line of standard output that is
+a JSON object, or the file `$BOHB_NAS_RESULT`; the file wins if both are there. `{"loss": 0.25}` is enough; `train_s`
+(default: wall seconds), `metrics` (name -> number), `status` and `message` are understood, anything else is kept as
+details. A bare number is no answer: too many programs end with one by accident. NaN or infinite loss means diverged.
+
+Standard output and error go to `log.txt` in the trial's folder. No shell is involved. After the hard limit the
+command's group gets SIGTERM, then everything that it started SIGKILL; nothing of a trial outlives its end.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ConfigSpace import ConfigurationSpace
+
+from bohb_nas.errors import OptionError, RecordError
+from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.records import Result, Status, Trial
+from bohb_nas.workers import _answer, _processes, _template
+
+_MARK = "BOHB_NAS_TRIAL"
+_TAIL_LINES = 20
+_TAIL_BYTES = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandWorker:
+    """Trains by running a command."""
+
+    template: _template.Template
+    hard_limit_s: float | None
+    """None: 1.5 x budget + 60 s."""
+    grace_s: float
+    """Seconds between SIGTERM and SIGKILL."""
+    cwd: Path
+
+    def train(self, trial: Trial, workdir: Path) -> Result:
+        """Runs the command for a trial; whatever goes wrong in it is a status with the end of its log."""
+        workdir = workdir.resolve()
+        trial_file, result_file, log = _trial_file(workdir), workdir / "result.json", workdir / "log.txt"
+        result_file.unlink(missing_ok=True)
+        write_atomic(trial_file, dump_json(trial.to_json()))
+        printed = _answer.LastObject()
+        with log.open("ab", buffering=0) as stream:
+
+            def keep(data: bytes) -> None:
+                stream.write(data)
+                printed.feed(data)
+
+            ended = _processes.run(
+                self.template.fill(trial, workdir),
+                env={**os.environ, _MARK: str(trial_file), "BOHB_NAS_RESULT": str(result_file)},
+                mark=_MARK,
+                cwd=self.cwd,
+                errors=stream.fileno(),
+                output=keep,
+                limit_s=1.5 * trial.budget + 60 if self.hard_limit_s is None else self.hard_limit_s,
+                grace_s=self.grace_s,
+            )
+        printed.close()
+
+        def failed(status: Status, message: str) -> Result:
+            text = f"{message}\n{_tail(log)}".rstrip()
+            return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=ended.seconds, message=text)
+
+        if ended.timed_out:
+            return failed(Status.TIMED_OUT, f"stopped after {ended.seconds:.0f} s: make it end by its budget, or raise --hard-limit")
+        if ended.code:
+            return failed(Status.CRASHED, f"the command ended with {_describe(ended.code)}; its folder is {str(workdir)!r}")
+        try:
+            answer = _answer.read_file(result_file)
+            return _answer.to_result(printed.value if answer is None else answer, trial, wall_s=ended.seconds)
+        except RecordError as e:
+            return failed(Status.CRASHED, str(e))
+
+
+def make(*, command: str | Sequence[str], hard_limit_s: float | None = None, cwd: str | None = None, grace_s: float = 5.0) -> CommandWorker:
+    """The worker for a command.
+
+    Args:
+        command: a template, as one line or as tokens that are split already.
+        hard_limit_s: seconds after which a trial is stopped; None means 1.5 x budget + 60 s.
+        cwd: where the command runs; None means here.
+        grace_s: seconds between SIGTERM and SIGKILL.
+
+    Raises:
+        CommandError: the command cannot be run.
+        OptionError: a limit that is no positive number of seconds.
+    """
+    if hard_limit_s is not None and not 0 < hard_limit_s < float("inf"):
+        raise OptionError(f"hard limit {hard_limit_s}: accepted is a positive number of seconds; leave it out for 1.5 x budget + 60 s")
+    if not 0 <= grace_s < float("inf"):
+        raise OptionError(f"grace {grace_s}: accepted is a number of seconds from 0; 5 is usual")
+    folder = Path(cwd or ".").resolve()
+    return CommandWorker(template=_template.parse(command, cwd=folder), hard_limit_s=hard_limit_s, grace_s=grace_s, cwd=folder)
+
+
+def check_template(template: str | Sequence[str], space: ConfigurationSpace, *, cwd: Path | None = None) -> None:
+    """Says before a study begins whether a command can be run for every configuration of a space.
+
+    Raises:
+        CommandError: it cannot; the text names the token and the remedy.
+    """
+    _template.parse(template, cwd=(cwd or Path()).resolve()).check(space)
+
+
+def check(
+    space: ConfigurationSpace,
+    *,
+    command: str | Sequence[str],
+    hard_limit_s: float | None = None,
+    cwd: str | None = None,
+    grace_s: float = 5.0,
+) -> None:
+    """What the engine asks of a worker before a study begins: takes the options of `make`.
+
+    Raises:
+        CommandError: the command does not suit the space.
+        OptionError: see `make`.
+    """
+    make(command=command, hard_limit_s=hard_limit_s, cwd=cwd, grace_s=grace_s).template.check(space)
+
+
+def kill_leftovers(workdir: Path) -> int:
+    """Kills what an interrupted attempt at a trial left running on this machine and returns how many processes it was."""
+    return _processes.kill_marked(_MARK, str(_trial_file(workdir.resolve())))
+
+
+def _trial_file(workdir: Path) -> Path:
+    return workdir / "trial.json"
+
+
+def _tail(log: Path) -> str:
+    with log.open("rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
+        lines = stream.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+    return "\n".join(["the log ends with:", *lines]) if lines else "it logged nothing"
+
+
+def _describe(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    hint = " (often: out of memory)" if code == -9 else ""
+    return f"signal {-code}{hint}"

@@ -1,0 +1,313 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+
+from bohb_nas.errors import CommandError, OptionError
+from bohb_nas.records import Origin, Result, Status, Trial, Value
+from bohb_nas.workers.command import check, check_template, kill_leftovers, make
+
+ODD_NAMES = ["with spaces", 'quote\'s "both"', "new\nline", "{braces}", "$HOME;`x`", "-dash"]
+
+
+def _space() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    optimizer = Categorical("optimizer", ["sgd", "adam"])
+    momentum = Float("momentum", (0.0, 1.0))
+    space.add(Float("lr", (1e-5, 1.0), log=True), Integer("budget", (1, 9)), optimizer, momentum)
+    space.add(EqualsCondition(momentum, optimizer, "sgd"))
+    return space
+
+
+SGD: dict[str, Value] = {"lr": 1e-05, "budget": 7, "optimizer": "sgd", "momentum": 0.9}
+ADAM: dict[str, Value] = {"lr": 0.1, "budget": 7, "optimizer": "adam"}
+
+
+def _trial(config: dict[str, Value] = SGD, budget: float = 3.0) -> Trial:
+    return Trial(trial_id="t-1", config_id="c-1", config=config, budget=budget, bracket=0, rung=0, seed=5, origin=Origin.RANDOM)
+
+
+def _arguments(tmp_path: Path, template: str, config: dict[str, Value] = SGD) -> list[str]:
+    """What the program of a template sees as its arguments."""
+    program = ["-c", "import json, sys; print(json.dumps({'loss': 0, 'seen': sys.argv[1:]}))"]
+    done = make(command=[sys.executable, *(p.replace("{", "{{").replace("}", "}}") for p in program), *template.split()]).train(
+        _trial(config), tmp_path
+    )
+    assert done.status is Status.OK, done.message
+    seen: list[str] = done.details["seen"]
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("template", "arguments"),
+    [
+        ("--lr {lr} --seconds {budget}", ["--lr", "1e-05", "--seconds", "3"]),
+        ("--b={config.budget} {seed}-{trial_id}", ["--b=7", "5-t-1"]),
+        ("{{lr}} {{{lr}}}", ["{lr}", "{1e-05}"]),
+        ("--optimizer {optimizer} --momentum {momentum}", ["--optimizer", "sgd", "--momentum", "0.9"]),
+        ("-m {config.momentum} end", ["-m", "0.9", "end"]),
+    ],
+)
+def test_placeholders(tmp_path: Path, template: str, arguments: list[str]) -> None:
+    assert _arguments(tmp_path, template) == arguments
+
+
+def test_an_inactive_pair_is_dropped(tmp_path: Path) -> None:
+    assert _arguments(tmp_path, "--a {lr} --momentum {momentum} -m {config.momentum} end", ADAM) == ["--a", "0.1", "end"]
+
+
+def test_a_template_is_split_as_a_shell_would(tmp_path: Path) -> None:
+    script = tmp_path / "print arguments.py"
+    script.write_text("import json, sys\nprint(json.dumps({'loss': 0, 'seen': sys.argv[1:]}))")
+    done = make(command=f"{sys.executable} '{script}' 'a b' \"c'd\" x\\ y '$HOME' {{lr}}").train(_trial(), tmp_path)
+    assert done.details["seen"] == ["a b", "c'd", "x y", "$HOME", "1e-05"]
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("true {nosuch}", "unknown placeholder {nosuch}; known are budget, seed, trial_id, workdir, budget, lr"),
+        ("true {config.nosuch}", "unknown placeholder"),
+        ("true {lr", "'{' is no placeholder"),
+        ("true lr}", "'}' is no placeholder"),
+        ("true {}", "is no placeholder"),
+        ("true {lr:.3f}", "unknown placeholder"),
+        ("true 'lr", "close every quote"),
+        ("", "empty"),
+        ([], "empty"),
+        ("no-such-program --lr {lr}", "does not exist"),
+        ("./no/such/program", "does not exist"),
+        ("/", "does not exist"),
+        ("{lr}", "placeholders go into its arguments"),
+        (["true", "a\0b"], "NUL"),
+        ("true --momentum={momentum}", "may be inactive"),
+        ("true {momentum}", "may be inactive"),
+        ("true -- {momentum}", "may be inactive"),
+        ("true x {momentum}", "may be inactive"),
+        ("true --{lr} {momentum}", "may be inactive"),
+        ("true --x a{momentum}", "may be inactive"),
+    ],
+)
+def test_templates_that_cannot_be_run(template: str | list[str], said: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        check_template(template, _space())
+    assert said in str(refused.value)
+    with pytest.raises(CommandError):
+        check(_space(), command=template)
+
+
+def test_a_template_for_the_whole_space() -> None:
+    check_template("true --lr {lr} --momentum {momentum} {{}} --wd={workdir}", _space())
+
+
+def test_a_program_that_may_not_be_executed(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("")
+    with pytest.raises(CommandError, match=r"chmod \+x"):
+        make(command="./train.py", cwd=str(tmp_path))
+
+
+@pytest.mark.parametrize("options", [{"hard_limit_s": 0.0}, {"hard_limit_s": float("nan")}, {"grace_s": -1.0}])
+def test_limits_that_are_none(options: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match="accepted"):
+        make(command="true", **options)  # type: ignore[arg-type]
+
+
+def _run(tmp_path: Path, code: str, **options: float) -> Result:
+    script = tmp_path / "train.py"
+    script.write_text("import json, math, os, subprocess, sys, time, signal\n" + code)
+    return make(command=[sys.executable, str(script).replace("{", "{{").replace("}", "}}")], **options).train(  # type: ignore[arg-type]
+        _trial(), tmp_path
+    )
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_paths(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    result = _run(folder, "print(json.dumps({'loss': 0.5, 'trial': json.load(open(os.environ['BOHB_NAS_TRIAL']))}))")
+    assert result.loss == 0.5
+    assert Trial.from_json(result.details["trial"]) == _trial()
+
+
+def test_a_relative_program_starts_at_cwd(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "train"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "{\\"loss\\": 0.5, \\"cwd\\": \\"$(pwd)\\"}"\n')
+    program.chmod(0o700)
+    result = make(command="bin/train", cwd=str(tmp_path)).train(_trial(), tmp_path)
+    assert (result.loss, result.details) == (0.5, {"cwd": str(tmp_path)})
+
+
+def test_a_full_answer(tmp_path: Path) -> None:
+    answer = {"loss": 1, "train_s": 2.5, "metrics": {"error": 0.25}, "message": "fine", "epochs": [1, 2]}
+    result = _run(tmp_path, f"print('noise'); print({json.dumps(answer)!r}); print('more noise')")
+    assert result == Result(
+        trial_id="t-1", status=Status.OK, loss=1, train_s=2.5, metrics={"error": 0.25}, message="fine", details={"epochs": [1, 2]}
+    )
+
+
+def test_the_wall_clock_is_the_default_of_train_s(tmp_path: Path) -> None:
+    assert _run(tmp_path, "print('{\"loss\": 0}')").train_s > 0
+
+
+def test_the_last_object_counts_and_the_file_wins(tmp_path: Path) -> None:
+    printing = "print('{\"loss\": 1}'); print('{\"loss\": 2}', end='')\n"
+    assert _run(tmp_path, printing).loss == 2
+    assert _run(tmp_path, printing + "open(os.environ['BOHB_NAS_RESULT'], 'w').write('{\"loss\": 3}')").loss == 3
+    assert _run(tmp_path, printing).loss == 2, "the result file of an earlier attempt is not read"
+
+
+def test_a_status_of_its_own(tmp_path: Path) -> None:
+    result = _run(tmp_path, "print(json.dumps({'status': 'out_of_memory', 'message': 'too wide'}))")
+    assert (result.status, result.loss, result.message) == (Status.OUT_OF_MEMORY, None, "too wide")
+
+
+@pytest.mark.parametrize("loss", ["math.nan", "math.inf", "-math.inf"])
+def test_a_loss_that_is_not_finite(tmp_path: Path, loss: str) -> None:
+    result = _run(tmp_path, f"print(json.dumps({{'loss': {loss}}}))")
+    assert (result.status, result.loss) == (Status.DIVERGED, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("print('epoch 1')", "printed no result"),
+        ("print(0.5)", "printed no result"),
+        ("print('{\"loss\": 0.5')", "printed no result"),
+        ("print('[1]')", "printed no result"),
+        ("print('{}')", "the loss is None"),
+        ('print(\'{"loss": "0.5"}\')', "the loss is '0.5'"),
+        ("print('{\"loss\": true}')", "the loss is True"),
+        ('print(\'{"loss": 1, "train_s": -1}\')', "train_s is -1"),
+        ('print(\'{"loss": 1, "train_s": "1"}\')', "train_s is '1'"),
+        ('print(\'{"loss": 1, "metrics": {"a": "b"}}\')', "metrics"),
+        ('print(\'{"loss": 1, "metrics": 3}\')', "metrics"),
+        ('print(\'{"loss": 1, "message": 3}\')', "message"),
+        ('print(\'{"loss": 1, "curve": [NaN]}\')', "leave NaN"),
+        ('print(\'{"loss": 1, "status": "fine"}\')', "status"),
+        ("print('{\"loss\": 1}'); sys.exit(3)", "exit code 3"),
+        ("print('{\"loss\": 1}', flush=True); os.kill(os.getpid(), 9)", "signal 9"),
+        ("raise RuntimeError('no such layer')", "RuntimeError: no such layer"),
+        ("open(os.environ['BOHB_NAS_RESULT'], 'w').write('{')", "result file cannot be read"),
+        ("open(os.environ['BOHB_NAS_RESULT'], 'w').write('[]')", "result file holds"),
+        ("os.mkdir(os.environ['BOHB_NAS_RESULT'])", "result file cannot be read"),
+    ],
+)
+def test_what_goes_wrong_is_a_crash_with_the_end_of_the_log(tmp_path: Path, code: str, said: str) -> None:
+    result = _run(tmp_path, "print('a line of the log', flush=True)\n" + code)
+    assert result.status is Status.CRASHED
+    assert result.message is not None
+    assert said in result.message
+    assert "a line of the log" in result.message
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_a_program_that_the_kernel_refuses(tmp_path: Path) -> None:
+    program = tmp_path / "train"
+    program.write_bytes(b"\x7fELF nonsense")
+    program.chmod(0o700)
+    result = make(command=[str(program)]).train(_trial(), tmp_path)
+    assert result.status is Status.CRASHED
+    assert "Exec format error" in str(result.message)
+
+
+def test_much_output_is_kept_on_disk_only(tmp_path: Path) -> None:
+    code = "for _ in range(200): print('x' * 99_999)\nprint('y' * 3_000_000, end='', file=sys.stderr)\nprint('{\"loss\": 0.5}')"
+    assert _run(tmp_path, code).loss == 0.5
+    assert (tmp_path / "log.txt").stat().st_size == 200 * 100_000 + 3_000_000 + 14
+    assert _run(tmp_path, "print('{\"loss\": 1, \"x\": \"' + 'x' * 2_000_000 + '\"}')").status is Status.CRASHED
+
+
+STUBBORN = """
+if len(sys.argv) == 1:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for kind in ("group", "session", "session"):
+        subprocess.Popen([sys.executable, __file__, kind], start_new_session=kind == "session")
+    print("started", flush=True)
+    time.sleep(600)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if sys.argv[1] == "session" and len(sys.argv) == 2:
+    subprocess.Popen([sys.executable, __file__, "session", "again"], start_new_session=True)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+time.sleep(600)
+"""
+
+
+def _running(script: Path) -> list[int]:
+    """Processes whose command line names a script."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdecimal() and os.fsencode(script) in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:  # gone meanwhile
+            continue
+    return found
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Path]:
+    """Where `_run` puts the program; whatever a failed test leaves of it is killed."""
+    yield tmp_path / "train.py"
+    for pid in _running(tmp_path / "train.py"):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_after_the_hard_limit_nothing_is_left(tmp_path: Path, script: Path) -> None:
+    result = _run(tmp_path, STUBBORN, hard_limit_s=1.5, grace_s=0.2)
+    assert result.status is Status.TIMED_OUT
+    assert "started" in str(result.message)
+    assert _running(script) == []
+
+
+def test_after_a_good_end_nothing_is_left(tmp_path: Path, script: Path) -> None:
+    code = "if len(sys.argv) == 1:\n    subprocess.Popen([sys.executable, __file__, 'x'], start_new_session=True)\n"
+    result = _run(tmp_path, code + "    print('{\"loss\": 0.5}')\nelse:\n    time.sleep(600)")
+    assert result.loss == 0.5, "a descendant that holds standard output open is not waited for"
+    assert _running(script) == []
+
+
+def test_sigterm_comes_first(tmp_path: Path) -> None:
+    code = "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(0)))\ntime.sleep(600)"
+    result = _run(tmp_path, code, hard_limit_s=0.7, grace_s=60.0)
+    assert result.status is Status.TIMED_OUT
+    assert "saved" in str(result.message)
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from bohb_nas.records import Origin, Trial
+from bohb_nas.workers.command import make
+trial = Trial(trial_id="t-1", config_id="c-1", config={}, budget=600.0, bracket=0, rung=0, seed=5, origin=Origin.RANDOM)
+make(command=[sys.executable, sys.argv[1]]).train(trial, Path(sys.argv[2]))
+"""
+
+
+def _until(script: Path, n: int) -> bool:
+    """Waits until n processes of a script run; gives up after a while."""
+    for _ in range(600):
+        if len(_running(script)) == n:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_the_command_dies_with_its_worker_and_its_descendants_with_the_next_attempt(tmp_path: Path, script: Path) -> None:
+    script.write_text("import os, signal, subprocess, sys, time\n" + STUBBORN)
+    with subprocess.Popen([sys.executable, "-c", WORKER, str(script), str(tmp_path)]) as worker:
+        assert _until(script, 6)  # the command, one in its group, and two in sessions of their own, each with one more
+        worker.kill()
+    assert _until(script, 5), "the kernel kills the command itself"
+    assert kill_leftovers(tmp_path) == 5
+    assert _running(script) == []
+    assert kill_leftovers(tmp_path) == 0
