@@ -1,1 +1,1 @@
-
+"""Training of image classifiers under wall-clock budgets."""

@@ -1,0 +1,145 @@
+"""Augmentation of batches on their device, every image with its own random numbers.
+
+The functions with a generator draw; `crop`, `cutout`, `blend` and `paste` only apply what was drawn.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bohb_nas.training.recipe import Recipe
+
+
+def crop(images: Tensor, *, padding: int, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
+    """Surrounds the images with zeros, cuts them back to their size and mirrors some, in one gather.
+
+    Args:
+        images: [N, C, H, W] of any kind.
+        padding: rows and columns added on each side.
+        top: first row kept of each padded image, int64 [N] in [0, 2 padding].
+        left: first column, likewise.
+        mirrored: which images are flipped left to right after the cut, bool [N].
+
+    Returns:
+        [N, C, H, W]
+    """
+    n, channels, height, width = images.shape
+    across = torch.arange(width, device=images.device)
+    rows = top[:, None] + torch.arange(height, device=images.device)
+    columns = left[:, None] + torch.where(mirrored[:, None], across.flip(0), across)
+    padded_width = width + 2 * padding
+    pixels = (rows[:, :, None] * padded_width + columns[:, None, :]).view(n, 1, -1).expand(n, channels, -1)
+    padded = functional.pad(images, (padding,) * 4) if padding else images
+    return padded.flatten(2).gather(2, pixels).view(n, channels, height, width)
+
+
+def cutout(images: Tensor, *, length: int, row: Tensor, column: Tensor) -> Tensor:
+    """Sets to zero a square of each image (DeVries and Taylor 2017); what lies beyond the border is lost.
+
+    Args:
+        images: [N, C, H, W]
+        length: side of the square in pixels.
+        row: of the square's centre, int64 [N].
+        column: likewise.
+    """
+    inside = (
+        _span(row - length // 2, length, images.shape[2])[:, :, None] & _span(column - length // 2, length, images.shape[3])[:, None, :]
+    )
+    return images.masked_fill(inside[:, None], 0)
+
+
+def blend(images: Tensor, partners: Tensor, share: Tensor) -> Tensor:
+    """Mixup (Zhang et al. 2018): share x image + (1 - share) x partner; all [N, C, H, W], share [N]."""
+    return torch.lerp(partners, images, share[:, None, None, None].to(images.dtype))
+
+
+def paste(images: Tensor, partners: Tensor, *, share: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+    """CutMix (Yun et al. 2019): a box with about 1 - share of the area comes from the partner.
+
+    Args:
+        images: [N, C, H, W]
+        partners: the same shape.
+        share: wanted of the image itself, [N] in [0, 1].
+        row: of the box's centre, int64 [N].
+        column: likewise.
+
+    Returns:
+        The images, and the share that each kept after the border cut its box, [N].
+    """
+    height, width = images.shape[2:]
+    side = (1 - share).sqrt()
+    rows, columns = (side * height).round().long(), (side * width).round().long()
+    inside = _span(row - rows // 2, rows[:, None], height)[:, :, None] & _span(column - columns // 2, columns[:, None], width)[:, None, :]
+    return torch.where(inside[:, None], partners, images), 1 - inside.float().mean((1, 2))
+
+
+def normalise(images: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """uint8 images [N, C, H, W] as float32 of zero mean and unit deviation; mean and deviation [C] in levels of 0..255."""
+    return (images.float() - mean[:, None, None]) / deviation[:, None, None]
+
+
+def beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
+    """N draws from Beta(alpha, alpha), in the logarithm so that no alpha is too small.
+
+    log Gamma(a) = log Gamma(a + 1) + log(U) / a (Marsaglia and Tsang 2000, section 6).
+    """
+    gamma = torch._standard_gamma(torch.full((2, n), alpha + 1, device=generator.device), generator=generator)
+    uniform = torch.rand(2, n, generator=generator, device=generator.device)
+    logarithms = gamma.log() + uniform.clamp_min(torch.finfo(torch.float32).tiny).log() / alpha
+    return (logarithms[0] - logarithms[1]).sigmoid()
+
+
+def augment(
+    images: Tensor, labels: Tensor, recipe: Recipe, *, mean: Tensor, deviation: Tensor, n_classes: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """One training batch: crop and flip, normalise, cutout, mixing.
+
+    Args:
+        images: uint8 [N, C, H, W]
+        labels: int64 [N]
+        recipe: what to apply.
+        mean: of the training images, [C] in levels of 0..255.
+        deviation: likewise.
+        n_classes: columns of the targets.
+        generator: on the images' device.
+
+    Returns:
+        float32 images [N, C, H, W], and targets [N, n_classes]: the probability of each class.
+    """
+    n, _, height, width = images.shape
+    if padding := round(recipe.crop_padding * height):
+        top, left = _integers(2 * padding + 1, n, generator), _integers(2 * padding + 1, n, generator)
+    else:
+        top = left = torch.zeros(n, dtype=torch.int64, device=images.device)
+    if padding or recipe.flip:
+        mirrored = _integers(2, n, generator).bool() if recipe.flip else torch.zeros(n, dtype=torch.bool, device=images.device)
+        images = crop(images, padding=padding, top=top, left=left, mirrored=mirrored)
+    out = normalise(images, mean, deviation)
+    if length := round(recipe.cutout_length * height):
+        out = cutout(out, length=length, row=_integers(height, n, generator), column=_integers(width, n, generator))
+    targets = functional.one_hot(labels, n_classes).float()
+    if recipe.mixing == "none":
+        return out, targets
+    share = beta(recipe.mixing_alpha, n, generator)
+    partner = torch.randperm(n, generator=generator, device=generator.device)
+    if recipe.mixing == "mixup":
+        out = blend(out, out[partner], share)
+    else:
+        row, column = _integers(height, n, generator), _integers(width, n, generator)
+        out, share = paste(out, out[partner], share=share, row=row, column=column)
+    return out, blend_targets(targets, targets[partner], share)
+
+
+def blend_targets(targets: Tensor, partners: Tensor, share: Tensor) -> Tensor:
+    """Targets of mixed images, both [N, n_classes]; share [N] is the image's own."""
+    return torch.lerp(partners, targets, share[:, None])
+
+
+def _span(first: Tensor, length: Tensor | int, size: int) -> Tensor:
+    """Which of `size` positions lie in [first, first + length): bool [N, size]."""
+    offset = torch.arange(size, device=first.device) - first[:, None]
+    return (offset >= 0) & (offset < length)
+
+
+def _integers(high: int, n: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(high, (n,), generator=generator, device=generator.device)

@@ -1,0 +1,108 @@
+"""A data set resident on the device, and the order in which it is seen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+_CHUNK = 4096
+"""Images brought over, or counted, at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidentData:
+    """The images of a data set's training part, divided into those trained on and those validated on."""
+
+    images: Tensor
+    """uint8 [N, C, H, W]"""
+    labels: Tensor
+    """int64 [N]"""
+    train: Tensor
+    """Positions of the images trained on, int64 [n]."""
+    valid: Tensor
+    """Positions of the images validated on, int64 [m]; a prefix of them must do where time is short."""
+    mean: Tensor
+    """Of the images trained on, [C], levels of 0..255."""
+    deviation: Tensor
+    """Likewise."""
+    n_classes: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        _, channels, height, width = self.images.shape
+        return height, width, channels
+
+
+def resident(
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    *,
+    train: npt.NDArray[np.int64],
+    valid: npt.NDArray[np.int64],
+    n_classes: int,
+    device: torch.device,
+) -> ResidentData:
+    """Brings a data set to the device.
+
+    Args:
+        images: [N, H, W, C]; may be a read-only memory map.
+        labels: [N]
+        train: positions to train on.
+        valid: positions to validate on, stratified in every prefix.
+        n_classes: how many classes there are.
+        device: where to.
+    """
+    pixels = to_device(images, device)
+    trained_on = torch.tensor(train, device=device)
+    mean, deviation = _levels(pixels, trained_on)
+    return ResidentData(
+        images=pixels,
+        labels=torch.tensor(labels, device=device),
+        train=trained_on,
+        valid=torch.tensor(valid, device=device),
+        mean=mean,
+        deviation=deviation,
+        n_classes=n_classes,
+    )
+
+
+def to_device(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Images [N, H, W, C] as a tensor [N, C, H, W] on the device, copied in chunks."""
+    n, height, width, channels = images.shape
+    out = torch.empty(n, channels, height, width, dtype=torch.uint8, device=device)
+    for i in range(0, n, _CHUNK):
+        out[i : i + _CHUNK] = torch.tensor(images[i : i + _CHUNK]).permute(0, 3, 1, 2)
+    return out
+
+
+def _levels(images: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation [C] over the pixels of the images at `positions`; a constant channel gets the deviation 1."""
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64, device=images.device)
+    for chunk in torch.split(positions, _CHUNK):
+        for channel, pixels in zip(counts, images[chunk].unbind(1), strict=True):
+            channel += torch.bincount(pixels.flatten(), minlength=256)
+    levels = torch.arange(256, dtype=torch.float64, device=images.device)
+    shares = counts / counts.sum(1, keepdim=True)
+    mean = shares @ levels
+    variance = (shares * (levels - mean[:, None]) ** 2).sum(1)
+    return mean.float(), torch.where(variance > 0, variance.sqrt(), 1.0).float()
+
+
+def batches(positions: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Endless batches of exactly `batch_size` positions, epoch after epoch in a new order; what is left of one opens the next.
+
+    Args:
+        positions: int64 [n]
+        batch_size: may exceed n.
+        generator: on the same device; moved on once an epoch.
+    """
+    rest = positions[:0]
+    while True:
+        while len(rest) < batch_size:
+            rest = torch.cat([rest, positions[torch.randperm(len(positions), generator=generator, device=generator.device)]])
+        yield rest[:batch_size]
+        rest = rest[batch_size:]

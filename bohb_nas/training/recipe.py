@@ -1,0 +1,119 @@
+"""What a configuration means: names of the built-in spaces, or any subset of them, read into an architecture and a recipe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from bohb_nas.errors import OptionError
+from bohb_nas.records import Value
+from bohb_nas.search_spaces._multi_branch import NAMES, Architecture, architecture
+
+Optimizer = Literal["sgd", "adamw"]
+Mixing = Literal["none", "mixup", "cutmix"]
+
+_CHOICES = {
+    "optimizer": ("sgd", "adamw"),
+    "crop": ("off", "on"),
+    "flip": ("off", "on"),
+    "cutout": ("off", "on"),
+    "mixing": ("none", "mixup", "cutmix"),
+}
+_DEFAULTS: Mapping[str, float] = {
+    "batch_size": 128,
+    "label_smoothing": 0.0,
+    "sgd_learning_rate": 0.1,
+    "sgd_one_minus_momentum": 0.1,
+    "sgd_weight_decay": 5e-4,
+    "adamw_learning_rate": 3e-3,
+    "adamw_one_minus_beta1": 0.1,
+    "adamw_one_minus_beta2": 0.01,
+    "adamw_weight_decay": 0.05,
+    "crop_padding": 4 / 32,
+    "cutout_length": 0.5,
+    "mixup_alpha": 0.2,
+    "cutmix_alpha": 1.0,
+}
+_PLAIN = ("learning_rate", "weight_decay", "momentum", "alpha", "length")
+"""Names of `zela2018`; the first three serve either optimizer."""
+
+ACCEPTED = tuple(sorted(NAMES | _CHOICES.keys() | _DEFAULTS.keys() | set(_PLAIN)))
+"""Every name that a space for this worker may use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a network is trained."""
+
+    batch_size: int
+    optimizer: Optimizer
+    learning_rate: float
+    """At the peak of the schedule."""
+    momentum: float
+    """Nesterov's of SGD, or beta1 of AdamW."""
+    beta2: float
+    """Of AdamW."""
+    weight_decay: float
+    """Added to the gradient by SGD, decoupled in AdamW."""
+    label_smoothing: float
+    crop_padding: float
+    """Zeros around the image before the random crop, as a fraction of its height; 0 is no crop."""
+    flip: bool
+    cutout_length: float
+    """Side of the erased square as a fraction of the image's height; 0 is no cutout."""
+    mixing: Mixing
+    mixing_alpha: float
+    """The shares are Beta(alpha, alpha)."""
+
+
+def read(config: Mapping[str, Value]) -> tuple[Architecture, Recipe]:
+    """Translates a configuration.
+
+    Missing names take the defaults of the joint space. The names of `zela2018` mean what they meant there: `alpha` is of
+    mixup and 0 turns it off; `length` is the side of the cutout in pixels of a 32x32 image, so length / 32 of the side.
+
+    Raises:
+        OptionError: a name or a choice that is not accepted.
+    """
+    if unknown := sorted(set(config) - set(ACCEPTED)):
+        raise OptionError(f"the image classifier knows no hyperparameter {', '.join(unknown)}; accepted are {', '.join(ACCEPTED)}")
+    optimizer = cast(Optimizer, _choice(config, "optimizer", "sgd"))
+    mixing = cast(Mixing, _choice(config, "mixing", "mixup" if "alpha" in config else "none"))
+    alpha = _number(config, "alpha" if "alpha" in config else f"{mixing}_alpha") if mixing != "none" else 0.0
+    cutout = _choice(config, "cutout", "on" if "length" in config else "off") == "on"
+    return architecture(config), Recipe(
+        batch_size=int(_number(config, "batch_size")),
+        optimizer=optimizer,
+        learning_rate=_number(config, f"{optimizer}_learning_rate", "learning_rate"),
+        momentum=_momentum(config, optimizer),
+        beta2=1 - _number(config, "adamw_one_minus_beta2"),
+        weight_decay=_number(config, f"{optimizer}_weight_decay", "weight_decay"),
+        label_smoothing=_number(config, "label_smoothing"),
+        crop_padding=_number(config, "crop_padding") if _choice(config, "crop", "on") == "on" else 0.0,
+        flip=_choice(config, "flip", "on") == "on",
+        cutout_length=_cutout_length(config) if cutout else 0.0,
+        mixing=mixing if alpha > 0 else "none",
+        mixing_alpha=alpha,
+    )
+
+
+def _momentum(config: Mapping[str, Value], optimizer: Optimizer) -> float:
+    if "momentum" in config:
+        return float(config["momentum"])
+    return 1 - _number(config, "sgd_one_minus_momentum" if optimizer == "sgd" else "adamw_one_minus_beta1")
+
+
+def _cutout_length(config: Mapping[str, Value]) -> float:
+    return float(config["length"]) / 32 if "length" in config else _number(config, "cutout_length")
+
+
+def _number(config: Mapping[str, Value], name: str, plain: str | None = None) -> float:
+    """The value of `name`, else of its `plain` synonym, else the default."""
+    present = next((n for n in (name, plain) if n in config), None)
+    return float(config[present]) if present is not None else _DEFAULTS[name]
+
+
+def _choice(config: Mapping[str, Value], name: str, default: str) -> str:
+    value = config.get(name, default)
+    if value not in _CHOICES[name]:
+        raise OptionError(f"{name} is {value!r}; accepted are {', '.join(_CHOICES[name])}")
+    return str(value)
