@@ -92,7 +92,7 @@ class Block(nn.Module):
         skip = x if self.shortcut is None else self.shortcut(x, rectified)
         if noise is not None:
             forward, backward = self._weights(noise)
-            return skip + _WeightedSum.apply(forward, backward, *outs)  # type: ignore[no-any-return, no-untyped-call]
+            return skip + _WeightedSum.apply(forward, backward, *outs)  # type: ignore[no-any-return]
         if len(outs) == 1:
             return skip + (1 - self.death_rate) * outs[0]  # type: ignore[no-any-return]
         return skip + sum(outs) / len(outs)  # type: ignore[no-any-return]
@@ -152,8 +152,8 @@ class MultiBranch(nn.Module):
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Normalised images [N, C, H, W], and the noise of a training step or None -> logits [N, n_classes]."""
         x = self.stem(x)
-        rows = self._rows()
-        for block, part in zip(self.blocks, noise.split(rows) if noise is not None else [None] * len(rows), strict=True):
+        parts = [None] * len(self.blocks) if noise is None else torch.split(noise, self._rows())
+        for block, part in zip(self.blocks, parts, strict=True):
             x = block(x, part)
         return self.head(functional.relu(x).mean((2, 3)))  # type: ignore[no-any-return]
 

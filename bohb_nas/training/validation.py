@@ -1,0 +1,63 @@
+"""Errors on images held out: no augmentation, and no more seconds than allowed."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bohb_nas.training.augment import normalise
+from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.device import Compute
+from bohb_nas.training.networks import MultiBranch
+
+FEWEST = 256
+"""Images that a validation never goes below, if there are as many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What an evaluation found."""
+
+    error: float
+    """Share of the images classified wrongly."""
+    n: int
+    """Images evaluated."""
+
+
+@torch.no_grad()
+def evaluate(
+    network: MultiBranch,
+    images: Tensor,
+    labels: Tensor,
+    positions: Tensor,
+    *,
+    mean: Tensor,
+    deviation: Tensor,
+    compute: Compute,
+    clock: TrainingClock,
+    allowance_s: float = math.inf,
+) -> Score:
+    """The error on the longest prefix of `positions` whose evaluation is predicted to fit the allowance, of at least `FEWEST` images.
+
+    Args:
+        network: evaluated with the statistics gathered in training and without noise.
+        images: uint8 [N, C, H, W]
+        labels: int64 [N]
+        positions: which images, in which order, int64 [n].
+        mean: of the images trained on, [C].
+        deviation: likewise.
+        compute: where and how precisely.
+        clock: measures the allowance.
+        allowance_s: seconds.
+    """
+    network.eval()
+    started, done, wrong = clock.now(), 0, torch.zeros((), dtype=torch.int64, device=images.device)
+    for chosen in torch.split(positions, compute.evaluation_batch):
+        if done >= FEWEST and (clock.now() - started) * (1 + len(chosen) / done) > allowance_s:
+            break
+        with compute.autocast():
+            logits = network(normalise(images[chosen], mean, deviation).contiguous(memory_format=compute.memory_format))
+        wrong += (logits.argmax(1) != labels[chosen]).sum()
+        done += len(chosen)
+    return Score(error=wrong.item() / done, n=done)
