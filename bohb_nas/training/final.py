@@ -1,0 +1,141 @@
+"""Training for good: on all training images, with several seeds, the test set read once for each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bohb_nas.datasets import Dataset
+from bohb_nas.errors import DatasetError
+from bohb_nas.files import append_line, dump_json
+from bohb_nas.records import Status, Value
+from bohb_nas.search_spaces._multi_branch import size
+from bohb_nas.training import device as devices
+from bohb_nas.training import schedules
+from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.data import ResidentData, resident, to_device
+from bohb_nas.training.device import Compute
+from bohb_nas.training.export import export_model
+from bohb_nas.training.learner import Learner, start
+from bohb_nas.training.loop import Plan, fit
+from bohb_nas.training.validation import Score, evaluate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One seed's line of the table."""
+
+    seed: int
+    status: Status
+    message: str | None
+    """Why there is no test error."""
+    test_error: float | None
+    n_test: int
+    params: float
+    flops: float
+    """Of one image's forward pass."""
+    train_s: float
+    steps: int
+
+
+def train_final(
+    config: Mapping[str, Value],
+    *,
+    dataset: Dataset,
+    budget_s: float,
+    seeds: Sequence[int],
+    out: Path,
+    schedule: schedules.Name = "cosine",
+    rung: int = 0,
+    device: str | None = None,
+    precision: devices.Precision = "auto",
+    max_steps: int | None = None,
+) -> list[Row]:
+    """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`.
+
+    Args:
+        config: of the joint space, of `zela2018`, or of any subset of their names.
+        dataset: with a test part.
+        budget_s: seconds of training for each seed.
+        seeds: one training each.
+        out: folder of the models and of their learning curves.
+        schedule: of the learning rate.
+        rung: of the budget in the search, from 0; only restarts depend on it.
+        device: None takes the first accelerator, or the CPU.
+        precision: of the arithmetic.
+        max_steps: ends every training after so many steps instead; for repeatable runs.
+
+    Raises:
+        DatasetError: the data set has no test part.
+        OptionError: the configuration or the device is not accepted.
+    """
+    _test_part(dataset)
+    compute = devices.choose(device, precision)
+    data = resident(
+        dataset.train_images,
+        dataset.train_labels,
+        train=np.arange(len(dataset.train_labels)),
+        valid=np.arange(0),
+        n_classes=len(dataset.classes),
+        device=compute.device,
+    )
+    plan = Plan(budget_s=budget_s, schedule=schedules.named(schedule, rung=rung), max_steps=max_steps)
+    return [_train(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, folder=out / f"seed-{seed}") for seed in seeds]
+
+
+def _train(
+    config: Mapping[str, Value], seed: int, *, dataset: Dataset, data: ResidentData, compute: Compute, plan: Plan, folder: Path
+) -> Row:
+    folder.mkdir(parents=True, exist_ok=True)
+    learner = start(config, data=data, compute=compute, seed=seed)
+    clock = TrainingClock(compute.device)
+    trained = fit(learner, plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
+    test = _test(learner, dataset, clock) if trained.status is Status.OK else None
+    sizes = size(config, image_shape=data.image_shape, n_classes=data.n_classes)
+    row = Row(
+        seed=seed,
+        status=trained.status,
+        message=trained.message,
+        test_error=test.error if test else None,
+        n_test=test.n if test else 0,
+        params=sizes["params"],
+        flops=sizes["flops"],
+        train_s=trained.train_s,
+        steps=trained.steps,
+    )
+    if test:
+        export_model(
+            learner.network,
+            folder,
+            mean=data.mean,
+            deviation=data.deviation,
+            image_shape=data.image_shape,
+            classes=dataset.classes,
+            config=config,
+            facts={"dataset": dataset.name, "fingerprint": dataset.fingerprint, "device": compute.name, **asdict(row)},
+        )
+    return row
+
+
+def _test(learner: Learner, dataset: Dataset, clock: TrainingClock) -> Score:
+    images, labels = _test_part(dataset)
+    device = learner.compute.device
+    return evaluate(
+        learner.network,
+        to_device(images, device),
+        torch.tensor(labels, device=device),
+        torch.arange(len(labels), device=device),
+        mean=learner.data.mean,
+        deviation=learner.data.deviation,
+        compute=learner.compute,
+        clock=clock,
+    )
+
+
+def _test_part(dataset: Dataset) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    if dataset.test_images is None or dataset.test_labels is None:
+        raise DatasetError(f"data set {dataset.name!r} has no test part; a final training needs one")
+    return dataset.test_images, dataset.test_labels

@@ -1,0 +1,226 @@
+"""Trains image classifiers for a number of seconds; stays resident, with its data set on the device, from trial to trial."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from bohb_nas.datasets import Dataset, load_dataset, split
+from bohb_nas.errors import OptionError
+from bohb_nas.files import append_line, dump_json, write_atomic
+from bohb_nas.records import Result, Status, Trial, Worker
+from bohb_nas.search_spaces._multi_branch import architecture, size
+from bohb_nas.training import checkpoint, schedules
+from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.data import ResidentData, resident
+from bohb_nas.training.device import Compute, Precision, choose, out_of_memory
+from bohb_nas.training.learner import Learner, start
+from bohb_nas.training.loop import Fit, Plan, fit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the worker can be told.
+
+    Raises:
+        OptionError: a value that is not accepted.
+    """
+
+    dataset: str = "cifar10"
+    """Reference of a data set."""
+    data_dir: str | None = None
+    """Where its published files lie."""
+    valid_fraction: float | None = None
+    """Of the training images, held out to judge by; None is 0.3 for digits, which are few, and else 0.1."""
+    split_seed: int = 0
+    """Fixes which are held out."""
+    schedule: schedules.Name = "cosine"
+    """Of the learning rate: one cosine, or the restarts of Zela et al. (2018)."""
+    device: str | None = None
+    """None takes the first accelerator, or the CPU."""
+    n_threads: int | None = None
+    """Of the CPU; None leaves torch its choice."""
+    precision: Precision = "auto"
+    """auto is bf16 where the hardware multiplies it."""
+    min_steps: int = 8
+    """A network that cannot take this many steps is not trained."""
+    max_steps: int | None = None
+    """Ends every training after so many steps instead of seconds: repeatable to the bit on a CPU."""
+
+    def __post_init__(self) -> None:
+        _check("dataset", self.dataset, isinstance(self.dataset, str), "a name, NAME:FOLDER or FILE.py")
+        _check("data_dir", self.data_dir, self.data_dir is None or isinstance(self.data_dir, str), "a folder")
+        fraction = self.valid_fraction
+        _check("valid_fraction", fraction, fraction is None or (isinstance(fraction, float) and 0 < fraction < 1), "between 0 and 1")
+        _check("split_seed", self.split_seed, _whole(self.split_seed, 0), "a whole number from 0")
+        _check("schedule", self.schedule, self.schedule in get_args(schedules.Name), "one of " + ", ".join(get_args(schedules.Name)))
+        _check("device", self.device, self.device is None or isinstance(self.device, str), "cpu, cuda or cuda:N")
+        _check("n_threads", self.n_threads, self.n_threads is None or _whole(self.n_threads, 1), "a whole number from 1")
+        _check("precision", self.precision, self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision)))
+        _check("min_steps", self.min_steps, _whole(self.min_steps, 1), "a whole number from 1")
+        _check("max_steps", self.max_steps, self.max_steps is None or _whole(self.max_steps, 1), "a whole number from 1")
+
+
+def make(**options: Any) -> Worker:
+    """The worker with the given options.
+
+    Raises:
+        OptionError: an unknown option, or a value that is not accepted.
+    """
+    accepted = [f.name for f in fields(Options)]
+    if unknown := sorted(set(options) - set(accepted)):
+        raise OptionError(f"image_classifier has no option {', '.join(unknown)}; accepted are {', '.join(accepted)}")
+    return ImageClassifier(Options(**options))
+
+
+class ImageClassifier:
+    """Keeps the device and the data set; the data set is loaded at the first trial.
+
+    Args:
+        options: what it was told.
+        now: seconds of a monotonic clock.
+        load: the data set of a reference.
+    """
+
+    def __init__(
+        self, options: Options, *, now: Callable[[], float] = time.perf_counter, load: Callable[..., Dataset] = load_dataset
+    ) -> None:
+        self._options = options
+        self._now = now
+        self._load = load
+        if options.n_threads is not None:
+            torch.set_num_threads(options.n_threads)
+        self._compute: Compute = choose(options.device, options.precision)
+        self._data: tuple[ResidentData, dict[str, Any]] | None = None
+
+    def train(self, trial: Trial, workdir: Path) -> Result:
+        """Trains `trial.config` for `trial.budget` seconds; the loss is the validation error.
+
+        Continues from the checkpoint behind `workdir/resume` if there is one; leaves `curve.jsonl`, `network.json` and,
+        of a training that ended well, `checkpoint/`.
+        """
+        clock = TrainingClock(self._compute.device, now=self._now)
+        began = clock.now()
+        details: dict[str, Any] = {"device": self._compute.name, "precision": self._compute.precision, "torch": torch.__version__}
+        try:
+            return self._train(trial, workdir, clock, began, details)
+        except (RuntimeError, MemoryError) as e:
+            if not out_of_memory(e):
+                raise
+            message = f"out of memory: {str(e).splitlines()[0] if str(e) else type(e).__name__}"
+        if self._compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+        metrics = {"wall_s": clock.now() - began}
+        return Result(
+            trial_id=trial.trial_id,
+            status=Status.OUT_OF_MEMORY,
+            loss=None,
+            train_s=clock.seconds(),
+            metrics=metrics,
+            details=details,
+            message=message,
+        )
+
+    def _train(self, trial: Trial, workdir: Path, clock: TrainingClock, began: float, details: dict[str, Any]) -> Result:
+        data, identity = self._resident()
+        identity = {**identity, "config": dict(trial.config), "device": self._compute.device.type}
+        learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed)
+        _describe(trial, data, workdir / "network.json")
+        used, details["resumed"] = _resume(trial, workdir / "resume", learner, identity)
+        setup_s = clock.now() - began
+        plan = Plan(
+            budget_s=trial.budget - used.train_s,
+            schedule=schedules.named(self._options.schedule, rung=trial.rung),
+            min_steps=self._options.min_steps,
+            max_steps=self._options.max_steps,
+        )
+        trained = fit(learner, plan, clock, lambda point: append_line(workdir / "curve.jsonl", dump_json(point)))
+        total = checkpoint.Used(train_s=used.train_s + trained.train_s, steps=used.steps + trained.steps)
+        if trained.status is Status.OK:
+            checkpoint.save(workdir / "checkpoint", learner, total, identity)
+        details["curve"] = [{k: point[k] for k in ("u", "train_error", "valid_error") if k in point} for point in trained.curve]
+        sizes = size(trial.config, image_shape=data.image_shape, n_classes=data.n_classes)
+        times = {"setup_s": setup_s, "wall_s": clock.now() - began}
+        return Result(
+            trial_id=trial.trial_id,
+            status=trained.status,
+            loss=trained.valid.error if trained.valid else None,
+            train_s=total.train_s,
+            metrics=_metrics(trained, learner) | times | sizes,
+            details=details,
+            message=trained.message,
+        )
+
+    def _resident(self) -> tuple[ResidentData, dict[str, Any]]:
+        """The data on the device, and what identifies them in a checkpoint."""
+        if self._data is None:
+            options = self._options
+            dataset = self._load(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
+            fraction = options.valid_fraction or (0.3 if dataset.name == "digits" else 0.1)
+            train, valid = split(dataset.train_labels, valid_fraction=fraction, seed=options.split_seed)
+            data = resident(
+                dataset.train_images,
+                dataset.train_labels,
+                train=train,
+                valid=valid,
+                n_classes=len(dataset.classes),
+                device=self._compute.device,
+            )
+            self._data = data, {"dataset": dataset.fingerprint, "valid_fraction": fraction, "split_seed": options.split_seed}
+        return self._data
+
+
+def _resume(trial: Trial, folder: Path, learner: Learner, identity: dict[str, Any]) -> tuple[checkpoint.Used, dict[str, Any]]:
+    """Continues from `folder` if it is there and fits; says which, and why not."""
+    fresh = checkpoint.Used(train_s=0.0, steps=0)
+    if trial.resume_from is None and not folder.exists():
+        return fresh, {"resumed": False, "reason": "nothing to continue"}
+    try:
+        used = checkpoint.load(folder, learner, identity, below_s=trial.budget)
+    except checkpoint.Refused as e:
+        return fresh, {"resumed": False, "reason": str(e)}
+    return used, {"resumed": True, "reason": None}
+
+
+def _describe(trial: Trial, data: ResidentData, path: Path) -> None:
+    """Leaves what a drawing of the network needs."""
+    network = architecture(trial.config)
+    groups = [
+        {"width": width, "blocks": blocks, "branches": branches}
+        for width, blocks, branches in zip(network.widths, network.blocks, network.branches, strict=True)
+    ]
+    sizes = size(trial.config, image_shape=data.image_shape, n_classes=data.n_classes)
+    shape = {"image_shape": list(data.image_shape), "n_classes": data.n_classes}
+    write_atomic(path, json.dumps({"stem": network.stem, "groups": groups, **shape, **sizes}))
+
+
+def _metrics(trained: Fit, learner: Learner) -> dict[str, float]:
+    metrics = {
+        "new_s": trained.train_s,
+        "warmup_s": trained.warmup_s,
+        "valid_s": trained.valid_s,
+        "steps": trained.steps,
+        "images_per_s": trained.steps * learner.recipe.batch_size / trained.train_s if trained.train_s else 0.0,
+        "lr_last": trained.lr_last,
+        "lr_peak": learner.recipe.learning_rate,
+        "step_s": trained.step_s,
+        "step_max_s": trained.step_max_s,
+        "n_valid": trained.valid.n if trained.valid else 0,
+        "train_error": trained.train_error,
+        "train_loss": trained.train_loss,
+    }
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _whole(value: object, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa: FBT001
+    if not good:
+        raise OptionError(f"image_classifier option {name} is {value!r}; accepted is {accepted}")
