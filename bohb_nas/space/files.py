@@ -66,7 +66,7 @@ def check_space(space: object, *, name: str) -> ConfigurationSpace:
     """
     if not isinstance(space, ConfigurationSpace):
         raise SpaceError(
-            f"space {name!r} is an object of type {type(space).__name__}; accepted is a ConfigSpace.ConfigurationSpace; return one from space()"
+            f"space {name!r} is an object of type {type(space).__name__}; accepted is a ConfigurationSpace; return one from space()"
         )
     if all(n_values(hyperparameter) == 1 for hyperparameter in space.values()):
         raise SpaceError(

@@ -1,0 +1,200 @@
+"""What every method of the catalogue promises, whatever it does inside."""
+
+import dataclasses
+import random
+from collections.abc import Callable
+
+import pytest
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+from ConfigSpace.configuration import Configuration
+
+from bohb_nas import refs
+from bohb_nas.errors import BohbNasError, JournalError
+from bohb_nas.methods import Method, make_optimizer
+from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial
+
+BUDGETS = Budgets(min=1, max=9, eta=3)
+Event = Trial | Result
+Judge = Callable[[Trial], Result]
+
+
+def space() -> ConfigurationSpace:
+    """Small enough that a model starts after ten results."""
+    space = ConfigurationSpace()
+    act, slope = Categorical("act", ["relu", "leaky", "gelu"]), Float("slope", (0.01, 0.5))
+    space.add(act, slope, Float("lr", (1e-4, 1.0), log=True), Integer("layers", (1, 6)))
+    space.add(EqualsCondition(slope, act, "leaky"))
+    return space
+
+
+def make(method: str, *, seed: int = 0, n_workers: int = 1) -> Method:
+    return make_optimizer(method, space=space(), budgets=BUDGETS, seed=seed, n_workers=n_workers)
+
+
+def ok(trial: Trial) -> Result:
+    layers = trial.config["layers"]
+    assert isinstance(layers, int)
+    loss = abs(layers - 3) + (trial.config["act"] != "gelu") + 1 / trial.budget + trial.seed / 2**31
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=trial.budget)
+
+
+def crashed(trial: Trial) -> Result:
+    return Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0)
+
+
+def often_crashed(trial: Trial) -> Result:
+    return crashed(trial) if trial.seed % 3 == 0 else ok(trial)
+
+
+def search(optimizer: Method, *, n_workers: int, n_asks: int, order: int, judge: Judge = ok) -> list[Event]:
+    """Everything asked and told, in order; results come back in an order of their own."""
+    rng = random.Random(order)
+    events: list[Event] = []
+    running: list[Trial] = []
+    while sum(isinstance(e, Trial) for e in events) < n_asks:
+        answer = optimizer.ask() if len(running) < n_workers else Idle.WAIT
+        if isinstance(answer, Trial):
+            events.append(answer)
+            running.append(answer)
+        else:
+            result = judge(running.pop(rng.randrange(len(running))))
+            events.append(result)
+            optimizer.tell(result)
+    return events
+
+
+def replayed(optimizer: Method, events: list[Event]) -> Method:
+    for event in events:
+        if isinstance(event, Trial):
+            optimizer.replay(event)
+        else:
+            optimizer.tell(event)
+    return optimizer
+
+
+def asked(events: list[Event]) -> list[Trial]:
+    return [event for event in events if isinstance(event, Trial)]
+
+
+@pytest.fixture(params=refs.names("method"))
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_trials_are_of_the_space_and_the_ladder(method: str) -> None:
+    searched = space()
+    configs: dict[str, Trial] = {}
+    trials = asked(search(make(method), n_workers=3, n_asks=80, order=1))
+    assert len({t.trial_id for t in trials}) == len(trials)
+    for trial in trials:
+        assert trial.budget == BUDGETS.rungs[trial.rung]
+        assert 0 <= trial.bracket < len(BUDGETS.rungs)
+        assert 0 <= trial.seed < 2**31
+        assert {type(value) for value in trial.config.values()} <= {bool, int, float, str}
+        Configuration(searched, values=trial.config)
+        assert Trial.from_json(trial.to_json()) == trial
+        first = configs.setdefault(trial.config_id, trial)
+        assert (trial.config, trial.seed) == (first.config, first.seed)
+        assert (trial.origin is Origin.PROMOTED) == (trial is not first)
+
+
+def test_every_ask_says_why(method: str) -> None:
+    optimizer = make(method)
+    for _ in range(30):
+        trial = optimizer.ask()
+        assert isinstance(trial, Trial)
+        assert optimizer.reason
+        optimizer.tell(ok(trial))
+
+
+@pytest.mark.parametrize("n_workers", [1, 4])
+def test_same_seed_and_order_give_the_same_trials(method: str, n_workers: int) -> None:
+    once, again = (search(make(method, n_workers=n_workers), n_workers=n_workers, n_asks=60, order=2) for _ in range(2))
+    assert once == again
+
+
+def test_another_seed_gives_other_configurations(method: str) -> None:
+    one, two = (asked(search(make(method, seed=seed), n_workers=1, n_asks=5, order=0)) for seed in (0, 1))
+    assert [t.config for t in one] != [t.config for t in two]
+
+
+@pytest.mark.parametrize("judge", [ok, often_crashed])
+@pytest.mark.parametrize("n_workers", [1, 5])
+def test_a_replayed_search_goes_on_as_the_uninterrupted_one(method: str, n_workers: int, judge: Judge) -> None:
+    events = search(make(method, n_workers=n_workers), n_workers=n_workers, n_asks=70, order=3, judge=judge)
+    for cut in (0, 1, 17, 40, 95, len(events) - 1):
+        resumed = replayed(make(method, n_workers=n_workers), events[:cut])
+        for event in events[cut:]:
+            if isinstance(event, Trial):
+                # an ask that answers WAIT changes nothing, so the next one is what counts
+                assert resumed.ask() == event
+            else:
+                resumed.tell(event)
+
+
+@pytest.mark.parametrize("change", [{"trial_id": "t00007"}, {"config_id": "c00007"}, {"budget": 2.5}, {"rung": 1}, {"bracket": 1}])
+def test_replay_of_another_trial_is_refused_by_name(method: str, change: dict[str, object]) -> None:
+    trial = make(method).ask()
+    assert isinstance(trial, Trial)
+    other = dataclasses.replace(trial, **change)  # type: ignore[arg-type]
+    with pytest.raises(JournalError, match=other.trial_id):
+        make(method).replay(other)
+
+
+def test_telling_twice_counts_once_and_the_first_wins(method: str) -> None:
+    once, twice = make(method), make(method)
+    for _ in range(40):
+        trial, same = once.ask(), twice.ask()
+        assert isinstance(trial, Trial)
+        assert trial == same
+        once.tell(ok(trial))
+        twice.tell(ok(trial))
+        twice.tell(crashed(trial))
+
+
+def test_result_of_an_unknown_trial_is_refused_by_name(method: str) -> None:
+    with pytest.raises(BohbNasError, match="t00123"):
+        make(method).tell(Result(trial_id="t00123", status=Status.OK, loss=1.0, train_s=1.0))
+
+
+def test_failed_trials_are_never_promoted(method: str) -> None:
+    events = search(make(method), n_workers=2, n_asks=80, order=4, judge=often_crashed)
+    failed = {t.config_id for t in asked(events) if t.seed % 3 == 0}
+    assert failed
+    assert not [t for t in asked(events) if t.origin is Origin.PROMOTED and t.config_id in failed]
+
+
+def test_when_everything_fails_the_search_goes_on(method: str) -> None:
+    trials = asked(search(make(method), n_workers=2, n_asks=60, order=5, judge=crashed))
+    assert Origin.PROMOTED not in {t.origin for t in trials}
+
+
+@pytest.mark.parametrize("origin", [Origin.BASELINE, Origin.PROBE])
+def test_baselines_and_probes_change_nothing(method: str, origin: Origin) -> None:
+    events = search(make(method), n_workers=1, n_asks=40, order=6)
+    aside = [
+        Trial(trial_id=f"b{n}", config_id=f"b{n}", config=asked(events)[n].config, budget=1.0, bracket=0, rung=0, seed=0, origin=origin)
+        for n in range(30)
+    ]
+    results = [Result(trial_id=trial.trial_id, status=Status.OK, loss=-1.0, train_s=1.0) for trial in aside]
+    optimizer = replayed(make(method), [*aside, *results])
+    assert search(optimizer, n_workers=1, n_asks=40, order=6) == events
+
+
+@pytest.mark.parametrize("n_workers", [1, 7])
+def test_a_number_of_brackets_ends_the_search(method: str, n_workers: int) -> None:
+    options = refs.load_module("method", method).Options
+    if "n_brackets" not in {field.name for field in dataclasses.fields(options)}:
+        pytest.skip(f"{method} has no brackets")
+    optimizer = make_optimizer(method, space=space(), budgets=BUDGETS, n_workers=n_workers, options=options(n_brackets=3))
+    running: list[Trial] = []
+    n_trials = 0
+    while (answer := optimizer.ask()) is not Idle.DONE:
+        if isinstance(answer, Trial):
+            n_trials += 1
+            running.append(answer)
+        if answer is Idle.WAIT or len(running) == n_workers:
+            optimizer.tell(ok(running.pop(0)))
+    assert not running
+    assert n_trials == (9 + 3 + 1) + (3 + 1) + 3
+    assert optimizer.reason
