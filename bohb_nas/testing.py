@@ -1,0 +1,287 @@
+"""The contracts of spaces, workers and methods as checks: behind our own tests and `bohb-nas check`.
+
+Every check answers with findings, one per statement, whether or not it holds; none of them raises because of what is checked.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from bohb_nas.datasets import prepare
+from bohb_nas.engine.child import make_worker
+from bohb_nas.errors import BohbNasError, UsageError
+from bohb_nas.files import dump_json
+from bohb_nas.methods import Method, make_optimizer
+from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value, Worker
+from bohb_nas.refs import load_module
+from bohb_nas.search_spaces import toy as toy_space
+from bohb_nas.space import files as space_files
+from bohb_nas.space.encoding import Encoding, plain
+from bohb_nas.workers import toy as toy_worker
+
+_N_SAMPLES = 50
+_N_ASKS = 60
+_BUDGETS = Budgets(min=1.0, max=27.0, eta=3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Whether one statement of a contract holds."""
+
+    statement: str
+    problem: str | None
+    """None: it holds."""
+
+
+def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Finding]:
+    """Holds a user's file to the contract of everything that it offers.
+
+    Args:
+        path: FILE.py with `space()`, `train(trial, workdir)`, `make(**options)`, `Options` and `make(…)`, or `load(data_dir)`;
+            or a space as FILE.json or FILE.yaml.
+        space: what a worker is checked with, unless its file offers a space itself.
+        budget: what a worker is given per trial.
+
+    Raises:
+        UsageError: the file cannot be imported, or offers none of these.
+    """
+    if not path.endswith(".py"):
+        return check_space(space_files.load_space(path))
+    module = load_module("worker", path)
+    findings: list[Finding] = []
+    if hasattr(module, "space"):
+        findings += check_space(space_files.load_space(path))
+        space = path
+    if hasattr(module, "Options") and hasattr(module, "make"):
+        findings += check_method(partial(make_optimizer, path))
+    elif hasattr(module, "make") or hasattr(module, "train"):
+        with tempfile.TemporaryDirectory() as workdir:
+            findings += check_worker(make_worker(path, {}), space_files.load_space(space), workdir=Path(workdir), budget=budget)
+    if hasattr(module, "load"):
+        findings += check_dataset(path)
+    if not findings:
+        raise UsageError(
+            f"{path!r} offers nothing to check; accepted are space(), train(trial, workdir), make(**options), "
+            "Options with make(), and load(data_dir)"
+        )
+    return findings
+
+
+def check_dataset(reference: str) -> list[Finding]:
+    """Holds a data set to what `run` asks of it."""
+
+    def prepared() -> None:
+        prepare(reference)
+
+    return [_finding("the data set can be loaded", prepared)]
+
+
+def check_space(space: ConfigurationSpace) -> list[Finding]:
+    """Holds a search space to what samplers, journal and workers rely on."""
+
+    def searchable() -> None:
+        space_files.check_space(space, name=space.name or "space")
+
+    def frozen() -> str | None:
+        again = space_files.space_from_json(space_files.space_to_json(space))
+        return None if again == space else f"read back it is {again}; use hyperparameters that ConfigSpace can write"
+
+    def sampled() -> str | None:
+        encoding = Encoding(space)
+        samples = [encoding.sample(seed) for seed in range(_N_SAMPLES)]
+        return next((problem for config in samples if (problem := _encoding_problem(encoding, config))), None)
+
+    def default() -> str | None:
+        values = {name: plain(value) for name, value in space.get_default_configuration().items()}
+        return _encoding_problem(Encoding(space), values)
+
+    def repeatable() -> str | None:
+        first, second = ([Encoding(space).sample(seed) for seed in range(_N_SAMPLES)] for _ in range(2))
+        return None if first == second else "two samples with one seed differ; the space must not hold randomness of its own"
+
+    return [
+        _finding("the space can be searched", searchable),
+        _finding("its JSON form is the same space", frozen),
+        _finding("its default configuration survives encoding and JSON", default),
+        _finding(f"{_N_SAMPLES} sampled configurations survive encoding and JSON", sampled),
+        _finding("a seed determines the sample", repeatable),
+    ]
+
+
+def check_worker(worker: Worker, space: ConfigurationSpace, *, workdir: Path, budget: float = 1.0) -> list[Finding]:
+    """Holds a worker to what the engine relies on; trains three configurations.
+
+    Args:
+        worker: what is checked.
+        space: configurations that it can train.
+        workdir: an empty folder; every trial gets one in it.
+        budget: of every trial.
+    """
+    encoding = Encoding(space)
+    default = {name: plain(value) for name, value in space.get_default_configuration().items()}
+
+    def trains(number: int, config: dict[str, Value], accepted: frozenset[Status]) -> str | None:
+        trial = _trial(f"check-{number}", config, budget)
+        folder = workdir / trial.trial_id
+        folder.mkdir()
+        return _result_problem(worker.train(trial, folder), trial, accepted)
+
+    answered = frozenset(Status) - {Status.CRASHED, Status.LOST, Status.PREEMPTED}
+    return [
+        _finding("it trains the default configuration", lambda: trains(0, default, frozenset({Status.OK}))),
+        *(_finding(f"it answers for sampled configuration {n}", partial(trains, n, encoding.sample(n), answered)) for n in (1, 2)),
+    ]
+
+
+def check_method(make: Callable[..., Method]) -> list[Finding]:
+    """Holds a method to what the engine relies on, with the toy problem in place of training.
+
+    Args:
+        make: called with `space`, `budgets`, `seed` and `n_workers`; returns a new optimizer.
+    """
+    start = partial(make, space=toy_space.space(), budgets=_BUDGETS, seed=3, n_workers=3)
+    return [
+        _finding("every trial is complete, legal and new", lambda: _trials_problem(_play(start()).trials)),
+        _finding("the seed and the order of results determine what it asks", lambda: _differ(_play(start()).trials, _play(start()).trials)),
+        _finding("it goes on when every trial fails", lambda: _trials_problem(_play(start(), fails=lambda _: True).trials)),
+        _finding("a failed configuration is not promoted", lambda: _promotion_problem(start())),
+        _finding("a result told twice counts once", lambda: _differ(_play(start()).trials, _play(start(), tells=2).trials)),
+        _finding("replayed from a journal it goes on as before", lambda: _replay_problem(start)),
+    ]
+
+
+def _finding(statement: str, problem: Callable[[], str | None]) -> Finding:
+    try:
+        return Finding(statement=statement, problem=problem())
+    except BohbNasError as e:
+        return Finding(statement=statement, problem=str(e))
+    except Exception as e:  # noqa: BLE001 - whatever the checked code raises is the finding
+        return Finding(statement=statement, problem=f"{type(e).__name__}: {e}")
+
+
+def _trial(trial_id: str, config: Mapping[str, Value], budget: float) -> Trial:
+    return Trial(trial_id=trial_id, config_id=trial_id, config=config, budget=budget, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
+
+
+def _encoding_problem(encoding: Encoding, config: dict[str, Value]) -> str | None:
+    decoded = encoding.decode(encoding.encode([config])[0])
+    read = Trial.from_json(json.loads(dump_json(_trial("check", config, 1.0).to_json()))).config
+    if read != config:
+        return f"{config} is {read} after JSON; use plain numbers and texts"
+    same = decoded.keys() == config.keys() and all(_close(decoded[name], value) for name, value in config.items())
+    return None if same else f"{config} is {decoded} after encoding"
+
+
+def _close(a: Value, b: Value) -> bool:
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) if isinstance(a, float) and isinstance(b, float) else a == b
+
+
+def _result_problem(result: Any, trial: Trial, accepted: frozenset[Status]) -> str | None:
+    if not isinstance(result, Result):
+        return f"train returned {type(result).__name__}; accepted is a bohb_nas.Result"
+    if result.trial_id != trial.trial_id:
+        return f"the result is of {result.trial_id!r}; pass on trial.trial_id ({trial.trial_id!r})"
+    if result.status not in accepted:
+        return f"status {result.status} with configuration {dict(trial.config)}: {result.message or 'no message'}"
+    Result.from_json(json.loads(dump_json(result.to_json())))  # raises what cannot cross a process border
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Game:
+    """What an optimizer asked, and everything in the order of a journal."""
+
+    trials: list[Trial]
+    events: list[Trial | Result]
+
+
+def _play(
+    optimizer: Method, *, fails: Callable[[Trial], bool] = lambda _: False, tells: int = 1, n_asks: int = _N_ASKS, n_workers: int = 3
+) -> _Game:
+    """Lets toy workers train what an optimizer asks; they finish in the order of the asks.
+
+    Raises:
+        UsageError: it waits although nothing is running.
+    """
+    game, running = _Game([], []), list[Trial]()
+    while len(game.trials) < n_asks:
+        asked = optimizer.ask() if len(running) < n_workers else Idle.WAIT
+        if isinstance(asked, Trial):
+            game.trials.append(asked)
+            game.events.append(asked)
+            running.append(asked)
+            continue
+        if not running:
+            if asked is Idle.DONE:
+                break
+            raise UsageError("it waits although no trial is running; ask must return a trial or Idle.DONE then")
+        trial = running.pop(0)
+        result = _toy_result(trial, failed=fails(trial))
+        game.events.append(result)
+        for _ in range(tells):
+            optimizer.tell(result)
+    return game
+
+
+def _toy_result(trial: Trial, *, failed: bool) -> Result:
+    if failed:
+        return Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message="failed on purpose")
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=toy_worker.curve(trial.config, trial.budget), train_s=trial.budget)
+
+
+def _trials_problem(trials: list[Trial]) -> str | None:
+    encoding = Encoding(toy_space.space())
+    if not trials:
+        return "it asks nothing"
+    if len({trial.trial_id for trial in trials}) < len(trials):
+        return "a trial id is issued twice"
+    for trial in trials:
+        if not any(math.isclose(trial.budget, rung, rel_tol=1e-9) for rung in _BUDGETS.rungs):
+            return f"budget {trial.budget} of {trial.trial_id} is no rung; accepted are {_BUDGETS.rungs}"
+        if problem := _encoding_problem(encoding, dict(trial.config)):
+            return problem
+        if Trial.from_json(json.loads(dump_json(trial.to_json()))) != trial:
+            return f"trial {trial.trial_id} changes on its way through JSON"
+    return None
+
+
+def _differ(first: list[Trial], second: list[Trial]) -> str | None:
+    for n, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return f"ask {n} is {a} the first time, {b} the second"
+    return None if len(first) == len(second) else f"{len(first)} asks the first time, {len(second)} the second"
+
+
+def _promotion_problem(optimizer: Method) -> str | None:
+    game = _play(optimizer, fails=lambda trial: trial.seed % 2 == 0)
+    failed: set[str] = set()
+    configs = {trial.trial_id: trial.config_id for trial in game.trials}
+    for event in game.events:
+        if isinstance(event, Result) and event.status is not Status.OK:
+            failed.add(configs[event.trial_id])
+        elif isinstance(event, Trial) and event.config_id in failed:
+            return f"{event.trial_id} trains configuration {event.config_id} again, which failed"
+    return None
+
+
+def _replay_problem(start: Callable[[], Method]) -> str | None:
+    whole = _play(start())
+    resumed = start()
+    for event in whole.events[: len(whole.events) // 2]:
+        if isinstance(event, Trial):
+            resumed.replay(event)
+        else:
+            resumed.tell(event)
+    for event in whole.events[len(whole.events) // 2 :]:
+        if isinstance(event, Result):
+            resumed.tell(event)
+        elif (asked := resumed.ask()) != event:
+            return f"it asks {asked} where the uninterrupted search asked {event}"
+    return None
