@@ -67,7 +67,8 @@ class Brackets:
     def ask(self) -> Trial | Idle:
         """The next trial, or why there is none."""
         if not self._ready and self._n_brackets is not None and self._n_opened >= self._n_brackets:
-            self.reason = f"{len(self._pending)} trials of the last brackets are running" if self._pending else "all brackets are finished"
+            n = len(self._pending)
+            self.reason = f"no trial until a result of the last brackets comes; running: {n}" if n else "all brackets are finished"
             return Idle.WAIT if self._pending else Idle.DONE
         place = self._next_place()
         config: Mapping[str, Value]

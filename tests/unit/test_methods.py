@@ -68,6 +68,19 @@ def test_the_lowest_losses_move_up_with_their_seed() -> None:
     assert optimizer.reason == "among the best 9 of 27 on budget 400"
 
 
+def test_the_nth_configuration_is_the_same_however_many_promotions_came_before() -> None:
+    told, untold = (make_optimizer("hyperband", space=space(), budgets=BUDGETS, seed=3) for _ in range(2))
+    trials = []
+    for _ in range(60):
+        trials.append(ask(told))
+        told.tell(result(trials[-1], 1.0))
+    assert Origin.PROMOTED in {t.origin for t in trials}
+    expected = {t.config_id: (t.config, t.seed) for t in (ask(untold) for _ in range(60))}
+    assert {t.config_id: (t.config, t.seed) for t in trials} == {
+        f"c{n:05d}": expected[f"c{n:05d}"] for n in range(len({t.config_id for t in trials}))
+    }
+
+
 def test_nobody_waits_for_a_rung_that_is_finishing() -> None:
     optimizer = make_optimizer("hyperband", space=space(), budgets=BUDGETS)
     trials = [ask(optimizer) for _ in range(30)]
@@ -81,7 +94,7 @@ def test_the_last_bracket_makes_idle_workers_wait() -> None:
     optimizer = make_optimizer("hyperband", space=space(), budgets=ONE_RUNG, options=hyperband.Options(n_brackets=1))
     trial = ask(optimizer)
     assert optimizer.ask() is Idle.WAIT
-    assert optimizer.reason == "1 trials of the last brackets are running"
+    assert optimizer.reason == "no trial until a result of the last brackets comes; running: 1"
     optimizer.tell(result(trial, None))
     assert optimizer.ask() is Idle.DONE
 
