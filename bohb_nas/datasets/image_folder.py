@@ -13,20 +13,18 @@ are no images.
 
 import hashlib
 import os
-import struct
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from bohb_nas.datasets._cache import array_path, cached, complete, save
 from bohb_nas.datasets._dataset import Dataset
+from bohb_nas.datasets._decode import Header, decode, read_headers
 from bohb_nas.errors import DatasetError
 
 MAX_SIDE = 64
@@ -35,23 +33,15 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", "
 _RULE = "1"
 """Part of the cache key; to be counted up when the rules above change."""
 _GREY = frozenset({"1", "L", "LA", "I;16", "I;16B"})
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for broken files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    path: Path
+    path: str
+    """Below the folder that was given."""
     label: int
     size: int
     mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Header:
-    mode: str
-    height: int
-    width: int
 
 
 def load(data_dir: Path | None) -> Dataset:
@@ -70,94 +60,85 @@ def load(data_dir: Path | None) -> Dataset:
             raise DatasetError(
                 f"{str(root / 'train')!r} has too few class folders: {found}; accepted are at least two, one folder per class"
             )
-        parts = {"train": _files(root / "train", classes)}
+        parts = {"train": _files(root, "train", classes)}
         if (root / "test").is_dir():
             if unknown := sorted(set(_class_folders(root / "test")) - set(classes)):
                 raise DatasetError(
                     f"{str(root / 'test')!r} has classes that train does not have: {unknown[:5]}; accepted are {classes[:20]}"
                 )
-            parts["test"] = _files(root / "test", classes)
+            parts["test"] = _files(root, "test", classes)
     except OSError as e:
         raise DatasetError(
             f"image folder {str(data_dir)!r} cannot be read: {e.strerror or e}: {e.filename!r}; "
             "accepted is image_folder:PATH with PATH/train/CLASS/IMAGE"
         ) from e
-    return cached(f"image_folder-{_key(root, classes, parts)}", lambda folder: _decode(folder, root, classes, parts))
+    return cached(f"image_folder-{_key(classes, parts)}", lambda folder: _fill(folder, root, classes, parts))
 
 
 def _class_folders(part: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and not entry.name.startswith(".")))
 
 
-def _files(part: Path, classes: tuple[str, ...]) -> list[_File]:
+def _files(root: Path, part: str, classes: tuple[str, ...]) -> list[_File]:
     files: list[_File] = []
     for label, name in enumerate(classes):
-        if part.name == "test" and not (part / name).is_dir():
+        folder = root / part / name
+        if part == "test" and not folder.is_dir():
             continue
-        found = sorted(_walk(part / name, label), key=lambda file: file.path)
+        found = sorted(_walk(folder, f"{part}/{name}", label), key=lambda file: file.path)
         if not found:
-            raise DatasetError(
-                f"class folder {str(part / name)!r} holds no image; accepted are files ending in {', '.join(sorted(SUFFIXES))}"
-            )
+            raise DatasetError(f"class folder {str(folder)!r} holds no image; accepted are files ending in {', '.join(sorted(SUFFIXES))}")
         files += found
     if not files:
-        raise DatasetError(f"{str(part)!r} holds no class folder; remove it, or fill it as train is filled")
+        raise DatasetError(f"{str(root / part)!r} holds no class folder; remove it, or fill it as train is filled")
     return files
 
 
-def _walk(folder: Path, label: int) -> Iterator[_File]:
+def _walk(folder: Path, below: str, label: int) -> Iterator[_File]:
+    """The images in a folder and its folders; texts, not paths, because a load walks tens of thousands of them."""
     for entry in os.scandir(folder):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(Path(entry.path), label)
+            yield from _walk(folder / entry.name, f"{below}/{entry.name}", label)
         elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
             dangling = entry.is_symlink() and not os.path.exists(entry.path)  # listed all the same: an image that cannot be read
             facts = entry.stat(follow_symlinks=not dangling)
-            yield _File(path=Path(entry.path), label=label, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
+            yield _File(path=f"{below}/{entry.name}", label=label, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
 
 
-def _key(root: Path, classes: tuple[str, ...], parts: dict[str, list[_File]]) -> str:
+def _key(classes: tuple[str, ...], parts: dict[str, list[_File]]) -> str:
     digest = hashlib.sha256(repr((_RULE, classes)).encode())
     for files in parts.values():
         for file in files:
-            digest.update(os.fsencode(file.path.relative_to(root)) + f"\0{file.size} {file.mtime_ns}\0".encode())
+            digest.update(os.fsencode(file.path) + f"\0{file.size} {file.mtime_ns}\0".encode())
     return digest.hexdigest()[:32]
 
 
-def _decode(folder: Path, root: Path, classes: tuple[str, ...], parts: dict[str, list[_File]]) -> None:
-    """Fills a folder of the cache. Threads, as Pillow decodes outside the interpreter's lock: what pays off for photographs."""
+def _fill(folder: Path, root: Path, classes: tuple[str, ...], parts: dict[str, list[_File]]) -> None:
+    """Fills a folder of the cache."""
     arrays: dict[str, NDArray[np.uint8] | NDArray[np.int64] | None] = {}
     skipped: list[str] = []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        headers = pool.map(_header, (file.path for file in parts["train"]))
-        shape = _common_shape([header for header in headers if header is not None])
-        for part, files in parts.items():
-            path = array_path(folder, f"{part}_images")
-            images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *shape))
-            good = np.array(list(pool.map(_decode_into, images, (file.path for file in files))))
-            skipped += [str(file.path.relative_to(root)) for file, ok in zip(files, good, strict=True) if not ok]
-            labels = np.array([file.label for file in files], dtype=np.int64)
-            if not good.all():
-                path.unlink()
-                images, labels = images[good], labels[good]
-            arrays |= {f"{part}_images": images, f"{part}_labels": labels}
-            if part == "train" and (lost := sorted(set(range(len(classes))) - set(labels.tolist()))):
-                raise DatasetError(
-                    f"no image can be read of the classes {[classes[label] for label in lost[:5]]}; the files are damaged: replace them"
-                )
+    headers = read_headers([root / file.path for file in parts["train"]])
+    shape = _common_shape([header for header in headers if header is not None])
+    for part, files in parts.items():
+        path = array_path(folder, f"{part}_images")
+        images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *shape))
+        good = np.array(decode([root / file.path for file in files], path))
+        skipped += [file.path for file, ok in zip(files, good, strict=True) if not ok]
+        labels = np.array([file.label for file in files], dtype=np.int64)
+        if not good.all():
+            path.unlink()
+            images, labels = images[good], labels[good]
+        arrays |= {f"{part}_images": images, f"{part}_labels": labels}
+        if part == "train" and (lost := sorted(set(range(len(classes))) - set(labels.tolist()))):
+            raise DatasetError(
+                f"no image can be read of the classes {[classes[label] for label in lost[:5]]}; the files are damaged: replace them"
+            )
     save(folder, complete("image_folder", classes, arrays, tuple(skipped)))
 
 
-def _header(path: Path) -> _Header | None:
-    try:
-        with Image.open(path) as image:
-            return _Header(mode=image.mode, height=image.height, width=image.width)
-    except _UNREADABLE:
-        return None
-
-
-def _common_shape(headers: list[_Header]) -> tuple[int, int, int]:
+def _common_shape(headers: list[Header]) -> tuple[int, int, int]:
     """Height, width and channels that all images get."""
     if not headers:
         raise DatasetError("none of the training images can be read; accepted are images that Pillow opens")
@@ -166,26 +147,3 @@ def _common_shape(headers: list[_Header]) -> tuple[int, int, int]:
     scale = min(1.0, MAX_SIDE / max(height, width))
     channels = 1 if all(header.mode in _GREY for header in headers) else 3
     return max(1, round(height * scale)), max(1, round(width * scale)), channels
-
-
-def _decode_into(out: NDArray[np.uint8], path: Path) -> bool:
-    """Decodes one image into `out` [H, W, C]; says whether it could be read."""
-    height, width, channels = out.shape
-    try:
-        with Image.open(path) as image:
-            image.draft(None, (2 * width, 2 * height))  # JPEG only: decodes at a fraction of the size, still twice the target
-            plain = _as_8_bit(image, "L" if channels == 1 else "RGB")
-    except _UNREADABLE:
-        return False
-    if plain.size != (width, height):
-        plain = ImageOps.fit(plain, (width, height), method=Image.Resampling.BILINEAR)
-    out[...] = np.asarray(plain).reshape(out.shape)
-    return True
-
-
-def _as_8_bit(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode == "P":
-        image = image.convert("RGBA")  # a palette may hold transparency, which RGB alone warns about
-    return image.convert(mode)

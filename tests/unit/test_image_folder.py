@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bohb_nas.datasets import load_dataset, prepare
+from bohb_nas.datasets import _decode, load_dataset, prepare
 from bohb_nas.errors import DatasetError
 
 COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255)}
@@ -90,6 +90,19 @@ def test_a_change_is_noticed(tmp_path: Path, change: Callable[[Path], None]) -> 
     before = load_dataset(f"image_folder:{root}").fingerprint
     change(root)
     assert load_dataset(f"image_folder:{root}").fingerprint != before
+
+
+def test_many_images_are_decoded_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = _folder(tmp_path / "data", n=4)
+    (root / "train" / "red" / "broken.png").write_text("no image")
+    alone = load_dataset(f"image_folder:{root}")
+    monkeypatch.setattr(_decode, "_PER_PROCESS", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setenv("BOHB_NAS_CACHE", str(tmp_path / "another cache"))
+    shared = load_dataset(f"image_folder:{root}")
+    assert (shared.fingerprint, shared.skipped) == (alone.fingerprint, ("train/red/broken.png",))
+    with pytest.raises(DatasetError, match=r"nowhere\.npy"):
+        _decode.decode([root / "0.png"] * 3, tmp_path / "nowhere.npy")
 
 
 def test_a_copy_is_the_same_data(tmp_path: Path) -> None:
