@@ -42,9 +42,8 @@ def cutout(images: Tensor, *, length: int, row: Tensor, column: Tensor) -> Tenso
         row: of the square's centre, int64 [N].
         column: likewise.
     """
-    inside = (
-        _span(row - length // 2, length, images.shape[2])[:, :, None] & _span(column - length // 2, length, images.shape[3])[:, None, :]
-    )
+    height, width = images.shape[2:]
+    inside = _span(row - length // 2, length, height)[:, :, None] & _span(column - length // 2, length, width)[:, None, :]
     return images.masked_fill(inside[:, None], 0)
 
 

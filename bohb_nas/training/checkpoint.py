@@ -83,6 +83,8 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, below_s
         raise Refused(f"state.json is not JSON: {e}") from e
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise Refused(f"state.json is not of format {FORMAT}")
+    if missing := {"sha256", "identity", "train_s", "steps"} - set(state):
+        raise Refused(f"state.json is incomplete: {sorted(missing)}")
     if hashlib.sha256(weights).hexdigest() != state["sha256"]:
         raise Refused("model.safetensors is not the file that state.json describes")
     if differing := sorted(k for k in state["identity"].keys() | identity.keys() if state["identity"].get(k) != identity.get(k)):

@@ -1,0 +1,122 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torchvision.transforms.v2 import functional as reference
+
+from bohb_nas.training.augment import augment, beta, blend, crop, cutout, normalise, paste
+from bohb_nas.training.recipe import Recipe, read
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(n: int = 32, channels: int = 3, height: int = 8, width: int = 8) -> torch.Tensor:
+    return torch.randint(256, (n, channels, height, width), generator=generator(), dtype=torch.uint8)
+
+
+def plain(**changes: object) -> Recipe:
+    off = read({"crop": "off", "flip": "off"})[1]
+    return dataclasses.replace(off, **changes)  # type: ignore[arg-type]
+
+
+def apply(recipe: Recipe, images: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    labels = torch.arange(len(images)) % 4
+    zeros, ones = torch.zeros(images.shape[1]), torch.ones(images.shape[1])
+    return augment(images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(seed))
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 9)])
+def test_crop_equals_slicing_each_image(height: int, width: int) -> None:
+    images = batch(height=height, width=width)
+    top, left = torch.randint(5, (2, 32), generator=generator(1))
+    mirrored = torch.rand(32, generator=generator(2)) < 0.5
+    out = crop(images, padding=2, top=top, left=left, mirrored=mirrored)
+    for i, image in enumerate(images):
+        padded = np.pad(image.numpy(), ((0, 0), (2, 2), (2, 2)))
+        expected = padded[:, top[i] : top[i] + height, left[i] : left[i] + width]
+        np.testing.assert_array_equal(out[i].numpy(), expected[:, :, ::-1] if mirrored[i] else expected)
+
+
+def test_crop_equals_torchvision() -> None:
+    images = batch(n=8)
+    top, left = torch.randint(9, (2, 8), generator=generator(1))
+    mirrored = torch.arange(8) % 2 == 0
+    out = crop(images, padding=4, top=top, left=left, mirrored=mirrored)
+    for i, image in enumerate(images):
+        expected = reference.crop(reference.pad(image, [4]), int(top[i]), int(left[i]), 8, 8)
+        assert torch.equal(out[i], reference.horizontal_flip(expected) if mirrored[i] else expected)
+
+
+@pytest.mark.parametrize("length", [1, 4, 5])
+def test_cutout_equals_erasing_each_image(length: int) -> None:
+    images = batch().float() + 1
+    row, column = torch.randint(8, (2, 32), generator=generator(1))
+    out = cutout(images, length=length, row=row, column=column)
+    for i, image in enumerate(images):
+        expected = image.clone()
+        y, x = int(row[i]) - length // 2, int(column[i]) - length // 2
+        expected[:, max(y, 0) : max(y + length, 0), max(x, 0) : max(x + length, 0)] = 0
+        assert torch.equal(out[i], expected)
+
+
+def test_blend_weighs_each_pair_by_its_own_share() -> None:
+    images, partners, share = batch().float(), batch().float().flip(0), torch.rand(32, generator=generator())
+    expected = torch.stack([s * a + (1 - s) * b for s, a, b in zip(share, images, partners, strict=True)])
+    torch.testing.assert_close(blend(images, partners, share), expected)
+
+
+def test_paste_reports_the_share_that_is_left() -> None:
+    own, other = torch.zeros(200, 1, 8, 8), torch.ones(200, 1, 8, 8)
+    row, column = torch.randint(8, (2, 200), generator=generator(1))
+    wanted = torch.rand(200, generator=generator())
+    out, share = paste(own, other, share=wanted, row=row, column=column)
+    torch.testing.assert_close(share, 1 - out.mean((1, 2, 3)))
+    side = ((1 - wanted).sqrt() * 8).round()
+    inside = (row >= side / 2) & (row + side / 2 <= 8) & (column >= side / 2) & (column + side / 2 <= 8)
+    torch.testing.assert_close(1 - share[inside], (side**2 / 64)[inside])
+    assert inside.sum() > 20
+
+
+def test_normalise_equals_torchvision() -> None:
+    images, mean, deviation = batch(), torch.tensor([10.0, 100.0, 200.0]), torch.tensor([5.0, 50.0, 70.0])
+    torch.testing.assert_close(normalise(images, mean, deviation), reference.normalize(images.float(), mean.tolist(), deviation.tolist()))
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2, 1.0, 3.0])
+def test_shares_follow_the_beta_distribution(alpha: float) -> None:
+    draws = beta(alpha, 4000, generator())
+    assert bool(draws.isfinite().all())
+    # the ends of float32 are coarser than those of the law, so the test is of what lies inside them
+    draws = draws.double().clamp(1e-6, 1 - 1e-6)
+    law = scipy.stats.beta(alpha, alpha)
+    for x in (1e-5, 0.01, 0.1, 0.5, 0.9, 0.99, 1 - 1e-5):
+        expected = law.cdf(x)
+        assert abs(float((draws <= x).double().mean()) - expected) < 4.5 * (expected * (1 - expected) / 4000) ** 0.5 + 1e-3
+
+
+def test_nothing_chosen_leaves_images_and_labels() -> None:
+    images = batch()
+    out, targets = apply(plain(), images)
+    assert torch.equal(out, images.float())
+    assert torch.equal(targets.argmax(1), torch.arange(32) % 4)
+
+
+def test_every_image_has_its_own_numbers_and_labels_follow() -> None:
+    same = batch(n=1).expand(64, 3, 8, 8)
+    assert len(set(map(tuple, apply(plain(crop_padding=0.25, flip=True), same)[0].flatten(1).tolist()))) > 25
+    assert len(set(map(tuple, apply(plain(cutout_length=0.5), same)[0].flatten(1).tolist()))) > 25
+    values = torch.arange(4, dtype=torch.uint8)[torch.arange(64) % 4][:, None, None, None].expand(64, 1, 8, 8)
+    for mixing in ("mixup", "cutmix"):
+        out, targets = apply(plain(mixing=mixing, mixing_alpha=1.0), values)
+        torch.testing.assert_close(out.mean((1, 2, 3)), targets @ torch.arange(4.0))
+        torch.testing.assert_close(targets.sum(1), torch.ones(64))
+
+
+def test_the_generator_decides() -> None:
+    recipe = plain(crop_padding=0.125, flip=True, cutout_length=0.5, mixing="cutmix", mixing_alpha=1.0)
+    assert torch.equal(apply(recipe, batch())[0], apply(recipe, batch())[0])
+    assert not torch.equal(apply(recipe, batch())[0], apply(recipe, batch(), seed=1)[0])

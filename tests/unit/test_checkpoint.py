@@ -1,0 +1,75 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+import training_fakes as fakes
+
+from bohb_nas.records import Value
+from bohb_nas.training import checkpoint
+from bohb_nas.training.data import batches
+from bohb_nas.training.learner import Learner
+
+IDENTITY = {"config": {"a": 1}, "dataset": "thirds"}
+
+
+def trained(steps: int, **config: Value) -> Learner:
+    learner = fakes.learner(0, **config)
+    go_on(learner, steps)
+    return learner
+
+
+def go_on(learner: Learner, steps: int) -> None:
+    positions = batches(learner.data.train, 32, learner.streams.order)
+    for _ in range(steps):
+        learner.step(next(positions), 0.01)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_continued_training_is_the_uninterrupted_one(tmp_path: Path, optimizer: str) -> None:
+    learner, other = trained(3, optimizer=optimizer), fakes.learner(seed=9, optimizer=optimizer)
+    checkpoint.save(tmp_path / "c", learner, checkpoint.Used(train_s=2.5, steps=3), IDENTITY)
+    used = checkpoint.load(tmp_path / "c", other, IDENTITY, below_s=3.0)
+    assert used == checkpoint.Used(train_s=2.5, steps=3)
+    go_on(learner, 2)
+    go_on(other, 2)
+    for name, tensor in learner.network.state_dict().items():
+        assert torch.equal(tensor, other.network.state_dict()[name]), name
+
+
+def test_only_known_files_are_left(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "state.json"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda f: (f / "state.json").unlink(), "No such file"),
+        (lambda f: (f / "model.safetensors").unlink(), "No such file"),
+        (lambda f: (f / "state.json").write_text('{"format": 1'), "not JSON"),
+        (lambda f: (f / "state.json").write_text("[]"), "format"),
+        (lambda f: (f / "state.json").write_text(json.dumps({"format": 99})), "format"),
+        (lambda f: (f / "state.json").write_text(json.dumps({"format": 1})), "incomplete"),
+        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]), "not the file"),
+    ],
+)
+def test_torn_and_foreign_files_are_refused_untouched(tmp_path: Path, damage: object, reason: str) -> None:
+    checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
+    damage(tmp_path)  # type: ignore[operator]
+    refused(tmp_path, IDENTITY, 9.0, reason)
+
+
+def test_another_configuration_or_a_spent_budget_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
+    refused(tmp_path, {**IDENTITY, "config": {"a": 2}}, 9.0, "differs in config")
+    refused(tmp_path, IDENTITY, 1.0, "has used 1 s of 1 s")
+
+
+def refused(folder: Path, identity: Mapping[str, object], below_s: float, reason: str) -> None:
+    learner, fresh = fakes.learner(seed=5), fakes.learner(seed=5)
+    with pytest.raises(checkpoint.Refused, match=reason):
+        checkpoint.load(folder, learner, identity, below_s=below_s)
+    for name, tensor in fresh.network.state_dict().items():
+        assert torch.equal(tensor, learner.network.state_dict()[name])

@@ -1,0 +1,83 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import training_fakes as fakes
+
+from bohb_nas.errors import DatasetError
+from bohb_nas.records import Status
+from bohb_nas.training.augment import normalise
+from bohb_nas.training.data import resident
+from bohb_nas.training.export import export_model
+from bohb_nas.training.final import train_final
+from bohb_nas.training.learner import start
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (33, 32, 3)])
+def test_the_program_gives_the_logits_of_the_network(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    height, width, channels = shape
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (40, height, width, channels), dtype=np.uint8)
+    every = np.arange(40)
+    data = resident(pixels, every % 3, train=every, valid=every, n_classes=3, device=fakes.CPU.device)
+    learner = start(fakes.TINY, data=data, compute=fakes.CPU, seed=0)
+    learner.step(data.train, 0.1)
+    export_model(
+        learner.network,
+        tmp_path,
+        mean=data.mean,
+        deviation=data.deviation,
+        image_shape=shape,
+        classes=["a", "b", "c"],
+        config=fakes.TINY,
+        facts={"test_error": 0.5},
+    )
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    for n in (1, 2, 40):
+        with torch.no_grad():
+            expected = learner.network.eval()(normalise(data.images[:n], data.mean, data.deviation))
+            torch.testing.assert_close(program(data.images[:n]), expected)
+    weights = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert torch.equal(weights["network.head.weight"], learner.network.head.weight)
+    description = json.loads((tmp_path / "model.json").read_text())
+    assert description["classes"] == ["a", "b", "c"]
+    assert description["input"] == {"kind": "uint8", "shape": ["N", channels, height, width], "levels": [0, 255]}
+    assert description["test_error"] == 0.5
+
+
+def test_final_training_tests_once_a_seed_and_exports_each(tmp_path: Path) -> None:
+    rows = train_final(
+        fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0, 1], out=tmp_path, device="cpu", precision="fp32", max_steps=30
+    )
+    assert [(row.seed, row.status, row.n_test, row.steps) for row in rows] == [(0, Status.OK, 90, 30), (1, Status.OK, 90, 30)]
+    program = torch.export.load(tmp_path / "seed-1" / "model.pt2").module()
+    test = fakes.dataset()
+    assert test.test_images is not None
+    wrong = program(torch.tensor(test.test_images).permute(0, 3, 1, 2)).argmax(1).numpy() != test.test_labels
+    assert wrong.mean() == rows[1].test_error
+    assert rows[1].test_error is not None
+    assert rows[1].test_error < 0.3
+    assert json.loads((tmp_path / "seed-1" / "model.json").read_text())["test_error"] == rows[1].test_error
+    lines = (tmp_path / "seed-0" / "curve.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["u"] == 1
+
+
+def test_the_model_needs_only_torch(tmp_path: Path) -> None:
+    train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=1)
+    code = (
+        "import sys, torch; "
+        f"m = torch.export.load({str(tmp_path / 'seed-0' / 'model.pt2')!r}).module(); "
+        "print(tuple(m(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).shape), any(n.startswith('bohb_nas') for n in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split("\n")[0] == "(5, 3) False"
+
+
+def test_without_a_test_part_there_is_no_final_training(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no test part"):
+        train_final(fakes.TINY, dataset=fakes.dataset(test_images=None, test_labels=None), budget_s=1.0, seeds=[0], out=tmp_path)

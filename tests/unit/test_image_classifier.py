@@ -1,0 +1,194 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import training_fakes as fakes
+
+from bohb_nas.datasets import Dataset
+from bohb_nas.errors import OptionError
+from bohb_nas.records import Result, Status
+from bohb_nas.training.networks import MultiBranch
+from bohb_nas.workers.image_classifier import ImageClassifier, Options, make
+
+
+class Sealed(Dataset):
+    """A data set whose test part may not be looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("test_"):
+            raise AssertionError("the test part was read")
+        return super().__getattribute__(name)
+
+
+def sealed() -> Dataset:
+    whole = fakes.dataset()
+    out = object.__new__(Sealed)
+    for name in ("name", "classes", "train_images", "train_labels", "fingerprint", "skipped"):
+        object.__setattr__(out, name, getattr(whole, name))
+    return out
+
+
+@pytest.fixture
+def time() -> fakes.Virtual:
+    return fakes.Virtual()
+
+
+@pytest.fixture(autouse=True)
+def seconds(time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Every forward pass takes 0.1 virtual seconds."""
+    cost = {"pass": 0.1}
+    real = MultiBranch.forward
+
+    def forward(self: MultiBranch, *arguments: Any) -> torch.Tensor:
+        time.time += cost["pass"]
+        return real(self, *arguments)
+
+    monkeypatch.setattr(MultiBranch, "forward", forward)
+    return cost
+
+
+def worker(time: fakes.Virtual, **options: Any) -> ImageClassifier:
+    loads: list[str] = []
+
+    def load(reference: str, *, data_dir: Path | None = None) -> Dataset:
+        loads.append(reference)
+        assert len(loads) == 1, "the data set is loaded once"
+        return sealed()
+
+    return ImageClassifier(Options(device="cpu", precision="fp32", **options), now=time, load=load)
+
+
+def run(worker: ImageClassifier, folder: Path, **trial: Any) -> Result:
+    folder.mkdir()
+    result = worker.train(fakes.trial(**trial), folder)
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+    return result
+
+
+def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> None:
+    result = run(worker(time), tmp_path / "a", budget=5.0)
+    assert result.status is Status.OK
+    assert result.loss is not None
+    assert result.loss < 0.4
+    assert result.train_s == pytest.approx(5.0)
+    metrics = result.metrics
+    assert metrics["steps"] == 50
+    assert metrics["images_per_s"] == pytest.approx(160)
+    assert metrics["lr_last"] <= 0.01 * metrics["lr_peak"]
+    assert metrics["n_valid"] == 39, "a tenth of each of three classes of 133 or 134"
+    assert metrics["new_s"] == result.train_s
+    assert metrics["wall_s"] == pytest.approx(sum(metrics[k] for k in ("setup_s", "warmup_s", "new_s", "valid_s")))
+    assert result.details["resumed"] == {"resumed": False, "reason": "nothing to continue"}
+    lines = (tmp_path / "a" / "curve.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["valid_error"] == result.loss
+    network = json.loads((tmp_path / "a" / "network.json").read_text())
+    assert network["groups"][1] == {"width": 8, "blocks": 1, "branches": 2}
+    assert network["params"] == metrics["params"]
+
+
+def test_the_worker_stays_resident_and_repeats_itself_to_the_bit(tmp_path: Path, time: fakes.Virtual) -> None:
+    resident = worker(time, max_steps=10)
+    first, _, again = (run(resident, tmp_path / name, seed=seed) for name, seed in (("a", 3), ("b", 4), ("c", 3)))
+    assert first.loss == again.loss
+    assert first.metrics["train_loss"] == again.metrics["train_loss"]
+    files = [(tmp_path / name / "checkpoint" / "model.safetensors").read_bytes() for name in "abc"]
+    assert files[0] == files[2]
+    assert files[0] != files[1]
+
+
+def test_a_promoted_trial_trains_only_what_is_left(tmp_path: Path, time: fakes.Virtual) -> None:
+    resident = worker(time)
+    short = run(resident, tmp_path / "short", budget=3.0)
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / "resume").symlink_to(tmp_path / "short" / "checkpoint")
+    result = resident.train(fakes.trial(budget=9.0, rung=1, resume_from="t0"), tmp_path / "long")
+    assert result.details["resumed"] == {"resumed": True, "reason": None}
+    assert result.train_s == pytest.approx(9.0)
+    assert result.metrics["new_s"] == pytest.approx(9.0 - short.train_s)
+    assert result.metrics["lr_last"] == 0
+
+
+def test_a_torn_or_missing_checkpoint_means_a_fresh_start_with_its_reason(tmp_path: Path, time: fakes.Virtual) -> None:
+    resident = worker(time)
+    run(resident, tmp_path / "short", budget=3.0)
+    weights = tmp_path / "short" / "checkpoint" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    for name, target in (("torn", tmp_path / "short" / "checkpoint"), ("gone", tmp_path / "nowhere")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "resume").symlink_to(target)
+        result = resident.train(fakes.trial(budget=5.0, resume_from="t0"), tmp_path / name)
+        assert result.status is Status.OK
+        assert not result.details["resumed"]["resumed"]
+        assert result.details["resumed"]["reason"] != "nothing to continue"
+        assert result.metrics["new_s"] == result.train_s == pytest.approx(5.0)
+
+
+def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]) -> None:
+    seconds["pass"] = 1.0
+    result = run(worker(time), tmp_path / "a", budget=5.0)
+    assert result.status is Status.TIMED_OUT
+    assert "a step takes 1 s" in str(result.message)
+    assert result.train_s == 0
+    assert not (tmp_path / "a" / "checkpoint").exists()
+
+
+def test_divergence(tmp_path: Path, time: fakes.Virtual) -> None:
+    result = run(worker(time), tmp_path / "a", budget=5.0, config={**fakes.TINY, "learning_rate": 1e30})
+    assert result.status is Status.DIVERGED
+    assert result.loss is None
+    assert 0 < result.train_s < 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_no_memory_left(tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def forward(*_: Any) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr(MultiBranch, "forward", forward)
+    result = run(worker(time), tmp_path / "a", budget=5.0)
+    assert result.status is Status.OUT_OF_MEMORY
+    assert "out of memory" in str(result.message)
+
+
+def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(*_: Any) -> torch.Tensor:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(MultiBranch, "forward", forward)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        run(worker(time), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"datasets": "digits"}, "datasets"),
+        ({"valid_fraction": 1.5}, "valid_fraction"),
+        ({"schedule": "linear"}, "schedule"),
+        ({"precision": "fp8"}, "precision"),
+        ({"min_steps": 0}, "min_steps"),
+        ({"n_threads": True}, "n_threads"),
+        ({"device": "toaster"}, "toaster"),
+    ],
+)
+def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(OptionError, match=f"{named}.*accepted"):
+        make(**options)
+
+
+def test_digits_are_learned_in_real_seconds(tmp_path: Path) -> None:
+    real = ImageClassifier(Options(dataset="digits", device="cpu", n_threads=1))
+    (tmp_path / "a").mkdir()
+    result = real.train(fakes.trial(budget=2.0, config={**fakes.TINY, "batch_size": 64}), tmp_path / "a")
+    assert result.status is Status.OK
+    assert result.loss is not None
+    assert result.loss < 0.6, "chance is 0.9"

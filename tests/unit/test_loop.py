@@ -1,0 +1,138 @@
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import training_fakes as fakes
+
+from bohb_nas.records import Status
+from bohb_nas.training import schedules
+from bohb_nas.training.data import batches, resident
+from bohb_nas.training.learner import Learner, start
+from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.validation import evaluate
+
+
+def train(learner: Learner, time: fakes.Virtual, *, budget_s: float, **plan: Any) -> Fit:
+    return fit(learner, Plan(budget_s=budget_s, schedule=schedules.cosine, **plan), time.clock(), lambda _: None)
+
+
+@pytest.mark.parametrize(("budget_s", "step_s", "jitter"), [(10.0, 0.1, 0.0), (10.0, 0.1, 0.3), (3.0, 0.29, 0.2), (2.0, 0.25, 0.0)])
+def test_training_ends_with_the_budget_and_the_schedule_with_it(budget_s: float, step_s: float, jitter: float) -> None:
+    time, learner, rng = fakes.Virtual(), fakes.learner(), random.Random(0)
+    time.watch(learner.network, lambda _: step_s * rng.uniform(1 - jitter, 1 + jitter))
+    result = train(learner, time, budget_s=budget_s, min_steps=6)
+    assert result.status is Status.OK
+    assert abs(result.train_s - budget_s) <= max(result.step_max_s, 0.005 * budget_s)
+    assert result.lr_last <= 0.01 * learner.recipe.learning_rate
+    assert max(point["lr"] for point in result.curve) > 0.8 * learner.recipe.learning_rate
+    assert abs(result.steps - budget_s / step_s) <= 1 + jitter * budget_s / step_s
+
+
+def test_validation_and_warm_up_are_not_on_the_training_clock() -> None:
+    time, learner = fakes.Virtual(), fakes.learner()
+    time.watch(learner.network, lambda n: 0.1 * n / 16)
+    result = train(learner, time, budget_s=15.0)
+    assert result.steps == 150
+    assert result.train_s == pytest.approx(15)
+    # 2 + 2 + 4 images to try, then two whole batches. 90 images are expected to take 90 / (3 * 16) steps = 0.1875 s and do
+    # take 0.5625 s, of 3 % of 15 s = 0.45 s: validated once along the curve, and at the end.
+    assert result.warmup_s == pytest.approx(0.1 * (8 / 16 + 2))
+    assert result.valid_s == pytest.approx(2 * 0.1 * 90 / 16)
+    assert time.time == pytest.approx(result.train_s + result.warmup_s + result.valid_s)
+    validated = [point["u"] for point in result.curve if "valid_error" in point]
+    assert validated == pytest.approx([1 / 27, 1], abs=0.01)
+
+
+def test_the_curve_is_monotone_and_told_as_it_grows() -> None:
+    time, learner = fakes.Virtual(), fakes.learner()
+    time.watch(learner.network, lambda _: 0.1)
+    told: list[dict[str, Any]] = []
+    result = fit(learner, Plan(budget_s=6.0, schedule=schedules.cosine), time.clock(), told.append)
+    assert told == result.curve
+    assert [p["u"] for p in told] == sorted({p["u"] for p in told})
+    assert [p["step"] for p in told] == sorted({p["step"] for p in told})
+    assert told[-1]["u"] == 1
+    assert told[-1]["images_per_s"] == pytest.approx(160)
+
+
+def test_the_last_validation_stays_within_its_share_but_sees_enough_images() -> None:
+    time = fakes.Virtual()
+    learner = start(fakes.TINY, data=fakes.data(n_train=60, n_valid=1200), compute=fakes.CPU, seed=0)
+    time.watch(learner.network, lambda n: 0.8 * n / 256 if n > 16 else 1.0)
+    dear, cheap = train(learner, time, budget_s=10.0), train(learner, time, budget_s=50.0)
+    assert dear.valid is not None
+    assert cheap.valid is not None
+    # 256 images take 0.8 s, more than 5 % of 10 s; 5 % of 50 s is enough for 2.4 s and 768 images, not for 3.2 s and 1024
+    assert (dear.valid.n, cheap.valid.n) == (256, 768)
+
+
+def test_what_is_too_slow_is_turned_away_before_it_costs_the_budget() -> None:
+    time, learner = fakes.Virtual(), fakes.learner(batch_size=512)
+    time.watch(learner.network, lambda n: 0.1 * n)
+    result = train(learner, time, budget_s=40.0)
+    assert result.status is Status.TIMED_OUT
+    assert "51.2 s" in str(result.message)
+    assert time.time == pytest.approx(0.1 * (32 + 32 + 128))
+    assert result.steps == 0
+
+
+def test_divergence_is_a_status() -> None:
+    time, learner = fakes.Virtual(), fakes.learner(learning_rate=1e30)
+    time.watch(learner.network, lambda _: 0.1)
+    result = train(learner, time, budget_s=10.0)
+    assert result.status is Status.DIVERGED
+    assert "learning rate" in str(result.message)
+    assert result.steps < 20
+    assert result.valid is None
+
+
+def test_warm_up_leaves_no_trace() -> None:
+    learner, other = fakes.learner(), fakes.learner()
+    time = fakes.Virtual()
+    time.watch(learner.network, lambda _: 0.1)
+    fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=3), time.clock(), lambda _: None)
+    positions = batches(other.data.train, 16, other.streams.order)
+    for u in (1 / 3, 2 / 3, 1.0):
+        other.step(next(positions), schedules.cosine(u) * other.recipe.learning_rate)
+    for name, tensor in other.network.state_dict().items():
+        assert torch.equal(tensor, learner.network.state_dict()[name]), name
+
+
+def test_validation_repeats_and_leaves_the_network_alone() -> None:
+    learner, clock = fakes.learner(mixing="cutmix", cutout="on"), fakes.Virtual().clock()
+    before = {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
+    streams = learner.streams.augmentation.get_state()
+    parts = {"mean": learner.data.mean, "deviation": learner.data.deviation, "compute": fakes.CPU, "clock": clock}
+    scores = [evaluate(learner.network, learner.data.images, learner.data.labels, learner.data.valid, **parts) for _ in range(2)]  # type: ignore[arg-type]
+    assert scores[0] == scores[1]
+    assert scores[0].n == 90
+    assert torch.equal(streams, learner.streams.augmentation.get_state())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in learner.network.state_dict().items())
+
+
+def test_batches_show_every_image_once_an_epoch() -> None:
+    order = batches(torch.arange(10), 4, torch.Generator().manual_seed(0))
+    seen = torch.cat([next(order) for _ in range(5)])
+    assert sorted(seen[:10].tolist()) == sorted(seen[10:].tolist()) == list(range(10))
+    assert len(next(batches(torch.arange(3), 8, torch.Generator()))) == 8
+
+
+def test_levels_are_those_of_the_images_trained_on() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 5, 4, 2), dtype=np.uint8)
+    data = resident(images, np.zeros(50, np.int64), train=np.arange(30), valid=np.arange(30, 50), n_classes=1, device=torch.device("cpu"))
+    np.testing.assert_allclose(data.mean, images[:30].mean((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(data.deviation, images[:30].std((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_array_equal(data.images.permute(0, 2, 3, 1), images)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_something_is_learned(optimizer: str) -> None:
+    learner = fakes.learner(optimizer=optimizer)
+    time = fakes.Virtual()
+    time.watch(learner.network, lambda _: 0.1)
+    result = train(learner, time, budget_s=1e9, max_steps=60)
+    assert result.valid is not None
+    assert result.valid.error < 0.2

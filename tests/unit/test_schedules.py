@@ -1,0 +1,31 @@
+import math
+
+import pytest
+
+from bohb_nas.training.schedules import cosine, named, restarts
+
+
+def test_cosine_rises_falls_and_ends_at_zero() -> None:
+    assert [cosine(u, warm_up=0.1) for u in (0.05, 0.1, 0.55, 1.0)] == pytest.approx([0.5, 1.0, 0.5, 0.0])
+    assert cosine(1.0) == 0.0
+
+
+def test_without_warm_up_it_starts_at_the_peak() -> None:
+    assert cosine(0.0, warm_up=0.0) == 1.0
+
+
+@pytest.mark.parametrize(("budget", "rung", "first"), [(400, 1, 400.0), (1200, 2, 400.0), (3600, 3, 3600 / 7), (10800, 4, 720.0)])
+def test_restarts_are_the_published_cycles(budget: float, rung: int, first: float) -> None:
+    """Zela et al. (2018): first cycles of 400, 400, 514.2857 (3600 / 7) and 720 s, each next one twice as long."""
+    begin, length = 0.0, first
+    for _ in range(rung):
+        rates = [restarts((begin + x * length) / budget, cycles=rung) for x in (1e-6, 0.25, 0.5, 1 - 1e-6)]
+        assert rates == pytest.approx([0.5 * (1 + math.cos(math.pi * x)) for x in (0, 0.25, 0.5, 1)], abs=1e-4)
+        begin, length = begin + length, 2 * length
+    assert begin == pytest.approx(budget, rel=1e-6)
+    assert restarts(1.0, cycles=rung) == 0.0
+
+
+def test_names() -> None:
+    assert named("cosine", rung=2)(0.3) == cosine(0.3)
+    assert named("restarts", rung=2)(0.3) == restarts(0.3, cycles=3)

@@ -1,0 +1,79 @@
+import pytest
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.hyperparameters import FloatHyperparameter, IntegerHyperparameter
+
+from bohb_nas.errors import OptionError
+from bohb_nas.search_spaces import joint, zela2018
+from bohb_nas.training.recipe import ACCEPTED, read
+
+PUBLISHED = {
+    **{f"nr_residual_blocks_{g}": (1, 16, True) for g in (1, 2, 3)},
+    **{f"res_branches_{g}": (1, 5, False) for g in (1, 2, 3)},
+    "initial_filters": (8, 32, True),
+    "widen_factor_1": (0.5, 8, True),
+    "widen_factor_2": (0.5, 4, True),
+    "widen_factor_3": (0.5, 4, True),
+    "learning_rate": (1e-3, 1, True),
+    "batch_size": (32, 128, True),
+    "weight_decay": (1e-5, 1e-3, True),
+    "momentum": (1e-3, 0.99, False),
+    "alpha": (0, 1, False),
+    "length": (0, 20, False),
+    "death_rate": (0, 1, False),
+}
+"""Zela et al. (2018), table of the authors' release: name -> lower, upper, logarithmic."""
+
+
+def test_zela2018_is_the_published_space() -> None:
+    space = zela2018.space()
+    ranges = {}
+    for name, parameter in space.items():
+        assert isinstance(parameter, FloatHyperparameter | IntegerHyperparameter)
+        ranges[name] = (parameter.lower, parameter.upper, parameter.log)
+    assert ranges == PUBLISHED
+    assert not space.conditions
+
+
+@pytest.mark.parametrize("space", [joint.space(), zela2018.space()], ids=["joint", "zela2018"])
+def test_every_configuration_is_understood(space: ConfigurationSpace) -> None:
+    assert set(space) <= set(ACCEPTED)
+    space.seed(0)
+    for config in [space.get_default_configuration(), *space.sample_configuration(50)]:
+        architecture, recipe = read(dict(config))
+        assert len(architecture.widths) == 3
+        assert recipe.batch_size == config["batch_size"]
+        assert recipe.optimizer == config.get("optimizer", "sgd")
+
+
+def test_the_defaults_of_the_translation_are_those_of_the_joint_space() -> None:
+    assert read({}) == read(dict(joint.space().get_default_configuration()))
+    for optimizer in ("sgd", "adamw"):
+        space = joint.space()
+        full = {name: parameter.default_value for name, parameter in space.items() if name != "death_rate"}
+        chosen = {"optimizer": optimizer, "cutout": "on", "mixing": "cutmix"}
+        assert read(chosen) == read(full | chosen)
+
+
+def test_hyperparameters_exist_only_where_they_act() -> None:
+    space = joint.space()
+    space.seed(1)
+    for config in map(dict, space.sample_configuration(200)):
+        assert ("death_rate" in config) == any(config[f"res_branches_{g}"] == 1 for g in (1, 2, 3))
+        assert ("sgd_learning_rate" in config) == (config["optimizer"] == "sgd")
+        assert ("adamw_one_minus_beta2" in config) == (config["optimizer"] == "adamw")
+        assert ("crop_padding" in config) == (config["crop"] == "on")
+        assert ("cutout_length" in config) == (config["cutout"] == "on")
+        assert {n for n in ("mixup_alpha", "cutmix_alpha") if n in config} == {f"{config['mixing']}_alpha"} - {"none_alpha"}
+
+
+def test_the_published_names_keep_their_meaning() -> None:
+    _, recipe = read({"momentum": 0.7, "alpha": 0.0, "length": 16, "learning_rate": 0.3})
+    assert (recipe.momentum, recipe.mixing, recipe.cutout_length, recipe.learning_rate) == (0.7, "none", 0.5, 0.3)
+    assert read({"alpha": 0.4})[1].mixing == "mixup"
+    assert read({"optimizer": "adamw", "learning_rate": 0.01})[1].learning_rate == 0.01
+
+
+@pytest.mark.parametrize(("config", "named"), [({"depth": 3}, "depth"), ({"mixing": "mosaic"}, "mosaic")])
+def test_what_is_not_understood_is_refused_with_what_is(config: dict[str, int | str], named: str) -> None:
+    with pytest.raises(OptionError, match=f"{named}.*accepted"):
+        read(config)
