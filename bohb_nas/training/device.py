@@ -1,7 +1,9 @@
 """Where and how precisely to compute: the device, its number format and memory layout."""
 
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -38,6 +40,14 @@ class Compute:
             else f"{self.device.type}, {torch.get_num_threads()} threads"
         )
 
+    def free_bytes(self) -> int:
+        """Memory that could still be taken, on the device or, for a CPU, of the host and of the control group around us."""
+        if self.device.type == "cuda":
+            return (
+                torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+            )
+        return min(_host_bytes(), _group_bytes())
+
     def autocast(self) -> AbstractContextManager[None]:
         """The number format as a context around forward passes."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
@@ -73,3 +83,17 @@ def _multiplies_bf16(device: torch.device) -> bool:
 def out_of_memory(e: BaseException) -> bool:
     """Whether an exception says that the device or the host has no memory left."""
     return isinstance(e, torch.OutOfMemoryError | MemoryError) or (isinstance(e, RuntimeError) and "DefaultCPUAllocator" in str(e))
+
+
+def _host_bytes() -> int:
+    available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+    return int(available.split()[1]) * 1024
+
+
+def _group_bytes() -> int:
+    """What the control group leaves (cgroup v2); without a limit more than any host has."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no such group, or "max"
+        return sys.maxsize

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bohb_nas.records import Value
+from bohb_nas.search_spaces._multi_branch import size
 from bohb_nas.training.augment import augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
@@ -112,8 +113,18 @@ def start(config: Mapping[str, Value], *, data: ResidentData, compute: Compute, 
 
     Raises:
         OptionError: the configuration has names or choices that are not accepted.
+        MemoryError: its weights alone are more than there is room for; found by arithmetic, before anything is built.
     """
     architecture, recipe = read(config)
+    _check_room(config, recipe, data, compute)
     network = build(architecture, channels=data.images.shape[1], n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
     network.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
     return Learner(network, recipe, data=data, compute=compute, streams=Streams.seeded(seed, compute.device))
+
+
+def _check_room(config: Mapping[str, Value], recipe: Recipe, data: ResidentData, compute: Compute) -> None:
+    """Weights, and again weights, gradients and optimizer state of the copy that warms up, in fp32."""
+    copies = 5 if recipe.optimizer == "adamw" else 4
+    needed = 4 * copies * size(config, image_shape=data.image_shape, n_classes=data.n_classes)["params"]
+    if needed > (free := compute.free_bytes()):
+        raise MemoryError(f"weights, gradients and optimizer need {needed / 2**30:.1f} GiB of the {free / 2**30:.1f} GiB free")

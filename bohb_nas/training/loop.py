@@ -82,7 +82,7 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
     if estimate > longest and plan.max_steps is None:
         result.status = Status.TIMED_OUT
         result.message = (
-            f"a step takes {estimate:.3g} s: fewer than {plan.min_steps} fit into {plan.budget_s:.4g} s; "
+            f"a step takes at least {estimate:.3g} s: fewer than {plan.min_steps} fit into {plan.budget_s:.4g} s; "
             "accepted are smaller networks, smaller batches or larger budgets"
         )
         return result

@@ -21,6 +21,7 @@ from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute, Precision, choose, out_of_memory
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.samples import picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +102,8 @@ class ImageClassifier:
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Trains `trial.config` for `trial.budget` seconds; the loss is the validation error.
 
-        Continues from the checkpoint behind `workdir/resume` if there is one; leaves `curve.jsonl`, `network.json` and,
-        of a training that ended well, `checkpoint/`.
+        Continues from the checkpoint behind `workdir/resume` if there is one; leaves `curve.jsonl`, `network.json`, `samples.png`
+        and, of a training that ended well, `checkpoint/`.
         """
         clock = TrainingClock(self._compute.device, now=self._now)
         began = clock.now()
@@ -113,8 +114,9 @@ class ImageClassifier:
             if not out_of_memory(e):
                 raise
             message = f"out of memory: {str(e).splitlines()[0] if str(e) else type(e).__name__}"
-        if self._compute.device.type == "cuda":
-            torch.cuda.empty_cache()
+        finally:
+            if self._compute.device.type == "cuda":
+                torch.cuda.empty_cache()
         metrics = {"wall_s": clock.now() - began}
         return Result(
             trial_id=trial.trial_id,
@@ -131,6 +133,7 @@ class ImageClassifier:
         identity = {**identity, "config": dict(trial.config), "device": self._compute.device.type}
         learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed)
         _describe(trial, data, workdir / "network.json")
+        write_atomic(workdir / "samples.png", picture(learner))
         used, details["resumed"] = _resume(trial, workdir / "resume", learner, identity)
         setup_s = clock.now() - began
         plan = Plan(

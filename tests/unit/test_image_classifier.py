@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 import training_fakes as fakes
+from PIL import Image
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.errors import OptionError
@@ -83,6 +84,8 @@ def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> N
     assert result.details["resumed"] == {"resumed": False, "reason": "nothing to continue"}
     lines = (tmp_path / "a" / "curve.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["valid_error"] == result.loss
+    with Image.open(tmp_path / "a" / "samples.png") as picture:
+        assert picture.size == (8 * 8, 4 * 8)
     network = json.loads((tmp_path / "a" / "network.json").read_text())
     assert network["groups"][1] == {"width": 8, "blocks": 1, "branches": 2}
     assert network["params"] == metrics["params"]
@@ -129,7 +132,7 @@ def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]
     seconds["pass"] = 1.0
     result = run(worker(time), tmp_path / "a", budget=5.0)
     assert result.status is Status.TIMED_OUT
-    assert "a step takes 1 s" in str(result.message)
+    assert "a step takes at least 1 s" in str(result.message)
     assert result.train_s == 0
     assert not (tmp_path / "a" / "checkpoint").exists()
 
@@ -157,6 +160,14 @@ def test_no_memory_left(tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest
     result = run(worker(time), tmp_path / "a", budget=5.0)
     assert result.status is Status.OUT_OF_MEMORY
     assert "out of memory" in str(result.message)
+
+
+def test_a_network_larger_than_memory_is_not_even_built(tmp_path: Path, time: fakes.Virtual) -> None:
+    largest = {f"nr_residual_blocks_{g}": 16 for g in (1, 2, 3)} | {f"res_branches_{g}": 5 for g in (1, 2, 3)}
+    widest = {"initial_filters": 32, "widen_factor_1": 8.0, "widen_factor_2": 4.0, "widen_factor_3": 4.0}
+    result = run(worker(time), tmp_path / "a", config=largest | widest)
+    assert result.status is Status.OUT_OF_MEMORY
+    assert "GiB" in str(result.message)
 
 
 def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch) -> None:

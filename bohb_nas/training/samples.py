@@ -1,0 +1,33 @@
+"""A picture of what the network is shown: some training images after augmentation."""
+
+import io
+
+import torch
+from PIL import Image
+
+from bohb_nas.training.augment import augment
+from bohb_nas.training.learner import Learner, Streams
+
+_ROWS, _COLUMNS = 4, 8
+
+
+def picture(learner: Learner) -> bytes:
+    """A PNG of 4 x 8 augmented images, drawn from random streams of its own."""
+    data = learner.data
+    positions = data.train[torch.arange(_ROWS * _COLUMNS, device=data.train.device) % len(data.train)]
+    images, _ = augment(
+        data.images[positions],
+        data.labels[positions],
+        learner.recipe,
+        mean=data.mean,
+        deviation=data.deviation,
+        n_classes=data.n_classes,
+        generator=Streams.seeded(0, learner.compute.device).augmentation,
+    )
+    levels = images * data.deviation[:, None, None] + data.mean[:, None, None]
+    height, width, channels = data.image_shape
+    pixels = levels.round().clamp(0, 255).byte().view(_ROWS, _COLUMNS, channels, height, width)
+    grid = pixels.permute(0, 3, 1, 4, 2).reshape(_ROWS * height, _COLUMNS * width, channels).cpu().numpy()
+    stream = io.BytesIO()
+    Image.fromarray(grid if channels == 3 else grid[:, :, 0]).save(stream, format="PNG")
+    return stream.getvalue()
