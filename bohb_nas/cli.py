@@ -3,6 +3,7 @@
 What a command needs is imported inside it, so that `--help`, `list`, `status` and `best` start at once.
 """
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -242,6 +243,56 @@ def best(directory: Path, as_json: bool) -> None:
         if found is not None and found["checkpoint"]:
             click.echo(f"checkpoint: {found['checkpoint']}")
     if found is None:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("source", metavar="DIR|CONFIG.json", type=click.Path(path_type=Path, exists=True))
+@click.option("--budget", type=Duration(), help="Training time of each seed.  [the study's dearest budget]")
+@click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings.")
+@click.option("--dataset", metavar="D", help="Data set.  [the study's]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the models go.  [DIR/trained, or ./trained]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def train(
+    source: Path, budget: float | None, n_seeds: int, dataset: str | None, data_dir: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported."""
+    from bohb_nas.datasets import load_dataset
+    from bohb_nas.report import tables
+    from bohb_nas.report.final import Source, read_source, summary
+    from bohb_nas.training.final import train_final
+
+    found: Source = read_source(source, budget=budget, dataset=dataset, data_dir=data_dir)
+    folder = out if out is not None else found.folder / "trained"
+    data = load_dataset(found.dataset, data_dir=found.data_dir)
+    rows = train_final(
+        found.config, dataset=data, budget_s=found.budget, seeds=range(n_seeds), out=folder, schedule=found.schedule, rung=found.rung
+    )
+    figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        _print(tables.final(figures))
+        click.echo(f"models: {folder}/seed-*/model.pt2 with model.safetensors and model.json")
+    if figures["test_error_mean"] is None:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("file", metavar="FILE")
+@click.option("--space", default="toy", show_default=True, help="What a worker is checked with.")
+@click.option("--budget", type=Duration(), default="1s", show_default=True, help="What a worker is given per trial.")
+def check(file: str, space: str, budget: float) -> None:
+    """Holds a user's space, worker, method or data set to the tests that ours pass."""
+    from bohb_nas.testing import check_file
+
+    findings = check_file(file, space=space, budget=budget)
+    for finding in findings:
+        click.echo(f"{'ok    ' if finding.problem is None else 'FAILED'}  {finding.statement}")
+        if finding.problem is not None:
+            click.echo(f"        {finding.problem}")
+    if any(f.problem is not None for f in findings):
         sys.exit(1)
 
 

@@ -6,7 +6,7 @@ import re
 from bohb_nas.errors import DurationError
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|min|s|m|h|d)?")
+_PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|min|s|m|h|d)?\s*")
 _ACCEPTED = "accepted: a positive number of seconds, or numbers with units ms, s, m, h, d, such as 400s, 20m, 1h30m or 3h"
 
 
@@ -16,11 +16,10 @@ def parse_duration(text: str) -> float:
     Raises:
         DurationError: the text is no duration, or is not positive.
     """
-    compact = text.strip().lower().replace(" ", "")
     seconds, position = 0.0, 0
-    while position < len(compact):
-        part = _PART.match(compact, position)
-        if part is None or (part[2] is None and part[0] != compact):
+    while position < len(text):
+        part = _PART.match(text.lower(), position)
+        if part is None or (part[2] is None and part[0] != text.lower()):
             raise DurationError(f"not a duration: {text!r}; {_ACCEPTED}")
         seconds += float(part[1]) * _UNIT_S[part[2] or "s"]
         position = part.end()

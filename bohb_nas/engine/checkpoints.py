@@ -37,7 +37,7 @@ class Checkpoints:
         self._incumbent = best.trial.trial_id if best is not None else None
         for candidate in outdated - {None, self._incumbent}:
             if not self._promotable(self._state.trials[str(candidate)]):
-                self._delete(str(candidate))
+                self._study.drop_checkpoints(str(candidate))
 
     def _note(self, trial: Trial) -> None:
         known = self._newest.get(trial.config_id)
@@ -46,8 +46,3 @@ class Checkpoints:
 
     def _promotable(self, trial: Trial) -> bool:
         return self._keep_promotable and trial.rung < self._top_rung and self._newest[trial.config_id] == trial
-
-    def _delete(self, trial_id: str) -> None:
-        for attempt in self._study.attempts(trial_id):
-            for path in attempt.glob("checkpoint*"):
-                path.unlink(missing_ok=True)

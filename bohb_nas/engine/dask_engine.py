@@ -19,7 +19,7 @@ from distributed import Client, Scheduler
 from bohb_nas.engine import serve
 from bohb_nas.engine.cluster import configure, publish, security
 from bohb_nas.engine.devices import host
-from bohb_nas.files import dump_json, holder
+from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
 
@@ -113,16 +113,18 @@ class DaskEngine:
         return results
 
     def _in_training(self, trial: Trial) -> bool:
-        """Whether somebody trains the trial: a fresh heartbeat and, on this machine, a worker that still holds its device."""
+        """Whether somebody trains the trial: a fresh heartbeat and, on this machine, the same worker still at its device."""
         path = self._study.heartbeat(trial.trial_id)
         try:
             age_s = time.time() - path.stat().st_mtime
             note = json.loads(path.read_text())
-            if note["host"] == host() and holder(self._study.worker_lock(host(), note["device"])) is None:
-                return False
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError):
             return False
-        return age_s < STALE_S
+        if not isinstance(note, dict) or age_s >= STALE_S:
+            return False
+        return note.get("host") != host() or any(
+            w.get("pid") == note.get("pid") and w.get("device") == note.get("device") for w in self._study.living_workers()
+        )
 
     async def _run(self, trial: Trial) -> None:
         """Has one worker train a trial; puts its answer, or None when the worker was lost, on the queue."""

@@ -120,38 +120,47 @@ class Drive:
         """Runs until the stop rule, the optimizer or the person ends it."""
         for trial in self.journal.state.pending:
             self.engine.adopt(trial)
-        asking = True
+        asking, waiting = True, False
         while True:
             wish = self.wish()
             if wish is Wish.STOP:
                 return Outcome.STOPPED
-            if asking and wish is Wish.GO_ON:
-                asking = self._ask()
-            if not self.journal.state.pending and not (asking and wish is Wish.GO_ON):
+            asking_now = asking and wish is Wish.GO_ON
+            if not self.journal.state.pending and not asking_now:
                 return Outcome.FINISHED if wish is Wish.GO_ON else Outcome.DRAINED
-            for result in self.engine.wait(self.tick_s):
+            # Counted before looking at results: whoever is free now has stored what it finished, so it is told before
+            # the next ask, as in an undisturbed run.
+            free = self.engine.free() if asking_now else 0
+            for result in self.engine.wait(0.0 if free > 0 and not waiting else self.tick_s):
                 self._tell(result)
+                waiting = False
             self.tick()
+            if free > 0 and not waiting:
+                asking, waiting = self._ask(free)
 
-    def _ask(self) -> bool:
-        """Fills the free workers; False when nothing new will ever be asked."""
+    def _ask(self, free: int) -> tuple[bool, bool]:
+        """Fills at most `free` workers.
+
+        Returns:
+            Whether anything new may ever be asked, and whether a result must come first.
+        """
         state = self.journal.state
-        while self.engine.free() > 0:
+        for _ in range(min(free, self.engine.free())):
             if self.stop.reached(state, now=self.clock(), budget=self.budgets.rungs[0]):
-                return False
+                return False, False
             asked = self.optimizer.ask()
             if asked is Idle.DONE:
-                return False
+                return False, False
             if isinstance(asked, Idle):
                 if not state.pending:
                     raise BohbNasError("the method waits for a result although nothing is running; it can never go on")
-                return True
+                return True, True
             if self.stop.reached(state, now=self.clock(), budget=asked.budget):
-                return False
+                return False, False
             trial = replace(asked, resume_from=self._source(asked))
             self._write(Event(term=state.term, time=self.clock(), trial=trial, reason=getattr(self.optimizer, "reason", None)))
             self.engine.submit(trial)
-        return True
+        return True, False
 
     def _source(self, trial: Trial) -> str | None:
         """The trial of the same configuration at the highest lower budget, when it is to be continued."""

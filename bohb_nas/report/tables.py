@@ -72,6 +72,27 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
+def final(figures: Mapping[str, Any]) -> RenderableType:
+    """What `bohb-nas train` shows: a row per seed, then mean and spread."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("seed", "status", "test error", "n", "seconds", "steps"):
+        table.add_column(name, justify="right")
+    for row in figures["rows"]:
+        shown = "" if row["test_error"] is None else f"{row['test_error']:.2%}"
+        table.add_row(str(row["seed"]), row["status"], shown, str(row["n_test"]), f"{row['train_s']:.4g}", str(row["steps"]))
+    lines: list[RenderableType] = [table]
+    lines += [Text(f"seed {r['seed']}: {r['message']}") for r in figures["rows"] if r["message"]]
+    if figures["test_error_mean"] is not None:
+        spread = "" if figures["test_error_sd"] is None else f" +- {figures['test_error_sd']:.2%} (sd)"
+        lines.append(
+            Text(
+                f"{figures['dataset']}, {format_duration(figures['budget'])} each: test error {figures['test_error_mean']:.2%}{spread} "
+                f"over {figures['n_seeds']} seed(s), {figures['params'] / 1e6:.3g} M parameters, {figures['flops'] / 1e6:.4g} MFLOPs per image"
+            )
+        )
+    return Group(*lines)
+
+
 def workers(living: list[dict[str, Any]], trials: list[dict[str, Any]]) -> Table:
     """One row per living worker."""
     table = Table(box=None, pad_edge=False)

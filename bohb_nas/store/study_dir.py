@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,8 +116,13 @@ class StudyDir:
         return folder
 
     def checkpoint(self, trial_id: str) -> Path | None:
-        """The newest attempt folder of a trial that holds a checkpoint, or None."""
-        return next((a for a in reversed(self.attempts(trial_id)) if (a / "checkpoint.json").is_file()), None)
+        """The newest checkpoint folder of a trial, or None."""
+        return next((a / "checkpoint" for a in reversed(self.attempts(trial_id)) if (a / "checkpoint").is_dir()), None)
+
+    def drop_checkpoints(self, trial_id: str) -> None:
+        """Deletes the checkpoints of a trial."""
+        for attempt in self.attempts(trial_id):
+            shutil.rmtree(attempt / "checkpoint", ignore_errors=True)
 
     def exists(self) -> bool:
         """Whether a study stands here."""
@@ -234,7 +240,7 @@ _OWN_NAMES = frozenset(
         "trials",
         "tls",
     }
-    | {"report"}
+    | {"report", "trained"}
 )
 
 

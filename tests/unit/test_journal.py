@@ -1,0 +1,165 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bohb_nas.errors import JournalError
+from bohb_nas.records import Origin, Result, Status, Trial
+from bohb_nas.store.journal import Event, Journal, State, fold, read_events, repair
+
+
+def trial(n: int, budget: float = 1.0) -> Trial:
+    return Trial(trial_id=f"t{n}", config_id=f"c{n}", config={"x": n}, budget=budget, bracket=0, rung=0, seed=n, origin=Origin.RANDOM)
+
+
+def result(n: int, loss: float | None = 0.5) -> Result:
+    status = Status.OK if loss is not None else Status.CRASHED
+    return Result(trial_id=f"t{n}", status=status, loss=loss, train_s=1.0)
+
+
+def lead(term: int, time: float = 0.0) -> Event:
+    return Event(term=term, time=time)
+
+
+def ask(n: int, term: int = 1, time: float = 0.0, budget: float = 1.0) -> Event:
+    return Event(term=term, time=time, trial=trial(n, budget), reason="because")
+
+
+def tell(n: int, term: int = 1, time: float = 0.0, loss: float | None = 0.5) -> Event:
+    return Event(term=term, time=time, result=result(n, loss))
+
+
+def write(path: Path, *events: Event) -> None:
+    journal = Journal(path, State())
+    for event in events:
+        journal.write(event)
+
+
+EVENTS = [lead(1), ask(0), ask(1), tell(0), ask(2), tell(2, loss=None), lead(2), tell(1)]
+
+
+def test_lines_are_the_contract(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, lead(1, 5.0), ask(0, time=6.0), tell(0, time=7.0))
+    lines: list[Any] = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines[0] == {"event": "lead", "term": 1, "time": 5.0}
+    assert lines[1] == {"event": "ask", "term": 1, "trial": trial(0).to_json(), "reason": "because", "time": 6.0}
+    assert lines[2] == {"event": "tell", "term": 1, "result": result(0).to_json(), "time": 7.0}
+
+
+def test_the_fold_of_the_file_is_the_state_of_the_writer(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path, State())
+    for event in EVENTS:
+        journal.write(event)
+    assert fold(path) == journal.state
+    assert list(read_events(path)) == EVENTS
+    assert journal.state.pending == []
+    assert journal.state.term == 2
+
+
+def test_an_absent_journal_is_an_empty_study(tmp_path: Path) -> None:
+    assert fold(tmp_path / "journal.jsonl") == State()
+
+
+def test_what_a_superseded_master_asks_does_not_count() -> None:
+    state = State()
+    for event in [lead(1), ask(0, term=1), lead(2)]:
+        assert state.apply(event)
+    assert not state.apply(ask(1, term=1))
+    assert state.apply(ask(1, term=2))
+    assert list(state.trials) == ["t0", "t1"]
+
+
+def test_the_first_of_two_tells_counts() -> None:
+    state = State()
+    for event in [lead(1), ask(0), tell(0, loss=0.25)]:
+        state.apply(event)
+    assert not state.apply(tell(0, loss=0.75))
+    assert state.results["t0"].loss == 0.25
+
+
+@pytest.mark.parametrize(("events", "said"), [([tell(0)], "never asked"), ([ask(0), ask(0)], "asked twice")])
+def test_contradictions_are_refused_by_line(tmp_path: Path, events: list[Event], said: str) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text("".join(e.to_line() + "\n" for e in [lead(1), *events]))
+    with pytest.raises(JournalError, match=f"line {len(events) + 1}.*{said}"):
+        fold(path)
+
+
+def test_the_incumbent_is_the_best_at_the_highest_budget_that_succeeded() -> None:
+    state = State()
+    assert state.incumbent is None
+    told = []
+    for event in [
+        ask(0),
+        tell(0, loss=0.1),
+        ask(1, budget=3),
+        tell(1, loss=0.4),
+        ask(2, budget=3),
+        tell(2, loss=0.4),
+        ask(3, budget=9),
+        tell(3, loss=None),
+    ]:
+        state.apply(event)
+        told.append(state.incumbent.trial.trial_id if state.incumbent else None)
+    assert told == [None, "t0", "t0", "t1", "t1", "t1", "t1", "t1"]
+
+
+def test_time_under_a_master_leaves_the_gaps_between_masters_out() -> None:
+    state = State()
+    for event in [lead(1, 100), ask(0, time=101), tell(0, time=105), lead(2, 1000), ask(1, term=2, time=1002)]:
+        state.apply(event)
+    assert state.led_s == 5 + 2
+
+
+def test_cut_at_every_byte_the_journal_loses_at_most_its_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, *EVENTS)
+    data = path.read_bytes()
+    for cut in range(len(data) + 1):
+        path.write_bytes(data[:cut])
+        note = repair(path)
+        complete = data[:cut].count(b"\n")
+        assert list(read_events(path)) == EVENTS[:complete]
+        torn = cut - (data.rfind(b"\n", 0, cut) + 1)
+        assert (note is not None) == (torn > 0)
+        if note is not None:
+            kept = next(tmp_path.glob("journal.jsonl.torn-*"))
+            assert kept.read_bytes() == data[cut - torn : cut]
+            kept.unlink()
+
+
+def test_nul_bytes_and_half_json_at_the_end_are_torn(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, *EVENTS[:3])
+    whole = path.read_bytes()
+    for tail in (b"\0" * 40 + b"\n", b'{"event": "ask", "ter\n', b"\xff\xfe"):
+        path.write_bytes(whole + tail)
+        assert "torn" in (repair(path) or "")
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"garbage",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"event":"ask","term":1,"time":0,"trial":{}}',
+        b'{"event":"dance","term":1,"time":0}',
+        b"[" * 20000,
+    ],
+)
+def test_damage_in_the_middle_is_refused_by_line_and_nothing_is_changed(tmp_path: Path, garbage: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, *EVENTS)
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = b"".join([*lines[:3], garbage + b"\n", *lines[4:]])
+    path.write_bytes(damaged)
+    assert repair(path) is None
+    with pytest.raises(JournalError, match="line 4 is damaged"):
+        fold(path)
+    assert path.read_bytes() == damaged

@@ -1,0 +1,136 @@
+import json
+from typing import Any
+
+import pytest
+
+from bohb_nas.errors import RecordError, UsageError
+from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
+
+TRIAL: dict[str, Any] = {
+    "trial_id": "t00001",
+    "config_id": "c00001",
+    "config": {"lr": 0.1, "layers": 3, "flip": True, "optimizer": "sgd"},
+    "budget": 400.0,
+    "bracket": 3,
+    "rung": 0,
+    "seed": 17,
+    "origin": "random",
+    "resume_from": None,
+}
+RESULT: dict[str, Any] = {
+    "trial_id": "t00001",
+    "status": "ok",
+    "loss": 0.25,
+    "train_s": 399.9,
+    "metrics": {"params": 1e6},
+    "details": {"device": {"name": "cpu"}},
+    "config": None,
+    "message": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "eta", "rungs"),
+    [
+        (400, 10800, 3, (400, 1200, 3600, 10800)),
+        (1, 243, 3, (1, 3, 9, 27, 81, 243)),
+        (3, 729, 3, (3, 9, 27, 81, 243, 729)),
+        (1, 1000, 10, (1, 10, 100, 1000)),
+        (5, 5, 3, (5,)),
+        (1, 8, 3, (8 / 3, 8)),
+        (1, 2.5, 2.5, (1, 2.5)),
+    ],
+)
+def test_rungs_are_counted_exactly(minimum: float, maximum: float, eta: float, rungs: tuple[float, ...]) -> None:
+    assert Budgets(min=minimum, max=maximum, eta=eta).rungs == pytest.approx(rungs)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"min": 2, "max": 1}, "budget-min"),
+        ({"min": 0}, "budget-min"),
+        ({"eta": 1.9}, "eta 1.9"),
+        ({"max": float("inf")}, "inf"),
+        ({"eta": float("nan")}, "eta"),
+    ],
+)
+def test_impossible_ladders_are_refused(given: dict[str, float], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        Budgets(**given)  # type: ignore[arg-type]
+
+
+def test_records_survive_json_unchanged() -> None:
+    assert json.loads(json.dumps(Trial.from_json(TRIAL).to_json())) == TRIAL
+    assert json.loads(json.dumps(Result.from_json(RESULT).to_json())) == RESULT
+    both = {"trial": TRIAL, "result": RESULT}
+    assert json.loads(json.dumps(Evaluation.from_json(both).to_json())) == both
+    assert Trial.from_json(TRIAL).origin is Origin.RANDOM
+    assert Result.from_json(RESULT).status is Status.OK
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"trial_id": "../../etc/passwd"},
+        {"trial_id": ""},
+        {"trial_id": "x" * 65},
+        {"trial_id": 7},
+        {"config": [1]},
+        {"config": {"a": None}},
+        {"config": {"a": {"b": 1}}},
+        {"config": {"a": float("nan")}},
+        {"budget": 0},
+        {"budget": "400"},
+        {"budget": True},
+        {"rung": -1},
+        {"rung": 0.0},
+        {"seed": True},
+        {"origin": "heaven"},
+        {"origin": None},
+        {"resume_from": "a/b"},
+        {"surplus": 1},
+    ],
+)
+def test_a_trial_that_breaks_its_contract_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(RecordError, match=next(iter(broken))):
+        Trial.from_json({**TRIAL, **broken})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"loss": None},
+        {"loss": float("nan")},
+        {"loss": float("inf")},
+        {"loss": "0.25"},
+        {"loss": True},
+        {"status": "crashed"},
+        {"status": "OK"},
+        {"train_s": -1},
+        {"train_s": None},
+        {"metrics": {"a": "b"}},
+        {"metrics": {"a": float("nan")}},
+        {"details": []},
+        {"config": 3},
+        {"message": 3},
+    ],
+)
+def test_a_result_that_breaks_its_contract_is_refused(broken: dict[str, Any]) -> None:
+    named = "loss" if broken.get("status") == "crashed" else next(iter(broken))
+    with pytest.raises(RecordError, match=named):
+        Result.from_json({**RESULT, **broken})
+
+
+@pytest.mark.parametrize("missing", ["trial_id", "config", "budget", "origin"])
+def test_a_missing_field_is_named(missing: str) -> None:
+    with pytest.raises(RecordError, match=missing):
+        Trial.from_json({k: v for k, v in TRIAL.items() if k != missing})
+
+
+@pytest.mark.parametrize(
+    "value", [None, 3, "x", [], [TRIAL], {"trial": TRIAL}, {"trial": TRIAL, "result": {**RESULT, "trial_id": "t00002"}}]
+)
+def test_what_is_no_evaluation_is_refused(value: object) -> None:
+    with pytest.raises(RecordError):
+        Evaluation.from_json(value)
