@@ -1,24 +1,27 @@
-"""The multi-branch residual network as numbers: its hyperparameters, widths, parameters and FLOPs.
+"""The multi-branch residual network as numbers: defaults, widths, parameters and FLOPs.
 
 Shared by the spaces that describe it; the leading underscore keeps it out of the catalogue.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from ConfigSpace import Float, Integer
-from ConfigSpace.hyperparameters import Hyperparameter
 
 from bohb_nas.records import Value
 
 GROUPS = (1, 2, 3)
 """The groups of blocks; each after the first halves the image's sides."""
 
-NAMES = frozenset(
-    {"initial_filters", "death_rate"} | {f"{name}_{g}" for name in ("nr_residual_blocks", "widen_factor", "res_branches") for g in GROUPS}
-)
-"""Hyperparameters that `architecture` reads."""
+DEFAULTS: Mapping[str, float] = {
+    **{f"nr_residual_blocks_{g}": 2 for g in GROUPS},
+    **{f"res_branches_{g}": 2 for g in GROUPS},
+    "initial_filters": 16,
+    "widen_factor_1": 1.0,
+    "widen_factor_2": 2.0,
+    "widen_factor_3": 2.0,
+    "death_rate": 0.0,
+}
+"""Every hyperparameter that `architecture` reads, and what a missing one is: Shake-Shake 14 2x16d, which is the shape of
+Shake-Shake 26 2x32d (Gastaldi 2017) at half its depth and width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,27 +40,12 @@ class Architecture:
     """Probability that ShakeDrop disturbs a block of one branch."""
 
 
-def hyperparameters() -> list[Hyperparameter[Any, Any]]:
-    """The ten of the architecture with the published ranges (Zela et al. 2018), without the death rate.
-
-    Defaults are Shake-Shake 14 2x16d: the shape of Shake-Shake 26 2x32d (Gastaldi 2017) at half its depth and width.
-    """
-    blocks = [Integer(f"nr_residual_blocks_{g}", (1, 16), default=2, log=True) for g in GROUPS]
-    widen = [
-        Float("widen_factor_1", (0.5, 8.0), default=1.0, log=True),
-        Float("widen_factor_2", (0.5, 4.0), default=2.0, log=True),
-        Float("widen_factor_3", (0.5, 4.0), default=2.0, log=True),
-    ]
-    branches = [Integer(f"res_branches_{g}", (1, 5), default=2) for g in GROUPS]
-    return [*blocks, Integer("initial_filters", (8, 32), default=16, log=True), *widen, *branches]
-
-
 def architecture(config: Mapping[str, Value]) -> Architecture:
-    """Reads the architecture from a configuration; a missing name takes the default of `hyperparameters`, no ShakeDrop.
+    """Reads the architecture from a configuration; a missing name takes its default.
 
     Widths follow each other: C1 = round(F0 w1), C2 = round(C1 w2), C3 = round(C2 w3).
     """
-    full = {h.name: h.default_value for h in hyperparameters()} | dict(config)
+    full = {**DEFAULTS, **config}
     widths: list[int] = []
     for g in GROUPS:
         before = widths[-1] if widths else int(full["initial_filters"])
@@ -67,7 +55,7 @@ def architecture(config: Mapping[str, Value]) -> Architecture:
         widths=tuple(widths),
         blocks=tuple(int(full[f"nr_residual_blocks_{g}"]) for g in GROUPS),
         branches=tuple(int(full[f"res_branches_{g}"]) for g in GROUPS),
-        death_rate=float(full.get("death_rate", 0.0)),
+        death_rate=float(full["death_rate"]),
     )
 
 

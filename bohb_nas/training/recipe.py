@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Value
-from bohb_nas.search_spaces._multi_branch import NAMES, Architecture, architecture
+from bohb_nas.search_spaces._multi_branch import DEFAULTS, Architecture, architecture
 
 Optimizer = Literal["sgd", "adamw"]
 Mixing = Literal["none", "mixup", "cutmix"]
@@ -36,7 +36,7 @@ _DEFAULTS: Mapping[str, float] = {
 _PLAIN = ("learning_rate", "weight_decay", "momentum", "alpha", "length")
 """Names of `zela2018`; the first three serve either optimizer."""
 
-ACCEPTED = tuple(sorted(NAMES | _CHOICES.keys() | _DEFAULTS.keys() | set(_PLAIN)))
+ACCEPTED = tuple(sorted(DEFAULTS.keys() | _CHOICES.keys() | _DEFAULTS.keys() | set(_PLAIN)))
 """Every name that a space for this worker may use."""
 
 
