@@ -289,7 +289,7 @@ from pathlib import Path
 from bohb_nas.records import Origin, Trial
 from bohb_nas.workers.command import make
 trial = Trial(trial_id="t-1", config_id="c-1", config={}, budget=600.0, bracket=0, rung=0, seed=5, origin=Origin.RANDOM)
-make(command=[sys.executable, sys.argv[1]]).train(trial, Path(sys.argv[2]))
+make(command=[sys.executable, sys.argv[1] + "/train.py"]).train(trial, Path(sys.argv[1]))
 """
 
 
@@ -304,9 +304,11 @@ def _until(script: Path, n: int) -> bool:
 
 def test_the_command_dies_with_its_worker_and_its_descendants_with_the_next_attempt(tmp_path: Path, script: Path) -> None:
     script.write_text("import os, signal, subprocess, sys, time\n" + STUBBORN)
-    with subprocess.Popen([sys.executable, "-c", WORKER, str(script), str(tmp_path)]) as worker:
-        assert _until(script, 6)  # the command, one in its group, and two in sessions of their own, each with one more
-        worker.kill()
+    with subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)]) as worker:
+        try:
+            assert _until(script, 6)  # the command, one in its group, and two in sessions of their own, each with one more
+        finally:
+            worker.kill()
     assert _until(script, 5), "the kernel kills the command itself"
     assert kill_leftovers(tmp_path) == 5
     assert _running(script) == []
