@@ -118,10 +118,10 @@ def run(
         total_s=total_time, hard_limit_s=hard_limit, worker_options=dict(worker_options), method_options=dict(method_options), **said
     )
     outcome, state = lead(directory, request, local_devices(n_workers), _display())
-    _conclude(directory, state.incumbent is not None, outcome is Outcome.FINISHED)
+    _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED)
 
 
-def _conclude(directory: Path, found: bool, finished: bool) -> None:
+def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
     """Prints the incumbent, where its checkpoint lies, and the next command to type."""
     from bohb_nas.report import tables
     from bohb_nas.report.status import status as figures_of
@@ -137,6 +137,8 @@ def _conclude(directory: Path, found: bool, finished: bool) -> None:
         click.echo(f"next: bohb-nas train {_quoted(directory)} --budget {budget} --seeds 3    trains it for good and tests it")
     elif found:
         click.echo(f"next: bohb-nas best {_quoted(directory)} --json")
+    else:
+        sys.exit(1)
 
 
 def _display() -> "Display":

@@ -71,13 +71,13 @@ class Budgets:
     """Seconds unless the study says otherwise."""
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.eta) and self.eta >= 2):
+            raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2; 3 is usual")
         if not (math.isfinite(self.min) and math.isfinite(self.max) and 0 < self.min <= self.max):
             raise UsageError(
                 f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; "
                 "swap or correct --budget-min and --budget-max"
             )
-        if not (math.isfinite(self.eta) and self.eta >= 2):
-            raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2; 3 is usual")
 
     @property
     def rungs(self) -> tuple[float, ...]:
@@ -148,7 +148,7 @@ class Result:
     """What became of a trial.
 
     Raises:
-        RecordError: the loss is not a finite number of an OK result, or None of any other.
+        RecordError: the loss is not a finite number of an OK result, or None of any other; seconds or metrics are no numbers.
     """
 
     trial_id: str
@@ -171,6 +171,7 @@ class Result:
         else:
             _check(Result, {"loss": self.loss}, "loss", self.loss is None, "null unless the status is ok")
         _check(Result, {"train_s": self.train_s}, "train_s", _number(self.train_s) and self.train_s >= 0, "a number of seconds from 0")
+        _check(Result, {"metrics": self.metrics}, "metrics", all(_number(v) for v in self.metrics.values()), "an object of finite numbers")
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object."""
@@ -188,8 +189,6 @@ class Result:
         record["status"] = _word(cls, Status, "status", record["status"])
         for name in ("metrics", "details"):
             _check(cls, record, name, isinstance(record.get(name, {}), dict), "an object")
-        metrics = record.get("metrics", {})
-        _check(cls, record, "metrics", all(_number(v) for v in metrics.values()), "an object of finite numbers")
         config = record.get("config")
         _check(cls, record, "config", config is None or (isinstance(config, dict) and _plain(config)), "null or an object of plain values")
         message = record.get("message")

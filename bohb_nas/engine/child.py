@@ -7,6 +7,7 @@ the worker program starts the next child. One line in: `{"trial": …, "workdir"
 """
 
 import ctypes
+import inspect
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import BohbNasError, RefError
+from bohb_nas.errors import BohbNasError, OptionError, RefError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
@@ -39,9 +40,15 @@ def make_worker(reference: str, options: dict[str, Any]) -> Worker:
 
     Raises:
         RefError: it offers neither.
+        OptionError: `make` does not take these options.
     """
     module = load_module("worker", reference)
     if hasattr(module, "make"):
+        try:
+            inspect.signature(module.make).bind(**options)
+        except TypeError as e:
+            accepted = ", ".join(inspect.signature(module.make).parameters)
+            raise OptionError(f"worker {reference!r}: {e}; --worker-option accepts: {accepted}") from e
         worker = module.make(**options)
     elif options:
         raise RefError(f"worker {reference!r} takes no options, given: {sorted(options)}; give it a function make(**options)")

@@ -11,8 +11,11 @@ from typing import Protocol
 
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.errors import BohbNasError, JournalError
-from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Trial
+from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State
+
+HOPELESS = 20
+"""When so many trials have ended and all of them crashed, the search is given up."""
 
 
 class Engine(Protocol):
@@ -174,6 +177,16 @@ class Drive:
         self._write(Event(term=self.journal.state.term, time=self.clock(), result=result))
         self.optimizer.tell(result)
         self.checkpoints.told(result.trial_id)
+        self._check_hope()
+
+    def _check_hope(self) -> None:
+        """Gives up a search whose every trial crashes: that is a mistake to correct, not a loss to learn from."""
+        results = self.journal.state.results.values()
+        if len(results) == HOPELESS and all(r.status is Status.CRASHED for r in results):
+            last = next(reversed(results)).message
+            raise BohbNasError(
+                f"the first {HOPELESS} trials have all crashed; correct the worker and start a new study. The last said:\n{last}"
+            )
 
     def _write(self, event: Event) -> None:
         self.journal.write(event)

@@ -195,7 +195,11 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, skip_unreadable: b
     if meta["worker"] == "image_classifier":
         data_dir = meta["worker_options"].get("data_dir")
         found = prepare(meta["worker_options"]["dataset"], data_dir=Path(data_dir) if data_dir else None, skip_unreadable=skip_unreadable)
-        notes.append(str(found))
+        notes.append(
+            f"data set {found.name}: {found.n_train} images for training and validation, {found.n_test} for the final test, "
+            f"{found.n_classes} classes, {'x'.join(map(str, found.image_shape))}"
+        )
+        notes += [f"warning: unreadable image left out: {path}" for path in found.skipped]
     asked = dump_json({"check": space_to_json(space)}) + "\n"
     child = subprocess.run(
         [sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(meta["worker_options"])],

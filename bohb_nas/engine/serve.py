@@ -77,6 +77,7 @@ async def _serve(study: StudyDir, trainer: Trainer, stopped: asyncio.Event, *, w
             say(f"nobody has led this study for {wait_s:g} s; leaving. `bohb-nas run {study.path}` leads it again")
             return 0
         await _first(stopped.wait(), asyncio.sleep(_LOOK_S))
+    say("the study is done")
     return 0
 
 

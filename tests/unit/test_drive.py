@@ -1,0 +1,208 @@
+"""The loop with everything in one process: a toy worker, an injected clock, an optimizer that is really used."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bohb_nas import make_optimizer
+from bohb_nas.engine.checkpoints import Checkpoints
+from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
+from bohb_nas.engine.in_process import InProcessEngine
+from bohb_nas.errors import BohbNasError, JournalError
+from bohb_nas.methods.hyperband import Options
+from bohb_nas.records import Budgets, Idle, Optimizer, Result, Status, Trial
+from bohb_nas.search_spaces.toy import space
+from bohb_nas.store.journal import Event, Journal, fold
+from bohb_nas.store.study_dir import StudyDir
+
+BUDGETS = Budgets(min=1, max=9)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Virtual:
+    """Answers with the budget as the loss and moves the clock; leaves a checkpoint as a real worker does."""
+
+    def __init__(self, clock: Clock, failing: Callable[[Trial], bool] = lambda trial: False) -> None:
+        self.clock = clock
+        self.failing = failing
+        self.seen: list[Trial] = []
+
+    def train(self, trial: Trial, workdir: Path) -> Result:
+        self.seen.append(trial)
+        self.clock.now += trial.budget
+        if self.failing(trial):
+            return Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message="planned")
+        (workdir / "checkpoint").mkdir()
+        loss = 1 / trial.budget + float(trial.config["lr"])
+        return Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=trial.budget)
+
+
+def hyperband(n_brackets: int | None = 3) -> Optimizer:
+    return make_optimizer("hyperband", space=space(), budgets=BUDGETS, seed=1, options=Options(n_brackets=n_brackets))
+
+
+def search(
+    path: Path,
+    *,
+    optimizer: Optimizer | None = None,
+    stop: StopRule | None = None,
+    continued: bool = False,
+    failing: Callable[[Trial], bool] = lambda trial: False,
+    wish: Callable[[Journal], Wish] = lambda journal: Wish.GO_ON,
+) -> tuple[Outcome, Journal, Virtual]:
+    study, clock = StudyDir(path), Clock()
+    study.make()
+    state = fold(study.journal)
+    optimizer = optimizer or hyperband()
+    replay(optimizer, state)
+    journal, worker = Journal(study.journal, state), Virtual(clock, failing)
+    journal.write(Event(term=state.term + 1, time=clock()))
+    outcome = Drive(
+        optimizer=optimizer,
+        engine=InProcessEngine(study, worker),
+        journal=journal,
+        stop=stop or StopRule(),
+        budgets=BUDGETS,
+        continue_promoted=continued,
+        checkpoints=Checkpoints(study, state, continue_promoted=continued, n_rungs=3),
+        clock=clock,
+        wish=lambda: wish(journal),
+        notice=lambda event: None,
+        tick=lambda: None,
+        tick_s=0.0,
+    ).run()
+    return outcome, journal, worker
+
+
+def test_three_brackets_are_trained_as_published(tmp_path: Path) -> None:
+    outcome, journal, worker = search(tmp_path / "study")
+    assert outcome is Outcome.FINISHED
+    by_bracket = {s: [sum(t.bracket == s and t.rung == k for t in worker.seen) for k in range(3)] for s in (2, 1, 0)}
+    assert by_bracket == {2: [9, 3, 1], 1: [0, 3, 1], 0: [0, 0, 3]}
+    assert len(journal.state.results) == 20
+
+
+def test_every_ask_is_in_the_journal_before_its_training_and_says_why(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    _, journal, worker = search(study.path)
+    assert [e.trial for e in journal.state.events if e.trial is not None] == worker.seen
+    assert all(e.reason for e in journal.state.events if e.trial is not None)
+    assert fold(study.journal) == journal.state
+
+
+@pytest.mark.parametrize("interrupted_after", [1, 5, 9, 12, 16])
+def test_a_stopped_search_goes_on_as_if_nothing_had_happened(tmp_path: Path, interrupted_after: int) -> None:
+    _, whole, _ = search(tmp_path / "whole")
+
+    def stop(journal: Journal) -> Wish:
+        return Wish.STOP if len(journal.state.trials) >= interrupted_after else Wish.GO_ON
+
+    outcome, _, first = search(tmp_path / "parts", wish=stop)
+    assert outcome is Outcome.STOPPED
+    outcome, parts, second = search(tmp_path / "parts")
+    assert outcome is Outcome.FINISHED
+    assert list(parts.state.trials.values()) == list(whole.state.trials.values())
+    assert dict(parts.state.results) == dict(whole.state.results)
+    assert len(first.seen) + len(second.seen) == len(whole.state.trials)
+
+
+def test_draining_lets_the_running_trial_end_and_asks_no_more(tmp_path: Path) -> None:
+    def drain(journal: Journal) -> Wish:
+        return Wish.DRAIN if len(journal.state.trials) == 4 else Wish.GO_ON
+
+    outcome, journal, _ = search(tmp_path / "study", wish=drain)
+    assert outcome is Outcome.DRAINED
+    assert len(journal.state.trials) == len(journal.state.results) == 4
+
+
+def test_stop_rules(tmp_path: Path) -> None:
+    _, journal, _ = search(tmp_path / "trials", stop=StopRule(trials=7), optimizer=hyperband(None))
+    assert len(journal.state.results) == 7
+    _, journal, _ = search(tmp_path / "time", stop=StopRule(total_s=20), optimizer=hyperband(None))
+    assert journal.state.led_s == 18, "9 x 1 s and 3 x 3 s; the 9 s of the next trial would not fit into the 2 s left"
+    _, journal, _ = search(tmp_path / "worth", stop=StopRule(worth=12), optimizer=hyperband(None))
+    assert journal.state.budget_asked == 12
+    outcome, journal, _ = search(tmp_path / "time", stop=StopRule(total_s=27), optimizer=hyperband(None))
+    assert (outcome, journal.state.led_s) == (Outcome.FINISHED, 27), "the time of the first part counts"
+
+
+def test_the_incumbents_checkpoint_is_kept_and_the_others_are_not(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    _, journal, _ = search(study.path)
+    assert journal.state.incumbent is not None
+    assert [t for t in journal.state.trials if study.checkpoint(t) is not None] == [journal.state.incumbent.trial.trial_id]
+
+
+def test_continued_promotions_find_the_checkpoint_of_the_rung_below(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    _, journal, worker = search(study.path, continued=True)
+    promoted = [t for t in worker.seen if t.origin == "promoted"]
+    assert len(promoted) == 5
+    for trial in promoted:
+        source = journal.state.trials[str(trial.resume_from)]
+        assert (source.config_id, source.rung) == (trial.config_id, trial.rung - 1)
+    top = {t.config_id for t in worker.seen if t.rung == 2}
+    kept = {t for t in journal.state.trials if study.checkpoint(t) is not None}
+    assert all(
+        journal.state.trials[t].config_id not in top or t == journal.state.incumbent.trial.trial_id for t in kept if journal.state.incumbent
+    )
+
+
+def test_a_failed_trial_is_told_and_never_promoted(tmp_path: Path) -> None:
+    _, journal, worker = search(tmp_path / "study", failing=lambda t: t.config_id in {"c00000", "c00003"})
+    assert {journal.state.results[t.trial_id].status for t in worker.seen if t.config_id == "c00000"} == {Status.CRASHED}
+    assert not any(t.config_id in {"c00000", "c00003"} for t in worker.seen if t.rung > 0)
+
+
+def test_a_result_file_is_taken_instead_of_a_second_training(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    search(study.path)
+    lines = study.journal.read_text().splitlines(keepends=True)
+    study.journal.write_text("".join(line for line in lines if '"tell"' not in line or '"t00019"' not in line))
+    _, journal, worker = search(study.path)
+    assert worker.seen == []
+    assert len(journal.state.results) == 20
+
+
+def test_another_trials_result_file_is_set_aside_and_named(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    _, journal, _ = search(study.path)
+    trial = journal.state.trials["t00003"]
+    assert study.read_result(trial) is not None
+    assert study.read_result(replace(trial, seed=trial.seed + 1)) is None
+    assert study.read_result(trial) is None
+    assert (study.results / "t00003.refused-0").exists()
+
+
+class Asker:
+    """Has no `replay`: is asked again."""
+
+    def __init__(self, *answers: Trial | Idle) -> None:
+        self.answers = list(answers)
+
+    def ask(self) -> Trial | Idle:
+        return self.answers.pop(0)
+
+    def tell(self, result: Result) -> None:
+        pass
+
+
+def test_a_method_without_replay_is_asked_again_and_must_answer_the_same(tmp_path: Path) -> None:
+    _, journal, worker = search(tmp_path / "study", stop=StopRule(trials=2))
+    replay(Asker(*worker.seen), journal.state)
+    with pytest.raises(JournalError, match="was it changed"):
+        replay(Asker(worker.seen[1], worker.seen[0]), journal.state)
+
+
+def test_a_method_that_waits_for_nothing_is_an_error_not_a_hang(tmp_path: Path) -> None:
+    with pytest.raises(BohbNasError, match="nothing is running"):
+        search(tmp_path / "study", optimizer=Asker(Idle.WAIT))
