@@ -27,6 +27,11 @@ class Compute:
         return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
 
     @property
+    def asynchronous(self) -> bool:
+        """Whether work is queued, so that waiting for it after every step would leave the device idle."""
+        return self.device.type != "cpu"
+
+    @property
     def evaluation_batch(self) -> int:
         """Images per validation batch."""
         return 1024 if self.device.type == "cuda" else 256
@@ -60,8 +65,8 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
         OptionError: no such device here.
     """
     try:
-        chosen = torch.device(device) if device else torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-        torch.empty(0, device=chosen)
+        named = device or torch.accelerator.current_accelerator(check_available=True) or "cpu"
+        chosen = torch.empty(0, device=named).device
     except (RuntimeError, AssertionError) as e:
         raise OptionError(
             f"device {device!r} cannot be used: {str(e).splitlines()[0]}; accepted are cpu, cuda, cuda:N of a GPU present"
@@ -69,7 +74,6 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     if precision == "auto":
         precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
     if chosen.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     return Compute(device=chosen, precision=precision)
 

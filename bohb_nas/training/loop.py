@@ -14,7 +14,8 @@ from bohb_nas.training.validation import Score, evaluate
 from bohb_nas.training.warm_up import step_seconds
 
 Point = dict[str, Any]
-"""One point of a learning curve, as JSON."""
+"""One point of a learning curve, as JSON: u and t (fraction and seconds of this training's budget), step, lr, train_loss and
+train_error (means since the last point), images_per_s (since the start), and where validated valid_error and n_valid."""
 
 _VALIDATED = (1 / 27, 1 / 9, 1 / 3, 2 / 3)
 """Fractions of the budget at which the curve has a validation error, besides its end."""
@@ -113,16 +114,17 @@ class _Run:
         """
         result, learner = self._result, self._learner
         positions = batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
+        used_s = 0.0
         self._clock.start()
         while self._u < 1 and result.status is Status.OK:
-            started = self._clock.seconds()
-            left, step_u = self._steps_left(started)
+            left, step_u = self._steps_left(used_s)
             n_steps = self._block(left)
             for taken in range(n_steps):
                 self._u = 1.0 if left - taken == 1 else max(self._u, 1 - (left - taken - 1) * step_u)
                 result.lr_last = self._plan.schedule(self._u) * learner.recipe.learning_rate
                 learner.step(next(positions), result.lr_last)
-            self._account(n_steps, (self._clock.seconds() - started) / n_steps)
+            before_s, used_s = used_s, self._clock.seconds()
+            self._account(n_steps, (used_s - before_s) / n_steps)
             if result.status is Status.OK and self._marks[0] <= self._u < 1:
                 self._mark()
         self._clock.stop()
@@ -136,8 +138,8 @@ class _Run:
         return max(1, left), self._estimate / self._plan.budget_s
 
     def _block(self, left: int) -> int:
-        """Steps until the clock is read again: one on a CPU, fewer and fewer towards the end elsewhere."""
-        if self._learner.compute.device.type == "cpu":
+        """Steps until the clock is read again: one where waiting costs nothing, elsewhere ever fewer towards the end."""
+        if not self._learner.compute.asynchronous:
             return 1
         return max(1, min(int(_BLOCK_S / self._estimate), left // 4))
 

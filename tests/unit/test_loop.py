@@ -30,6 +30,19 @@ def test_training_ends_with_the_budget_and_the_schedule_with_it(budget_s: float,
     assert abs(result.steps - budget_s / step_s) <= 1 + jitter * budget_s / step_s
 
 
+@pytest.mark.parametrize("jitter", [0.0, 0.4])
+def test_a_device_with_a_queue_is_waited_for_rarely_and_ends_as_well(jitter: float) -> None:
+    time, rng = fakes.Virtual(), random.Random(0)
+    compute = fakes.Queueing(device=torch.device("cpu"), precision="fp32")
+    learner = start(fakes.TINY, data=fakes.data(), compute=compute, seed=0)
+    time.watch(learner.network, lambda _: 0.01 * rng.uniform(1 - jitter, 1 + jitter))
+    result = train(learner, time, budget_s=3.0)
+    assert abs(result.train_s - 3.0) <= 0.01 * (1 + jitter)
+    assert result.lr_last == 0
+    assert abs(result.steps - 300) <= 2 + 40 * jitter
+    assert time.readings < result.steps / 2
+
+
 def test_validation_and_warm_up_are_not_on_the_training_clock() -> None:
     time, learner = fakes.Virtual(), fakes.learner()
     time.watch(learner.network, lambda n: 0.1 * n / 16)

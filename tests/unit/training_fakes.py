@@ -13,6 +13,15 @@ from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner, start
 
+
+class Queueing(Compute):
+    """A CPU that wants to be treated like a device with a queue."""
+
+    @property
+    def asynchronous(self) -> bool:
+        return True
+
+
 CPU = Compute(device=torch.device("cpu"), precision="fp32")
 TINY: Mapping[str, Value] = {
     "nr_residual_blocks_1": 1,
@@ -82,8 +91,10 @@ class Virtual:
 
     def __init__(self) -> None:
         self.time = 0.0
+        self.readings = 0
 
     def __call__(self) -> float:
+        self.readings += 1
         return self.time
 
     def clock(self) -> TrainingClock:
