@@ -71,6 +71,7 @@ def train_final(
     Raises:
         DatasetError: the data set has no test part.
         OptionError: the configuration or the device is not accepted.
+        MemoryError: the network is larger than the memory that is free.
     """
     _test_part(dataset)
     compute = devices.choose(device, precision)
