@@ -39,18 +39,15 @@ class Compute:
     @property
     def name(self) -> str:
         """The device in words."""
-        return (
-            torch.cuda.get_device_name(self.device)
-            if self.device.type == "cuda"
-            else f"{self.device.type}, {torch.get_num_threads()} threads"
-        )
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"{self.device.type}, {torch.get_num_threads()} threads"
 
     def free_bytes(self) -> int:
         """Memory that could still be taken, on the device or, for a CPU, of the host and of the control group around us."""
         if self.device.type == "cuda":
-            return (
-                torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-            )
+            cached = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+            return torch.cuda.mem_get_info(self.device)[0] + cached
         return min(_host_bytes(), _group_bytes())
 
     def autocast(self) -> AbstractContextManager[None]:
