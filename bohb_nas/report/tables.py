@@ -84,12 +84,9 @@ def final(figures: Mapping[str, Any]) -> RenderableType:
     lines += [Text(f"seed {r['seed']}: {r['message']}") for r in figures["rows"] if r["message"]]
     if figures["test_error_mean"] is not None:
         spread = "" if figures["test_error_sd"] is None else f" +- {figures['test_error_sd']:.2%} (sd)"
-        lines.append(
-            Text(
-                f"{figures['dataset']}, {format_duration(figures['budget'])} each: test error {figures['test_error_mean']:.2%}{spread} "
-                f"over {figures['n_seeds']} seed(s), {figures['params'] / 1e6:.3g} M parameters, {figures['flops'] / 1e6:.4g} MFLOPs per image"
-            )
-        )
+        head = f"{figures['dataset']}, {format_duration(figures['budget'])} each: test error {figures['test_error_mean']:.2%}{spread}"
+        sizes = f"{figures['params'] / 1e6:.3g} M parameters, {figures['flops'] / 1e6:.4g} MFLOPs per image"
+        lines.append(Text(f"{head} over {figures['n_seeds']} seed(s), {sizes}"))
     return Group(*lines)
 
 

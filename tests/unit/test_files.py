@@ -66,7 +66,10 @@ def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert holder(path) is None
     assert not path.exists(), "asking must not create the lock"
-    program = f"from bohb_nas.files import Lock; from pathlib import Path; assert Lock(Path({str(path)!r})).acquire('other'); print('held', flush=True); input()"
+    program = (
+        "from bohb_nas.files import Lock; from pathlib import Path\n"
+        f"assert Lock(Path({str(path)!r})).acquire('other'); print('held', flush=True); input()"
+    )
     other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert other.stdout is not None
     assert other.stdin is not None

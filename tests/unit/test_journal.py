@@ -91,7 +91,7 @@ def test_contradictions_are_refused_by_line(tmp_path: Path, events: list[Event],
 def test_the_incumbent_is_the_best_at_the_highest_budget_that_succeeded() -> None:
     state = State()
     assert state.incumbent is None
-    told = []
+    told: list[str | None] = []
     for event in [
         ask(0),
         tell(0, loss=0.1),

@@ -1,0 +1,46 @@
+# Everything runs in an environment of its own, made on first use; VENV=… uses another.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STUDY ?= study
+
+.PHONY: help run test test-slow check bench format
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[hpbandster]' || echo "hpbandster needs a C compiler: its comparison tests will be skipped"
+	touch $@
+
+run: $(VENV)/installed  ## search the embedded digits for two minutes, show the result, train and test it
+	$(BIN)/bohb-nas run $(STUDY) --dataset digits --budget-min 2s --budget-max 18s --total-time 2m --workers 2
+	$(BIN)/bohb-nas train $(STUDY) --seeds 1
+	$(BIN)/bohb-nas best $(STUDY) --json
+
+test: $(VENV)/installed-dev  ## the tests, without network or GPU
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/installed-dev  ## the tests that take minutes: killed processes, full disks, real data
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/installed-dev  ## style, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev  ## measure what the documentation states; takes about half an hour
+	$(BIN)/python bench/start.py
+	$(BIN)/python bench/suggest.py
+	$(BIN)/python bench/digits.py
+	$(BIN)/python bench/cifar_jpeg.py
+
+format: $(VENV)/installed-dev  ## bring the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
