@@ -30,9 +30,8 @@ def main() -> None:
         print(f"start of a command, wall seconds, n = {REPETITIONS}; {machine()}")
         for arguments in (["--help"], ["status", str(study)], ["status", str(study), "--json"], ["best", str(study)]):
             taken = seconds(*arguments)
-            print(
-                f"  {arguments[0]:8} {arguments[-1][:6]:8} min {min(taken):.3f}, median {statistics.median(taken):.3f}, max {max(taken):.3f}"
-            )
+            name = " ".join(a for a in arguments if a != str(study))
+            print(f"  {name:14} min {min(taken):.3f}, median {statistics.median(taken):.3f}, max {max(taken):.3f}")
 
 
 if __name__ == "__main__":

@@ -268,9 +268,12 @@ def train(
     found: Source = read_source(source, budget=budget, dataset=dataset, data_dir=data_dir)
     folder = out if out is not None else found.folder / "trained"
     data = load_dataset(found.dataset, data_dir=found.data_dir)
-    rows = train_final(
-        found.config, dataset=data, budget_s=found.budget, seeds=range(n_seeds), out=folder, schedule=found.schedule, rung=found.rung
-    )
+    try:
+        rows = train_final(
+            found.config, dataset=data, budget_s=found.budget, seeds=range(n_seeds), out=folder, schedule=found.schedule, rung=found.rung
+        )
+    except MemoryError as e:
+        raise BohbNasError(f"this network does not fit into memory: {e}") from e
     figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
     if as_json:
         click.echo(json.dumps(figures))

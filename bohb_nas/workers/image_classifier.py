@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.datasets import Dataset, load_dataset, split
 from bohb_nas.errors import OptionError
@@ -21,6 +22,7 @@ from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute, Precision, choose, out_of_memory
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 
 
@@ -77,6 +79,16 @@ def make(**options: Any) -> Worker:
     if unknown := sorted(set(options) - set(accepted)):
         raise OptionError(f"image_classifier has no option {', '.join(unknown)}; accepted are {', '.join(accepted)}")
     return ImageClassifier(Options(**options))
+
+
+def check(space: ConfigurationSpace, **options: Any) -> None:
+    """Says before a study begins whether configurations of a space can be trained; takes the options of `make`.
+
+    Raises:
+        OptionError: an option that is not accepted, or a hyperparameter that means nothing here.
+    """
+    make(**options)
+    read({name: hyperparameter.default_value for name, hyperparameter in space.items()})
 
 
 class ImageClassifier:
