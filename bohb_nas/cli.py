@@ -186,8 +186,9 @@ def _display() -> "Display":
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--device", default=None, metavar="NAME", help="The device it owns, such as gpu0 or cpu0.  [the first]")
 @click.option("--wait", type=Duration(), default="15m", show_default=True, help="Leave when nobody has led for this long.")
-def worker(directory: Path, device: str | None, wait: float) -> None:
-    """Joins a study and trains its trials on one device, whoever leads it."""
+@click.option("--lead/--no-lead", default=True, show_default=True, help="Lead the study when nobody else does.")
+def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None:
+    """Joins a study and trains its trials on one device; leads it when nobody does."""
     import asyncio
     import os
 
@@ -199,7 +200,7 @@ def worker(directory: Path, device: str | None, wait: float) -> None:
         first = local_devices(None)[0]
         os.environ.update(first.environment)
         device = first.name
-    sys.exit(asyncio.run(serve(directory, device=device, wait_s=wait, say=lambda text: click.echo(text, err=True))))
+    sys.exit(asyncio.run(serve(directory, device=device, wait_s=wait, stand=lead, say=lambda text: click.echo(text, err=True))))
 
 
 @cli.command()

@@ -26,15 +26,8 @@ class LocalWorkers:
         try:
             return subprocess.Popen(
                 [
-                    sys.executable,
-                    "-m",
-                    "bohb_nas",
-                    "worker",
-                    str(self._study.path),
-                    "--device",
-                    device.name,
-                    "--wait",
-                    f"{self._wait_s:g}s",
+                    *(sys.executable, "-m", "bohb_nas", "worker", str(self._study.path)),
+                    *("--device", device.name, "--wait", f"{self._wait_s:g}s", "--no-lead"),
                 ],
                 env={**os.environ, **device.environment},
                 stdin=subprocess.DEVNULL,

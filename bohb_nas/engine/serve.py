@@ -1,12 +1,14 @@
 """The worker program: owns one device, joins whoever leads the study, and outlives its masters.
 
-It is a small shell around `distributed.Worker`; the training itself belongs to a `Trainer`.
+It is a small shell around `distributed.Worker`; the training itself belongs to a `Trainer`. When nobody leads, a program
+that stands for election starts a master beside itself; the study's lock decides between several.
 """
 
 import asyncio
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,8 +38,15 @@ class DeviceBusyError(BohbNasError):
     """Another worker of this study owns the device."""
 
 
-async def serve(path: Path, *, device: str, wait_s: float, say: Callable[[str], None]) -> int:
+async def serve(path: Path, *, device: str, wait_s: float, stand: bool, say: Callable[[str], None]) -> int:
     """Works for a study until it is done, nobody led it for `wait_s` seconds, or SIGTERM arrives.
+
+    Args:
+        path: of the study.
+        device: the one to own.
+        wait_s: how long to stay without a master.
+        stand: whether to start a master when nobody leads.
+        say: told what people should know.
 
     Raises:
         DeviceBusyError: another worker owns the device.
@@ -56,20 +65,56 @@ async def serve(path: Path, *, device: str, wait_s: float, say: Callable[[str], 
         loop.add_signal_handler(number, stopped.set)
     global _trainer
     _trainer = trainer
+    election = _Election(study) if stand else None
     with lock:
         try:
             await trainer.start()
-            return await _serve(study, trainer, stopped, wait_s=wait_s, name=f"{host()}-{device}", say=say)
+            return await _serve(study, trainer, stopped, election, wait_s=wait_s, name=f"{host()}-{device}", say=say)
         finally:
             trainer.kill()
+            if election is not None:
+                await election.end()
 
 
-async def _serve(study: StudyDir, trainer: Trainer, stopped: asyncio.Event, *, wait_s: float, name: str, say: Callable[[str], None]) -> int:
+class _Election:
+    """Starts a master when nobody leads."""
+
+    def __init__(self, study: StudyDir) -> None:
+        self._study = study
+        self._master: asyncio.subprocess.Process | None = None
+
+    async def stand(self) -> None:
+        """Makes sure that somebody leads, or is about to; one of several candidates gets the lock, the others' masters end."""
+        running = self._master is not None and self._master.returncode is None
+        if not running and self._study.master() is None:
+            command = [sys.executable, "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0"]
+            self._master = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=2)
+
+    async def end(self) -> None:
+        """Ends the master that was started here, and waits for it."""
+        if self._master is not None:
+            if self._master.returncode is None and not self._study.done.exists():
+                self._master.terminate()
+            await self._master.wait()
+
+
+async def _serve(
+    study: StudyDir,
+    trainer: Trainer,
+    stopped: asyncio.Event,
+    election: _Election | None,
+    *,
+    wait_s: float,
+    name: str,
+    say: Callable[[str], None],
+) -> int:
     alone_since = time.monotonic()
     while not study.done.exists():
         address = published(study.scheduler_json)
         if address is not None and await _join(study, trainer, stopped, address=address, name=name):
             alone_since = time.monotonic()
+        elif election is not None:
+            await election.stand()
         if stopped.is_set():
             say("stopped")
             return 0
