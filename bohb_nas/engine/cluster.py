@@ -44,9 +44,12 @@ def make_keys(study: StudyDir) -> None:
 
 
 def security(study: StudyDir) -> Security:
-    """The credentials of every role: one key for all, held by whoever may read the study."""
-    key, cert = str(study.tls / "key.pem"), str(study.tls / "cert.pem")
-    roles = {f"tls_{role}_{part}": path for role in ("scheduler", "worker", "client") for part, path in (("key", key), ("cert", cert))}
+    """The credentials of every role: one key for all, held by whoever may read the study.
+
+    They are handed over by content: a path with a newline in it would be taken for the content itself.
+    """
+    key, cert = (study.tls / "key.pem").read_text(), (study.tls / "cert.pem").read_text()
+    roles = {f"tls_{role}_{part}": text for role in ("scheduler", "worker", "client") for part, text in (("key", key), ("cert", cert))}
     return Security(require_encryption=True, tls_ca_file=cert, **roles)
 
 

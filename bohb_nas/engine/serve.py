@@ -71,7 +71,7 @@ async def serve(path: Path, *, device: str, wait_s: float, stand: bool, say: Cal
             await trainer.start()
             return await _serve(study, trainer, stopped, election, wait_s=wait_s, name=f"{host()}-{device}", say=say)
         finally:
-            trainer.kill()
+            await trainer.stop()
             if election is not None:
                 await election.end()
 
@@ -145,7 +145,7 @@ async def _join(study: StudyDir, trainer: Trainer, stopped: asyncio.Event, *, ad
         return False
     await _first(worker.finished(), stopped.wait(), _until(study.done.exists))
     if stopped.is_set():
-        trainer.kill()
+        await trainer.stop()
     await worker.close(timeout=1, executor_wait=False, nanny=False)
     if not stopped.is_set():
         await _first(trainer.finish(), stopped.wait())

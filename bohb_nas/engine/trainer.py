@@ -41,11 +41,6 @@ class Trainer:
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether a trial is in training or its result is not on the disk yet."""
-        return any(not job.done() for job in self._jobs.values())
-
     def train(self, trial: Trial) -> "asyncio.Task[Result]":
         """Trains a trial, or joins its training when that is already under way."""
         job = self._jobs.get(trial.trial_id)
@@ -79,8 +74,15 @@ class Trainer:
         if answer is None or "error" in answer:
             raise StartError(f"the training process cannot start: {(answer or {}).get('error', 'it ended without a word')}")
 
-    def kill(self) -> None:
-        """Ends the child and everything in its process group at once."""
+    async def stop(self) -> None:
+        """Ends whatever is in training at once and for good: it has no result, and is asked again elsewhere."""
+        for job in self._jobs.values():
+            job.cancel()
+        await self.finish()
+        self._kill()
+
+    def _kill(self) -> None:
+        """Ends the child and everything in its process group."""
         if self._child is not None and self._child.returncode is None:
             os.killpg(self._child.pid, signal.SIGKILL)
 
@@ -96,6 +98,11 @@ class Trainer:
         beat = asyncio.create_task(self._beat(trial, workdir))
         try:
             result = await self._attempt(trial, workdir)
+        except asyncio.CancelledError:
+            self._kill()
+            self._clear_leftovers(trial)
+            self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
+            raise
         finally:
             beat.cancel()
         engine = {
@@ -135,7 +142,7 @@ class Trainer:
         try:
             answer = await asyncio.wait_for(self._answer(child), limit_s)
         except TimeoutError:
-            self.kill()
+            self._kill()
             await child.wait()
             status, message = Status.TIMED_OUT, f"killed after {limit_s:g} s, the hard limit of a budget of {trial.budget:g}"
         else:

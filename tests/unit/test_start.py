@@ -1,0 +1,61 @@
+"""What starts at once must not import what takes long."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bohb_nas.records import Budgets
+from bohb_nas.store.study_dir import FORMAT, StudyDir
+
+HEAVY = ("torch", "scipy", "ConfigSpace", "numpy", "distributed", "sklearn")
+META = {
+    "format": FORMAT,
+    "space": "toy",
+    "method": "bohb",
+    "method_options": {},
+    "worker": "toy",
+    "worker_options": {},
+    "budgets": Budgets().to_json(),
+    "seed": 0,
+    "promote": "restart",
+    "stop": {},
+}
+
+
+def imported(*arguments: str) -> set[str]:
+    program = (
+        "import sys, json, atexit\n"
+        "from bohb_nas.cli import main\n"
+        "atexit.register(lambda: print('\\n' + json.dumps(sorted({m.partition('.')[0] for m in sys.modules})), file=sys.stderr))\n"
+        f"sys.argv = ['bohb-nas', *{list(arguments)!r}]\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["list", "methods"], ["list", "spaces"], ["status"], ["status", "--json"], ["best"]]
+)
+def test_light_commands_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta(META)
+    if arguments[0] in ("status", "best"):
+        arguments = [arguments[0], str(study.path), *arguments[1:]]
+    assert not imported(*arguments) & set(HEAVY)
+
+
+def test_the_package_itself_is_light() -> None:
+    program = "import bohb_nas, sys; bohb_nas.Trial; print(*{m.partition('.')[0] for m in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & set(HEAVY)
+
+
+def test_the_master_does_without_torch() -> None:
+    program = "import bohb_nas.engine.lead, bohb_nas.methods.bohb, sys; print(*{m.partition('.')[0] for m in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "torch" not in done.stdout.split()
