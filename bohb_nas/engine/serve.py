@@ -130,6 +130,7 @@ async def _join(study: StudyDir, trainer: Trainer, stopped: asyncio.Event, *, ad
     """Serves one master until it goes; False when nobody answers at its address."""
     worker = Worker(
         address,
+        host="127.0.0.1",
         nthreads=1,
         name=f"{name}-{time.time_ns()}",
         resources={"trial": 1},

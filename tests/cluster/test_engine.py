@@ -1,0 +1,238 @@
+"""Several processes, real disks, uninvited guests."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bohb_nas import make_optimizer
+from bohb_nas.engine.cluster import make_keys, security
+from bohb_nas.engine.launch import build
+from bohb_nas.space.files import space_from_json
+from bohb_nas.store.journal import fold
+from bohb_nas.store.study_dir import StudyDir
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+TOY = ["--space", "toy", "--worker", "toy", "--budget-min", "1", "--budget-max", "9"]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "study"
+    yield path
+    subprocess.run(["pkill", "-9", "-f", str(path)], check=False)
+
+
+def command(study: Path, *arguments: str, slow: float = 0.0) -> list[str]:
+    return [sys.executable, "-m", "bohb_nas", "run", str(study), *TOY, "--worker-option", f"seconds_per_budget={slow}", *arguments]
+
+
+def wait_until(condition: Any, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def count(study: Path, event: str) -> int:
+    journal = study / "journal.jsonl"
+    return journal.read_text().count(f'"event":"{event}"') if journal.exists() else 0
+
+
+@pytest.mark.parametrize("method", ["bohb_2018", "bohb", "hyperband", "random_search"])
+def test_the_recorded_order_of_a_parallel_study_gives_the_same_asks(study: Path, method: str) -> None:
+    stop = ["--trials", "60"]
+    subprocess.run(command(study, "--method", method, "--workers", "3", *stop, slow=0.002), check=True, capture_output=True)
+    space = space_from_json((study / "space.json").read_text())
+    meta = StudyDir(study).read_meta()
+    parts = build(meta, space)
+    again = make_optimizer(method, space=space, budgets=parts.budgets, seed=meta["seed"], n_workers=3, options=parts.method_options)
+    events = fold(study / "journal.jsonl").events
+    assert sum(e.trial is not None for e in events) == 60
+    for event in events:
+        if event.trial is not None:
+            assert again.ask() == event.trial
+        elif event.result is not None:
+            again.tell(event.result)
+
+
+def test_workers_without_a_master_elect_one(study: Path) -> None:
+    first = subprocess.Popen(
+        command(study, "--brackets", "6", "--method", "hyperband", slow=0.1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: count(study, "tell") >= 2)
+    first.kill()
+    first.wait()
+    for worker in StudyDir(study).living_workers():
+        os.kill(int(worker["pid"]), signal.SIGKILL)
+    results = {p.name: p.read_bytes() for p in (study / "results").iterdir()}
+    joined = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bohb_nas", "worker", str(study), "--device", f"cpu{k}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for k in range(2)
+    ]
+    for worker_program in joined:
+        worker_program.communicate(timeout=240)
+        assert worker_program.returncode == 0
+    state = fold(study / "journal.jsonl")
+    assert (study / "done").exists()
+    assert state.pending == []
+    assert len(state.results) == 40
+    assert all((study / "results" / name).read_bytes() == content for name, content in results.items())
+
+
+def test_a_second_master_is_refused_while_the_first_lives(study: Path) -> None:
+    first = subprocess.Popen(command(study, slow=1.0), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: count(study, "ask") >= 1)
+    second = subprocess.run(command(study, slow=1.0), capture_output=True, text=True, check=False)
+    assert second.returncode == 2
+    assert f"living master (pid {first.pid}" in second.stderr
+    assert f"bohb-nas worker {study}" in second.stderr
+    busy = subprocess.run(
+        [sys.executable, "-m", "bohb_nas", "worker", str(study), "--device", "cpu0"], capture_output=True, text=True, check=False
+    )
+    assert "one worker per device" in busy.stderr
+    first.terminate()
+    first.wait(timeout=60)
+
+
+def test_a_full_disk_stops_the_search_with_the_remedy_and_loses_nothing(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(small)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        study = small / "study"
+        search = command(study, "--trials", "30", "--method", "random_search", slow=0.05)
+        first = subprocess.Popen(search, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: count(study, "tell") >= 3)
+        filler = small / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
+            while True:
+                stream.write(b"x" * 4096)
+        _, said = first.communicate(timeout=60)
+        assert first.returncode == 1
+        assert "No space left" in said
+        assert "free space" in said
+        assert str(study) in said
+        before = {p.name: p.read_bytes() for p in (study / "results").glob("*.json")}
+        told = set(fold(study / "journal.jsonl").results)
+        filler.unlink()
+        again = subprocess.run(search, capture_output=True, text=True, check=False)
+        assert again.returncode == 0, again.stderr
+        state = fold(study / "journal.jsonl")
+        assert len(state.results) == 30
+        assert told <= set(state.results)
+        assert all((study / "results" / name).read_bytes() == content for name, content in before.items())
+    finally:
+        subprocess.run(["pkill", "-9", "-f", str(small)], check=False)
+        subprocess.run(["umount", "-l", str(small)], check=False)
+
+
+def test_a_full_disk_at_the_start_is_refused(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(small)], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        (small / "filler").write_bytes(b"x" * 53_000)
+        refused = subprocess.run(command(small / "study"), capture_output=True, text=True, check=False)
+        assert refused.returncode == 2, refused.stderr
+        assert "No space left" in refused.stderr
+        assert not (small / "study" / "study.json").exists()
+        assert not (small / "study" / "journal.jsonl").exists()
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=False)
+
+
+def listeners(pids: set[int]) -> list[tuple[str, int]]:
+    """Addresses on which these processes listen."""
+    inodes = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            target = os.readlink(link) if link.is_symlink() else ""
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    found = []
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = row.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                address, port = fields[1].split(":")
+                found.append((address, int(port, 16)))
+    return found
+
+
+def test_strangers_are_refused(study: Path, tmp_path: Path) -> None:
+    first = subprocess.Popen(command(study, slow=2.0), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: count(study, "ask") >= 1)
+    worker_pids = {int(w["pid"]) for w in StudyDir(study).living_workers()}
+    open_ports = listeners({first.pid, *worker_pids})
+    assert open_ports, "the scheduler listens somewhere"
+    assert {address for address, _ in open_ports} == {"0100007F"}, "only on 127.0.0.1"
+    for _, port in open_ports:
+        assert _plain_http(port) is None
+
+    other = StudyDir(tmp_path / "other")
+    other.make()
+    make_keys(other)
+    address = json.loads((study / "scheduler.json").read_text())["address"]
+    assert asyncio.run(_connect(address, StudyDir(study))) == "joined"
+    with pytest.raises((ssl.SSLError, OSError)):
+        asyncio.run(_connect(address, other))
+    with pytest.raises((OSError, ValueError, RuntimeError)):
+        asyncio.run(_connect(address.replace("tls://", "tcp://"), None))
+    with pytest.raises(OSError, match=r"(?i)certificate|alert"):
+        _tls_without_certificate(int(address.rpartition(":")[2]))
+    first.terminate()
+    first.wait(timeout=60)
+
+
+def _plain_http(port: int) -> str | None:
+    """What a port answers to an HTTP request in plain: None when it does not speak HTTP, or has nothing there."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+        s.sendall(b"GET /info/main/workers.html HTTP/1.1\r\nHost: x\r\n\r\n")
+        s.settimeout(2)
+        try:
+            answer = s.recv(100)
+        except OSError:
+            return None
+    return None if b" 200 " not in answer else answer.decode()
+
+
+def _tls_without_certificate(port: int) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain, context.wrap_socket(plain) as s:
+        s.sendall(b"x" * 100)
+        while s.recv(100):
+            pass
+        raise ConnectionError("closed without an alert")
+
+
+async def _connect(address: str, study: StudyDir | None) -> str:
+    from distributed.comm.core import connect
+
+    arguments = security(study).get_connection_args("client") if study is not None else {}
+    comm = await connect(address, timeout=5, **arguments)
+    await comm.write({"op": "identity", "reply": True})
+    answer = await asyncio.wait_for(comm.read(), 5)
+    comm.abort()
+    return "joined" if "workers" in answer else "refused"
