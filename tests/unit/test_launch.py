@@ -1,0 +1,130 @@
+"""From what was typed to the record of a study."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bohb_nas.engine.launch import Request, build, create, new_space, plan, reopen
+from bohb_nas.errors import OptionError, StudyError, UsageError
+from bohb_nas.space.files import space_to_json
+from bohb_nas.store.study_dir import StudyDir
+
+
+def test_the_budget_alone_is_enough() -> None:
+    meta = plan(Request(budget_max=10800.0))
+    assert meta["budgets"] == {"min": 400.0, "max": 10800.0, "eta": 3.0, "unit": "s"}
+    assert (meta["space"], meta["method"], meta["worker"], meta["seed"], meta["promote"]) == (
+        "joint",
+        "bohb",
+        "image_classifier",
+        0,
+        "restart",
+    )
+    assert meta["worker_options"] == {"dataset": "cifar10"}
+    assert plan(Request()) == meta
+    parts = build(meta, new_space(meta))
+    assert parts.method_options.n_brackets == 32
+    assert parts.worth == 8 * 45 * 3600, "eight rounds of 45 h"
+
+
+def test_the_published_run() -> None:
+    meta = plan(Request(preset="zela2018"))
+    assert (meta["space"], meta["method"]) == ("zela2018", "bohb_2018")
+    assert meta["worker_options"] == {"schedule": "restarts", "dataset": "cifar10"}
+    assert meta["budgets"]["min"] == 400.0
+    assert build(meta, new_space(meta)).method_options.n_brackets == 32
+    assert plan(Request(preset="zela2018", method="hyperband", seed=4))["method"] == "hyperband", "what is typed wins over the preset"
+
+
+@pytest.mark.parametrize(("maximum", "eta", "minimum"), [(27.0, None, 1.0), (16.0, 2.0, 2.0), (10800.0, 3.0, 400.0)])
+def test_the_cheapest_budget_follows_from_the_dearest(maximum: float, eta: float | None, minimum: float) -> None:
+    assert plan(Request(budget_max=maximum, eta=eta))["budgets"]["min"] == minimum
+
+
+def test_stop_rules() -> None:
+    space = new_space(plan(Request(space="toy", worker="toy")))
+
+    def parts(method: str, **stop: Any) -> Any:
+        return build(plan(Request(space="toy", worker="toy", method=method, **stop)), space)
+
+    assert parts("hyperband", trials=5).method_options.n_brackets is None
+    assert parts("hyperband", trials=5).stop.trials == 5
+    assert parts("hyperband", brackets=5).method_options.n_brackets == 5
+    assert parts("random_search").stop.worth == 8 * 45 * 3600, "as much budget as 32 brackets"
+    assert parts("random_search", total_s=60.0).stop.worth is None
+    with pytest.raises(OptionError, match="no brackets"):
+        parts("random_search", brackets=5)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space="toy", worker="toy", method="hyperband", budget_max=9.0, seed=4, brackets=2))
+    create(study, meta, new_space(meta))
+    return study
+
+
+def test_what_is_not_said_on_resume_is_as_it_was(study: StudyDir) -> None:
+    meta, space = reopen(study, Request())
+    assert (meta["method"], meta["seed"], meta["budgets"]["max"], meta["stop"]["brackets"]) == ("hyperband", 4, 9.0, 2)
+    assert space_to_json(space) == study.space_json.read_text().strip()
+    same, _ = reopen(study, Request(space="toy", worker="toy", method="hyperband", budget_max=9.0, seed=4, brackets=2))
+    assert same == meta
+
+
+def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -> None:
+    meta, _ = reopen(study, Request(total_s=60.0, promote="continue"))
+    assert meta["stop"] == {"brackets": None, "trials": None, "total_s": 60.0}
+    assert meta["promote"] == "continue"
+    assert reopen(study, Request())[0] == meta
+
+
+@pytest.mark.parametrize(
+    ("different", "listed"),
+    [
+        (Request(seed=5), "seed"),
+        (Request(budget_max=27.0), "budgets"),
+        (Request(space="joint"), "space"),
+        (Request(method="bohb"), "method"),
+        (Request(worker_options={"seconds_per_budget": 1.0}), "worker_options"),
+        (Request(preset="zela2018"), "preset"),
+        (Request(hard_limit_s=5.0), "hard_limit_s"),
+    ],
+)
+def test_another_search_is_listed_and_refused(study: StudyDir, different: Request, listed: str) -> None:
+    before = study.study_json.read_bytes()
+    with pytest.raises(StudyError, match=listed):
+        reopen(study, different)
+    assert study.study_json.read_bytes() == before
+
+
+def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) -> None:
+    space, worker = tmp_path / "my space.py", tmp_path / "my_worker.py"
+    space.write_text("from bohb_nas.search_spaces.toy import space\n")
+    worker.write_text("def train(trial, workdir): ...\n")
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space=str(space), worker=str(worker)))
+    create(study, meta, new_space(meta))
+    assert {p.name for p in study.inputs.iterdir()} == {"my space.py", "my_worker.py"}
+    reopen(study, Request())
+    worker.write_text("def train(trial, workdir): return None\n")
+    space.unlink()
+    with pytest.raises(StudyError, match=r"(?s)my space.py \(gone\).*my_worker.py \(changed\).*--accept-changed-inputs"):
+        reopen(study, Request())
+    frozen = study.space_json.read_text()
+    accepted, _ = reopen(study, Request(accept_changed_inputs=True))
+    assert study.space_json.read_text() == frozen, "the space stays as it was at the start"
+    assert (study.inputs / "my_worker.py").read_text() == worker.read_text()
+    assert reopen(study, Request())[0] == accepted
+
+
+def test_words_that_do_not_go_together() -> None:
+    with pytest.raises(UsageError, match="contradict"):
+        plan(Request(command="true", worker="toy"))
+    with pytest.raises(UsageError, match="--command"):
+        plan(Request(worker="command"))
+    with pytest.raises(UsageError, match="belong to the worker image_classifier"):
+        plan(Request(worker="toy", dataset="digits"))
