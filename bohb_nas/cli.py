@@ -6,6 +6,7 @@ What a command needs is imported inside it, so that `--help`, `list`, `status` a
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,10 @@ from bohb_nas.store.study_dir import StudyDir
 if TYPE_CHECKING:
     from bohb_nas.engine.lead import Display, View
     from bohb_nas.store.journal import Event
+
+
+_REDRAW_S = 0.25
+"""Between two pictures of the live display."""
 
 
 class _Group(click.Group):
@@ -168,14 +173,17 @@ def _display() -> "Display":
             from rich.live import Live
 
             self._view = view
-            with Live(console=Console(stderr=True), auto_refresh=False) as self._live:
+            self._drawn = 0.0
+            with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as self._live:
                 yield
-                self.tick()
 
         def event(self, event: "Event") -> None:
             self.tick()
 
         def tick(self) -> None:
+            if time.monotonic() - self._drawn < _REDRAW_S:
+                return
+            self._drawn = time.monotonic()
             view = self._view
             self._live.update(live.screen(view.study, view.meta, view.state, n_workers=view.n_workers(), worth=view.worth), refresh=True)
 
@@ -184,7 +192,7 @@ def _display() -> "Display":
 
 @cli.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--device", default=None, metavar="NAME", help="The device it owns, such as gpu0 or cpu0.  [the first]")
+@click.option("--device", default=None, metavar="NAME", help="The name of its device, such as cpu1.  [the first without a worker]")
 @click.option("--wait", type=Duration(), default="15m", show_default=True, help="Leave when nobody has led for this long.")
 @click.option("--lead/--no-lead", default=True, show_default=True, help="Lead the study when nobody else does.")
 def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None:
@@ -192,14 +200,17 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None
     import asyncio
     import os
 
-    from bohb_nas.engine.devices import local_devices
+    from bohb_nas.engine.devices import host, local_devices
     from bohb_nas.engine.serve import serve
+    from bohb_nas.files import holder
 
-    StudyDir(directory.absolute()).read_meta()
+    study = StudyDir(directory.absolute())
+    study.read_meta()
     if device is None:
-        first = local_devices(None)[0]
-        os.environ.update(first.environment)
-        device = first.name
+        devices = local_devices(None)
+        chosen = next((d for d in devices if holder(study.worker_lock(host(), d.name)) is None), devices[0])
+        os.environ.update(chosen.environment)
+        device = chosen.name
     sys.exit(asyncio.run(serve(directory, device=device, wait_s=wait, stand=lead, say=lambda text: click.echo(text, err=True))))
 
 
@@ -209,8 +220,6 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None
 @click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
 def status(directory: Path, as_json: bool, watch: bool) -> None:
     """Counts, incumbent, workers and the use of time."""
-    import time
-
     from bohb_nas.report import tables
     from bohb_nas.report.status import status as figures_of
 

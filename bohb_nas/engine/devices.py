@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from bohb_nas.errors import UsageError
 
 
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One place to train at: a GPU, or a share of the processor."""
 
     name: str
-    """gpu0, gpu1, … or cpu0, cpu1, …: unique on its host."""
+    """The UUID of a GPU, or cpu0, cpu1, …: unique on its host."""
     environment: dict[str, str]
     """What a process needs to see this device and no other."""
 
@@ -24,16 +27,28 @@ def host() -> str:
     return socket.gethostname()
 
 
-def visible_gpus() -> list[str]:
-    """The ids of the GPUs that this process may use: CUDA_VISIBLE_DEVICES where it is set, else what nvidia-smi lists."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [part.strip() for part in given.split(",") if part.strip() and part.strip() != "-1"]
+def _gpus() -> list[Device]:
+    """The GPUs that this process may use: those of CUDA_VISIBLE_DEVICES where it is set, else all.
+
+    A GPU is named by its UUID wherever nvidia-smi tells it, since the same index is another GPU in another job.
+    """
+    uuids = _uuids()
+    given = os.environ.get(_VISIBLE)
+    ids = list(uuids.values()) if given is None else [part.strip() for part in given.split(",")]
+    names = {i: uuids.get(i, i if i.startswith(("GPU-", "MIG-")) else f"gpu{i}") for i in ids if i not in ("", "-1")}
+    return [Device(name=name, environment={_VISIBLE: i}) for i, name in names.items()]
+
+
+def _uuids() -> dict[str, str]:
+    """Index -> UUID of the GPUs that nvidia-smi sees; empty where there is none."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return []
-    answer = subprocess.run([tool, "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60)
-    return answer.stdout.split() if answer.returncode == 0 else []
+        return {}
+    answer = subprocess.run(
+        [tool, "--query-gpu=index,uuid", "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60
+    )
+    rows = [line.split(",") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
+    return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
 
 
 def local_devices(n_workers: int | None) -> list[Device]:
@@ -42,7 +57,7 @@ def local_devices(n_workers: int | None) -> list[Device]:
     Raises:
         UsageError: more workers than GPUs; two trainings on one device would make both budgets false.
     """
-    gpus = visible_gpus()
+    gpus = _gpus()
     if gpus:
         n = len(gpus) if n_workers is None else n_workers
         if n > len(gpus):
@@ -50,8 +65,8 @@ def local_devices(n_workers: int | None) -> list[Device]:
                 f"--workers {n}, but this machine shows {len(gpus)} GPU(s); one worker per GPU is accepted, "
                 'for workers on the processor set CUDA_VISIBLE_DEVICES=""'
             )
-        return [Device(name=f"gpu{k}", environment={"CUDA_VISIBLE_DEVICES": gpu}) for k, gpu in enumerate(gpus[:n])]
+        return gpus[:n]
     n = 1 if n_workers is None else n_workers
     threads = max(1, len(os.sched_getaffinity(0)) // max(1, n))
-    shares = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
+    shares = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), _VISIBLE: ""}
     return [Device(name=f"cpu{k}", environment=shares) for k in range(n)]

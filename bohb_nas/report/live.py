@@ -11,7 +11,7 @@ from rich.text import Text
 from bohb_nas.durations import format_duration
 from bohb_nas.records import Budgets
 from bohb_nas.report import tables
-from bohb_nas.report.status import best, running
+from bohb_nas.report.status import best, rung, running
 from bohb_nas.store.journal import Event, State
 from bohb_nas.store.study_dir import StudyDir
 
@@ -35,11 +35,12 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
     budgets = Budgets(**meta["budgets"])
     trials = running(study, state)
     asked = {f"{b:g}": sum(1 for t in trials if t["budget"] == b) for b in budgets.rungs}
-    by_budget = {f"{b:g}": _rung(state, b) for b in budgets.rungs}
+    evaluations = list(state.evaluations())
+    by_budget = {f"{b:g}": rung(evaluations, b) for b in budgets.rungs}
     picks: dict[str, int] = {}
     for trial in state.trials.values():
         picks[trial.origin] = picks.get(trial.origin, 0) + 1
-    head = f"{meta['method']} · {len(state.results)} evaluations · {n_workers} worker(s) · led for {format_duration(max(state.led_s, 1))}"
+    head = f"{meta['method']} · {len(state.results)} evaluations · {n_workers} worker(s) · led for {_seconds(state.led_s)}"
     return Group(
         Text(head + _left(state, n_workers=n_workers, worth=worth)),
         tables.rungs(by_budget, budgets.unit, asked),
@@ -48,22 +49,6 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
         Text("picks: " + (", ".join(f"{n} {word}" for word, n in picks.items()) or "none")),
         tables.incumbent(best(study, state), budgets.unit),
     )
-
-
-def _rung(state: State, budget: float) -> dict[str, Any]:
-    losses, n, failed = [], 0, 0
-    for trial_id, result in state.results.items():
-        if state.trials[trial_id].budget == budget:
-            n += 1
-            failed += result.loss is None
-            losses += [result.loss] if result.loss is not None else []
-    losses.sort()
-    return {
-        "evaluations": n,
-        "failed": failed,
-        "best_loss": losses[0] if losses else None,
-        "median_loss": losses[len(losses) // 2] if losses else None,
-    }
 
 
 def _brackets(state: State) -> str:
@@ -85,7 +70,7 @@ def _running(trials: list[dict[str, Any]], unit: str) -> Table:
         table.add_column(name)
     for trial in trials[:12]:
         elapsed = trial["elapsed_s"]
-        shown = "waiting" if elapsed is None else f"{format_duration(max(elapsed, 0.1))} / {tables.budget_text(trial['budget'], unit)}"
+        shown = "waiting" if elapsed is None else f"{_seconds(elapsed)} / {tables.budget_text(trial['budget'], unit)}"
         bar = ProgressBar(total=trial["budget"], completed=elapsed or 0.0, width=20)
         table.add_row(trial["trial_id"], trial["worker"] or "", shown, bar if unit == "s" else "")
     return table
@@ -97,7 +82,12 @@ def _left(state: State, *, n_workers: int, worth: float | None) -> str:
     if worth is None or not told or not state.led_s:
         return ""
     left_s = max(0.0, worth - told) * state.led_s / told
-    return f" · about {format_duration(max(left_s, 1))} left"
+    return f" · about {_seconds(left_s)} left"
+
+
+def _seconds(seconds: float) -> str:
+    """Whole seconds, at least one: finer would only flicker."""
+    return format_duration(max(1, round(seconds)))
 
 
 def _first_line(message: str | None) -> str:

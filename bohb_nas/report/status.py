@@ -27,7 +27,7 @@ def status(study: StudyDir) -> dict[str, Any]:
         "done": study.done.exists(),
         "by_status": _count(e.result.status for e in evaluations),
         "by_origin": _count(t.origin for t in state.trials.values()),
-        "by_budget": {f"{b:g}": _budget(evaluations, b) for b in Budgets(**meta["budgets"]).rungs},
+        "by_budget": {f"{b:g}": rung(evaluations, b) for b in Budgets(**meta["budgets"]).rungs},
         "incumbent": best(study, state),
         "method": meta["method"],
         "space": meta["space"],
@@ -105,7 +105,8 @@ def _count(words: Any) -> dict[str, int]:
     return dict(Counter(str(w) for w in words))
 
 
-def _budget(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
+def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
+    """Counts and losses of the evaluations at a budget."""
     here = [e for e in evaluations if e.trial.budget == budget]
     losses = [e.result.loss for e in here if e.result.loss is not None]
     return {

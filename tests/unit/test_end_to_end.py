@@ -130,7 +130,7 @@ def test_the_environment_of_a_worker_names_its_device_and_no_other(study: Path) 
         "    return Result(trial_id=trial.trial_id, status=Status.OK, loss=1.0, train_s=0.0, details=seen)\n"
     )
     tool = study.parent / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho GPU-aaaa\necho GPU-bbbb\n")
+    tool.write_text("#!/bin/sh\necho 0, GPU-aaaa\necho 1, GPU-bbbb\n")
     tool.chmod(0o755)
     environment = {**os.environ, "PATH": f"{study.parent}:{os.environ['PATH']}"}
     environment.pop("CUDA_VISIBLE_DEVICES", None)
@@ -138,7 +138,7 @@ def test_the_environment_of_a_worker_names_its_device_and_no_other(study: Path) 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     devices = {(r["details"]["engine"]["device"], r["details"]["CUDA_VISIBLE_DEVICES"]) for r in told(study).values()}
-    assert devices <= {("gpu0", "GPU-aaaa"), ("gpu1", "GPU-bbbb")}
+    assert devices <= {("GPU-aaaa", "GPU-aaaa"), ("GPU-bbbb", "GPU-bbbb")}
     too_many = subprocess.run([*command, "--workers", "3"], env=environment, capture_output=True, text=True, check=False)
     assert too_many.returncode == 2
     assert "one worker per GPU" in too_many.stderr

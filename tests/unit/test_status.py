@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bohb_nas.cli import cli
 from bohb_nas.errors import UsageError
-from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
+from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.report import live, tables
 from bohb_nas.report.final import read_source, summary
 from bohb_nas.report.status import status, use_of_time
@@ -34,7 +34,7 @@ META: dict[str, Any] = {
 
 def trial(n: int, budget: float, origin: Origin = Origin.RANDOM) -> Trial:
     rung = {1.0: 0, 3.0: 1, 9.0: 2}[budget]
-    config = {"momentum": 0.5 + n / 10, "crop": "on"}
+    config: dict[str, Value] = {"momentum": 0.5 + n / 10, "crop": "on"}
     return Trial(trial_id=f"t{n}", config_id=f"c{n}", config=config, budget=budget, bracket=2, rung=rung, seed=0, origin=origin)
 
 

@@ -1,0 +1,54 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from bohb_nas.engine.devices import local_devices
+from bohb_nas.errors import UsageError
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho '0, GPU-aaaa'\necho '1, GPU-bbbb'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def seen(n_workers: int | None = None) -> list[tuple[str, str]]:
+    return [(d.name, d.environment["CUDA_VISIBLE_DEVICES"]) for d in local_devices(n_workers)]
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("given", "devices"),
+    [
+        (None, [("GPU-aaaa", "GPU-aaaa"), ("GPU-bbbb", "GPU-bbbb")]),
+        ("1", [("GPU-bbbb", "1")]),
+        ("1,0", [("GPU-bbbb", "1"), ("GPU-aaaa", "0")]),
+        ("GPU-bbbb", [("GPU-bbbb", "GPU-bbbb")]),
+        ("7", [("gpu7", "7")]),
+    ],
+)
+def test_a_gpu_has_one_name_however_it_is_given(monkeypatch: pytest.MonkeyPatch, given: str | None, devices: list[tuple[str, str]]) -> None:
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert seen() == devices
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_never_two_workers_on_a_gpu() -> None:
+    assert len(local_devices(1)) == 1
+    with pytest.raises(UsageError, match=r"--workers 3.*2 GPU"):
+        local_devices(3)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_without_gpus_the_processor_is_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    assert seen() == [("cpu0", "")]
+    assert [d.environment["OMP_NUM_THREADS"] for d in local_devices(2)] == ["4", "4"]
+    assert [d.environment["OMP_NUM_THREADS"] for d in local_devices(16)] == ["1"] * 16
+    assert local_devices(0) == []
