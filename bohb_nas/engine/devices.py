@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from bohb_nas.errors import UsageError
 
-
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
