@@ -99,7 +99,7 @@ def cli() -> None:
 @click.option("--total-time", type=Duration(), help="Stop after this time under a master, over all resumes.")
 @click.option("--workers", "n_workers", type=click.IntRange(min=0), metavar="N", help="Worker processes here.  [one per GPU, else 1]")
 @click.option("--seed", type=click.IntRange(min=0), help="Of the search.  [0]")
-@click.option("--hard-limit", type=Duration(), help="Kill a trial after this time.  [1.5 x budget + 60 s]")
+@click.option("--hard-limit", type=Duration(), help="Stop a trial after this time.  [a command: 1.5 x budget + 60 s]")
 @click.option("--promote", type=click.Choice(["restart", "continue"]), help="How promoted configurations train.  [restart]")
 @click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="An option of the worker.")
 @click.option("--method-option", "method_options", type=Setting(), multiple=True, help="An option of the method.")
@@ -200,18 +200,16 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None
     import asyncio
     import os
 
-    from bohb_nas.engine.devices import host, local_devices
+    from bohb_nas.engine.devices import host, local_devices, named_device
     from bohb_nas.engine.serve import serve
     from bohb_nas.files import holder
 
     study = StudyDir(directory.absolute())
     study.read_meta()
-    if device is None:
-        devices = local_devices(None)
-        chosen = next((d for d in devices if holder(study.worker_lock(host(), d.name)) is None), devices[0])
-        os.environ.update(chosen.environment)
-        device = chosen.name
-    sys.exit(asyncio.run(serve(directory, device=device, wait_s=wait, stand=lead, say=lambda text: click.echo(text, err=True))))
+    here = local_devices(None) if device is None else [named_device(device)]
+    chosen = next((d for d in here if holder(study.worker_lock(host(), d.name)) is None), here[0])
+    os.environ.update(chosen.environment)
+    sys.exit(asyncio.run(serve(directory, device=chosen.name, wait_s=wait, stand=lead, say=lambda text: click.echo(text, err=True))))
 
 
 @cli.command()

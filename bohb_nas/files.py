@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import struct
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,8 +116,18 @@ def dump_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
+_FLOCK = struct.Struct("hhqqi0q")
+"""struct flock of Linux: type, whence, start, length (0: all), pid."""
+
+
+def _flock(descriptor: int, command: int) -> int:
+    """Asks for, or asks about, an exclusive lock on the whole file; returns the type that the kernel answers."""
+    answer = fcntl.fcntl(descriptor, command, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    return int(_FLOCK.unpack(answer)[0])
+
+
 class Lock:
-    """A kernel lock (flock) on a file: held by one process, released by the kernel whatever kills that process."""
+    """A kernel lock on a file (of its open file description): released by the kernel whatever kills the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -134,8 +145,8 @@ class Lock:
         with _storage(self._path):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                _flock(descriptor, fcntl.F_OFD_SETLK)
+            except (BlockingIOError, PermissionError):
                 os.close(descriptor)
                 return False
             os.ftruncate(descriptor, 0)
@@ -157,16 +168,17 @@ class Lock:
 
 
 def holder(path: Path) -> str | None:
-    """The note of whoever holds the lock at `path`, or None when nobody does. Never creates the file."""
+    """The note of whoever holds the lock at `path`, or None when nobody does.
+
+    Only asks: it neither creates the file nor takes the lock, so it never gets in the way of `Lock.acquire`.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if _flock(descriptor, fcntl.F_OFD_GETLK) == fcntl.F_UNLCK:
+            return None
         return os.read(descriptor, 4096).decode(errors="replace")
-    else:
-        return None
     finally:
         os.close(descriptor)

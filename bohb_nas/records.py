@@ -16,6 +16,9 @@ from bohb_nas.errors import RecordError, UsageError
 Value = bool | int | float | str
 """What a hyperparameter may be worth."""
 
+RESULT_LIMIT_BYTES = 8 * 2**20
+"""Of a result as JSON."""
+
 _Word = TypeVar("_Word", bound=StrEnum)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

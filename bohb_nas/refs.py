@@ -3,6 +3,7 @@
 A catalogue is a folder of the package; a file in it is its registration, and the file's name is the name.
 """
 
+import hashlib
 import importlib
 import importlib.util
 import pkgutil
@@ -51,7 +52,11 @@ def load_module(kind: str, reference: str) -> ModuleType | Any:
 def _import_file(kind: str, path: Path) -> ModuleType:
     if not path.is_file():
         raise RefError(f"{kind} file {str(path)!r} does not exist; give the path of a Python file, or one of: {', '.join(names(kind))}")
-    spec = importlib.util.spec_from_file_location(f"_bohb_nas_user_{kind}_{path.stem}", path)
+    about = path.stat()
+    name = f"_bohb_nas_user_{hashlib.sha256(f'{path.resolve()} {about.st_mtime_ns} {about.st_size}'.encode()).hexdigest()}"
+    if name in sys.modules:  # executed once, so that its classes are the same for everybody
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise RefError(f"{kind} file {str(path)!r} is not a Python file; rename it to end in .py")
     module = importlib.util.module_from_spec(spec)

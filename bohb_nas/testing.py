@@ -3,6 +3,7 @@
 Every check answers with findings, one per statement, whether or not it holds; none of them raises because of what is checked.
 """
 
+import inspect
 import json
 import math
 import tempfile
@@ -59,7 +60,7 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
     if hasattr(module, "space"):
         findings += check_space(space_files.load_space(path))
         space = path
-    if hasattr(module, "Options") and hasattr(module, "make"):
+    if _is_method(module):
         findings += check_method(partial(make_optimizer, path))
     elif hasattr(module, "make") or hasattr(module, "train"):
         with tempfile.TemporaryDirectory() as workdir:
@@ -81,6 +82,12 @@ def check_dataset(reference: str) -> list[Finding]:
         prepare(reference)
 
     return [_finding("the data set can be loaded", prepared)]
+
+
+def _is_method(module: object) -> bool:
+    """Whether a module's `make` takes what a method is made of; a worker's takes options of its own."""
+    make = getattr(module, "make", None)
+    return callable(make) and {"space", "budgets", "options"} <= inspect.signature(make).parameters.keys()
 
 
 def check_space(space: ConfigurationSpace) -> list[Finding]:
@@ -274,9 +281,10 @@ def _promotion_problem(optimizer: Method) -> str | None:
 def _replay_problem(start: Callable[[], Method]) -> str | None:
     whole = _play(start())
     resumed = start()
+    take_back = getattr(resumed, "replay", lambda trial: resumed.ask())  # as the engine does it
     for event in whole.events[: len(whole.events) // 2]:
         if isinstance(event, Trial):
-            resumed.replay(event)
+            take_back(event)
         else:
             resumed.tell(event)
     for event in whole.events[len(whole.events) // 2 :]:

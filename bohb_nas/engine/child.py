@@ -1,7 +1,7 @@
 """The training child: a resident process that turns trials on its standard input into results.
 
 Imports, CUDA context and data stay warm between trials; a trial that kills the process costs only itself, because
-the worker program starts the next child. One line in: `{"trial": …, "workdir": …}`; one line out:
+the worker program starts the next child. One line in: `{"trial": …, "workdir": …, "earlier": […]}`; one line out:
 `{"result": …}`. `{"check": space}` asks whether the space suits the worker. Before the first trial it says
 `{"ready": true}` or `{"error": text}`.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 from bohb_nas.errors import BohbNasError, OptionError, RefError
 from bohb_nas.files import dump_json
-from bohb_nas.records import Result, Status, Trial, Worker
+from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
 
 _PR_SET_PDEATHSIG = 1
@@ -49,7 +49,10 @@ def make_worker(reference: str, options: dict[str, Any]) -> Worker:
         except TypeError as e:
             accepted = ", ".join(inspect.signature(module.make).parameters)
             raise OptionError(f"worker {reference!r}: {e}; --worker-option accepts: {accepted}") from e
-        worker = module.make(**options)
+        try:
+            worker = module.make(**options)
+        except (TypeError, ValueError) as e:
+            raise OptionError(f"worker {reference!r} refuses {options}: {type(e).__name__}: {e}; correct --worker-option") from e
     elif options:
         raise RefError(f"worker {reference!r} takes no options, given: {sorted(options)}; give it a function make(**options)")
     else:
@@ -74,6 +77,13 @@ def check(reference: str, options: dict[str, Any], space_json: str) -> dict[str,
     return {"checked": True}
 
 
+def clear_leftovers(reference: str, attempt: Path) -> None:
+    """Ends what an earlier attempt left running on this machine, where the worker's module offers `kill_leftovers(workdir)`."""
+    clear = getattr(load_module("worker", reference), "kill_leftovers", None)
+    if clear is not None:
+        clear(attempt)
+
+
 def train(worker: Worker, trial: Trial, workdir: Path) -> Result:
     """Trains a trial; whatever the worker does wrong comes back as a status with a reason."""
     began = time.monotonic()
@@ -88,7 +98,12 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> Result:
             return failed(Status.CRASHED, f"the worker returned {type(result).__name__} {str(result)[:200]!r}; accepted is a Result")
         if result.trial_id != trial.trial_id:
             return failed(Status.CRASHED, f"the worker returned a result of {result.trial_id!r} for trial {trial.trial_id!r}")
-        return Result.from_json(json.loads(dump_json(result.to_json())))
+        text = dump_json(result.to_json())
+        if len(text) > RESULT_LIMIT_BYTES:
+            return failed(
+                Status.CRASHED, f"the result has {len(text)} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead"
+            )
+        return Result.from_json(json.loads(text))
     except MemoryError as e:
         return failed(Status.OUT_OF_MEMORY, f"out of memory: {e}")
     except Exception:  # noqa: BLE001 (the outer shell: a crash is data)
@@ -118,6 +133,7 @@ def main() -> int:
     """Serves until standard input ends: `python -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that a worker can clean up behind it
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -140,6 +156,8 @@ def main() -> int:
         if "check" in request:
             answer(check(reference, options, request["check"]))
             continue
+        for attempt in request["earlier"]:
+            clear_leftovers(reference, Path(attempt))
         workdir = Path(request["workdir"])
         with _output_to(workdir / "log.txt"):
             result = train(worker, Trial.from_json(request["trial"]), workdir)

@@ -39,10 +39,11 @@ class DaskEngine:
         self._study = study
         self._term = term
         self._say = say
-        self._answers: queue.Queue[tuple[Trial, str | None]] = queue.Queue()
+        self._answers: queue.Queue[tuple[Trial, str | None, str]] = queue.Queue()
         self._in_flight: dict[str, Trial] = {}
         self._orphans: dict[str, Trial] = {}
-        self._deaths: dict[str, int] = {}
+        self._deaths: dict[str, list[str]] = {}
+        """What was said instead of an answer, by trial."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
 
@@ -82,13 +83,13 @@ class DaskEngine:
         results = self._look_after_orphans()
         try:
             while True:
-                trial, answer = self._answers.get(block=not results, timeout=timeout_s)
+                trial, answer, problem = self._answers.get(block=not results, timeout=timeout_s)
                 del self._in_flight[trial.trial_id]
                 if answer is not None:
                     results.append(Result.from_json(json.loads(answer)))
                 else:
                     self._orphans[trial.trial_id] = trial
-                    self._deaths[trial.trial_id] = self._deaths.get(trial.trial_id, 0) + 1
+                    self._deaths.setdefault(trial.trial_id, []).append(problem)
                     results.extend(self._look_after_orphans())
                     timeout_s = 0.0
         except queue.Empty:
@@ -101,8 +102,8 @@ class DaskEngine:
             evaluation = self._study.read_result(trial)
             if evaluation is not None:
                 results.append(evaluation.result)
-            elif self._deaths.get(trial.trial_id, 0) >= MAX_DEATHS:
-                message = f"the worker program died {MAX_DEATHS} times while it trained this trial"
+            elif len(self._deaths.get(trial.trial_id, ())) >= MAX_DEATHS:
+                message = f"lost {MAX_DEATHS} times while it was trained; last: {self._deaths[trial.trial_id][-1]}"
                 results.append(Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message=message))
             elif self._in_training(trial) or self.free() < 1:
                 continue
@@ -130,13 +131,14 @@ class DaskEngine:
         """Has one worker train a trial; puts its answer, or None when the worker was lost, on the queue."""
         key = f"{trial.trial_id}-{self._term}-{time.time_ns()}"
         future = self._client.submit(serve.train, dump_json(trial.to_json()), key=key, resources={"trial": 1}, pure=False, retries=0)
+        answer, problem = None, ""
         try:
             answer = await future
         except Exception as e:  # noqa: BLE001 (a lost worker, a lost connection, a failed start: all mean "no answer")
-            self._say(f"no answer for trial {trial.trial_id}: {type(e).__name__}: {str(e)[:300]}")
-            answer = None
+            problem = f"{type(e).__name__}: {str(e)[:300]}"
+            self._say(f"no answer for trial {trial.trial_id}: {problem}")
         future.release()
-        self._answers.put((trial, answer))
+        self._answers.put((trial, answer, problem))
 
     async def _open(self) -> None:
         credentials = security(self._study)

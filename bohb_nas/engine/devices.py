@@ -50,6 +50,20 @@ def _uuids() -> dict[str, str]:
     return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
 
 
+def named_device(name: str) -> Device:
+    """The device of a name.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
+    known = {device.name: device for device in _gpus()}
+    if name in known:
+        return known[name]
+    if name.startswith("cpu"):
+        return Device(name=name, environment={_VISIBLE: ""})
+    raise UsageError(f"device {name!r} is not here; accepted are {', '.join([*known, 'cpu0', 'cpu1', '…'])}")
+
+
 def local_devices(n_workers: int | None) -> list[Device]:
     """The devices for N workers on this machine: one per GPU, or equal shares of the processor where there is none.
 

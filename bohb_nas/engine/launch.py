@@ -15,7 +15,6 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
@@ -26,8 +25,9 @@ from bohb_nas.engine.drive import StopRule
 from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.hyperband import worth
+from bohb_nas.methods import load_method
 from bohb_nas.records import Budgets
-from bohb_nas.refs import is_file, load_module
+from bohb_nas.refs import is_file
 from bohb_nas.space.files import load_space, space_from_json, space_to_json
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
@@ -86,7 +86,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "space": _absolute(_said(request.space, given.get("space"), preset.get("space"), "joint")),
         "method": _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb")),
         "method_options": {**given.get("method_options", {}), **request.method_options},
-        **_worker(request, given, preset),
+        **_worker(request, given, preset, unit=unit),
         "budgets": asdict(Budgets(min=minimum, max=maximum, eta=eta, unit=unit)),
         "seed": _said(request.seed, given.get("seed"), 0),
         "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
@@ -110,13 +110,15 @@ def _absolute(reference: str) -> str:
     return str(Path(reference).absolute()) if is_file(reference) else reference
 
 
-def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, unit: str) -> dict[str, Any]:
     if request.command is not None and request.worker not in (None, "command"):
         raise UsageError(f"--command and --worker {request.worker} contradict each other; give one of them")
     worker = _said("command" if request.command is not None else None, request.worker, given.get("worker"), "image_classifier")
-    options = {**preset.get("worker_options", {}), **given.get("worker_options", {})}
+    options = dict(given.get("worker_options", {}))
     if worker == "image_classifier":
-        options = {"dataset": "cifar10", **options}
+        if unit != "s":
+            raise UsageError(f"--budget-unit {unit}: the worker image_classifier trains for seconds; leave it out, or give another worker")
+        options = {"dataset": "cifar10", **preset.get("worker_options", {}), **options}
         if request.dataset is not None:
             options["dataset"] = _dataset(request.dataset)
         if request.data_dir is not None:
@@ -126,6 +128,7 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> 
     if worker == "command":
         options |= {"command": request.command} if request.command is not None else {}
         options |= {"hard_limit_s": request.hard_limit_s} if request.hard_limit_s is not None else {}
+        options |= {"unit": unit} if unit != "s" else {}
         if "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
     return {"worker": _absolute(worker), "worker_options": {**options, **request.worker_options}}
@@ -165,8 +168,10 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
         UsageError: the method is unknown or refuses its options.
     """
     budgets = Budgets(**meta["budgets"])
-    method: ModuleType = load_module("method", meta["method"])
+    method = load_method(meta["method"])
     has_brackets = "n_brackets" in {f.name for f in fields(method.Options)}
+    if "n_brackets" in meta["method_options"]:
+        raise OptionError("n_brackets is no --method-option: give --brackets, which may differ when the study is resumed")
     stop = meta["stop"]
     if stop["brackets"] is not None and not has_brackets:
         raise OptionError(f"method {meta['method']} has no brackets; use --trials or --total-time instead of --brackets")
@@ -175,7 +180,7 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     try:
         options = method.Options(**meta["method_options"], **n_brackets)
     except TypeError as e:
-        known = ", ".join(f.name for f in fields(method.Options))
+        known = ", ".join(f.name for f in fields(method.Options) if f.name != "n_brackets") or "none"
         raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {known}") from e
     total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not limited else None
     rule = StopRule(trials=stop["trials"], total_s=stop["total_s"], worth=None if has_brackets else total)
@@ -268,10 +273,11 @@ def new_space(meta: dict[str, Any]) -> ConfigurationSpace:
 
 def _store_inputs(study: StudyDir, meta: dict[str, Any]) -> None:
     meta["inputs"] = {}
-    for kind in ("space", "worker", "method"):
-        source = Path(meta[kind])
-        if is_file(meta[kind]) and source.is_file():
-            shutil.copyfile(source, study.inputs / source.name)
+    references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {"dataset": meta["worker_options"].get("dataset", "")}
+    for kind, reference in references.items():
+        source = Path(reference)
+        if is_file(reference) and source.is_file():
+            shutil.copyfile(source, study.inputs / f"{kind}-{source.name}")
             meta["inputs"][str(source)] = _sha256(source)
 
 

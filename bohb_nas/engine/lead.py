@@ -79,12 +79,13 @@ def lead(path: Path, request: launch.Request, devices: list[Device], display: Di
         if state.trials:
             display.say(f"resuming {path}: {len(state.results)} evaluations finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state)
-        journal.write(Event(term=state.term + 1, time=time.time()))
+        journal.write(Event(term=state.term + 1, time=time.time(), until=_last_alive(study)))
         study.done.unlink(missing_ok=True)
         with _signals() as wish, DaskEngine(study, term=state.term, say=display.say) as engine:
             workers = LocalWorkers(study, devices)
 
             def tick() -> None:
+                os.utime(study.scheduler_json)
                 workers.check()
                 display.tick()
 
@@ -115,6 +116,11 @@ def lead(path: Path, request: launch.Request, devices: list[Device], display: Di
                 workers.wait(5.0)
             workers.stop(patience_s=3.0)
     return outcome, state
+
+
+def _last_alive(study: StudyDir) -> float | None:
+    """When the master before us was last known to live: it touches its address a few times a second."""
+    return study.scheduler_json.stat().st_mtime if study.scheduler_json.exists() else None
 
 
 @contextmanager

@@ -51,8 +51,11 @@ class LocalWorkers:
             raise BohbNasError(f"all workers have ended; the last words of {name} (exit code {ended[name]}, {log}):\n{_tail(log)}")
 
     def stop(self, *, patience_s: float) -> None:
-        """Ends every worker of this study on this machine, also those of an earlier master; their trials are asked again."""
-        pids = {int(w["pid"]) for w in self._study.living_workers() if w.get("host") == host() and "pid" in w}
+        """Ends the workers of this study that a `run` on this machine started, also an earlier one; their trials are asked again.
+
+        Those that somebody else started stand for election when nobody leads, and stay.
+        """
+        pids = {int(w["pid"]) for w in self._study.living_workers() if w.get("host") == host() and w.get("stand") is False}
         for pid in pids:
             _signal(pid, signal.SIGTERM)
         self.wait(patience_s)

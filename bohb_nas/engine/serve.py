@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from distributed import Worker
@@ -55,7 +56,7 @@ async def serve(path: Path, *, device: str, wait_s: float, stand: bool, say: Cal
     study = StudyDir(path.absolute())
     study.check_access()
     lock = Lock(study.worker_lock(host(), device))
-    if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time()})):
+    if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time(), "stand": stand})):
         raise DeviceBusyError(f"a worker of {path} on {host()} owns device {device} already; one worker per device")
     configure()
     trainer = Trainer(study, study.read_meta(), device=device, say=say)
@@ -71,9 +72,11 @@ async def serve(path: Path, *, device: str, wait_s: float, stand: bool, say: Cal
             await trainer.start()
             return await _serve(study, trainer, stopped, election, wait_s=wait_s, name=f"{host()}-{device}", say=say)
         finally:
-            await trainer.stop()
-            if election is not None:
-                await election.end()
+            try:
+                await trainer.stop()
+            finally:
+                if election is not None:
+                    await election.end()
 
 
 class _Election:
@@ -144,12 +147,14 @@ async def _join(study: StudyDir, trainer: Trainer, stopped: asyncio.Event, *, ad
         await worker
     except (OSError, TimeoutError, RuntimeError):
         return False
-    await _first(worker.finished(), stopped.wait(), _until(study.done.exists))
-    if stopped.is_set():
-        await trainer.stop()
-    await worker.close(timeout=1, executor_wait=False, nanny=False)
-    if not stopped.is_set():
-        await _first(trainer.finish(), stopped.wait())
+    try:
+        await _first(worker.finished(), stopped.wait(), _until(study.done.exists))
+        if stopped.is_set():
+            await trainer.stop()
+    finally:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(worker.close(timeout=1, executor_wait=False, nanny=False), 5)
+    await _first(trainer.finish(), stopped.wait())
     return True
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from bohb_nas.engine.devices import host
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
-from bohb_nas.refs import load_module
 from bohb_nas.store.study_dir import StudyDir
 
 _BEAT_S = 1.0
+_GRACE_S = 3.0
+"""Between SIGTERM and SIGKILL."""
 _LINE_LIMIT = 2**24
 
 
@@ -79,17 +81,24 @@ class Trainer:
         for job in self._jobs.values():
             job.cancel()
         await self.finish()
-        self._kill()
+        await self._end_child()
 
-    def _kill(self) -> None:
-        """Ends the child and everything in its process group."""
-        if self._child is not None and self._child.returncode is None:
-            os.killpg(self._child.pid, signal.SIGKILL)
+    async def _end_child(self) -> None:
+        """Ends the child; a moment before it is killed, so that it can end what it started itself."""
+        child = self._child
+        if child is None or child.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            child.terminate()
+            try:
+                await asyncio.wait_for(child.wait(), _GRACE_S)
+            except TimeoutError:
+                os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()
 
     async def _train(self, trial: Trial) -> Result:
         if (known := self._study.read_result(trial)) is not None:
             return known.result
-        self._clear_leftovers(trial)
         await self.start()
         workdir = self._study.new_attempt(trial.trial_id)
         self._link_source(trial, workdir)
@@ -99,8 +108,6 @@ class Trainer:
         try:
             result = await self._attempt(trial, workdir)
         except asyncio.CancelledError:
-            self._kill()
-            self._clear_leftovers(trial)
             self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
             raise
         finally:
@@ -119,13 +126,6 @@ class Trainer:
         self._idle_since = time.time()
         return result
 
-    def _clear_leftovers(self, trial: Trial) -> None:
-        """Ends what an earlier attempt at this trial left running on this machine."""
-        clear = getattr(load_module("worker", self._meta["worker"]), "kill_leftovers", None)
-        if clear is not None:
-            for attempt in self._study.attempts(trial.trial_id):
-                clear(attempt)
-
     def _link_source(self, trial: Trial, workdir: Path) -> None:
         """Lets the worker find the checkpoint that it continues from, as `resume` in its folder."""
         source = self._study.checkpoint(trial.resume_from) if trial.resume_from is not None else None
@@ -137,13 +137,14 @@ class Trainer:
         assert child is not None
         assert child.stdin is not None
         began = time.monotonic()
-        child.stdin.write(dump_json({"trial": trial.to_json(), "workdir": str(workdir)}).encode() + b"\n")
+        earlier = [str(attempt) for attempt in self._study.attempts(trial.trial_id)[:-1]]
+        request = {"trial": trial.to_json(), "workdir": str(workdir), "earlier": earlier}
+        child.stdin.write(dump_json(request).encode() + b"\n")
         limit_s = hard_limit(trial.budget, self._meta)
         try:
             answer = await asyncio.wait_for(self._answer(child), limit_s)
         except TimeoutError:
-            self._kill()
-            await child.wait()
+            await self._end_child()
             status, message = Status.TIMED_OUT, f"killed after {limit_s:g} s, the hard limit of a budget of {trial.budget:g}"
         else:
             if answer is not None:
@@ -186,13 +187,14 @@ class Trainer:
 
 
 def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
-    """Seconds after which a trial's process is killed: the limit asked for, or 1.5 x budget, and 300 s for everything else.
+    """Seconds after which a trial's process is killed: the limit asked for, or 1.5 x budget and 300 s for everything else.
 
-    None where budgets are no seconds and no limit was asked for.
+    The worker `command` keeps the limit itself; here it gets a minute more. None where budgets are no seconds and no
+    limit was asked for.
     """
     asked = meta.get("hard_limit_s")
     if asked is not None:
-        return float(asked) + 300.0
+        return float(asked) + (60.0 if meta["worker"] == "command" else 0.0)
     return 1.5 * budget + 300.0 if meta["budgets"]["unit"] == "s" else None
 
 

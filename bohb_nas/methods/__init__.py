@@ -6,6 +6,7 @@ A method module offers `Options`, a frozen dataclass of plain values, and
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bohb_nas import refs
@@ -37,6 +38,18 @@ class Method(Protocol):
         ...
 
 
+def load_method(reference: str) -> Any:
+    """The module of a method: it offers `Options`, a dataclass, and `make`.
+
+    Raises:
+        RefError: it leads to nothing, or to something that does not offer them.
+    """
+    module = refs.load_module("method", reference)
+    if not (is_dataclass(getattr(module, "Options", None)) and callable(getattr(module, "make", None))):
+        raise RefError(f"method {reference!r} does not offer a dataclass Options and make(); known: {', '.join(refs.names('method'))}")
+    return module
+
+
 def make_optimizer(
     method: str, *, space: ConfigurationSpace, budgets: Budgets, seed: int = 0, n_workers: int = 1, options: Any = None
 ) -> Method:
@@ -54,9 +67,7 @@ def make_optimizer(
         RefError: the method leads to nothing that can make an optimizer.
         OptionError: the method refuses the seed, the number of workers or an option.
     """
-    module = refs.load_module("method", method)
-    if not (hasattr(module, "Options") and hasattr(module, "make")):
-        raise RefError(f"method {method!r} does not offer Options and make(); known: {', '.join(refs.names('method'))}")
+    module = load_method(method)
     if options is None:
         options = module.Options()
     if not isinstance(options, module.Options):

@@ -78,7 +78,9 @@ def running(study: StudyDir, state: State) -> list[dict[str, Any]]:
 
 
 def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
-    """How the workers spent their time, over all evaluations that say so; None when none does.
+    """How the workers spent their time, over all evaluations that say so.
+
+    None when none does, or when they say to have trained for longer than there was time (virtual seconds).
 
     Returns:
         `train_share`: training seconds over worker seconds, from each worker's first start to its last end;
@@ -95,6 +97,8 @@ def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
     if not spans:
         return None
     worker_s = sum(max(end for _, end in s) - min(start for start, _ in s) for s in spans.values())
+    if trained_s > 1.05 * worker_s:
+        return None
     figures = {"train_s": trained_s, "worker_s": worker_s, "train_share": trained_s / worker_s if worker_s > 0 else 0.0}
     if len(gaps) > 1:
         figures |= {"idle_median_s": statistics.median(gaps), "idle_p95_s": statistics.quantiles(gaps, n=20, method="inclusive")[-1]}

@@ -26,6 +26,8 @@ class Event:
     reason: str | None = None
     """Why the optimizer asked this."""
     result: Result | None = None
+    until: float | None = None
+    """Of a lead: when the master before was last known to live."""
 
     def to_line(self) -> str:
         """The line without its newline."""
@@ -34,7 +36,7 @@ class Event:
         elif self.result is not None:
             body = {"event": "tell", "term": self.term, "result": self.result.to_json(), "time": self.time}
         else:
-            body = {"event": "lead", "term": self.term, "time": self.time}
+            body = {"event": "lead", "term": self.term, "time": self.time} | ({"until": self.until} if self.until is not None else {})
         return dump_json(body)
 
     @staticmethod
@@ -50,7 +52,8 @@ class Event:
         term, time = body["term"], float(body["time"])
         match body.get("event"):
             case "lead":
-                return Event(term=term, time=time)
+                until = body.get("until")
+                return Event(term=term, time=time, until=float(until) if isinstance(until, int | float) else None)
             case "ask":
                 reason = body.get("reason")
                 return Event(
@@ -93,15 +96,20 @@ class State:
         """
         if event.trial is not None and not self._asked(event.term, event.trial):
             return False
-        if event.result is not None and not self._told(event.result):
+        if event.result is not None and not self._told(event.term, event.result):
             return False
         if event.trial is None and event.result is None:
             self.term = max(self.term, event.term)
+            self._lead_until(event.until)
         else:
             self.events.append(event)
-            self.led_s += max(0.0, event.time - (self.last if self.last is not None else event.time))
+            self._lead_until(event.time)
         self.last = event.time
         return True
+
+    def _lead_until(self, time: float | None) -> None:
+        if time is not None and self.last is not None:
+            self.led_s += max(0.0, time - self.last)
 
     def _asked(self, term: int, trial: Trial) -> bool:
         if term < self.term:
@@ -112,8 +120,8 @@ class State:
         self.budget_asked += trial.budget
         return True
 
-    def _told(self, result: Result) -> bool:
-        if result.trial_id in self.results:
+    def _told(self, term: int, result: Result) -> bool:
+        if result.trial_id in self.results or (term < self.term and result.trial_id not in self.trials):
             return False
         if result.trial_id not in self.trials:
             raise JournalError(f"trial {result.trial_id} was told but never asked")
@@ -152,8 +160,8 @@ def read_events(path: Path) -> Iterator[Event]:
             yield Event.from_line(line)
         except (RecordError, ValueError, RecursionError) as e:
             raise JournalError(
-                f"{path}, line {number} is damaged ({e}); nothing was changed. Restore the file from a backup, "
-                "or remove that line if it is a tell: its result file will be read again"
+                f"{path}, line {number} is damaged ({e}); nothing was changed. Restore the file from a backup: "
+                "what was asked after this line depends on it"
             ) from e
 
 

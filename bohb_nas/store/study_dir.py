@@ -12,12 +12,12 @@ from typing import Any
 
 from bohb_nas.errors import RecordError, StorageError, StudyError
 from bohb_nas.files import dump_json, holder, write_atomic, write_once
-from bohb_nas.records import Evaluation, Trial
+from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 
 FORMAT = 1
 """Version of the directory's layout; a study of a newer one is refused."""
 
-_RESULT_LIMIT_BYTES = 16 * 2**20
+_FILE_LIMIT_BYTES = 4 * RESULT_LIMIT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +196,8 @@ class StudyDir:
         """
         path = self.result(trial.trial_id)
         try:
-            if path.stat().st_size > _RESULT_LIMIT_BYTES:
-                raise RecordError(f"larger than {_RESULT_LIMIT_BYTES} bytes")
+            if path.stat().st_size > _FILE_LIMIT_BYTES:
+                raise RecordError(f"larger than {_FILE_LIMIT_BYTES} bytes")
             evaluation = Evaluation.from_json(json.loads(path.read_text()))
             if evaluation.trial != trial:
                 raise RecordError("its trial is not the one that was asked")

@@ -4,6 +4,7 @@ The command leads its own session and process group. Descendants that leave the 
 an entry of their environment that no other process has (one that clears its environment *and* leaves the group escapes).
 """
 
+import math
 import os
 import selectors
 import signal
@@ -39,7 +40,7 @@ def run(
     cwd: Path,
     errors: int,
     output: Callable[[bytes], None],
-    limit_s: float,
+    limit_s: float | None,
     grace_s: float,
 ) -> Ended:
     """Runs a command to its end or to its limit.
@@ -51,7 +52,7 @@ def run(
         cwd: where it runs.
         errors: the file descriptor that its standard error goes to.
         output: gets its standard output in pieces.
-        limit_s: after so many seconds its group gets SIGTERM.
+        limit_s: after so many seconds its group gets SIGTERM; None for never.
         grace_s: so many seconds later everything gets SIGKILL.
     """
     began = time.monotonic()
@@ -68,7 +69,7 @@ def run(
         pipe = cast("IO[bytes]", process.stdout).fileno()
         os.set_blocking(pipe, False)
         try:
-            timed_out = not _watch(process.pid, pipe, output, began + limit_s)
+            timed_out = not _watch(process.pid, pipe, output, began + (math.inf if limit_s is None else limit_s))
             if timed_out:
                 os.killpg(process.pid, signal.SIGTERM)
                 _watch(process.pid, pipe, output, time.monotonic() + grace_s)
@@ -120,7 +121,7 @@ def _watch(pid: int, pipe: int, output: Callable[[bytes], None], until: float) -
             selector.register(end, selectors.EVENT_READ)
             selector.register(pipe, selectors.EVENT_READ)
             while (left_s := until - time.monotonic()) > 0:
-                ready = {key.fd for key, _ in selector.select(left_s)}
+                ready = {key.fd for key, _ in selector.select(min(left_s, 3600.0))}
                 if pipe in ready:
                     if data := _read(pipe):
                         output(data)

@@ -32,10 +32,12 @@ class CommandWorker:
 
     template: _template.Template
     hard_limit_s: float | None
-    """None: 1.5 x budget + 60 s."""
+    """None: 1.5 x budget + 60 s where budgets are seconds, else no limit."""
     grace_s: float
     """Seconds between SIGTERM and SIGKILL."""
     cwd: Path
+    unit: str
+    """What budgets count; only of seconds a limit follows."""
 
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Runs the command for a trial; whatever goes wrong in it is a status with the end of its log."""
@@ -57,7 +59,7 @@ class CommandWorker:
                 cwd=self.cwd,
                 errors=stream.fileno(),
                 output=keep,
-                limit_s=1.5 * trial.budget + 60 if self.hard_limit_s is None else self.hard_limit_s,
+                limit_s=self._limit_s(trial.budget),
                 grace_s=self.grace_s,
             )
         printed.close()
@@ -76,15 +78,23 @@ class CommandWorker:
         except RecordError as e:
             return failed(Status.CRASHED, str(e))
 
+    def _limit_s(self, budget: float) -> float | None:
+        if self.hard_limit_s is not None:
+            return self.hard_limit_s
+        return 1.5 * budget + 60 if self.unit == "s" else None
 
-def make(*, command: str | Sequence[str], hard_limit_s: float | None = None, cwd: str | None = None, grace_s: float = 5.0) -> CommandWorker:
+
+def make(
+    *, command: str | Sequence[str], hard_limit_s: float | None = None, cwd: str | None = None, grace_s: float = 5.0, unit: str = "s"
+) -> CommandWorker:
     """The worker for a command.
 
     Args:
         command: a template, as one line or as tokens that are split already.
-        hard_limit_s: seconds after which a trial is stopped; None means 1.5 x budget + 60 s.
+        hard_limit_s: seconds after which a trial is stopped; None means 1.5 x budget + 60 s, or never if budgets are no seconds.
         cwd: where the command runs; None means here.
         grace_s: seconds between SIGTERM and SIGKILL.
+        unit: what budgets count; "s" is seconds.
 
     Raises:
         CommandError: the command cannot be run.
@@ -95,7 +105,7 @@ def make(*, command: str | Sequence[str], hard_limit_s: float | None = None, cwd
     if not 0 <= grace_s < float("inf"):
         raise OptionError(f"grace {grace_s}: accepted is a number of seconds from 0; 5 is usual")
     folder = Path(cwd or ".").resolve()
-    return CommandWorker(template=_template.parse(command, cwd=folder), hard_limit_s=hard_limit_s, grace_s=grace_s, cwd=folder)
+    return CommandWorker(template=_template.parse(command, cwd=folder), hard_limit_s=hard_limit_s, grace_s=grace_s, cwd=folder, unit=unit)
 
 
 def check_template(template: str | Sequence[str], space: ConfigurationSpace, *, cwd: Path | None = None) -> None:
@@ -114,6 +124,7 @@ def check(
     hard_limit_s: float | None = None,
     cwd: str | None = None,
     grace_s: float = 5.0,
+    unit: str = "s",
 ) -> None:
     """What the engine asks of a worker before a study begins: takes the options of `make`.
 
@@ -121,7 +132,7 @@ def check(
         CommandError: the command does not suit the space.
         OptionError: see `make`.
     """
-    make(command=command, hard_limit_s=hard_limit_s, cwd=cwd, grace_s=grace_s).template.check(space)
+    make(command=command, hard_limit_s=hard_limit_s, cwd=cwd, grace_s=grace_s, unit=unit).template.check(space)
 
 
 def kill_leftovers(workdir: Path) -> int:

@@ -108,7 +108,7 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
     study.make()
     meta = plan(Request(space=str(space), worker=str(worker)))
     create(study, meta, new_space(meta))
-    assert {p.name for p in study.inputs.iterdir()} == {"my space.py", "my_worker.py"}
+    assert {p.name for p in study.inputs.iterdir()} == {"space-my space.py", "worker-my_worker.py"}
     reopen(study, Request())
     worker.write_text("def train(trial, workdir): return None\n")
     space.unlink()
@@ -117,7 +117,7 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
     frozen = study.space_json.read_text()
     accepted, _ = reopen(study, Request(accept_changed_inputs=True))
     assert study.space_json.read_text() == frozen, "the space stays as it was at the start"
-    assert (study.inputs / "my_worker.py").read_text() == worker.read_text()
+    assert (study.inputs / "worker-my_worker.py").read_text() == worker.read_text()
     assert reopen(study, Request())[0] == accepted
 
 
