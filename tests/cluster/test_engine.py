@@ -95,6 +95,33 @@ def test_workers_without_a_master_elect_one(study: Path) -> None:
     assert all((study / "results" / name).read_bytes() == content for name, content in results.items())
 
 
+def test_the_elected_one_is_stopped_and_another_takes_over(study: Path) -> None:
+    subprocess.run(command(study, "--trials", "1", slow=0.1), check=True, capture_output=True)
+    more = subprocess.Popen(
+        command(study, "--trials", "40", "--workers", "0", slow=0.1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: not (study / "done").exists())
+    more.kill()
+    more.wait()
+    joined = {}
+    for k in range(2):
+        program = [sys.executable, "-m", "bohb_nas", "worker", str(study), "--device", f"cpu{k}"]
+        joined[k] = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: count(study, "tell") >= 5 and StudyDir(study).master() is not None)
+    leader = int((StudyDir(study).master() or {})["pid"])
+    parent = int(Path(f"/proc/{leader}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    elected = next(p for p in joined.values() if p.pid == parent)
+    elected.send_signal(signal.SIGTERM)
+    _, said = elected.communicate(timeout=60)
+    assert (elected.returncode, "Traceback" in said) == (0, False), said
+    other = next(p for p in joined.values() if p is not elected)
+    _, said = other.communicate(timeout=240)
+    assert other.returncode == 0, said
+    state = fold(study / "journal.jsonl")
+    assert (len(state.results), state.pending) == (40, [])
+    assert {r.status.value for r in state.results.values()} == {"ok"}, "no trial was charged for the stop"
+
+
 def test_a_second_master_is_refused_while_the_first_lives(study: Path) -> None:
     first = subprocess.Popen(command(study, slow=1.0), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: count(study, "ask") >= 1)

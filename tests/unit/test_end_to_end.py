@@ -68,6 +68,23 @@ def test_a_command_is_searched_and_a_trial_that_kills_its_process_costs_only_its
     assert (study.stat().st_mode & 0o777, (study / "tls/key.pem").stat().st_mode & 0o777) == (0o700, 0o600)
 
 
+def test_a_method_and_a_worker_of_ones_own(study: Path) -> None:
+    method, worker = study.parent / "method.py", study.parent / "worker.py"
+    method.write_text("from bohb_nas.methods.random_search import Options, make\n__all__ = ['Options', 'make']\n")
+    worker.write_text(
+        "from bohb_nas import Result, Status\n"
+        "def train(trial, workdir):\n"
+        "    details = {'long': 'x' * (9 * 2**20 if trial.trial_id == 't00001' else 10)}\n"
+        "    return Result(trial_id=trial.trial_id, status=Status.OK, loss=1.0, train_s=0.0, details=details)\n"
+    )
+    command = ["--space", "toy", "--method", str(method), "--worker", str(worker), "--trials", "3"]
+    done = bohb("run", str(study), *command, cwd=study.parent)
+    assert done.returncode == 0, done.stderr
+    assert [r["status"] for r in told(study).values()] == ["ok", "crashed", "ok"]
+    assert "accepted are 8388608" in told(study)["t00001"]["message"]
+    assert {p.name for p in (study / "inputs").iterdir()} == {"method-method.py", "worker-worker.py"}
+
+
 def start(study: Path, *arguments: str) -> subprocess.Popen[str]:
     search = ["--space", "toy", "--worker", "toy", "--method", "hyperband", "--budget-min", "1", "--budget-max", "9", "--brackets", "9"]
     slowly = ["--worker-option", "seconds_per_budget=0.4"]

@@ -57,6 +57,25 @@ def test_writing_once_never_overwrites(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["result"]
 
 
+def test_asking_who_holds_a_lock_never_gets_in_the_way_of_taking_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(path) as lock:
+        lock.acquire()
+    program = (
+        f"from bohb_nas.files import holder; from pathlib import Path; p = Path({str(path)!r})\nprint(flush=True)\nwhile True: holder(p)"
+    )
+    asking = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert asking.stdout is not None
+    asking.stdout.readline()
+    try:
+        for _ in range(2000):
+            with Lock(path) as lock:
+                assert lock.acquire("mine")
+    finally:
+        asking.kill()
+        asking.communicate()
+
+
 def test_json_that_is_not_strict_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         dump_json({"loss": float("nan")})

@@ -72,6 +72,22 @@ def test_what_a_superseded_master_asks_does_not_count() -> None:
     assert list(state.trials) == ["t0", "t1"]
 
 
+def test_what_a_superseded_master_tells_of_its_own_trials_does_not_count() -> None:
+    state = State()
+    for event in [lead(1), ask(0, term=1), lead(2)]:
+        state.apply(event)
+    assert not state.apply(tell(9, term=1)), "asked by the superseded master alone"
+    assert state.apply(tell(0, term=1)), "asked while it led: its result is as good as any"
+
+
+def test_time_counts_up_to_the_death_of_a_master() -> None:
+    state = State()
+    for event in [lead(1, 100), ask(0, time=101), Event(term=2, time=5000, until=400), tell(0, term=2, time=5010)]:
+        state.apply(event)
+    assert state.led_s == (400 - 100) + 10
+    assert Event.from_line(Event(term=2, time=5.0, until=4.0).to_line().encode()).until == 4.0
+
+
 def test_the_first_of_two_tells_counts() -> None:
     state = State()
     for event in [lead(1), ask(0), tell(0, loss=0.25)]:

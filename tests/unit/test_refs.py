@@ -1,0 +1,38 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from bohb_nas.errors import RefError
+from bohb_nas.refs import load_module, names
+
+
+def test_catalogues_list_their_files_and_no_helpers() -> None:
+    assert names("space") == ["joint", "toy", "zela2018"]
+    assert names("method") == ["bohb", "bohb_2018", "hyperband", "random_search"]
+    assert names("worker") == ["command", "image_classifier", "toy"]
+    assert names("dataset") == ["cifar10", "cifar100", "digits", "fashion_mnist", "image_folder", "svhn"]
+
+
+def test_a_users_file_is_executed_once_until_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("class Options: ...\n")
+    first = load_module("method", str(path))
+    assert load_module("worker", str(path)) is first
+    path.write_text("class Options: ...\nchanged = True\n")
+    os.utime(path, (1, 1))
+    assert load_module("method", str(path)).changed
+
+
+def test_an_attribute_of_an_installed_module() -> None:
+    assert load_module("space", "bohb_nas.search_spaces.toy:space").__name__ == "space"
+    with pytest.raises(RefError, match="cannot be found"):
+        load_module("space", "bohb_nas.search_spaces.toy:nothing")
+    with pytest.raises(RefError, match="cannot be found"):
+        load_module("space", "no.such.module:space")
+
+
+@pytest.mark.parametrize("name", ["../secret", "_multi_branch", "__init__", "", "joint2"])
+def test_what_is_not_in_the_catalogue_is_refused(name: str) -> None:
+    with pytest.raises(RefError, match="known: joint, toy, zela2018"):
+        load_module("space", name)
