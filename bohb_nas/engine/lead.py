@@ -82,7 +82,7 @@ def lead(path: Path, request: launch.Request, devices: list[Device], display: Di
         journal.write(Event(term=state.term + 1, time=time.time(), until=_last_alive(study)))
         study.done.unlink(missing_ok=True)
         with _signals() as wish, DaskEngine(study, term=state.term, say=display.say) as engine:
-            workers = LocalWorkers(study, devices)
+            workers = LocalWorkers(study, devices, say=display.say)
 
             def tick() -> None:
                 os.utime(study.scheduler_json)

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from bohb_nas.engine.devices import Device, host
@@ -12,14 +14,30 @@ from bohb_nas.errors import BohbNasError
 from bohb_nas.files import holder
 from bohb_nas.store.study_dir import StudyDir
 
+MAX_RESTARTS = 3
+"""A worker that ends so often, each time within `_SETTLED_S`, is not started again."""
+_SETTLED_S = 600.0
+
+
+@dataclass(slots=True)
+class _Started:
+    """A worker program that was started here."""
+
+    device: Device
+    process: subprocess.Popen[bytes]
+    since: float
+    restarts: int = 0
+
 
 class LocalWorkers:
-    """Starts a worker on every device that has none; counts those that outlived an earlier master."""
+    """Keeps a worker on every device; counts those that outlived an earlier master."""
 
-    def __init__(self, study: StudyDir, devices: list[Device], *, wait_s: float = 120.0) -> None:
+    def __init__(self, study: StudyDir, devices: list[Device], *, say: Callable[[str], None], wait_s: float = 120.0) -> None:
         self._study = study
+        self._say = say
         self._wait_s = wait_s
-        self._started = {d.name: self._start(d) for d in devices if holder(study.worker_lock(host(), d.name)) is None}
+        free = [d for d in devices if holder(study.worker_lock(host(), d.name)) is None]
+        self._started = [_Started(d, self._start(d), time.monotonic()) for d in free]
 
     def _start(self, device: Device) -> subprocess.Popen[bytes]:
         log = os.open(self._study.worker_log(host(), device.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -39,16 +57,25 @@ class LocalWorkers:
             os.close(log)
 
     def check(self) -> None:
-        """Makes sure that somebody is left to work.
+        """Starts workers that have ended again.
 
         Raises:
-            BohbNasError: every worker that was started has ended, and none of an earlier master lives.
+            BohbNasError: every worker that was started here has ended too often, and nobody else works.
         """
-        ended = {name: p.returncode for name, p in self._started.items() if p.poll() is not None}
-        if self._started and len(ended) == len(self._started) and not any(self._study.living_workers()):
-            name = next(iter(ended))
-            log = self._study.worker_log(host(), name)
-            raise BohbNasError(f"all workers have ended; the last words of {name} (exit code {ended[name]}, {log}):\n{_tail(log)}")
+        for worker in self._started:
+            if worker.process.poll() is None:
+                continue
+            if time.monotonic() - worker.since > _SETTLED_S:
+                worker.restarts = 0
+            if worker.restarts < MAX_RESTARTS and holder(self._study.worker_lock(host(), worker.device.name)) is None:
+                worker.restarts += 1
+                self._say(f"worker {worker.device.name} ended ({_exit(worker.process.returncode)}) and is started again")
+                worker.process, worker.since = self._start(worker.device), time.monotonic()
+        if self._started and all(w.process.poll() is not None for w in self._started) and not any(self._study.living_workers()):
+            last = self._started[0]
+            log = self._study.worker_log(host(), last.device.name)
+            code = _exit(last.process.returncode)
+            raise BohbNasError(f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{_tail(log)}")
 
     def stop(self, *, patience_s: float) -> None:
         """Ends the workers of this study that a `run` on this machine started, also an earlier one; their trials are asked again.
@@ -59,14 +86,14 @@ class LocalWorkers:
         for pid in pids:
             _signal(pid, signal.SIGTERM)
         self.wait(patience_s)
-        for process in self._started.values():
-            if process.poll() is None:
-                process.kill()
+        for worker in self._started:
+            if worker.process.poll() is None:
+                worker.process.kill()
 
     def wait(self, patience_s: float) -> None:
         """Gives the workers time to leave by themselves."""
         deadline = time.monotonic() + patience_s
-        while any(p.poll() is None for p in self._started.values()) and time.monotonic() < deadline:
+        while any(w.process.poll() is None for w in self._started) and time.monotonic() < deadline:
             time.sleep(0.05)
 
 
@@ -75,6 +102,10 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def _exit(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def _tail(path: Path) -> str:

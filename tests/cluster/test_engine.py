@@ -122,6 +122,37 @@ def test_the_elected_one_is_stopped_and_another_takes_over(study: Path) -> None:
     assert {r.status.value for r in state.results.values()} == {"ok"}, "no trial was charged for the stop"
 
 
+def test_a_killed_worker_is_started_again_and_its_trial_too(study: Path) -> None:
+    master = subprocess.Popen(
+        command(study, "--trials", "12", "--method", "random_search", slow=0.05),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for n in (2, 6):
+        wait_until(lambda n=n: count(study, "tell") >= n)
+        os.kill(int(next(StudyDir(study).living_workers())["pid"]), signal.SIGKILL)
+    _, said = master.communicate(timeout=240)
+    assert master.returncode == 0, said
+    assert said.count("ended (signal SIGKILL) and is started again") == 2
+    state = fold(study / "journal.jsonl")
+    assert len(state.results) == 12
+    assert {r.status.value for r in state.results.values()} == {"ok"}
+
+
+def test_workers_that_cannot_start_end_the_search_with_their_last_words(study: Path, tmp_path: Path) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text("def train(trial, workdir): ...\n")
+    arguments = ["--space", "toy", "--worker", str(worker), "--trials", "1"]
+    subprocess.run([sys.executable, "-m", "bohb_nas", "run", str(study), *arguments], check=False, capture_output=True)
+    worker.write_text("raise RuntimeError('no such library')\n")
+    again = [sys.executable, "-m", "bohb_nas", "run", str(study), "--trials", "3", "--accept-changed-inputs"]
+    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "all workers have ended" in done.stderr
+    assert "no such library" in done.stderr
+
+
 def test_a_second_master_is_refused_while_the_first_lives(study: Path) -> None:
     first = subprocess.Popen(command(study, slow=1.0), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: count(study, "ask") >= 1)
