@@ -5,6 +5,7 @@ What a command needs is imported inside it, so that `--help`, `list`, `status` a
 
 import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from bohb_nas.durations import format_duration, parse_duration
-from bohb_nas.errors import BohbNasError, DurationError
+from bohb_nas.errors import BohbNasError, DurationError, UsageError
 from bohb_nas.refs import names
 from bohb_nas.store.study_dir import StudyDir
 
@@ -69,9 +70,12 @@ class Setting(click.ParamType[tuple[str, Any]]):
         if not equals or not key.isidentifier():
             self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
         try:
-            return key, json.loads(text)
-        except ValueError:
+            return key, json.loads(text, parse_constant=self._no_number)
+        except json.JSONDecodeError:
             return key, text
+
+    def _no_number(self, word: str) -> NoReturn:
+        self.fail(f"{word} is no number to search with; accepted are finite numbers, words, true, false and null")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -137,6 +141,7 @@ def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
         click.echo(f"checkpoint: {figures['incumbent']['checkpoint']}")
     if not finished:
         click.echo(f"stopped; nothing finished is lost. The same command resumes it, or: bohb-nas run {_quoted(directory)}")
+        sys.exit(1)
     elif found and figures["worker"] == "image_classifier":
         budget = format_duration(figures["budgets"]["max"])
         click.echo(f"next: bohb-nas train {_quoted(directory)} --budget {budget} --seeds 3    trains it for good and tests it")
@@ -174,7 +179,7 @@ def _display() -> "Display":
 
             self._view = view
             self._drawn = 0.0
-            with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as self._live:
+            with Live(console=Console(stderr=True, markup=False), auto_refresh=False, transient=True) as self._live:
                 yield
 
         def event(self, event: "Event") -> None:
@@ -198,7 +203,6 @@ def _display() -> "Display":
 def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None:
     """Joins a study and trains its trials on one device; leads it when nobody does."""
     import asyncio
-    import os
 
     from bohb_nas.engine.devices import host, local_devices, named_device
     from bohb_nas.engine.serve import serve
@@ -276,12 +280,10 @@ def train(
     found: Source = read_source(source, budget=budget, dataset=dataset, data_dir=data_dir)
     folder = out if out is not None else found.folder / "trained"
     data = load_dataset(found.dataset, data_dir=found.data_dir)
-    try:
+    with _own_device(source):
         rows = train_final(
             found.config, dataset=data, budget_s=found.budget, seeds=range(n_seeds), out=folder, schedule=found.schedule, rung=found.rung
         )
-    except MemoryError as e:
-        raise BohbNasError(f"this network does not fit into memory: {e}") from e
     figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
     if as_json:
         click.echo(json.dumps(figures))
@@ -290,6 +292,22 @@ def train(
         click.echo(f"models: {folder}/seed-*/model.pt2 with model.safetensors and model.json")
     if figures["test_error_mean"] is None:
         sys.exit(1)
+
+
+@contextmanager
+def _own_device(source: Path) -> Iterator[None]:
+    """Keeps the study's workers off the device while something else trains there: one training per device, ever."""
+    if not source.is_dir():
+        yield
+        return
+    from bohb_nas.engine.devices import host, local_devices
+    from bohb_nas.files import Lock
+
+    device = local_devices(1)[0].name
+    with Lock(StudyDir(source.absolute()).worker_lock(host(), device)) as lock:
+        if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time()})):
+            raise UsageError(f"a worker of {source} trains on {device}; let it end, or stop it, so that neither spoils the other's budget")
+        yield
 
 
 @cli.command()
@@ -320,7 +338,7 @@ def list_(what: str) -> None:
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True).print(renderable)
+    Console(highlight=False, soft_wrap=True, markup=False).print(renderable)
 
 
 def _quoted(path: Path) -> str:

@@ -63,7 +63,7 @@ def _import_file(kind: str, path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as e:  # whatever a user's file does while it is imported is that file's error
+    except (Exception, SystemExit) as e:  # whatever a user's file does while it is imported is that file's error
         del sys.modules[spec.name]
         raise RefError(f"{kind} file {str(path)!r} cannot be imported: {type(e).__name__}: {e}") from e
     return module

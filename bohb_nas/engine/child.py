@@ -3,7 +3,7 @@
 Imports, CUDA context and data stay warm between trials; a trial that kills the process costs only itself, because
 the worker program starts the next child. One line in: `{"trial": …, "workdir": …, "earlier": […]}`; one line out:
 `{"result": …}`. `{"check": space}` asks whether the space suits the worker. Before the first trial it says
-`{"ready": true}` or `{"error": text}`.
+`{"ready": true}` or `{"error": text}`; the latter also instead of a result when the disk or the data are gone.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import BohbNasError, OptionError, RefError
+from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError
 from bohb_nas.files import dump_json
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
@@ -84,13 +84,21 @@ def clear_leftovers(reference: str, attempt: Path) -> None:
         clear(attempt)
 
 
-def train(worker: Worker, trial: Trial, workdir: Path) -> Result:
-    """Trains a trial; whatever the worker does wrong comes back as a status with a reason."""
+def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
+    """Trains a trial; whatever the worker does wrong comes back as a status with a reason.
+
+    Returns:
+        The result, and whether this process may be spoilt for other trials: an exception can leave a broken device
+        behind (after an illegal access every later CUDA call fails).
+
+    Raises:
+        StorageError, DatasetError: the disk or the data are gone, which is not this trial's fault.
+    """
     began = time.monotonic()
 
-    def failed(status: Status, message: str) -> Result:
+    def failed(status: Status, message: str, *, spoilt: bool = False) -> tuple[Result, bool]:
         seconds = time.monotonic() - began
-        return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=message[-_MESSAGE_LIMIT:])
+        return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=message[-_MESSAGE_LIMIT:]), spoilt
 
     try:
         result: object = worker.train(trial, workdir)
@@ -99,16 +107,16 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> Result:
         if result.trial_id != trial.trial_id:
             return failed(Status.CRASHED, f"the worker returned a result of {result.trial_id!r} for trial {trial.trial_id!r}")
         text = dump_json(result.to_json())
-        if len(text) > RESULT_LIMIT_BYTES:
-            return failed(
-                Status.CRASHED, f"the result has {len(text)} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead"
-            )
-        return Result.from_json(json.loads(text))
+        if (n_bytes := len(text.encode())) > RESULT_LIMIT_BYTES:
+            return failed(Status.CRASHED, f"the result has {n_bytes} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead")
+        return Result.from_json(json.loads(text)), False
+    except (StorageError, DatasetError):
+        raise
     except MemoryError as e:
-        return failed(Status.OUT_OF_MEMORY, f"out of memory: {e}")
+        return failed(Status.OUT_OF_MEMORY, f"out of memory: {e}", spoilt=True)
     except Exception:  # noqa: BLE001 (the outer shell: a crash is data)
         traceback.print_exc()
-        return failed(Status.CRASHED, traceback.format_exc())
+        return failed(Status.CRASHED, traceback.format_exc(), spoilt=True)
 
 
 @contextmanager
@@ -147,7 +155,7 @@ def main() -> int:
     except BohbNasError as e:
         answer({"error": str(e)})
         return 1
-    except Exception:  # noqa: BLE001 (the outer shell, around a user's code)
+    except (Exception, SystemExit):  # noqa: BLE001 (the outer shell, around a user's code)
         answer({"error": traceback.format_exc()[-_MESSAGE_LIMIT:]})
         return 1
     answer({"ready": True})
@@ -159,9 +167,13 @@ def main() -> int:
         for attempt in request["earlier"]:
             clear_leftovers(reference, Path(attempt))
         workdir = Path(request["workdir"])
-        with _output_to(workdir / "log.txt"):
-            result = train(worker, Trial.from_json(request["trial"]), workdir)
-        answer({"result": result.to_json()})
+        try:
+            with _output_to(workdir / "log.txt"):
+                result, spoilt = train(worker, Trial.from_json(request["trial"]), workdir)
+        except (StorageError, DatasetError) as e:
+            answer({"error": str(e)})
+            return 1
+        answer({"result": result.to_json(), "spoilt": spoilt})
     return 0
 
 

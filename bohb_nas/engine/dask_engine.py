@@ -19,6 +19,7 @@ from distributed import Client, Scheduler
 from bohb_nas.engine import serve
 from bohb_nas.engine.cluster import configure, publish, security
 from bohb_nas.engine.devices import host
+from bohb_nas.engine.trainer import StartError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
@@ -41,6 +42,7 @@ class DaskEngine:
         self._say = say
         self._answers: queue.Queue[tuple[Trial, str | None, str]] = queue.Queue()
         self._in_flight: dict[str, Trial] = {}
+        self._runs: dict[str, Future[None]] = {}
         self._orphans: dict[str, Trial] = {}
         self._deaths: dict[str, list[str]] = {}
         """What was said instead of an answer, by trial."""
@@ -72,7 +74,7 @@ class DaskEngine:
     def submit(self, trial: Trial) -> None:
         """Sends a trial to a worker."""
         self._in_flight[trial.trial_id] = trial
-        self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self._run(trial), loop=self._loop))
+        self._runs[trial.trial_id] = asyncio.run_coroutine_threadsafe(self._run(trial), self._loop)
 
     def adopt(self, trial: Trial) -> None:
         """Takes charge of a trial of an earlier master; `wait` finds out what became of it."""
@@ -84,12 +86,13 @@ class DaskEngine:
         try:
             while True:
                 trial, answer, problem = self._answers.get(block=not results, timeout=timeout_s)
-                del self._in_flight[trial.trial_id]
+                del self._in_flight[trial.trial_id], self._runs[trial.trial_id]
                 if answer is not None:
                     results.append(Result.from_json(json.loads(answer)))
                 else:
                     self._orphans[trial.trial_id] = trial
-                    self._deaths.setdefault(trial.trial_id, []).append(problem)
+                    if problem:
+                        self._deaths.setdefault(trial.trial_id, []).append(problem)
                     results.extend(self._look_after_orphans())
                     timeout_s = 0.0
         except queue.Empty:
@@ -128,16 +131,18 @@ class DaskEngine:
         )
 
     async def _run(self, trial: Trial) -> None:
-        """Has one worker train a trial; puts its answer, or None when the worker was lost, on the queue."""
+        """Has one worker train a trial; puts its answer on the queue, or None and, when the worker was lost, how."""
         key = f"{trial.trial_id}-{self._term}-{time.time_ns()}"
-        future = self._client.submit(serve.train, dump_json(trial.to_json()), key=key, resources={"trial": 1}, pure=False, retries=0)
         answer, problem = None, ""
         try:
+            future = self._client.submit(serve.train, dump_json(trial.to_json()), key=key, resources={"trial": 1}, pure=False, retries=0)
             answer = await future
-        except Exception as e:  # noqa: BLE001 (a lost worker, a lost connection, a failed start: all mean "no answer")
+            future.release()
+        except StartError as e:
+            self._say(f"no answer for trial {trial.trial_id}: {str(e)[:1000]}")
+        except Exception as e:  # noqa: BLE001 (a lost worker, a lost connection: all mean "no answer")
             problem = f"{type(e).__name__}: {str(e)[:300]}"
             self._say(f"no answer for trial {trial.trial_id}: {problem}")
-        future.release()
         self._answers.put((trial, answer, problem))
 
     async def _open(self) -> None:

@@ -43,9 +43,11 @@ def _uuids() -> dict[str, str]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return {}
-    answer = subprocess.run(
-        [tool, "--query-gpu=index,uuid", "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60
-    )
+    query = [tool, "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired as e:
+        raise UsageError("nvidia-smi does not answer; restart its driver, or name the GPUs in CUDA_VISIBLE_DEVICES") from e
     rows = [line.split(",") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
     return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
 

@@ -4,18 +4,20 @@ Life of a trial: the optimizer is asked; the ask is on the disk before the trial
 hands back what its result file says; the tell is on the disk before the optimizer hears of it.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
 
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.errors import BohbNasError, JournalError
+from bohb_nas.errors import BohbNasError, JournalError, RecordError
+from bohb_nas.files import dump_json
 from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State
 
 HOPELESS = 20
-"""When so many trials have ended and all of them crashed, the search is given up."""
+"""When so many trials in a row have crashed, the search is given up."""
 
 
 class Engine(Protocol):
@@ -42,20 +44,20 @@ class Engine(Protocol):
 class StopRule:
     """When nothing new is asked any more. None: no such limit."""
 
-    brackets: int | None = None
-    """Only methods that have brackets; they count for themselves."""
     trials: int | None = None
     total_s: float | None = None
     """Seconds under a master, over all resumes; nothing is started that could not end in time."""
     worth: float | None = None
     """Sum of the budgets of all trials."""
+    in_seconds: bool = True
+    """Whether budgets are seconds, so that a trial can be too long for the time left."""
 
     def reached(self, state: State, *, now: float, budget: float) -> bool:
         """Whether a trial of `budget` may no longer be asked."""
         led_s = state.led_s + (now - state.last if state.last is not None else 0.0)
         return (
             (self.trials is not None and len(state.trials) >= self.trials)
-            or (self.total_s is not None and led_s + budget > self.total_s)
+            or (self.total_s is not None and led_s + (budget if self.in_seconds else 0.0) > self.total_s)
             or (self.worth is not None and state.budget_asked + budget > self.worth * (1 + 1e-9))
         )
 
@@ -99,6 +101,18 @@ def replay(optimizer: Optimizer, state: State) -> None:
             optimizer.tell(event.result)
 
 
+def _checked(trial: Trial) -> Trial:
+    """A method's trial after a way through JSON, as everybody else will see it.
+
+    Raises:
+        BohbNasError: it breaks the contract.
+    """
+    try:
+        return Trial.from_json(json.loads(dump_json(trial.to_json())))
+    except (RecordError, TypeError, ValueError) as e:
+        raise BohbNasError(f"the method asked for what is no trial: {e}") from e
+
+
 @dataclass(slots=True, kw_only=True)
 class Drive:
     """Everything that one run of the loop needs."""
@@ -118,12 +132,13 @@ class Drive:
     tick: Callable[[], None]
     """Called a few times a second."""
     tick_s: float = 0.25
+    _n_crashed_in_a_row: int = 0
 
     def run(self) -> Outcome:
         """Runs until the stop rule, the optimizer or the person ends it."""
         for trial in self.journal.state.pending:
             self.engine.adopt(trial)
-        asking, waiting = True, False
+        asking, waiting = not self.stop.reached(self.journal.state, now=self.clock(), budget=self.budgets.rungs[0]), False
         while True:
             wish = self.wish()
             if wish is Wish.STOP:
@@ -160,7 +175,7 @@ class Drive:
                 return True, True
             if self.stop.reached(state, now=self.clock(), budget=asked.budget):
                 return False, False
-            trial = replace(asked, resume_from=self._source(asked))
+            trial = replace(_checked(asked), resume_from=self._source(asked))
             self._write(Event(term=state.term, time=self.clock(), trial=trial, reason=getattr(self.optimizer, "reason", None)))
             self.engine.submit(trial)
         return True, False
@@ -177,15 +192,15 @@ class Drive:
         self._write(Event(term=self.journal.state.term, time=self.clock(), result=result))
         self.optimizer.tell(result)
         self.checkpoints.told(result.trial_id)
-        self._check_hope()
+        self._check_hope(result)
 
-    def _check_hope(self) -> None:
-        """Gives up a search whose every trial crashes: that is a mistake to correct, not a loss to learn from."""
-        results = self.journal.state.results.values()
-        if len(results) == HOPELESS and all(r.status is Status.CRASHED for r in results):
-            last = next(reversed(results)).message
+    def _check_hope(self, result: Result) -> None:
+        """Gives up when trial after trial crashes: that is a mistake to correct, not a loss to learn from."""
+        self._n_crashed_in_a_row = self._n_crashed_in_a_row + 1 if result.status is Status.CRASHED else 0
+        if self._n_crashed_in_a_row >= HOPELESS:
             raise BohbNasError(
-                f"the first {HOPELESS} trials have all crashed; correct the worker and start a new study. The last said:\n{last}"
+                f"{HOPELESS} trials in a row have crashed; correct what they say and run the same command again, or start a new study. "
+                f"The last said:\n{result.message}"
             )
 
     def _write(self, event: Event) -> None:

@@ -32,6 +32,6 @@ class InProcessEngine:
     def _train(self, trial: Trial) -> Result:
         if (known := self._study.read_result(trial)) is not None:
             return known.result
-        result = train(self._worker, trial, self._study.new_attempt(trial.trial_id))
+        result, _ = train(self._worker, trial, self._study.new_attempt(trial.trial_id))
         self._study.write_result(Evaluation(trial=trial, result=result))
         return result

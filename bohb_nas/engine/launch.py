@@ -4,7 +4,6 @@ A new study takes the defaults for what was not typed; a resumed one takes what 
 typed that says otherwise is listed and refused. Only workers, stop rule and promotion mode may differ.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -29,6 +28,7 @@ from bohb_nas.methods import load_method
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
 from bohb_nas.space.files import load_space, space_from_json, space_to_json
+from bohb_nas.store.inputs import changed_inputs, store_inputs
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -37,7 +37,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Named sets of defaults: the published runs."""
 
 DEFAULT_BRACKETS = 32
-_MAY_DIFFER = ("stop", "promote", "created", "versions", "git_commit", "inputs", "cwd", "format")
+_CHECK_S = 600.0
+"""Until a worker has said whether it accepts the space."""
+_MAY_DIFFER = ("stop", "promote", "skip_unreadable", "data_fingerprint", "created", "versions", "git_commit", "inputs", "cwd", "format")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +82,25 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     eta = _said(request.eta, earlier.get("eta"), 3.0)
     minimum = _said(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3)
     unit = _said(request.budget_unit, earlier.get("unit"), "s")
+    stop = _stop(request, given, preset)
+    if unit == "s" and stop["total_s"] is not None and stop["total_s"] < minimum:
+        raise UsageError(
+            f"--total-time {stop['total_s']:g} s is less than the cheapest budget, {minimum:g} s: nothing could be trained; "
+            "give more time or a smaller --budget-min"
+        )
     return {
         "format": FORMAT,
         "preset": _said(request.preset, given.get("preset"), None),
         "space": _absolute(_said(request.space, given.get("space"), preset.get("space"), "joint")),
         "method": _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb")),
         "method_options": {**given.get("method_options", {}), **request.method_options},
-        **_worker(request, given, preset, unit=unit),
+        **_worker(request, given, preset, unit=unit, top=maximum),
         "budgets": asdict(Budgets(min=minimum, max=maximum, eta=eta, unit=unit)),
         "seed": _said(request.seed, given.get("seed"), 0),
         "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
         "promote": _said(request.promote, given.get("promote"), "restart"),
-        "stop": _stop(request, given, preset),
+        "stop": stop,
+        "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
         "cwd": given.get("cwd", str(Path.cwd())),
     }
 
@@ -107,10 +116,10 @@ def _preset(name: str | None) -> dict[str, Any]:
 
 
 def _absolute(reference: str) -> str:
-    return str(Path(reference).absolute()) if is_file(reference) else reference
+    return str(Path(reference).expanduser().absolute()) if is_file(reference) else reference
 
 
-def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, unit: str) -> dict[str, Any]:
+def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, unit: str, top: float) -> dict[str, Any]:
     if request.command is not None and request.worker not in (None, "command"):
         raise UsageError(f"--command and --worker {request.worker} contradict each other; give one of them")
     worker = _said("command" if request.command is not None else None, request.worker, given.get("worker"), "image_classifier")
@@ -118,11 +127,11 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, 
     if worker == "image_classifier":
         if unit != "s":
             raise UsageError(f"--budget-unit {unit}: the worker image_classifier trains for seconds; leave it out, or give another worker")
-        options = {"dataset": "cifar10", **preset.get("worker_options", {}), **options}
+        options = {"dataset": "cifar10", "full_validation_from_s": top, **preset.get("worker_options", {}), **options}
         if request.dataset is not None:
             options["dataset"] = _dataset(request.dataset)
         if request.data_dir is not None:
-            options["data_dir"] = str(request.data_dir.absolute())
+            options["data_dir"] = str(request.data_dir.expanduser().absolute())
     elif request.dataset is not None or request.data_dir is not None:
         raise UsageError(f"--dataset and --data-dir belong to the worker image_classifier, this study's is {worker}; leave them out")
     if worker == "command":
@@ -136,7 +145,7 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, 
 
 def _dataset(reference: str) -> str:
     kind, colon, path = reference.partition(":")
-    return f"{kind}:{Path(path).absolute()}" if colon and kind == "image_folder" else _absolute(reference)
+    return f"{kind}:{Path(path).expanduser().absolute()}" if colon and kind == "image_folder" else _absolute(reference)
 
 
 def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
@@ -183,44 +192,65 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
         known = ", ".join(f.name for f in fields(method.Options) if f.name != "n_brackets") or "none"
         raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {known}") from e
     total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not limited else None
-    rule = StopRule(trials=stop["trials"], total_s=stop["total_s"], worth=None if has_brackets else total)
+    seconds = budgets.unit == "s"
+    rule = StopRule(trials=stop["trials"], total_s=stop["total_s"], worth=None if has_brackets else total, in_seconds=seconds)
     return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)
 
 
-def check(meta: dict[str, Any], space: ConfigurationSpace, *, skip_unreadable: bool) -> list[str]:
+def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], str | None]:
     """Makes sure that data and worker can be had, without writing into the study.
 
     Returns:
-        What the person should know, a line each.
+        What the person should know, a line each, and what identifies the data.
 
     Raises:
-        UsageError: the data set cannot be read, or the worker refuses space or options.
+        UsageError: the data set cannot be read or is not the study's, or the worker refuses space or options.
     """
-    notes = []
+    notes, fingerprint = [], None
     if meta["worker"] == "image_classifier":
         data_dir = meta["worker_options"].get("data_dir")
-        found = prepare(meta["worker_options"]["dataset"], data_dir=Path(data_dir) if data_dir else None, skip_unreadable=skip_unreadable)
+        found = prepare(
+            meta["worker_options"]["dataset"], data_dir=Path(data_dir) if data_dir else None, skip_unreadable=meta["skip_unreadable"]
+        )
+        fingerprint = found.fingerprint
+        if meta.get("data_fingerprint", fingerprint) != fingerprint:
+            raise StudyError(
+                f"data set {meta['worker_options']['dataset']} has changed since the study started; restore it, or start a new study"
+            )
         notes.append(
             f"data set {found.name}: {found.n_train} images for training and validation, {found.n_test} for the final test, "
             f"{found.n_classes} classes, {'x'.join(map(str, found.image_shape))}"
         )
         notes += [f"warning: unreadable image left out: {path}" for path in found.skipped]
+    _ask_worker(meta, space)
+    return notes, fingerprint
+
+
+def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> None:
+    """Starts a training child for a moment: can the worker be made, and does it accept the space?"""
+    if not Path(meta["cwd"]).is_dir():
+        raise StudyError(
+            f"the folder where this study was started is gone: {meta['cwd']}; restore it, its commands and files are looked up there"
+        )
     asked = dump_json({"check": space_to_json(space)}) + "\n"
-    child = subprocess.run(
-        [sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(meta["worker_options"])],
-        input=asked,
-        capture_output=True,
-        text=True,
-        cwd=meta["cwd"],
-        check=False,
-    )
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(meta["worker_options"])],
+            input=asked,
+            capture_output=True,
+            text=True,
+            cwd=meta["cwd"],
+            check=False,
+            timeout=_CHECK_S,
+        )
+    except subprocess.TimeoutExpired as e:
+        raise UsageError(f"worker {meta['worker']} was not ready after {_CHECK_S:g} s; make it start faster") from e
     answers = [json.loads(line) for line in child.stdout.splitlines()]
     for answer in answers:
         if "error" in answer:
             raise UsageError(answer["error"])
     if not answers:
         raise BohbNasError(f"the training process cannot start:\n{child.stderr[-2000:]}")
-    return notes
 
 
 def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace) -> None:
@@ -231,7 +261,7 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace) -> 
     """
     try:
         write_atomic(study.space_json, space_to_json(space) + "\n")
-        _store_inputs(study, meta)
+        meta["inputs"] = store_inputs(study, meta)
         make_keys(study)
         study.write_meta({**meta, "created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])})
     except StorageError as e:
@@ -239,7 +269,7 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace) -> 
 
 
 def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], ConfigurationSpace]:
-    """The record and space of an existing study, after comparing them with what was typed now.
+    """The record and space of an existing study, after comparing them with what was typed now. Writes nothing.
 
     Raises:
         StudyError: it is another search, or the user's files have changed since.
@@ -254,40 +284,25 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     if different:
         listed = "\n  ".join(different)
         raise StudyError(f"{study.path} belongs to another search:\n  {listed}\nuse another DIR, or leave these options out to resume it")
-    changed = _changed_inputs(stored)
+    changed = changed_inputs(stored)
     if changed and not request.accept_changed_inputs:
         listed = "\n  ".join(changed)
         raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
-    meta = {**stored, "stop": wanted["stop"], "promote": wanted["promote"]}
-    if changed:
-        _store_inputs(study, meta)
-    if meta != stored:
-        study.write_meta(meta)
+    meta = {**stored, **{name: wanted[name] for name in ("stop", "promote", "skip_unreadable")}}
     return meta, space_from_json(study.space_json.read_text())
+
+
+def keep(study: StudyDir, meta: dict[str, Any]) -> None:
+    """Writes what `reopen` changed in a study's record, and the user's files as they are now."""
+    if changed_inputs(meta):
+        meta["inputs"] = store_inputs(study, meta)
+    if meta != study.read_meta():
+        study.write_meta(meta)
 
 
 def new_space(meta: dict[str, Any]) -> ConfigurationSpace:
     """The space of a new study."""
     return load_space(meta["space"])
-
-
-def _store_inputs(study: StudyDir, meta: dict[str, Any]) -> None:
-    meta["inputs"] = {}
-    references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {"dataset": meta["worker_options"].get("dataset", "")}
-    for kind, reference in references.items():
-        source = Path(reference)
-        if is_file(reference) and source.is_file():
-            shutil.copyfile(source, study.inputs / f"{kind}-{source.name}")
-            meta["inputs"][str(source)] = _sha256(source)
-
-
-def _changed_inputs(meta: dict[str, Any]) -> list[str]:
-    paths = {Path(p): digest for p, digest in meta.get("inputs", {}).items()}
-    return [f"{p} ({'gone' if not p.is_file() else 'changed'})" for p, digest in paths.items() if not p.is_file() or _sha256(p) != digest]
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

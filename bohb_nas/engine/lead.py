@@ -5,11 +5,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from ConfigSpace import ConfigurationSpace
 
 import bohb_nas
 from bohb_nas.engine import launch
@@ -64,9 +66,9 @@ def lead(path: Path, request: launch.Request, devices: list[Device], display: Di
     """
     study = StudyDir(path.absolute())
     with _opened(study, request, display) as (meta, parts):
-        if note := repair(study.journal):
-            display.say(note)
         state = fold(study.journal)
+        if _finished(study, meta, state):
+            return Outcome.FINISHED, state
         optimizer = bohb_nas.make_optimizer(
             meta["method"],
             space=parts.space,
@@ -76,6 +78,10 @@ def lead(path: Path, request: launch.Request, devices: list[Device], display: Di
             options=parts.method_options,
         )
         replay(optimizer, state)
+        # Nothing was written so far: from here on the study is ours.
+        launch.keep(study, meta)
+        if note := repair(study.journal):
+            display.say(note)
         if state.trials:
             display.say(f"resuming {path}: {len(state.results)} evaluations finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state)
@@ -85,7 +91,8 @@ def lead(path: Path, request: launch.Request, devices: list[Device], display: Di
             workers = LocalWorkers(study, devices, say=display.say)
 
             def tick() -> None:
-                os.utime(study.scheduler_json)
+                with suppress(OSError):  # only tells a later master how long this one lived
+                    os.utime(study.scheduler_json)
                 workers.check()
                 display.tick()
 
@@ -109,13 +116,23 @@ def lead(path: Path, request: launch.Request, devices: list[Device], display: Di
             except StorageError:
                 raise  # the workers keep what they finish and wait for the next master
             except BaseException:
-                workers.stop(patience_s=3.0)
+                workers.stop()
                 raise
             if outcome is Outcome.FINISHED:
-                write_atomic(study.done, json.dumps({"time": time.time()}) + "\n")
+                write_atomic(study.done, json.dumps({"time": time.time(), "stop": meta["stop"]}) + "\n")
                 workers.wait(5.0)
-            workers.stop(patience_s=3.0)
+            workers.stop()
     return outcome, state
+
+
+def _finished(study: StudyDir, meta: dict[str, Any], state: State) -> bool:
+    """Whether the study has ended under the stop rule that holds now."""
+    if state.pending or not study.done.exists():
+        return False
+    try:
+        return bool(json.loads(study.done.read_text())["stop"] == meta["stop"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _last_alive(study: StudyDir) -> float | None:
@@ -131,8 +148,7 @@ def _opened(study: StudyDir, request: launch.Request, display: Display) -> Itera
         meta = launch.plan(request)
         space = launch.new_space(meta)
         parts = launch.build(meta, space)
-        for note in launch.check(meta, space, skip_unreadable=request.skip_unreadable):
-            display.say(note)
+        meta["data_fingerprint"] = _check(meta, space, display)
         study.make()
     else:
         study.check_access()
@@ -142,7 +158,15 @@ def _opened(study: StudyDir, request: launch.Request, display: Display) -> Itera
         else:
             meta, space = launch.reopen(study, request)
             parts = launch.build(meta, space)
+            _check(meta, space, display)
         yield meta, parts
+
+
+def _check(meta: dict[str, Any], space: ConfigurationSpace, display: Display) -> str | None:
+    notes, fingerprint = launch.check(meta, space)
+    for note in notes:
+        display.say(note)
+    return fingerprint
 
 
 @contextmanager

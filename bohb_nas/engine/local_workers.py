@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.errors import BohbNasError
@@ -15,18 +16,25 @@ from bohb_nas.files import holder
 from bohb_nas.store.study_dir import StudyDir
 
 MAX_RESTARTS = 3
-"""A worker that ends so often, each time within `_SETTLED_S`, is not started again."""
+"""How often a worker is started again on a device where none lives for `_SETTLED_S`."""
 _SETTLED_S = 600.0
 
 
 @dataclass(slots=True)
-class _Started:
-    """A worker program that was started here."""
+class _Place:
+    """A device that is to have a worker."""
 
     device: Device
-    process: subprocess.Popen[bytes]
-    since: float
-    restarts: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    """None: nobody, or one that an earlier master started."""
+    since: float = 0.0
+    starts: int = 0
+    """Since a worker last lived for `_SETTLED_S`."""
+
+    @property
+    def living(self) -> bool:
+        """Whether a worker that was started here lives."""
+        return self.process is not None and self.process.poll() is None
 
 
 class LocalWorkers:
@@ -36,8 +44,8 @@ class LocalWorkers:
         self._study = study
         self._say = say
         self._wait_s = wait_s
-        free = [d for d in devices if holder(study.worker_lock(host(), d.name)) is None]
-        self._started = [_Started(d, self._start(d), time.monotonic()) for d in free]
+        self._places = [_Place(device) for device in devices]
+        self.check()
 
     def _start(self, device: Device) -> subprocess.Popen[bytes]:
         log = os.open(self._study.worker_log(host(), device.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -57,44 +65,58 @@ class LocalWorkers:
             os.close(log)
 
     def check(self) -> None:
-        """Starts workers that have ended again.
+        """Starts a worker on every device that has none.
 
         Raises:
-            BohbNasError: every worker that was started here has ended too often, and nobody else works.
+            BohbNasError: on every device workers have ended too often, and nobody else works.
         """
-        for worker in self._started:
-            if worker.process.poll() is None:
+        vacant = [p for p in self._places if not p.living and holder(self._study.worker_lock(host(), p.device.name)) is None]
+        for place in vacant:
+            if time.monotonic() - place.since > _SETTLED_S:
+                place.starts = 0
+            if place.starts > MAX_RESTARTS:
                 continue
-            if time.monotonic() - worker.since > _SETTLED_S:
-                worker.restarts = 0
-            if worker.restarts < MAX_RESTARTS and holder(self._study.worker_lock(host(), worker.device.name)) is None:
-                worker.restarts += 1
-                self._say(f"worker {worker.device.name} ended ({_exit(worker.process.returncode)}) and is started again")
-                worker.process, worker.since = self._start(worker.device), time.monotonic()
-        if self._started and all(w.process.poll() is not None for w in self._started) and not any(self._study.living_workers()):
-            last = self._started[0]
+            if place.process is not None:
+                self._say(f"worker {place.device.name} ended ({_exit(place.process.returncode)}) and is started again")
+            place.process, place.since = self._start(place.device), time.monotonic()
+            place.starts += 1
+        if (
+            vacant == self._places != []
+            and all(p.starts > MAX_RESTARTS and not p.living for p in vacant)
+            and not any(self._study.living_workers())
+        ):
+            last = vacant[0]
             log = self._study.worker_log(host(), last.device.name)
-            code = _exit(last.process.returncode)
+            code = _exit(last.process.returncode) if last.process is not None else "?"
             raise BohbNasError(f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{_tail(log)}")
 
-    def stop(self, *, patience_s: float) -> None:
+    def stop(self, *, patience_s: float = 10.0) -> None:
         """Ends the workers of this study that a `run` on this machine started, also an earlier one; their trials are asked again.
 
         Those that somebody else started stand for election when nobody leads, and stay.
         """
-        pids = {int(w["pid"]) for w in self._study.living_workers() if w.get("host") == host() and w.get("stand") is False}
-        for pid in pids:
-            _signal(pid, signal.SIGTERM)
-        self.wait(patience_s)
-        for worker in self._started:
-            if worker.process.poll() is None:
-                worker.process.kill()
+        living = [w for w in self._study.living_workers() if w.get("host") == host() and w.get("stand") is False]
+        for worker in living:
+            _signal(int(worker["pid"]), signal.SIGTERM)
+        deadline = time.monotonic() + patience_s
+        while self._any_of(living) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for worker in self._any_of(living):
+            _signal(int(worker["pid"]), signal.SIGKILL)
+        for place in self._places:
+            if place.process is not None and place.process.poll() is None:
+                place.process.kill()
 
     def wait(self, patience_s: float) -> None:
         """Gives the workers time to leave by themselves."""
         deadline = time.monotonic() + patience_s
-        while any(w.process.poll() is None for w in self._started) and time.monotonic() < deadline:
+        while any(p.living for p in self._places) and time.monotonic() < deadline:
             time.sleep(0.05)
+
+    def _any_of(self, workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of the workers that still hold their device."""
+        living = [w.get("pid") for w in self._study.living_workers()]
+        return [w for w in workers if w.get("pid") in living]
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

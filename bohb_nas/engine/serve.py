@@ -6,6 +6,7 @@ that stands for election starts a master beside itself; the study's lock decides
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -25,6 +26,8 @@ from bohb_nas.records import Trial
 from bohb_nas.store.study_dir import StudyDir
 
 _LOOK_S = 0.3
+_REST_S = 5.0
+"""Between two attempts to lead: a master that cannot lead should not be started over and over."""
 _trainer: Trainer | None = None
 
 
@@ -85,11 +88,14 @@ class _Election:
     def __init__(self, study: StudyDir) -> None:
         self._study = study
         self._master: asyncio.subprocess.Process | None = None
+        self._stood = -math.inf
 
     async def stand(self) -> None:
         """Makes sure that somebody leads, or is about to; one of several candidates gets the lock, the others' masters end."""
         running = self._master is not None and self._master.returncode is None
-        if not running and self._study.master() is None:
+        rested = time.monotonic() - self._stood > _REST_S
+        if not running and rested and self._study.master() is None:
+            self._stood = time.monotonic()
             command = [sys.executable, "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0"]
             self._master = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=2)
 
@@ -148,13 +154,15 @@ async def _join(study: StudyDir, trainer: Trainer, stopped: asyncio.Event, *, ad
     except (OSError, TimeoutError, RuntimeError):
         return False
     try:
-        await _first(worker.finished(), stopped.wait(), _until(study.done.exists))
+        await _first(worker.finished(), stopped.wait(), _until(study.done.exists), asyncio.shield(trainer.unfit))
         if stopped.is_set():
             await trainer.stop()
     finally:
         with suppress(TimeoutError):
             await asyncio.wait_for(worker.close(timeout=1, executor_wait=False, nanny=False), 5)
     await _first(trainer.finish(), stopped.wait())
+    if trainer.unfit.done():
+        raise StartError(trainer.unfit.result())
     return True
 
 

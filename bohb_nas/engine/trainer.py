@@ -19,16 +19,21 @@ from bohb_nas.engine.devices import host
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
+from bohb_nas.store.inputs import changed_inputs
 from bohb_nas.store.study_dir import StudyDir
 
 _BEAT_S = 1.0
 _GRACE_S = 3.0
 """Between SIGTERM and SIGKILL."""
+_START_S = 900.0
+"""Until a child is ready: it may have to import and to read a lot."""
+_LATE_S = 0.2
+"""For an answer that is in the pipe when its writer ends."""
 _LINE_LIMIT = 2**24
 
 
 class StartError(BohbNasError):
-    """The training child cannot start: every trial would fail alike."""
+    """Nothing can be trained here: the child cannot start, or its data or disk are gone. It is no trial's fault."""
 
 
 class Trainer:
@@ -42,6 +47,8 @@ class Trainer:
         self._child: asyncio.subprocess.Process | None = None
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
+        self.unfit: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Why nothing can be trained here any more, once that is so."""
 
     def train(self, trial: Trial) -> "asyncio.Task[Result]":
         """Trains a trial, or joins its training when that is already under way."""
@@ -63,16 +70,23 @@ class Trainer:
         """
         if self._child is not None and self._child.returncode is None:
             return
+        await self._end_child()
+        meta = self._study.read_meta()
+        if changed := changed_inputs(meta):
+            raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
         self._child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid())),
-            *(self._meta["worker"], dump_json(self._meta["worker_options"])),
+            *(meta["worker"], dump_json(meta["worker_options"])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            cwd=self._meta["cwd"],
+            cwd=meta["cwd"],
             start_new_session=True,
             limit=_LINE_LIMIT,
         )
-        answer = await self._answer(self._child)
+        try:
+            answer = await asyncio.wait_for(_answer(self._child), _START_S)
+        except TimeoutError as e:
+            raise StartError(f"the training process was not ready after {_START_S:g} s") from e
         if answer is None or "error" in answer:
             raise StartError(f"the training process cannot start: {(answer or {}).get('error', 'it ended without a word')}")
 
@@ -84,47 +98,43 @@ class Trainer:
         await self._end_child()
 
     async def _end_child(self) -> None:
-        """Ends the child; a moment before it is killed, so that it can end what it started itself."""
-        child = self._child
-        if child is None or child.returncode is not None:
+        """Ends the child and its process group; a moment before it is killed, so that it can end what it started itself."""
+        child, self._child = self._child, None
+        if child is None:
             return
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                child.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_ended(child), _GRACE_S)
         with suppress(ProcessLookupError):
-            child.terminate()
-            try:
-                await asyncio.wait_for(child.wait(), _GRACE_S)
-            except TimeoutError:
-                os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
+            os.killpg(child.pid, signal.SIGKILL)
+        await _ended(child)
 
     async def _train(self, trial: Trial) -> Result:
         if (known := self._study.read_result(trial)) is not None:
             return known.result
-        await self.start()
         workdir = self._study.new_attempt(trial.trial_id)
         self._link_source(trial, workdir)
-        began = time.time()
-        idle_s = began - self._idle_since if self._idle_since is not None else None
         beat = asyncio.create_task(self._beat(trial, workdir))
         try:
+            await self.start()
+            began = time.time()
+            idle_s = began - self._idle_since if self._idle_since is not None else None
             result = await self._attempt(trial, workdir)
-        except asyncio.CancelledError:
-            self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
+            place = {"host": host(), "device": self._device, "attempt": int(workdir.name)}
+            times = {"began": began, "ended": time.time(), "idle_s": idle_s}
+            result = replace(result, details={**result.details, "engine": place | times})
+            result = await self._store(Evaluation(trial=trial, result=result))
+            self._idle_since = time.time()
+            return result
+        except StartError as e:
+            self.unfit.set_result(str(e)) if not self.unfit.done() else None
             raise
         finally:
             beat.cancel()
-        engine = {
-            "host": host(),
-            "device": self._device,
-            "attempt": int(workdir.name),
-            "began": began,
-            "ended": time.time(),
-            "idle_s": idle_s,
-        }
-        result = replace(result, details={**result.details, "engine": engine})
-        result = await self._store(Evaluation(trial=trial, result=result))
-        self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
-        self._idle_since = time.time()
-        return result
+            with suppress(OSError):
+                self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
 
     def _link_source(self, trial: Trial, workdir: Path) -> None:
         """Lets the worker find the checkpoint that it continues from, as `resume` in its folder."""
@@ -142,22 +152,25 @@ class Trainer:
         child.stdin.write(dump_json(request).encode() + b"\n")
         limit_s = hard_limit(trial.budget, self._meta)
         try:
-            answer = await asyncio.wait_for(self._answer(child), limit_s)
+            answer = await asyncio.wait_for(_answer(child), limit_s)
         except TimeoutError:
             await self._end_child()
             status, message = Status.TIMED_OUT, f"killed after {limit_s:g} s, the hard limit of a budget of {trial.budget:g}"
+        except ValueError as e:
+            await self._end_child()
+            status, message = Status.CRASHED, f"the training process answered what is no answer: {e}"
         else:
-            if answer is not None:
+            if answer is None:
+                await self._end_child()
+                how = f"the training process ended with {_exit(child.returncode)}"
+                status, message = Status.CRASHED, f"{how}\n{_tail(workdir / 'log.txt')}"
+            elif "error" in answer:
+                raise StartError(answer["error"])
+            else:
+                if answer.get("spoilt"):
+                    await self._end_child()
                 return Result.from_json(answer["result"])
-            code = await child.wait()
-            status, message = Status.CRASHED, f"the training process ended with {_exit(code)}\n{_tail(workdir / 'log.txt')}"
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=time.monotonic() - began, message=message)
-
-    async def _answer(self, child: asyncio.subprocess.Process) -> dict[str, Any] | None:
-        assert child.stdout is not None
-        line = await child.stdout.readline()
-        body = json.loads(line) if line.endswith(b"\n") else None
-        return body if isinstance(body, dict) else None
 
     async def _beat(self, trial: Trial, workdir: Path) -> None:
         path = self._study.heartbeat(trial.trial_id)
@@ -186,6 +199,27 @@ class Trainer:
                 await asyncio.sleep(2.0)
 
 
+async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:
+    """The child's next line, or None when it has ended without one (whoever else may hold its pipe open)."""
+    assert child.stdout is not None
+    line = asyncio.ensure_future(child.stdout.readline())
+    end = asyncio.ensure_future(_ended(child))
+    try:
+        await asyncio.wait({line, end}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({line}, timeout=_LATE_S)
+        text = line.result() if line.done() else b""
+    finally:
+        line.cancel()
+        end.cancel()
+    body = json.loads(text) if text.endswith(b"\n") else None
+    return body if isinstance(body, dict) else None
+
+
+async def _ended(child: asyncio.subprocess.Process) -> None:
+    while child.returncode is None:
+        await asyncio.sleep(0.02)
+
+
 def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
     """Seconds after which a trial's process is killed: the limit asked for, or 1.5 x budget and 300 s for everything else.
 
@@ -198,7 +232,9 @@ def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
     return 1.5 * budget + 300.0 if meta["budgets"]["unit"] == "s" else None
 
 
-def _exit(code: int) -> str:
+def _exit(code: int | None) -> str:
+    if code is None:
+        return "no exit code"
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 

@@ -54,6 +54,7 @@ def read_source(source: Path, *, budget: float | None, dataset: str | None, data
 
 
 def _incumbent(study: StudyDir, *, budget: float | None, dataset: str | None, data_dir: Path | None) -> Source:
+    study.check_access()
     meta = study.read_meta()
     found = best(study, fold(study.journal))
     if meta["worker"] != "image_classifier":

@@ -229,6 +229,9 @@ class Journal:
 
         Raises:
             StorageError: the disk refused; state and file are as they were.
+            JournalError: the event contradicts an earlier one; state and file are as they were.
         """
+        if event.trial is not None and event.trial.trial_id in self.state.trials:
+            raise JournalError(f"trial {event.trial.trial_id} was asked before; the method has used its id twice")
         append_line(self._path, event.to_line())
         self.state.apply(event)

@@ -67,6 +67,8 @@ def test_a_duration_that_is_none(option: str, value: str) -> None:
         (["--budget-min", "4h", "--budget-max", "3h"], "budget-min <= budget-max"),
         (["--eta", "1.5"], "eta 1.5: accepted is a number of at least 2"),
         (["--eta", "nan"], "eta nan"),
+        (["--total-time", "5s", "--budget-min", "10s"], "nothing could be trained"),
+        (["--method-option", "x=NaN"], "NaN is no number"),
         (["--trials", "0"], "--trials 0"),
         (["--brackets", "-1"], "--brackets -1"),
         (["--method", "random_search", "--brackets", "3"], "use --trials or --total-time"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bohb_nas.engine.child import check, make_worker, train
-from bohb_nas.errors import RefError
+from bohb_nas.errors import DatasetError, RefError, StorageError
 from bohb_nas.records import Origin, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
 from bohb_nas.space.files import space_to_json
@@ -32,7 +32,7 @@ def ok(**changed: Any) -> Result:
 
 def test_a_proper_result_passes_unchanged(tmp_path: Path) -> None:
     result = ok(metrics={"a": 1.0}, details={"b": [1, {"c": None}]})
-    assert train(Worker(result), TRIAL, tmp_path) == result
+    assert train(Worker(result), TRIAL, tmp_path) == (result, False)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,21 @@ def test_a_proper_result_passes_unchanged(tmp_path: Path) -> None:
     ],
 )
 def test_misbehaviour_is_a_status_with_a_reason(tmp_path: Path, answer: Any, status: Status, said: str) -> None:
-    result = train(Worker(answer), TRIAL, tmp_path)
+    result, _ = train(Worker(answer), TRIAL, tmp_path)
     assert result.status is status
     assert result.loss is None
     assert said in (result.message or "")
+
+
+def test_an_exception_may_have_spoilt_the_process_an_answer_has_not(tmp_path: Path) -> None:
+    assert train(Worker(RuntimeError("CUDA error: an illegal memory access was encountered")), TRIAL, tmp_path)[1]
+    assert not train(Worker(None), TRIAL, tmp_path)[1]
+
+
+@pytest.mark.parametrize("gone", [StorageError("disk full"), DatasetError("no such folder")])
+def test_a_lost_disk_or_data_set_is_no_trials_fault(tmp_path: Path, gone: Exception) -> None:
+    with pytest.raises(type(gone)):
+        train(Worker(gone), TRIAL, tmp_path)
 
 
 def test_a_module_with_train_is_a_worker(tmp_path: Path) -> None:

@@ -163,6 +163,28 @@ def test_a_failed_trial_is_told_and_never_promoted(tmp_path: Path) -> None:
     assert not any(t.config_id in {"c00000", "c00003"} for t in worker.seen if t.rung > 0)
 
 
+def test_twenty_crashes_in_a_row_end_the_search(tmp_path: Path) -> None:
+    with pytest.raises(BohbNasError, match="(?s)20 trials in a row.*planned"):
+        search(tmp_path / "study", optimizer=hyperband(None), failing=lambda t: int(t.trial_id[1:]) >= 5)
+    assert len(fold(StudyDir(tmp_path / "study").journal).results) == 25
+
+
+def test_what_a_method_asks_is_checked_before_it_is_written(tmp_path: Path) -> None:
+    _, _, worker = search(tmp_path / "good", stop=StopRule(trials=1))
+    good = worker.seen[0]
+    with pytest.raises(BohbNasError, match="no trial: trial: trial_id is 't 1'"):
+        search(tmp_path / "bad", optimizer=Asker(replace(good, trial_id="t 1")))
+    with pytest.raises(BohbNasError, match="used its id twice"):
+        search(tmp_path / "twice", optimizer=Asker(good, good))
+    assert fold(StudyDir(tmp_path / "bad").journal).trials == {}
+    assert len(fold(StudyDir(tmp_path / "twice").journal).results) == 1
+
+
+def test_budgets_that_are_no_seconds_do_not_count_against_the_time_left(tmp_path: Path) -> None:
+    _, journal, _ = search(tmp_path / "study", stop=StopRule(total_s=20, in_seconds=False), optimizer=hyperband(None))
+    assert journal.state.led_s == 27, "the trial of 9 was asked after 18 s, when the 20 s were not over"
+
+
 def test_a_result_file_is_taken_instead_of_a_second_training(tmp_path: Path) -> None:
     study = StudyDir(tmp_path / "study")
     search(study.path)

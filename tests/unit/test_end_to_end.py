@@ -111,7 +111,7 @@ def test_ctrl_c_once_lets_the_running_trial_end_and_says_how_to_resume(study: Pa
     wait_until_asked(study, 2)
     master.send_signal(signal.SIGINT)
     out, err = master.communicate(timeout=60)
-    assert master.returncode == 0, err
+    assert master.returncode == 1, err
     asks = (study / "journal.jsonl").read_text().count('"event":"ask"')
     assert len(told(study)) == asks
     assert "The same command resumes it" in out

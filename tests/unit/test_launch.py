@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bohb_nas.engine.launch import Request, build, create, new_space, plan, reopen
+from bohb_nas.engine.launch import Request, build, create, keep, new_space, plan, reopen
 from bohb_nas.errors import OptionError, StudyError, UsageError
 from bohb_nas.space.files import space_to_json
 from bohb_nas.store.study_dir import StudyDir
@@ -21,7 +21,7 @@ def test_the_budget_alone_is_enough() -> None:
         0,
         "restart",
     )
-    assert meta["worker_options"] == {"dataset": "cifar10"}
+    assert meta["worker_options"] == {"dataset": "cifar10", "full_validation_from_s": 10800.0}
     assert plan(Request()) == meta
     parts = build(meta, new_space(meta))
     assert parts.method_options.n_brackets == 32
@@ -31,7 +31,7 @@ def test_the_budget_alone_is_enough() -> None:
 def test_the_published_run() -> None:
     meta = plan(Request(preset="zela2018"))
     assert (meta["space"], meta["method"]) == ("zela2018", "bohb_2018")
-    assert meta["worker_options"] == {"schedule": "restarts", "dataset": "cifar10"}
+    assert meta["worker_options"] == {"schedule": "restarts", "dataset": "cifar10", "full_validation_from_s": 10800.0}
     assert meta["budgets"]["min"] == 400.0
     assert build(meta, new_space(meta)).method_options.n_brackets == 32
     assert plan(Request(preset="zela2018", method="hyperband", seed=4))["method"] == "hyperband", "what is typed wins over the preset"
@@ -52,7 +52,7 @@ def test_stop_rules() -> None:
     assert parts("hyperband", trials=5).stop.trials == 5
     assert parts("hyperband", brackets=5).method_options.n_brackets == 5
     assert parts("random_search").stop.worth == 8 * 45 * 3600, "as much budget as 32 brackets"
-    assert parts("random_search", total_s=60.0).stop.worth is None
+    assert parts("random_search", total_s=600.0).stop.worth is None
     with pytest.raises(OptionError, match="no brackets"):
         parts("random_search", brackets=5)
 
@@ -78,6 +78,7 @@ def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -
     meta, _ = reopen(study, Request(total_s=60.0, promote="continue"))
     assert meta["stop"] == {"brackets": None, "trials": None, "total_s": 60.0}
     assert meta["promote"] == "continue"
+    keep(study, meta)
     assert reopen(study, Request())[0] == meta
 
 
@@ -116,6 +117,8 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
         reopen(study, Request())
     frozen = study.space_json.read_text()
     accepted, _ = reopen(study, Request(accept_changed_inputs=True))
+    assert study.read_meta()["inputs"] != {}, "nothing is written before all is checked"
+    keep(study, accepted)
     assert study.space_json.read_text() == frozen, "the space stays as it was at the start"
     assert (study.inputs / "worker-my_worker.py").read_text() == worker.read_text()
     assert reopen(study, Request())[0] == accepted

@@ -1,0 +1,36 @@
+"""The user's files that a study depends on: their copies, their hashes, whether they have changed."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.errors import StorageError
+from bohb_nas.refs import is_file
+from bohb_nas.store.study_dir import StudyDir
+
+
+def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
+    """Copies the files that a study's record refers to; returns their paths with sha256.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {"dataset": meta["worker_options"].get("dataset", "")}
+    found = {kind: Path(reference) for kind, reference in references.items() if is_file(str(reference)) and Path(reference).is_file()}
+    for kind, source in found.items():
+        try:
+            shutil.copyfile(source, study.inputs / f"{kind}-{source.name}")
+        except OSError as e:
+            raise StorageError(f"cannot copy {source} to {study.inputs}: {e.strerror}; free space or restore access") from e
+    return {str(source): _sha256(source) for source in found.values()}
+
+
+def changed_inputs(meta: dict[str, Any]) -> list[str]:
+    """The files of a study that are gone or have changed, with the word for it."""
+    paths = {Path(p): digest for p, digest in meta.get("inputs", {}).items()}
+    return [f"{p} ({'gone' if not p.is_file() else 'changed'})" for p, digest in paths.items() if not p.is_file() or _sha256(p) != digest]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
