@@ -39,7 +39,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 DEFAULT_BRACKETS = 32
 _CHECK_S = 600.0
 """Until a worker has said whether it accepts the space."""
-_MAY_DIFFER = ("stop", "promote", "skip_unreadable", "data_fingerprint", "created", "versions", "git_commit", "inputs", "cwd", "format")
+_MAY_DIFFER = (
+    "stop",
+    "promote",
+    "skip_unreadable",
+    "data_fingerprint",
+    "worth",
+    "created",
+    "versions",
+    "git_commit",
+    "inputs",
+    "cwd",
+    "format",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ def lead(path: Path, request: launch.Request, devices: list[Device], display: Di
         )
         replay(optimizer, state)
         # Nothing was written so far: from here on the study is ours.
-        launch.keep(study, meta)
+        launch.keep(study, {**meta, "worth": parts.worth})
         if note := repair(study.journal):
             display.say(note)
         if state.trials:

@@ -11,7 +11,7 @@ from rich.text import Text
 from bohb_nas.durations import format_duration
 from bohb_nas.records import Budgets
 from bohb_nas.report import tables
-from bohb_nas.report.status import best, rung, running
+from bohb_nas.report.status import best, rung, running, time_left_s
 from bohb_nas.store.journal import Event, State
 from bohb_nas.store.study_dir import StudyDir
 
@@ -41,8 +41,10 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
     for trial in state.trials.values():
         picks[trial.origin] = picks.get(trial.origin, 0) + 1
     head = f"{meta['method']} · {len(state.results)} evaluations · {n_workers} worker(s) · led for {_seconds(state.led_s)}"
+    if (left_s := time_left_s(state, meta["stop"], worth=worth)) is not None:
+        head += f" · about {_seconds(left_s)} left"
     return Group(
-        Text(head + _left(state, n_workers=n_workers, worth=worth)),
+        Text(head),
         tables.rungs(by_budget, budgets.unit, asked),
         Text(_brackets(state)),
         _running(trials, budgets.unit),
@@ -74,15 +76,6 @@ def _running(trials: list[dict[str, Any]], unit: str) -> Table:
         bar = ProgressBar(total=trial["budget"], completed=elapsed or 0.0, width=20)
         table.add_row(trial["trial_id"], trial["worker"] or "", shown, bar if unit == "s" else "")
     return table
-
-
-def _left(state: State, *, n_workers: int, worth: float | None) -> str:
-    """Time left, from the share of the budget told so far and the time that took."""
-    told = sum(state.trials[i].budget for i in state.results)
-    if worth is None or not told or not state.led_s:
-        return ""
-    left_s = max(0.0, worth - told) * state.led_s / told
-    return f" · about {_seconds(left_s)} left"
 
 
 def _seconds(seconds: float) -> str:

@@ -37,6 +37,7 @@ def status(study: StudyDir) -> dict[str, Any]:
         "promote": meta["promote"],
         "seed": meta["seed"],
         "master": master,
+        "time_left_s": None if study.done.exists() else time_left_s(state, meta["stop"], worth=meta.get("worth")),
         "workers": [{**w, "trial": _trained_by(study, w)} for w in study.living_workers()],
         "trials_running": running(study, state),
         "use_of_time": use_of_time(evaluations),
@@ -103,6 +104,25 @@ def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
     if len(gaps) > 1:
         figures |= {"idle_median_s": statistics.median(gaps), "idle_p95_s": statistics.quantiles(gaps, n=20, method="inclusive")[-1]}
     return figures
+
+
+def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None) -> float | None:
+    """Seconds until the stop rule is met, at the pace so far; None while nothing is known.
+
+    Args:
+        state: of the study.
+        stop: its stop rule.
+        worth: sum of the budgets after which it ends, where brackets decide.
+    """
+    estimates = []
+    if stop["total_s"] is not None:
+        estimates.append(stop["total_s"] - state.led_s)
+    if stop["trials"] is not None and state.results:
+        estimates.append((stop["trials"] - len(state.results)) * state.led_s / len(state.results))
+    told = sum(state.trials[i].budget for i in state.results)
+    if worth is not None and told:
+        estimates.append((worth - told) * state.led_s / told)
+    return max(0.0, min(estimates)) if estimates else None
 
 
 def _count(words: Any) -> dict[str, int]:

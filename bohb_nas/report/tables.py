@@ -58,8 +58,11 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     running: dict[str, int] = {}
     for trial in figures["trials_running"]:
         running[f"{trial['budget']:g}"] = running.get(f"{trial['budget']:g}", 0) + 1
+    head = f"{figures['method']} on {figures['space']}: {figures['evaluations']} evaluations, {figures['running']} running, {state}"
+    if figures["time_left_s"] is not None:
+        head += f", about {format_duration(max(1, round(figures['time_left_s'])))} left"
     lines: list[RenderableType] = [
-        Text(f"{figures['method']} on {figures['space']}: {figures['evaluations']} evaluations, {figures['running']} running, {state}"),
+        Text(head),
         rungs(figures["by_budget"], unit, running),
         Text("status: " + _counts(figures["by_status"]) + "   picks: " + _counts(figures["by_origin"])),
     ]

@@ -294,3 +294,97 @@ async def _connect(address: str, study: StudyDir | None) -> str:
     answer = await asyncio.wait_for(comm.read(), 5)
     comm.abort()
     return "joined" if "workers" in answer else "refused"
+
+
+def test_an_adopted_worker_that_dies_is_replaced(study: Path) -> None:
+    search = command(study, "--trials", "14", "--method", "random_search", slow=0.08)
+    first = subprocess.Popen(search, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: count(study, "tell") >= 2)
+    first.kill()
+    first.wait()
+    adopted = int(next(StudyDir(study).living_workers())["pid"])
+    second = subprocess.Popen(search, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    told = count(study, "tell")
+    wait_until(lambda: count(study, "tell") >= told + 2)
+    assert adopted in {int(w["pid"]) for w in StudyDir(study).living_workers()}
+    os.kill(adopted, signal.SIGKILL)
+    _, said = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert len(fold(study / "journal.jsonl").results) == 14
+
+
+def test_a_finished_study_says_so_at_once_and_goes_on_when_asked_for_more(study: Path) -> None:
+    subprocess.run(command(study, "--trials", "3"), check=True, capture_output=True)
+    again = subprocess.run(command(study, "--trials", "3", "--workers", "0"), capture_output=True, text=True, check=False, timeout=60)
+    assert again.returncode == 0, again.stderr
+    assert "3 evaluations, 0 running, done" in again.stdout
+    assert count(study, "lead") == 1, "nothing was led again"
+    subprocess.run(command(study, "--trials", "4"), check=True, capture_output=True)
+    assert count(study, "tell") == 4
+
+
+FORKING = """
+import os, signal, time
+from bohb_nas import Result, Status
+def train(trial, workdir):
+    if trial.trial_id == "t00001":
+        if os.fork() == 0:
+            time.sleep(600)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=1.0, train_s=0.0, details={"pid": os.getpid()})
+"""
+
+
+def test_a_child_that_dies_with_descendants_is_told_and_they_are_ended(study: Path, tmp_path: Path) -> None:
+    worker = tmp_path / "forking.py"
+    worker.write_text(FORKING)
+    unit = ["--budget-unit", "epochs"]  # no limit in seconds comes to the rescue
+    arguments = [*("--space", "toy", "--worker", str(worker), "--trials", "4"), *unit]
+    done = subprocess.run(
+        [sys.executable, "-m", "bohb_nas", "run", str(study), *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    results = fold(study / "journal.jsonl").results
+    assert [str(r.status) for r in results.values()] == ["ok", "crashed", "ok", "ok"]
+    assert "SIGSEGV" in (results["t00001"].message or "")
+    left = subprocess.run(["pgrep", "-f", str(worker)], capture_output=True, text=True, check=False).stdout.split()
+    assert left == []
+
+
+def test_a_resume_without_its_data_is_refused_and_costs_nothing(study: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    data = tmp_path / "photos"
+    for name, level in (("dark", 40), ("light", 200)):
+        (data / "train" / name).mkdir(parents=True)
+        for k in range(20):
+            Image.new("L", (8, 8), level + k).save(data / "train" / name / f"{k}.png")
+    environment = {**os.environ, "BOHB_NAS_CACHE": str(tmp_path / "cache")}
+    search = [
+        sys.executable,
+        "-m",
+        "bohb_nas",
+        "run",
+        str(study),
+        "--dataset",
+        f"image_folder:{data}",
+        "--budget-max",
+        "1s",
+        "--budget-min",
+        "1s",
+    ]
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*search, *more], env=environment, capture_output=True, text=True, check=False)
+
+    first = run("--trials", "1")
+    assert first.returncode in (0, 1), first.stderr
+    before = (study / "journal.jsonl").read_bytes()
+    data.rename(tmp_path / "elsewhere")
+    refused = run("--trials", "3")
+    assert (refused.returncode, "photos" in refused.stderr) == (2, True), refused.stderr
+    assert (study / "journal.jsonl").read_bytes() == before
+    (tmp_path / "elsewhere").rename(data)
+    Image.new("L", (8, 8), 7).save(data / "train" / "dark" / "0.png")
+    changed = run("--trials", "3")
+    assert (changed.returncode, "has changed since the study started" in changed.stderr) == (2, True), changed.stderr

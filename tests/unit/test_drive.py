@@ -164,7 +164,7 @@ def test_a_failed_trial_is_told_and_never_promoted(tmp_path: Path) -> None:
 
 
 def test_twenty_crashes_in_a_row_end_the_search(tmp_path: Path) -> None:
-    with pytest.raises(BohbNasError, match="(?s)20 trials in a row.*planned"):
+    with pytest.raises(BohbNasError, match=r"(?s)20 trials in a row.*planned"):
         search(tmp_path / "study", optimizer=hyperband(None), failing=lambda t: int(t.trial_id[1:]) >= 5)
     assert len(fold(StudyDir(tmp_path / "study").journal).results) == 25
 
