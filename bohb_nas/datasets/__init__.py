@@ -8,6 +8,8 @@ are converted by a child process (`python -m bohb_nas.datasets`).
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bohb_nas import refs
 from bohb_nas.datasets._dataset import Dataset
 from bohb_nas.datasets._split import split
@@ -62,7 +64,8 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
     """Makes a data set ready for all workers and says what it is: what `run` calls before anything is written.
 
     Raises:
-        DatasetError: nothing usable behind the reference, or unreadable files without `skip_unreadable`.
+        DatasetError: nothing usable behind the reference, a class of which nothing could be held out, or unreadable files without
+            `skip_unreadable`.
     """
     dataset = load_dataset(reference, data_dir=data_dir)
     if dataset.skipped and not skip_unreadable:
@@ -70,6 +73,11 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
         raise DatasetError(
             f"data set {reference!r}: {len(dataset.skipped)} files cannot be read: {named}; "
             "repair or remove them, or leave them out with --skip-unreadable"
+        )
+    if alone := [name for name, n in zip(dataset.classes, np.bincount(dataset.train_labels).tolist(), strict=False) if n == 1]:
+        named = ", ".join(map(repr, alone[:5])) + (", …" if len(alone) > 5 else "")
+        raise DatasetError(
+            f"data set {reference!r}: one training image only of {named}; accepted are at least two, one to train and one to validate"
         )
     height, width, channels = dataset.train_images.shape[1:]
     return Summary(

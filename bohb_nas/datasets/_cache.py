@@ -39,9 +39,10 @@ def cached(key: str, build: Callable[[Path], None]) -> Dataset:
     """
     entry = cache_dir() / "datasets" / key
     if not entry.is_dir():
-        with _writing(entry):
-            for dead in entry.parent.glob(f".{key}.*.tmp"):  # whoever built there held the lock that is ours now
-                shutil.rmtree(dead)
+        with _locked(entry):
+            with writing():
+                for dead in entry.parent.glob(f".{key}.*.tmp"):  # whoever built there held the lock that is ours now
+                    shutil.rmtree(dead)
             if not entry.is_dir():
                 _build(entry, build)
     return _read(entry)
@@ -49,10 +50,11 @@ def cached(key: str, build: Callable[[Path], None]) -> Dataset:
 
 def save(folder: Path, dataset: Dataset) -> None:
     """Writes a data set into a folder of the cache; arrays that already lie there by `array_path` are left alone."""
-    for name in _ARRAYS:
-        array = getattr(dataset, name)
-        if array is not None and not array_path(folder, name).exists():
-            np.save(array_path(folder, name), array, allow_pickle=False)
+    with writing():
+        for name in _ARRAYS:
+            array = getattr(dataset, name)
+            if array is not None and not array_path(folder, name).exists():
+                np.save(array_path(folder, name), array, allow_pickle=False)
     facts = {"name": dataset.name, "classes": dataset.classes, "fingerprint": dataset.fingerprint, "skipped": dataset.skipped}
     write_atomic(folder / "facts.json", json.dumps(facts))
 
@@ -69,32 +71,42 @@ def complete(name: str, classes: tuple[str, ...], arrays: dict[str, np.ndarray |
 
 
 @contextmanager
-def _writing(entry: Path) -> Iterator[None]:
-    """Holds the entry's lock; what the operating system refuses becomes an error that names the cache and the remedy."""
+def writing() -> Iterator[None]:
+    """Around writes into the cache, and nothing else: what is refused becomes an error that names the cache and the remedy."""
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(entry.parent / f".{entry.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        yield
     except OSError as e:
         raise DatasetError(
             f"cannot write the data cache {cache_dir()}: {e.strerror or e}; free space or set BOHB_NAS_CACHE to another folder"
         ) from e
 
 
+@contextmanager
+def _locked(entry: Path) -> Iterator[None]:
+    """Holds the entry's lock."""
+    with writing():
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(entry.parent / f".{entry.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with writing():
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _build(entry: Path, build: Callable[[Path], None]) -> None:
     aside = entry.with_name(f".{entry.name}.{uuid.uuid4().hex}.tmp")
-    aside.mkdir()
+    with writing():
+        aside.mkdir()
     try:
         build(aside)
-        for path in aside.iterdir():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-        aside.rename(entry)
-        sync_folder(entry.parent)
+        with writing():
+            for path in aside.iterdir():
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
+            aside.rename(entry)
+            sync_folder(entry.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

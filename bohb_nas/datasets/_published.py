@@ -3,9 +3,13 @@
 import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from bohb_nas.datasets._cache import cache_dir, cached
+import numpy as np
+
+from bohb_nas.datasets._cache import cache_dir, cached, complete
 from bohb_nas.datasets._dataset import Dataset
 from bohb_nas.errors import DatasetError
 
@@ -35,3 +39,21 @@ def load_published(name: str, data_dir: Path | None, files: tuple[str, ...]) -> 
             )
 
     return cached(key, build)
+
+
+def convert_cifar(name: str, read: Callable[..., Any], root: Path) -> Dataset:
+    """Reads one of the CIFAR sets.
+
+    Args:
+        name: its name in the catalogue.
+        read: torchvision's class for it.
+        root: where the published files lie or are downloaded to.
+    """
+    train, test = (read(root, train=part, download=True) for part in (True, False))
+    arrays = {
+        "train_images": train.data,
+        "train_labels": np.asarray(train.targets, dtype=np.int64),
+        "test_images": test.data,
+        "test_labels": np.asarray(test.targets, dtype=np.int64),
+    }
+    return complete(name, tuple(train.classes), arrays)

@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from bohb_nas.datasets._cache import complete
 from bohb_nas.datasets._dataset import Dataset
-from bohb_nas.datasets._published import load_published
+from bohb_nas.datasets._published import convert_cifar, load_published
 
 FILES = ("cifar-100-python.tar.gz",)
 """What to put into the data folder of a machine without network."""
@@ -21,11 +18,4 @@ def convert(root: Path) -> Dataset:
     """Reads the published files in `root`, downloading them first; imports torch, so it runs in a child process."""
     from torchvision.datasets import CIFAR100
 
-    train, test = CIFAR100(root, train=True, download=True), CIFAR100(root, train=False, download=True)
-    arrays = {
-        "train_images": train.data,
-        "train_labels": np.asarray(train.targets, dtype=np.int64),
-        "test_images": test.data,
-        "test_labels": np.asarray(test.targets, dtype=np.int64),
-    }
-    return complete("cifar100", tuple(train.classes), arrays)
+    return convert_cifar("cifar100", CIFAR100, root)

@@ -1,9 +1,10 @@
 """A folder of images, one folder per class: `image_folder:PATH` with PATH/train/CLASS/… and optionally PATH/test/CLASS/….
 
-Decoded once into memory-mapped arrays; every later load maps them. The cache is keyed by the name, size and
-modification time of every file: a listing is all that a load can afford, and it notices each added, removed, renamed
-or rewritten image. `Dataset.fingerprint` is the hash of the decoded content instead, so a copy of the folder, with
-other times, is still the same data.
+Decoded once into memory-mapped arrays; every later load maps them. The cache is keyed by the resolved path of the
+folder and by the name, size, inode, modification time and change time of every file: a listing is all that a load can
+afford, and it notices each added, removed, renamed or rewritten image, even one whose modification time was set back.
+A copy of the folder is therefore decoded again. `Dataset.fingerprint` is the hash of the decoded content instead: by
+it a copy, elsewhere and with other times, is still the same data.
 
 All images get one size: the most frequent height and width of the training images (of several, the largest),
 scaled down so that the longer side is at most 64. An image of another size is scaled to cover it, then cropped around
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from bohb_nas.datasets._cache import array_path, cached, complete, save
+from bohb_nas.datasets._cache import array_path, cached, complete, save, writing
 from bohb_nas.datasets._dataset import Dataset
 from bohb_nas.datasets._decode import Header, decode, read_headers
 from bohb_nas.errors import DatasetError
@@ -30,8 +31,8 @@ from bohb_nas.errors import DatasetError
 MAX_SIDE = 64
 """Pixels of the longer side beyond which images are scaled down: what a search by the clock can train on."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_RULE = "1"
-"""Part of the cache key; to be counted up when the rules above change."""
+_RULE = "2"
+"""Part of the cache key; to be counted up when the rules above or the key change."""
 _GREY = frozenset({"1", "L", "LA", "I;16", "I;16B"})
 
 
@@ -40,15 +41,16 @@ class _File:
     path: str
     """Below the folder that was given."""
     label: int
-    size: int
-    mtime_ns: int
+    identity: str
+    """Size, inode, modification time and change time, the latter two in ns."""
 
 
 def load(data_dir: Path | None) -> Dataset:
     """The images below `data_dir`.
 
     Raises:
-        DatasetError: no folder, fewer than two classes, a class without (readable) images, no permission to read.
+        DatasetError: no folder, fewer than two classes, a class without (readable) images, no permission to read,
+            or a cache that cannot be written.
     """
     if data_dir is None:
         raise DatasetError("image_folder needs a folder; give it as image_folder:PATH")
@@ -67,12 +69,12 @@ def load(data_dir: Path | None) -> Dataset:
                     f"{str(root / 'test')!r} has classes that train does not have: {unknown[:5]}; accepted are {classes[:20]}"
                 )
             parts["test"] = _files(root, "test", classes)
+        return cached(f"image_folder-{_key(root, classes, parts)}", lambda folder: _fill(folder, root, classes, parts))
     except OSError as e:
         raise DatasetError(
             f"image folder {str(data_dir)!r} cannot be read: {e.strerror or e}: {e.filename!r}; "
             "accepted is image_folder:PATH with PATH/train/CLASS/IMAGE"
         ) from e
-    return cached(f"image_folder-{_key(classes, parts)}", lambda folder: _fill(folder, root, classes, parts))
 
 
 def _class_folders(part: Path) -> tuple[str, ...]:
@@ -104,14 +106,15 @@ def _walk(folder: Path, below: str, label: int) -> Iterator[_File]:
         elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
             dangling = entry.is_symlink() and not os.path.exists(entry.path)  # listed all the same: an image that cannot be read
             facts = entry.stat(follow_symlinks=not dangling)
-            yield _File(path=f"{below}/{entry.name}", label=label, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
+            identity = f"{facts.st_size} {facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+            yield _File(path=f"{below}/{entry.name}", label=label, identity=identity)
 
 
-def _key(classes: tuple[str, ...], parts: dict[str, list[_File]]) -> str:
-    digest = hashlib.sha256(repr((_RULE, classes)).encode())
+def _key(root: Path, classes: tuple[str, ...], parts: dict[str, list[_File]]) -> str:
+    digest = hashlib.sha256(repr((_RULE, os.fsencode(root), classes)).encode())
     for files in parts.values():
         for file in files:
-            digest.update(os.fsencode(file.path) + f"\0{file.size} {file.mtime_ns}\0".encode())
+            digest.update(os.fsencode(file.path) + f"\0{file.identity}\0".encode())
     return digest.hexdigest()[:32]
 
 
@@ -123,7 +126,8 @@ def _fill(folder: Path, root: Path, classes: tuple[str, ...], parts: dict[str, l
     shape = _common_shape([header for header in headers if header is not None])
     for part, files in parts.items():
         path = array_path(folder, f"{part}_images")
-        images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *shape))
+        with writing():
+            images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *shape))
         good = np.array(decode([root / file.path for file in files], path))
         skipped += [file.path for file, ok in zip(files, good, strict=True) if not ok]
         labels = np.array([file.label for file in files], dtype=np.int64)

@@ -33,10 +33,25 @@ class Sampler(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What can be chosen of a method that is nothing but brackets.
+
+    Raises:
+        OptionError: a value is not accepted.
+    """
+
+    n_brackets: int | None = None
+    """Brackets to open; None for no end."""
+
+    def __post_init__(self) -> None:
+        check_n_brackets(self.n_brackets)
+
+
 def check_n_brackets(n_brackets: int | None) -> None:
     """Raises OptionError unless it is None or a whole number from 1."""
-    if n_brackets is not None and n_brackets < 1:
-        raise OptionError(f"n_brackets {n_brackets}: accepted is a whole number from 1, or none for no end")
+    if n_brackets is not None and not (type(n_brackets) is int and n_brackets >= 1):
+        raise OptionError(f"n_brackets {n_brackets!r}: accepted is a whole number from 1, or none for no end")
 
 
 class Brackets:
@@ -138,6 +153,10 @@ class Brackets:
                 heapq.heappush(self._ready, pending.bracket)
             case "ended":
                 del self._open[pending.bracket]
+
+    def promotable(self) -> set[str]:
+        """Configurations whose checkpoints may still be continued: the members of open brackets of more than one rung."""
+        return {m.config_id for running in self._open.values() if len(running.bracket.rungs) > 1 for m in running.members}
 
     def _next_place(self) -> "_Place":
         """Where the next trial belongs; opens a bracket when no open one has a trial to give."""

@@ -1,27 +1,12 @@
 """This project's BOHB: the published method with its two density defects corrected."""
 
-from dataclasses import dataclass
-
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.methods import bohb_2018
-from bohb_nas.methods._brackets import Brackets, check_n_brackets
+from bohb_nas.methods._brackets import Brackets, Options
 from bohb_nas.records import Budgets
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What can be chosen.
-
-    Raises:
-        OptionError: a value is out of its range.
-    """
-
-    n_brackets: int | None = None
-    """Brackets to open; None for no end."""
-
-    def __post_init__(self) -> None:
-        check_n_brackets(self.n_brackets)
+__all__ = ["Options", "make"]
 
 
 def make(*, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Options) -> Brackets:

@@ -5,12 +5,14 @@ mathematics is in `kde`; here is when there is a model, from which results, and 
 """
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ConfigSpace.exceptions import ForbiddenValueError
 
+from bohb_nas.errors import OptionError
 from bohb_nas.records import Origin, Value
 from bohb_nas.samplers import kde
 from bohb_nas.samplers.kde import Floats, Ints
@@ -20,21 +22,37 @@ from bohb_nas.space.encoding import Encoding, Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What can be chosen about the model."""
+    """What can be chosen about the model; the defaults are HpBandSter's.
 
-    min_points_in_model: int | None
-    """Fewest good configurations; None, and anything below, means d + 1."""
-    top_n_percent: int
-    """Share of the results that counts as good, in percent."""
-    n_candidates: int
-    random_fraction: float
-    """Share of configurations drawn at random although there is a model."""
-    bandwidth_factor: float
+    Raises:
+        OptionError: a value is not accepted.
+    """
+
+    min_points_in_model: int | None = None
+    """Fewest good configurations of a model; None, and anything below, means d + 1 for d hyperparameters."""
+    top_n_percent: int = 15
+    """Share of the results that counts as good, in percent; 1 to 99."""
+    n_candidates: int = 64
+    """Points drawn from the good density, of which the best is taken."""
+    random_fraction: float = 1 / 3
+    """Share of new configurations drawn at random although there is a model; 0 to 1."""
+    bandwidth_factor: float = 3.0
     """Candidates are drawn with this many bandwidths."""
-    min_bandwidth: float
+    min_bandwidth: float = 1e-3
     """Smallest bandwidth, of the unit interval or as the probability of another level."""
-    hpbandster_densities: bool
-    """Densities as HpBandSter computes them."""
+    hpbandster_densities: bool = False
+    """Densities as HpBandSter computes them, defects included; for comparison."""
+
+    def __post_init__(self) -> None:
+        fewest, share, n = self.min_points_in_model, self.top_n_percent, self.n_candidates
+        _check("min_points_in_model", fewest, fewest is None or (type(fewest) is int and fewest >= 1), "a whole number from 1, or none")
+        _check("top_n_percent", share, type(share) is int and 1 <= share <= 99, "a whole number from 1 to 99")
+        _check("n_candidates", n, type(n) is int and n >= 1, "a whole number from 1")
+        drawn, factor, smallest = self.random_fraction, self.bandwidth_factor, self.min_bandwidth
+        _check("random_fraction", drawn, _finite(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
+        _check("bandwidth_factor", factor, _finite(factor) and factor > 0, "a number above 0")
+        _check("min_bandwidth", smallest, _finite(smallest) and 0 < smallest < 0.5, "a number above 0 and below 0.5")
+        _check("hpbandster_densities", self.hpbandster_densities, type(self.hpbandster_densities) is bool, "true or false")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +176,15 @@ class _Observed:
             self.rows = np.vstack([self.rows, encoding.encode(self.new)])
             self.new.clear()
         return self.rows
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa: FBT001 - the condition of a check
+    if not good:
+        raise OptionError(f"{name} {value!r}: accepted is {accepted}")
 
 
 def hpbandster_choice(good: Floats, bad: Floats) -> int | None:

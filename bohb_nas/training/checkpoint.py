@@ -87,12 +87,20 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, below_s
         raise Refused(f"state.json is incomplete: {sorted(missing)}")
     if hashlib.sha256(weights).hexdigest() != state["sha256"]:
         raise Refused("model.safetensors is not the file that state.json describes")
-    if differing := sorted(k for k in state["identity"].keys() | identity.keys() if state["identity"].get(k) != identity.get(k)):
+    saved, used_s, steps = state["identity"], state["train_s"], state["steps"]
+    if not (isinstance(saved, dict) and type(used_s) in (int, float) and type(steps) is int):
+        raise Refused("state.json holds an identity, train_s or steps of another kind than was written")
+    if differing := sorted(k for k in saved.keys() | identity.keys() if saved.get(k) != identity.get(k)):
         raise Refused(f"it differs in {', '.join(differing)}")
-    if state["train_s"] >= below_s:
-        raise Refused(f"it has used {state['train_s']:.4g} s of {below_s:.4g} s")
-    _restore(learner, safetensors.torch.load(weights))
-    return Used(train_s=state["train_s"], steps=state["steps"])
+    if not used_s < below_s:
+        raise Refused(f"it has used {used_s:.4g} s of {below_s:.4g} s")
+    try:
+        tensors = safetensors.torch.load(weights)
+    except (safetensors.SafetensorError, KeyError) as e:
+        raise Refused(f"model.safetensors cannot be read: {e}") from e
+    _check_fit(learner, tensors)
+    _restore(learner, tensors)
+    return Used(train_s=used_s, steps=steps)
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:
@@ -101,6 +109,35 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
     for parameter, entries in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{parameter}/{name}": value for name, value in entries.items() if isinstance(value, Tensor)}
     return tensors | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
+
+
+def _check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
+    """Raises Refused unless the tensors are those that `learner` would save, by name, shape and type, and its streams take theirs."""
+    expected = {f"network/{name}": tensor for name, tensor in learner.network.state_dict().items()}
+    expected |= {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
+    for i, parameter in enumerate(learner.network.parameters()):
+        expected |= {f"optimizer/{i}/{name}": torch.empty(()) if name == "step" else parameter for name in _entries(learner)}
+    if differing := sorted(expected.keys() ^ tensors.keys()):
+        raise Refused(f"model.safetensors lacks or adds {', '.join(differing[:3])}; another torch may have written it")
+    for name, tensor in tensors.items():
+        if (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
+            raise Refused(f"{name} is {_form(tensor)} in model.safetensors; accepted is {_form(expected[name])}")
+    for name in _STREAMS:
+        try:
+            torch.Generator(getattr(learner.streams, name).device).set_state(tensors[f"stream/{name}"])
+        except RuntimeError as e:
+            raise Refused(f"stream/{name} is no state of a random stream: {str(e).splitlines()[0]}") from e
+
+
+def _entries(learner: Learner) -> tuple[str, ...]:
+    """What the optimizer keeps of every parameter after its first step."""
+    if learner.recipe.optimizer == "adamw":
+        return "step", "exp_avg", "exp_avg_sq"
+    return ("momentum_buffer",) if learner.recipe.momentum else ()
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tensor.dtype}{list(tensor.shape)}"
 
 
 def _restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:

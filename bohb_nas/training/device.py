@@ -55,6 +55,10 @@ class Compute:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
+_NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""
+
+
 def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     """The named device, or the first accelerator, or the CPU; bf16 where the hardware multiplies it.
 
@@ -83,7 +87,14 @@ def _multiplies_bf16(device: torch.device) -> bool:
 
 def out_of_memory(e: BaseException) -> bool:
     """Whether an exception says that the device or the host has no memory left."""
-    return isinstance(e, torch.OutOfMemoryError | MemoryError) or (isinstance(e, RuntimeError) and "DefaultCPUAllocator" in str(e))
+    if isinstance(e, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(e, RuntimeError) and any(words in str(e) for words in _NO_MEMORY)
+
+
+def no_memory(e: BaseException) -> str:
+    """In one line that memory ran out, and what the exception says of it."""
+    return f"out of memory: {str(e).splitlines()[0] if str(e) else type(e).__name__}"
 
 
 def _host_bytes() -> int:

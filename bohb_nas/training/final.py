@@ -10,7 +10,7 @@ import torch
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.errors import DatasetError
-from bohb_nas.files import append_line, dump_json
+from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.records import Status, Value
 from bohb_nas.search_spaces._multi_branch import size
 from bohb_nas.training import device as devices
@@ -20,7 +20,7 @@ from bohb_nas.training.data import ResidentData, resident, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
-from bohb_nas.training.loop import Plan, fit
+from bohb_nas.training.loop import Fit, Plan, fit
 from bohb_nas.training.validation import Score, evaluate
 
 
@@ -54,7 +54,9 @@ def train_final(
     precision: devices.Precision = "auto",
     max_steps: int | None = None,
 ) -> list[Row]:
-    """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`.
+    """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`, in place of what lies there.
+
+    A seed for which memory does not suffice has a row that says so; the others keep theirs.
 
     Args:
         config: of the joint space, of `zela2018`, or of any subset of their names.
@@ -71,7 +73,7 @@ def train_final(
     Raises:
         DatasetError: the data set has no test part.
         OptionError: the configuration or the device is not accepted.
-        MemoryError: the network is larger than the memory that is free.
+        StorageError: the disk refused.
     """
     _test_part(dataset)
     compute = devices.choose(device, precision)
@@ -90,23 +92,37 @@ def train_final(
 def _train(
     config: Mapping[str, Value], seed: int, *, dataset: Dataset, data: ResidentData, compute: Compute, plan: Plan, folder: Path
 ) -> Row:
-    folder.mkdir(parents=True, exist_ok=True)
-    learner = start(config, data=data, compute=compute, seed=seed)
+    """The row of a seed, whether memory suffices or not."""
     clock = TrainingClock(compute.device)
+    try:
+        return _train_one(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, folder=folder, clock=clock)
+    except (RuntimeError, MemoryError) as e:
+        if not devices.out_of_memory(e):
+            raise
+        trained = Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds())
+    finally:
+        if compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+    return _row(config, seed, data=data, trained=trained, test=None)
+
+
+def _train_one(
+    config: Mapping[str, Value],
+    seed: int,
+    *,
+    dataset: Dataset,
+    data: ResidentData,
+    compute: Compute,
+    plan: Plan,
+    folder: Path,
+    clock: TrainingClock,
+) -> Row:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "curve.jsonl", "")
+    learner = start(config, data=data, compute=compute, seed=seed)
     trained = fit(learner, plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
     test = _test(learner, dataset, clock) if trained.status is Status.OK else None
-    sizes = size(config, image_shape=data.image_shape, n_classes=data.n_classes)
-    row = Row(
-        seed=seed,
-        status=trained.status,
-        message=trained.message,
-        test_error=test.error if test else None,
-        n_test=test.n if test else 0,
-        params=sizes["params"],
-        flops=sizes["flops"],
-        train_s=trained.train_s,
-        steps=trained.steps,
-    )
+    row = _row(config, seed, data=data, trained=trained, test=test)
     if test:
         export_model(
             learner.network,
@@ -119,6 +135,21 @@ def _train(
             facts={"dataset": dataset.name, "fingerprint": dataset.fingerprint, "device": compute.name, **asdict(row)},
         )
     return row
+
+
+def _row(config: Mapping[str, Value], seed: int, *, data: ResidentData, trained: Fit, test: Score | None) -> Row:
+    sizes = size(config, image_shape=data.image_shape, n_classes=data.n_classes)
+    return Row(
+        seed=seed,
+        status=trained.status,
+        message=trained.message,
+        test_error=test.error if test else None,
+        n_test=test.n if test else 0,
+        params=sizes["params"],
+        flops=sizes["flops"],
+        train_s=trained.train_s,
+        steps=trained.steps,
+    )
 
 
 def _test(learner: Learner, dataset: Dataset, clock: TrainingClock) -> Score:

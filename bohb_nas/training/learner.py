@@ -64,8 +64,9 @@ class Learner:
 
     def restore_optimizer(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Gives the optimizer the tensors that another had, by position of the parameter; its settings stay."""
-        for parameter, entries in zip(self.network.parameters(), (state[i] for i in sorted(state)), strict=True):
-            self.optimizer.state[parameter] = {name: tensor.to(self.compute.device) for name, tensor in entries.items()}
+        parameters = list(self.network.parameters())
+        for i, entries in state.items():
+            self.optimizer.state[parameters[i]] = {name: tensor.to(self.compute.device) for name, tensor in entries.items()}
 
     def step(self, positions: Tensor, rate: float) -> None:
         """One optimizer step on the images at `positions` [n], at the learning rate `rate`."""

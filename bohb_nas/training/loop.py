@@ -24,7 +24,7 @@ _MARKS = sorted({i / 20 for i in range(1, 20)} | set(_VALIDATED))
 _CURVE_SHARE = 0.03
 """Of the budget, for all validations along the curve."""
 _FINAL_SHARE = 0.05
-"""Of the budget, for the last validation."""
+"""Of the budget, for the last validation unless it is to be full."""
 _BLOCK_S = 0.1
 """Seconds between two readings of the clock of a device that works asynchronously."""
 
@@ -41,6 +41,8 @@ class Plan:
     """A network that cannot take this many steps is not trained."""
     max_steps: int | None = None
     """Ends the training after so many steps instead, the schedule with it: repeatable to the bit on a CPU."""
+    full_validation: bool = False
+    """Whether the last validation sees every held-out image, however long that takes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -208,5 +210,5 @@ class _Run:
         result.step_s, result.step_max_s = statistics.median(self._step_times), max(self._step_times)
         if result.status is Status.OK:
             if len(self._learner.data.valid):
-                result.valid = self._validate(_FINAL_SHARE * self._plan.budget_s)
+                result.valid = self._validate(math.inf if self._plan.full_validation else _FINAL_SHARE * self._plan.budget_s)
             self._point(result.valid)

@@ -1,5 +1,7 @@
 """What a configuration means: names of the built-in spaces, or any subset of them, read into an architecture and a recipe."""
 
+import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -33,6 +35,13 @@ _DEFAULTS: Mapping[str, float] = {
     "mixup_alpha": 0.2,
     "cutmix_alpha": 1.0,
 }
+_WHOLE = frozenset({"batch_size", "initial_filters"} | {name for name in DEFAULTS if name.startswith(("nr_residual_", "res_branches_"))})
+"""Numbers that count something: from 1."""
+_POSITIVE = frozenset(
+    {"learning_rate", "sgd_learning_rate", "adamw_learning_rate"} | {name for name in DEFAULTS if name.startswith("widen_factor_")}
+)
+_UNBOUNDED = frozenset({"weight_decay", "sgd_weight_decay", "adamw_weight_decay", "alpha", "mixup_alpha", "cutmix_alpha"})
+"""Numbers from 0; every one that is named nowhere here is from 0 to 1."""
 _PLAIN = ("learning_rate", "weight_decay", "momentum", "alpha", "length")
 """Names of `zela2018`; the first three serve either optimizer."""
 
@@ -72,10 +81,12 @@ def read(config: Mapping[str, Value]) -> tuple[Architecture, Recipe]:
     mixup and 0 turns it off; `length` is the side of the cutout in pixels of a 32x32 image, so length / 32 of the side.
 
     Raises:
-        OptionError: a name or a choice that is not accepted.
+        OptionError: a name or a value that is not accepted.
     """
     if unknown := sorted(set(config) - set(ACCEPTED)):
         raise OptionError(f"the image classifier knows no hyperparameter {', '.join(unknown)}; accepted are {', '.join(ACCEPTED)}")
+    for name in config.keys() - _CHOICES.keys():
+        _check_number(name, config[name])
     optimizer = cast(Optimizer, _choice(config, "optimizer", "sgd"))
     mixing = cast(Mixing, _choice(config, "mixing", "mixup" if "alpha" in config else "none"))
     alpha = _number(config, "alpha" if "alpha" in config else f"{mixing}_alpha") if mixing != "none" else 0.0
@@ -94,6 +105,27 @@ def read(config: Mapping[str, Value]) -> tuple[Architecture, Recipe]:
         mixing=mixing if alpha > 0 else "none",
         mixing_alpha=alpha,
     )
+
+
+def _check_number(name: str, value: object) -> None:
+    """Whether used in this configuration or not."""
+    number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+    if name in _WHOLE:
+        good, accepted = number >= 1 and number.is_integer(), "a whole number from 1"
+    elif name in _POSITIVE:
+        good, accepted = 0 < number < math.inf, "a number above 0"
+    elif name in _UNBOUNDED:
+        good, accepted = 0 <= number < math.inf, "a number from 0"
+    elif name == "length":
+        good, accepted = 0 <= number <= 32, "a number of pixels from 0 to 32"
+    elif name == "momentum":
+        good, accepted = 0 <= number < 1, "a number from 0 and below 1"
+    elif "_one_minus_" in name:
+        good, accepted = 0 < number <= 1, "a number above 0, at most 1"
+    else:
+        good, accepted = 0 <= number <= 1, "a number from 0 to 1"
+    if not good:
+        raise OptionError(f"{name} is {value!r}; accepted is {accepted}")
 
 
 def _momentum(config: Mapping[str, Value], optimizer: Optimizer) -> float:

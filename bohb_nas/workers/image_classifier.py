@@ -10,6 +10,13 @@ from typing import Any, get_args
 
 import torch
 from ConfigSpace import ConfigurationSpace
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    FloatHyperparameter,
+    Hyperparameter,
+    IntegerHyperparameter,
+    OrdinalHyperparameter,
+)
 
 from bohb_nas.datasets import Dataset, load_dataset, split
 from bohb_nas.errors import OptionError
@@ -19,7 +26,7 @@ from bohb_nas.search_spaces._multi_branch import architecture, size
 from bohb_nas.training import checkpoint, schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import ResidentData, resident
-from bohb_nas.training.device import Compute, Precision, choose, out_of_memory
+from bohb_nas.training.device import Compute, Precision, choose, no_memory, out_of_memory
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import Fit, Plan, fit
 from bohb_nas.training.recipe import read
@@ -54,6 +61,8 @@ class Options:
     """A network that cannot take this many steps is not trained."""
     max_steps: int | None = None
     """Ends every training after so many steps instead of seconds: repeatable to the bit on a CPU."""
+    full_validation_from_s: float | None = None
+    """Trials with at least this budget are validated on every held-out image; None leaves each its share of the budget."""
 
     def __post_init__(self) -> None:
         _check("dataset", self.dataset, isinstance(self.dataset, str), "a name, NAME:FOLDER or FILE.py")
@@ -67,6 +76,9 @@ class Options:
         _check("precision", self.precision, self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision)))
         _check("min_steps", self.min_steps, _whole(self.min_steps, 1), "a whole number from 1")
         _check("max_steps", self.max_steps, self.max_steps is None or _whole(self.max_steps, 1), "a whole number from 1")
+        full = self.full_validation_from_s
+        seconds = type(full) in (int, float) and math.isfinite(full or 0) and (full or 0) >= 0
+        _check("full_validation_from_s", full, full is None or seconds, "a number of seconds from 0")
 
 
 def make(**options: Any) -> Worker:
@@ -84,11 +96,29 @@ def make(**options: Any) -> Worker:
 def check(space: ConfigurationSpace, **options: Any) -> None:
     """Says before a study begins whether configurations of a space can be trained; takes the options of `make`.
 
+    Every choice, and the bounds of every number, are read once, the other hyperparameters at their defaults.
+
     Raises:
-        OptionError: an option that is not accepted, or a hyperparameter that means nothing here.
+        OptionError: an option that is not accepted, or a hyperparameter that means nothing here or may take a value that does not.
     """
     make(**options)
-    read({name: hyperparameter.default_value for name, hyperparameter in space.items()})
+    defaults = {name: hyperparameter.default_value for name, hyperparameter in space.items()}
+    read(defaults)
+    for name, hyperparameter in space.items():
+        for value in _extremes(hyperparameter):
+            read({**defaults, name: value})
+
+
+def _extremes(hyperparameter: Hyperparameter[Any, Any]) -> tuple[Any, ...]:
+    match hyperparameter:
+        case CategoricalHyperparameter():
+            return tuple(hyperparameter.choices)
+        case OrdinalHyperparameter():
+            return tuple(hyperparameter.sequence)
+        case FloatHyperparameter() | IntegerHyperparameter():
+            return hyperparameter.lower, hyperparameter.upper
+        case _:
+            return ()
 
 
 class ImageClassifier:
@@ -125,7 +155,7 @@ class ImageClassifier:
         except (RuntimeError, MemoryError) as e:
             if not out_of_memory(e):
                 raise
-            message = f"out of memory: {str(e).splitlines()[0] if str(e) else type(e).__name__}"
+            message = no_memory(e)
         finally:
             if self._compute.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -148,11 +178,13 @@ class ImageClassifier:
         write_atomic(workdir / "samples.png", picture(learner))
         used, details["resumed"] = _resume(trial, workdir / "resume", learner, identity)
         setup_s = clock.now() - began
+        full = self._options.full_validation_from_s
         plan = Plan(
             budget_s=trial.budget - used.train_s,
             schedule=schedules.named(self._options.schedule, rung=trial.rung),
             min_steps=self._options.min_steps,
             max_steps=self._options.max_steps,
+            full_validation=full is not None and trial.budget >= full * (1 - 1e-9),
         )
         trained = fit(learner, plan, clock, lambda point: append_line(workdir / "curve.jsonl", dump_json(point)))
         total = checkpoint.Used(train_s=used.train_s + trained.train_s, steps=used.steps + trained.steps)

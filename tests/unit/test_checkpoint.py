@@ -1,8 +1,10 @@
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 import training_fakes as fakes
 
@@ -26,9 +28,9 @@ def go_on(learner: Learner, steps: int) -> None:
         learner.step(next(positions), 0.01)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_continued_training_is_the_uninterrupted_one(tmp_path: Path, optimizer: str) -> None:
-    learner, other = trained(3, optimizer=optimizer), fakes.learner(seed=9, optimizer=optimizer)
+@pytest.mark.parametrize("config", [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"momentum": 0}])
+def test_a_continued_training_is_the_uninterrupted_one(tmp_path: Path, config: dict[str, Value]) -> None:
+    learner, other = trained(3, **config), fakes.learner(seed=9, **config)
     checkpoint.save(tmp_path / "c", learner, checkpoint.Used(train_s=2.5, steps=3), IDENTITY)
     used = checkpoint.load(tmp_path / "c", other, IDENTITY, below_s=3.0)
     assert used == checkpoint.Used(train_s=2.5, steps=3)
@@ -52,6 +54,8 @@ def test_only_known_files_are_left(tmp_path: Path) -> None:
         (lambda f: (f / "state.json").write_text("[]"), "format"),
         (lambda f: (f / "state.json").write_text(json.dumps({"format": 99})), "format"),
         (lambda f: (f / "state.json").write_text(json.dumps({"format": 1})), "incomplete"),
+        (lambda f: restate(f, train_s="1"), "train_s"),
+        (lambda f: restate(f, identity=None), "identity"),
         (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]), "not the file"),
     ],
 )
@@ -59,6 +63,42 @@ def test_torn_and_foreign_files_are_refused_untouched(tmp_path: Path, damage: ob
     checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
     damage(tmp_path)  # type: ignore[operator]
     refused(tmp_path, IDENTITY, 9.0, reason)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"network/head.bias": None}, "network/head.bias"),
+        ({"optimizer/3/momentum_buffer": None}, "optimizer/3/momentum_buffer"),
+        ({"stream/order": None}, "stream/order"),
+        ({"nonsense": torch.zeros(1)}, "nonsense"),
+        ({"optimizer/x/momentum_buffer": torch.zeros(1)}, "optimizer/x"),
+        ({"network/head.bias": torch.zeros(4)}, r"\[4\].*accepted is torch.float32\[3\]"),
+        ({"optimizer/0/momentum_buffer": torch.zeros(4, 1, 5, 5)}, "optimizer/0/momentum_buffer"),
+        ({"network/head.bias": torch.zeros(3, dtype=torch.float64)}, "float64"),
+        ({"stream/order": torch.zeros(7, dtype=torch.uint8)}, "stream/order"),
+        ({"stream/noise": torch.full((5056,), 255, dtype=torch.uint8)}, "stream/noise"),
+    ],
+)
+def test_tensors_of_something_else_are_refused_untouched(tmp_path: Path, changes: Mapping[str, torch.Tensor | None], reason: str) -> None:
+    checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
+    tensors = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    weights = safetensors.torch.save({name: tensor for name, tensor in {**tensors, **changes}.items() if tensor is not None})
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    restate(tmp_path, sha256=hashlib.sha256(weights).hexdigest())
+    refused(tmp_path, IDENTITY, 9.0, reason)
+
+
+def test_a_file_that_holds_no_tensors_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    restate(tmp_path, sha256=hashlib.sha256(b"nothing").hexdigest())
+    refused(tmp_path, IDENTITY, 9.0, "cannot be read")
+
+
+def restate(folder: Path, **changes: object) -> None:
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps(state | changes))
 
 
 def test_another_configuration_or_a_spent_budget_is_refused(tmp_path: Path) -> None:
@@ -73,3 +113,6 @@ def refused(folder: Path, identity: Mapping[str, object], below_s: float, reason
         checkpoint.load(folder, learner, identity, below_s=below_s)
     for name, tensor in fresh.network.state_dict().items():
         assert torch.equal(tensor, learner.network.state_dict()[name])
+    assert not learner.optimizer.state
+    for name in ("order", "augmentation", "noise"):
+        assert torch.equal(getattr(learner.streams, name).get_state(), getattr(fresh.streams, name).get_state())

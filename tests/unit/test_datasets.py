@@ -1,3 +1,4 @@
+import importlib
 import struct
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from bohb_nas import refs
 from bohb_nas.datasets import Dataset, load_dataset, prepare, split
+from bohb_nas.datasets._cache import cached, save
 from bohb_nas.errors import DatasetError
 
 
@@ -151,6 +153,33 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("BOHB_NAS_CACHE", str(tmp_path / "file"))
     with pytest.raises(DatasetError, match="BOHB_NAS_CACHE"):
         load_dataset("cifar10")
+
+
+def test_only_writes_into_the_cache_are_blamed_on_it() -> None:
+    def read(_: Path) -> None:
+        Path("/nowhere/source.bin").read_bytes()
+
+    with pytest.raises(FileNotFoundError, match=r"source\.bin"):
+        cached("a", read)
+    with pytest.raises(DatasetError, match="BOHB_NAS_CACHE"):
+        cached("b", lambda folder: save(folder / "absent", load_dataset("digits")))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_the_published_cifar_files_are_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    class Published:
+        classes = ("a", "b")
+
+        def __init__(self, root: Path, *, train: bool, download: bool) -> None:
+            assert (root, download) == (tmp_path, True)
+            self.targets = [0, 1, 1] if train else [1, 0]
+            self.data = np.full((len(self.targets), 32, 32, 3), int(train), np.uint8)
+
+    monkeypatch.setattr(f"torchvision.datasets.{name.upper()}", Published)
+    data = importlib.import_module(f"bohb_nas.datasets.{name}").convert(tmp_path)
+    assert (data.name, data.classes, data.train_labels.tolist()) == (name, ("a", "b"), [0, 1, 1])
+    assert data.test_labels.tolist() == [1, 0]
+    assert (data.train_images.min(), data.test_images.max()) == (1, 0)
 
 
 def test_the_record_is_frozen() -> None:

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,14 @@ import training_fakes as fakes
 
 from bohb_nas.errors import DatasetError
 from bohb_nas.records import Status
+from bohb_nas.training import final
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import resident
+from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.final import train_final
 from bohb_nas.training.learner import start
+from bohb_nas.training.loop import Fit, fit
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 32, 3)])
@@ -81,3 +85,34 @@ def test_the_model_needs_only_torch(tmp_path: Path) -> None:
 def test_without_a_test_part_there_is_no_final_training(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no test part"):
         train_final(fakes.TINY, dataset=fakes.dataset(test_images=None, test_labels=None), budget_s=1.0, seeds=[0], out=tmp_path)
+
+
+def test_a_seed_without_memory_keeps_the_rows_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = fit, []
+
+    def full_at_the_second(*arguments: Any) -> Fit:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+        return real(*arguments)
+
+    monkeypatch.setattr(final, "fit", full_at_the_second)
+    rows = train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0, 1, 2], out=tmp_path, device="cpu", max_steps=2)
+    assert [(row.seed, row.status) for row in rows] == [(0, Status.OK), (1, Status.OUT_OF_MEMORY), (2, Status.OK)]
+    assert rows[1].message == "out of memory: CUDA out of memory. Tried to allocate 9 GiB"
+    assert (rows[1].test_error, rows[1].params) == (None, rows[0].params)
+
+
+def test_a_network_larger_than_memory_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Compute, "free_bytes", lambda self: 1000)
+    (row,) = train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=2)
+    assert row.status is Status.OUT_OF_MEMORY
+    assert "GiB free" in str(row.message)
+
+
+def test_training_again_into_a_folder_replaces_the_curve(tmp_path: Path) -> None:
+    curves = []
+    for _ in range(2):
+        train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=2)
+        curves.append([json.loads(line)["step"] for line in (tmp_path / "seed-0" / "curve.jsonl").read_text().splitlines()])
+    assert curves[0] == curves[1]

@@ -1,17 +1,20 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import training_fakes as fakes
+from ConfigSpace import Categorical, ConfigurationSpace, Constant, Float, Integer, OrdinalHyperparameter
 from PIL import Image
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Result, Status
+from bohb_nas.space.files import load_space
 from bohb_nas.training.networks import MultiBranch
-from bohb_nas.workers.image_classifier import ImageClassifier, Options, make
+from bohb_nas.workers.image_classifier import ImageClassifier, Options, check, make
 
 
 class Sealed(Dataset):
@@ -23,8 +26,8 @@ class Sealed(Dataset):
         return super().__getattribute__(name)
 
 
-def sealed() -> Dataset:
-    whole = fakes.dataset()
+def sealed(n: int = 400) -> Dataset:
+    whole = fakes.dataset(n)
     out = object.__new__(Sealed)
     for name in ("name", "classes", "train_images", "train_labels", "fingerprint", "skipped"):
         object.__setattr__(out, name, getattr(whole, name))
@@ -50,13 +53,13 @@ def seconds(time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch) -> dict[str, f
     return cost
 
 
-def worker(time: fakes.Virtual, **options: Any) -> ImageClassifier:
+def worker(time: fakes.Virtual, n: int = 400, **options: Any) -> ImageClassifier:
     loads: list[str] = []
 
     def load(reference: str, *, data_dir: Path | None = None) -> Dataset:
         loads.append(reference)
         assert len(loads) == 1, "the data set is loaded once"
-        return sealed()
+        return sealed(n)
 
     return ImageClassifier(Options(device="cpu", precision="fp32", **options), now=time, load=load)
 
@@ -128,6 +131,14 @@ def test_a_torn_or_missing_checkpoint_means_a_fresh_start_with_its_reason(tmp_pa
         assert result.metrics["new_s"] == result.train_s == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize(("budget", "n_valid"), [(4.999, 512), (5.0, 1080)])
+def test_the_largest_budget_is_judged_on_every_image(tmp_path: Path, time: fakes.Virtual, budget: float, n_valid: int) -> None:
+    # passes of 256 images take 0.1 s each: two of them fit into 5 % of the budget, five are all of the 1080 images
+    result = run(worker(time, 1200, valid_fraction=0.9, full_validation_from_s=5.0), tmp_path / "a", budget=budget)
+    assert result.status is Status.OK
+    assert result.metrics["n_valid"] == n_valid
+
+
 def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]) -> None:
     seconds["pass"] = 1.0
     result = run(worker(time), tmp_path / "a", budget=5.0)
@@ -149,6 +160,9 @@ def test_divergence(tmp_path: Path, time: fakes.Virtual) -> None:
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
         MemoryError(),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     ],
 )
@@ -188,12 +202,38 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
         ({"precision": "fp8"}, "precision"),
         ({"min_steps": 0}, "min_steps"),
         ({"n_threads": True}, "n_threads"),
+        ({"full_validation_from_s": -1.0}, "full_validation_from_s"),
+        ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
+        ({"full_validation_from_s": "1h"}, "full_validation_from_s"),
         ({"device": "toaster"}, "toaster"),
     ],
 )
 def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> None:
     with pytest.raises(OptionError, match=f"{named}.*accepted"):
         make(**options)
+
+
+@pytest.mark.parametrize("name", ["joint", "zela2018"])
+def test_the_spaces_for_this_worker_pass_its_check(name: str) -> None:
+    check(load_space(name), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("hyperparameter", "refused"),
+    [
+        (Categorical("optimizer", ["sgd", "rmsprop"], default="sgd"), "optimizer is 'rmsprop'.*adamw"),
+        (Categorical("batch_size", [32, 64, "all"], default=32), "batch_size is 'all'.*whole number"),
+        (OrdinalHyperparameter("nr_residual_blocks_1", [2, 1, 0], default_value=2), "nr_residual_blocks_1 is 0"),
+        (Float("label_smoothing", (0.0, 1.5), default=0.1), r"label_smoothing is 1\.5"),
+        (Integer("initial_filters", (0, 8), default=8), "initial_filters is 0"),
+        (Constant("flip", "sideways"), "flip is 'sideways'"),
+    ],
+)
+def test_a_space_with_one_value_that_means_nothing_does_not(hyperparameter: Any, refused: str) -> None:
+    space = ConfigurationSpace()
+    space.add(hyperparameter)
+    with pytest.raises(OptionError, match=refused):
+        check(space, device="cpu")
 
 
 def test_digits_are_learned_in_real_seconds(tmp_path: Path) -> None:

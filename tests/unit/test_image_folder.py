@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bohb_nas.datasets import _decode, load_dataset, prepare
+from bohb_nas.datasets import _decode, image_folder, load_dataset, prepare
 from bohb_nas.errors import DatasetError
 
 COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255)}
@@ -90,6 +90,47 @@ def test_a_change_is_noticed(tmp_path: Path, change: Callable[[Path], None]) -> 
     before = load_dataset(f"image_folder:{root}").fingerprint
     change(root)
     assert load_dataset(f"image_folder:{root}").fingerprint != before
+
+
+def test_two_folders_that_differ_in_pixels_only_are_told_apart(tmp_path: Path) -> None:
+    first, second = _folder(tmp_path / "a", parts=()), _folder(tmp_path / "b", parts=())
+    for root, level in ((first, 10), (second, 20)):
+        for name in COLOURS:
+            for i in range(2):
+                path = root / "train" / name / f"{i}.bmp"  # not compressed: of one size, whatever it shows
+                _image(path, level, mode="L")
+                os.utime(path, ns=(0, 0))
+    assert [int(load_dataset(f"image_folder:{root}").train_images[0, 0, 0, 0]) for root in (first, second)] == [10, 20]
+
+
+def test_an_image_whose_time_was_set_back_is_read_again(tmp_path: Path) -> None:
+    root = _folder(tmp_path / "data", n=2, parts=("train",))
+    path = root / "train" / "blue" / "0.bmp"
+    levels = []
+    for level in (10, 20):
+        _image(path, level, mode="L")
+        os.utime(path, ns=(0, 0))
+        levels.append(int(load_dataset(f"image_folder:{root}").train_images[0].max()))
+    assert levels == [10, 20]
+
+
+def test_a_class_of_one_image_is_refused_by_name(tmp_path: Path) -> None:
+    root = _folder(tmp_path / "data", parts=("train",))
+    _image(root / "train" / "green" / "0.png", (0, 255, 0))
+    with pytest.raises(DatasetError, match=r"one training image only of 'green'.*at least two"):
+        prepare(f"image_folder:{root}")
+
+
+def test_what_cannot_be_read_is_not_blamed_on_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = _folder(tmp_path / "data")
+
+    def refuse(paths: list[Path]) -> None:
+        raise PermissionError(13, "Permission denied", str(paths[0]))
+
+    monkeypatch.setattr(image_folder, "read_headers", refuse)
+    with pytest.raises(DatasetError, match="cannot be read: Permission denied") as refused:
+        load_dataset(f"image_folder:{root}")
+    assert "cache" not in str(refused.value)
 
 
 def test_many_images_are_decoded_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -281,11 +282,31 @@ def test_choice_among_hpbandster_densities() -> None:
         {"random_fraction": 1.5},
         {"bandwidth_factor": 0.0},
         {"min_bandwidth": 0.0},
+        {"n_brackets": 1.0},
+        {"n_brackets": True},
+        {"min_points_in_model": 3.0},
+        {"top_n_percent": 15.5},
+        {"top_n_percent": True},
+        {"n_candidates": 64.0},
+        {"n_candidates": "64"},
+        {"random_fraction": float("nan")},
+        {"random_fraction": True},
+        {"bandwidth_factor": float("inf")},
+        {"bandwidth_factor": "3"},
+        {"min_bandwidth": None},
+        {"hpbandster_densities": 1},
     ],
 )
-def test_options_out_of_range_are_named(bad: dict[str, float]) -> None:
-    with pytest.raises(OptionError, match=f"{next(iter(bad))}.*accepted"):
-        bohb_2018.Options(**bad)  # type: ignore[arg-type]
+def test_options_out_of_range_or_of_another_type_are_named(bad: dict[str, Any]) -> None:
+    name, value = next(iter(bad.items()))
+    with pytest.raises(OptionError, match=f"{name} {value!r}.*accepted"):
+        bohb_2018.Options(**bad)
+
+
+@pytest.mark.parametrize("method", [bohb, hyperband])
+def test_a_number_of_brackets_is_whole(method: Any) -> None:
+    with pytest.raises(OptionError, match=r"n_brackets 2\.0.*accepted"):
+        method.Options(n_brackets=2.0)
 
 
 def test_make_optimizer_refuses_by_name() -> None:
@@ -294,7 +315,7 @@ def test_make_optimizer_refuses_by_name() -> None:
     with pytest.raises(RefError, match="does not offer"):
         make_optimizer("json:dumps", space=space(), budgets=BUDGETS)
     with pytest.raises(OptionError, match="hyperband"):
-        make_optimizer("hyperband", space=space(), budgets=BUDGETS, options=bohb.Options())
+        make_optimizer("hyperband", space=space(), budgets=BUDGETS, options=bohb_2018.Options())
     with pytest.raises(OptionError, match="seed -1"):
         make_optimizer("hyperband", space=space(), budgets=BUDGETS, seed=-1)
     with pytest.raises(OptionError, match="0 workers"):
