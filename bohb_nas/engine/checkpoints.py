@@ -1,28 +1,40 @@
 """Which checkpoints are worth their disk: those that may still be promoted and the incumbent's."""
 
+from collections.abc import Callable, Set
+
 from bohb_nas.records import Trial
 from bohb_nas.store.journal import State
 from bohb_nas.store.study_dir import StudyDir
 
 
 class Checkpoints:
-    """Deletes the checkpoints that a told result makes worthless.
+    """Deletes the checkpoints that have become worthless; the first sweep catches what an earlier master left.
 
-    Kept are the incumbent's and, where promoted trials continue, that of the newest trial of each configuration below
-    the top rung.
+    Kept are the incumbent's and, where promoted trials continue, that of the newest trial of every configuration that
+    may still be promoted.
+
+    Args:
+        study: where they lie.
+        state: what was told.
+        continue_promoted: whether promoted trials continue from checkpoints.
+        promotable: the configurations that may still be promoted; None where the method does not say: then all below
+            the top rung.
+        n_rungs: of the ladder.
     """
 
-    def __init__(self, study: StudyDir, state: State, *, continue_promoted: bool, n_rungs: int) -> None:
+    def __init__(
+        self, study: StudyDir, state: State, *, continue_promoted: bool, promotable: Callable[[], Set[str]] | None, n_rungs: int
+    ) -> None:
         self._study = study
         self._state = state
-        self._keep_promotable = continue_promoted
+        self._continue_promoted = continue_promoted
+        self._promotable = promotable
         self._top_rung = n_rungs - 1
         self._newest: dict[str, Trial] = {}
-        self._incumbent: str | None = None
         for trial_id in state.results:
             self._note(state.trials[trial_id])
-        if state.incumbent is not None:
-            self._incumbent = state.incumbent.trial.trial_id
+        self._held = {trial_id for trial_id in state.results if study.checkpoint(trial_id) is not None}
+        self._sweep()
 
     def newest(self, config_id: str) -> str | None:
         """The finished trial of a configuration at its highest budget."""
@@ -30,19 +42,21 @@ class Checkpoints:
 
     def told(self, trial_id: str) -> None:
         """Deletes what the result of this trial made worthless."""
-        trial = self._state.trials[trial_id]
-        outdated = {trial_id, self.newest(trial.config_id), self._incumbent}
-        self._note(trial)
-        best = self._state.incumbent
-        self._incumbent = best.trial.trial_id if best is not None else None
-        for candidate in outdated - {None, self._incumbent}:
-            if not self._promotable(self._state.trials[str(candidate)]):
-                self._study.drop_checkpoints(str(candidate))
+        self._note(self._state.trials[trial_id])
+        self._held.add(trial_id)
+        self._sweep()
 
     def _note(self, trial: Trial) -> None:
         known = self._newest.get(trial.config_id)
         if known is None or known.budget < trial.budget:
             self._newest[trial.config_id] = trial
 
-    def _promotable(self, trial: Trial) -> bool:
-        return self._keep_promotable and trial.rung < self._top_rung and self._newest[trial.config_id] == trial
+    def _sweep(self) -> None:
+        incumbent = self._state.incumbent
+        kept = {incumbent.trial.trial_id} if incumbent is not None else set()
+        if self._continue_promoted:
+            may = self._promotable() if self._promotable is not None else {c for c, t in self._newest.items() if t.rung < self._top_rung}
+            kept |= {self._newest[c].trial_id for c in may if c in self._newest}
+        for trial_id in self._held - kept:
+            self._study.drop_checkpoints(trial_id)
+        self._held &= kept

@@ -73,7 +73,7 @@ def search(
         stop=stop or StopRule(),
         budgets=BUDGETS,
         continue_promoted=continued,
-        checkpoints=Checkpoints(study, state, continue_promoted=continued, n_rungs=3),
+        checkpoints=Checkpoints(study, state, continue_promoted=continued, promotable=getattr(optimizer, "promotable", None), n_rungs=3),
         clock=clock,
         wish=lambda: wish(journal),
         notice=lambda event: None,
@@ -150,11 +150,33 @@ def test_continued_promotions_find_the_checkpoint_of_the_rung_below(tmp_path: Pa
     for trial in promoted:
         source = journal.state.trials[str(trial.resume_from)]
         assert (source.config_id, source.rung) == (trial.config_id, trial.rung - 1)
-    top = {t.config_id for t in worker.seen if t.rung == 2}
-    kept = {t for t in journal.state.trials if study.checkpoint(t) is not None}
-    assert all(
-        journal.state.trials[t].config_id not in top or t == journal.state.incumbent.trial.trial_id for t in kept if journal.state.incumbent
-    )
+    assert journal.state.incumbent is not None
+    kept = [t for t in journal.state.trials if study.checkpoint(t) is not None]
+    assert kept == [journal.state.incumbent.trial.trial_id], "no bracket is open any more: nothing may still be promoted"
+
+
+def test_a_checkpoint_is_kept_while_its_configuration_may_still_be_promoted(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+
+    def kept_after(n_trials: int) -> set[str]:
+        search(study.path, continued=True, stop=StopRule(trials=n_trials))
+        return {t for t in fold(study.journal).trials if study.checkpoint(t) is not None}
+
+    first_rung = {f"t0000{k}" for k in range(8)}
+    assert kept_after(8) == first_rung, "the rung of nine is not complete: any of the eight may be among its best three"
+    assert len(kept_after(9)) == 3
+    state = fold(study.journal)
+    best = sorted(state.results, key=lambda t: state.results[t].loss or 0.0)[:3]
+    assert kept_after(9) == set(best)
+
+
+def test_what_a_killed_master_left_is_swept_up(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    search(study.path, stop=StopRule(trials=6))
+    worthless = next(t for t in fold(study.journal).trials if study.checkpoint(t) is None)
+    (study.attempts(worthless)[0] / "checkpoint").mkdir()
+    search(study.path, stop=StopRule(trials=6))
+    assert study.checkpoint(worthless) is None
 
 
 def test_a_failed_trial_is_told_and_never_promoted(tmp_path: Path) -> None:
