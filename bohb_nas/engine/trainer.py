@@ -28,7 +28,7 @@ _GRACE_S = 3.0
 _START_S = 900.0
 """Until a child is ready: it may have to import and to read a lot."""
 _LATE_S = 0.2
-"""For an answer that is in the pipe when its writer ends."""
+"""For an answer that is in the pipe when its writer ends, and for the exit code of one that closed its pipe."""
 _LINE_LIMIT = 2**24
 
 
@@ -104,7 +104,7 @@ class Trainer:
             return
         if child.returncode is None:
             with suppress(ProcessLookupError):
-                child.terminate()
+                os.kill(child.pid, signal.SIGTERM)  # child.terminate() would take the exit code from whoever waits for it
             with suppress(TimeoutError):
                 await asyncio.wait_for(_ended(child), _GRACE_S)
         with suppress(ProcessLookupError):
@@ -206,7 +206,8 @@ async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:
     end = asyncio.ensure_future(_ended(child))
     try:
         await asyncio.wait({line, end}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({line}, timeout=_LATE_S)
+        if not (line.done() and line.result().endswith(b"\n")):
+            await asyncio.wait({line, end}, timeout=_LATE_S)
         text = line.result() if line.done() else b""
     finally:
         line.cancel()
