@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -19,14 +19,6 @@ from bohb_nas.durations import format_duration, parse_duration
 from bohb_nas.errors import BohbNasError, DurationError, UsageError
 from bohb_nas.refs import names
 from bohb_nas.store.study_dir import StudyDir
-
-if TYPE_CHECKING:
-    from bohb_nas.engine.lead import Display, View
-    from bohb_nas.store.journal import Event
-
-
-_REDRAW_S = 0.25
-"""Between two pictures of the live display."""
 
 
 class _Group(click.Group):
@@ -118,15 +110,16 @@ def run(
     **said: Any,
 ) -> None:
     """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
+    from bohb_nas.display import display
     from bohb_nas.engine.devices import local_devices
     from bohb_nas.engine.drive import Outcome
-    from bohb_nas.engine.launch import Request
     from bohb_nas.engine.lead import lead
+    from bohb_nas.engine.plan import Request
 
     request = Request(
         total_s=total_time, hard_limit_s=hard_limit, worker_options=dict(worker_options), method_options=dict(method_options), **said
     )
-    outcome, state = lead(directory, request, local_devices(n_workers), _display())
+    outcome, state = lead(directory, request, local_devices(n_workers), display())
     _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED)
 
 
@@ -149,50 +142,6 @@ def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
         click.echo(f"next: bohb-nas best {_quoted(directory)} --json")
     else:
         sys.exit(1)
-
-
-def _display() -> "Display":
-    from bohb_nas.engine.lead import Display
-    from bohb_nas.report import live
-
-    class Log(Display):
-        """A plain line per event."""
-
-        def say(self, text: str) -> None:
-            click.echo(text, err=True)
-
-        @contextmanager
-        def watch(self, view: "View") -> Iterator[None]:
-            self._view = view
-            yield
-
-        def event(self, event: "Event") -> None:
-            self.say(live.line(event, self._view.state, self._view.meta["budgets"]["unit"]))
-
-    class Terminal(Log):
-        """A table that is drawn again as things happen."""
-
-        @contextmanager
-        def watch(self, view: "View") -> Iterator[None]:
-            from rich.console import Console
-            from rich.live import Live
-
-            self._view = view
-            self._drawn = 0.0
-            with Live(console=Console(stderr=True, markup=False), auto_refresh=False, transient=True) as self._live:
-                yield
-
-        def event(self, event: "Event") -> None:
-            self.tick()
-
-        def tick(self) -> None:
-            if time.monotonic() - self._drawn < _REDRAW_S:
-                return
-            self._drawn = time.monotonic()
-            view = self._view
-            self._live.update(live.screen(view.study, view.meta, view.state, n_workers=view.n_workers(), worth=view.worth), refresh=True)
-
-    return Terminal() if sys.stderr.isatty() else Log()
 
 
 @cli.command()

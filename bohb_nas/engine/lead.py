@@ -20,6 +20,7 @@ from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.drive import Drive, Outcome, Wish, replay
 from bohb_nas.engine.local_workers import LocalWorkers
+from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import StorageError, StudyError, StudyHeldError
 from bohb_nas.files import Lock, write_atomic
 from bohb_nas.store.journal import Event, Journal, State, fold, repair
@@ -56,7 +57,7 @@ class Display:
         """Time has passed."""
 
 
-def lead(path: Path, request: launch.Request, devices: list[Device], display: Display) -> tuple[Outcome, State]:
+def lead(path: Path, request: Request, devices: list[Device], display: Display) -> tuple[Outcome, State]:
     """Runs the search that `request` describes in a study directory, or resumes it there.
 
     Raises:
@@ -147,11 +148,11 @@ def _last_alive(study: StudyDir) -> float | None:
 
 
 @contextmanager
-def _opened(study: StudyDir, request: launch.Request, display: Display) -> Iterator[tuple[dict[str, Any], launch.Parts]]:
+def _opened(study: StudyDir, request: Request, display: Display) -> Iterator[tuple[dict[str, Any], launch.Parts]]:
     """Holds the study's lock around a new or resumed study, checked before anything is written."""
     fresh = not study.exists()
     if fresh:
-        meta = launch.plan(request)
+        meta = plan(request)
         space = launch.new_space(meta)
         parts = launch.build(meta, space)
         meta["data_fingerprint"] = _check(meta, space, display)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bohb_nas.engine.launch import Request, build, create, keep, new_space, plan, reopen
+from bohb_nas.engine.launch import build, create, keep, new_space, reopen
+from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import OptionError, StudyError, UsageError
 from bohb_nas.space.files import space_to_json
 from bohb_nas.store.study_dir import StudyDir

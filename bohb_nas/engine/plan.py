@@ -1,0 +1,134 @@
+"""From what a person typed to the record of a study: defaults, presets, contradictions. Nothing is read or written.
+
+A new study takes the defaults for what was not typed; a resumed one takes what it was started with.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.errors import UsageError
+from bohb_nas.records import Budgets
+from bohb_nas.refs import is_file
+from bohb_nas.store.study_dir import FORMAT
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "zela2018": {"space": "zela2018", "method": "bohb_2018", "worker_options": {"schedule": "restarts"}, "brackets": 32},
+}
+"""Named sets of defaults: the published runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was typed; None or empty means "not said"."""
+
+    space: str | None = None
+    dataset: str | None = None
+    data_dir: Path | None = None
+    skip_unreadable: bool = False
+    worker: str | None = None
+    command: str | None = None
+    method: str | None = None
+    budget_min: float | None = None
+    budget_max: float | None = None
+    eta: float | None = None
+    budget_unit: str | None = None
+    brackets: int | None = None
+    trials: int | None = None
+    total_s: float | None = None
+    seed: int | None = None
+    hard_limit_s: float | None = None
+    promote: str | None = None
+    preset: str | None = None
+    worker_options: dict[str, Any] = field(default_factory=dict)
+    method_options: dict[str, Any] = field(default_factory=dict)
+    accept_changed_inputs: bool = False
+
+
+def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The record of the study that a request describes; what it leaves open comes from `base`, a preset, or the defaults.
+
+    Raises:
+        UsageError: a value is out of range, or two contradict each other.
+    """
+    given = base or {}
+    preset = _preset(request.preset)
+    earlier = given.get("budgets", {})
+    maximum = _said(request.budget_max, earlier.get("max"), 10800.0)
+    eta = _said(request.eta, earlier.get("eta"), 3.0)
+    minimum = _said(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3)
+    unit = _said(request.budget_unit, earlier.get("unit"), "s")
+    stop = _stop(request, given, preset)
+    if unit == "s" and stop["total_s"] is not None and stop["total_s"] < minimum:
+        raise UsageError(
+            f"--total-time {stop['total_s']:g} s is less than the cheapest budget, {minimum:g} s: nothing could be trained; "
+            "give more time or a smaller --budget-min"
+        )
+    return {
+        "format": FORMAT,
+        "preset": _said(request.preset, given.get("preset"), None),
+        "space": _absolute(_said(request.space, given.get("space"), preset.get("space"), "joint")),
+        "method": _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb")),
+        "method_options": {**given.get("method_options", {}), **request.method_options},
+        **_worker(request, given, preset, unit=unit, top=maximum),
+        "budgets": asdict(Budgets(min=minimum, max=maximum, eta=eta, unit=unit)),
+        "seed": _said(request.seed, given.get("seed"), 0),
+        "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
+        "promote": _said(request.promote, given.get("promote"), "restart"),
+        "stop": stop,
+        "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
+        "cwd": given.get("cwd", str(Path.cwd())),
+    }
+
+
+def _said(*candidates: Any) -> Any:
+    return next((c for c in candidates if c is not None), None)
+
+
+def _preset(name: str | None) -> dict[str, Any]:
+    if name is not None and name not in PRESETS:
+        raise UsageError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS.get(name or "", {})
+
+
+def _absolute(reference: str) -> str:
+    return str(Path(reference).expanduser().absolute()) if is_file(reference) else reference
+
+
+def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, unit: str, top: float) -> dict[str, Any]:
+    if request.command is not None and request.worker not in (None, "command"):
+        raise UsageError(f"--command and --worker {request.worker} contradict each other; give one of them")
+    worker = _said("command" if request.command is not None else None, request.worker, given.get("worker"), "image_classifier")
+    options = dict(given.get("worker_options", {}))
+    if worker == "image_classifier":
+        if unit != "s":
+            raise UsageError(f"--budget-unit {unit}: the worker image_classifier trains for seconds; leave it out, or give another worker")
+        options = {"dataset": "cifar10", "full_validation_from_s": top, **preset.get("worker_options", {}), **options}
+        if request.dataset is not None:
+            options["dataset"] = _dataset(request.dataset)
+        if request.data_dir is not None:
+            options["data_dir"] = str(request.data_dir.expanduser().absolute())
+    elif request.dataset is not None or request.data_dir is not None:
+        raise UsageError(f"--dataset and --data-dir belong to the worker image_classifier, this study's is {worker}; leave them out")
+    if worker == "command":
+        options |= {"command": request.command} if request.command is not None else {}
+        options |= {"hard_limit_s": request.hard_limit_s} if request.hard_limit_s is not None else {}
+        options |= {"unit": unit} if unit != "s" else {}
+        if "command" not in options:
+            raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
+    return {"worker": _absolute(worker), "worker_options": {**options, **request.worker_options}}
+
+
+def _dataset(reference: str) -> str:
+    kind, colon, path = reference.partition(":")
+    return f"{kind}:{Path(path).expanduser().absolute()}" if colon and kind == "image_folder" else _absolute(reference)
+
+
+def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    said = {"brackets": request.brackets, "trials": request.trials, "total_s": request.total_s}
+    for name in ("brackets", "trials"):
+        if (value := said[name]) is not None and value < 1:
+            raise UsageError(f"--{name} {value}: accepted is a whole number from 1")
+    if any(v is not None for v in said.values()):
+        return said
+    return given.get("stop") or {**said, "brackets": preset.get("brackets")}
