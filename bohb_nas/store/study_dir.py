@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import RecordError, StorageError, StudyError
+from bohb_nas.errors import RecordError, StudyError
 from bohb_nas.files import dump_json, holder, write_atomic, write_once
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 
@@ -150,8 +150,7 @@ class StudyDir:
         """Makes the directory and its folders, readable by their owner only; harmless on an existing study.
 
         Raises:
-            StudyError: the place cannot hold a study.
-            StorageError: the disk refused.
+            StudyError: the place cannot hold a study, or the disk refused.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -165,7 +164,7 @@ class StudyDir:
         except PermissionError as e:
             raise StudyError(f"{self.path} cannot be made or is not writable: {e.strerror}; choose another DIR") from e
         except OSError as e:
-            raise StorageError(f"cannot write {self.path}: {e.strerror}; free space or choose another DIR") from e
+            raise StudyError(f"cannot write {self.path}: {e.strerror}; free space or choose another DIR") from e
 
     def read_meta(self) -> dict[str, Any]:
         """What study.json says.

@@ -220,6 +220,27 @@ def test_a_full_disk_at_the_start_is_refused(tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", str(small)], check=False)
 
 
+def test_a_read_only_disk_is_refused_for_a_new_study_and_for_a_resume(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(small)], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        subprocess.run(command(small / "study", "--trials", "1"), check=True, capture_output=True)
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        for study, trials in (("study", "2"), ("another", "1")):
+            refused = subprocess.run(command(small / study, "--trials", trials), capture_output=True, text=True, check=False)
+            assert refused.returncode == 2, refused.stderr
+            assert "writ" in refused.stderr
+            assert "Traceback" not in refused.stderr
+        shown = subprocess.run(
+            [sys.executable, "-m", "bohb_nas", "status", str(small / "study")], capture_output=True, text=True, check=True
+        )
+        assert "1 evaluations" in shown.stdout
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=False)
+
+
 def listeners(pids: set[int]) -> list[tuple[str, int]]:
     """Addresses on which these processes listen."""
     inodes = set()
