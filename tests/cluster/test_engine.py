@@ -140,17 +140,28 @@ def test_a_killed_worker_is_started_again_and_its_trial_too(study: Path) -> None
     assert {r.status.value for r in state.results.values()} == {"ok"}
 
 
+FAILS_AFTER_THE_CHECK = """
+import pathlib
+seen = pathlib.Path(__file__).with_name("seen")
+if seen.exists():
+    raise RuntimeError("no such library")
+seen.touch()
+def train(trial, workdir): ...
+"""
+
+
 def test_workers_that_cannot_start_end_the_search_with_their_last_words(study: Path, tmp_path: Path) -> None:
     worker = tmp_path / "worker.py"
-    worker.write_text("def train(trial, workdir): ...\n")
-    arguments = ["--space", "toy", "--worker", str(worker), "--trials", "1"]
-    subprocess.run([sys.executable, "-m", "bohb_nas", "run", str(study), *arguments], check=False, capture_output=True)
-    worker.write_text("raise RuntimeError('no such library')\n")
-    again = [sys.executable, "-m", "bohb_nas", "run", str(study), "--trials", "3", "--accept-changed-inputs"]
-    done = subprocess.run(again, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    worker.write_text(FAILS_AFTER_THE_CHECK)
+    search = [sys.executable, "-m", "bohb_nas", "run", str(study), "--space", "toy", "--worker", str(worker), "--trials", "1"]
+    done = subprocess.run(search, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("is started again") == 3
     assert "all workers have ended" in done.stderr
     assert "no such library" in done.stderr
+    again = subprocess.run(search, capture_output=True, text=True, check=False)
+    assert again.returncode == 2, "now the check finds it, before anything starts"
+    assert "no such library" in again.stderr
 
 
 def test_a_second_master_is_refused_while_the_first_lives(study: Path) -> None:
