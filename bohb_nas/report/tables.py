@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -40,15 +41,10 @@ def incumbent(best: Mapping[str, Any] | None, unit: str) -> RenderableType:
     return Group(head, configuration(best["config"]))
 
 
-def configuration(config: Mapping[str, Any]) -> Table:
-    """Hyperparameters and values, three to a row."""
-    table = Table(box=None, pad_edge=False, show_header=False)
+def configuration(config: Mapping[str, Any]) -> RenderableType:
+    """Hyperparameters and values, as many to a row as fit."""
     cells = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in config.items()]
-    for _ in range(3):
-        table.add_column()
-    for k in range(0, len(cells), 3):
-        table.add_row(*cells[k : k + 3])
-    return table
+    return Columns([Text(cell, no_wrap=True) for cell in cells], padding=(0, 2), column_first=True)
 
 
 def status(figures: Mapping[str, Any]) -> RenderableType:
