@@ -60,6 +60,11 @@ def append_line(path: Path, line: str) -> None:
             os.close(descriptor)
 
 
+def is_aside(path: Path) -> bool:
+    """Whether a file is what a killed process was writing aside."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
 def _write_aside(path: Path, data: bytes) -> Path:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -23,7 +23,7 @@ from bohb_nas.engine.cluster import make_keys
 from bohb_nas.engine.drive import StopRule
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError
-from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.hyperband import worth
 from bohb_nas.methods import load_method
 from bohb_nas.records import Budgets
@@ -150,6 +150,8 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace) -> 
     Raises:
         StudyError: the place cannot hold a study, or the disk refused.
     """
+    for path in filter(is_aside, study.path.iterdir()):
+        path.unlink(missing_ok=True)
     try:
         write_atomic(study.space_json, space_to_json(space) + "\n")
         meta["inputs"] = store_inputs(study, meta)

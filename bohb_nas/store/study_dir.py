@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import RecordError, StudyError
-from bohb_nas.files import dump_json, holder, write_atomic, write_once
+from bohb_nas.files import dump_json, holder, is_aside, write_atomic, write_once
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 
 FORMAT = 1
@@ -154,7 +154,7 @@ class StudyDir:
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self.exists() and any(p.name not in _OWN_NAMES for p in self.path.iterdir()):
+            if not self.exists() and any(p.name not in _OWN_NAMES and not is_aside(p) for p in self.path.iterdir()):
                 raise StudyError(f"{self.path} holds other files and no study; choose an empty or new DIR")
             self.check_access()
             for folder in (self.inputs, self.results, self.running, self.workers, self.trials, self.tls):

@@ -90,6 +90,22 @@ def test_masters_and_workers_killed_with_one_worker_make_the_same_promotions(tmp
     assert len(set(told(under_fire))) == len(told(under_fire)) == len(asked(under_fire))
 
 
+def test_killed_while_it_is_made_a_study_is_made_by_the_same_command(tmp_path: Path) -> None:
+    study, rng = tmp_path / "study", random.Random(3)
+    for _ in range(8):
+        master = subprocess.Popen(command(study, brackets=1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(study.exists, master)
+        time.sleep(rng.uniform(0.0, 0.08))
+        master.kill()
+        master.wait()
+        if (study / "study.json").exists():
+            break
+    (study / f".space.json.{'0' * 32}.tmp").write_text("half a sp")
+    done = subprocess.run(command(study, brackets=1), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(told(study)) == len(asked(study)) == 13
+
+
 def test_masters_and_workers_killed_with_two_workers_lose_nothing(tmp_path: Path) -> None:
     study = tmp_path / "study"
     search_under_fire(study, brackets=12, workers=2, masters=6, worker_kills=3, seed=7)
