@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import RecordError, StudyError
+from bohb_nas.errors import RecordError, StudyError, UsageError
 from bohb_nas.files import dump_json, holder, is_aside, write_atomic, write_once
-from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
+from bohb_nas.records import RESULT_LIMIT_BYTES, Budgets, Evaluation, Trial
 
 FORMAT = 1
 """Version of the directory's layout; a study of a newer one is refused."""
@@ -178,11 +178,11 @@ class StudyDir:
             raise StudyError(f"no study in {self.path}; `bohb-nas run {self.path}` starts one") from e
         except (OSError, ValueError) as e:
             raise StudyError(f"{self.study_json} cannot be read: {e}; restore it, or start a new study elsewhere") from e
-        if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
-            raise StudyError(f"{self.study_json} is not the record of a study; restore it, or start a new study elsewhere")
-        if meta["format"] > FORMAT:
+        if isinstance(meta, dict) and type(meta.get("format")) is int and meta["format"] > FORMAT:
             raise StudyError(f"{self.path} was made by a newer version (format {meta['format']}, known: {FORMAT}); upgrade bohb-nas")
-        return meta
+        if (wrong := _wrong_in(meta)) is not None:
+            raise StudyError(f"{self.study_json} is damaged: {wrong}; restore it, or start a new study elsewhere")
+        return meta  # type: ignore[no-any-return]
 
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Writes study.json as a whole."""
@@ -241,6 +241,26 @@ _OWN_NAMES = frozenset(
     }
     | {"report", "trained"}
 )
+
+
+_SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(
+    ("method_options", "worker_options", "budgets", "stop"), dict
+)
+
+
+def _wrong_in(meta: object) -> str | None:
+    """What keeps a JSON value from being the record of a study, or None."""
+    if not isinstance(meta, dict):
+        return "it is no object"
+    for name, kind in _SHAPE.items():
+        if not isinstance(meta.get(name), kind):
+            return f"{name} is {repr(meta.get(name))[:100]}"
+    try:
+        Budgets(**meta["budgets"])
+    except (TypeError, UsageError) as e:
+        return f"budgets: {e}"
+    limits = [meta["stop"].get(name, "absent") for name in ("brackets", "trials", "total_s")]
+    return None if all(v is None or isinstance(v, int | float) for v in limits) else f"stop is {meta['stop']}"
 
 
 def _note(text: str) -> dict[str, Any]:

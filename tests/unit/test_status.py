@@ -28,6 +28,7 @@ META: dict[str, Any] = {
     "budgets": Budgets(min=1, max=9).to_json(),
     "seed": 3,
     "promote": "restart",
+    "cwd": "/",
     "stop": {"brackets": 2, "trials": None, "total_s": None},
 }
 

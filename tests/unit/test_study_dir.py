@@ -1,0 +1,86 @@
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bohb_nas.cli import cli
+from bohb_nas.errors import StudyError
+from bohb_nas.records import Budgets
+from bohb_nas.store.study_dir import FORMAT, StudyDir
+
+META: dict[str, Any] = {
+    "format": FORMAT,
+    "seed": 0,
+    "space": "toy",
+    "method": "bohb",
+    "worker": "toy",
+    "promote": "restart",
+    "cwd": "/",
+    "method_options": {},
+    "worker_options": {},
+    "budgets": Budgets().to_json(),
+    "stop": {"brackets": None, "trials": None, "total_s": None},
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta(META)
+    return study
+
+
+def test_a_whole_record_is_read_back(study: StudyDir) -> None:
+    assert study.read_meta() == META
+
+
+@pytest.mark.parametrize("name", sorted(META))
+def test_a_record_without_a_part_is_refused_by_name(study: StudyDir, name: str) -> None:
+    study.write_meta({k: v for k, v in META.items() if k != name})
+    with pytest.raises(StudyError, match=f"damaged: {name}"):
+        study.read_meta()
+
+
+@pytest.mark.parametrize("budgets", [{}, {"min": 9.0, "max": 1.0}, {"least": 1.0}, {"min": "one"}, {"eta": 1.0}])
+def test_budgets_that_are_none_are_refused(study: StudyDir, budgets: dict[str, Any]) -> None:
+    study.write_meta({**META, "budgets": budgets})
+    if budgets == {}:
+        assert study.read_meta()["budgets"] == {}, "all have defaults"
+        return
+    with pytest.raises(StudyError, match="damaged: budgets"):
+        study.read_meta()
+
+
+def test_random_damage_is_an_error_never_a_traceback(study: StudyDir) -> None:
+    rng, whole = random.Random(5), study.study_json.read_bytes()
+    pieces = [b"null", b"{}", b"[1]", b"-1", b"1e999", b"\0", b"\xff"]
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(data))
+            data[at : at + rng.choice([0, 1, 30])] = rng.choice(pieces)
+        study.study_json.write_bytes(data)
+        for command in (["status", str(study.path), "--json"], ["best", str(study.path)]):
+            shown = CliRunner().invoke(cli, command)
+            assert shown.exception is None or isinstance(shown.exception, SystemExit), data
+            assert shown.exit_code in (0, 1, 2)
+
+
+def test_what_a_killed_process_wrote_aside_is_no_strangers_file(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir(mode=0o700)
+    (tmp_path / "study" / ".space.json.0123.tmp").write_text("half")
+    StudyDir(tmp_path / "study").make()
+
+
+def test_a_result_that_is_none_is_set_aside(study: StudyDir) -> None:
+    from bohb_nas.records import Origin, Trial
+
+    trial = Trial(trial_id="t0", config_id="c0", config={}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
+    for k, text in enumerate(["", "{", "null", "[]", "[" * 100_000, json.dumps({"trial": 1, "result": 2}), "x" * 33 * 2**20]):
+        study.result("t0").write_text(text)
+        assert study.read_result(trial) is None
+        assert (study.results / f"t0.refused-{k}").exists()
