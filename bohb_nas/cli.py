@@ -203,10 +203,10 @@ def best(directory: Path, as_json: bool) -> None:
         click.echo(json.dumps(found))
     else:
         _print(tables.incumbent(found, unit))
-        if found is not None and found["checkpoint"]:
-            click.echo(f"checkpoint: {found['checkpoint']}")
     if found is None:
         sys.exit(1)
+    if found["checkpoint"] and not as_json:
+        click.echo(f"checkpoint: {found['checkpoint']}")
 
 
 @cli.command()
@@ -223,10 +223,10 @@ def train(
     """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported."""
     from bohb_nas.datasets import load_dataset
     from bohb_nas.report import tables
-    from bohb_nas.report.final import Source, read_source, summary
+    from bohb_nas.report.final import read_source, summary
     from bohb_nas.training.final import train_final
 
-    found: Source = read_source(source, budget=budget, dataset=dataset, data_dir=data_dir)
+    found = read_source(source, budget=budget, dataset=dataset, data_dir=data_dir)
     folder = out if out is not None else found.folder / "trained"
     data = load_dataset(found.dataset, data_dir=found.data_dir)
     with _own_device(source):
