@@ -1,6 +1,6 @@
 """The command line. Data goes to standard output, progress to standard error; exit 0 done, 1 failed, 2 misused.
-
-Imports stand inside the commands, so that `--help`, `list`, `status` and `best` start at once."""
+Imports stand inside the commands, so that `--help`, `list`, `status` and `best` start at once.
+"""
 
 import dataclasses
 import json
