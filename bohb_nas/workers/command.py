@@ -108,15 +108,6 @@ def make(
     return CommandWorker(template=_template.parse(command, cwd=folder), hard_limit_s=hard_limit_s, grace_s=grace_s, cwd=folder, unit=unit)
 
 
-def check_template(template: str | Sequence[str], space: ConfigurationSpace, *, cwd: Path | None = None) -> None:
-    """Says before a study begins whether a command can be run for every configuration of a space.
-
-    Raises:
-        CommandError: it cannot; the text names the token and the remedy.
-    """
-    _template.parse(template, cwd=(cwd or Path()).resolve()).check(space)
-
-
 def check(
     space: ConfigurationSpace,
     *,

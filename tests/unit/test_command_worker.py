@@ -12,7 +12,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float,
 
 from bohb_nas.errors import CommandError, OptionError
 from bohb_nas.records import Origin, Result, Status, Trial, Value
-from bohb_nas.workers.command import check, check_template, kill_leftovers, make
+from bohb_nas.workers.command import check, kill_leftovers, make
 
 ODD_NAMES = ["with spaces", 'quote\'s "both"', "new\nline", "{braces}", "$HOME;`x`", "-dash"]
 
@@ -97,14 +97,14 @@ def test_a_template_is_split_as_a_shell_would(tmp_path: Path) -> None:
 )
 def test_templates_that_cannot_be_run(template: str | list[str], said: str) -> None:
     with pytest.raises(CommandError) as refused:
-        check_template(template, _space())
+        check(_space(), command=template)
     assert said in str(refused.value)
     with pytest.raises(CommandError):
         check(_space(), command=template)
 
 
 def test_a_template_for_the_whole_space() -> None:
-    check_template("true --lr {lr} --momentum {momentum} {{}} --wd={workdir}", _space())
+    check(_space(), command="true --lr {lr} --momentum {momentum} {{}} --wd={workdir}")
 
 
 def test_a_program_that_may_not_be_executed(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_file_of_ones_own(file: str) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     template = [sys.executable, str(PROGRAM), *ARGUMENTS.split()]
-    command.check_template(template, load_space(SPACE))
+    command.check(load_space(SPACE), command=template)
     findings = check_worker(command.make(command=template), load_space(SPACE), workdir=tmp_path, budget=0.1)
     assert [finding for finding in findings if finding.problem] == []
 
