@@ -10,6 +10,8 @@ The tree::
     │   ├── DatasetError              a data set that cannot be read
     │   ├── CommandError              a `--command` template that cannot be run
     │   ├── OptionError               an option that the chosen method or worker refuses
+    │   ├── KnowledgeError            an initial, prior, warm-start or constraint that does not fit the search
+    │   ├── ProblemError              a benchmark problem that is not there, or whose data are not
     │   └── StudyError                a study directory that cannot be used for this search
     │       ├── StudyHeldError        … because a living master leads it
     │       └── JournalError          … because its journal cannot be replayed
@@ -55,6 +57,14 @@ class CommandError(UsageError):
 
 class OptionError(UsageError):
     """An option that the chosen method or worker refuses."""
+
+
+class KnowledgeError(UsageError):
+    """What the user knows beforehand does not fit the search: an initial configuration, a prior, an earlier study, a constraint."""
+
+
+class ProblemError(UsageError):
+    """A benchmark problem that is not there, or whose data are not."""
 
 
 class StudyError(UsageError):

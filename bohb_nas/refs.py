@@ -19,6 +19,7 @@ CATALOGUES = {
     "dataset": "datasets",
     "worker": "workers",
     "method": "methods",
+    "problem": "benchmarks",
 }
 """Kind of thing -> the folder under `bohb_nas` that lists it."""
 

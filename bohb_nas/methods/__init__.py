@@ -1,16 +1,19 @@
 """The catalogue of methods: each file is one, and its name is the name on the command line.
 
 A method module offers `Options`, a frozen dataclass of plain values, and
-`make(*, space, budgets, seed, n_workers, options)`, which returns a `Method`.
+`make(*, space, budgets, seed, n_workers, options, knowledge)`, which returns a `Method`. One that cannot use what is
+known beforehand leaves `knowledge` out.
 """
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bohb_nas import refs
-from bohb_nas.errors import OptionError, RefError
+from bohb_nas.errors import KnowledgeError, OptionError, RefError
+from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Budgets, Idle, Result, Trial
 
 if TYPE_CHECKING:
@@ -51,7 +54,14 @@ def load_method(reference: str) -> Any:
 
 
 def make_optimizer(
-    method: str, *, space: ConfigurationSpace, budgets: Budgets, seed: int = 0, n_workers: int = 1, options: Any = None
+    method: str,
+    *,
+    space: ConfigurationSpace,
+    budgets: Budgets,
+    seed: int = 0,
+    n_workers: int = 1,
+    options: Any = None,
+    knowledge: Knowledge = NOTHING,
 ) -> Method:
     """The optimizer of a method.
 
@@ -62,10 +72,12 @@ def make_optimizer(
         seed: with the order of asks and results it determines every proposal.
         n_workers: how many trials will run at once.
         options: the method module's own `Options`; None means its defaults.
+        knowledge: what is known beforehand.
 
     Raises:
         RefError: the method leads to nothing that can make an optimizer.
         OptionError: the method refuses the seed, the number of workers or an option.
+        KnowledgeError: the method cannot use what is known beforehand, or it does not fit the space.
     """
     module = load_method(method)
     if options is None:
@@ -76,4 +88,7 @@ def make_optimizer(
         raise OptionError(f"seed {seed}: accepted is a whole number from 0")
     if n_workers < 1:
         raise OptionError(f"{n_workers} workers: accepted is a whole number from 1")
-    return cast(Method, module.make(space=space, budgets=budgets, seed=seed, n_workers=n_workers, options=options))
+    known: dict[str, Any] = {"knowledge": knowledge} if "knowledge" in inspect.signature(module.make).parameters else {}
+    if not known and knowledge != NOTHING:
+        raise KnowledgeError(f"method {method} takes no initial configurations, priors, earlier studies or constraints; leave them out")
+    return cast(Method, module.make(space=space, budgets=budgets, seed=seed, n_workers=n_workers, options=options, **known))

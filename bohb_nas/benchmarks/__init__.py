@@ -1,0 +1,64 @@
+"""CATALOGUE of problems for optimizers: synthetic functions, and tables and surrogates of real training runs.
+
+A file is a family and offers `instances() -> tuple[str, ...]` and `problem(instance: str | None) -> Problem`; a problem
+is named FAMILY or FAMILY/INSTANCE, and FAMILY alone means its first instance.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from ConfigSpace import ConfigurationSpace
+
+from bohb_nas import refs
+from bohb_nas.errors import ProblemError
+from bohb_nas.records import Budgets, Status, Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What training a configuration at a budget would have shown and cost."""
+
+    loss: float | None
+    """As observed, with its noise; None unless the status is ok."""
+    cost: float
+    """Seconds (or the family's unit) from scratch, above 0; never less than at a lower budget."""
+    status: Status = Status.OK
+
+
+class Problem(Protocol):
+    """Something to minimise, with its costs. The same (configuration, budget, seed) gives the same observation."""
+
+    name: str
+    """FAMILY/INSTANCE."""
+    space: ConfigurationSpace
+    budgets: Budgets
+    """The ladder."""
+    best: float
+    """The lowest noise-free loss at the largest budget that is known."""
+    median: float
+    """The median of it over random configurations."""
+    mean_cost: float
+    """The mean cost of random configurations at the largest budget: the unit of the time axis."""
+
+    def evaluate(self, config: Mapping[str, Value], budget: float, *, seed: int) -> Observation:
+        """What training `config` (its active hyperparameters) at a rung's budget shows and costs."""
+        ...
+
+    def truth(self, config: Mapping[str, Value]) -> float:
+        """The noise-free loss at the largest budget; never read by an optimizer."""
+        ...
+
+
+def load_problem(name: str) -> Problem:
+    """The problem of a name such as `condnet` or `lcbench/167168`.
+
+    Raises:
+        RefError: no such family.
+        ProblemError: no such instance, or its data are not there.
+    """
+    family, _, instance = name.partition("/")
+    module = refs.load_module("problem", family)
+    if instance and instance not in module.instances():
+        raise ProblemError(f"problem {name!r}: {family} has no instance {instance!r}; known: {', '.join(module.instances())}")
+    return cast(Problem, module.problem(instance or None))

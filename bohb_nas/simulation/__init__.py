@@ -1,0 +1,1 @@
+"""Optimizers on benchmark problems under a virtual clock: runs, their statistics, tables and figures."""
