@@ -2,8 +2,9 @@
 
 Brackets follow each other from s = max to 0, over and over. A free worker takes the next trial of the oldest bracket
 that has one, and opens the next bracket when none has: nobody waits while a rung of another bracket is finishing.
-When all of a rung is told, its best OK configurations move up. A failed one never does: then the next rung is smaller
-(HpBandSter would top it up with fresh configurations), and a rung without any OK result ends its bracket.
+When all of a rung is told, its best OK configurations move up. A failed one never does, nor one that breaks a constraint:
+then the next rung is smaller (HpBandSter would top it up with fresh configurations), and a rung without any OK result
+ends its bracket. What the user wants tried first are the first new configurations of the first brackets.
 """
 
 import heapq
@@ -15,8 +16,9 @@ from typing import Protocol
 import numpy as np
 
 from bohb_nas import hyperband
-from bohb_nas.errors import JournalError, OptionError, RecordError
+from bohb_nas.errors import JournalError, KnowledgeError, OptionError, RecordError
 from bohb_nas.hyperband import Bracket, Rung
+from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
@@ -54,6 +56,12 @@ def check_n_brackets(n_brackets: int | None) -> None:
         raise OptionError(f"n_brackets {n_brackets!r}: accepted is a whole number from 1, or none for no end")
 
 
+def refuse_history(method: str, knowledge: Knowledge) -> None:
+    """Raises KnowledgeError when a method that learns nothing from an earlier study is given one."""
+    if knowledge.history:
+        raise KnowledgeError(f"method {method} cannot learn from an earlier study; leave --warm-start out, or use --method bohb")
+
+
 class Brackets:
     """The optimizer of every method with synchronous brackets.
 
@@ -62,15 +70,25 @@ class Brackets:
         brackets: one round of brackets, repeated.
         seed: the n-th new configuration is drawn from the stream (seed, n).
         n_brackets: how many brackets to open; None for no end.
+        knowledge: what to try first, and which results count; the sampler keeps to what is allowed.
     """
 
-    def __init__(self, sampler: Sampler, brackets: Sequence[Bracket], *, seed: int, n_brackets: int | None) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        brackets: Sequence[Bracket],
+        *,
+        seed: int,
+        n_brackets: int | None,
+        knowledge: Knowledge = NOTHING,
+    ) -> None:
         self.reason = "nothing was asked"
         """Why the last ask came out as it did."""
         self._sampler = sampler
         self._round = tuple(brackets)
         self._seed = seed
         self._n_brackets = n_brackets
+        self._knowledge = knowledge
         self._open: dict[int, _Running] = {}
         self._ready: list[int] = []  # a heap: the open brackets that have a trial to give, oldest first
         self._n_opened = 0
@@ -90,7 +108,7 @@ class Brackets:
         if place.member is None:
             rng = np.random.default_rng((self._seed, self._n_configs))
             seed = int(rng.integers(2**31))
-            proposal = self._sampler.propose(rng)
+            proposal = self._initial() or self._sampler.propose(rng)
             config, origin, self.reason = proposal.config, proposal.origin, proposal.reason
         else:
             config, seed, origin = place.member.config, place.member.seed, Origin.PROMOTED
@@ -146,9 +164,10 @@ class Brackets:
                 f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {self._n_asked} asked trials"
             )
         self._done.add(result.trial_id)
-        self._sampler.observe(pending.config, budget=pending.budget, loss=result.loss)
+        loss = self._knowledge.loss(result)
+        self._sampler.observe(pending.config, budget=pending.budget, loss=loss)
         running = self._open[pending.bracket]
-        match running.record(pending.position, result.loss):
+        match running.record(pending.position, loss):
             case "promoted":
                 heapq.heappush(self._ready, pending.bracket)
             case "ended":
@@ -157,6 +176,13 @@ class Brackets:
     def promotable(self) -> set[str]:
         """Configurations whose checkpoints may still be continued: the members of open brackets of more than one rung."""
         return {m.config_id for running in self._open.values() if len(running.bracket.rungs) > 1 for m in running.members}
+
+    def _initial(self) -> Proposal | None:
+        """The configuration that the user wants tried next, while there is one."""
+        n, initial = self._n_configs, self._knowledge.initial
+        if n >= len(initial):
+            return None
+        return Proposal(config=dict(initial[n]), origin=Origin.INITIAL, reason=f"initial configuration {n + 1} of {len(initial)}")
 
     def _next_place(self) -> "_Place":
         """Where the next trial belongs; opens a bracket when no open one has a trial to give."""

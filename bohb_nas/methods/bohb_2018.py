@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import hyperband
-from bohb_nas.methods._brackets import Brackets, check_n_brackets
+from bohb_nas.knowledge import NOTHING, Knowledge
+from bohb_nas.methods._brackets import Brackets, check_n_brackets, refuse_history
 from bohb_nas.records import Budgets
 from bohb_nas.samplers.tpe import Settings, Tpe
 from bohb_nas.space.encoding import Encoding
@@ -32,8 +33,15 @@ class Options(Settings):
         check_n_brackets(self.n_brackets)
 
 
-def make(*, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Options) -> Brackets:
-    """The optimizer; as in HpBandSter, running trials do not enter the model, so the number of workers changes nothing."""
+def make(
+    *, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Options, knowledge: Knowledge = NOTHING
+) -> Brackets:
+    """The optimizer; as in HpBandSter, running trials do not enter the model, so the number of workers changes nothing.
+
+    Raises:
+        KnowledgeError: it is given an earlier study, which the published method makes no use of.
+    """
     del n_workers
-    sampler = Tpe(Encoding(space), seed=seed, settings=options)
-    return Brackets(sampler, hyperband.brackets(budgets), seed=seed, n_brackets=options.n_brackets)
+    refuse_history("bohb_2018", knowledge)
+    sampler = Tpe(Encoding(space), seed=seed, settings=options, knowledge=knowledge)
+    return Brackets(sampler, hyperband.brackets(budgets), seed=seed, n_brackets=options.n_brackets, knowledge=knowledge)

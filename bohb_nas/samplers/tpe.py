@@ -13,6 +13,7 @@ import numpy as np
 from ConfigSpace.exceptions import ForbiddenValueError
 
 from bohb_nas.errors import OptionError
+from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
 from bohb_nas.samplers import kde
 from bohb_nas.samplers.kde import Floats, Ints
@@ -72,8 +73,9 @@ class Model:
 class Tpe:
     """Proposes from the model of the largest budget that has enough results."""
 
-    def __init__(self, encoding: Encoding, *, seed: int, settings: Settings) -> None:
+    def __init__(self, encoding: Encoding, *, seed: int, settings: Settings, knowledge: Knowledge = NOTHING) -> None:
         self._encoding = encoding
+        self._knowledge = knowledge
         self._seed = seed
         self._settings = settings
         self._levels: Ints = np.where(encoding.kinds == Kind.CATEGORICAL, encoding.levels, 0)
@@ -93,17 +95,17 @@ class Tpe:
         """A configuration that depends on the generator and on the results, in their order, only."""
         enough = [budget for budget, observed in self._observed.items() if len(observed.losses) >= self._n_needed]
         if not enough:
-            return at_random(self._encoding, rng, reason=self._no_model())
+            return self._at_random(rng, reason=self._no_model())
         if rng.random() < self._settings.random_fraction:
-            return at_random(self._encoding, rng, reason="random fraction")
+            return self._at_random(rng, reason="random fraction")
         budget = max(enough)
         row = self._best_candidate(rng, self._fitted(budget))
         if row is None:
-            return at_random(self._encoding, rng, reason="no candidate has a finite score")
+            return self._at_random(rng, reason="no candidate has a finite score and keeps the constraints")
         try:
             config = self._encoding.decode(row)
         except ForbiddenValueError:
-            return at_random(self._encoding, rng, reason="forbidden vector")
+            return self._at_random(rng, reason="forbidden vector")
         n = len(self._observed[budget].losses)
         return Proposal(config=config, origin=Origin.MODEL, reason=f"model on budget {budget:g} from {n} results")
 
@@ -122,6 +124,16 @@ class Tpe:
         good = kde.impute(rng, rows[order[:n_good]], self._levels)
         bad = kde.impute(rng, rows[order[n_good : n_good + n_bad]], self._levels)
         return Model(good=good, bad=bad, good_bandwidths=self._bandwidths(good), bad_bandwidths=self._bandwidths(bad))
+
+    def _at_random(self, rng: np.random.Generator, *, reason: str) -> Proposal:
+        return at_random(self._encoding, rng, reason=reason, allowed=self._knowledge.allowed)
+
+    def _allowed(self, row: Floats) -> bool:
+        """Whether no constraint forbids a candidate; what a clause of the space forbids is seen when it is decoded."""
+        try:
+            return self._knowledge.allowed(self._encoding.decode(row))
+        except ForbiddenValueError:
+            return True
 
     def _n_good(self, n: int) -> int:
         return max(self._min_points, self._settings.top_n_percent * n // 100)
@@ -148,6 +160,10 @@ class Tpe:
             n=self._settings.n_candidates,
             widen=self._settings.bandwidth_factor,
         )
+        if self._knowledge.constraints:
+            candidates = candidates[[self._allowed(row) for row in candidates]]
+            if not len(candidates):
+                return None
         density = kde.hpbandster_density if self._settings.hpbandster_densities else kde.log_density
         good = density(candidates, model.good, model.good_bandwidths, self._levels)
         bad = density(candidates, model.bad, model.bad_bandwidths, self._levels)
