@@ -17,7 +17,7 @@ from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
 from bohb_nas.samplers import kde
 from bohb_nas.samplers.kde import Floats, Ints
-from bohb_nas.samplers.uniform import Proposal, at_random
+from bohb_nas.samplers.uniform import Fresh, Proposal
 from bohb_nas.space.encoding import Encoding, Kind
 
 
@@ -76,6 +76,7 @@ class Tpe:
     def __init__(self, encoding: Encoding, *, seed: int, settings: Settings, knowledge: Knowledge = NOTHING) -> None:
         self._encoding = encoding
         self._knowledge = knowledge
+        self._fresh = Fresh(encoding, knowledge=knowledge)
         self._seed = seed
         self._settings = settings
         self._levels: Ints = np.where(encoding.kinds == Kind.CATEGORICAL, encoding.levels, 0)
@@ -95,17 +96,17 @@ class Tpe:
         """A configuration that depends on the generator and on the results, in their order, only."""
         enough = [budget for budget, observed in self._observed.items() if len(observed.losses) >= self._n_needed]
         if not enough:
-            return self._at_random(rng, reason=self._no_model())
+            return self._fresh.draw(rng, reason=self._no_model())
         if rng.random() < self._settings.random_fraction:
-            return self._at_random(rng, reason="random fraction")
+            return self._fresh.draw(rng, reason="random fraction")
         budget = max(enough)
         row = self._best_candidate(rng, self._fitted(budget))
         if row is None:
-            return self._at_random(rng, reason="no candidate has a finite score and keeps the constraints")
+            return self._fresh.draw(rng, reason="no candidate has a finite score and keeps the constraints")
         try:
             config = self._encoding.decode(row)
         except ForbiddenValueError:
-            return self._at_random(rng, reason="forbidden vector")
+            return self._fresh.draw(rng, reason="forbidden vector")
         n = len(self._observed[budget].losses)
         return Proposal(config=config, origin=Origin.MODEL, reason=f"model on budget {budget:g} from {n} results")
 
@@ -124,9 +125,6 @@ class Tpe:
         good = kde.impute(rng, rows[order[:n_good]], self._levels)
         bad = kde.impute(rng, rows[order[n_good : n_good + n_bad]], self._levels)
         return Model(good=good, bad=bad, good_bandwidths=self._bandwidths(good), bad_bandwidths=self._bandwidths(bad))
-
-    def _at_random(self, rng: np.random.Generator, *, reason: str) -> Proposal:
-        return at_random(self._encoding, rng, reason=reason, allowed=self._knowledge.allowed)
 
     def _allowed(self, row: Floats) -> bool:
         """Whether no constraint forbids a candidate; what a clause of the space forbids is seen when it is decoded."""

@@ -1,17 +1,23 @@
-"""Draws every configuration from the space's prior."""
+"""Draws configurations without a model: from the space's own distribution, or around what the user believes in."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from ConfigSpace.exceptions import ForbiddenValueError
 
 from bohb_nas.errors import KnowledgeError
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
+from bohb_nas.samplers import prior
 from bohb_nas.space.encoding import Encoding
 
 MOST_DRAWS = 10_000
 """After so many forbidden draws in a row there is taken to be nothing that is allowed."""
+_MOST_PRIOR_DRAWS = 100
+_PRIOR_SHARE = 0.5
+"""Of the draws, where something is believed: a wrong belief costs half of them and cannot close any part of the space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +28,60 @@ class Proposal:
     origin: Origin
     reason: str
     """Why it came from there, for people."""
+    explanation: Mapping[str, Any] | None = None
+    """What a model's pick rests on: JSON."""
 
 
-class Uniform:
-    """Draws from the prior; learns nothing."""
+class Fresh:
+    """Draws what no model proposes: half of it around the user's beliefs, where there are any, the rest at random.
+
+    Raises:
+        SpaceError: a belief does not fit the space.
+    """
 
     def __init__(self, encoding: Encoding, *, knowledge: Knowledge = NOTHING) -> None:
         self._encoding = encoding
         self._knowledge = knowledge
+        self._levels = prior.number_levels(encoding)
+        self._centers, self._confidences = prior.columns(encoding, knowledge.prior)
+
+    def draw(self, rng: np.random.Generator, *, reason: str) -> Proposal:
+        """An allowed configuration.
+
+        Raises:
+            KnowledgeError: none was found.
+        """
+        if self._knowledge.prior and rng.random() < _PRIOR_SHARE:
+            if (config := self._around_beliefs(rng)) is not None:
+                return Proposal(config=config, origin=Origin.PRIOR, reason=f"drawn around the prior's centres ({reason})")
+            reason = f"{reason}; {_MOST_PRIOR_DRAWS} draws around the prior's centres are all forbidden"
+        return at_random(self._encoding, rng, reason=reason, allowed=self._knowledge.allowed)
+
+    def _around_beliefs(self, rng: np.random.Generator) -> dict[str, Value] | None:
+        for _ in range(_MOST_PRIOR_DRAWS):
+            sampled = self._encoding.encode([self._encoding.sample(int(rng.integers(2**31)))])
+            # a belief can activate what the sample has not
+            anywhere = np.where(self._levels > 0, rng.integers(np.maximum(self._levels, 1)), rng.random(len(self._levels)))
+            points = np.where(np.isnan(sampled), anywhere, sampled)
+            row = prior.draw(rng, points, centers=self._centers, confidences=self._confidences, levels=self._levels)[0]
+            try:
+                config = self._encoding.decode(row)
+            except ForbiddenValueError:
+                continue
+            if self._knowledge.allowed(config):
+                return config
+        return None
+
+
+class Uniform:
+    """Proposes without learning."""
+
+    def __init__(self, encoding: Encoding, *, knowledge: Knowledge = NOTHING) -> None:
+        self._fresh = Fresh(encoding, knowledge=knowledge)
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """A configuration that depends on the generator only."""
-        return at_random(self._encoding, rng, reason="this method draws every configuration at random", allowed=self._knowledge.allowed)
+        return self._fresh.draw(rng, reason="this method draws every configuration at random")
 
     def observe(self, config: Mapping[str, Value], *, budget: float, loss: float | None) -> None:
         """Nothing."""
