@@ -170,7 +170,7 @@ def test_counting_ones_by_hand() -> None:
     ones: dict[str, Value] = dict.fromkeys(names, 1)
     zeros: dict[str, Value] = dict.fromkeys(names, 0)
     assert [problem.best, problem.median, problem.mean_cost] == [-8, -4, 729]
-    assert problem.budgets.rungs == (9, 27, 81, 243, 729)
+    assert list(problem.budgets.rungs) == [9, 27, 81, 243, 729]
     for budget in problem.budgets.rungs:
         assert problem.evaluate(ones, budget, seed=3).loss == -8
         assert problem.evaluate(zeros, budget, seed=3).loss == 0
