@@ -1,0 +1,23 @@
+"""Families that are finite pools of trained configurations: a configuration stands for the nearest one of the pool."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.float64]
+
+
+class Pool:
+    """The places of the pool's configurations, (n, d), and which of them is nearest by Euclid; the first of equals."""
+
+    def __init__(self, positions: Positions) -> None:
+        self._positions = positions
+        self._half_squares = 0.5 * (positions**2).sum(1)
+
+    def nearest(self, place: Positions) -> int:
+        """To a place, (d,): the row."""
+        return int((self._half_squares - self._positions @ place).argmin())
+
+    def nearest_rows(self, places: Positions) -> NDArray[np.int64]:
+        """To places, (m, d): the rows, (m,)."""
+        rows: NDArray[np.int64] = (self._half_squares - places @ self._positions.T).argmin(1)
+        return rows
