@@ -14,8 +14,11 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas.durations import format_duration, parse_duration
-from bohb_nas.errors import BohbNasError, DurationError, UsageError
+from bohb_nas.cli_simulate import simulate
+from bohb_nas.durations import format_duration
+from bohb_nas.engine.options import knowledge_options
+from bohb_nas.errors import BohbNasError, UsageError
+from bohb_nas.option_types import Duration, Setting
 from bohb_nas.refs import names
 from bohb_nas.store.study_dir import StudyDir
 
@@ -33,40 +36,6 @@ class _Group(click.Group):
 def _fail(error: BohbNasError) -> NoReturn:
     click.echo(f"bohb-nas: {error}", err=True)
     sys.exit(error.exit_code)
-
-
-class Duration(click.ParamType[float]):
-    """A duration such as 400s, 20m, 1h30m or 3h."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        try:
-            return value if isinstance(value, float) else parse_duration(str(value))
-        except DurationError as e:
-            self.fail(str(e), param, ctx)
-
-
-class Setting(click.ParamType[tuple[str, Any]]):
-    """KEY=VALUE, the value as JSON or as a plain word."""
-
-    name = "key=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        """The key and the value."""
-        if isinstance(value, tuple):
-            return value
-        key, equals, text = str(value).partition("=")
-        if not equals or not key.isidentifier():
-            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
-        try:
-            return key, json.loads(text, parse_constant=self._no_number)
-        except json.JSONDecodeError:
-            return key, text
-
-    def _no_number(self, word: str) -> NoReturn:
-        self.fail(f"{word} is no number to search with; accepted are finite numbers, words, true, false and null")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -99,6 +68,7 @@ def cli() -> None:
 @click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="An option of the worker.")
 @click.option("--method-option", "method_options", type=Setting(), multiple=True, help="An option of the method.")
 @click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed.")
+@knowledge_options
 def run(
     directory: Path,
     n_workers: int | None,
@@ -276,10 +246,16 @@ def check(file: str, space: str, budget: float) -> None:
 
 
 @cli.command(name="list")
-@click.argument("what", type=click.Choice(["spaces", "datasets", "workers", "methods"]))
+@click.argument("what", type=click.Choice(["spaces", "datasets", "workers", "methods", "problems"]))
 def list_(what: str) -> None:
     """Names that options accept."""
-    for name in names(what.removesuffix("s")):
+    if what == "problems":
+        from bohb_nas.simulation.suites import problem_names
+
+        found = problem_names(lambda text: click.echo(text, err=True))
+    else:
+        found = names(what.removesuffix("s"))
+    for name in found:
         click.echo(name)
 
 
@@ -293,6 +269,9 @@ def _quoted(path: Path) -> str:
     import shlex
 
     return shlex.quote(str(path))
+
+
+cli.add_command(simulate)
 
 
 def main() -> None:

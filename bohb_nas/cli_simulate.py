@@ -1,0 +1,67 @@
+"""The command `bohb-nas simulate`: optimizers on benchmark problems under a virtual clock."""
+
+import json
+from pathlib import Path
+
+import click
+
+_WIDTH = 240
+"""Of tables: a row is never broken, and no value cut short, in a narrow terminal."""
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where runs are kept; finished ones are reused.")
+@click.option(
+    "--method", "methods", multiple=True, metavar="M", help="NAME, FILE.py or module:attribute, perhaps with options: bohb[forest=false]."
+)
+@click.option("--method-option", "options", multiple=True, metavar="[M:]K=V", help="An option for the methods that know it, or for one.")
+@click.option("--problem", "problems", multiple=True, metavar="P", help="A problem of `bohb-nas list problems`.")
+@click.option("--suite", metavar="S", help="Problems by the dozen: quick, standard, tuning, confirmation, synthetic.")
+@click.option("--workers", multiple=True, type=click.IntRange(min=1), metavar="W", help="Workers at once; several are compared apart.  [4]")
+@click.option("--seeds", "n_seeds", type=click.IntRange(min=1), metavar="N", help="Paired seeds.  [20]")
+@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the N.")
+@click.option("--horizon", type=click.FloatRange(min=0, min_open=True), help="End, in mean costs of a full training.  [20]")
+@click.option("--promote", type=click.Choice(["restart", "continue"]), help="What promoted configurations pay.  [restart]")
+@click.option("--overhead", type=click.Choice(["none", "measured"]), help="Whether CPU seconds of the method pass on the clock.  [none]")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="J", help="Processes.")
+@click.option("--report", is_flag=True, help="Run nothing: tables and figures of what is stored.")
+@click.option("--results", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Runs of another folder, read beside --out.")
+@click.option("--reference", metavar="M", help="What the others are tested against.  [bohb_2018, else random_search]")
+@click.option("--accept-changed-code", is_flag=True, help="Reuse runs although the code of method or problem has changed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def simulate(
+    out: Path,
+    methods: tuple[str, ...],
+    options: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001 - click passes flags by name
+    reference: str | None,
+    report: bool,  # noqa: FBT001
+    jobs: int,
+    results: tuple[Path, ...],
+    accept_changed_code: bool,  # noqa: FBT001
+    **said: object,
+) -> None:
+    """Compares methods on benchmark problems under a virtual clock: runs what DIR lacks, prints tables, draws figures."""
+    from rich.console import Console
+
+    from bohb_nas.simulation import tables
+    from bohb_nas.simulation.request import Request, carry_out
+
+    request = Request(
+        out=out,
+        methods=methods,
+        options=options,
+        jobs=jobs,
+        report=report,
+        results=results,
+        reference=reference,
+        accept_changed_code=accept_changed_code,
+        **said,  # type: ignore[arg-type]
+    )
+    figures = carry_out(request, lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps({"comparisons": figures}))
+    else:
+        console = Console(highlight=False, soft_wrap=True, markup=False, width=_WIDTH)
+        for one in figures:
+            console.print(tables.standings(one))

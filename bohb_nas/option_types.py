@@ -1,0 +1,43 @@
+"""Kinds of option values on the command line: durations, and settings of a method or worker."""
+
+import json
+from typing import Any, NoReturn
+
+import click
+
+from bohb_nas.durations import parse_duration
+from bohb_nas.errors import DurationError
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as 400s, 20m, 1h30m or 3h."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        try:
+            return value if isinstance(value, float) else parse_duration(str(value))
+        except DurationError as e:
+            self.fail(str(e), param, ctx)
+
+
+class Setting(click.ParamType[tuple[str, Any]]):
+    """KEY=VALUE, the value as JSON or as a plain word."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """The key and the value."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = str(value).partition("=")
+        if not equals or not key.isidentifier():
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        try:
+            return key, json.loads(text, parse_constant=self._no_number)
+        except json.JSONDecodeError:
+            return key, text
+
+    def _no_number(self, word: str) -> NoReturn:
+        self.fail(f"{word} is no number to search with; accepted are finite numbers, words, true, false and null")

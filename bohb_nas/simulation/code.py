@@ -1,0 +1,65 @@
+"""A fingerprint of source code: tells whether a stored run came of the code that is here now.
+
+It is taken of the code behind a module, without comments, layout and docstrings: the module's own, that of files beside
+it which it imports, and that of the package's modules that it imports, directly or not, as far as they are in `within`.
+"""
+
+import ast
+from collections.abc import Iterator, Sequence
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def fingerprint(source: Path, *, within: Sequence[str]) -> str:
+    """Twelve hexadecimal digits.
+
+    Args:
+        source: the module's file.
+        within: subpackages and modules of `bohb_nas`, such as `samplers`, whose code counts.
+    """
+    seen: dict[Path, str] = {}
+    waiting = [source.resolve()]
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            text, imports = _read(path)
+            seen[path] = text
+            waiting += [found for name in imports for found in _files(name, beside=path, within=within)]
+    return sha256("\n".join(sorted(seen.values())).encode()).hexdigest()[:12]
+
+
+@cache
+def _read(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The code of a file in a form that depends on its meaning alone, and the dotted names that it imports."""
+    tree = ast.parse(path.read_text())
+    imports: list[str] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                imports += [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module), names=names):
+                imports += [module, *(f"{module}.{alias.name}" for alias in names)]
+            case ast.Module(body=body) | ast.ClassDef(body=body) | ast.FunctionDef(body=body):
+                body[:] = [statement for statement in body if not _is_text(statement)]
+    return ast.dump(tree), tuple(imports)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
+
+
+def _files(name: str, *, beside: Path, within: Sequence[str]) -> Iterator[Path]:
+    """The files of a dotted name that count: at most one."""
+    first, *rest = name.split(".")
+    if first == _PACKAGE.name and rest and rest[0] in within:
+        place = _PACKAGE.joinpath(*rest)
+    elif first != _PACKAGE.name:
+        place = beside.parent.joinpath(first, *rest)
+    else:
+        return
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.is_file() and path != beside:
+            yield path.resolve()

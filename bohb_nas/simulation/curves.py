@@ -1,0 +1,126 @@
+"""The regret of stored runs, as arrays: one comparison for each of the conditions that the runs stood under."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bohb_nas.simulation import statistics
+from bohb_nas.simulation.results import Conditions, Finished, Key
+
+CHECKPOINTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+"""In mean costs of a full training; those after the horizon are left out."""
+
+_Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """The regret of one run over time: a step function, 1 before its first incumbent."""
+
+    times: _Array
+    """(n,), in mean costs of a full training."""
+    regrets: _Array
+    """(n,), normalised, of the recommended incumbent."""
+    strict_times: _Array
+    strict_regrets: _Array
+    """The same of incumbents that were trained in full."""
+    run: Finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All runs under the same conditions."""
+
+    conditions: Conditions
+    methods: tuple[str, ...]
+    """Labels."""
+    problems: tuple[str, ...]
+    curves: Mapping[tuple[str, str, int], Curve]
+    """(method, problem, seed) -> its curve."""
+
+    @property
+    def checkpoints(self) -> tuple[float, ...]:
+        """Those within the horizon; the horizon itself when there is none, or when it lies between two."""
+        inside = tuple(c for c in CHECKPOINTS if c <= self.conditions.horizon)
+        return inside if inside and inside[-1] == self.conditions.horizon else (*inside, self.conditions.horizon)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of any run."""
+        return tuple(sorted({seed for _, _, seed in self.curves}))
+
+    def at(self, times: Sequence[float], *, strict: bool = False) -> _Array:
+        """Regret at points in time: (M, P, S, C), NaN where a run is missing."""
+        table = np.full((len(self.methods), len(self.problems), len(self.seeds), len(times)), np.nan)
+        places = self._places()
+        for key, curve in self.curves.items():
+            t, r = (curve.strict_times, curve.strict_regrets) if strict else (curve.times, curve.regrets)
+            table[places[key]] = statistics.value_at(t, r, times)
+        return table
+
+    def areas(self) -> _Array:
+        """Mean regret over log time from 1 to the horizon: (M, P, S)."""
+        table = np.full((len(self.methods), len(self.problems), len(self.seeds)), np.nan)
+        places = self._places()
+        for key, curve in self.curves.items():
+            table[places[key]] = statistics.area_over_log_time(curve.times, curve.regrets, start=1.0, end=self.conditions.horizon)
+        return table
+
+    def times_to(self, targets: Sequence[float]) -> _Array:
+        """When each run is first as good as its problem's target, (P,): (M, P, S), infinite when never."""
+        table = np.full((len(self.methods), len(self.problems), len(self.seeds)), np.nan)
+        places = self._places()
+        for key, curve in self.curves.items():
+            place = places[key]
+            table[place] = statistics.time_to_reach(curve.times, curve.regrets, targets[place[1]])
+        return table
+
+    def _places(self) -> dict[tuple[str, str, int], tuple[int, int, int]]:
+        m, p, s = ({name: i for i, name in enumerate(names)} for names in (self.methods, self.problems, self.seeds))
+        return {key: (m[key[0]], p[key[1]], s[key[2]]) for key in self.curves}
+
+
+def comparisons(runs: Mapping[Key, Finished], *, methods: Sequence[str] = ()) -> list[Comparison]:
+    """What can be compared, fewest workers first.
+
+    Args:
+        runs: the best known loss of a problem is the lowest that its function or any of them knows.
+        methods: labels in the order of the tables; the others follow by name.
+    """
+    best = best_known(runs.values())
+    found = []
+    for conditions in sorted({key.conditions for key in runs}):
+        here = {key: run for key, run in runs.items() if key.conditions == conditions}
+        labels = {key.method for key in here}
+        found.append(
+            Comparison(
+                conditions=conditions,
+                methods=tuple(m for m in methods if m in labels) + tuple(sorted(labels - set(methods))),
+                problems=tuple(sorted({key.problem for key in here})),
+                curves={(k.method, k.problem, k.seed): _curve(run, best[k.problem]) for k, run in here.items()},
+            )
+        )
+    return found
+
+
+def best_known(runs: Iterable[Finished]) -> dict[str, float]:
+    """Problem -> the lowest noise-free loss at its largest budget that anything knows."""
+    best: dict[str, float] = {}
+    for run in runs:
+        lowest = min([run.best, *(loss for _, loss, _ in run.recommended)])
+        best[run.key.problem] = min(lowest, best.get(run.key.problem, lowest))
+    return best
+
+
+def _curve(run: Finished, best: float) -> Curve:
+    table = np.array(run.recommended, dtype=np.float64).reshape(-1, 3)
+    strict = np.array(run.strict, dtype=np.float64).reshape(-1, 3)
+    return Curve(
+        times=table[:, 0],
+        regrets=statistics.normalised_regret(table[:, 1], best=best, median=run.median),
+        strict_times=strict[:, 0],
+        strict_regrets=statistics.normalised_regret(strict[:, 1], best=best, median=run.median),
+        run=run,
+    )

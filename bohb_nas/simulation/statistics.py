@@ -1,0 +1,154 @@
+"""The statistics of a comparison: arrays in, numbers out.
+
+Regret is normalised: 0 is the best known loss, 1 that of the median random configuration. M methods, P problems, S seeds,
+C checkpoints; a missing run is NaN. Sources: Demšar 2006 (JMLR 7, 1-30) for ranks over problems, Friedman's test and the
+critical difference; Holm 1979 for many tests.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+_Array = NDArray[np.float64]
+Alternative = Literal["two-sided", "greater", "less"]
+
+
+def normalised_regret(losses: ArrayLike, *, best: float, median: float) -> _Array:
+    """clip((loss - best) / (median - best), 0, inf), of any shape."""
+    clipped: _Array = np.clip((np.asarray(losses, dtype=np.float64) - best) / (median - best), 0.0, None)
+    return clipped
+
+
+def value_at(times: ArrayLike, values: ArrayLike, at: ArrayLike, *, before: float = 1.0) -> _Array:
+    """A step function at points in time.
+
+    Args:
+        times: (n,), ascending: when it changes.
+        values: (n,): what to.
+        at: (C,), any order.
+        before: its value until the first change.
+
+    Returns:
+        (C,)
+    """
+    steps = np.concatenate([[before], np.asarray(values, dtype=np.float64)])
+    found: _Array = steps[np.searchsorted(np.asarray(times, dtype=np.float64), np.asarray(at, dtype=np.float64), side="right")]
+    return found
+
+
+def area_over_log_time(times: ArrayLike, values: ArrayLike, *, start: float, end: float, before: float = 1.0) -> float:
+    """The mean of a step function over log(time) from `start` to `end`: its area divided by log(end / start)."""
+    if not 0 < start < end:
+        return math.nan
+    inside = np.asarray(times, dtype=np.float64)
+    edges = np.concatenate([[start], inside[(inside > start) & (inside < end)], [end]])
+    heights = value_at(times, values, edges[:-1], before=before)
+    return float(np.diff(np.log(edges)) @ heights / math.log(end / start))
+
+
+def time_to_reach(times: ArrayLike, values: ArrayLike, target: float) -> float:
+    """When a step function is first at or below a target; infinite when it never is."""
+    reached = np.flatnonzero(np.asarray(values, dtype=np.float64) <= target)
+    return float(np.asarray(times, dtype=np.float64)[reached[0]]) if reached.size else math.inf
+
+
+def ranks(scores: ArrayLike) -> _Array:
+    """Ranks of M methods, 1 the lowest score, ties shared: (M, ...) -> (M, ...); NaN where any method is missing."""
+    found: _Array = stats.rankdata(np.asarray(scores, dtype=np.float64), axis=0, nan_policy="propagate")
+    return np.where(np.isnan(np.asarray(scores, dtype=np.float64)).any(axis=0, keepdims=True), np.nan, found)
+
+
+def wilcoxon(differences: ArrayLike, *, alternative: Alternative = "two-sided") -> float:
+    """The p-value of Wilcoxon's signed-rank test, (n,); 1 when all are 0, NaN when there are none."""
+    d = np.asarray(differences, dtype=np.float64)
+    d = d[~np.isnan(d)]
+    if d.size == 0:
+        return math.nan
+    return float(stats.wilcoxon(d, alternative=alternative).pvalue) if np.any(d) else 1.0
+
+
+def holm(p_values: ArrayLike) -> _Array:
+    """Holm's step-down correction of n p-values: (n,) -> (n,); NaN stays NaN and does not count."""
+    p = np.asarray(p_values, dtype=np.float64)
+    corrected = np.full(p.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(order.size, 0, -1)))
+    return corrected
+
+
+def friedman(scores: ArrayLike) -> tuple[float, float]:
+    """Friedman's chi-square over problems, and its p-value.
+
+    Args:
+        scores: (M, P); at least three methods and two problems, else both are NaN.
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    if table.shape[0] < 3 or table.shape[1] < 2 or np.all(table == table[:1]):
+        return math.nan, math.nan
+    found = stats.friedmanchisquare(*table)
+    return float(found.statistic), float(found.pvalue)
+
+
+def critical_difference(n_methods: int, n_problems: int, *, alpha: float = 0.05) -> float:
+    """Nemenyi's: mean ranks that differ by less are not told apart. q sqrt(M (M + 1) / (6 P)), Demšar 2006, section 3.2.2."""
+    if n_methods < 2 or n_problems < 1:
+        return math.nan
+    q = float(stats.studentized_range.ppf(1 - alpha, n_methods, math.inf)) / math.sqrt(2)
+    return q * math.sqrt(n_methods * (n_methods + 1) / (6 * n_problems))
+
+
+def cliques(mean_ranks: ArrayLike, difference: float) -> list[tuple[int, ...]]:
+    """The largest groups of methods, (M,), whose mean ranks lie within a critical difference; groups of one are left out.
+
+    Returns:
+        Indices, best first, of groups from best to worst.
+    """
+    r = np.asarray(mean_ranks, dtype=np.float64)
+    order = np.argsort(r, kind="stable")
+    groups: list[tuple[int, ...]] = []
+    for k, first in enumerate(order):
+        group = tuple(int(i) for i in order[k:] if r[i] - r[first] <= difference)
+        if len(group) > 1 and not (groups and set(group) <= set(groups[-1])):
+            groups.append(group)
+    return groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate between its limits."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def bootstrap_mean(values: ArrayLike, *, seed: int = 0, n_resamples: int = 10_000, level: float = 0.95) -> Interval:
+    """The mean of n values with its percentile bootstrap interval; (n,), NaN limits when there are fewer than two."""
+    v = np.asarray(values, dtype=np.float64)
+    v = v[~np.isnan(v)]
+    mean = float(v.mean()) if v.size else math.nan
+    if v.size < 2:
+        return Interval(estimate=mean, low=math.nan, high=math.nan)
+    if np.ptp(v) == 0:
+        return Interval(estimate=mean, low=mean, high=mean)
+    found = stats.bootstrap(
+        (v,), np.mean, n_resamples=n_resamples, confidence_level=level, method="percentile", rng=np.random.default_rng(seed)
+    )
+    return Interval(estimate=mean, low=float(found.confidence_interval.low), high=float(found.confidence_interval.high))
+
+
+def ratio(scores: ArrayLike, reference: ArrayLike, *, offset: float = 0.01) -> float:
+    """The geometric mean of (r + offset) / (r_reference + offset), over all entries that both have; NaN when there are none."""
+    logs = np.log(np.asarray(scores, dtype=np.float64) + offset) - np.log(np.asarray(reference, dtype=np.float64) + offset)
+    logs = logs[~np.isnan(logs)]
+    return math.exp(float(logs.mean())) if logs.size else math.nan
+
+
+def smallest_p(n: int, *, alternative: Alternative) -> float:
+    """The smallest p-value that Wilcoxon's test can give with n pairs: 2^-n, doubled when it is two-sided."""
+    return min(1.0, (2.0 if alternative == "two-sided" else 1.0) * 0.5**n)
