@@ -4,11 +4,17 @@ Plain data with two questions that every method asks: may this configuration be 
 result count as.
 """
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
+from bohb_nas.errors import KnowledgeError
 from bohb_nas.records import Evaluation, Result, Value
+
+_CONSTRAINT = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(<=|>=)\s*(\S+)\s*")
+_FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +31,29 @@ class Constraint:
     """A bound on a metric: of a result, or of the size that a space tells before training."""
 
     metric: str
+    """Such as `params`, or a name in the metrics of a result."""
     relation: Literal["<=", ">="]
     bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads METRIC<=NUMBER or METRIC>=NUMBER, such as `params<=5e6` or `params <= 5M`.
+
+        Raises:
+            KnowledgeError: the text is none.
+        """
+        found = _CONSTRAINT.fullmatch(text)
+        if found is None:
+            raise KnowledgeError(f"constraint {text!r}: accepted is METRIC<=NUMBER or METRIC>=NUMBER, such as 'params<=5e6'; quote it")
+        relation: Literal["<=", ">="] = "<=" if found[2] == "<=" else ">="
+        return cls(metric=found[1], relation=relation, bound=parse_number(found[3]))
 
     def met_by(self, value: float) -> bool:
         """Whether a value keeps the bound."""
         return value <= self.bound if self.relation == "<=" else value >= self.bound
 
     def __str__(self) -> str:
-        return f"{self.metric}{self.relation}{self.bound:g}"
+        return f"{self.metric}{self.relation}{number_text(self.bound)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +77,42 @@ class Knowledge:
         known = self.size(config)
         return all(c.met_by(known[c.metric]) for c in self.constraints if c.metric in known)
 
+    def broken(self, result: Result) -> tuple[Constraint, ...]:
+        """The constraints that a result breaks, by the metrics that it has."""
+        return tuple(c for c in self.constraints if c.metric in result.metrics and not c.met_by(result.metrics[c.metric]))
+
     def loss(self, result: Result) -> float | None:
         """The loss that counts: None for a failed result and for one that breaks a constraint."""
-        if any(c.metric in result.metrics and not c.met_by(result.metrics[c.metric]) for c in self.constraints):
-            return None
-        return result.loss
+        return None if self.broken(result) else result.loss
+
+    def untold(self, config: Mapping[str, Value], result: Result) -> tuple[str, ...]:
+        """The metrics under a constraint that neither an OK result has nor the size of its configuration."""
+        if result.loss is None or not self.constraints:
+            return ()
+        known = {*result.metrics, *(self.size(config) if self.size is not None else ())}
+        return tuple(c.metric for c in self.constraints if c.metric not in known)
 
 
 NOTHING = Knowledge()
+
+
+def parse_number(text: str) -> float:
+    """Reads a number such as 5000000, 5e6 or 5M (k, M, G and T stand for 1e3, 1e6, 1e9 and 1e12).
+
+    Raises:
+        KnowledgeError: the text is no finite number.
+    """
+    factor = _FACTORS.get(text[-1:], 1.0)
+    try:
+        number = float(text[:-1] if factor != 1.0 else text) * factor
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise KnowledgeError(f"{text!r} is no bound; accepted is a finite number such as 5000000, 5e6 or 5M")
+    return number
+
+
+def number_text(number: float) -> str:
+    """The shortest text that is read back as the same number."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)

@@ -176,6 +176,12 @@ class Result:
         _check(Result, {"train_s": self.train_s}, "train_s", _number(self.train_s) and self.train_s >= 0, "a number of seconds from 0")
         _check(Result, {"metrics": self.metrics}, "metrics", all(_number(v) for v in self.metrics.values()), "an object of finite numbers")
 
+    @property
+    def violates(self) -> tuple[str, ...]:
+        """The constraints of the study that it breaks, as the engine wrote them down: no incumbent, whatever its loss."""
+        texts = self.details.get("violates")
+        return tuple(map(str, texts)) if isinstance(texts, list) else ()
+
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object."""
         return _to_json(self)

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
 
+from bohb_nas.engine.beforehand import untold_text
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.errors import BohbNasError, JournalError, RecordError
+from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, RecordError
 from bohb_nas.files import dump_json
+from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State
 
@@ -132,6 +134,8 @@ class Drive:
     tick: Callable[[], None]
     """Called a few times a second."""
     tick_s: float = 0.25
+    knowledge: Knowledge = NOTHING
+    """Its constraints say which trials are refused and which results do not count."""
     _n_crashed_in_a_row: int = 0
 
     def run(self) -> Outcome:
@@ -176,6 +180,10 @@ class Drive:
             if self.stop.reached(state, now=self.clock(), budget=asked.budget):
                 return False, False
             trial = replace(_checked(asked), resume_from=self._source(asked))
+            if not self.knowledge.allowed(trial.config):
+                raise BohbNasError(
+                    f"the method asked for {dict(trial.config)}, which breaks a constraint; it must keep to knowledge.allowed()"
+                )
             self._write(Event(term=state.term, time=self.clock(), trial=trial, reason=getattr(self.optimizer, "reason", None)))
             self.engine.submit(trial)
         return True, False
@@ -189,10 +197,22 @@ class Drive:
     def _tell(self, result: Result) -> None:
         if result.trial_id in self.journal.state.results:
             return
+        result = self._judged(result)
         self._write(Event(term=self.journal.state.term, time=self.clock(), result=result))
         self.optimizer.tell(result)
         self.checkpoints.told(result.trial_id)
         self._check_hope(result)
+        untold = self.knowledge.untold(self.journal.state.trials[result.trial_id].config, result)
+        if untold:
+            raise KnowledgeError(untold_text(untold, result.trial_id, result.metrics))
+
+    def _judged(self, result: Result) -> Result:
+        """The result with the constraints that it breaks in its details: the word is the engine's, not the worker's."""
+        broken = [str(constraint) for constraint in self.knowledge.broken(result)] if result.loss is not None else []
+        if not broken and "violates" not in result.details:
+            return result
+        others = {name: value for name, value in result.details.items() if name != "violates"}
+        return replace(result, details={**others, "violates": broken} if broken else others)
 
     def _check_hope(self, result: Result) -> None:
         """Gives up when trial after trial crashes: that is a mistake to correct, not a loss to learn from."""

@@ -18,16 +18,18 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas.datasets import prepare
+from bohb_nas.datasets import Summary, prepare
 from bohb_nas.engine.cluster import make_keys
 from bohb_nas.engine.drive import StopRule
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError
 from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.hyperband import worth
+from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import load_method
 from bohb_nas.records import Budgets
 from bohb_nas.space.files import load_space, space_from_json, space_to_json
+from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
 from bohb_nas.store.study_dir import StudyDir
 
@@ -88,23 +90,23 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)
 
 
-def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], str | None]:
+def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], Summary | None]:
     """Makes sure that data and worker can be had, without writing into the study.
 
     Returns:
-        What the person should know, a line each, and what identifies the data.
+        What the person should know, a line each, and the data set, where the worker trains on one of ours.
 
     Raises:
         UsageError: the data set cannot be read or is not the study's, or the worker refuses space or options.
     """
-    notes, fingerprint = [], None
+    notes: list[str] = []
+    found: Summary | None = None
     if meta["worker"] == "image_classifier":
         data_dir = meta["worker_options"].get("data_dir")
         found = prepare(
             meta["worker_options"]["dataset"], data_dir=Path(data_dir) if data_dir else None, skip_unreadable=meta["skip_unreadable"]
         )
-        fingerprint = found.fingerprint
-        if meta.get("data_fingerprint", fingerprint) != fingerprint:
+        if meta.get("data_fingerprint", found.fingerprint) != found.fingerprint:
             raise StudyError(
                 f"data set {meta['worker_options']['dataset']} has changed since the study started; restore it, or start a new study"
             )
@@ -114,7 +116,7 @@ def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], s
         )
         notes += [f"warning: unreadable image left out: {path}" for path in found.skipped]
     _ask_worker(meta, space)
-    return notes, fingerprint
+    return notes, found
 
 
 def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> None:
@@ -144,7 +146,7 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> None:
         raise BohbNasError(f"the training process cannot start:\n{child.stderr[-2000:]}")
 
 
-def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace) -> None:
+def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace, knowledge: Knowledge = NOTHING) -> None:
     """Writes a new study; its record comes last, so that a study exists as a whole or not at all.
 
     Raises:
@@ -155,6 +157,7 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace) -> 
     try:
         write_atomic(study.space_json, space_to_json(space) + "\n")
         meta["inputs"] = store_inputs(study, meta)
+        meta["frozen"] = freeze(study, knowledge)
         make_keys(study)
         study.write_meta({**meta, "created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])})
     except StorageError as e:

@@ -11,10 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ConfigSpace import ConfigurationSpace
-
 import bohb_nas
-from bohb_nas.engine import launch
+from bohb_nas.engine import beforehand, launch
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, host
@@ -23,6 +21,9 @@ from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import StorageError, StudyError, StudyHeldError
 from bohb_nas.files import Lock, write_atomic
+from bohb_nas.knowledge import Knowledge
+from bohb_nas.methods import Method
+from bohb_nas.store.frozen import recall
 from bohb_nas.store.journal import Event, Journal, State, fold, repair
 from bohb_nas.store.study_dir import StudyDir
 
@@ -66,18 +67,12 @@ def lead(path: Path, request: Request, devices: list[Device], display: Display) 
         StorageError: the disk refused a write; everything recorded so far is kept.
     """
     study = StudyDir(path.absolute())
-    with _opened(study, request, display) as (meta, parts):
+    with _opened(study, request, display, n_workers=max(1, len(devices))) as opened:
+        meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
         state = fold(study.journal)
         if _finished(study, meta, state):
             return Outcome.FINISHED, state
-        optimizer = bohb_nas.make_optimizer(
-            meta["method"],
-            space=parts.space,
-            budgets=parts.budgets,
-            seed=meta["seed"],
-            n_workers=max(1, len(devices)),
-            options=parts.method_options,
-        )
+        beforehand.check_told(knowledge, state)
         replay(optimizer, state)
         # Nothing was written so far: from here on the study is ours.
         launch.keep(study, {**meta, "worth": parts.worth})
@@ -104,6 +99,7 @@ def lead(path: Path, request: Request, devices: list[Device], display: Display) 
                 journal=journal,
                 stop=parts.stop,
                 budgets=parts.budgets,
+                knowledge=knowledge,
                 continue_promoted=continued,
                 checkpoints=Checkpoints(
                     study,
@@ -147,33 +143,70 @@ def _last_alive(study: StudyDir) -> float | None:
     return study.scheduler_json.stat().st_mtime if study.scheduler_json.exists() else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """A study that may be led."""
+
+    meta: dict[str, Any]
+    parts: launch.Parts
+    knowledge: Knowledge
+    optimizer: Method
+    """Fresh: nothing is replayed."""
+
+
 @contextmanager
-def _opened(study: StudyDir, request: Request, display: Display) -> Iterator[tuple[dict[str, Any], launch.Parts]]:
+def _opened(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> Iterator[_Opened]:
     """Holds the study's lock around a new or resumed study, checked before anything is written."""
-    fresh = not study.exists()
-    if fresh:
-        meta = plan(request)
-        space = launch.new_space(meta)
-        parts = launch.build(meta, space)
-        meta["data_fingerprint"] = _check(meta, space, display)
+    opened = None
+    if not study.exists():
+        opened = _new(study, request, display, n_workers=n_workers)
         study.make()
     else:
         study.check_access()
     with _leading(study):
-        if fresh and not study.exists():
-            launch.create(study, meta, space)
+        if opened is not None and not study.exists():
+            launch.create(study, opened.meta, opened.parts.space, opened.knowledge)
         else:
-            meta, space = launch.reopen(study, request)
-            parts = launch.build(meta, space)
-            _check(meta, space, display)
-        yield meta, parts
+            opened = _existing(study, request, display, n_workers=n_workers)
+        yield opened
 
 
-def _check(meta: dict[str, Any], space: ConfigurationSpace, display: Display) -> str | None:
-    notes, fingerprint = launch.check(meta, space)
+def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Opened:
+    meta = plan(request)
+    space = launch.new_space(meta)
+    parts = launch.build(meta, space)
+    known, notes = beforehand.gather(meta, space, own=study.path)
+    checked, data = launch.check(meta, space)
+    if data is not None:
+        meta["data_fingerprint"] = data.fingerprint
+    known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
+    known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
+    for note in [*checked, *notes, *found]:
+        display.say(note)
+    return _Opened(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+
+
+def _existing(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Opened:
+    meta, space = launch.reopen(study, request)
+    parts = launch.build(meta, space)
+    known = recall(study, meta.get("frozen", {}))
+    notes, data = launch.check(meta, space)
     for note in notes:
         display.say(note)
-    return fingerprint
+    known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
+    return _Opened(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+
+
+def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, *, n_workers: int) -> Method:
+    return bohb_nas.make_optimizer(
+        meta["method"],
+        space=parts.space,
+        budgets=parts.budgets,
+        seed=meta["seed"],
+        n_workers=n_workers,
+        options=parts.method_options,
+        knowledge=knowledge,
+    )
 
 
 @contextmanager

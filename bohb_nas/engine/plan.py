@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.engine.knowledge_files import shipped
 from bohb_nas.errors import UsageError
+from bohb_nas.knowledge import Constraint
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
 from bohb_nas.store.study_dir import FORMAT
@@ -43,6 +45,17 @@ class Request:
     worker_options: dict[str, Any] = field(default_factory=dict)
     method_options: dict[str, Any] = field(default_factory=dict)
     accept_changed_inputs: bool = False
+    initial: str | None = None
+    prior: Path | None = None
+    warm_start: tuple[Path, ...] = ()
+    constraints: tuple[str, ...] = ()
+    max_params: float | None = None
+    max_flops: float | None = None
+
+    @property
+    def sizes_bounded(self) -> tuple[str, ...]:
+        """The metrics that must be known before training."""
+        return tuple(name for name, bound in (("params", self.max_params), ("flops", self.max_flops)) if bound is not None)
 
 
 def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -76,9 +89,28 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
         "promote": _said(request.promote, given.get("promote"), "restart"),
         "stop": stop,
+        **_knowledge(request, given),
         "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
         "cwd": given.get("cwd", str(Path.cwd())),
     }
+
+
+def _knowledge(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+    """What is known beforehand: where it is read from, and the constraints in one order; None for nothing."""
+    bounds = [Constraint.parse(text) for text in request.constraints]
+    bounds += [
+        Constraint(metric=name, relation="<=", bound=bound)
+        for name, bound in (("params", request.max_params), ("flops", request.max_flops))
+        if bound is not None
+    ]
+    initial, prior = request.initial, request.prior
+    said = {
+        "initial": None if initial is None else initial if initial in shipped() else str(Path(initial).expanduser().absolute()),
+        "prior": None if prior is None else str(prior.expanduser().absolute()),
+        "warm_start": [str(path.expanduser().absolute()) for path in request.warm_start] or None,
+        "constraints": sorted({str(bound) for bound in bounds}) or None,
+    }
+    return {name: _said(value, given.get(name)) for name, value in said.items()}
 
 
 def _said(*candidates: Any) -> Any:

@@ -25,6 +25,7 @@ def line(event: Event, state: State, unit: str) -> str:
     if event.result is not None:
         r = event.result
         outcome = f"loss {r.loss:.5g}" if r.loss is not None else f"{r.status}: {_first_line(r.message)}"
+        outcome += f", breaks {', '.join(r.violates)}" if r.violates else ""
         leads = state.incumbent is not None and state.incumbent.trial.trial_id == r.trial_id
         return f"tell {r.trial_id} {outcome} after {format_duration(r.train_s)}" + ("  <- incumbent" if leads else "")
     return f"lead term {event.term}"

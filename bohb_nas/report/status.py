@@ -34,6 +34,8 @@ def status(study: StudyDir) -> dict[str, Any]:
         "worker": meta["worker"],
         "budgets": meta["budgets"],
         "stop": meta["stop"],
+        "constraints": meta.get("constraints") or [],
+        "violating": sum(bool(e.result.violates) for e in evaluations),
         "promote": meta["promote"],
         "seed": meta["seed"],
         "master": master,
@@ -130,9 +132,9 @@ def _count(words: Any) -> dict[str, int]:
 
 
 def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
-    """Counts and losses of the evaluations at a budget."""
+    """Counts of the evaluations at a budget, and the losses of those that break no constraint."""
     here = [e for e in evaluations if e.trial.budget == budget]
-    losses = [e.result.loss for e in here if e.result.loss is not None]
+    losses = [e.result.loss for e in here if e.result.loss is not None and not e.result.violates]
     return {
         "evaluations": len(here),
         "failed": sum(e.result.status is not Status.OK for e in here),

@@ -62,6 +62,10 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
         rungs(figures["by_budget"], unit, running),
         Text("status: " + _counts(figures["by_status"]) + "   picks: " + _counts(figures["by_origin"])),
     ]
+    if figures["constraints"]:
+        lines.append(
+            Text(f"constraints: {', '.join(figures['constraints'])}; broken by {figures['violating']} results, which do not count")
+        )
     if (used := figures["use_of_time"]) is not None:
         idle = f", idle between trials {used['idle_median_s']:.2f} s (median)" if "idle_median_s" in used else ""
         lines.append(Text(f"workers trained {used['train_share']:.0%} of their time{idle}"))

@@ -83,7 +83,7 @@ class State:
     last: float | None = None
     """Time of the last line."""
     incumbent: Evaluation | None = None
-    """The lowest loss among OK trials at the highest budget that has one; the earliest of equals."""
+    """The lowest loss among OK trials that break no constraint, at the highest budget that has one; the earliest of equals."""
 
     def apply(self, event: Event) -> bool:
         """Takes one event in.
@@ -126,7 +126,7 @@ class State:
         if result.trial_id not in self.trials:
             raise JournalError(f"trial {result.trial_id} was told but never asked")
         self.results[result.trial_id] = result
-        if result.loss is not None:
+        if result.loss is not None and not result.violates:
             evaluation = Evaluation(trial=self.trials[result.trial_id], result=result)
             if self.incumbent is None or _rank(evaluation) < _rank(self.incumbent):
                 self.incumbent = evaluation

@@ -14,8 +14,8 @@ from bohb_nas.errors import RecordError, StudyError, UsageError
 from bohb_nas.files import dump_json, holder, is_aside, write_atomic, write_once
 from bohb_nas.records import RESULT_LIMIT_BYTES, Budgets, Evaluation, Trial
 
-FORMAT = 1
-"""Version of the directory's layout; a study of a newer one is refused."""
+FORMAT = 2
+"""Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
 
 _FILE_LIMIT_BYTES = 4 * RESULT_LIMIT_BYTES
 
@@ -40,6 +40,16 @@ class StudyDir:
     def inputs(self) -> Path:
         """The user's files as they were at the start."""
         return self.path / "inputs"
+
+    @property
+    def knowledge_json(self) -> Path:
+        """Configurations to try first, prior and constraints, frozen at the start."""
+        return self.inputs / "knowledge.json"
+
+    @property
+    def warm_start(self) -> Path:
+        """Evaluations of earlier studies, frozen at the start; one JSON line each."""
+        return self.inputs / "warm_start.jsonl"
 
     @property
     def journal(self) -> Path:

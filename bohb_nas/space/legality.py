@@ -1,0 +1,113 @@
+"""Says what is wrong with configurations and values that were written by hand, or for another space."""
+
+import reprlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    Constant,
+    Hyperparameter,
+    IntegerHyperparameter,
+    NumericalHyperparameter,
+    OrdinalHyperparameter,
+)
+
+from bohb_nas.errors import SpaceError
+from bohb_nas.records import Value
+from bohb_nas.space.encoding import n_values, plain
+
+
+def legal_value(hyperparameter: Hyperparameter[Any, Any], value: object) -> Value:
+    """The value as the space writes it: 1 for 1.0 of an integer, 1.0 for 1 of a float.
+
+    Raises:
+        SpaceError: it is none of the hyperparameter's.
+    """
+    match hyperparameter:
+        case NumericalHyperparameter():
+            if isinstance(value, int | float) and not isinstance(value, bool) and hyperparameter.legal_value(value):
+                return int(value) if isinstance(hyperparameter, IntegerHyperparameter) else float(value)
+        case _:
+            for accepted in _listed(hyperparameter):
+                if accepted == value and isinstance(accepted, bool) == isinstance(value, bool):
+                    return accepted
+    raise SpaceError(f"{hyperparameter.name} = {reprlib.repr(value)}; accepted is {_range(hyperparameter)}")
+
+
+def complete(space: ConfigurationSpace, config: Mapping[str, object]) -> dict[str, Value]:
+    """A configuration with every active hyperparameter, in the space's order; constants may be left out.
+
+    Raises:
+        SpaceError: a name is unknown, a value illegal, an active hyperparameter missing, an inactive one given, or a clause
+            forbids the combination.
+    """
+    _check_names(space, config)
+    full: dict[str, Value] = {}
+    vector = np.full(len(space), np.nan)
+    for i, (name, hyperparameter) in enumerate(space.items()):
+        unmet = [c for c in space.parent_conditions_of[name] if not c.satisfied_by_vector(vector)]
+        if unmet:
+            if name in config:
+                raise SpaceError(f"{name} is given but inactive: it exists only where {unmet[0]}; leave it out")
+        elif name in config:
+            full[name] = legal_value(hyperparameter, config[name])
+        elif n_values(hyperparameter) == 1:
+            full[name] = cast(Value, plain(hyperparameter.default_value))
+        else:
+            raise SpaceError(f"{name} is missing although it is active; accepted is {_range(hyperparameter)}")
+        if name in full:
+            vector[i] = hyperparameter.to_vector(full[name])
+    for clause in space.forbidden_clauses:
+        if clause.is_forbidden_vector(vector):
+            raise SpaceError(f"a clause of the space forbids this combination: {clause}")
+    return full
+
+
+def restricted(space: ConfigurationSpace, config: Mapping[str, object]) -> dict[str, Value]:
+    """What a space knows of a configuration of another one: hyperparameters with a choice, legal values.
+
+    Left out is, too, what the values of its parents make inactive; where a parent is not known, it stays.
+    """
+    kept: dict[str, Value] = {}
+    inactive: set[str] = set()
+    vector = np.full(len(space), np.nan)
+    for i, (name, hyperparameter) in enumerate(space.items()):
+        known = all(parent.name in kept or parent.name in inactive for parent in space.parents_of[name])
+        if known and not all(c.satisfied_by_vector(vector) for c in space.parent_conditions_of[name]):
+            inactive.add(name)
+        elif name in config or n_values(hyperparameter) == 1:
+            try:
+                kept[name] = legal_value(hyperparameter, config.get(name, plain(hyperparameter.default_value)))
+            except SpaceError:
+                continue
+            vector[i] = hyperparameter.to_vector(kept[name])
+    return {name: value for name, value in kept.items() if name in config and n_values(space[name]) != 1}
+
+
+def _check_names(space: ConfigurationSpace, config: Mapping[str, object]) -> None:
+    if unknown := [name for name in config if name not in space]:
+        raise SpaceError(f"no hyperparameter {', '.join(map(reprlib.repr, unknown))}; the space has {', '.join(space)}")
+
+
+def _listed(hyperparameter: Hyperparameter[Any, Any]) -> list[Value]:
+    match hyperparameter:
+        case CategoricalHyperparameter():
+            return [cast(Value, plain(choice)) for choice in hyperparameter.choices]
+        case OrdinalHyperparameter():
+            return [cast(Value, plain(value)) for value in hyperparameter.sequence]
+        case Constant():
+            return [cast(Value, plain(hyperparameter.value))]
+        case _:
+            return []
+
+
+def _range(hyperparameter: Hyperparameter[Any, Any]) -> str:
+    match hyperparameter:
+        case NumericalHyperparameter():
+            kind = "a whole number" if isinstance(hyperparameter, IntegerHyperparameter) else "a number"
+            return f"{kind} from {hyperparameter.lower} to {hyperparameter.upper}"
+        case _:
+            return " or ".join(repr(value) for value in _listed(hyperparameter))
