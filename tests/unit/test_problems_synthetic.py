@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 import math
 from collections.abc import Mapping
@@ -220,8 +221,6 @@ def test_noise_belongs_to_seed_configuration_and_budget(name: str) -> None:
 
 def test_noise_is_the_same_on_every_machine() -> None:
     """The generator's seed is BLAKE2b of the text, worked out here from its definition."""
-    import hashlib
-
     x: dict[str, Value] = {"x0": 0.5, "x1": 0.5, "x2": 0.5}
     text = b"7 [('x0', 0.5), ('x1', 0.5), ('x2', 0.5)] 33"
     seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
