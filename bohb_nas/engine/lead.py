@@ -189,7 +189,7 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
 def _existing(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Opened:
     meta, space = launch.reopen(study, request)
     parts = launch.build(meta, space)
-    known = recall(study, meta.get("frozen", {}))
+    known = recall(study, meta.get("frozen") or {})
     notes, data = launch.check(meta, space)
     for note in notes:
         display.say(note)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,13 +36,13 @@ def freeze(study: StudyDir, knowledge: Knowledge) -> dict[str, str]:
     return {path.name: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
 
 
-def recall(study: StudyDir, digests: dict[str, str]) -> Knowledge:
+def recall(study: StudyDir, digests: Mapping[str, str]) -> Knowledge:
     """The inverse of `freeze`.
 
     Raises:
         StudyError: a file is gone or has changed.
     """
-    texts = {name: _read(study.inputs / name, digest) for name, digest in digests.items()}
+    texts = {path.name: _read(path, digests[path.name]) for path in (study.knowledge_json, study.warm_start) if path.name in digests}
     if not texts:
         return NOTHING
     try:

@@ -265,6 +265,9 @@ def _wrong_in(meta: object) -> str | None:
     for name, kind in _SHAPE.items():
         if not isinstance(meta.get(name), kind):
             return f"{name} is {repr(meta.get(name))[:100]}"
+    for name, kind in (("constraints", list), ("frozen", dict)):  # of studies that know something beforehand
+        if not isinstance(texts := meta.get(name) or kind(), kind) or not all(isinstance(text, str) for text in texts):
+            return f"{name} is {repr(texts)[:100]}"
     try:
         Budgets(**meta["budgets"])
     except (TypeError, UsageError) as e:

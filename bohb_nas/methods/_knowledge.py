@@ -1,0 +1,36 @@
+"""Makes what is known beforehand fit a space, or says why it does not."""
+
+from dataclasses import replace
+
+from ConfigSpace import ConfigurationSpace
+
+from bohb_nas.errors import KnowledgeError, SpaceError
+from bohb_nas.knowledge import Belief, Knowledge
+from bohb_nas.space.legality import complete, legal_value
+
+
+def fitted(knowledge: Knowledge, space: ConfigurationSpace) -> Knowledge:
+    """The knowledge with values as the space writes them, and constants filled in.
+
+    Raises:
+        KnowledgeError: an initial configuration or a belief does not fit the space.
+    """
+    initial = []
+    for number, config in enumerate(knowledge.initial, start=1):
+        try:
+            initial.append(complete(space, config))
+        except SpaceError as e:
+            raise KnowledgeError(f"initial configuration {number}: {e}") from e
+    prior = {name: _fitted(name, belief, space) for name, belief in knowledge.prior.items()}
+    return replace(knowledge, initial=tuple(initial), prior=prior)
+
+
+def _fitted(name: str, belief: Belief, space: ConfigurationSpace) -> Belief:
+    if name not in space:
+        raise KnowledgeError(f"prior of {name!r}: the space has no such hyperparameter; it has {', '.join(space)}")
+    if not 0 < belief.confidence < 1:
+        raise KnowledgeError(f"prior of {name}: confidence {belief.confidence!r}; accepted is a number above 0 and below 1")
+    try:
+        return replace(belief, center=legal_value(space[name], belief.center))
+    except SpaceError as e:
+        raise KnowledgeError(f"prior of {name}: {e}") from e

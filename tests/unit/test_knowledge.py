@@ -1,0 +1,111 @@
+"""Constraints as text and as judges of results; what is known is made to fit a space."""
+
+import pytest
+from ConfigSpace import ConfigurationSpace, Constant, Float, Integer
+
+from bohb_nas import make_optimizer
+from bohb_nas.errors import KnowledgeError
+from bohb_nas.knowledge import Belief, Constraint, Knowledge, number_text, parse_number
+from bohb_nas.records import Budgets, Result, Status, Trial
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "relation", "bound"),
+    [
+        ("params<=5e6", "params", "<=", 5_000_000.0),
+        (" params <= 5M ", "params", "<=", 5_000_000.0),
+        ("images_per_s>=1.5k", "images_per_s", ">=", 1500.0),
+        ("flops<=2G", "flops", "<=", 2e9),
+        ("valid.gap>=-0.25", "valid.gap", ">=", -0.25),
+    ],
+)
+def test_constraints_are_read(text: str, metric: str, relation: str, bound: float) -> None:
+    found = Constraint.parse(text)
+    assert (found.metric, found.relation, found.bound) == (metric, relation, bound)
+    assert Constraint.parse(str(found)) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "params", "params<5e6", "params=5e6", "<=5e6", "params<=", "params<=five", "params<=nan", "params<=inf", "a b<=1", "1<=2<=3"],
+)
+def test_what_is_no_constraint_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(KnowledgeError, match=r"accepted is"):
+        Constraint.parse(text)
+
+
+@pytest.mark.parametrize(("number", "text"), [(5e6, "5e+06"), (0.1, "0.1"), (1234567.0, "1234567.0"), (1 / 3, "0.3333333333333333")])
+def test_a_number_survives_as_text(number: float, text: str) -> None:
+    assert number_text(number) == text
+    assert parse_number(text) == number
+
+
+def test_the_bound_itself_is_met() -> None:
+    at_most, at_least = Constraint.parse("x<=3"), Constraint.parse("x>=3")
+    assert [at_most.met_by(v) for v in (2.0, 3.0, 3.1)] == [True, True, False]
+    assert [at_least.met_by(v) for v in (2.0, 3.0, 3.1)] == [False, True, True]
+
+
+def result(loss: float | None, **metrics: float) -> Result:
+    status = Status.OK if loss is not None else Status.CRASHED
+    return Result(trial_id="t0", status=status, loss=loss, train_s=1.0, metrics=metrics)
+
+
+def test_what_a_result_counts_as() -> None:
+    knowledge = Knowledge(
+        constraints=(Constraint.parse("params<=10"), Constraint.parse("latency<=0.5")), size=lambda config: {"params": float(config["x"])}
+    )
+    assert knowledge.loss(result(0.25, latency=0.5)) == 0.25
+    assert knowledge.loss(result(0.25, latency=0.6)) is None
+    assert knowledge.loss(result(0.25, latency=0.1, params=11)) is None, "what was measured counts, too"
+    assert knowledge.loss(result(None, latency=0.1)) is None
+    assert list(map(str, knowledge.broken(result(0.25, latency=0.6, params=11)))) == ["params<=10", "latency<=0.5"]
+    assert knowledge.untold({"x": 1}, result(0.25)) == ("latency",)
+    assert knowledge.untold({"x": 1}, result(0.25, latency=0.1)) == ()
+    assert knowledge.untold({"x": 1}, result(None)) == (), "a failed result need not tell"
+    assert Knowledge().untold({"x": 1}, result(0.25)) == ()
+
+
+def test_what_is_allowed_before_training() -> None:
+    knowledge = Knowledge(constraints=(Constraint.parse("params<=10"), Constraint.parse("latency<=0.5")))
+    assert knowledge.allowed({"x": 100}), "nothing is known without a size"
+    sized = Knowledge(constraints=knowledge.constraints, size=lambda config: {"params": float(config["x"])})
+    assert (sized.allowed({"x": 10}), sized.allowed({"x": 11})) == (True, False)
+
+
+def space() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    space.add(Float("lr", (0.0, 1.0)), Integer("layers", (1, 4)), Constant("epochs", 3))
+    return space
+
+
+def test_values_are_written_as_the_space_writes_them() -> None:
+    knowledge = Knowledge(initial=({"lr": 1, "layers": 2.0},))
+    trial = make_optimizer("random_search", space=space(), budgets=Budgets(), knowledge=knowledge).ask()
+    assert isinstance(trial, Trial)
+    assert trial.config == {"lr": 1.0, "layers": 2, "epochs": 3}
+    assert [type(trial.config[name]) for name in ("lr", "layers", "epochs")] == [float, int, int]
+
+
+@pytest.mark.parametrize(
+    ("knowledge", "said"),
+    [
+        (Knowledge(initial=({"lr": 0.5, "layers": 1}, {"lr": 0.5, "layers": 9})), "initial configuration 2: layers = 9"),
+        (Knowledge(prior={"speed": Belief(center=1, confidence=0.5)}), "prior of 'speed'"),
+        (Knowledge(prior={"lr": Belief(center=2.0, confidence=0.5)}), "prior of lr: lr = 2.0; accepted is a number from 0.0 to 1.0"),
+        (Knowledge(prior={"lr": Belief(center=0.5, confidence=1.0)}), r"confidence 1\.0; accepted is a number above 0 and below 1"),
+    ],
+)
+def test_what_does_not_fit_the_space_is_refused(knowledge: Knowledge, said: str) -> None:
+    with pytest.raises(KnowledgeError, match=said):
+        make_optimizer("hyperband", space=space(), budgets=Budgets(), knowledge=knowledge)
+
+
+@pytest.mark.parametrize("method", ["hyperband", "random_search", "bohb_2018"])
+def test_methods_that_cannot_learn_from_an_earlier_study_say_so(method: str) -> None:
+    from bohb_nas.records import Evaluation, Origin
+
+    trial = Trial(trial_id="w0", config_id="w0", config={"lr": 0.1}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
+    history = (Evaluation(trial=trial, result=Result(trial_id="w0", status=Status.OK, loss=1.0, train_s=1.0)),)
+    with pytest.raises(KnowledgeError, match=f"method {method} cannot learn from an earlier study"):
+        make_optimizer(method, space=space(), budgets=Budgets(), knowledge=Knowledge(history=history))

@@ -1,0 +1,116 @@
+"""Configurations written by hand, or for another space."""
+
+from typing import Any
+
+import pytest
+from ConfigSpace import (
+    AndConjunction,
+    Categorical,
+    ConfigurationSpace,
+    Constant,
+    EqualsCondition,
+    Float,
+    ForbiddenAndConjunction,
+    ForbiddenEqualsClause,
+    GreaterThanCondition,
+    Integer,
+    OrConjunction,
+    OrdinalHyperparameter,
+)
+
+from bohb_nas.errors import SpaceError
+from bohb_nas.space.legality import complete, legal_value, restricted
+
+
+def space() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    optimizer = Categorical("optimizer", ["sgd", "adam"])
+    momentum, nesterov = Float("momentum", (0.0, 0.9)), Categorical("nesterov", [True, False])
+    size, layers, death = OrdinalHyperparameter("size", ["s", "m", "xl"]), Integer("layers", (1, 5)), Float("death", (0.0, 1.0))
+    space.add(optimizer, momentum, nesterov, size, layers, death, Constant("epochs", 3), Categorical("power", [1, 2.5]))
+    space.add(
+        EqualsCondition(momentum, optimizer, "sgd"),
+        GreaterThanCondition(nesterov, momentum, 0.5),
+        OrConjunction(EqualsCondition(death, layers, 1), EqualsCondition(death, size, "s")),
+    )
+    space.add(ForbiddenAndConjunction(ForbiddenEqualsClause(size, "xl"), ForbiddenEqualsClause(layers, 5)))
+    return space
+
+
+ADAM: dict[str, Any] = {"optimizer": "adam", "size": "m", "layers": 3, "power": 1}
+
+
+def test_a_configuration_is_completed_by_constants_and_plain_types() -> None:
+    full = complete(space(), {**ADAM, "layers": 3.0, "power": 1.0})
+    assert full == {**ADAM, "epochs": 3}
+    assert {name: type(value) for name, value in full.items()}["layers"] is int
+    sgd = {**ADAM, "optimizer": "sgd", "momentum": 0, "epochs": 3}
+    assert complete(space(), sgd)["momentum"] == 0.0
+    assert complete(space(), {**ADAM, "layers": 1, "death": 1})["death"] == 1.0
+    assert complete(space(), {**ADAM, "optimizer": "sgd", "momentum": 0.7, "nesterov": True})["nesterov"] is True
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sped": 1}, "no hyperparameter 'sped'; the space has"),
+        ({"layers": 6}, "layers = 6; accepted is a whole number from 1 to 5"),
+        ({"layers": 2.5}, r"layers = 2\.5; accepted"),
+        ({"layers": True}, "layers = True; accepted"),
+        ({"layers": "3"}, "layers = '3'; accepted"),
+        ({"layers": float("nan")}, "layers = nan; accepted"),
+        ({"power": True}, r"power = True; accepted is 1 or 2\.5"),
+        ({"size": ["m"]}, r"size = \['m'\]; accepted is 's' or 'm' or 'xl'"),
+        ({"epochs": 4}, "epochs = 4; accepted is 3"),
+        ({"momentum": 0.5}, r"momentum is given but inactive: .*optimizer == 'sgd'"),
+        ({"death": 0.5}, "death is given but inactive"),
+        ({"nesterov": True}, "nesterov is given but inactive"),
+        ({"optimizer": "sgd"}, r"momentum is missing although it is active; accepted is a number from 0\.0 to 0\.9"),
+        ({"layers": 1}, "death is missing"),
+        ({"size": "xl", "layers": 5}, "forbids this combination"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpaceError, match=said):
+        complete(space(), {**ADAM, **change})
+
+
+def test_a_missing_choice_is_named() -> None:
+    with pytest.raises(SpaceError, match="optimizer is missing although it is active; accepted is 'sgd' or 'adam'"):
+        complete(space(), {"size": "m", "layers": 3, "power": 1})
+
+
+def test_booleans_and_numbers_are_different_choices() -> None:
+    switch = ConfigurationSpace({"on": [True, False], "n": [0, 1]})
+    assert (legal_value(switch["on"], True), legal_value(switch["n"], 1)) == (True, 1)
+    for name, value in (("on", 1), ("n", True)):
+        with pytest.raises(SpaceError):
+            legal_value(switch[name], value)
+
+
+@pytest.mark.parametrize(
+    ("config", "kept"),
+    [
+        ({"optimizer": "sgd", "momentum": 0.4, "gone": 7}, {"optimizer": "sgd", "momentum": 0.4}),
+        ({"optimizer": "adam", "momentum": 0.4}, {"optimizer": "adam"}),  # always there in the other space
+        ({"momentum": 0.4}, {"momentum": 0.4}),  # whether it is active is not known
+        ({"optimizer": "rmsprop", "momentum": 0.4}, {"momentum": 0.4}),  # nor here
+        ({"momentum": 0.95, "layers": 9, "size": "m"}, {"size": "m"}),
+        ({"optimizer": "adam", "nesterov": True}, {"optimizer": "adam"}),  # its parent is inactive
+        ({"layers": 2, "death": 0.5}, {"layers": 2, "death": 0.5}),  # size could make it active
+        ({"layers": 2, "size": "m", "death": 0.5}, {"layers": 2, "size": "m"}),
+        ({"layers": 2.0, "epochs": 3}, {"layers": 2}),  # a constant says nothing
+        ({"gone": 7}, {}),
+    ],
+)
+def test_what_a_space_knows_of_another_ones_configuration(config: dict[str, Any], kept: dict[str, Any]) -> None:
+    assert restricted(space(), config) == kept
+
+
+def test_a_condition_on_a_constant_is_evaluated() -> None:
+    fixed = ConfigurationSpace()
+    mode, a, b, child = Constant("mode", "x"), Integer("a", (0, 3)), Integer("b", (0, 3)), Float("child", (0.0, 1.0))
+    fixed.add(mode, a, b, child)
+    fixed.add(AndConjunction(EqualsCondition(child, a, 1), EqualsCondition(child, mode, "x")))
+    assert restricted(fixed, {"a": 1, "child": 0.5}) == {"a": 1, "child": 0.5}
+    assert restricted(fixed, {"a": 2, "child": 0.5}) == {"a": 2}
