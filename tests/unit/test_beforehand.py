@@ -1,0 +1,140 @@
+"""Constraints that leave something, or nothing; sizes of the images that are trained on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ConfigSpace import ConfigurationSpace
+
+from bohb_nas.datasets import Summary
+from bohb_nas.engine.beforehand import check_constraints, check_told, with_size
+from bohb_nas.engine.knowledge_files import read_initial
+from bohb_nas.errors import KnowledgeError
+from bohb_nas.knowledge import Constraint, Knowledge
+from bohb_nas.records import Origin, Result, Status, Trial, Value
+from bohb_nas.search_spaces import joint
+from bohb_nas.store.journal import Event, State
+
+
+def space() -> ConfigurationSpace:
+    return ConfigurationSpace({"x": (1, 100)})
+
+
+def size(config: Mapping[str, Value]) -> Mapping[str, float]:
+    return {"params": 10.0 * float(config["x"]), "cells": 7.0}
+
+
+def known(*texts: str, **more: Any) -> Knowledge:
+    return Knowledge(constraints=tuple(map(Constraint.parse, texts)), size=size, **more)
+
+
+def test_the_share_that_meets_the_constraints_is_said() -> None:
+    knowledge, notes = check_constraints(known("params<=200"), space(), bounded=["params"])
+    assert knowledge == known("params<=200")
+    met, n = (int(word) for word in notes[0].split() if word.isdigit())
+    assert n == 100
+    assert met == pytest.approx(20, abs=16), "a fifth; four standard errors"
+    assert notes == [f"constraints params<=200: met by {met} of 100 configurations drawn at random"]
+
+
+def test_constraints_that_nothing_meets_name_the_closest_value() -> None:
+    with pytest.raises(KnowledgeError, match=r"no configuration meets params<=5: 2000 were drawn.*smallest params seen is 10; loosen"):
+        check_constraints(known("params<=5"), space(), bounded=[])
+    with pytest.raises(KnowledgeError, match=r"largest params seen is 1000; the smallest cells seen is 7"):
+        check_constraints(known("params>=1001", "cells<=8"), space(), bounded=[])
+    with pytest.raises(KnowledgeError, match="no configuration meets"):
+        check_constraints(known("params<=300", "params>=400"), space(), bounded=[])
+
+
+def test_a_slow_size_does_not_hold_the_start_up() -> None:
+    ticks = iter(range(0, 1000, 4))
+    with pytest.raises(KnowledgeError, match="2 were drawn at random"):
+        check_constraints(known("params<=5"), space(), bounded=[], clock=lambda: float(next(ticks)))
+
+
+def test_what_must_be_known_before_training_is() -> None:
+    without = Knowledge(constraints=(Constraint.parse("params<=5"),))
+    with pytest.raises(
+        KnowledgeError, match=r"--max-params: the space does not tell params before training \(its size\(\) tells: nothing\)"
+    ):
+        check_constraints(without, space(), bounded=["params"])
+    with pytest.raises(KnowledgeError, match=r"--max-flops: .* tells: params, cells\)"):
+        check_constraints(known("params<=500", "flops<=5"), space(), bounded=["params", "flops"])
+    knowledge, notes = check_constraints(without, space(), bounded=[])
+    assert knowledge == without
+    assert notes == ["constraint params<=5: not known before training, so it is checked on results"]
+
+
+def test_initial_configurations_that_break_a_constraint_are_left_out_and_named() -> None:
+    initial = ({"x": 30}, {"x": 4}, {"x": 21})
+    knowledge, notes = check_constraints(known("params<=200", initial=initial), space(), bounded=[])
+    assert knowledge.initial == ({"x": 4},)
+    assert notes[1:] == [
+        "initial configuration 1 is left out: it breaks params<=200 with 300",
+        "initial configuration 3 is left out: it breaks params<=200 with 210",
+    ]
+    with pytest.raises(KnowledgeError, match="no initial configuration meets the constraints"):
+        check_constraints(known("params<=200", initial=initial[:1]), space(), bounded=[])
+
+
+def images(shape: tuple[int, int, int], n_classes: int) -> Summary:
+    return Summary(name="n", n_train=1, n_test=1, n_classes=n_classes, image_shape=shape, fingerprint="f", skipped=())
+
+
+def test_the_size_is_that_of_the_images_that_are_trained_on(tmp_path: Path) -> None:
+    resnet_20 = read_initial("joint_hand_designed", joint.space())[0][3]
+    bounded = Knowledge(constraints=(Constraint.parse("params<=1e6"),))
+    cifar = with_size(bounded, {"space": "joint"}, inputs=tmp_path, data=images((32, 32, 3), 10))
+    grey = with_size(bounded, {"space": "joint"}, inputs=tmp_path, data=images((8, 8, 1), 7))
+    nothing = with_size(bounded, {"space": "joint"}, inputs=tmp_path, data=None)
+    assert cifar.size is not None
+    assert grey.size is not None
+    assert nothing.size is not None
+    assert cifar.size(resnet_20) == nothing.size(resnet_20)
+    # two input channels fewer in 16 filters of 3 x 3, and three classes fewer of 64 + 1 weights
+    assert cifar.size(resnet_20)["params"] - grey.size(resnet_20)["params"] == 2 * 16 * 9 + 3 * 65
+
+
+def test_a_users_size_is_found_in_the_frozen_file_and_its_failure_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "my_space.py"
+    file.write_text("def space(): ...\ndef size(config): return {'params': 1 / config['x']}\n")
+    meta, bounded = {"space": str(file)}, known("params<=5")
+    found = with_size(bounded, meta, inputs=tmp_path / "inputs", data=images((8, 8, 1), 7))
+    assert found.size is not None
+    assert found.size({"x": 4}) == {"params": 0.25}
+    with pytest.raises(KnowledgeError, match=r"size\(\) of space .*my_space\.py fails for \{'x': 0\}: ZeroDivisionError"):
+        found.size({"x": 0})
+    (tmp_path / "inputs").mkdir()
+    file.rename(tmp_path / "inputs" / "space-my_space.py")
+    again = with_size(bounded, meta, inputs=tmp_path / "inputs", data=None)
+    assert again.size is not None
+    assert again.size({"x": 2}) == {"params": 0.5}
+
+
+@pytest.mark.parametrize("reference", ["toy", "space.json", "bohb_nas.search_spaces.toy:space"])
+def test_spaces_without_a_size(reference: str, tmp_path: Path) -> None:
+    bounded = Knowledge(constraints=(Constraint.parse("params<=5"),))
+    assert with_size(bounded, {"space": reference}, inputs=tmp_path, data=None) == bounded
+
+
+def test_a_size_beside_an_attribute_is_found(tmp_path: Path) -> None:
+    bounded = Knowledge(constraints=(Constraint.parse("params<=5"),))
+    assert with_size(bounded, {"space": "bohb_nas.search_spaces.joint:space"}, inputs=tmp_path, data=None).size is not None
+
+
+def test_nothing_is_imported_where_nothing_is_constrained(tmp_path: Path) -> None:
+    assert with_size(Knowledge(), {"space": "/no/such/file.py"}, inputs=tmp_path, data=None) == Knowledge()
+
+
+def test_a_study_whose_worker_does_not_tell_is_not_resumed() -> None:
+    state = State()
+    trial = Trial(trial_id="t0", config_id="c0", config={"x": 1}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
+    result = Result(trial_id="t0", status=Status.OK, loss=1.0, train_s=1.0, metrics={"latency": 0.1, "new_s": 1.0})
+    for event in (Event(term=1, time=0.0), Event(term=1, time=0.0, trial=trial), Event(term=1, time=0.0, result=result)):
+        state.apply(event)
+    check_told(known("params<=5", "latency<=1"), state)
+    with pytest.raises(
+        KnowledgeError, match=r"constraint on memory: the worker does not return it \(trial t0\); it returns: latency, new_s"
+    ):
+        check_told(known("memory<=5"), state)
