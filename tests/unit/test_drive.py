@@ -10,7 +10,8 @@ from bohb_nas import make_optimizer
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
 from bohb_nas.engine.in_process import InProcessEngine
-from bohb_nas.errors import BohbNasError, JournalError
+from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError
+from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options
 from bohb_nas.records import Budgets, Idle, Optimizer, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
@@ -43,11 +44,15 @@ class Virtual:
             return Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message="planned")
         (workdir / "checkpoint").mkdir()
         loss = 1 / trial.budget + float(trial.config["lr"])
-        return Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=trial.budget)
+        metrics = {"weight": float(trial.config["width"])}
+        # what a worker says of constraints is not its to say
+        details = {"violates": ["all"], "device": "none"}
+        return Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=trial.budget, metrics=metrics, details=details)
 
 
-def hyperband(n_brackets: int | None = 3) -> Optimizer:
-    return make_optimizer("hyperband", space=space(), budgets=BUDGETS, seed=1, options=Options(n_brackets=n_brackets))
+def hyperband(n_brackets: int | None = 3, *, knowledge: Knowledge = NOTHING) -> Optimizer:
+    options = Options(n_brackets=n_brackets)
+    return make_optimizer("hyperband", space=space(), budgets=BUDGETS, seed=1, options=options, knowledge=knowledge)
 
 
 def search(
@@ -58,11 +63,12 @@ def search(
     continued: bool = False,
     failing: Callable[[Trial], bool] = lambda trial: False,
     wish: Callable[[Journal], Wish] = lambda journal: Wish.GO_ON,
+    knowledge: Knowledge = NOTHING,
 ) -> tuple[Outcome, Journal, Virtual]:
     study, clock = StudyDir(path), Clock()
     study.make()
     state = fold(study.journal)
-    optimizer = optimizer or hyperband()
+    optimizer = optimizer or hyperband(knowledge=knowledge)
     replay(optimizer, state)
     journal, worker = Journal(study.journal, state), Virtual(clock, failing)
     journal.write(Event(term=state.term + 1, time=clock()))
@@ -79,6 +85,7 @@ def search(
         notice=lambda event: None,
         tick=lambda: None,
         tick_s=0.0,
+        knowledge=knowledge,
     ).run()
     return outcome, journal, worker
 
@@ -250,3 +257,58 @@ def test_a_method_without_replay_is_asked_again_and_must_answer_the_same(tmp_pat
 def test_a_method_that_waits_for_nothing_is_an_error_not_a_hang(tmp_path: Path) -> None:
     with pytest.raises(BohbNasError, match="nothing is running"):
         search(tmp_path / "study", optimizer=Asker(Idle.WAIT))
+
+
+LIGHT = Knowledge(constraints=(Constraint.parse("weight<=6"),))
+
+
+def test_a_result_that_breaks_a_constraint_is_kept_and_is_neither_promoted_nor_incumbent(tmp_path: Path) -> None:
+    _, journal, worker = search(tmp_path / "study", knowledge=LIGHT)
+    heavy = {t.trial_id for t in worker.seen if float(t.config["width"]) > 6}
+    results = journal.state.results
+    assert heavy
+    assert {i for i, r in results.items() if r.violates} == heavy
+    assert all(dict(results[i].details) == {"violates": ["weight<=6"], "device": "none"} for i in heavy)
+    assert all(dict(results[i].details) == {"device": "none"} for i in results if i not in heavy)
+    assert all(results[i].loss is not None for i in heavy), "what was measured stays"
+    assert not [t for t in worker.seen if t.origin == "promoted" and float(t.config["width"]) > 6]
+    light = [(results[t.trial_id].loss, t.trial_id) for t in worker.seen if t.trial_id not in heavy and t.rung == 2]
+    assert journal.state.incumbent is not None
+    assert journal.state.incumbent.trial.trial_id == min(light)[1]
+    assert fold(StudyDir(tmp_path / "study").journal) == journal.state
+
+
+def test_without_constraints_a_workers_word_for_them_is_dropped(tmp_path: Path) -> None:
+    _, journal, _ = search(tmp_path / "study", stop=StopRule(trials=2))
+    assert [dict(r.details) for r in journal.state.results.values()] == [{"device": "none"}] * 2
+    assert journal.state.incumbent is not None
+
+
+@pytest.mark.parametrize("interrupted_after", [3, 11])
+def test_a_stopped_search_with_knowledge_goes_on_as_if_nothing_had_happened(tmp_path: Path, interrupted_after: int) -> None:
+    known = replace(LIGHT, initial=({"lr": 0.5, "optimizer": "adam", "width": 16}, {"lr": 0.01, "optimizer": "adam", "width": 3}))
+
+    def stop(journal: Journal) -> Wish:
+        return Wish.STOP if len(journal.state.trials) >= interrupted_after else Wish.GO_ON
+
+    _, whole, _ = search(tmp_path / "whole", knowledge=known)
+    search(tmp_path / "parts", knowledge=known, wish=stop)
+    _, parts, _ = search(tmp_path / "parts", knowledge=known)
+    assert list(parts.state.trials.values()) == list(whole.state.trials.values())
+    assert dict(parts.state.results) == dict(whole.state.results)
+    assert [t.config for t in whole.state.trials.values()][:2] == list(known.initial)
+
+
+def test_a_method_that_asks_what_a_constraint_forbids_is_stopped(tmp_path: Path) -> None:
+    narrow = replace(LIGHT, size=lambda config: {"weight": float(config["width"])})
+    with pytest.raises(BohbNasError, match=r"the method asked for .*breaks a constraint"):
+        search(tmp_path / "study", optimizer=hyperband(), knowledge=narrow)
+    assert all(float(t.config["width"]) <= 6 for t in fold(StudyDir(tmp_path / "study").journal).trials.values())
+
+
+def test_a_constraint_on_what_the_worker_does_not_return_stops_the_search_and_keeps_the_evaluation(tmp_path: Path) -> None:
+    unknown = Knowledge(constraints=(Constraint.parse("latency<=1"),))
+    with pytest.raises(KnowledgeError, match=r"constraint on latency: .* \(trial t00000\); it returns: weight"):
+        search(tmp_path / "study", knowledge=unknown)
+    state = fold(StudyDir(tmp_path / "study").journal)
+    assert list(state.results) == ["t00000"]

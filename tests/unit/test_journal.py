@@ -179,3 +179,13 @@ def test_damage_in_the_middle_is_refused_by_line_and_nothing_is_changed(tmp_path
     with pytest.raises(JournalError, match="line 4 is damaged"):
         fold(path)
     assert path.read_bytes() == damaged
+
+
+def test_what_breaks_a_constraint_is_no_incumbent_whatever_its_loss() -> None:
+    state = State()
+    lower = Result(trial_id="t1", status=Status.OK, loss=0.1, train_s=1.0, details={"violates": ["params<=5"]})
+    for event in (lead(1), ask(0), ask(1, budget=9.0), tell(0, loss=0.5), Event(term=1, time=0.0, result=lower)):
+        state.apply(event)
+    assert state.incumbent is not None
+    assert state.incumbent.trial.trial_id == "t0"
+    assert len(list(state.evaluations())) == 2

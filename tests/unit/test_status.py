@@ -186,3 +186,22 @@ def test_the_summary_of_seeds_by_hand() -> None:
     assert figures["test_error_mean"] == pytest.approx(0.03)
     assert figures["test_error_sd"] == pytest.approx(0.0141421, rel=1e-4)
     assert summary([rows[2]], dataset="digits", budget=9.0)["test_error_mean"] is None
+
+
+def test_what_breaks_a_constraint_is_counted_and_is_neither_best_nor_trained(study: StudyDir) -> None:
+    from bohb_nas.store.journal import fold
+
+    study.write_meta({**META, "constraints": ["params<=5"]})
+    journal = Journal(study.journal, fold(study.journal))
+    lower = Result(trial_id="t3", status=Status.OK, loss=0.01, train_s=1.0, details={"violates": ["params<=5"]})
+    told = Event(term=1, time=8.0, result=lower)
+    journal.write(told)
+    figures = status(study)
+    assert (figures["constraints"], figures["violating"], figures["evaluations"]) == (["params<=5"], 1, 4)
+    assert figures["by_status"] == {"ok": 3, "out_of_memory": 1}
+    assert figures["by_budget"]["1"] == {"evaluations": 3, "failed": 1, "best_loss": 0.5, "median_loss": 0.5}
+    assert figures["incumbent"]["trial_id"] == "t2"
+    assert json.loads(CliRunner().invoke(cli, ["best", str(study.path), "--json"]).stdout)["trial_id"] == "t2"
+    assert read_source(study.path, budget=None, dataset=None, data_dir=None).config == {"momentum": 0.7, "crop": "on"}
+    assert "constraints: params<=5; broken by 1 results, which do not count" in text(tables.status(figures))
+    assert live.line(told, journal.state, "s") == "tell t3 loss 0.01, breaks params<=5 after 1s"
