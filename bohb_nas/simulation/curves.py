@@ -82,14 +82,14 @@ class Comparison:
         return {key: (m[key[0]], p[key[1]], s[key[2]]) for key in self.curves}
 
 
-def comparisons(runs: Mapping[Key, Finished], *, methods: Sequence[str] = ()) -> list[Comparison]:
+def comparisons(runs: Mapping[Key, Finished], *, best: Mapping[str, float], methods: Sequence[str] = ()) -> list[Comparison]:
     """What can be compared, fewest workers first.
 
     Args:
-        runs: the best known loss of a problem is the lowest that its function or any of them knows.
+        runs: what was stored.
+        best: problem -> the best known loss.
         methods: labels in the order of the tables; the others follow by name.
     """
-    best = best_known(runs.values())
     found = []
     for conditions in sorted({key.conditions for key in runs}):
         here = {key: run for key, run in runs.items() if key.conditions == conditions}

@@ -1,5 +1,6 @@
 """A comparison that was asked for: checked as a whole before anything is written, then run, stored and summed up."""
 
+import importlib.util
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import BohbNasError, UsageError
-from bohb_nas.simulation import campaign
+from bohb_nas.simulation import campaign, csv_files
 from bohb_nas.simulation.clock import Promote
-from bohb_nas.simulation.curves import comparisons
+from bohb_nas.simulation.curves import best_known, comparisons
 from bohb_nas.simulation.entrants import Entrant, entrants, setting
 from bohb_nas.simulation.results import Conditions, Finished, Key, Results, read_all
 from bohb_nas.simulation.standings import choose_reference, standings
-from bohb_nas.simulation.suites import Suite, load_suite
+from bohb_nas.simulation.suites import Suite, in_seconds, load_suite
 
 Say = Callable[[str], None]
 _DEFAULT = Suite(problems=(), workers=(4,), n_seeds=20, horizon=20.0)
@@ -43,31 +44,45 @@ class Request:
 
 
 def carry_out(request: Request, say: Say) -> list[dict[str, Any]]:
-    """Runs what is missing and returns the figures, one object for each of the conditions.
+    """Runs what is missing, sums up, and writes tables and figures into the folder.
 
     Args:
         request: what was asked for.
         say: hears of progress and of what was left out.
 
+    Returns:
+        The standings, one object for each of the conditions.
+
     Raises:
         UsageError: the request cannot be carried out; nothing was written.
         BohbNasError: runs failed; those that did not are stored.
     """
-    runs = _stored(request, say) if request.report else _run(request, say)
-    found = comparisons(runs, methods=list(dict.fromkeys(key.method for key in runs)))
-    return [standings(c, reference=request.reference if request.reference in c.methods else None) for c in found]
+    stored, asked = _stored(request, say) if request.report else _run(request, say)
+    runs = {key: stored[key] for key in asked}
+    compared = comparisons(runs, best=best_known(stored.values()), methods=list(dict.fromkeys(key.method for key in runs)))
+    found = [standings(c, reference=request.reference if request.reference in c.methods else None) for c in compared]
+    written = csv_files.write(found, request.out)
+    if importlib.util.find_spec("matplotlib") is None:
+        say("no figures: matplotlib is not installed; pip install 'bohb-nas[benchmarks]', then the same with --report")
+    else:
+        from bohb_nas.simulation.figures import draw
+
+        written += [path for c, one in zip(compared, found, strict=True) for path in draw(c, one, request.out)]
+    say(f"{len(written)} tables and figures in {request.out}")
+    return found
 
 
-def _stored(request: Request, say: Say) -> dict[Key, Finished]:
-    """The runs of all folders, as far as they are asked for."""
+def _stored(request: Request, say: Say) -> tuple[dict[Key, Finished], list[Key]]:
+    """The runs of all folders, and those that are asked for."""
     for folder in (request.out, *request.results):
         if not folder.is_dir():
             raise UsageError(f"{folder}: there is no such folder; give one that `bohb-nas simulate` has written with --out")
-    runs = {key: run for key, run in read_all((request.out, *request.results), say).items() if _asked(request, key)}
-    if not runs:
+    stored = read_all((request.out, *request.results), say)
+    asked = [key for key in stored if _asked(request, key)]
+    if not asked:
         raise UsageError(f"no runs in {', '.join(map(str, (request.out, *request.results)))} fit what was asked for; leave filters out")
-    choose_reference(sorted({key.method for key in runs}), request.reference)
-    return runs
+    choose_reference(sorted({key.method for key in asked}), request.reference)
+    return stored, asked
 
 
 def _asked(request: Request, key: Key) -> bool:
@@ -85,8 +100,8 @@ def _asked(request: Request, key: Key) -> bool:
     )
 
 
-def _run(request: Request, say: Say) -> dict[Key, Finished]:
-    """Runs what is missing; returns all runs that were asked for."""
+def _run(request: Request, say: Say) -> tuple[dict[Key, Finished], list[Key]]:
+    """Runs what is missing; returns all stored runs, and those that were asked for."""
     wanted = _wanted(request)
     choose_reference(list(dict.fromkeys(case.entrant.label for case in wanted)), request.reference)
     campaign.check_folder(request.out)
@@ -105,7 +120,7 @@ def _run(request: Request, say: Say) -> dict[Key, Finished]:
         stored |= _done(campaign.run_all(todo, results, jobs=request.jobs), len(todo), say)
     finally:
         results.close()
-    return {case.key: stored[case.key] for case in wanted}
+    return stored, [case.key for case in wanted]
 
 
 def _wanted(request: Request) -> list[campaign.Case]:
@@ -115,6 +130,8 @@ def _wanted(request: Request) -> list[campaign.Case]:
         raise UsageError("no problem to search; give --problem (names: bohb-nas list problems) or --suite quick")
     if not request.methods:
         raise UsageError("no method to compare; give --method (names: bohb-nas list methods), or --report to read what is stored")
+    if request.overhead == "measured" and (other := [p for p in problems if not in_seconds(p)]):
+        raise UsageError(f"--overhead measured needs costs in seconds, which {', '.join(other)} do not have; leave them out")
     taking_part: Sequence[Entrant] = entrants(request.methods, [setting(text) for text in request.options])
     conditions = [
         Conditions(

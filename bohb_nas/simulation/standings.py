@@ -71,7 +71,7 @@ class _Table:
         """Problems that every method has run on: means over problems are over these."""
         self._means = _mean(self._r, axis=2)
         self._settled = [k for k, at in enumerate(self._at) if at >= SETTLED] or [len(self._at) - 1]
-        self._speed_ups = self._speed_up()
+        self._speed_ups, self._never = self._speed_up()
 
     def method(self, m: int) -> dict[str, Any]:
         """Of a method over all shared problems."""
@@ -92,7 +92,7 @@ class _Table:
             "area": _plain(_mean(_mean(self._areas[m, shared], axis=1), axis=0)),
             "p90": _plain(_mean(np.array([_quantile(self._r[m, p, :, -1], 0.9) for p in shared]), axis=0)),
             "speed_up": _plain(float(np.median(ups)) if ups.size and not np.isnan(ups).any() else math.nan),
-            "never_as_good": int((ups <= 1).sum()),
+            "never_as_good": None if np.isnan(ups).any() else int(self._never[m][shared].sum()),
             "busy": sum(run.busy for run in runs) / len(runs),
             "failed": sum(run.failed for run in runs) / evaluations if evaluations else 0.0,
             "cpu_ms": 1e3 * sum(run.cpu_s for run in runs) / evaluations if evaluations else None,
@@ -205,18 +205,22 @@ class _Table:
             "worse": worse,
         }
 
-    def _speed_up(self) -> _Array:
-        """(M, P): the horizon over the median time to random search's final median regret; 1 when it is never reached."""
+    def _speed_up(self) -> tuple[_Array, NDArray[np.bool_]]:
+        """The horizon over the median time to random search's final median regret; and where it is never reached.
+
+        Returns:
+            (M, P) each. Runs that never get there count with the horizon; where half of them do not, the speed-up is 1.
+        """
         c = self._c
         if BASELINE not in c.methods:
-            return np.full(self.n.shape, np.nan)
+            return np.full(self.n.shape, np.nan), np.zeros(self.n.shape, dtype=np.bool_)
         b = c.methods.index(BASELINE)
         targets = [_quantile(self._r[b, p, :, -1], 0.5) for p in range(len(c.problems))]
-        times = np.minimum(c.times_to(targets), c.conditions.horizon)
-        medians = np.array([[_quantile(times[m, p], 0.5) for p in range(len(c.problems))] for m in range(len(c.methods))])
+        times = c.times_to(targets)
+        censored = np.minimum(times, c.conditions.horizon)
+        medians = np.array([[_quantile(censored[m, p], 0.5) for p in range(len(c.problems))] for m in range(len(c.methods))])
         medians[:, np.isnan(targets)] = np.nan
-        found: _Array = c.conditions.horizon / medians
-        return found
+        return c.conditions.horizon / medians, np.isinf(times).sum(axis=2) * 2 > self.n
 
 
 def _mean(table: _Array, *, axis: int) -> _Array:

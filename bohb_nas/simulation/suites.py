@@ -21,15 +21,29 @@ class Suite:
     """In mean costs of a full training."""
 
 
+_SYNTHETIC = ("condnet", "counting_ones", "hartmann", "rankcross")
+_NOT_SECONDS = ("counting_ones", "fcnet", "hartmann", "hpobench_mlp", "nb201", "rankcross", "taskset")
+
+
+def is_synthetic(problem: str) -> bool:
+    """Whether it is a function with a known optimum, which needs no data."""
+    return problem.partition("/")[0] in _SYNTHETIC
+
+
+def in_seconds(problem: str) -> bool:
+    """Whether its costs are seconds, so that the seconds of an optimizer can be added to them."""
+    return problem.partition("/")[0] not in _NOT_SECONDS
+
+
 TUNING = (
     "lcbench/167168",
     "lcbench/189906",
     "rbv2_xgboost/16",
     "iaml_super/1489",
-    "nb301_v0",
-    "jointnb301",
+    "nb301_v0/cifar10",
+    "jointnb301/cifar10",
     "taskset/patch128_LSTM128_avg_bs64",
-    "condnet",
+    "condnet/noisy",
     "rankcross/0",
     "rankcross/1",
     "hartmann/6-moderate",
@@ -55,9 +69,9 @@ CONFIRMATION = (
 """Where they must hold."""
 
 SUITES = {
-    "quick": Suite(problems=("condnet", "rankcross/0", "lcbench/167168", "nb301_v0"), workers=(4,), n_seeds=5, horizon=10.0),
+    "quick": Suite(problems=("condnet/noisy", "rankcross/0", "lcbench/167168", "nb301_v0/cifar10"), workers=(4,), n_seeds=5, horizon=10.0),
     "synthetic": Suite(
-        problems=tuple(p for p in TUNING + CONFIRMATION if p.partition("/")[0] in {"condnet", "rankcross", "hartmann", "counting_ones"}),
+        problems=tuple(p for p in TUNING + CONFIRMATION if is_synthetic(p)),
         workers=(4,),
         n_seeds=5,
         horizon=10.0,

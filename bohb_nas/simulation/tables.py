@@ -7,55 +7,157 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+_ALPHA = 0.05
+
 
 def standings(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas simulate` shows of one comparison."""
-    return Group(head(figures), methods(figures))
+    parts: list[RenderableType] = [head(figures)]
+    for title, table in (
+        ("mean rank over problems, 1 is best", ranks(figures)),
+        ("mean normalised regret, 0 is the best known loss, 1 the median random configuration", regrets(figures)),
+        (f"regret at the end by problem, mean +- standard error; * better, ! worse than {figures['reference']} (Holm)", problems(figures)),
+    ):
+        parts += [Text(f"\n{title}"), table]
+    if figures["against_reference"]:
+        title = (
+            f"against {figures['reference']}, over {len(figures['problems'])} problem(s): Wilcoxon's p, difference of ranks [95 %], regret"
+        )
+        parts += [Text(f"\n{title}"), against(figures)]
+    parts += [Text(line) for line in across(figures)]
+    if figures["safety"]:
+        parts += [
+            Text("\nsignificantly worse than random search at or after 5 costs (one-sided, Holm over all its tests)"),
+            safety(figures),
+        ]
+    return Group(*parts)
 
 
 def head(figures: Mapping[str, Any]) -> Text:
-    """Conditions, and what the numbers are."""
+    """Conditions, and over what the means are taken."""
     c = figures["conditions"]
     overhead = "measured" if c["overhead"] else "none"
     text = f"\nW = {c['workers']}, promoted configurations {c['promote']}, overhead {overhead}, horizon {c['horizon']:g} mean full costs"
-    text += f"; means over {len(figures['problems'])} problem(s)"
+    text += f"; {len(figures['problems'])} problem(s)"
     if figures["problems_left_out"]:
         text += f", without {', '.join(figures['problems_left_out'])}: not every method ran there"
+    if changed := [row["method"] for row in figures["methods"] if len(row["codes"]) > 1]:
+        text += f"; runs of different code: {', '.join(changed)}"
     return Text(text, style="bold")
 
 
-def methods(figures: Mapping[str, Any]) -> Table:
-    """A row per method: ranks and normalised regret at the checkpoints."""
-    at = [f"{t:g}" for t in figures["checkpoints"]]
-    table = _table(["method"], ["seeds", *(f"rank {t}" for t in at), *(f"regret {t}" for t in at), "area", "p90", "speed-up", "busy", "ms"])
-    for row in sorted(figures["methods"], key=lambda row: _last(row["mean_rank"])):
-        low, high = row["n_seeds"]
+def ranks(figures: Mapping[str, Any]) -> Table:
+    """A row per method: ranks of its seed-means at the checkpoints, and of each paired seed at the end."""
+    at = [f"at {t:g}" for t in figures["checkpoints"]]
+    table = _table(["method", "version"], ["seeds", *at, "paired seeds, at the end"])
+    for row in _sorted(figures):
+        cells = [_number(v, 2) for v in [*row["mean_rank"], row["mean_rank_paired"][-1]]]
+        table.add_row(row["method"], ", ".join(row["versions"]), _seeds(row["n_seeds"]), *cells)
+    return table
+
+
+def regrets(figures: Mapping[str, Any]) -> Table:
+    """A row per method: regret at the checkpoints, and how it got there."""
+    at = [f"at {t:g}" for t in figures["checkpoints"]]
+    table = _table(["method"], [*at, "strict", "area", "p90", "speed-up", "never", "busy", "failed", "ms"])
+    for row in _sorted(figures):
         table.add_row(
             row["method"],
-            f"{low}" if low == high else f"{low}-{high}",
-            *(_number(v, 2) for v in row["mean_rank"]),
-            *(_number(v, 3) for v in row["mean_regret"]),
-            _number(row["area"], 3),
-            _number(row["p90"], 3),
+            *(_number(v, 3) for v in [*row["mean_regret"], row["mean_strict_regret"][-1], row["area"], row["p90"]]),
             _number(row["speed_up"], 1),
+            "" if row["never_as_good"] is None else str(row["never_as_good"]),
             f"{row['busy']:.0%}",
+            f"{row['failed']:.0%}",
             _number(row["cpu_ms"], 2),
         )
+    return table
+
+
+def problems(figures: Mapping[str, Any]) -> Table:
+    """A row per problem, a column per method."""
+    methods = [row["method"] for row in figures["methods"]]
+    cells = {(row["problem"], row["method"]): row for row in figures["by_problem"]}
+    marks = {
+        (test["problem"], one["method"]): "*" if test["difference"] < 0 else "!"
+        for one in figures["against_reference"]
+        for test in one["by_problem"]
+        if test["p_holm"] is not None and test["p_holm"] < _ALPHA
+    }
+    table = _table(["problem"], methods)
+    for problem in dict.fromkeys(row["problem"] for row in figures["by_problem"]):
+        shown = []
+        for method in methods:
+            row = cells.get((problem, method))
+            spread = "" if row is None or row["standard_error"][-1] is None else f" +- {row['standard_error'][-1]:.3f}"
+            shown.append("" if row is None else f"{row['mean'][-1]:.3f}{spread}{marks.get((problem, method), ' ')}")
+        table.add_row(problem, *shown)
+    return table
+
+
+def against(figures: Mapping[str, Any]) -> Table:
+    """A row per method and checkpoint from 5 on: tests over problems, and the ratio over these checkpoints."""
+    table = _table(["method"], ["at", "p", "better on", "rank difference", "regret lower by", "ratio of regrets"])
+    for one in figures["against_reference"]:
+        tests = [test for test in one["over_problems"] if test["checkpoint"] >= 5.0] or one["over_problems"][-1:]
+        for k, test in enumerate(tests):
+            low, high = (_number(v, 2) for v in test["rank_difference"][1:])
+            table.add_row(
+                "" if k else one["method"],
+                f"{test['checkpoint']:g}",
+                _p(test["p"]),
+                f"{test['better_on']} of {test['n_problems']}",
+                f"{_number(test['rank_difference'][0], 2)} [{low}, {high}]",
+                "" if test["regret_reduction"] is None else f"{test['regret_reduction']:.0%}",
+                _number(one["ratio"], 3) if k == len(tests) - 1 else "",
+            )
+    return table
+
+
+def across(figures: Mapping[str, Any]) -> list[str]:
+    """Friedman's test and the critical difference in words."""
+    lines = []
+    for one in figures["across"]:
+        text = f"at {one['checkpoint']:g} costs, {one['n_problems']} problem(s), {len(one['mean_rank'])} methods: "
+        text += f"Friedman p = {_p(one['p'])}" if one["p"] is not None else "too few for Friedman's test"
+        if one["critical_difference"] is not None:
+            text += f", critical difference {one['critical_difference']:.2f} (Nemenyi, alpha .05)"
+            groups = ["{" + ", ".join(group) + "}" for group in one["not_told_apart"]]
+            text += f"; not told apart: {' '.join(groups) or 'none'}"
+        lines.append(text)
+    return ["", *lines] if lines else []
+
+
+def safety(figures: Mapping[str, Any]) -> Table:
+    """A row per method: where it is significantly worse."""
+    table = _table(["method", "worse on"], ["tests", "pairs", "lowest p (Holm)"])
+    for row in figures["safety"]:
+        where = ", ".join(f"{w['problem']} at {w['checkpoint']:g} ({w['difference']:+.3f})" for w in row["worse"])
+        nowhere = "nowhere" if row["can_tell"] else f"nowhere, but {row['n_pairs']} seed(s) are too few to tell"
+        table.add_row(row["method"], where or nowhere, str(row["n_tests"]), str(row["n_pairs"]), _p(row["smallest_p"]))
     return table
 
 
 def _table(left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in left:
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in right:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _sorted(figures: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return sorted(figures["methods"], key=lambda row: row["mean_rank"][-1] if row["mean_rank"][-1] is not None else float("inf"))
+
+
+def _seeds(least_and_most: Sequence[int]) -> str:
+    low, high = least_and_most
+    return f"{low}" if low == high else f"{low}-{high}"
 
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def _last(values: Sequence[float | None]) -> float:
-    return values[-1] if values and values[-1] is not None else float("inf")
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
