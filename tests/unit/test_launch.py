@@ -8,7 +8,9 @@ import pytest
 from bohb_nas.engine.launch import build, create, keep, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import OptionError, StudyError, UsageError
+from bohb_nas.knowledge import Knowledge
 from bohb_nas.space.files import space_to_json
+from bohb_nas.store.frozen import recall
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -93,6 +95,11 @@ def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -
         (Request(worker_options={"seconds_per_budget": 1.0}), "worker_options"),
         (Request(preset="zela2018"), "preset"),
         (Request(hard_limit_s=5.0), "hard_limit_s"),
+        (Request(initial="joint_hand_designed"), "initial"),
+        (Request(prior=Path("prior.json")), "prior"),
+        (Request(warm_start=(Path("earlier"),)), "warm_start"),
+        (Request(constraints=("params<=5",)), "constraints"),
+        (Request(max_flops=5e6), "constraints"),
     ],
 )
 def test_another_search_is_listed_and_refused(study: StudyDir, different: Request, listed: str) -> None:
@@ -132,3 +139,40 @@ def test_words_that_do_not_go_together() -> None:
         plan(Request(worker="command"))
     with pytest.raises(UsageError, match="belong to the worker image_classifier"):
         plan(Request(worker="toy", dataset="digits"))
+
+
+def test_what_is_known_beforehand_is_part_of_the_record(tmp_path: Path) -> None:
+    nothing = plan(Request(space="toy", worker="toy"))
+    assert [nothing[name] for name in ("initial", "prior", "warm_start", "constraints")] == [None] * 4
+    known = plan(
+        Request(
+            initial="zela2018_hand_designed",
+            prior=Path("prior.json"),
+            warm_start=(Path("a"), tmp_path / "b"),
+            constraints=("params <= 5M", "latency<=0.5"),
+            max_params=5e6,
+        )
+    )
+    assert known["initial"] == "zela2018_hand_designed"
+    assert known["prior"] == str(Path.cwd() / "prior.json")
+    assert known["warm_start"] == [str(Path.cwd() / "a"), str(tmp_path / "b")]
+    assert known["constraints"] == ["latency<=0.5", "params<=5e+06"], "two ways to say one thing are one"
+    assert plan(Request(initial="first.json"))["initial"] == str(Path.cwd() / "first.json")
+    assert plan(Request(constraints=("latency<=0.5",), max_params=5e6), base=known) == {**known, "preset": None}
+
+
+def test_files_of_what_is_known_are_kept_and_a_changed_one_needs_a_word(tmp_path: Path) -> None:
+    first = tmp_path / "first.json"
+    first.write_text("[]")
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space="toy", worker="toy", method="hyperband", initial=str(first)))
+    known = Knowledge(initial=({"lr": 0.1},))
+    create(study, meta, new_space(meta), known)
+    assert (study.inputs / "initial-first.json").read_text() == "[]"
+    first.write_text("[1]")
+    with pytest.raises(StudyError, match=r"(?s)first\.json \(changed\).*--accept-changed-inputs"):
+        reopen(study, Request())
+    accepted, _ = reopen(study, Request(accept_changed_inputs=True))
+    keep(study, accepted)
+    assert recall(study, study.read_meta()["frozen"]) == known, "what is known stays as it was at the start"
