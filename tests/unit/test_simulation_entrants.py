@@ -1,0 +1,124 @@
+"""Methods with options, and the fingerprints that tell old code from new."""
+
+from pathlib import Path
+
+import pytest
+
+from bohb_nas.errors import OptionError, RefError, UsageError
+from bohb_nas.simulation.code import fingerprint
+from bohb_nas.simulation.entrants import entrants, setting
+
+MINE = '''"""A method."""
+
+from dataclasses import dataclass
+
+from bohb_nas.methods.random_search import make as make_random
+
+VERSION = "1.2.3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """One option."""
+
+    n_brackets: int = 0
+
+
+def make(*, space, budgets, seed, n_workers, options):
+    """Random search."""
+    return make_random(space=space, budgets=budgets, seed=seed, n_workers=n_workers, options=options)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(MINE)
+    return path
+
+
+def test_labels_are_names_or_stems_and_options(mine: Path) -> None:
+    found = entrants(["hyperband", "hyperband[n_brackets=2]", str(mine), "bohb_2018[random_fraction=0.5,n_brackets=null]"])
+    assert [e.label for e in found] == ["hyperband", "hyperband[n_brackets=2]", "mine", "bohb_2018[n_brackets=null,random_fraction=0.5]"]
+    assert [e.version for e in found] == [None, None, "1.2.3", None]
+    assert found[3].options == {"random_fraction": 0.5, "n_brackets": None}
+    assert found[2].reference == str(mine)
+
+
+def test_an_option_goes_to_the_methods_that_know_it(mine: Path) -> None:
+    found = entrants(["random_search", "hyperband", str(mine)], [setting("n_brackets=3")])
+    assert [e.options for e in found] == [{}, {"n_brackets": 3}, {"n_brackets": 3}]
+
+
+@pytest.mark.parametrize("method", ["mine", "path"])
+def test_an_option_can_be_for_one_method(mine: Path, method: str) -> None:
+    found = entrants(["hyperband", str(mine)], [setting(f"{mine if method == 'path' else method}:n_brackets=3")])
+    assert [e.options for e in found] == [{}, {"n_brackets": 3}]
+
+
+@pytest.mark.parametrize("text", ["n_brackets", "=3", "1x=3", "mine:=3", ":n_brackets=3"])
+def test_what_is_no_setting_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="NAME=VALUE"):
+        setting(text)
+
+
+@pytest.mark.parametrize(
+    ("methods", "settings", "message"),
+    [
+        (["hyperband"], ["eta=3"], "'eta'.*hyperband: n_brackets"),
+        (["hyperband", "bohb_2018"], ["asha:n_brackets=3"], "asha does not take it"),
+        (["hyperband[eta=3]"], [], "no option 'eta'; known: n_brackets"),
+        (["hyperband[n_brackets=0]"], [], "n_brackets 0"),
+        (["hyperband[n_brackets=1"], [], "METHOD\\[NAME=VALUE"),
+    ],
+)
+def test_options_that_nobody_takes_are_refused(methods: list[str], settings: list[str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        entrants(methods, [setting(text) for text in settings])
+
+
+def test_a_method_that_is_not_there_is_refused() -> None:
+    with pytest.raises(RefError, match="unknown method 'nothing'"):
+        entrants(["nothing"])
+
+
+def test_two_of_the_same_label_are_refused() -> None:
+    with pytest.raises(UsageError, match="'hyperband' is given twice"):
+        entrants(["hyperband", "hyperband"])
+
+
+CODE = "def f(x):\n    return x + 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ('"""A docstring."""\n\ndef f(x):\n    """Another."""\n    return (x +\n            1)  # why\n', True),
+        ("def f(x):\n    return x + 2\n", False),
+    ],
+)
+def test_a_fingerprint_sees_code_and_nothing_else(tmp_path: Path, text: str, *, same: bool) -> None:
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_text(CODE)
+    other.write_text(text)
+    assert (fingerprint(one, within=()) == fingerprint(other, within=())) is same
+
+
+def test_a_fingerprint_sees_files_beside_it_that_are_imported(tmp_path: Path) -> None:
+    prints = []
+    for name, beside in (("a", CODE), ("b", CODE), ("c", CODE.replace("1", "2"))):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "main.py").write_text("import json\nfrom beside import f\n")
+        (folder / "beside.py").write_text(beside)
+        prints.append(fingerprint(folder / "main.py", within=()))
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_fingerprint_follows_the_packages_own_modules_as_far_as_they_count(tmp_path: Path) -> None:
+    source = tmp_path / "mine.py"
+    source.write_text("from bohb_nas.samplers import uniform\n")
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    without, with_samplers, with_space = (fingerprint(source, within=w) for w in ((), ("samplers",), ("samplers", "space")))
+    assert len({without, with_samplers, with_space, fingerprint(empty, within=())}) == 4

@@ -1,0 +1,135 @@
+"""The statistics, against Demšar 2006, statsmodels, scipy and examples worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+from statsmodels.stats.multitest import multipletests
+
+from bohb_nas.simulation import statistics
+
+# Demšar 2006, table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on 14 data sets (the tie of `voting` broken as there)
+AUC = np.array(
+    [
+        [0.763, 0.599, 0.954, 0.628, 0.882, 0.936, 0.661, 0.583, 0.775, 1.000, 0.940, 0.619, 0.972, 0.957],
+        [0.768, 0.591, 0.971, 0.661, 0.888, 0.931, 0.668, 0.583, 0.838, 1.000, 0.962, 0.666, 0.981, 0.978],
+        [0.771, 0.590, 0.968, 0.654, 0.886, 0.916, 0.609, 0.563, 0.866, 1.000, 0.965, 0.614, 0.975, 0.946],
+        [0.798, 0.569, 0.967, 0.657, 0.898, 0.931, 0.685, 0.625, 0.875, 1.000, 0.962, 0.669, 0.9749, 0.970],
+    ]
+)
+
+
+def test_mean_ranks_are_those_of_the_paper() -> None:
+    assert statistics.ranks(1 - AUC).mean(axis=1) == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
+
+
+def test_friedmans_statistic_is_that_of_the_paper_corrected_for_ties() -> None:
+    # 9.28 in the paper, which divides by nothing; ties of 2, 2, 4 and 2 make 1 - (3 * 6 + 60) / (14 * 4 * 15)
+    statistic, p = statistics.friedman(1 - AUC)
+    assert statistic == pytest.approx(9.28 / (1 - 78 / 840), abs=0.01)
+    assert p == pytest.approx(stats.chi2.sf(statistic, 3))
+
+
+@pytest.mark.parametrize(
+    ("methods", "problems", "alpha", "expected"),
+    [(4, 14, 0.05, 1.25), (4, 14, 0.10, 1.12), (7, 20, 0.05, 2.01), (2, 100, 0.05, 1.960 / math.sqrt(100))],
+)
+def test_critical_differences(methods: int, problems: int, alpha: float, expected: float) -> None:
+    # the first two in the paper; the third by its table 5, q = 2.949; two methods: the normal quantile, sqrt(2 * 3 / 600) = 1/10
+    assert statistics.critical_difference(methods, problems, alpha=alpha) == pytest.approx(expected, abs=5e-3)
+
+
+def test_groups_that_are_not_told_apart_are_those_of_the_paper() -> None:
+    # at alpha .10 C4.5 is worse than C4.5+m and C4.5+m+cf, and C4.5+cf belongs to both groups; at .05 nobody is told apart
+    mean_ranks = [3.143, 2.000, 2.893, 1.964]
+    assert statistics.cliques(mean_ranks, 1.12) == [(3, 1, 2), (2, 0)]
+    assert statistics.cliques(mean_ranks, 1.25) == [(3, 1, 2, 0)]
+    assert statistics.cliques(mean_ranks, 0.01) == []
+
+
+def test_wilcoxon_agrees_with_the_paper_that_c45_m_is_better() -> None:
+    # p. 8 of the paper: min(R+, R-) = 12 with 14 data sets, critical value 21 at alpha .05
+    assert statistics.wilcoxon(AUC[1] - AUC[0]) < 0.05
+    assert statistics.wilcoxon(AUC[1] - AUC[0], alternative="less") > 0.95
+
+
+def test_wilcoxon_of_no_difference_and_of_nothing() -> None:
+    assert statistics.wilcoxon([0.0, 0.0, 0.0]) == 1.0
+    assert math.isnan(statistics.wilcoxon([math.nan]))
+    assert statistics.wilcoxon([0.1, math.nan, 0.2, 0.3, 0.4, 0.5]) == 2 / 2**5
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 9])
+def test_the_smallest_p_is_that_of_n_wins(n: int) -> None:
+    wins = -np.arange(1.0, n + 1)
+    assert statistics.smallest_p(n, alternative="two-sided") == pytest.approx(statistics.wilcoxon(wins))
+    assert statistics.smallest_p(n, alternative="less") == pytest.approx(statistics.wilcoxon(wins, alternative="less"))
+
+
+def test_holm_agrees_with_statsmodels() -> None:
+    p = np.random.default_rng(0).beta(0.3, 2.0, size=25)
+    assert statistics.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_holm_leaves_out_what_is_not_known() -> None:
+    # by hand: 0.01 * 3, then max(0.03, 0.04 * 2), then max(0.08, 0.06)
+    assert statistics.holm([0.04, math.nan, 0.01, 0.06]) == pytest.approx([0.08, math.nan, 0.03, 0.08], nan_ok=True)
+
+
+def test_normalised_regret() -> None:
+    assert statistics.normalised_regret([1.0, 2.0, 3.0, 7.0], best=2.0, median=4.0).tolist() == [0.0, 0.0, 0.5, 2.5]
+
+
+def test_value_of_a_step_function() -> None:
+    times, values = [1.0, 3.0], [0.5, 0.2]
+    assert statistics.value_at(times, values, [0.0, 0.99, 1.0, 2.0, 3.0, 9.0]).tolist() == [1.0, 1.0, 0.5, 0.5, 0.2, 0.2]
+    assert statistics.value_at([], [], [5.0]).tolist() == [1.0]
+
+
+def test_area_over_log_time_agrees_with_an_integral() -> None:
+    times, values = [0.5, 2.0, 7.0, 30.0], [0.9, 0.5, 0.6, 0.1]
+    area, _ = integrate.quad(
+        lambda u: float(statistics.value_at(times, values, [math.exp(u)])[0]), 0, math.log(20), points=[math.log(2), math.log(7)]
+    )
+    assert statistics.area_over_log_time(times, values, start=1, end=20) == pytest.approx(area / math.log(20))
+    assert statistics.area_over_log_time([], [], start=1, end=20) == 1.0
+    assert math.isnan(statistics.area_over_log_time(times, values, start=1, end=1))
+
+
+def test_time_to_reach() -> None:
+    assert statistics.time_to_reach([1.0, 2.0, 3.0], [0.5, 0.3, 0.4], 0.4) == 2.0
+    assert statistics.time_to_reach([1.0], [0.5], 0.4) == math.inf
+    assert statistics.time_to_reach([], [], 0.4) == math.inf
+
+
+def test_ranks_are_missing_where_a_method_is() -> None:
+    scores = [[0.1, 0.3, 0.2], [0.2, math.nan, 0.2]]
+    assert statistics.ranks(scores) == pytest.approx(np.array([[1, math.nan, 1.5], [2, math.nan, 1.5]]), nan_ok=True)
+
+
+def test_ratio_is_a_geometric_mean() -> None:
+    # (.09 + .01) / (.19 + .01) = 1/2 and (.39 + .01) / (.19 + .01) = 2
+    assert statistics.ratio([0.09, 0.39], [0.19, 0.19]) == pytest.approx(1.0)
+    assert statistics.ratio([0.09, math.nan], [0.19, 0.19]) == pytest.approx(0.5)
+    assert math.isnan(statistics.ratio([math.nan], [0.1]))
+
+
+def test_bootstrap_of_a_mean_is_near_the_t_interval() -> None:
+    sample = np.random.default_rng(3).normal(size=200)
+    low, high = stats.t.interval(0.95, 199, loc=sample.mean(), scale=stats.sem(sample))
+    found = statistics.bootstrap_mean(sample)
+    assert found.estimate == pytest.approx(sample.mean())
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+    assert statistics.bootstrap_mean(sample) == found, "the same values give the same interval"
+
+
+def test_bootstrap_of_too_little() -> None:
+    assert statistics.bootstrap_mean([2.0, 2.0]) == statistics.Interval(estimate=2.0, low=2.0, high=2.0)
+    assert math.isnan(statistics.bootstrap_mean([2.0]).low)
+    assert math.isnan(statistics.bootstrap_mean([math.nan]).estimate)
+
+
+def test_too_few_for_friedman() -> None:
+    assert all(map(math.isnan, statistics.friedman([[1.0, 2.0], [2.0, 1.0]])))
+    assert all(map(math.isnan, statistics.friedman([[1.0], [2.0], [3.0]])))
