@@ -122,15 +122,23 @@ class Accelerated(BOHB):  # type: ignore[misc]
         skips = [2 * int((numbers & (before == k)).sum()) for k in range(len(levels) + 1)]
         steps = list(zip(skips, (1 - good.bandwidths[~numbers]).tolist(), levels, strict=False))
         rows, codes, starts, ends = [], [], [], []
+        ahead.reserve(self.num_samples * 3 * len(numbers))
         for _ in range(self.num_samples):
             ahead.reserve(4 * len(numbers))
             rows.append(ahead.below(len(data)))
-            starts.append(ahead.position)
-            for skip, keep, n_levels in steps:
-                ahead.position += skip
-                codes.append(-1 if ahead.uniform() < keep else ahead.below(n_levels))
-                starts.append(ahead.position)
-            ahead.position += skips[-1]
+            words, position = ahead.words, ahead.position
+            starts.append(position)
+            for skip, keep, n_levels in steps:  # `uniform` and `below`, written out
+                position += skip + 2
+                code = -1
+                if ((words[position - 2] >> 5) * 67108864.0 + (words[position - 1] >> 6)) / 9007199254740992.0 >= keep:
+                    code, mask = n_levels, (1 << (n_levels - 1).bit_length()) - 1
+                    while code >= n_levels:
+                        code = words[position] & mask if mask else 0
+                        position += mask > 0
+                codes.append(code)
+                starts.append(position)
+            ahead.position = position + skips[-1]
             ends.append(ahead.position)
         candidates = data[rows]
         drawn = np.array(codes, dtype=np.float64).reshape(len(rows), -1)
@@ -172,9 +180,10 @@ class _Density:
     def __call__(self, points: Floats) -> Floats:
         """At points (m, d), (m,): statsmodels' operations in their order, on all points at once."""
         product = np.ones((len(points), len(self.data)))
-        for x, known, h, levels in zip(points.T, self.data.T, self.bandwidths, self._levels, strict=True):
+        shown = 1 + (np.diff(np.sort(self.data, axis=0), axis=0) > 0).sum(axis=0)
+        for x, known, h, n_levels, levels in zip(points.T, self.data.T, self.bandwidths, shown, self._levels, strict=True):
             if levels:
-                other = h / np.float64(len(np.unique(known)) - 1)
+                other = h / np.float64(n_levels - 1)
                 product *= np.where(known == x[:, None], 1 - h, other)
             else:
                 product *= 1.0 / np.sqrt(2 * np.pi) * np.exp(-((known - x[:, None]) ** 2) / (h**2 * 2.0))
@@ -223,25 +232,26 @@ class _Ahead:
     def __init__(self) -> None:
         self.position = 0
         """Words used."""
-        self._words = np.empty(0, dtype=np.uint32)
-        self._as_list: list[int] = []
+        self.words: list[int] = []
+        """Words read."""
+        self._as_array = np.empty(0, dtype=np.uint32)
 
     def reserve(self, n: int) -> None:
         """Makes sure of the words for n draws."""
-        if len(self._as_list) - self.position < n + _SPARE:
-            more = np.random.randint(0, 2**32, size=2 * n + 10 * _SPARE, dtype=np.uint32)
-            self._words = np.concatenate([self._words, more])
-            self._as_list += more.tolist()
+        if len(self.words) - self.position < n + _SPARE:
+            more = np.random.randint(0, 2**32, size=n + 2 * _SPARE, dtype=np.uint32)
+            self._as_array = np.concatenate([self._as_array, more])
+            self.words += more.tolist()
 
     def uniform(self) -> float:
         """`np.random.rand()`."""
-        high, low = self._as_list[self.position : self.position + 2]
+        high, low = self.words[self.position : self.position + 2]
         self.position += 2
         return ((high >> 5) * 67108864.0 + (low >> 6)) / 9007199254740992.0
 
     def uniforms(self, places: NDArray[np.int64]) -> Floats:
         """What `np.random.rand()` gives at these positions of the stream."""
-        return np.asarray(((self._words[places] >> 5) * 67108864.0 + (self._words[places + 1] >> 6)) / 9007199254740992.0)
+        return np.asarray(((self._as_array[places] >> 5) * 67108864.0 + (self._as_array[places + 1] >> 6)) / 9007199254740992.0)
 
     def below(self, n: int) -> int:
         """`np.random.randint(n)`: bits enough for n - 1, drawn again while they are too many; none for n = 1."""
@@ -249,7 +259,7 @@ class _Ahead:
             return 0
         mask = (1 << (n - 1).bit_length()) - 1
         while True:
-            value = self._as_list[self.position] & mask
+            value = self.words[self.position] & mask
             self.position += 1
             if value < n:
                 return value
@@ -260,5 +270,7 @@ def _ahead() -> Iterator[_Ahead]:
     """Reads ahead, and leaves the generator behind the words that were used."""
     ahead, start = _Ahead(), np.random.get_state()
     yield ahead
+    if not ahead.words:
+        return
     np.random.set_state(start)
     np.random.randint(0, 2**32, size=ahead.position, dtype=np.uint32)

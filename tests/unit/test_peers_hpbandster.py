@@ -79,6 +79,12 @@ def with_ordinals() -> ConfigurationSpace:
     return space
 
 
+def made_acceptable() -> ConfigurationSpace:
+    """Integers for ordinals, one categorical of one level, conditions and a clause."""
+    space: ConfigurationSpace = refs.load_module("method", PEER).acceptable(with_ordinals())
+    return space
+
+
 def loss_of(config: dict[str, Any], k: int) -> float:
     """Something to learn; every eleventh run fails, which makes ties, and numbers are rounded, which makes more."""
     if k % 11 == 10:
@@ -137,7 +143,13 @@ def both() -> tuple[Any, Any]:
 
 @pytest.mark.parametrize(
     ("space", "n", "budgets"),
-    [(numbers, 110, (9.0,)), (mixed, 110, (9.0,)), (conditional, 120, (3.0, 3.0, 9.0)), (forbidding, 60, (9.0,))],
+    [
+        (numbers, 110, (9.0,)),
+        (mixed, 110, (9.0,)),
+        (conditional, 120, (3.0, 3.0, 9.0)),
+        (forbidding, 60, (9.0,)),
+        (made_acceptable, 60, (9.0,)),
+    ],
 )
 def test_the_accelerated_generator_makes_the_same_picks(
     space: Callable[[], ConfigurationSpace], n: int, budgets: tuple[float, ...]
