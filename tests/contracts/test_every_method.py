@@ -11,14 +11,16 @@ from ConfigSpace.configuration import Configuration
 
 from bohb_nas import refs
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError
-from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
+from bohb_nas.knowledge import NOTHING, Belief, Constraint, Knowledge
 from bohb_nas.methods import Method, make_optimizer
-from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
+from bohb_nas.records import Budgets, Evaluation, Idle, Origin, Result, Status, Trial, Value
 
 BUDGETS = Budgets(min=1, max=9, eta=3)
 METHODS = refs.names("method")
 WITH_BRACKETS = [m for m in METHODS if "n_brackets" in {field.name for field in dataclasses.fields(refs.load_module("method", m).Options)}]
 WITH_KNOWLEDGE = [m for m in METHODS if "knowledge" in inspect.signature(refs.load_module("method", m).make).parameters]
+LEARNS_NOTHING = {"asha", "bohb_2018", "hyperband", "random_search"}
+"""From an earlier study."""
 Event = Trial | Result
 Judge = Callable[[Trial], Result]
 
@@ -249,6 +251,61 @@ def test_initial_configurations_come_first_and_in_order(method: str, n_workers: 
 def test_what_a_constraint_forbids_before_training_is_never_asked(method: str, n_workers: int) -> None:
     trials = asked(search(make(method, n_workers=n_workers, knowledge=FEW_CELLS), n_workers=n_workers, n_asks=120, order=8))
     assert {cells(t.config)["cells"] for t in trials} <= {10.0, 11.0, 20.0}
+
+
+@pytest.mark.parametrize("method", WITH_KNOWLEDGE)
+def test_a_prior_is_followed_from_the_start_and_a_wrong_one_closes_nothing(method: str) -> None:
+    """The lowest losses have three layers and gelu, far from the centres."""
+    wrong = Knowledge(prior={"layers": Belief(center=6, confidence=0.9), "act": Belief(center="leaky", confidence=0.9)})
+    early: list[Trial] = []
+    for seed in range(6):
+        trials = asked(search(make(method, seed=seed, knowledge=wrong), n_workers=2, n_asks=100, order=11))
+        new = [t for t in trials if t.origin is not Origin.PROMOTED]
+        early += new[:9]
+        assert {t.config["layers"] for t in new} >= {2, 3, 4}
+        assert {t.config["act"] for t in new} == {"relu", "leaky", "gelu"}
+    # by chance 1/3 each; with half of the draws at random, as the simplest methods do it, 0.67 and 0.63
+    assert sum(t.config["layers"] in (5, 6) for t in early) / len(early) > 0.45
+    assert sum(t.config["act"] == "leaky" for t in early) / len(early) > 0.45
+
+
+def earlier(n: int) -> tuple[Evaluation, ...]:
+    """An earlier study that drew at random, on a space without `lr`."""
+    rng = random.Random(12)
+    found = []
+    for k in range(n):
+        config: dict[str, Value] = {"act": rng.choice(["relu", "leaky", "gelu"]), "layers": rng.randint(1, 6)}
+        if config["act"] == "leaky":
+            config["slope"] = 0.1
+        trial = Trial(
+            trial_id=f"w0-{k:05d}",
+            config_id=f"w0-c{k:05d}",
+            config=config,
+            budget=BUDGETS.rungs[-1],
+            bracket=0,
+            rung=len(BUDGETS.rungs) - 1,
+            seed=k,
+            origin=Origin.RANDOM,
+        )
+        found.append(Evaluation(trial=trial, result=ok(trial)))
+    return tuple(found)
+
+
+@pytest.mark.parametrize("method", WITH_KNOWLEDGE)
+def test_an_earlier_study_is_learnt_from_at_once_or_refused(method: str) -> None:
+    """The lowest losses have three layers and gelu."""
+    history = earlier(60)
+    if method in LEARNS_NOTHING:
+        with pytest.raises(KnowledgeError, match=f"method {method} cannot learn from an earlier study"):
+            make(method, knowledge=Knowledge(history=history))
+        return
+    new: list[Trial] = []
+    for seed in range(6):
+        trials = asked(search(make(method, seed=seed, knowledge=Knowledge(history=history)), n_workers=2, n_asks=30, order=13))
+        new += [t for t in trials if t.origin is not Origin.PROMOTED][:8]
+    assert not {t.trial_id for t in new} & {e.trial.trial_id for e in history}
+    assert sum(t.config["layers"] in (2, 3, 4) for t in new) / len(new) > 0.6  # by chance 1/2
+    assert sum(t.config["act"] == "gelu" for t in new) / len(new) > 0.45  # by chance 1/3
 
 
 @pytest.mark.parametrize("method", WITH_KNOWLEDGE)
