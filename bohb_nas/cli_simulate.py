@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,37 +28,17 @@ _WIDTH = 240
 @click.option("--report", is_flag=True, help="Run nothing: tables and figures of what is stored.")
 @click.option("--results", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Runs of another folder, read beside --out.")
 @click.option("--reference", metavar="M", help="What the others are tested against.  [bohb_2018, else random_search]")
+@click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw.")
 @click.option("--accept-changed-code", is_flag=True, help="Reuse runs although the code of method or problem has changed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def simulate(
-    out: Path,
-    methods: tuple[str, ...],
-    options: tuple[str, ...],
-    as_json: bool,  # noqa: FBT001 - click passes flags by name
-    reference: str | None,
-    report: bool,  # noqa: FBT001
-    jobs: int,
-    results: tuple[Path, ...],
-    accept_changed_code: bool,  # noqa: FBT001
-    **said: object,
-) -> None:
+def simulate(*, as_json: bool, **said: Any) -> None:
     """Compares methods on benchmark problems under a virtual clock: runs what DIR lacks, prints tables, draws figures."""
     from rich.console import Console
 
     from bohb_nas.simulation import tables
     from bohb_nas.simulation.request import Request, carry_out
 
-    request = Request(
-        out=out,
-        methods=methods,
-        options=options,
-        jobs=jobs,
-        report=report,
-        results=results,
-        reference=reference,
-        accept_changed_code=accept_changed_code,
-        **said,  # type: ignore[arg-type]
-    )
+    request = Request(**said)
     figures = carry_out(request, lambda text: click.echo(text, err=True))
     if as_json:
         click.echo(json.dumps({"comparisons": figures}))

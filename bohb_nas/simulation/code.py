@@ -25,15 +25,17 @@ def fingerprint(source: Path, *, within: Sequence[str]) -> str:
     while waiting:
         path = waiting.pop()
         if path not in seen:
-            text, imports = _read(path)
+            about = path.stat()
+            text, imports = _read(path, about.st_mtime_ns, about.st_size)
             seen[path] = text
             waiting += [found for name in imports for found in _files(name, beside=path, within=within)]
     return sha256("\n".join(sorted(seen.values())).encode()).hexdigest()[:12]
 
 
 @cache
-def _read(path: Path) -> tuple[str, tuple[str, ...]]:
-    """The code of a file in a form that depends on its meaning alone, and the dotted names that it imports."""
+def _read(path: Path, changed_ns: int, size: int) -> tuple[str, tuple[str, ...]]:
+    """The code of a file, read once as long as it stays as it is, without what means nothing; and the names that it imports."""
+    del changed_ns, size
     tree = ast.parse(path.read_text())
     imports: list[str] = []
     for node in ast.walk(tree):

@@ -1,6 +1,7 @@
 """A comparison that was asked for: checked as a whole before anything is written, then run, stored and summed up."""
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class Request:
     results: tuple[Path, ...] = ()
     reference: str | None = None
     accept_changed_code: bool = False
+    figures: bool = True
+    """Whether to draw."""
 
 
 def carry_out(request: Request, say: Say) -> list[dict[str, Any]]:
@@ -62,27 +65,31 @@ def carry_out(request: Request, say: Say) -> list[dict[str, Any]]:
     compared = comparisons(runs, best=best_known(stored.values()), methods=list(dict.fromkeys(key.method for key in runs)))
     found = [standings(c, reference=request.reference if request.reference in c.methods else None) for c in compared]
     written = csv_files.write(found, request.out)
-    if importlib.util.find_spec("matplotlib") is None:
+    if request.figures and importlib.util.find_spec("matplotlib") is None:
         say("no figures: matplotlib is not installed; pip install 'bohb-nas[benchmarks]', then the same with --report")
-    else:
+    elif request.figures:
         from bohb_nas.simulation.figures import draw
 
         written += [path for c, one in zip(compared, found, strict=True) for path in draw(c, one, request.out)]
-    say(f"{len(written)} tables and figures in {request.out}")
+    say(f"{len(written)} file(s) with tables and figures in {request.out}")
     return found
 
 
 def _stored(request: Request, say: Say) -> tuple[dict[Key, Finished], list[Key]]:
     """The runs of all folders, and those that are asked for."""
-    for folder in (request.out, *request.results):
-        if not folder.is_dir():
-            raise UsageError(f"{folder}: there is no such folder; give one that `bohb-nas simulate` has written with --out")
+    _check_there(request.out, *request.results)
     stored = read_all((request.out, *request.results), say)
     asked = [key for key in stored if _asked(request, key)]
     if not asked:
         raise UsageError(f"no runs in {', '.join(map(str, (request.out, *request.results)))} fit what was asked for; leave filters out")
     choose_reference(sorted({key.method for key in asked}), request.reference)
     return stored, asked
+
+
+def _check_there(*folders: Path) -> None:
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: there is no such folder; give one that `bohb-nas simulate` has written with --out")
 
 
 def _asked(request: Request, key: Key) -> bool:
@@ -105,6 +112,7 @@ def _run(request: Request, say: Say) -> tuple[dict[Key, Finished], list[Key]]:
     wanted = _wanted(request)
     choose_reference(list(dict.fromkeys(case.entrant.label for case in wanted)), request.reference)
     campaign.check_folder(request.out)
+    _check_there(*request.results)
     results = Results(request.out)
     if not results.open():
         raise UsageError(
@@ -125,6 +133,8 @@ def _run(request: Request, say: Say) -> tuple[dict[Key, Finished], list[Key]]:
 
 def _wanted(request: Request) -> list[campaign.Case]:
     suite = load_suite(request.suite) if request.suite else _DEFAULT
+    if request.horizon is not None and not math.isfinite(request.horizon):
+        raise UsageError(f"--horizon {request.horizon}: accepted is a positive number of mean full costs; 20 is usual")
     problems = tuple(dict.fromkeys(suite.problems + request.problems))
     if not problems:
         raise UsageError("no problem to search; give --problem (names: bohb-nas list problems) or --suite quick")

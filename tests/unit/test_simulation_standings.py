@@ -1,0 +1,207 @@
+"""What a comparison says, on runs small enough to work out by hand."""
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from simulation_fakes import CONDITIONS, finished
+
+from bohb_nas.errors import UsageError
+from bohb_nas.simulation import csv_files, tables
+from bohb_nas.simulation.curves import best_known, comparisons
+from bohb_nas.simulation.figures import draw
+from bohb_nas.simulation.results import Finished
+from bohb_nas.simulation.standings import choose_reference, standings
+
+HORIZON_20 = replace(CONDITIONS, horizon=20.0)
+
+
+def figures(runs: list[Finished], reference: str | None = None) -> dict[str, Any]:
+    stored = {run.key: run for run in runs}
+    (one,) = comparisons(stored, best=best_known(runs), methods=list(dict.fromkeys(r.key.method for r in runs)))
+    return standings(one, reference=reference)
+
+
+def constant(method: str, problem: str, seed: int, loss: float) -> Finished:
+    """A run whose only incumbent, of the highest rung, is found at time 1."""
+    return finished(method, problem, seed, recommended=[(1.0, loss, 1)])
+
+
+def row(table: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+    (found,) = [r for r in table if all(r[name] == value for name, value in wanted.items())]
+    return found
+
+
+def test_regret_at_checkpoints() -> None:
+    # incumbents 0.6 at 0.5 (low rung), 0.8 at 1.5 (high rung), 0.2 at 4; best 0.1 is known by the other run only, median 1.1
+    runs = [
+        finished("a", median=1.1, best=0.3, recommended=[(0.5, 0.6, 0), (1.5, 0.8, 1), (4.0, 0.2, 1)]),
+        finished("b", median=1.1, best=0.3, recommended=[(20.0, 0.1, 1)]),
+    ]
+    found = figures(runs)
+    assert found["checkpoints"] == [1, 2, 5, 10]
+    assert row(found["methods"], method="a")["mean_regret"] == pytest.approx([0.5, 0.7, 0.1, 0.1])
+    assert row(found["methods"], method="a")["mean_strict_regret"] == pytest.approx([1.0, 0.7, 0.1, 0.1])
+    assert row(found["methods"], method="b")["mean_regret"] == [1, 1, 1, 1]
+
+
+def test_the_horizon_is_the_last_checkpoint() -> None:
+    found = figures(
+        [finished("a", conditions=replace(CONDITIONS, horizon=7.0)), finished("b", conditions=replace(CONDITIONS, horizon=7.0))]
+    )
+    assert found["checkpoints"] == [1, 2, 5, 7]
+    found = figures(
+        [finished("a", conditions=replace(CONDITIONS, horizon=0.5)), finished("b", conditions=replace(CONDITIONS, horizon=0.5))]
+    )
+    assert found["checkpoints"] == [0.5]
+    assert found["methods"][0]["area"] is None
+
+
+def test_ranks_on_seed_means_and_on_paired_seeds() -> None:
+    # seed means a .4, b .3; by seed a wins two of three
+    losses = {"a": (0.1, 0.1, 1.0), "b": (0.2, 0.2, 0.5)}
+    found = figures([constant(m, "p", s, loss) for m, values in losses.items() for s, loss in enumerate(values)])
+    assert row(found["methods"], method="a")["mean_rank"][-1] == 2
+    assert row(found["methods"], method="a")["mean_rank_paired"][-1] == pytest.approx((1 + 1 + 2) / 3)
+    assert row(found["by_problem"], method="a")["standard_error"][-1] == pytest.approx(0.3)  # sd of .1, .1, 1 is .3 sqrt 3
+
+
+def test_means_are_over_the_problems_that_all_have() -> None:
+    runs = [constant("a", "p", 0, 0.5), constant("b", "p", 0, 0.25), constant("a", "q", 0, 0.0)]
+    found = figures(runs)
+    assert (found["problems"], found["problems_left_out"]) == (["p"], ["q"])
+    assert row(found["methods"], method="a")["mean_regret"][-1] == 0.5
+    assert row(found["by_problem"], method="a", problem="q")["mean"][-1] == 0.0
+
+
+def test_fewer_seeds_are_shown_and_paired_as_far_as_they_go() -> None:
+    runs = [constant("a", "p", s, 0.5) for s in range(6)] + [constant("b", "p", s, 0.25) for s in range(3)]
+    found = figures(runs, reference="a")
+    assert row(found["methods"], method="b")["n_seeds"] == [3, 3]
+    test = row(found["against_reference"], method="b")["by_problem"][0]
+    assert (test["n_pairs"], test["difference"], test["p"]) == (3, -0.25, 2 / 2**3)
+
+
+def test_speed_up_is_relative_to_random_search_at_its_end() -> None:
+    # random search ends at .3; fast is there at 2, slow never
+    runs = [
+        finished("random_search", recommended=[(1.0, 0.9, 1), (8.0, 0.3, 1)]),
+        finished("fast", recommended=[(2.0, 0.3, 1)]),
+        finished("slow", recommended=[(2.0, 0.31, 1)]),
+    ]
+    found = figures(runs)
+    shown = {r["method"]: (r["speed_up"], r["never_as_good"]) for r in found["methods"]}
+    assert shown == {"random_search": (10 / 8, 0), "fast": (5.0, 0), "slow": (1.0, 1)}
+
+
+def test_without_random_search_there_is_no_speed_up_and_no_safety() -> None:
+    found = figures([constant("a", "p", 0, 0.5), constant("b", "p", 0, 0.25)])
+    assert [r["speed_up"] for r in found["methods"]] == [None, None]
+    assert found["safety"] == []
+
+
+def test_safety_names_where_a_method_is_worse_than_random_search() -> None:
+    # ten seeds, always worse on p: 2^-10 at each of 5 and 10; two problems, four tests: 4 / 1024
+    runs = [constant("random_search", problem, s, 0.3 + s / 100) for problem in "pq" for s in range(10)]
+    runs += [constant("a", "p", s, 0.4 + s / 90) for s in range(10)] + [constant("a", "q", s, 0.2 + s / 110) for s in range(10)]
+    safety = row(figures(runs)["safety"], method="a")
+    assert [(w["problem"], w["checkpoint"]) for w in safety["worse"]] == [("p", 5.0), ("p", 10.0)]
+    assert safety["smallest_p"] == pytest.approx(4 / 1024)
+    assert (safety["n_tests"], safety["n_pairs"], safety["can_tell"]) == (4, 10, True)
+
+
+def test_safety_says_when_there_are_too_few_seeds_to_tell() -> None:
+    runs = [constant(m, "p", s, loss) for m, loss in (("random_search", 0.1), ("a", 0.9)) for s in range(5)]
+    safety = figures(runs)["safety"][0]
+    assert (safety["worse"], safety["can_tell"]) == ([], False)  # 2^-5 twice is 1/16
+
+
+def test_tests_over_problems() -> None:
+    # b is lower than a on each of six problems, half of its regret
+    runs = [constant("a", f"p{k}", 0, (k + 1) / 10) for k in range(6)] + [constant("b", f"p{k}", 0, (k + 1) / 20) for k in range(6)]
+    found = row(figures(runs, reference="a")["against_reference"], method="b")
+    test = found["over_problems"][-1]
+    assert (test["better_on"], test["n_problems"], test["rank_difference"]) == (6, 6, [-1, -1, -1])
+    assert test["p"] == pytest.approx(2 / 2**6)
+    assert test["regret_reduction"] == pytest.approx(0.5)
+
+
+def test_comparisons_under_other_conditions_are_apart() -> None:
+    runs = [finished("a", conditions=replace(CONDITIONS, workers=w)) for w in (16, 1, 4)]
+    found = comparisons({run.key: run for run in runs}, best={"p": 0.0})
+    assert [c.conditions.workers for c in found] == [1, 4, 16]
+
+
+def test_the_reference() -> None:
+    assert choose_reference(["asha", "random_search", "bohb_2018"], None) == "bohb_2018"
+    assert choose_reference(["asha", "random_search"], None) == "random_search"
+    assert choose_reference(["asha", "bohb"], None) == "asha"
+    assert choose_reference(["asha", "bohb"], "bohb") == "bohb"
+    with pytest.raises(UsageError, match=r"'x'.*asha, bohb"):
+        choose_reference(["asha", "bohb"], "x")
+
+
+@pytest.fixture
+def many() -> list[Finished]:
+    """Four methods on three problems, three seeds; one method saw two seeds only and came of two versions of the code."""
+    runs = [
+        finished(m, p, s, recommended=[(0.3, 0.9, 0), (1.0 + s, 0.5 / (k + 1), 1)], conditions=HORIZON_20)
+        for k, m in enumerate(("random_search", "hyperband", "asha", "slow"))
+        for p in ("rankcross/0", "lcbench/1", "nb301_v0/cifar10")
+        for s in range(3)
+        if m != "slow" or s < 2
+    ]
+    return [*runs[:-1], replace(runs[-1], code="0ther")]
+
+
+def shown(found: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=240, highlight=False)
+    console.print(tables.standings(found))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_tables_show_everything(many: list[Finished]) -> None:
+    text = shown(figures(many))
+    for words in (
+        "W = 4, promoted configurations restart, overhead none, horizon 20",
+        "runs of different code: slow",
+        "at 20",
+        "strict",
+        "3 seed(s)",
+    ):
+        assert words in text
+    assert "nan" not in text.lower().replace("name", "")
+    assert "critical difference 2.71" in text  # 2.569 sqrt(4 * 5 / (6 * 3))
+
+
+def test_csv_files_hold_the_figures(tmp_path: Path, many: list[Finished]) -> None:
+    found = figures(many)
+    written = csv_files.write([found], tmp_path)
+    assert [path.name for path in written] == ["methods.csv", "problems.csv", "tests.csv", "tests_by_problem.csv", "safety.csv"]
+    rows = list(csv.DictReader((tmp_path / "problems.csv").read_text().splitlines()))
+    assert len(rows) == 4 * 3 * 5
+    last = row([dict(r) for r in rows], method="hyperband", problem="rankcross/0", checkpoint="20.0")
+    assert (last["workers"], last["n_seeds"], float(last["mean"])) == ("4", "3", 0.25)
+
+
+def test_figures_are_the_same_bytes_for_the_same_runs(tmp_path: Path, many: list[Finished]) -> None:
+    stored = {run.key: run for run in many}
+    (one,) = comparisons(stored, best=best_known(many))
+    contents = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        written = draw(one, standings(one), tmp_path / name)
+        contents.append({path.name: path.read_bytes() for path in written})
+    assert contents[0] == contents[1]
+    assert {name for name in contents[0] if name.endswith(".svg")} == {
+        "regret-by-problem-w4-restart-20.svg",
+        "regret-w4-restart-20.svg",
+        "critical-difference-w4-restart-20-at-10.svg",
+        "critical-difference-w4-restart-20-at-20.svg",
+    }
+    assert b"hyperband" in contents[0]["regret-w4-restart-20.svg"]
