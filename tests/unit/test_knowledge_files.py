@@ -1,6 +1,7 @@
 """Files of initial configurations and of a prior, and those that come with the package."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,25 @@ def test_files_that_are_no_prior(tmp_path: Path, content: Any, said: str) -> Non
     path.write_text(json.dumps(content))
     with pytest.raises(KnowledgeError, match=said):
         read_prior(path, toy.space())
+
+
+@pytest.mark.parametrize("kind", ["json", "yaml"])
+def test_the_files_in_the_documentation_are_accepted(kind: str, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "knowledge.md").read_text()
+    blocks = re.findall(rf"^```{kind}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / f"block.{kind}"
+    file.write_text(blocks[0])
+    assert read_initial(str(file), toy.space()) == ([SGD, ADAM], ["1", "2 (small and fast)"])
+    if kind == "json":
+        file.write_text(blocks[1])
+        assert read_prior(file, toy.space()) == {
+            "lr": Belief(center=0.01, confidence=0.75),
+            "optimizer": Belief(center="sgd", confidence=0.6),
+        }
+
+
+def test_the_program_in_the_documentation_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "knowledge.md").read_text()
+    block = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    exec(block[1], {})  # noqa: S102 - our own page
