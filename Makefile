@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STUDY ?= study
+SUITE ?= quick
 
-.PHONY: help run test test-slow check bench format
+.PHONY: help run test test-slow check bench bench-optimizers format
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -40,6 +41,10 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/suggest.py
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/cifar_jpeg.py
+
+bench-optimizers: $(VENV)/installed-dev  ## compare optimizers on a virtual clock: SUITE=quick (minutes), tuning, confirmation or standard (hours)
+	$(BIN)/pip install --quiet --editable '.[benchmarks]'
+	$(BIN)/python bench/optimizers.py $(SUITE)
 
 format: $(VENV)/installed-dev  ## bring the code into shape
 	$(BIN)/ruff format .
