@@ -115,4 +115,6 @@ def parse_number(text: str) -> float:
 def number_text(number: float) -> str:
     """The shortest text that is read back as the same number."""
     short = f"{number:g}"
-    return short if float(short) == number else repr(number)
+    if float(short) == number:
+        return short
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)

@@ -182,7 +182,7 @@ class Brackets:
         n, initial = self._n_configs, self._knowledge.initial
         if n >= len(initial):
             return None
-        return Proposal(config=dict(initial[n]), origin=Origin.INITIAL, reason=f"initial configuration {n + 1} of {len(initial)}")
+        return Proposal(config=dict(initial[n]), origin=Origin.INITIAL, reason=f"given at the start, {n + 1} of {len(initial)}")
 
     def _next_place(self) -> "_Place":
         """Where the next trial belongs; opens a bracket when no open one has a trial to give."""
