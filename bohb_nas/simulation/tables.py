@@ -66,8 +66,8 @@ def regrets(figures: Mapping[str, Any]) -> Table:
             *(_number(v, 3) for v in [*row["mean_regret"], row["mean_strict_regret"][-1], row["area"], row["p90"]]),
             _number(row["speed_up"], 1),
             "" if row["never_as_good"] is None else str(row["never_as_good"]),
-            f"{row['busy']:.0%}",
-            f"{row['failed']:.0%}",
+            f"{row['busy']:.1%}",
+            f"{row['failed']:.1%}",
             _number(row["cpu_ms"], 2),
         )
     return table
@@ -100,13 +100,12 @@ def against(figures: Mapping[str, Any]) -> Table:
     for one in figures["against_reference"]:
         tests = [test for test in one["over_problems"] if test["checkpoint"] >= 5.0] or one["over_problems"][-1:]
         for k, test in enumerate(tests):
-            low, high = (_number(v, 2) for v in test["rank_difference"][1:])
             table.add_row(
                 "" if k else one["method"],
                 f"{test['checkpoint']:g}",
                 _p(test["p"]),
                 f"{test['better_on']} of {test['n_problems']}",
-                f"{_number(test['rank_difference'][0], 2)} [{low}, {high}]",
+                _interval(test["rank_difference"]),
                 "" if test["regret_reduction"] is None else f"{test['regret_reduction']:.0%}",
                 _number(one["ratio"], 3) if k == len(tests) - 1 else "",
             )
@@ -157,6 +156,11 @@ def _seeds(least_and_most: Sequence[int]) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def _interval(values: Sequence[float | None]) -> str:
+    estimate, low, high = values
+    return _number(estimate, 2) + ("" if low is None else f" [{_number(low, 2)}, {_number(high, 2)}]")
 
 
 def _p(value: float | None) -> str:

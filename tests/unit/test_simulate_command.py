@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from bohb_nas.cli import cli
 from bohb_nas.simulation.results import Results
+from bohb_nas.simulation.suites import SUITES
 
 FAST = ["--problem", "hartmann/3-good", "--method", "random_search", "--horizon", "3", "--seeds", "2", "--workers", "2"]
 SLOW_METHOD = '''"""Random search that thinks for a while."""
@@ -278,3 +279,21 @@ def test_list_problems_names_instances_and_says_which_data_are_absent() -> None:
     assert done.exit_code == 0
     assert {"condnet/noisy", "hartmann/6-moderate", "rankcross/0"} <= set(done.stdout.splitlines())
     assert "lcbench" in done.stderr
+
+
+def test_the_manual_has_every_option_and_suite() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text()
+    for option in cli.commands["simulate"].params:
+        assert f"`{option.opts[0]}`" in page, f"docs/simulate.md does not explain {option.opts[0]}"
+    suites = page[page.index("## Suites") : page.index("## What is stored")]
+    for problem in SUITES["standard"].problems:
+        family, _, instance = problem.partition("/")
+        assert family in suites
+        assert instance in suites or instance in ("noisy", "cifar10"), f"docs/simulate.md does not name {problem}"
+
+
+def test_the_halves_make_the_whole() -> None:
+    tuning, confirmation = (SUITES[name].problems for name in ("tuning", "confirmation"))
+    assert not set(tuning) & set(confirmation)
+    assert SUITES["standard"].problems == tuning + confirmation
+    assert set(SUITES["quick"].problems) <= set(tuning)
