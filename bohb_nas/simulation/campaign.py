@@ -3,6 +3,8 @@
 import math
 import multiprocessing
 import os
+import signal
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -104,7 +106,8 @@ def run_all(todo: Sequence[Case], results: Results, *, jobs: int) -> Iterator[Fi
 
 
 def _in_processes(todo: Sequence[Case], jobs: int) -> Iterator[Finished | Failure]:
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_end_with_parent) as pool:
         waiting: set[Future[Finished | Failure]] = set()
         try:
             for case in todo:
@@ -113,6 +116,19 @@ def _in_processes(todo: Sequence[Case], jobs: int) -> Iterator[Finished | Failur
                 yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is killed, which would leave it waiting for work for ever; at Ctrl-C without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def attempt(case: Case) -> Finished | Failure:

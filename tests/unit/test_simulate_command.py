@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,48 @@ def test_a_killed_call_is_taken_up_again(tmp_path: Path) -> None:
     assert lines(out)[: len(stored)] == stored
     assert simulate(*arguments, "--out", whole).exit_code == 0
     assert without_cpu(lines(out)) == without_cpu(lines(whole))
+
+
+def parent(pid: int) -> int | None:
+    """The parent of a process that is alive, a zombie is not."""
+    with suppress(OSError):
+        state, above, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if state == "Z" else int(above)
+    return None
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_a_killed_call(tmp_path: Path, how: signal.Signals) -> None:
+    method = tmp_path / "slow.py"
+    method.write_text(SLOW_METHOD)
+    arguments = [
+        "--problem",
+        "hartmann/3-good",
+        "--method",
+        str(method),
+        "--horizon",
+        "5",
+        "--seeds",
+        "50",
+        "--workers",
+        "1",
+        "--jobs",
+        "2",
+    ]
+    program = [sys.executable, "-m", "bohb_nas", "simulate", *arguments, "--out", str(tmp_path)]
+    killed = subprocess.Popen(program, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not ((tmp_path / "runs.jsonl").is_file() and (tmp_path / "runs.jsonl").read_bytes().count(b"\n")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    below = [pid for folder in Path("/proc").glob("[0-9]*") if parent(pid := int(folder.name)) == killed.pid]
+    assert len(below) >= 2
+    killed.send_signal(how)
+    killed.wait()
+    while any(parent(pid) is not None for pid in below):
+        assert time.monotonic() < deadline, "processes of a killed call are still there"
+        time.sleep(0.05)
+    assert len(lines(tmp_path)) < 50
 
 
 def test_a_damaged_line_is_named_and_its_run_done_again(tmp_path: Path) -> None:
