@@ -26,7 +26,6 @@ from smac import MultiFidelityFacade, Scenario  # type: ignore[import-not-found,
 from smac.main.exceptions import ConfigurationSpaceExhaustedException  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from smac.runhistory import StatusType, TrialInfo, TrialValue  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-from bohb_nas.errors import OptionError
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial
 from bohb_nas.space.encoding import plain
 
@@ -42,13 +41,7 @@ class Options:
 
 
 def make(*, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Options) -> "Smac":
-    """The optimizer.
-
-    Raises:
-        OptionError: eta is not a whole number.
-    """
-    if budgets.eta != int(budgets.eta):
-        raise OptionError(f"eta {budgets.eta:g}: SMAC accepts whole numbers; use 3")
+    """The optimizer."""
     return Smac(space, budgets, seed=seed, n_workers=n_workers, n_trials=options.n_trials)
 
 
@@ -57,7 +50,7 @@ class Smac:
 
     Args:
         space: what to search; it is copied.
-        budgets: the ladder; eta is whole.
+        budgets: the ladder.
         seed: of all its random numbers.
         n_workers: how many trials will run at once.
         n_trials: how many SMAC shall think will run in all.
@@ -73,13 +66,15 @@ class Smac:
             scenario = Scenario(
                 copy.deepcopy(space),
                 output_directory=Path(folder),
-                min_budget=budgets.rungs[0] * (1 - 1e-9),  # it takes a logarithm, which loses a rung for 1 -> 243 exactly
+                min_budget=budgets.rungs[0] * (1 - 1e-9),  # it takes a logarithm, which loses the lowest rung of 1 -> 243 exactly
                 max_budget=budgets.max,
                 n_trials=n_trials,
                 seed=seed,
                 n_workers=n_workers,
             )
-            intensifier = MultiFidelityFacade.get_intensifier(scenario, eta=int(budgets.eta))
+            # it rounds 243 * 3^-5 down, to no configuration at the top where numpy's power is a little too small
+            eta: Any = budgets.eta * (1 - 1e-12)
+            intensifier = MultiFidelityFacade.get_intensifier(scenario, eta=eta)
             self._smac: Any = MultiFidelityFacade(scenario, intensifier=intensifier, logging_level=False)
         self._configurations: dict[Configuration, _Place] = {}
         self._running: dict[str, Any] = {}
