@@ -30,7 +30,7 @@ def peer(request: pytest.FixtureRequest) -> str:
     """The path of a method file."""
     package = PACKAGES[request.param]
     if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: see bench/peers/requirements.txt")
+        pytest.skip(f"{package} is not installed: see bench/peers/README.md")
     return str(FOLDER / f"{request.param}.py")
 
 
@@ -219,7 +219,7 @@ def test_one_rung_is_a_search_without_promotions(peer: str) -> None:
 class TestOptuna:
     @pytest.fixture(autouse=True)
     def module(self) -> Any:
-        pytest.importorskip("optuna", reason="optuna is not installed: see bench/peers/requirements.txt")
+        pytest.importorskip("optuna", reason="optuna is not installed: see bench/peers/README.md")
         return refs.load_module("method", str(FOLDER / "optuna_tpe.py"))
 
     def test_a_bracket_is_the_one_that_optuna_itself_gives(self) -> None:
