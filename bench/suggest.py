@@ -51,9 +51,9 @@ def loss_of(config: Mapping[str, object]) -> float:
     return sum((v - 0.3) ** 2 if isinstance(v, float) else 0.1 * (v != "a") for v in config.values() if not isinstance(v, int))
 
 
-def ours(n: int, *, hpbandster_densities: bool = False) -> Callable[[], None]:
+def ours(n: int, *, corrected_densities: bool = False) -> Callable[[], None]:
     """A cycle of ask and tell after n results on the only rung of a ladder."""
-    options = bohb_2018.Options(hpbandster_densities=hpbandster_densities)
+    options = bohb_2018.Options(corrected_densities=corrected_densities)
     optimizer = make_optimizer("bohb_2018", space=conditional_space(), budgets=Budgets(min=BUDGET, max=BUDGET), options=options)
 
     def cycle() -> None:
@@ -118,7 +118,7 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     rows: dict[str, Callable[[int], Callable[[], None]]] = {
         "bohb_2018": ours,
-        "bohb_2018, hpbandster_densities": partial(ours, hpbandster_densities=True),
+        "bohb_2018, corrected_densities": partial(ours, corrected_densities=True),
     }
     if importlib.util.find_spec("hpbandster"):
         warnings.simplefilter("ignore")  # hpbandster calls what ConfigSpace and numpy have deprecated

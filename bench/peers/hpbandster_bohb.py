@@ -3,7 +3,7 @@
 A free worker is served as HpBandSter's master does: by the oldest iteration that has a run to give, else by a new one.
 The rungs are the study's (HpBandSter counts them with logarithms and can lose one); everything else is its default.
 Ordinals are given to it as integers, because it refuses them, and constants as categoricals of one level, because it
-perturbs constants and then takes them for illegal.
+would draw numbers around them that mean nothing; they count as hyperparameters either way.
 
 Unless told otherwise the picks are made by `hpbandster_accelerated`: the same ones, faster.
 

@@ -2,9 +2,9 @@
 
 Brackets follow each other from s = max to 0, over and over. A free worker takes the next trial of the oldest bracket
 that has one, and opens the next bracket when none has: nobody waits while a rung of another bracket is finishing.
-When all of a rung is told, its best OK configurations move up. A failed one never does, nor one that breaks a constraint:
-then the next rung is smaller (HpBandSter would top it up with fresh configurations), and a rung without any OK result
-ends its bracket. What the user wants tried first are the first new configurations of the first brackets.
+When all of a rung is told, its best OK configurations move up. A failed one never does, nor one that breaks a constraint.
+When too few can move up, the next rung is smaller, and a rung without any OK result ends its bracket; or, as in HpBandSter,
+the next rung is topped up with new configurations. What the user wants tried first are the first new configurations.
 """
 
 import heapq
@@ -70,6 +70,7 @@ class Brackets:
         brackets: one round of brackets, repeated.
         seed: the n-th new configuration is drawn from the stream (seed, n).
         n_brackets: how many brackets to open; None for no end.
+        refill: whether new configurations take the places of those that failed a rung below.
         knowledge: what to try first, and which results count; the sampler keeps to what is allowed.
     """
 
@@ -80,6 +81,7 @@ class Brackets:
         *,
         seed: int,
         n_brackets: int | None,
+        refill: bool = False,
         knowledge: Knowledge = NOTHING,
     ) -> None:
         self.reason = "nothing was asked"
@@ -88,6 +90,7 @@ class Brackets:
         self._round = tuple(brackets)
         self._seed = seed
         self._n_brackets = n_brackets
+        self._refill = refill
         self._knowledge = knowledge
         self._open: dict[int, _Running] = {}
         self._ready: list[int] = []  # a heap: the open brackets that have a trial to give, oldest first
@@ -187,11 +190,11 @@ class Brackets:
     def _next_place(self) -> "_Place":
         """Where the next trial belongs; opens a bracket when no open one has a trial to give."""
         if not self._ready:
-            self._open[self._n_opened] = _Running(self._round[self._n_opened % len(self._round)])
+            self._open[self._n_opened] = _Running(self._round[self._n_opened % len(self._round)], refill=self._refill)
             self._ready.append(self._n_opened)
             self._n_opened += 1
         running = self._open[self._ready[0]]
-        member = running.members[running.n_asked] if running.step else None
+        member = running.members[running.n_asked] if running.n_asked < len(running.members) else None
         return _Place(
             running=running,
             rung=running.bracket.rungs[running.step],
@@ -235,10 +238,11 @@ class _Pending:
 class _Running:
     """A bracket at one of its rungs."""
 
-    __slots__ = ("bracket", "losses", "members", "n_asked", "n_told", "promoted", "step")
+    __slots__ = ("bracket", "losses", "members", "n_asked", "n_told", "promoted", "refill", "step")
 
-    def __init__(self, bracket: Bracket) -> None:
+    def __init__(self, bracket: Bracket, *, refill: bool) -> None:
         self.bracket = bracket
+        self.refill = refill
         self.step = 0
         self.members: list[_Member] = []
         self.losses: list[float | None] = [None] * bracket.rungs[0].size
@@ -255,13 +259,14 @@ class _Running:
         if self.step + 1 == len(self.bracket.rungs):
             return "ended"
         # in the order of the rung, as HpBandSter trains them
-        best = sorted(hyperband.promotions(self.losses, self.bracket.rungs[self.step + 1].size))
-        if not best:
+        size = self.bracket.rungs[self.step + 1].size
+        best = sorted(hyperband.promotions(self.losses, size))
+        if not best and not self.refill:
             return "ended"
         self.promoted = f"among the best {len(best)} of {len(self.losses)} on budget {self.bracket.rungs[self.step].budget:g}"
         self.step += 1
         self.members = [self.members[i] for i in best]
-        self.losses = [None] * len(best)
+        self.losses = [None] * (size if self.refill else len(best))
         self.n_asked = self.n_told = 0
         return "promoted"
 

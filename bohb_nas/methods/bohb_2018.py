@@ -1,8 +1,7 @@
-"""BOHB as published: Falkner, Klein & Hutter 2018, with the behaviour of HpBandSter 0.7.4.
+"""BOHB as published: Falkner, Klein & Hutter 2018, equal in distribution to HpBandSter 0.7.4.
 
-Hyperband's brackets, and a kernel density model in place of most random configurations. Two defects of the reference
-are corrected unless `hpbandster_densities` restores them: bandwidths of categoricals that prefer unseen levels or make
-densities negative, and levels counted in the data instead of the space.
+Hyperband's brackets, and a kernel density model in place of most random configurations, defects of its densities included
+unless `corrected_densities` is set. docs/method.md, section 3, compares the two point by point.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods._brackets import Brackets, check_n_brackets, refuse_history
 from bohb_nas.records import Budgets
 from bohb_nas.samplers.tpe import Settings, Tpe
-from bohb_nas.space.encoding import Encoding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,5 +41,5 @@ def make(
     """
     del n_workers
     refuse_history("bohb_2018", knowledge)
-    sampler = Tpe(Encoding(space), seed=seed, settings=options, knowledge=knowledge)
-    return Brackets(sampler, hyperband.brackets(budgets), seed=seed, n_brackets=options.n_brackets, knowledge=knowledge)
+    sampler = Tpe(space, seed=seed, settings=options, knowledge=knowledge)
+    return Brackets(sampler, hyperband.brackets(budgets), seed=seed, n_brackets=options.n_brackets, refill=True, knowledge=knowledge)

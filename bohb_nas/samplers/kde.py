@@ -13,13 +13,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def normal_reference(data: Floats) -> Floats:
-    """Scott's rule per column, 1.06 · std · n^(-1 / (4 + d)); data (n, d) -> bandwidths (d,).
+def normal_reference(data: Floats, *, d: int | None = None) -> Floats:
+    """Scott's rule per column, 1.06 · std · n^(-1 / (4 + d)); data (n, k) -> bandwidths (k,).
 
-    It is applied to the codes of categoricals, too: so does statsmodels, hence HpBandSter.
+    It is applied to the codes of categoricals, too: so does statsmodels, hence HpBandSter. `d` is k unless said otherwise.
     """
-    n, d = data.shape
-    return np.asarray(1.06 * data.std(axis=0) * n ** (-1 / (4 + d)))
+    n, k = data.shape
+    return np.asarray(1.06 * data.std(axis=0) * n ** (-1 / (4 + (k if d is None else d))))
 
 
 def clip(bandwidths: Floats, levels: Ints, *, smallest: float) -> Floats:
@@ -57,16 +57,17 @@ def hpbandster_density(points: Floats, data: Floats, bandwidths: Floats, levels:
     """The estimate as HpBandSter 0.7.4 computes it, (m,): signed, and not finite where its kernel divides by zero.
 
     Counts the levels of a categorical in the data instead of the space, takes bandwidths of any size, and multiplies
-    densities instead of adding their logarithms. For comparison only.
+    densities instead of adding their logarithms.
     """
-    product = np.ones((len(points), len(data)))
+    number = levels == 0
+    h = bandwidths[number]
+    x, y = points[:, number] / h, data[:, number] / h
+    squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * x @ y.T
+    product = np.exp(-np.maximum(squares, 0) / 2) / np.prod(h * np.sqrt(2 * np.pi))
     with np.errstate(divide="ignore", invalid="ignore"):
-        for j, h in enumerate(bandwidths):
-            if levels[j] == 0:
-                product *= np.exp(-((points[:, j, None] - data[:, j]) ** 2) / (2 * h**2)) / (np.sqrt(2 * np.pi) * h)
-            else:
-                other = np.divide(h, len(np.unique(data[:, j])) - 1)
-                product *= np.where(points[:, j, None] == data[:, j], 1 - h, other)
+        for j in np.flatnonzero(~number):
+            other = np.divide(bandwidths[j], len(np.unique(data[:, j])) - 1)
+            product *= np.where(points[:, j, None] == data[:, j], 1 - bandwidths[j], other)
         return np.asarray(product.mean(axis=1))
 
 

@@ -4,13 +4,17 @@ After HpBandSter 0.7.4 (`optimizers/config_generators/bohb.py`) and Falkner, Kle
 mathematics is in `kde`; here is when there is a model, from which results, and which candidate is taken.
 """
 
+import copy
 import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
+from ConfigSpace.hyperparameters import Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
 from bohb_nas.errors import OptionError
 from bohb_nas.knowledge import NOTHING, Knowledge
@@ -41,8 +45,8 @@ class Settings:
     """Candidates are drawn with this many bandwidths."""
     min_bandwidth: float = 1e-3
     """Smallest bandwidth, of the unit interval or as the probability of another level."""
-    hpbandster_densities: bool = False
-    """Densities as HpBandSter computes them, defects included; for comparison."""
+    corrected_densities: bool = False
+    """Bandwidths of categoricals that never prefer an unseen level, levels counted in the space, no floor under the score."""
 
     def __post_init__(self) -> None:
         fewest, share, n = self.min_points_in_model, self.top_n_percent, self.n_candidates
@@ -53,7 +57,7 @@ class Settings:
         _check("random_fraction", drawn, _finite(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
         _check("bandwidth_factor", factor, _finite(factor) and factor > 0, "a number above 0")
         _check("min_bandwidth", smallest, _finite(smallest) and 0 < smallest < 0.5, "a number above 0 and below 0.5")
-        _check("hpbandster_densities", self.hpbandster_densities, type(self.hpbandster_densities) is bool, "true or false")
+        _check("corrected_densities", self.corrected_densities, type(self.corrected_densities) is bool, "true or false")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +75,24 @@ class Model:
 
 
 class Tpe:
-    """Proposes from the model of the largest budget that has enough results."""
+    """Proposes from the model of the largest budget that has enough results.
 
-    def __init__(self, encoding: Encoding, *, seed: int, settings: Settings, knowledge: Knowledge = NOTHING) -> None:
-        self._encoding = encoding
+    Args:
+        space: what to search; it is copied.
+        seed: of the imputation; all other randomness comes with each call.
+        settings: of the model.
+        knowledge: what is known beforehand.
+    """
+
+    def __init__(self, space: ConfigurationSpace, *, seed: int, settings: Settings, knowledge: Knowledge = NOTHING) -> None:
+        self._space = copy.deepcopy(space)
+        self._encoding = encoding = Encoding(space)
         self._knowledge = knowledge
         self._fresh = Fresh(encoding, knowledge=knowledge)
         self._seed = seed
         self._settings = settings
         self._levels: Ints = np.where(encoding.kinds == Kind.CATEGORICAL, encoding.levels, 0)
-        d = len(self._levels)
+        self._d = d = len(space)  # hyperparameters without a choice count, as in HpBandSter
         self._min_points = max(d + 1, settings.min_points_in_model or 0)
         self._n_needed = next(n for n in itertools.count(d + 1) if n - self._n_good(n) > d)
         self._observed: dict[float, _Observed] = {}
@@ -104,8 +116,10 @@ class Tpe:
         if row is None:
             return self._fresh.draw(rng, reason="no candidate has a finite score and keeps the constraints")
         try:
-            config = self._encoding.decode(row)
+            config = None if self._forbidden(row) else self._encoding.decode(row)
         except ForbiddenValueError:
+            config = None
+        if config is None:
             return self._fresh.draw(rng, reason="forbidden vector")
         n = len(self._observed[budget].losses)
         return Proposal(config=config, origin=Origin.MODEL, reason=f"model on budget {budget:g} from {n} results")
@@ -133,14 +147,22 @@ class Tpe:
         except ForbiddenValueError:
             return True
 
+    def _forbidden(self, row: Floats) -> bool:
+        """Whether a clause forbids a row (d,) with the values of what is inactive: HpBandSter checks before it removes them."""
+        if not self._space.forbidden_clauses:
+            return False
+        entries = dict(zip(self._encoding.names, row, strict=True))
+        vector = np.array([_vector_value(h, entries.get(h.name)) for h in self._space.values()])
+        return any(clause.is_forbidden_vector(vector) for clause in self._space.forbidden_clauses)
+
     def _n_good(self, n: int) -> int:
         return max(self._min_points, self._settings.top_n_percent * n // 100)
 
     def _bandwidths(self, data: Floats) -> Floats:
-        bandwidths, smallest = kde.normal_reference(data), self._settings.min_bandwidth
-        if self._settings.hpbandster_densities:
-            return np.maximum(bandwidths, smallest)
-        return kde.clip(bandwidths, self._levels, smallest=smallest)
+        bandwidths, smallest = kde.normal_reference(data, d=self._d), self._settings.min_bandwidth
+        if self._settings.corrected_densities:
+            return kde.clip(bandwidths, self._levels, smallest=smallest)
+        return np.maximum(bandwidths, smallest)
 
     def _fitted(self, budget: float) -> Model:
         observed = self._observed[budget]
@@ -162,10 +184,11 @@ class Tpe:
             candidates = candidates[[self._allowed(row) for row in candidates]]
             if not len(candidates):
                 return None
-        density = kde.hpbandster_density if self._settings.hpbandster_densities else kde.log_density
+        corrected = self._settings.corrected_densities
+        density = kde.log_density if corrected else kde.hpbandster_density
         good = density(candidates, model.good, model.good_bandwidths, self._levels)
         bad = density(candidates, model.bad, model.bad_bandwidths, self._levels)
-        chosen = hpbandster_choice(good, bad) if self._settings.hpbandster_densities else int(np.argmax(good - bad))
+        chosen = int(np.argmax(good - bad)) if corrected else hpbandster_choice(good, bad)
         return None if chosen is None else candidates[chosen]
 
     def _no_model(self) -> str:
@@ -190,6 +213,19 @@ class _Observed:
             self.rows = np.vstack([self.rows, encoding.encode(self.new)])
             self.new.clear()
         return self.rows
+
+
+def _vector_value(hyperparameter: Hyperparameter[Any, Any], entry: float | None) -> float:
+    """ConfigSpace's own number for an entry; None stands for a hyperparameter that has one value."""
+    match hyperparameter, entry:
+        case _, None:
+            return float(hyperparameter.to_vector(hyperparameter.default_value))
+        case OrdinalHyperparameter(), float():
+            return float(min(int(entry * hyperparameter.size), hyperparameter.size - 1))
+        case IntegerHyperparameter(), _:
+            return float(hyperparameter.to_vector(hyperparameter.to_value(entry)))
+        case _:
+            return entry
 
 
 def _finite(value: object) -> bool:

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+from ConfigSpace import (
+    Categorical,
+    ConfigurationSpace,
+    Constant,
+    EqualsCondition,
+    Float,
+    ForbiddenAndConjunction,
+    ForbiddenEqualsClause,
+    ForbiddenInClause,
+    Integer,
+)
 from scipy import stats
 
 from bohb_nas.records import Origin, Value
@@ -36,6 +46,23 @@ def conditional_space() -> ConfigurationSpace:
     return space
 
 
+def constant_space() -> ConfigurationSpace:
+    """Two hyperparameters without a choice, which count."""
+    space = flat_space()
+    space.add(Constant("classes", 10), Categorical("only", ["one"]))
+    return space
+
+
+def forbidding_space() -> ConfigurationSpace:
+    """A clause on a hyperparameter that is mostly inactive where the loss is low."""
+    space = flat_space()
+    kind = Categorical("kind", ["y", "x"])
+    space.add(kind)
+    space.add(EqualsCondition(kind, space["act"], "a"))
+    space.add(ForbiddenAndConjunction(ForbiddenEqualsClause(kind, "x"), ForbiddenInClause(space["layers"], [3, 4, 5])))
+    return space
+
+
 def loss_of(config: dict[str, Value]) -> float:
     layers, drop = config["layers"], config["drop"]
     assert isinstance(layers, int)
@@ -51,7 +78,7 @@ def settings(**changes: Any) -> Settings:
         "random_fraction": 1 / 3,
         "bandwidth_factor": 3.0,
         "min_bandwidth": 1e-3,
-        "hpbandster_densities": True,
+        "corrected_densities": False,
     }
     return Settings(**published | changes)
 
@@ -97,7 +124,7 @@ def in_order(rows: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("n", "failing"), [(12, 0), (40, 0), (40, 9), (150, 0)])
 def test_same_split_bandwidths_and_densities(n: int, failing: int) -> None:
     encoding = Encoding(flat_space())
-    theirs, ours = reference(flat_space()), Tpe(encoding, seed=0, settings=settings())
+    theirs, ours = reference(flat_space()), Tpe(flat_space(), seed=0, settings=settings())
     rows, losses = tell_both(theirs, ours, encoding, n, failing=failing)
     model = ours.fit(rows, losses)
     levels = np.where(encoding.kinds == 3, encoding.levels, 0)
@@ -112,7 +139,7 @@ def test_same_split_bandwidths_and_densities(n: int, failing: int) -> None:
 
 def test_corrected_densities_are_theirs_where_no_bandwidth_is_over_the_limit() -> None:
     encoding = Encoding(flat_space())
-    theirs, ours = reference(flat_space()), Tpe(encoding, seed=0, settings=settings(hpbandster_densities=False))
+    theirs, ours = reference(flat_space()), Tpe(flat_space(), seed=0, settings=settings(corrected_densities=True))
     model = ours.fit(*tell_both(theirs, ours, encoding, 150))
     fitted = theirs.kde_models[BUDGET]["bad"]
     levels = np.where(encoding.kinds == 3, encoding.levels, 0)
@@ -139,18 +166,40 @@ def test_imputed_entries_have_the_same_distribution() -> None:
     assert stats.ks_2samp(our_values, their_values).pvalue > 0.01
 
 
-@pytest.mark.parametrize("space", [flat_space, conditional_space])
+@pytest.mark.parametrize("space", [flat_space, conditional_space, constant_space])
 def test_the_model_starts_at_the_same_result(space: Any) -> None:
     encoding = Encoding(space())
-    d = len(encoding.names)
-    theirs, ours = reference(space(), random_fraction=0), Tpe(encoding, seed=0, settings=settings(random_fraction=0))
+    d = len(space())
+    theirs, ours = reference(space(), random_fraction=0), Tpe(space(), seed=0, settings=settings(random_fraction=0))
     tell_both(theirs, ours, encoding, 2 * (d + 1) - 1)
     assert not theirs.get_config(BUDGET)[1]["model_based_pick"]
     assert ours.propose(np.random.default_rng(0)).origin is Origin.RANDOM
-    theirs, ours = reference(space(), random_fraction=0), Tpe(encoding, seed=0, settings=settings(random_fraction=0))
+    theirs, ours = reference(space(), random_fraction=0), Tpe(space(), seed=0, settings=settings(random_fraction=0))
     tell_both(theirs, ours, encoding, 2 * (d + 1))
     assert theirs.get_config(BUDGET)[1]["model_based_pick"]
     assert ours.propose(np.random.default_rng(0)).origin is Origin.MODEL
+
+
+def test_bandwidths_count_hyperparameters_without_a_choice() -> None:
+    encoding = Encoding(constant_space())
+    theirs, ours = reference(constant_space()), Tpe(constant_space(), seed=0, settings=settings())
+    model = ours.fit(*tell_both(theirs, ours, encoding, 60))
+    columns = [list(constant_space()).index(name) for name in encoding.names]
+    assert model.good_bandwidths == pytest.approx(theirs.kde_models[BUDGET]["good"].bw[columns], rel=1e-9)
+
+
+def test_clauses_forbid_as_often_as_there() -> None:
+    """With the values of what is inactive: of what is active alone few candidates would be forbidden."""
+    encoding, n = Encoding(forbidding_space()), 100
+    n_ours = n_theirs = 0
+    for seed in range(n):  # what is imputed differs by seed, and with it how much is forbidden
+        theirs = reference(forbidding_space(), random_fraction=0, num_samples=4)
+        ours = Tpe(forbidding_space(), seed=seed, settings=settings(random_fraction=0, n_candidates=4))
+        tell_both(theirs, ours, encoding, 24)
+        n_ours += ours.propose(np.random.default_rng(seed)).origin is Origin.MODEL
+        n_theirs += theirs.get_config(BUDGET)[1]["model_based_pick"]
+    assert n_theirs < 0.8 * n
+    assert stats.fisher_exact([[n_ours, n - n_ours], [n_theirs, n - n_theirs]]).pvalue > 0.01
 
 
 @pytest.mark.parametrize("n_candidates", [1, 8])
@@ -158,7 +207,7 @@ def test_picks_are_equal_in_distribution(n_candidates: int) -> None:
     """One candidate compares how they are drawn, several how they are chosen."""
     encoding = Encoding(flat_space())
     theirs = reference(flat_space(), random_fraction=0, num_samples=n_candidates)
-    ours = Tpe(encoding, seed=0, settings=settings(random_fraction=0, n_candidates=n_candidates))
+    ours = Tpe(flat_space(), seed=0, settings=settings(random_fraction=0, n_candidates=n_candidates))
     tell_both(theirs, ours, encoding, 60)
     n = 400
     picks = encoding.encode([ours.propose(np.random.default_rng((0, k))).config for k in range(n)])

@@ -237,7 +237,7 @@ def test_a_forbidden_vector_becomes_random_and_says_so() -> None:
     crowded = ConfigurationSpace({**{name: ["a", "b"] for name in names}, "x": (0.0, 1.0)})
     for one, two in itertools.combinations(names, 2):
         crowded.add(ForbiddenAndConjunction(ForbiddenEqualsClause(crowded[one], "b"), ForbiddenEqualsClause(crowded[two], "b")))
-    optimizer = make_optimizer("bohb", space=crowded, budgets=ONE_RUNG)
+    optimizer = make_optimizer("bohb_2018", space=crowded, budgets=ONE_RUNG)
     seen = set()
     for _ in range(150):
         trial = ask(optimizer)
@@ -248,7 +248,7 @@ def test_a_forbidden_vector_becomes_random_and_says_so() -> None:
 
 def test_conditional_space_with_both_densities() -> None:
     for densities in (False, True):
-        options = bohb_2018.Options(random_fraction=0, hpbandster_densities=densities)
+        options = bohb_2018.Options(random_fraction=0, corrected_densities=densities)
         mixed = ConfigurationSpace()
         mixed.add(Categorical("c", ["a", "b", "d"]), Categorical("e", ["a", "b"]), Float("x", (0.0, 1.0)))
         optimizer = make_optimizer("bohb_2018", space=mixed, budgets=ONE_RUNG, options=options)
@@ -294,7 +294,7 @@ def test_choice_among_hpbandster_densities() -> None:
         {"bandwidth_factor": float("inf")},
         {"bandwidth_factor": "3"},
         {"min_bandwidth": None},
-        {"hpbandster_densities": 1},
+        {"corrected_densities": 1},
     ],
 )
 def test_options_out_of_range_or_of_another_type_are_named(bad: dict[str, Any]) -> None:

@@ -252,3 +252,25 @@ def test_ordinals_and_constants_come_back_as_the_space_has_them() -> None:
     assert {trial.config["batch"] for trial in trials} == {32, 64, 128}
     assert {trial.config["classes"] for trial in trials} == {10}
     assert Origin.MODEL in {trial.origin for trial in trials}
+
+
+def test_bohb_2018_has_its_brackets_and_refills_them_alike() -> None:
+    """Three workers, a third of the runs failing, and all of them for a while: the same rungs and configurations in turn."""
+
+    def schedule(method: str) -> list[tuple[int, int, str, bool]]:
+        optimizer = make_optimizer(method, space=numbers(), budgets=BUDGETS, n_workers=3)
+        running: list[Trial] = []
+        made = []
+        for k in range(200):
+            trial = optimizer.ask()
+            assert isinstance(trial, Trial)
+            made.append((trial.bracket, trial.rung, trial.config_id, trial.origin is Origin.PROMOTED))
+            running.append(trial)
+            if len(running) == 3:
+                first = running.pop(k % 3)
+                told(optimizer, first, None if k % 3 == 0 or 60 < k < 80 else float(k * 7 % 50) + k / 1000)
+        return made
+
+    expected = schedule(PEER)
+    assert schedule("bohb_2018") == expected
+    assert any(rung > 3 - bracket and not promoted for bracket, rung, _, promoted in expected)
