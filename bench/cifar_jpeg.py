@@ -33,8 +33,8 @@ def main() -> None:
         print("skipped: BOHB_NAS_DATA is not set; it names the folder that holds cifar10-jpeg.tar.xz")
         return
     images = unpacked(Path(data) / "cifar10-jpeg.tar.xz")
-    brackets = sys.argv[1] if len(sys.argv) > 1 else "6"
-    common = ["--budget-min", "10s", "--budget-max", "90s", "--brackets", brackets, "--workers", "2"]
+    trials = sys.argv[1] if len(sys.argv) > 1 else "40"
+    common = ["--budget-min", "10s", "--budget-max", "90s", "--trials", trials, "--workers", "2"]
     common += ["--worker-option", "valid_fraction=0.04"]  # 2,000 images: 5,000 take a slow processor long to look at
     wall_s = search(STUDY, "--dataset", f"image_folder:{images}", *common)
     found = state(STUDY)

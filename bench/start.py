@@ -26,7 +26,7 @@ def main() -> None:
     """Prints the table."""
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "study"
-        search(study, "--space", "toy", "--worker", "toy", "--brackets", "4")
+        search(study, "--space", "toy", "--worker", "toy", "--method", "hyperband", "--brackets", "4")
         print(f"start of a command, wall seconds, n = {REPETITIONS}; {machine()}")
         for arguments in (["--help"], ["status", str(study)], ["status", str(study), "--json"], ["best", str(study)]):
             taken = seconds(*arguments)

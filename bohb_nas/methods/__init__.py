@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from bohb_nas import refs
 from bohb_nas.errors import KnowledgeError, OptionError, RefError
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.methods._knowledge import fitted
 from bohb_nas.records import Budgets, Idle, Result, Trial
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ def make_optimizer(
     if n_workers < 1:
         raise OptionError(f"{n_workers} workers: accepted is a whole number from 1")
     if knowledge is not NOTHING:
+        from bohb_nas.methods._knowledge import fitted  # needs ConfigSpace, which the list of methods does without
+
         knowledge = fitted(knowledge, space)
     known: dict[str, Any] = {"knowledge": knowledge} if "knowledge" in inspect.signature(module.make).parameters else {}
     if not known and knowledge != NOTHING:

@@ -1,15 +1,28 @@
-"""This project's BOHB: the published method with its two density defects corrected."""
+"""This project's BOHB: densities of good and bad configurations on every rung, on one ladder without barriers."""
+
+from dataclasses import dataclass
 
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas.methods import bohb_2018
-from bohb_nas.methods._brackets import Brackets, Options
+from bohb_nas.knowledge import NOTHING, Knowledge
+from bohb_nas.methods._ladder import Ladder
 from bohb_nas.records import Budgets
+from bohb_nas.samplers.multi_rung import MultiRung, Settings
+from bohb_nas.space.encoding import Encoding
 
-__all__ = ["Options", "make"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(Settings):
+    """The settings of the model, and of the ladder."""
+
+    delayed: bool = True
+    """Whether promotion waits until a rung has seen enough; false is ASHA's rule."""
 
 
-def make(*, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Options) -> Brackets:
-    """The optimizer."""
-    published = bohb_2018.Options(n_brackets=options.n_brackets)
-    return bohb_2018.make(space=space, budgets=budgets, seed=seed, n_workers=n_workers, options=published)
+def make(
+    *, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Options, knowledge: Knowledge = NOTHING
+) -> Ladder:
+    """The optimizer; the number of workers changes nothing, running trials do."""
+    del n_workers
+    sampler = MultiRung(Encoding(space), n_rungs=len(budgets.rungs), seed=seed, settings=options, knowledge=knowledge)
+    return Ladder(sampler, budgets, seed=seed, delayed=options.delayed, knowledge=knowledge)

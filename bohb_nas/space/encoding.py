@@ -57,6 +57,7 @@ class Encoding:
         self._space = copy.deepcopy(space)
         self._hyperparameters = list(self._space.values())
         self._conditions = [self._space.parent_conditions_of[h.name] for h in self._hyperparameters]
+        self._parents = {i for i, h in enumerate(self._hyperparameters) if self._space.children_of[h.name]}
         counts = [n_values(h) for h in self._hyperparameters]
         self._columns = [i for i, count in enumerate(counts) if count != 1]
         self._places = [_places(h) for h in self._hyperparameters]
@@ -97,6 +98,31 @@ class Encoding:
                 config[hyperparameter.name] = value
         self._space.check_configuration_vector_representation(vector)
         return config
+
+    def hyperparameter(self, column: int) -> Hyperparameter[Any, Any]:
+        """ConfigSpace's object behind a column."""
+        return self._hyperparameters[self._columns[column]]
+
+    def has_children(self, column: int) -> bool:
+        """Whether another hyperparameter's existence depends on a column's."""
+        return self._columns[column] in self._parents
+
+    def active(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which entries of rows (n, d) exist, (n, d), whatever stands in those that do not.
+
+        Agrees with `decode`; entries of integers and ordinals may lie anywhere in their cell.
+        """
+        vectors = np.full((len(self._hyperparameters), len(rows)), np.nan)
+        active = np.zeros((len(self._hyperparameters), len(rows)), dtype=np.bool_)
+        column = {i: j for j, i in enumerate(self._columns)}
+        for i, hyperparameter in enumerate(self._hyperparameters):
+            active[i] = True
+            for condition in self._conditions[i]:
+                active[i] &= condition.satisfied_by_vector_array(vectors)
+            if i in self._parents:
+                entries = _to_vectors(hyperparameter, rows[:, column[i]]) if i in column else np.zeros(len(rows))
+                vectors[i] = np.where(active[i], entries, np.nan)
+        return active[self._columns].T
 
     def sample(self, seed: int) -> dict[str, Value]:
         """A configuration drawn by ConfigSpace from the space's prior; the same seed gives the same one."""
@@ -164,6 +190,21 @@ def _entry(hyperparameter: Hyperparameter[Any, Any], vector_value: float) -> flo
     if isinstance(hyperparameter, OrdinalHyperparameter):
         return (float(vector_value) + 0.5) / len(hyperparameter.sequence)
     return float(vector_value)
+
+
+def _to_vectors(hyperparameter: Hyperparameter[Any, Any], entries: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ConfigSpace's vector values of entries (n,), cells snapped to the value that they stand for; NaN stays."""
+    match hyperparameter:
+        case OrdinalHyperparameter():
+            k = len(hyperparameter.sequence)
+            return np.minimum(np.floor(entries * k), k - 1)
+        case IntegerHyperparameter():
+            known = ~np.isnan(entries)
+            vectors = np.full(len(entries), np.nan)
+            vectors[known] = hyperparameter.to_vector(hyperparameter.to_value(entries[known]))
+            return vectors
+        case _:
+            return entries
 
 
 def _to_value(hyperparameter: Hyperparameter[Any, Any], entry: float) -> Value:

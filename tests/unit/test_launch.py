@@ -27,8 +27,7 @@ def test_the_budget_alone_is_enough() -> None:
     assert meta["worker_options"] == {"dataset": "cifar10", "full_validation_from_s": 10800.0}
     assert plan(Request()) == meta
     parts = build(meta, new_space(meta))
-    assert parts.method_options.n_brackets == 32
-    assert parts.worth == 8 * 45 * 3600, "eight rounds of 45 h"
+    assert parts.stop.worth == parts.worth == 8 * 45 * 3600, "eight rounds of 45 h"
 
 
 def test_the_published_run() -> None:

@@ -9,7 +9,7 @@ from bohb_nas.refs import load_module, names
 
 def test_catalogues_list_their_files_and_no_helpers() -> None:
     assert names("space") == ["joint", "toy", "zela2018"]
-    assert names("method") == ["bohb", "bohb_2018", "hyperband", "random_search"]
+    assert names("method") == ["asha", "bohb", "bohb_2018", "hyperband", "random_search"]
     assert names("worker") == ["command", "image_classifier", "toy"]
     assert names("dataset") == ["cifar10", "cifar100", "digits", "fashion_mnist", "image_folder", "svhn"]
 

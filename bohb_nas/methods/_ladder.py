@@ -1,0 +1,224 @@
+"""Runs one shared ladder of rungs without barriers: asynchronous successive halving with delayed promotion.
+
+A free worker always gets a trial: the best configuration that has earned the next rung, highest rung first, or else a
+new one. Eager promotion is ASHA's (Li et al. 2020, MLSys, algorithm 2): whoever is in the top 1 / eta of its rung goes
+up. Delayed promotion also asks that a rung has seen enough, and that no more than 1 in eta of it has gone up, since the
+first to arrive would else be promoted for lack of rivals (Li et al. 2022, Hyper-Tune, section 4.3).
+"""
+
+import bisect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from bohb_nas.errors import JournalError, RecordError
+from bohb_nas.knowledge import Knowledge
+from bohb_nas.records import Budgets, Idle, Origin, Result, Trial, Value
+from bohb_nas.samplers.uniform import Proposal
+
+_ASIDE = (Origin.BASELINE, Origin.PROBE)
+
+
+class Sampler(Protocol):
+    """Proposes new configurations, says where they enter, and learns from what is asked and told."""
+
+    def entry(self, rng: np.random.Generator) -> int:
+        """The rung at which the next new configuration starts."""
+        ...
+
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """A new configuration; all randomness comes from the generator."""
+        ...
+
+    def asked(self, number: int, config: Mapping[str, Value], *, rung: int) -> None:
+        """The configuration of that number has begun at a rung."""
+        ...
+
+    def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:
+        """It has ended there; None is a failure, or a broken constraint."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Member:
+    """A configuration on the ladder."""
+
+    number: int
+    config: Mapping[str, Value]
+    seed: int
+    bracket: int
+
+    @property
+    def config_id(self) -> str:
+        return f"c{self.number:05d}"
+
+
+@dataclass(slots=True)
+class _Rung:
+    """The results of a rung, sorted."""
+
+    losses: list[float] = field(default_factory=list)
+    """All of them, failures as infinity."""
+    waiting: list[tuple[float, int]] = field(default_factory=list)
+    """(loss, number) of those that have not gone up."""
+    n_promoted: int = 0
+
+    def add(self, loss: float | None, number: int) -> None:
+        bisect.insort(self.losses, math.inf if loss is None else loss)
+        if loss is not None:
+            bisect.insort(self.waiting, (loss, number))
+
+    def remove(self, number: int, place: int) -> None:
+        assert self.waiting[place][1] == number
+        del self.waiting[place]
+        self.n_promoted += 1
+
+
+class Ladder:
+    """The optimizer of every method without barriers.
+
+    Args:
+        sampler: where new configurations come from.
+        budgets: the ladder.
+        seed: the n-th new configuration is drawn from the stream (seed, n).
+        delayed: whether promotion waits until a rung has seen enough.
+        knowledge: its initial configurations come first.
+    """
+
+    def __init__(self, sampler: Sampler, budgets: Budgets, *, seed: int, delayed: bool, knowledge: Knowledge) -> None:
+        self.reason = "nothing was asked"
+        """Why the last ask came out as it did."""
+        self.explanation: Mapping[str, Any] | None = None
+        """What led to the last ask, where it came from a model: JSON."""
+        self._sampler = sampler
+        self._budgets, self._top, self._eta = budgets.rungs, len(budgets.rungs) - 1, budgets.eta
+        self._seed, self._delayed, self._knowledge = seed, delayed, knowledge
+        self._rungs = [_Rung() for _ in self._budgets]
+        self._members: list[_Member] = []
+        self._pending: dict[str, tuple[_Member, int]] = {}
+        self._done: set[str] = set()
+        self._n_asked = 0
+
+    def ask(self) -> Trial | Idle:
+        """The next trial; there always is one."""
+        self.explanation = None
+        promotion = self._promotion()
+        if promotion is not None:
+            rung, member = promotion
+            self.reason = f"among the best 1 in {self._eta:g} of {len(self._rungs[rung].losses)} on budget {self._budgets[rung]:g}"
+            trial = self._trial(member, rung + 1, Origin.PROMOTED)
+        else:
+            trial = self._new()
+        self._take(trial)
+        return trial
+
+    def replay(self, trial: Trial) -> None:
+        """Takes back a trial that was asked before an interruption: advances as `ask` does, without drawing anything.
+
+        Baselines and probes have no place on the ladder: they are remembered, and so are their results, to no effect.
+
+        Raises:
+            JournalError: another trial would have been asked next.
+        """
+        if trial.origin in _ASIDE:
+            self._done.add(trial.trial_id)
+            return
+        promotion = self._promotion()
+        if promotion is not None:
+            rung, member = promotion
+            expected = self._trial(member, rung + 1, Origin.PROMOTED)
+            fits = _place(trial) == _place(expected) and trial.origin is Origin.PROMOTED
+        else:
+            fits = _place(trial)[:2] == (f"t{self._n_asked:05d}", f"c{len(self._members):05d}") and trial.origin is not Origin.PROMOTED
+            fits = fits and trial.rung <= self._top and trial.bracket == self._top - trial.rung
+        if not fits or not math.isclose(trial.budget, self._budgets[trial.rung], rel_tol=1e-9):
+            due = "a new configuration" if promotion is None else f"configuration {promotion[1].config_id} on rung {promotion[0] + 1}"
+            raise JournalError(
+                f"trial {trial.trial_id} (configuration {trial.config_id}, bracket {trial.bracket}, rung {trial.rung}, "
+                f"budget {trial.budget:g}) cannot be replayed: this search would have asked t{self._n_asked:05d} ({due}); "
+                "resume with the method, budgets and eta of the start"
+            )
+        self._take(trial)
+
+    def tell(self, result: Result) -> None:
+        """Takes in what became of an asked trial; the first result of a trial counts, later ones are ignored.
+
+        Raises:
+            RecordError: no such trial was asked.
+        """
+        if result.trial_id in self._done:
+            return
+        if result.trial_id not in self._pending:
+            raise RecordError(
+                f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {self._n_asked} asked trials"
+            )
+        member, rung = self._pending.pop(result.trial_id)
+        self._done.add(result.trial_id)
+        loss = self._knowledge.loss(result)
+        self._rungs[rung].add(loss, member.number)
+        self._sampler.observe(member.number, member.config, rung=rung, loss=loss, result=result)
+
+    def promotable(self) -> set[str]:
+        """Configurations whose checkpoints may still be continued: those that wait below the top, or are being trained there."""
+        waiting = {self._members[number].config_id for rung in self._rungs[:-1] for _, number in rung.waiting}
+        return waiting | {member.config_id for member, rung in self._pending.values() if rung < self._top}
+
+    def _promotion(self) -> tuple[int, _Member] | None:
+        """The rung and the member that goes up next."""
+        for k in reversed(range(self._top)):
+            rung = self._rungs[k]
+            n = len(rung.losses)
+            if not rung.waiting or (self._delayed and not self._ripe(k)):
+                continue
+            loss, number = rung.waiting[0]
+            if bisect.bisect_left(rung.losses, loss) < math.floor(n / self._eta + 1e-9):
+                return k, self._members[number]
+        return None
+
+    def _ripe(self, k: int) -> bool:
+        """Whether rung k has seen enough to send one more up."""
+        n, promoted = len(self._rungs[k].losses), self._rungs[k].n_promoted
+        first = max(self._eta, self._eta ** (self._top - k - 1))
+        return n >= first * (1 - 1e-9) and (promoted == 0 or n / (promoted + 1) >= self._eta * (1 - 1e-9))
+
+    def _new(self) -> Trial:
+        number = len(self._members)
+        rng = np.random.default_rng((self._seed, number))
+        seed = int(rng.integers(2**31))
+        rung = self._sampler.entry(rng)
+        if number < len(self._knowledge.initial):
+            proposal = Proposal(config=dict(self._knowledge.initial[number]), origin=Origin.INITIAL, reason="given at the start")
+        else:
+            proposal = self._sampler.propose(rng)
+        self.reason, self.explanation = proposal.reason, proposal.explanation
+        member = _Member(number=number, config=proposal.config, seed=seed, bracket=self._top - rung)
+        return self._trial(member, rung, proposal.origin)
+
+    def _trial(self, member: _Member, rung: int, origin: Origin) -> Trial:
+        return Trial(
+            trial_id=f"t{self._n_asked:05d}",
+            config_id=member.config_id,
+            config=member.config,
+            budget=self._budgets[rung],
+            bracket=member.bracket,
+            rung=rung,
+            seed=member.seed,
+            origin=origin,
+        )
+
+    def _take(self, trial: Trial) -> None:
+        number = int(trial.config_id[1:])
+        if number == len(self._members):
+            self._members.append(_Member(number=number, config=trial.config, seed=trial.seed, bracket=trial.bracket))
+        else:
+            self._rungs[trial.rung - 1].remove(number, 0)
+        self._pending[trial.trial_id] = self._members[number], trial.rung
+        self._n_asked += 1
+        self._sampler.asked(number, trial.config, rung=trial.rung)
+
+
+def _place(trial: Trial) -> tuple[str, str, int, int]:
+    return trial.trial_id, trial.config_id, trial.bracket, trial.rung

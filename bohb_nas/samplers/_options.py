@@ -1,0 +1,16 @@
+"""Checks of what a user may choose about a sampler."""
+
+import math
+
+from bohb_nas.errors import OptionError
+
+
+def check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa: FBT001 - the condition of a check
+    """Raises OptionError, saying what is accepted, unless a value is good."""
+    if not good:
+        raise OptionError(f"{name} {value!r}: accepted is {accepted}")
+
+
+def finite(value: object) -> bool:
+    """Whether it is a finite number; True is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

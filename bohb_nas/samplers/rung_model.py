@@ -1,0 +1,155 @@
+"""What one rung's results say of a point: how much likelier among the good than among the bad, and what it would cost.
+
+Fitted when asked, from the results alone, so that a study that is taken up again has the same models. The good density
+follows every result; the bad one and the costs, which move slowly, are fitted anew after every so many.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from bohb_nas.samplers._options import check, finite
+from bohb_nas.samplers.density import Columns, Floats, Mixture, mixture
+from bohb_nas.samplers.results import N_KEPT, RungResults
+
+_MOST_GOOD = N_KEPT - 1
+_MOST_BAD = 80
+_MOST_COSTS = 300
+_BAD_STEPS = 40
+_COST_STEPS = 10
+_ORDINARY_SPREAD = 0.5
+"""Standard deviation of the logarithm of costs up to which they are taken for alike (a factor of 1.65)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be chosen about the model of a rung.
+
+    Raises:
+        OptionError: a value is not accepted.
+    """
+
+    good_fraction: float = 0.15
+    """Share of a rung's results that counts as good, at most 30 of them; above 0 and below 1."""
+    bandwidth_floor: float = 0.03
+    """Smallest bandwidth of a number on its axis from 0 to 1; above 0 and at most 1."""
+    mutations: float = 4.0
+    """About how many categoricals of a good observation a candidate changes at most; above 0."""
+    prior_weight: float = 1.0
+    """Of what is known beforehand, beside 1 for each observation; above 0."""
+    weighted: bool = True
+    """Whether good observations weigh by how far they lie below the others."""
+
+    def __post_init__(self) -> None:
+        check(
+            "good_fraction", self.good_fraction, finite(self.good_fraction) and 0 < self.good_fraction < 1, "a number above 0 and below 1"
+        )
+        floor = self.bandwidth_floor
+        check("bandwidth_floor", floor, finite(floor) and 0 < floor <= 1, "a number above 0 and at most 1")
+        check("mutations", self.mutations, finite(self.mutations) and self.mutations > 0, "a number above 0")
+        check("prior_weight", self.prior_weight, finite(self.prior_weight) and self.prior_weight > 0, "a number above 0")
+        check("weighted", self.weighted, type(self.weighted) is bool, "true or false")
+
+
+class RungModel:
+    """The results of a rung, and what is fitted to them.
+
+    Args:
+        columns: of the space.
+        settings: of the model.
+        stream: what its random numbers, which thin the bad observations, are drawn from.
+    """
+
+    def __init__(self, columns: Columns, *, settings: Settings, stream: tuple[int, ...]) -> None:
+        self.results = RungResults(columns.d)
+        self._columns, self._settings, self._stream = columns, settings, stream
+        self._good: tuple[object, Mixture] | None = None
+        self._bad: tuple[object, Mixture] | None = None
+        self._cost: tuple[int, Floats, Floats] | None = None
+
+    def good(self) -> Mixture:
+        """The density of the good observations."""
+        results = self.results
+        n_good = self._n_good(len(results))
+        best = results.best(n_good + 1)
+        places = best[:n_good][np.isfinite(results.losses[best[:n_good]])]
+        border = float(results.losses[best[n_good]]) if len(best) > n_good else math.inf
+        key = (places.tobytes(), border)
+        if self._good is None or self._good[0] != key:
+            weights = improvements(results.losses[places], border) if self._settings.weighted else np.ones(len(places))
+            self._good = key, self._mixture(results.points[places], weights)
+        return self._good[1]
+
+    def bad(self, avoided: Floats) -> Mixture:
+        """The density of the others, thinned to 80, and of points (m, d) that are to be avoided whatever their loss."""
+        n = checkpoint(len(self.results), steps=_BAD_STEPS)
+        key = (n, len(avoided))
+        if self._bad is None or self._bad[0] != key:
+            places = np.argsort(self.results.losses[:n], kind="stable")[self._n_good(n) :]
+            if len(places) > _MOST_BAD:
+                places = np.random.default_rng((*self._stream, n)).choice(places, size=_MOST_BAD, replace=False)
+            data = np.vstack([self.results.points[places], avoided])
+            self._bad = key, self._mixture(data, np.ones(len(data)))
+        return self._bad[1]
+
+    def good_numbers(self) -> list[int]:
+        """The configurations that count as good, best first."""
+        return [self.results.numbers[i] for i in self.results.best(self._n_good(len(self.results)))]
+
+    def log_costs(self, features: Floats) -> Floats:
+        """The expected logarithm of training seconds at m points, less its mean, (m,): ridge regression on the features.
+
+        Zero where costs are alike. A simple model of low variance is what pays here (Guinet et al. 2020, arXiv:2011.11456).
+        """
+        n = checkpoint(len(self.results), steps=_COST_STEPS)
+        if self._cost is None or self._cost[0] != n:
+            chosen = slice(max(0, n - _MOST_COSTS), n)
+            self._cost = (
+                n,
+                *_ridge(self._columns.features(self.results.points[chosen]), np.log(np.maximum(self.results.costs[chosen], 1e-9))),
+            )
+        _, middle, slope = self._cost
+        return np.asarray((features - middle) @ slope)
+
+    def _n_good(self, n: int) -> int:
+        return min(math.ceil(self._settings.good_fraction * n), _MOST_GOOD)
+
+    def _mixture(self, data: Floats, weights: Floats) -> Mixture:
+        s = self._settings
+        return mixture(self._columns, data, weights, prior_weight=s.prior_weight, floor=s.bandwidth_floor, mutations=s.mutations)
+
+
+def improvements(losses: Floats, border: float) -> Floats:
+    """Weights (n,) of mean 1: how far each loss lies below the border, at most 50 times the median of that.
+
+    After the expected-improvement weights of Watanabe 2023 (arXiv:2304.11127, section 3.2).
+    """
+    if not len(losses):
+        return np.empty(0)
+    gaps = (border if math.isfinite(border) else losses.max()) - losses
+    middle = float(np.median(gaps))
+    if middle <= 0:
+        return np.ones(len(losses))
+    weights = np.minimum(gaps, 50 * middle)
+    return np.asarray(weights / weights.mean())
+
+
+@lru_cache(maxsize=4096)
+def checkpoint(n: int, *, steps: int) -> int:
+    """The last number of results up to n at which to fit anew: every one at first, then after each n / steps."""
+    at = min(n, steps)
+    while (following := at + max(1, at // steps)) <= n:
+        at = following
+    return at
+
+
+def _ridge(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Middle (p,) and slope (p,) of a ridge regression of y (n,) on x (n, p), penalty 1; slope zero where y hardly varies."""
+    middle = x.mean(axis=0)
+    if y.std() < _ORDINARY_SPREAD:
+        return middle, np.zeros(x.shape[1])
+    centred = x - middle
+    dual = np.linalg.solve(centred @ centred.T + np.eye(len(y)), y - y.mean())
+    return middle, np.asarray(centred.T @ dual)
