@@ -138,11 +138,21 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
-def status(directory: Path, as_json: bool, watch: bool) -> None:
+@click.option("--why", "trial_id", metavar="TRIAL", help="Instead, why this trial was asked.")
+def status(directory: Path, as_json: bool, watch: bool, trial_id: str | None) -> None:
     """Counts, incumbent, workers and the use of time."""
     from bohb_nas.report import tables
     from bohb_nas.report.status import status as figures_of
 
+    if trial_id is not None:
+        from bohb_nas.report import why
+
+        found = why.why(StudyDir(directory.absolute()), trial_id)
+        if as_json:
+            click.echo(json.dumps(found))
+        else:
+            _print(why.table(found))
+        return
     while True:
         figures = figures_of(StudyDir(directory.absolute()))
         if as_json:

@@ -184,7 +184,8 @@ class Drive:
                 raise BohbNasError(
                     f"the method asked for {dict(trial.config)}, which breaks a constraint; it must keep to knowledge.allowed()"
                 )
-            self._write(Event(term=state.term, time=self.clock(), trial=trial, reason=getattr(self.optimizer, "reason", None)))
+            reason, why = getattr(self.optimizer, "reason", None), getattr(self.optimizer, "explanation", None)
+            self._write(Event(term=state.term, time=self.clock(), trial=trial, reason=reason, why=why))
             self.engine.submit(trial)
         return True, False
 

@@ -6,9 +6,10 @@ Three kinds of line: `lead` when a master takes over (it starts a new term), `as
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.files import append_line, dump_json, sync_folder
@@ -25,6 +26,8 @@ class Event:
     trial: Trial | None = None
     reason: str | None = None
     """Why the optimizer asked this."""
+    why: Mapping[str, Any] | None = None
+    """What a model's pick rests on: JSON."""
     result: Result | None = None
     until: float | None = None
     """Of a lead: when the master before was last known to live."""
@@ -33,6 +36,7 @@ class Event:
         """The line without its newline."""
         if self.trial is not None:
             body = {"event": "ask", "term": self.term, "trial": self.trial.to_json(), "reason": self.reason, "time": self.time}
+            body |= {"why": dict(self.why)} if self.why is not None else {}
         elif self.result is not None:
             body = {"event": "tell", "term": self.term, "result": self.result.to_json(), "time": self.time}
         else:
@@ -55,9 +59,13 @@ class Event:
                 until = body.get("until")
                 return Event(term=term, time=time, until=float(until) if isinstance(until, int | float) else None)
             case "ask":
-                reason = body.get("reason")
+                reason, why = body.get("reason"), body.get("why")
                 return Event(
-                    term=term, time=time, trial=Trial.from_json(body.get("trial")), reason=reason if isinstance(reason, str) else None
+                    term=term,
+                    time=time,
+                    trial=Trial.from_json(body.get("trial")),
+                    reason=reason if isinstance(reason, str) else None,
+                    why=why if isinstance(why, dict) else None,
                 )
             case "tell":
                 return Event(term=term, time=time, result=Result.from_json(body.get("result")))
@@ -102,7 +110,7 @@ class State:
             self.term = max(self.term, event.term)
             self._lead_until(event.until)
         else:
-            self.events.append(event)
+            self.events.append(replace(event, why=None))  # what a pick rests on is read from the file when somebody asks
             self._lead_until(event.time)
         self.last = event.time
         return True
