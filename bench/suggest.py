@@ -1,8 +1,9 @@
-"""CPU time of one suggestion, ours beside HpBandSter's generator, in the same run.
+"""CPU time of one suggestion, ours beside HpBandSter, Optuna and SMAC3, in the same run.
 
-A suggestion is one ask and one tell with n finished random results on one budget, in a space of 25 hyperparameters:
-10 integers, 8 floats, 7 categoricals and 9 conditions. A third of them is random, as both methods do. One BLAS thread;
-CPU seconds of the process, so that a loaded machine disturbs little.
+A suggestion is one ask and one tell with n finished results on one budget (random ones; of Optuna and SMAC3, those of
+their own search), in a space of 25 hyperparameters: 10 integers, 8 floats, 7 categoricals and 9 conditions. Random picks
+are among them, as each method makes them. One BLAS thread; CPU seconds of the process, so that a loaded machine disturbs
+little. Peers that are not installed are named and left out.
 
     python bench/suggest.py [--repetitions 30]
 """
@@ -16,22 +17,26 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import importlib.util
 import logging
+import resource
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 from numpy.typing import NDArray
 
-from bohb_nas import Budgets, Origin, Result, Status, Trial, make_optimizer
-from bohb_nas.methods import bohb_2018
+from bohb_nas import Budgets, Method, Origin, Result, Status, Trial, make_optimizer
+from bohb_nas.methods import load_method
 from bohb_nas.space.encoding import Encoding
 
-SIZES = (100, 1000, 5000)
 BUDGET = 1.0
+ONE_RUNG = Budgets(min=BUDGET, max=BUDGET)
+PEERS = Path(__file__).parent / "peers"
 
 
 def conditional_space() -> ConfigurationSpace:
@@ -51,16 +56,21 @@ def loss_of(config: Mapping[str, object]) -> float:
     return sum((v - 0.3) ** 2 if isinstance(v, float) else 0.1 * (v != "a") for v in config.values() if not isinstance(v, int))
 
 
-def ours(n: int, *, corrected_densities: bool = False) -> Callable[[], None]:
-    """A cycle of ask and tell after n results on the only rung of a ladder."""
-    options = bohb_2018.Options(corrected_densities=corrected_densities)
-    optimizer = make_optimizer("bohb_2018", space=conditional_space(), budgets=Budgets(min=BUDGET, max=BUDGET), options=options)
+def told(optimizer: Method) -> Callable[[], None]:
+    """A cycle of one ask and one tell."""
 
     def cycle() -> None:
         trial = optimizer.ask()
         assert isinstance(trial, Trial)
         optimizer.tell(Result(trial_id=trial.trial_id, status=Status.OK, loss=loss_of(trial.config), train_s=0.0))
 
+    return cycle
+
+
+def ours(n: int, *, method: str, options: Mapping[str, Any] | None = None) -> Callable[[], None]:
+    """The cycle of a method of ours after n random results on the only rung of a ladder."""
+    module = load_method(method)
+    optimizer = make_optimizer(method, space=conditional_space(), budgets=ONE_RUNG, options=module.Options(**(options or {})))
     encoding = Encoding(conditional_space())
     for k in range(n):
         trial = Trial(
@@ -75,6 +85,14 @@ def ours(n: int, *, corrected_densities: bool = False) -> Callable[[], None]:
         )
         optimizer.replay(trial)
         optimizer.tell(Result(trial_id=trial.trial_id, status=Status.OK, loss=loss_of(trial.config), train_s=0.0))
+    return told(optimizer)
+
+
+def peer(n: int, *, name: str) -> Callable[[], None]:
+    """The cycle of a peer after n results of its own search: it takes no others through its public interface."""
+    cycle = told(make_optimizer(str(PEERS / f"{name}.py"), space=conditional_space(), budgets=ONE_RUNG))
+    for _ in range(n):
+        cycle()
     return cycle
 
 
@@ -114,23 +132,28 @@ def measure(cycle: Callable[[], None], repetitions: int) -> NDArray[np.float64]:
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=30)
+    parser.add_argument("--repetitions", type=int, default=100)
     repetitions = parser.parse_args().repetitions
-    rows: dict[str, Callable[[int], Callable[[], None]]] = {
-        "bohb_2018": ours,
-        "bohb_2018, corrected_densities": partial(ours, corrected_densities=True),
-    }
-    if importlib.util.find_spec("hpbandster"):
-        warnings.simplefilter("ignore")  # hpbandster calls what ConfigSpace and numpy have deprecated
-        rows["hpbandster 0.7.4"] = hpbandster
-    else:
-        print("hpbandster is not installed (pip install bohb-nas[hpbandster]): ours alone")
-    print(f"CPU ms per suggestion (ask + tell), {repetitions} repetitions: mean, median [10th, 90th percentile]")
-    for name, make in rows.items():
-        for n in SIZES:
+    warnings.simplefilter("ignore")  # peers call what their dependencies have deprecated
+    rows: list[tuple[str, str | None, tuple[int, ...], Callable[[int], Callable[[], None]]]] = [
+        ("bohb", None, (100, 1000, 5000, 50000), partial(ours, method="bohb")),
+        ("bohb_2018", None, (100, 1000, 5000), partial(ours, method="bohb_2018")),
+        ("hpbandster 0.7.4", "hpbandster", (100, 1000, 5000), hpbandster),
+        ("optuna", "optuna", (100, 1000), partial(peer, name="optuna_tpe")),
+        ("smac3", "smac", (100, 1000), partial(peer, name="smac_mf")),
+    ]
+    print(f"CPU ms per suggestion (ask + tell), {repetitions} repetitions: mean, median [10th, 90th percentile]; memory at the end")
+    for name, package, sizes, make in rows:
+        if package is not None and importlib.util.find_spec(package) is None:
+            print(f"{name:18} skipped: {package} is not installed")
+            continue
+        for n in sizes:
             times = measure(make(n), repetitions)
             low, median, high = np.percentile(times, [10, 50, 90])
-            print(f"{name:32} n={n:<5} {times.mean():9.2f} {median:9.2f} [{low:.2f}, {high:.2f}]")
+            used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+            print(
+                f"{name:18} n={n:<6} {times.mean():9.2f} {median:9.2f} [{low:.2f}, {high:.2f}]  at most {used:.0f} MiB so far", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -7,16 +7,25 @@ from ConfigSpace import ConfigurationSpace
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods._ladder import Ladder
 from bohb_nas.records import Budgets
+from bohb_nas.samplers._options import check
 from bohb_nas.samplers.multi_rung import MultiRung, Settings
 from bohb_nas.space.encoding import Encoding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Settings):
-    """The settings of the model, and of the ladder."""
+    """The settings of the model, and of the ladder.
+
+    Raises:
+        OptionError: a value is not accepted.
+    """
 
     delayed: bool = True
     """Whether promotion waits until a rung has seen enough; false is ASHA's rule."""
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)  # super() knows the class as it was before it got slots
+        check("delayed", self.delayed, type(self.delayed) is bool, "true or false")
 
 
 def make(

@@ -6,7 +6,6 @@ mathematics is in `kde`; here is when there is a model, from which results, and 
 
 import copy
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +15,10 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.hyperparameters import Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
-from bohb_nas.errors import OptionError
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
 from bohb_nas.samplers import kde
+from bohb_nas.samplers._options import check, finite
 from bohb_nas.samplers.kde import Floats, Ints
 from bohb_nas.samplers.uniform import Fresh, Proposal
 from bohb_nas.space.encoding import Encoding, Kind
@@ -50,14 +49,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         fewest, share, n = self.min_points_in_model, self.top_n_percent, self.n_candidates
-        _check("min_points_in_model", fewest, fewest is None or (type(fewest) is int and fewest >= 1), "a whole number from 1, or none")
-        _check("top_n_percent", share, type(share) is int and 1 <= share <= 99, "a whole number from 1 to 99")
-        _check("n_candidates", n, type(n) is int and n >= 1, "a whole number from 1")
+        check("min_points_in_model", fewest, fewest is None or (type(fewest) is int and fewest >= 1), "a whole number from 1, or none")
+        check("top_n_percent", share, type(share) is int and 1 <= share <= 99, "a whole number from 1 to 99")
+        check("n_candidates", n, type(n) is int and n >= 1, "a whole number from 1")
         drawn, factor, smallest = self.random_fraction, self.bandwidth_factor, self.min_bandwidth
-        _check("random_fraction", drawn, _finite(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
-        _check("bandwidth_factor", factor, _finite(factor) and factor > 0, "a number above 0")
-        _check("min_bandwidth", smallest, _finite(smallest) and 0 < smallest < 0.5, "a number above 0 and below 0.5")
-        _check("corrected_densities", self.corrected_densities, type(self.corrected_densities) is bool, "true or false")
+        check("random_fraction", drawn, finite(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
+        check("bandwidth_factor", factor, finite(factor) and factor > 0, "a number above 0")
+        check("min_bandwidth", smallest, finite(smallest) and 0 < smallest < 0.5, "a number above 0 and below 0.5")
+        check("corrected_densities", self.corrected_densities, type(self.corrected_densities) is bool, "true or false")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,15 +225,6 @@ def _vector_value(hyperparameter: Hyperparameter[Any, Any], entry: float | None)
             return float(hyperparameter.to_vector(hyperparameter.to_value(entry)))
         case _:
             return entry
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa: FBT001 - the condition of a check
-    if not good:
-        raise OptionError(f"{name} {value!r}: accepted is {accepted}")
 
 
 def hpbandster_choice(good: Floats, bad: Floats) -> int | None:

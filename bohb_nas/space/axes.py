@@ -13,6 +13,7 @@ categorical           the number of the level
 A point is a row on these axes; NaN marks an inactive hyperparameter.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,18 +63,19 @@ class Axes:
 
     def rows(self, points: Floats) -> Floats:
         """Points (n, d) as rows of the encoding (n, d)."""
+        return self._rows(points, self._integers)
+
+    def active(self, points: Floats) -> NDArray[np.bool_]:
+        """Which coordinates of points (n, d) exist, (n, d), whatever stands in those that do not."""
+        return self._encoding.active(self._rows(points, self._parents))
+
+    def _rows(self, points: Floats, integers: Iterable[int]) -> Floats:
+        """Points (n, d) with the columns of some integers as entries of the encoding."""
         rows = points.copy()
-        for j in self._integers:
+        for j in integers:
             known = ~np.isnan(points[:, j])
             rows[known, j] = self._entry(j, points[known, j])
         return rows
-
-    def active(self, points: Floats) -> NDArray[np.bool_]:
-        """Which coordinates of points (n, d) exist, (n, d)."""
-        rows = points.copy()
-        for j in self._parents:
-            rows[:, j] = self._entry(j, points[:, j])
-        return self._encoding.active(rows)
 
     def _place(self, j: int, entries: Floats) -> Floats:
         hyperparameter, edges = self._integers[j], self._edges[j]

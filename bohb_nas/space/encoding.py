@@ -120,8 +120,8 @@ class Encoding:
             for condition in self._conditions[i]:
                 active[i] &= condition.satisfied_by_vector_array(vectors)
             if i in self._parents:
-                entries = _to_vectors(hyperparameter, rows[:, column[i]]) if i in column else np.zeros(len(rows))
-                vectors[i] = np.where(active[i], entries, np.nan)
+                entries = rows[:, column[i]] if i in column else np.zeros(len(rows))
+                vectors[i] = np.where(active[i], _to_vectors(hyperparameter, entries), np.nan)
         return active[self._columns].T
 
     def sample(self, seed: int) -> dict[str, Value]:
@@ -193,18 +193,23 @@ def _entry(hyperparameter: Hyperparameter[Any, Any], vector_value: float) -> flo
 
 
 def _to_vectors(hyperparameter: Hyperparameter[Any, Any], entries: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ConfigSpace's vector values of entries (n,), cells snapped to the value that they stand for; NaN stays."""
+    """ConfigSpace's vector values of entries (n,), each of the value that is decoded from it; NaN stays."""
+    known = ~np.isnan(entries)
+    vectors = np.full(len(entries), np.nan)
     match hyperparameter:
+        case CategoricalHyperparameter():
+            return entries
         case OrdinalHyperparameter():
             k = len(hyperparameter.sequence)
             return np.minimum(np.floor(entries * k), k - 1)
-        case IntegerHyperparameter():
-            known = ~np.isnan(entries)
-            vectors = np.full(len(entries), np.nan)
-            vectors[known] = hyperparameter.to_vector(hyperparameter.to_value(entries[known]))
-            return vectors
+        case Constant():
+            vectors[known] = hyperparameter.to_vector(hyperparameter.value)
+        case FloatHyperparameter():
+            values = [_rounded(hyperparameter, value) for value in hyperparameter.to_value(entries[known])]
+            vectors[known] = hyperparameter.to_vector(np.array(values, dtype=np.float64))
         case _:
-            return entries
+            vectors[known] = hyperparameter.to_vector(hyperparameter.to_value(entries[known]))
+    return vectors
 
 
 def _to_value(hyperparameter: Hyperparameter[Any, Any], entry: float) -> Value:
@@ -219,8 +224,11 @@ def _to_value(hyperparameter: Hyperparameter[Any, Any], entry: float) -> Value:
         case Constant():
             return cast(Value, plain(hyperparameter.value))
         case FloatHyperparameter():
-            # without the last digits, which the way back from the logarithm makes up and which can leave the range
-            value = float(f"{hyperparameter.to_value(entry):.13g}")
-            return min(max(value, float(hyperparameter.lower)), float(hyperparameter.upper))
+            return _rounded(hyperparameter, hyperparameter.to_value(entry))
         case _:
             raise TypeError(f"no value of a {type(hyperparameter).__name__}")
+
+
+def _rounded(hyperparameter: FloatHyperparameter, value: float) -> float:
+    """The value without its last digits, which the way back from the logarithm makes up and which can leave the range."""
+    return min(max(float(f"{value:.13g}"), float(hyperparameter.lower)), float(hyperparameter.upper))

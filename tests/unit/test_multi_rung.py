@@ -1,0 +1,214 @@
+"""The model of `bohb`: who is heard, where configurations enter, what is avoided."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
+
+from bohb_nas.errors import OptionError
+from bohb_nas.knowledge import Knowledge
+from bohb_nas.methods import bohb
+from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
+from bohb_nas.samplers.multi_rung import MultiRung, Settings
+from bohb_nas.space.encoding import Encoding
+
+Loss = Callable[[Mapping[str, Value]], float | None]
+
+
+def space() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    kind, depth = Categorical("kind", ["a", "b", "c"]), Float("depth", (0.0, 1.0))
+    space.add(Float("x", (0.0, 1.0)), kind, depth)
+    space.add(EqualsCondition(depth, kind, "a"))
+    return space
+
+
+def sampler(*, n_rungs: int = 3, knowledge: Knowledge | None = None, **settings: Any) -> MultiRung:
+    chosen = Settings(**settings)
+    return MultiRung(Encoding(space()), n_rungs=n_rungs, seed=0, settings=chosen, knowledge=knowledge or Knowledge())
+
+
+def number(config: Mapping[str, Value], name: str) -> float:
+    value = config[name]
+    assert isinstance(value, float)
+    return value
+
+
+def train(
+    model: MultiRung, n: int, loss: Loss, *, rung: int = 0, first: int = 0, status: Status = Status.OK, seconds: Loss = lambda c: 1.0
+) -> list[Mapping[str, Value]]:
+    """N random configurations trained on a rung; those without a loss end with a status."""
+    encoding = Encoding(space())
+    configs: list[Mapping[str, Value]] = [encoding.sample(1000 + i) for i in range(first, first + n)]
+    for i, config in enumerate(configs, start=first):
+        tell(model, i, config, rung=rung, loss=loss(config), status=status, seconds=seconds(config) or 0.0)
+    return configs
+
+
+def tell(
+    model: MultiRung,
+    i: int,
+    config: Mapping[str, Value],
+    *,
+    rung: int,
+    loss: float | None,
+    status: Status = Status.OK,
+    seconds: float = 1.0,
+) -> None:
+    model.asked(i, config, rung=rung)
+    result = Result(trial_id=f"t{i}", status=Status.OK if loss is not None else status, loss=loss, train_s=seconds)
+    model.observe(i, config, rung=rung, loss=loss, result=result)
+
+
+def picks(model: MultiRung, n: int = 200) -> list[dict[str, Value]]:
+    found = [model.propose(np.random.default_rng(i)) for i in range(n)]
+    return [p.config for p in found if p.origin is Origin.MODEL]
+
+
+def test_the_model_starts_at_six_results_with_a_loss() -> None:
+    model = sampler()
+    train(model, 5, lambda c: number(c, "x"))
+    train(model, 3, lambda c: None, first=5, status=Status.CRASHED)
+    assert not picks(model)
+    train(model, 1, lambda c: number(c, "x"), first=8)
+    assert len(picks(model)) > 100
+
+
+def test_picks_are_near_the_best() -> None:
+    model = sampler()
+    train(model, 60, lambda c: abs(number(c, "x") - 0.8) + (c["kind"] != "b"))
+    chosen = picks(model)
+    assert np.mean([abs(number(c, "x") - 0.8) < 0.15 for c in chosen]) > 0.7, "by chance 0.3"
+    assert np.mean([c["kind"] == "b" for c in chosen]) > 0.8
+
+
+@pytest.mark.parametrize("status", [Status.CRASHED, Status.TIMED_OUT, Status.OUT_OF_MEMORY])
+def test_what_fails_is_avoided(status: Status) -> None:
+    model = sampler()
+    train(model, 60, lambda c: None if number(c, "x") > 0.5 else 1.0 - number(c, "x"), status=status)
+    assert np.mean([number(c, "x") > 0.5 for c in picks(model)]) < 0.2, "the loss falls towards the border at 0.5"
+
+
+def test_what_ran_out_of_memory_is_avoided_on_every_rung() -> None:
+    def share(*, avoid_memory: bool) -> float:
+        model = sampler(avoid_memory=avoid_memory, all_rungs=False)
+        train(model, 30, lambda c: None if number(c, "x") > 0.5 else 0.5, status=Status.OUT_OF_MEMORY)
+        train(model, 8, lambda c: 0.3 + number(c, "depth") if "depth" in c else 0.2, first=30, rung=1)
+        return float(np.mean([number(c, "x") > 0.5 for c in picks(model)]))
+
+    assert share(avoid_memory=True) < share(avoid_memory=False) - 0.15
+
+
+def test_an_agreeing_rung_is_trusted_and_a_contradicting_one_is_not() -> None:
+    for sign, trusted in ((1.0, 0.8), (-1.0, -0.4)):
+        model = sampler(n_rungs=2)
+        configs = train(model, 12, lambda c: number(c, "x"))
+        assert model.trusts() == [0.5, 1.0], "nothing is measured yet"
+        for i, config in enumerate(configs):
+            tell(model, i, config, rung=1, loss=sign * number(config, "x"))
+        # (12 tau + 8 / 2) / (12 + 8) by hand, tau being 1 and -1
+        assert model.trusts() == [pytest.approx(trusted), 1.0]
+
+
+def test_a_contradicting_rung_has_no_say() -> None:
+    model = sampler(n_rungs=2)
+    configs = train(model, 40, lambda c: number(c, "x"))
+    for i, config in enumerate(configs[:20]):
+        tell(model, i, config, rung=1, loss=-number(config, "x"))
+    assert np.mean([number(c, "x") > 0.5 for c in picks(model)]) > 0.8
+    heard = [model.propose(np.random.default_rng(i)).explanation for i in range(20)]
+    assert all([h["model"] for h in e["heard"]] == ["rung 1"] for e in heard if e is not None)
+
+
+def test_new_configurations_enter_at_the_cheapest_rung_until_the_top_has_a_result() -> None:
+    model = sampler(n_rungs=2)
+    configs = train(model, 20, lambda c: number(c, "x"))
+    assert {model.entry(np.random.default_rng(i)) for i in range(50)} == {0}
+    for i, config in enumerate(configs):
+        tell(model, i, config, rung=1, loss=-number(config, "x"))
+    # trust is (20 * -1 + 4) / 28 < 0.1, so the cheapest rung is taken with the least probability, 0.05
+    entered = [model.entry(np.random.default_rng(i)) for i in range(1000)]
+    assert np.mean(np.array(entered) == 0) == pytest.approx(0.05, abs=0.02)
+    assert {sampler(n_rungs=2, learnt_entry=False).entry(np.random.default_rng(i)) for i in range(50)} == {0}
+
+
+def test_running_trials_repel() -> None:
+    def near(*, pending: bool) -> float:
+        model = sampler(pending=pending)
+        train(model, 30, lambda c: abs(number(c, "x") - 0.5))
+        for i in range(20):
+            model.asked(30 + i, {"x": 0.5 + i * 1e-3, "kind": "b"}, rung=0)
+        return float(np.mean([abs(number(c, "x") - 0.5) < 0.1 for c in picks(model)]))
+
+    assert near(pending=True) < near(pending=False) - 0.1
+
+
+def test_the_cheaper_of_two_valleys_is_preferred() -> None:
+    """Both are equally deep; seconds change by a factor of 400 over the range of x, and costs may rise either way."""
+
+    def left(sign: float) -> float:
+        shares = []
+        for data in range(6):
+            model = MultiRung(Encoding(space()), n_rungs=1, seed=data, settings=Settings())
+            configs = [Encoding(space()).sample(100 * data + i) for i in range(60)]
+            for i, config in enumerate(configs):
+                x = number(config, "x") - 0.5
+                tell(model, i, config, rung=0, loss=abs(abs(x) - 0.3), seconds=float(np.exp(6 * sign * x)))
+            shares.append(np.mean([number(c, "x") < 0.5 for c in picks(model, 50)]))
+        return float(np.mean(shares))
+
+    assert left(1.0) > left(-1.0) + 0.3
+
+
+def test_costs_that_are_alike_say_nothing() -> None:
+    def chosen(*, cost_aware: bool) -> list[dict[str, Value]]:
+        model = sampler(cost_aware=cost_aware)
+        train(model, 60, lambda c: abs(number(c, "x") - 0.5), seconds=lambda c: 1 + number(c, "x") / 4)
+        return picks(model, 20)
+
+    assert chosen(cost_aware=True) == chosen(cost_aware=False)
+
+
+def earlier(sign: float) -> Knowledge:
+    encoding = Encoding(space())
+    found = []
+    for i in range(30):
+        config = {"x": number(encoding.sample(i), "x")}  # the earlier space had nothing else
+        trial = Trial(
+            trial_id=f"w0-{i:05d}", config_id=f"w0-c{i}", config=config, budget=9.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM
+        )
+        result = Result(trial_id=trial.trial_id, status=Status.OK, loss=sign * abs(config["x"] - 0.8), train_s=1.0)
+        found.append(Evaluation(trial=trial, result=result))
+    return Knowledge(history=tuple(found))
+
+
+def test_an_earlier_study_is_heard_from_the_start() -> None:
+    chosen = picks(sampler(knowledge=earlier(1.0)))
+    assert np.mean([abs(number(c, "x") - 0.8) < 0.2 for c in chosen]) > 0.8, "by chance 0.4"
+    assert {c["kind"] for c in chosen} == {"a", "b", "c"}
+
+
+def test_an_earlier_study_that_contradicts_loses_its_say() -> None:
+    model = sampler(knowledge=earlier(-1.0))
+    train(model, 60, lambda c: abs(number(c, "x") - 0.8))
+    explained = [e for i in range(20) if (e := model.propose(np.random.default_rng(i)).explanation) is not None]
+    assert explained
+    assert all([h["model"] for h in e["heard"]] == ["rung 0"] for e in explained)
+
+
+def test_what_was_tried_is_not_proposed_again() -> None:
+    tiny = ConfigurationSpace({"kind": Categorical("kind", ["a", "b", "c", "d", "e", "f", "g", "h"])})
+    model = MultiRung(Encoding(tiny), n_rungs=1, seed=0, settings=Settings(random_fraction=0.0))
+    for i, kind in enumerate("abcdefg"):
+        tell(model, i, {"kind": kind}, rung=0, loss=float(i))
+    proposals = [model.propose(np.random.default_rng(i)) for i in range(40)]
+    assert {p.config["kind"] for p in proposals if p.origin is Origin.MODEL} == {"h"}
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(bohb.Options)])
+def test_every_option_refuses_what_makes_no_sense(field: str) -> None:
+    with pytest.raises(OptionError, match=f"{field} .*accepted"):
+        bohb.Options(**{field: "much"})  # type: ignore[arg-type]
