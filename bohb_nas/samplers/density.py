@@ -148,15 +148,8 @@ class Mixture:
         """Logarithm of the density at m points given as features, (m,)."""
         return log_sum_exp(features @ self.table + self.log_weights)
 
-    def draw(self, rng: np.random.Generator, m: int, *, moves: float = np.inf) -> Floats:
-        """Points (m, d) with every column filled; which of them exist is for the space to say.
-
-        Args:
-            rng: all randomness.
-            m: how many.
-            moves: about how many of a datum's numbers are drawn from their kernels; the others stay. All of them, unless
-                told otherwise, and then the points are distributed as the density.
-        """
+    def draw(self, rng: np.random.Generator, m: int) -> Floats:
+        """Points (m, d) with every column filled; which of them exist is for the space to say."""
         c, n = self.columns, len(self.data)
         which = rng.choice(n + 1, size=m, p=np.exp(self.log_weights))
         centres = np.vstack([self.data, np.full(c.d, np.nan)])[which]
@@ -165,10 +158,6 @@ class Mixture:
         low, high = ndtr(-centres / h), ndtr((1 - centres) / h)
         points = np.clip(centres + h * ndtri(low + u * (high - low)), 0.0, 1.0)
         points = np.where(np.isnan(points), u, points)
-        there = ~np.isnan(centres)
-        there[:, c.levelled] = False
-        stay = rng.random((m, c.d)) >= moves / np.maximum(there.sum(axis=1, keepdims=True), 1)
-        points = np.where(stay & there, centres, points)
         c.snap(points)
         levels = centres[:, c.levelled]
         anew = (rng.random(levels.shape) < self.exploration) | np.isnan(levels)

@@ -43,8 +43,6 @@ class Settings(rung_model.Settings):
     """Share of new configurations drawn at random although there is a model; 0 to 1."""
     n_candidates: int = 48
     """Points drawn from the good density, of which one is taken."""
-    moves: float = 1e9
-    """About how many numbers of a good observation a candidate moves; above 0."""
     all_rungs: bool = True
     """Whether every rung that agrees with the highest modelled one has a say; false asks that one alone."""
     learnt_entry: bool = True
@@ -61,7 +59,6 @@ class Settings(rung_model.Settings):
         drawn, n = self.random_fraction, self.n_candidates
         check("random_fraction", drawn, finite(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
         check("n_candidates", n, type(n) is int and n >= 1, "a whole number from 1")
-        check("moves", self.moves, finite(self.moves) and self.moves > 0, "a number above 0")
         for name in ("all_rungs", "learnt_entry", "pending", "cost_aware", "avoid_memory"):
             check(name, getattr(self, name), type(getattr(self, name)) is bool, "true or false")
 
@@ -155,7 +152,7 @@ class MultiRung:
             return self._fresh.draw(rng, reason=f"no model: {n} results on one rung, {self._fewest} with a loss needed")
         if rng.random() < self._settings.random_fraction:
             return self._fresh.draw(rng, reason="random fraction")
-        points = voices[-1].model.good().draw(rng, self._settings.n_candidates, moves=self._settings.moves)
+        points = voices[-1].model.good().draw(rng, self._settings.n_candidates)
         points = np.where(self._axes.active(points), points, np.nan)
         points = points[[point.tobytes() not in self._seen for point in points]]
         if not len(points):
