@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from bohb_nas.space.axes import Axis
+from bohb_nas.space.axes import Axis, middles
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,6 +49,7 @@ class Columns:
         self._edges = np.concatenate([e + 2 * i for i, e in enumerate(edges)]) if edges else np.empty(0)
         self._chances = np.concatenate(chances) if chances else np.empty(0)
         self._rising = np.concatenate([np.cumsum(c) + 2 * i for i, c in enumerate(chances)]) if chances else np.empty(0)
+        self._middles = np.concatenate([middles(e) for e in edges]) if edges else np.empty(0)
         self._edge_owner = np.repeat(np.arange(len(edges)), n_cells + 1)
         self._cell_owner = np.repeat(np.arange(len(edges)), n_cells)
         self._level_owner = np.repeat(np.arange(len(chances)), self.n_levels)
@@ -97,9 +98,12 @@ class Columns:
         table[2 * k : 3 * k] = np.where(there, -0.5 * (x / h) ** 2 - np.log(h * np.sqrt(2 * np.pi) * mass), 0.0)
         if len(self.celled):
             x, h = data[:, self.celled].T, bandwidths[:, self.celled].T
-            below = ndtr(((self._edges - 2 * self._edge_owner)[:, None] - x[self._edge_owner]) / h[self._edge_owner])
-            whole = ndtr((1 - x) / h) - ndtr(-x / h)
-            mass = (below[self._inner + 1] - below[self._inner]) / whole[self._cell_owner]
+            z = ((self._edges - 2 * self._edge_owner)[:, None] - x[self._edge_owner]) / h[self._edge_owner]
+            beyond, above = ndtr(-np.abs(z)), z > 0  # masses of tails, whose differences keep their digits on either side
+            left, right = self._inner, self._inner + 1
+            difference = np.abs(beyond[left] - beyond[right])
+            mass = np.where(above[left] == above[right], difference, 1 - beyond[left] - beyond[right])
+            mass /= (ndtr((1 - x) / h) - ndtr(-x / h))[self._cell_owner]
             table[self._cells] = np.where(np.isnan(mass), table[self._cells], np.log(np.maximum(mass, _LEAST)))
         if len(self.levelled):
             codes = data[:, self.levelled]
@@ -114,8 +118,8 @@ class Columns:
     def snap(self, points: Floats) -> None:
         """Moves the numbers in cells of points (m, d), all filled, to the middle of their cell."""
         which = np.arange(len(self.celled))
-        i = self._first_edge + self._cell(points[:, self.celled], which)
-        points[:, self.celled] = (self._edges[i] + self._edges[i + 1]) / 2 - 2 * which
+        cells = self._first_cell - self._cells.start + self._cell(points[:, self.celled], which)
+        points[:, self.celled] = self._middles[cells]
 
     def fresh_levels(self, u: Floats) -> Floats:
         """Levels (m, columns of levels) as likely as the space says, from uniform numbers of that shape."""
@@ -195,7 +199,7 @@ def neighbour_gaps(data: Floats, *, floor: float) -> Floats:
     n, d = data.shape
     if not n:
         return np.empty((0, d))
-    order = np.argsort(data, axis=0)  # NaN last
+    order = np.argsort(data, axis=0, kind="stable")  # NaN last; equals alike on every machine
     x = np.take_along_axis(data, order, axis=0)
     below = np.diff(x, axis=0, prepend=0.0)
     above = np.append(below[1:], np.full((1, d), np.nan), axis=0)

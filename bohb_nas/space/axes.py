@@ -51,11 +51,15 @@ class Axes:
         self._edges = [_edges(h) for h in self._hyperparameters]
         self.axes = tuple(_axis(h, edges) for h, edges in zip(self._hyperparameters, self._edges, strict=True))
         self._integers = {j: h for j, h in enumerate(self._hyperparameters) if isinstance(h, IntegerHyperparameter)}
+        self._ordinals = {j: e for j, e in enumerate(self._edges) if e is not None and j not in self._integers}
         self._parents = [j for j in self._integers if encoding.has_children(j)]
 
     def points(self, rows: Floats) -> Floats:
-        """Rows of the encoding (n, d) as points (n, d)."""
+        """Rows of the encoding (n, d) as points (n, d), a number in cells to the bit in the middle of its cell."""
         points = rows.copy()
+        for j, edges in self._ordinals.items():
+            known = ~np.isnan(rows[:, j])
+            points[known, j] = middles(edges)[cell(edges, rows[known, j])]
         for j in self._integers:
             known = ~np.isnan(rows[:, j])
             points[known, j] = self._place(j, rows[known, j])
@@ -82,8 +86,7 @@ class Axes:
         values = np.asarray(hyperparameter.to_value(entries), dtype=np.float64)
         if edges is None:
             return _scaled(hyperparameter, values)
-        places = (edges[1:] + edges[:-1]) / 2
-        return places[(values - hyperparameter.lower).astype(np.int64)]
+        return middles(edges)[(values - hyperparameter.lower).astype(np.int64)]
 
     def _entry(self, j: int, points: Floats) -> Floats:
         hyperparameter, edges = self._integers[j], self._edges[j]
@@ -92,6 +95,11 @@ class Axes:
         else:
             values = np.clip(np.rint(_unscaled(hyperparameter, points)), hyperparameter.lower, hyperparameter.upper)
         return np.asarray(hyperparameter.to_vector(values.astype(np.int64)), dtype=np.float64)
+
+
+def middles(edges: Floats) -> Floats:
+    """The middles (k,) of k cells."""
+    return (edges[1:] + edges[:-1]) / 2
 
 
 def cell(edges: Floats, points: Floats) -> NDArray[np.int64]:

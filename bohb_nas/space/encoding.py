@@ -129,6 +129,10 @@ class Encoding:
         self._space.seed(seed)
         vector = self._space.sample_configuration().get_array()
         row = np.array([_entry(self._hyperparameters[i], vector[i]) for i in self._columns])
+        # ConfigSpace's draw leaves out what a != on an inactive parent makes active, which its check then misses
+        while (missing := np.flatnonzero(np.isnan(row) & self.active(row[None])[0])).size:
+            hyperparameter = self.hyperparameter(missing[0])
+            row[missing[0]] = _entry(hyperparameter, hyperparameter.sample_vector(seed=self._space.random))
         return self.decode(row)
 
     def _to_entry(self, i: int, value: Value) -> float:

@@ -84,7 +84,7 @@ def everything() -> ConfigurationSpace:
 
 
 def finite() -> ConfigurationSpace:
-    """A chain of conditions over weighted levels, cells on both scales and an ordinal: 139 configurations."""
+    """A chain of conditions over weighted levels, cells on both scales and an ordinal: 116 configurations."""
     space = ConfigurationSpace()
     op, depth = Categorical("op", ["conv", "pool", "skip"], weights=[6, 3, 1]), Integer("depth", (1, 4), log=True)
     kernel, size = Integer("kernel", (1, 3)), OrdinalHyperparameter("size", ["s", "m", "l"])
@@ -101,8 +101,12 @@ def finite() -> ConfigurationSpace:
 
 @st.composite
 def spaces(draw: st.DrawFn, *, continuous: bool = True) -> ConfigurationSpace:
-    """Two to six hyperparameters, most of them under conditions on earlier ones."""
+    """Two to six hyperparameters, most of them under conditions on earlier ones.
+
+    Conditions on several parents are joined alike in the whole space: ConfigSpace takes "a and b" for "a or b" if it meets both.
+    """
     space = ConfigurationSpace()
+    joined = draw(st.sampled_from([AndConjunction, OrConjunction]))
     earlier: list[Hyperparameter[Any, Any]] = []
     for n in range(draw(st.integers(2, 6))):
         hyperparameter = draw(_hyperparameter(f"h{n}", continuous=continuous))
@@ -112,7 +116,6 @@ def spaces(draw: st.DrawFn, *, continuous: bool = True) -> ConfigurationSpace:
         if len(conditions) == 3:
             conditions = [AndConjunction(*conditions[:2]), conditions[2]]
         if conditions:
-            joined = draw(st.sampled_from([AndConjunction, OrConjunction]))
             try:
                 space.add(conditions[0] if len(conditions) == 1 else joined(*conditions))
             except ActiveHyperparameterNotSetError:  # ConfigSpace disagrees with itself on != where the default has no parent

@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from ConfigSpace import (
+    AndConjunction,
     Categorical,
     ConfigurationSpace,
     Constant,
@@ -12,6 +13,7 @@ from ConfigSpace import (
     ForbiddenEqualsClause,
     GreaterThanCondition,
     Integer,
+    NotEqualsCondition,
     OrdinalHyperparameter,
 )
 from ConfigSpace.configuration import Configuration
@@ -158,6 +160,26 @@ def test_sampling_depends_on_the_seed_only_and_leaves_the_space_alone() -> None:
     assert encoding.sample(4) != first
     assert encoding.sample(3) == first
     assert dict(space.sample_configuration()) == expected
+
+
+def test_what_configspace_forgets_to_draw_is_drawn() -> None:
+    """Its draws leave `d` out where `b` is inactive, and its check then calls them invalid: nothing is unequal to something."""
+    space = ConfigurationSpace()
+    a, b = Categorical("a", ["x", "y"]), Categorical("b", ["x", "y"])
+    d, e = Categorical("d", ["x", "y"]), Float("e", (0.5, 1.0))
+    root = Categorical("root", ["x", "y"])
+    space.add(root, a, b, d, e)
+    space.add(EqualsCondition(a, root, "x"), EqualsCondition(b, a, "x"), EqualsCondition(e, d, "y"))
+    space.add(AndConjunction(NotEqualsCondition(d, b, "x"), EqualsCondition(d, root, "x")))
+    encoding = Encoding(space)
+    configs = [encoding.sample(seed) for seed in range(300)]
+    for config in configs:
+        Configuration(space, values=config)
+    without_b = [config for config in configs if config.get("a") == "y"]
+    assert {config["d"] for config in without_b} == {"x", "y"}
+    values = [config["e"] for config in without_b if config["d"] == "y"]
+    assert len(values) == len(set(values)) > 10
+    assert configs == [encoding.sample(seed) for seed in range(300)]
 
 
 @pytest.mark.parametrize(
