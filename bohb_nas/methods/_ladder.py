@@ -58,22 +58,27 @@ class _Member:
 
 @dataclass(slots=True)
 class _Rung:
-    """The results of a rung, sorted."""
+    """The results of a rung, best first, of equals the one told first."""
 
-    losses: list[float] = field(default_factory=list)
-    """All of them, failures as infinity."""
-    waiting: list[tuple[float, int]] = field(default_factory=list)
-    """(loss, number) of those that have not gone up."""
+    told: list[tuple[float, int]] = field(default_factory=list)
+    """(loss, how many were told before) of all, failures at infinity."""
+    waiting: list[tuple[float, int, int]] = field(default_factory=list)
+    """(loss, how many were told before, number) of those that have not gone up."""
     n_promoted: int = 0
 
     def add(self, loss: float | None, number: int) -> None:
-        bisect.insort(self.losses, math.inf if loss is None else loss)
+        before = len(self.told)
+        bisect.insort(self.told, (math.inf if loss is None else loss, before))
         if loss is not None:
-            bisect.insort(self.waiting, (loss, number))
+            bisect.insort(self.waiting, (loss, before, number))
 
-    def remove(self, number: int, place: int) -> None:
-        assert self.waiting[place][1] == number
-        del self.waiting[place]
+    def rank(self) -> int:
+        """How many are better than the best that waits."""
+        return bisect.bisect_left(self.told, self.waiting[0][:2])
+
+    def promote(self) -> None:
+        """Lets the best that waits go up."""
+        del self.waiting[0]
         self.n_promoted += 1
 
 
@@ -108,7 +113,7 @@ class Ladder:
         promotion = self._promotion()
         if promotion is not None:
             rung, member = promotion
-            self.reason = f"among the best 1 in {self._eta:g} of {len(self._rungs[rung].losses)} on budget {self._budgets[rung]:g}"
+            self.reason = f"among the best 1 in {self._eta:g} of {len(self._rungs[rung].told)} on budget {self._budgets[rung]:g}"
             trial = self._trial(member, rung + 1, Origin.PROMOTED)
         else:
             trial = self._new()
@@ -162,25 +167,29 @@ class Ladder:
         self._sampler.observe(member.number, member.config, rung=rung, loss=loss, result=result)
 
     def promotable(self) -> set[str]:
-        """Configurations whose checkpoints may still be continued: those that wait below the top, or are being trained there."""
-        waiting = {self._members[number].config_id for rung in self._rungs[:-1] for _, number in rung.waiting}
-        return waiting | {member.config_id for member, rung in self._pending.values() if rung < self._top}
+        """Configurations whose checkpoints may still be continued: those that wait below the top, and those in training.
+
+        What is in training at the top may still have to read the checkpoint that it continues; what began there has none.
+        """
+        waiting = {self._members[number].config_id for rung in self._rungs[:-1] for _, _, number in rung.waiting}
+        return waiting | {member.config_id for member, _ in self._pending.values() if member.bracket > 0}
 
     def _promotion(self) -> tuple[int, _Member] | None:
         """The rung and the member that goes up next."""
         for k in reversed(range(self._top)):
             rung = self._rungs[k]
-            n = len(rung.losses)
             if not rung.waiting or (self._delayed and not self._ripe(k)):
                 continue
-            loss, number = rung.waiting[0]
-            if bisect.bisect_left(rung.losses, loss) < math.floor(n / self._eta + 1e-9):
-                return k, self._members[number]
+            if rung.rank() < math.floor(len(rung.told) / self._eta + 1e-9):
+                return k, self._members[rung.waiting[0][2]]
         return None
 
     def _ripe(self, k: int) -> bool:
-        """Whether rung k has seen enough to send one more up."""
-        n, promoted = len(self._rungs[k].losses), self._rungs[k].n_promoted
+        """Whether rung k of 0 … K has seen enough to send one more up.
+
+        That is n >= max(eta, eta^(K - k - 1)) results, of which n / (promoted + 1) >= eta once anything has gone up.
+        """
+        n, promoted = len(self._rungs[k].told), self._rungs[k].n_promoted
         first = max(self._eta, self._eta ** (self._top - k - 1))
         return n >= first * (1 - 1e-9) and (promoted == 0 or n / (promoted + 1) >= self._eta * (1 - 1e-9))
 
@@ -214,7 +223,7 @@ class Ladder:
         if number == len(self._members):
             self._members.append(_Member(number=number, config=trial.config, seed=trial.seed, bracket=trial.bracket))
         else:
-            self._rungs[trial.rung - 1].remove(number, 0)
+            self._rungs[trial.rung - 1].promote()
         self._pending[trial.trial_id] = self._members[number], trial.rung
         self._n_asked += 1
         self._sampler.asked(number, trial.config, rung=trial.rung)
