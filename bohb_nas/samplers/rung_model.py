@@ -74,7 +74,7 @@ class RungModel:
         results = self.results
         n_good = self._n_good(len(results))
         best = results.best(n_good + 1)
-        places = best[:n_good][np.isfinite(results.losses[best[:n_good]])]
+        places = best[:n_good]
         border = float(results.losses[best[n_good]]) if len(best) > n_good else math.inf
         key = (places.tobytes(), border)
         if self._good is None or self._good[0] != key:
@@ -85,7 +85,7 @@ class RungModel:
     def bad(self, avoided: Floats) -> Mixture:
         """The density of the others, thinned to 80, and of points (m, d) that are to be avoided whatever their loss."""
         n = checkpoint(len(self.results), steps=_BAD_STEPS)
-        key = (n, len(avoided))
+        key = (n, avoided.tobytes())
         if self._bad is None or self._bad[0] != key:
             places = np.argsort(self.results.losses[:n], kind="stable")[self._n_good(n) :]
             if len(places) > _MOST_BAD:
@@ -114,7 +114,9 @@ class RungModel:
         return np.asarray((features - middle) @ slope)
 
     def _n_good(self, n: int) -> int:
-        return min(math.ceil(self._settings.good_fraction * n), _MOST_GOOD)
+        """How many of the first n results are good; failures never are."""
+        share = math.ceil(self._settings.good_fraction * n - 1e-9)
+        return min(share, _MOST_GOOD, int(np.isfinite(self.results.losses[:n]).sum()))
 
     def _mixture(self, data: Floats, weights: Floats) -> Mixture:
         s = self._settings
@@ -122,13 +124,15 @@ class RungModel:
 
 
 def improvements(losses: Floats, border: float) -> Floats:
-    """Weights (n,) of mean 1: how far each loss lies below the border, at most 50 times the median of that.
+    """Weights (n,) of mean 1, n <= 30: how far each loss lies below the border, at most 50 times the median of that.
 
+    The largest loss stands for an infinite border; where half of the losses or more lie on the border all weigh alike.
     After the expected-improvement weights of Watanabe 2023 (arXiv:2304.11127, section 3.2).
     """
     if not len(losses):
         return np.empty(0)
-    gaps = (border if math.isfinite(border) else losses.max()) - losses
+    # A power of two changes no digit, and keeps differences of huge losses, and their sum, finite.
+    gaps = (border if math.isfinite(border) else losses.max()) / 64 - losses / 64
     middle = float(np.median(gaps))
     if middle <= 0:
         return np.ones(len(losses))

@@ -1,0 +1,391 @@
+"""What counts as good and as bad, by hand; weights and times of fitting by hand; costs beside scikit-learn's ridge regression."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from ConfigSpace import ConfigurationSpace
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+from space_fakes import everything, points_of
+
+from bohb_nas.errors import OptionError
+from bohb_nas.samplers.density import Columns, Mixture
+from bohb_nas.samplers.results import N_KEPT, RungResults
+from bohb_nas.samplers.rung_model import RungModel, Settings, checkpoint, improvements
+from bohb_nas.space.axes import Axes
+from bohb_nas.space.encoding import Encoding
+
+INF = math.inf
+HUGE = float(np.finfo(np.float64).max)
+NOTHING = np.empty((0, 1))
+
+
+def model(space: ConfigurationSpace | None = None, *, stream: tuple[int, ...] = (0,), **chosen: Any) -> RungModel:
+    columns = Columns(Axes(Encoding(space or ConfigurationSpace({"x": (0.0, 1.0)}))).axes)
+    return RungModel(columns, settings=Settings(**chosen), stream=stream)
+
+
+def of(losses: list[float], **chosen: Any) -> RungModel:
+    """The n-th configuration, numbered 100 + n, lies at x = n / 1000 and costs a second."""
+    found = model(**chosen)
+    for n, loss in enumerate(losses):
+        found.results.add(100 + n, np.array([n / 1000]), loss=loss, cost=1.0)
+    return found
+
+
+def whose(density: Mixture) -> list[int]:
+    """Which results of `of` a density rests on."""
+    return [round(1000 * x) for x in density.data[:, 0]]
+
+
+def shuffled(n: int) -> list[float]:
+    """The losses 0 … n - 1 in an order of which nothing can be guessed."""
+    return [float(i) for i in np.random.default_rng(n).permutation(n)]
+
+
+# ---- weights
+
+
+@pytest.mark.parametrize(
+    ("losses", "border", "expected"),
+    [
+        ([], INF, []),
+        ([3.0], INF, [1.0]),
+        ([3.0], 7.0, [1.0]),
+        ([0.0, 1.0, 2.0], 4.0, [4 / 3, 1.0, 2 / 3]),
+        ([-1000.0, 9.0, 9.0], 10.0, [150 / 52, 3 / 52, 3 / 52]),  # 1010, 1 and 1; the median is 1, so 50, 1 and 1
+        ([-60.0, 8.0, 9.0, 9.5], 10.0, [280 / 73.5, 8 / 73.5, 4 / 73.5, 2 / 73.5]),  # 70, 2, 1, 0.5: less than 50 x 1.5
+        ([1.0, 2.0, 4.0], INF, [1.8, 1.2, 0.0]),  # 3, 2 and 0 below the largest
+        ([1.0, 3.0], INF, [2.0, 0.0]),
+        ([2.0, 2.0, 2.0], 2.0, [1.0, 1.0, 1.0]),
+        ([0.0, 2.0, 2.0], 2.0, [1.0, 1.0, 1.0]),  # the median is 0
+        ([0.0, 0.0, 2.0], 2.0, [1.5, 1.5, 0.0]),
+        ([-HUGE, 0.0, HUGE], HUGE, [2.0, 1.0, 0.0]),
+        ([0.0] * 30, HUGE, [1.0] * 30),
+        ([-HUGE] * 30, HUGE, [1.0] * 30),
+    ],
+)
+def test_weights_by_hand(losses: list[float], border: float, expected: list[float]) -> None:
+    assert improvements(np.array(losses), border) == pytest.approx(expected, abs=1e-12)
+
+
+LOSSES = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda x: round(x, 3)), min_size=1, max_size=30).map(sorted)
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(LOSSES, st.floats(0, 1e6).map(lambda x: round(x, 3)) | st.just(INF), st.sampled_from([2.0**-20, 1.0, 2.0**60]))
+def test_weights_keep_the_order_their_mean_and_whatever_the_unit(losses: list[float], above: float, unit: float) -> None:
+    border = losses[-1] + above
+    weights = improvements(np.array(losses), border)
+    assert weights.mean() == pytest.approx(1)
+    assert (weights >= 0).all()
+    assert (np.diff(weights) <= 0).all()
+    assert improvements(np.array(losses) * unit, border * unit) == pytest.approx(weights)
+    gaps = [(losses[-1] if border == INF else border) - loss for loss in losses]
+    least = sorted(gaps)[(len(gaps) - 1) // 2]
+    if least > 0:  # from the median down nothing is capped
+        plain = [gap for gap in gaps if gap <= least]
+        assert weights[-len(plain) :] / weights[-len(plain)] == pytest.approx(np.array(plain) / plain[0])
+
+
+# ---- times of fitting
+
+
+def test_times_of_fitting_by_hand() -> None:
+    """Every result up to twice the steps; then by as many as n / steps, rounded down."""
+    ten = [*range(21), 22, 24, 26, 28, 30, 33, 36, 39, 42, 46, 50, 55, 60, 66, 72, 79, 86, 94, 103, 113, 124, 136, 149, 163, 179]
+    ten += [196, 215, 236, 259, 284, 312, 343, 377, 414]
+    assert sorted({checkpoint(n, steps=10) for n in range(415)}) == ten
+    forty = [*range(81), *range(82, 121, 2), *range(123, 160, 3), 159 + 3, 162 + 4]
+    assert sorted({checkpoint(n, steps=40) for n in range(167)}) == forty
+    assert [checkpoint(n, steps=1) for n in range(9)] == [0, 1, 2, 2, 4, 4, 4, 4, 8]
+
+
+@pytest.mark.parametrize("steps", [1, 10, 40])
+def test_times_of_fitting_are_monotone_and_not_long_ago(steps: int) -> None:
+    n = np.arange(3000)
+    rng = np.random.default_rng(steps)
+    found = np.empty(3000, dtype=int)
+    for i in rng.permutation(3000).tolist():  # in whatever order they are asked for
+        found[i] = checkpoint(i, steps=steps)
+    assert (np.diff(found) >= 0).all()
+    assert (found <= n).all()
+    assert ((n - found) * steps <= n).all()
+    assert [checkpoint(i, steps=steps) for i in found.tolist()] == found.tolist()
+
+
+# ---- good and bad
+
+
+def test_good_and_bad_by_hand() -> None:
+    """Of ten, 1.5 and so two are good; the border is the third, and the prior component has the weight of one."""
+    found = of([5.0, 3.0, 9.0, 1.0, 7.0, 0.0, 8.0, 6.0, 2.0, 4.0])
+    assert whose(found.good()) == [5, 3]
+    # the border is 2: gaps of 2 and 1
+    assert np.exp(found.good().log_weights) == pytest.approx([4 / 9, 2 / 9, 3 / 9])
+    assert found.good_numbers() == [105, 103]
+    assert whose(found.bad(NOTHING)) == [8, 1, 9, 0, 7, 4, 6, 2]
+    assert np.exp(found.bad(NOTHING).log_weights) == pytest.approx([1 / 9] * 9)
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "n_good"),
+    [
+        (0, 0.15, 0),
+        (1, 0.15, 1),
+        (2, 0.15, 1),
+        (6, 0.15, 1),
+        (7, 0.15, 2),
+        (20, 0.15, 3),
+        (21, 0.15, 4),
+        (100, 0.15, 15),
+        (193, 0.15, 29),
+        (194, 0.15, 30),
+        (400, 0.15, 30),
+        (100, 0.07, 7),  # 100 * 0.07 is 7.000000000000001
+        (50, 0.14, 7),
+        (10, 0.99, 10),
+    ],
+)
+def test_how_many_are_good(n: int, fraction: float, n_good: int) -> None:
+    losses = shuffled(n)
+    found = of(losses, good_fraction=fraction)
+    best = np.argsort(losses).tolist()
+    assert whose(found.good()) == best[:n_good]
+    assert found.good_numbers() == [100 + i for i in best[:n_good]]
+    if n <= 80:
+        assert whose(found.bad(NOTHING)) == best[n_good:]
+
+
+def test_of_equals_the_first_are_good() -> None:
+    found = of([1.0] * 30)
+    assert whose(found.good()) == [0, 1, 2, 3, 4]
+    assert np.exp(found.good().log_weights) == pytest.approx([1 / 6] * 6)
+    assert whose(found.bad(NOTHING)) == list(range(5, 30))
+
+
+def test_a_failure_is_never_good_and_always_bad() -> None:
+    """Of forty, six are to be good; where only three have a loss, these are, and the worst of them is the border."""
+    losses = [INF] * 40
+    losses[7], losses[11], losses[31] = 1.0, 4.0, 3.0
+    found = of(losses)
+    assert whose(found.good()) == [7, 31, 11]
+    # gaps 3, 1 and 0, of mean 4/3
+    assert np.exp(found.good().log_weights) == pytest.approx([9 / 16, 3 / 16, 0, 4 / 16])
+    assert found.good_numbers() == [107, 131, 111]
+    assert whose(found.bad(NOTHING)) == [n for n in range(40) if n not in (7, 11, 31)]
+
+
+def test_a_failure_can_be_the_border() -> None:
+    found = of([2.0, INF, INF, 1.0, INF, INF, INF, INF, INF, INF])
+    assert whose(found.good()) == [3, 0]
+    assert np.exp(found.good().log_weights) == pytest.approx([2 / 3, 0, 1 / 3])
+
+
+def test_where_all_fail_nothing_is_good_but_what_is_known_beforehand() -> None:
+    for found in (of([INF] * 12), of([])):
+        assert found.good().log_density(np.array([[0.25, 0.5, 1.0]])) == pytest.approx([0.0])
+        assert found.good_numbers() == []
+    assert whose(of([INF] * 12).bad(NOTHING)) == list(range(12))
+    assert of([]).bad(NOTHING).log_density(np.array([[0.25, 0.5, 1.0]])) == pytest.approx([0.0])
+
+
+def test_huge_losses_weigh_as_they_should() -> None:
+    found = of([HUGE] * 18 + [0.0, HUGE / 2])
+    assert whose(found.good()) == [18, 19, 0]
+    assert np.exp(found.good().log_weights) == pytest.approx([2 / 4, 1 / 4, 0, 1 / 4])
+
+
+def test_settings_reach_the_densities() -> None:
+    space = ConfigurationSpace({"x": (0.0, 1.0), **{f"c{j}": [*"abc"] for j in range(10)}})
+    found = model(space, prior_weight=2.0, bandwidth_floor=0.2, mutations=1.0, weighted=False, good_fraction=0.5)
+    x = Encoding(space).names.index("x")
+    for n in range(40):
+        point = np.zeros(11)
+        point[x] = 0.5
+        found.results.add(n, point, loss=float(n) ** 3, cost=1.0)
+    for density in (found.good(), found.bad(np.empty((0, 11)))):
+        assert np.exp(density.log_weights) == pytest.approx([1 / 22] * 20 + [2 / 22])
+        # twenty at one place: the first and the last have a neighbour at 0 and 1
+        assert density.bandwidths[:, x] == pytest.approx([0.5, *[0.2] * 18, 0.5])
+        assert density.exploration == pytest.approx([0.1] * 10)  # 3 / 23 of each of ten would be more than one
+
+
+def test_avoided_points_are_bad_whatever_their_loss() -> None:
+    found = of(shuffled(20))
+    avoided = np.array([[0.9], [0.8]])
+    density = found.bad(avoided)
+    assert whose(density) == [*whose(found.bad(NOTHING)), 900, 800]
+    assert len(density.data) == 19
+    assert np.exp(density.log_weights) == pytest.approx([1 / 20] * 20)
+    assert whose(found.bad(avoided[::-1]))[-2:] == [800, 900], "as many others are not the same"
+    assert whose(of([]).bad(avoided)) == [900, 800]
+
+
+def test_bad_ones_are_thinned_to_eighty_alike_for_everyone_who_asks() -> None:
+    losses = shuffled(194)  # a time of fitting, as 82 + 2 * 19 = 120, 120 + 3 * 14 = 162 and 162 + 4 * 8 are; 30 are good
+    best = np.argsort(losses).tolist()
+    found = of(losses)
+    kept = whose(found.bad(NOTHING))
+    assert len(kept) == len(set(kept)) == 80
+    assert set(kept) <= set(best[30:])
+    assert kept == whose(of(losses).bad(NOTHING))
+    assert kept != whose(of(losses, stream=(1,)).bad(NOTHING))
+    assert whose(found.bad(np.array([[0.999]]))) == [*kept, 999]
+    # of the better half of 164 about half: hypergeometric, 40 +- 3.2
+    assert 27 < sum(best.index(i) < 30 + 82 for i in kept) < 53
+
+
+@pytest.mark.parametrize(("n_good", "n_bad"), [(16, 80), (15, 80)])
+def test_eighty_bad_ones_are_kept_whole(n_good: int, n_bad: int) -> None:
+    losses = shuffled(96)
+    found = of(losses, good_fraction=n_good / 96)
+    others = np.argsort(losses).tolist()[n_good:]
+    kept = whose(found.bad(NOTHING))
+    assert len(kept) == n_bad
+    assert (kept == others) == (n_good == 16)
+
+
+def test_the_good_follow_every_result_and_the_bad_wait() -> None:
+    losses = [float(n) for n in range(81)]
+    found = of(losses)
+    before = whose(found.bad(NOTHING))
+    assert before == list(range(12, 80)), "fitted at 80, of which twelve are good"
+    assert whose(found.good()) == list(range(13))
+    found.results.add(181, np.array([0.081]), loss=-1.0, cost=1.0)
+    assert whose(found.good()) == [81, *range(12)]
+    assert whose(found.bad(NOTHING)) == list(range(12, 81)), "fitted at 82, of which thirteen are good, the last one among them"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_model_asked_all_along_is_that_of_one_asked_at_the_end(seed: int) -> None:
+    """A study that is taken up again asks its model for the first time after many results."""
+    space = everything()
+    encoding = Encoding(space)
+    rng = np.random.default_rng(seed)
+    points = points_of(space, [encoding.sample(1000 * seed + i) for i in range(130)])
+    along = model(space)
+    avoided = np.empty((0, points.shape[1]))
+    features = Columns(Axes(encoding).axes).features(points[:20])
+    for n, point in enumerate(points):
+        loss, cost = (INF if rng.random() < 0.2 else float(rng.integers(40))), float(np.exp(2 * rng.normal()))
+        along.results.add(n, point, loss=loss, cost=cost)
+        if rng.random() < 0.6:
+            avoided = np.vstack([avoided, points[rng.integers(len(points))]])[-40:]
+        along.good()
+        along.bad(avoided)
+        along.log_costs(features)
+        if n % 16 == 15:
+            late = model(space)
+            for i in range(n + 1):
+                late.results.add(i, points[i], loss=float(along.results.losses[i]), cost=float(along.results.costs[i]))
+            assert (late.log_costs(features) == along.log_costs(features)).all()
+            for one, other in ((late.good(), along.good()), (late.bad(avoided), along.bad(avoided))):
+                assert (one.table == other.table).all()
+                assert (one.log_weights == other.log_weights).all()
+                assert np.array_equal(one.data, other.data, equal_nan=True)
+
+
+# ---- costs
+
+
+def with_costs(n: int, *, spread: float = 2.0) -> tuple[RungModel, np.ndarray, np.ndarray]:
+    """A model of n results on a conditional space, their features (n, p) and logarithms of costs (n,)."""
+    space = everything()
+    encoding = Encoding(space)
+    points = points_of(space, [encoding.sample(i) for i in range(n)])
+    features = Columns(Axes(encoding).axes).features(points)
+    rng = np.random.default_rng(n)
+    logs = 3 + features @ rng.normal(0, spread / 4, features.shape[1]) + rng.normal(0, spread / 4, n)
+    found = model(space)
+    for i in range(n):
+        found.results.add(i, points[i], loss=INF if i % 7 == 0 else float(i), cost=float(np.exp(logs[i])))
+    return found, features, logs
+
+
+@pytest.mark.parametrize(
+    ("n", "chosen"), [(6, slice(6)), (20, slice(20)), (60, slice(60)), (61, slice(60)), (343, slice(43, 343)), (350, slice(43, 343))]
+)
+def test_expected_costs_are_those_of_ridge_regression(n: int, chosen: slice) -> None:
+    """On the last 300 before the last time of fitting, which `test_times_of_fitting_by_hand` has."""
+    found, features, logs = with_costs(n)
+    assert logs[chosen].std() > 0.5
+    peer = Ridge(alpha=1.0).fit(features[chosen], logs[chosen])
+    expected = peer.predict(features) - logs[chosen].mean()
+    assert found.log_costs(features) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+    assert np.abs(expected).max() > 0.1
+
+
+@pytest.mark.parametrize(("factor", "alike"), [(1.0, True), (2.7, True), (2.74, False)])
+def test_costs_that_are_alike_say_nothing(factor: float, alike: bool) -> None:
+    """Two costs have a standard deviation of half the logarithm of their ratio; alike is up to 0.5, a ratio of e = 2.718."""
+    found = model()
+    for n in range(20):
+        found.results.add(n, np.array([float(n % 2)]), loss=0.0, cost=factor ** (n % 2))
+    features = np.array([[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    costs = found.log_costs(features)
+    assert (costs == 0).all() == alike
+    if not alike:
+        # 20 values of x and x² at 0 and 1, penalty 1 on two slopes b each: b = 5 c / (10 + 1), where c is the logarithm of the ratio
+        assert costs == pytest.approx(np.array([-0.5, 0.5]) * 2 * 5 * math.log(factor) / 11)
+
+
+def test_no_time_at_all_is_a_nanosecond() -> None:
+    found = model()
+    for n in range(20):
+        found.results.add(n, np.array([float(n % 2)]), loss=0.0, cost=float(n % 2))
+    features = np.array([[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    assert found.log_costs(features) == pytest.approx(np.array([-0.5, 0.5]) * 10 * math.log(1e9) / 11)
+
+
+# ---- the memory of results
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@given(st.lists(st.sampled_from([0.0, -1.0, 1.0, 1.5, 2.0, 3.0, HUGE, INF]) | st.floats(-5, 5), max_size=120), st.integers(0, 40))
+def test_the_best_are_those_that_sorting_finds(losses: list[float], n: int) -> None:
+    results = RungResults(2)
+    for i, loss in enumerate(losses):
+        results.add(1000 - i, np.array([i, -i], dtype=float), loss=loss, cost=i / 2)
+        assert results.best(1).tolist() == [losses.index(min(losses[: i + 1]))]
+    expected = sorted(range(len(losses)), key=lambda i: losses[i])[: min(n, N_KEPT)]  # keeps the order of equals
+    assert results.best(n).tolist() == expected
+    assert results.best(n).dtype == np.int64
+    assert len(results) == len(losses)
+    assert results.losses.tolist() == losses
+    assert results.points.tolist() == [[i, -i] for i in range(len(losses))]
+    assert results.costs.tolist() == [i / 2 for i in range(len(losses))]
+    assert results.numbers == [1000 - i for i in range(len(losses))]
+    assert results.loss_of == {1000 - i: loss for i, loss in enumerate(losses)}
+    assert results.n_ok == sum(loss != INF for loss in losses)
+
+
+def test_a_point_is_copied() -> None:
+    results, point = RungResults(1), np.array([0.5])
+    results.add(0, point, loss=1.0, cost=1.0)
+    point[0] = 0.9
+    assert results.points.tolist() == [[0.5]]
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize(
+    ("field", "refused", "accepted"),
+    [
+        ("good_fraction", [0, 1, -0.1, 1.5, math.nan, INF, True, "0.1", None], [1e-9, 0.5, 0.999]),
+        ("bandwidth_floor", [0, -0.1, 1.01, math.nan, True, None], [1e-9, 0.03, 1]),
+        ("mutations", [0, -1, math.nan, INF, True, None], [0.1, 4, 1e9]),
+        ("prior_weight", [0, -1, math.nan, INF, True, None], [1e-6, 1, 10]),
+        ("weighted", [0, 1, "yes", None], [True, False]),
+    ],
+)
+def test_settings_are_checked(field: str, refused: list[object], accepted: list[Any]) -> None:
+    for value in refused:
+        with pytest.raises(OptionError, match=f"{field} {value!r}: accepted is"):
+            Settings(**{field: value})  # type: ignore[arg-type]
+    for value in accepted:
+        assert getattr(Settings(**{field: value}), field) == value
