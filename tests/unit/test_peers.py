@@ -217,14 +217,15 @@ def test_one_rung_is_a_search_without_promotions(peer: str) -> None:
 
 
 class TestOptuna:
+    @pytest.fixture
+    def optuna(self) -> Any:
+        return pytest.importorskip("optuna", reason="optuna is not installed: see bench/peers/README.md")
+
     @pytest.fixture(autouse=True)
-    def module(self) -> Any:
-        pytest.importorskip("optuna", reason="optuna is not installed: see bench/peers/README.md")
+    def module(self, optuna: Any) -> Any:
         return refs.load_module("method", str(FOLDER / "optuna_tpe.py"))
 
-    def test_a_bracket_is_the_one_that_optuna_itself_gives(self) -> None:
-        import optuna
-
+    def test_a_bracket_is_the_one_that_optuna_itself_gives(self, optuna: Any) -> None:
         recorder, _ = search(str(FOLDER / "optuna_tpe.py"), Toy(), seed=3)
         pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=27, reduction_factor=3)
         study = optuna.create_study(study_name="study-3", pruner=pruner)
