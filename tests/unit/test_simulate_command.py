@@ -161,14 +161,15 @@ def test_no_process_outlives_a_killed_call(tmp_path: Path, how: signal.Signals) 
         "--horizon",
         "5",
         "--seeds",
-        "50",
+        "2000",
         "--workers",
         "1",
         "--jobs",
         "2",
     ]
     program = [sys.executable, "-m", "bohb_nas", "simulate", *arguments, "--out", str(tmp_path)]
-    killed = subprocess.Popen(program, stderr=subprocess.DEVNULL)
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - what runs these tests may ignore it
+    killed = subprocess.Popen(program, stderr=subprocess.DEVNULL, preexec_fn=heard)
     deadline = time.monotonic() + 60
     while not ((tmp_path / "runs.jsonl").is_file() and (tmp_path / "runs.jsonl").read_bytes().count(b"\n")):
         assert time.monotonic() < deadline
@@ -180,7 +181,7 @@ def test_no_process_outlives_a_killed_call(tmp_path: Path, how: signal.Signals) 
     while any(parent(pid) is not None for pid in below):
         assert time.monotonic() < deadline, "processes of a killed call are still there"
         time.sleep(0.05)
-    assert len(lines(tmp_path)) < 50
+    assert len(lines(tmp_path)) < 2000
 
 
 def test_a_damaged_line_is_named_and_its_run_done_again(tmp_path: Path) -> None:
