@@ -141,7 +141,7 @@ class MultiRung:
             shared = list(itertools.islice((i for i in reversed(high.numbers) if i in low), _MOST_SHARED))
             x = np.array([low[i] for i in shared])
             y = np.array([high.loss_of[i] for i in shared])
-            self._taus[k] = key, kendall(np.nan_to_num(x), np.nan_to_num(y)), len(shared)
+            self._taus[k] = key, kendall(x, y), len(shared)
         return self._taus[k][1:]
 
     def propose(self, rng: np.random.Generator) -> Proposal:
@@ -222,7 +222,7 @@ class MultiRung:
         good = voice.model.good()
         parts = features @ good.table + good.log_weights
         shares = np.exp(parts - log_sum_exp(parts[None])[0])
-        numbers = voice.model.good_numbers()[: len(good.data)]
+        numbers = voice.model.good_numbers()
         most = np.argsort(-shares[:-1], kind="stable")[:5]
         return {
             "model": voice.name,
@@ -245,7 +245,7 @@ class MultiRung:
             if len(recent) > 1:
                 features = self._columns.features(np.array([self._points[i] for i in recent]))
                 ratios = earlier.model.good().log_density(features) - earlier.model.bad(self._avoided[:0]).log_density(features)
-                tau = kendall(-ratios, np.nan_to_num(np.array([rung.loss_of[i] for i in recent])))
+                tau = kendall(-ratios, np.array([rung.loss_of[i] for i in recent]))
             earlier.measured = key, trust(tau, len(recent) if len(recent) > 1 else 0)
         return earlier.measured[1]
 

@@ -101,15 +101,13 @@ class RungModel:
     def log_costs(self, features: Floats) -> Floats:
         """The expected logarithm of training seconds at m points, less its mean, (m,): ridge regression on the features.
 
-        Zero where costs are alike. A simple model of low variance is what pays here (Guinet et al. 2020, arXiv:2011.11456).
+        Zero where costs are alike. What failed tells nothing: a crash is cheap whatever it would have cost. A simple model of low variance is what pays here (Guinet et al. 2020, arXiv:2011.11456).
         """
         n = checkpoint(len(self.results), steps=_COST_STEPS)
         if self._cost is None or self._cost[0] != n:
-            chosen = slice(max(0, n - _MOST_COSTS), n)
-            self._cost = (
-                n,
-                *_ridge(self._columns.features(self.results.points[chosen]), np.log(np.maximum(self.results.costs[chosen], 1e-9))),
-            )
+            told = np.flatnonzero(np.isfinite(self.results.losses[:n]))[-_MOST_COSTS:]
+            costs = np.log(np.maximum(self.results.costs[told], 1e-9))
+            self._cost = n, *_ridge(self._columns.features(self.results.points[told]), costs)
         _, middle, slope = self._cost
         return np.asarray((features - middle) @ slope)
 
@@ -151,9 +149,9 @@ def checkpoint(n: int, *, steps: int) -> int:
 
 def _ridge(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Middle (p,) and slope (p,) of a ridge regression of y (n,) on x (n, p), penalty 1; slope zero where y hardly varies."""
+    if not len(y) or y.std() < _ORDINARY_SPREAD:
+        return np.zeros(x.shape[1]), np.zeros(x.shape[1])
     middle = x.mean(axis=0)
-    if y.std() < _ORDINARY_SPREAD:
-        return middle, np.zeros(x.shape[1])
     centred = x - middle
     dual = np.linalg.solve(centred @ centred.T + np.eye(len(y)), y - y.mean())
     return middle, np.asarray(centred.T @ dual)

@@ -34,16 +34,25 @@ def with_costs(n: int) -> tuple[RungModel, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("n", "chosen"), [(6, slice(6)), (20, slice(20)), (60, slice(60)), (61, slice(60)), (343, slice(43, 343)), (350, slice(43, 343))]
+    ("n", "last"),
+    [(6, slice(6)), (20, slice(20)), (60, slice(60)), (61, slice(60)), (343, slice(343)), (350, slice(343)), (450, slice(414))],
 )
-def test_expected_costs_are_those_of_ridge_regression(n: int, chosen: slice) -> None:
-    """On the last 300 before the last time of fitting, as `test_times_of_fitting_by_hand` has it."""
+def test_expected_costs_are_those_of_ridge_regression(n: int, last: slice) -> None:
+    """On the last 300 that ended well before the last time of fitting, as `test_times_of_fitting_by_hand` has it."""
     found, features, logs = with_costs(n)
+    chosen = [i for i in range(n)[last] if i % 7][-300:]
     assert logs[chosen].std() > 0.5
     peer = Ridge(alpha=1.0).fit(features[chosen], logs[chosen])
     expected = peer.predict(features) - logs[chosen].mean()
     assert found.log_costs(features) == pytest.approx(expected, rel=1e-6, abs=1e-8)
     assert np.abs(expected).max() > 0.1
+
+
+def test_failures_alone_say_nothing_of_costs() -> None:
+    found = model()
+    for n in range(20):
+        found.results.add(n, np.array([float(n % 2)]), loss=math.inf, cost=1000.0 ** (n % 2))
+    assert (found.log_costs(np.array([[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])) == 0).all()
 
 
 @pytest.mark.parametrize(("factor", "alike"), [(1.0, True), (2.7, True), (2.74, False)])
