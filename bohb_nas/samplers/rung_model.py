@@ -101,7 +101,8 @@ class RungModel:
     def log_costs(self, features: Floats) -> Floats:
         """The expected logarithm of training seconds at m points, less its mean, (m,): ridge regression on the features.
 
-        Zero where costs are alike. What failed tells nothing: a crash is cheap whatever it would have cost. A simple model of low variance is what pays here (Guinet et al. 2020, arXiv:2011.11456).
+        Zero where costs are alike. What failed tells nothing: a crash is cheap whatever it would have cost. A simple model of low
+        variance is what pays here (Guinet et al. 2020, arXiv:2011.11456).
         """
         n = checkpoint(len(self.results), steps=_COST_STEPS)
         if self._cost is None or self._cost[0] != n:
