@@ -218,7 +218,7 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--problem", action="append", choices=PROBLEMS)
+    parser.add_argument("--problem", action="append", help=f"default: {', '.join(PROBLEMS)}")
     said = parser.parse_args()
     if said.seeds < 2:
         parser.error(f"--seeds {said.seeds}: accepted is a whole number from 2, for standard errors")

@@ -2,8 +2,8 @@
 
 Workers: the virtual clock with the optimizer's CPU seconds passing on it, one ask or tell at a time, so that workers
 wait for it and for each other. The unit of the problems' costs is taken for a second: a full training is 357 s on
-average (condnet), 729 s (counting_ones) and 81 s (rankcross), a trial a tenth of it or less. The horizon is half a full training,
-so the rush at the start, when nothing is known and all ask at once, counts.
+average (condnet), 729 s (counting_ones) and 81 s (rankcross), a trial a tenth of it or less. The horizon is half a full
+training, so the rush at the start, when all ask at once, counts.
 
 Memory: the largest resident set of this process after so many observations, in the conditional space of 25
 hyperparameters of `suggest.py`: random configurations, each with one result, and 20 suggestions of the model at the end,
