@@ -159,7 +159,8 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace, kno
         meta["inputs"] = store_inputs(study, meta)
         meta["frozen"] = freeze(study, knowledge)
         make_keys(study)
-        study.write_meta({**meta, "created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])})
+        meta |= {"created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])}
+        study.write_meta(meta)
     except StorageError as e:
         raise StudyError(str(e)) from e
 

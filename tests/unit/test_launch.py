@@ -1,5 +1,6 @@
 """From what was typed to the record of a study."""
 
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,18 @@ def test_what_is_not_said_on_resume_is_as_it_was(study: StudyDir) -> None:
     assert space_to_json(space) == study.space_json.read_text().strip()
     same, _ = reopen(study, Request(space="toy", worker="toy", method="hyperband", budget_max=9.0, seed=4, brackets=2))
     assert same == meta
+
+
+def test_the_record_keeps_when_and_with_what_a_study_was_made(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space="toy", worker="toy"))
+    create(study, meta, new_space(meta))
+    keep(study, {**meta, "worth": 1.0})
+    kept = study.read_meta()
+    assert kept["worth"] == 1.0
+    assert kept["versions"]["python"] == platform.python_version()
+    assert {"created", "git_commit"} <= set(kept)
 
 
 def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -> None:
