@@ -1,6 +1,8 @@
 """Kinds of option values on the command line: durations, and settings of a method or worker."""
 
 import json
+import math
+import reprlib
 from typing import Any, NoReturn
 
 import click
@@ -35,9 +37,16 @@ class Setting(click.ParamType[tuple[str, Any]]):
         if not equals or not key.isidentifier():
             self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
         try:
-            return key, json.loads(text, parse_constant=self._no_number)
+            return key, json.loads(text, parse_constant=self._no_number, parse_float=self._finite, parse_int=self._whole)
         except json.JSONDecodeError:
             return key, text
+
+    def _whole(self, digits: str) -> int:
+        self._finite(digits)
+        return int(digits)
+
+    def _finite(self, digits: str) -> float:
+        return number if math.isfinite(number := float(digits)) else self._no_number(reprlib.repr(digits))
 
     def _no_number(self, word: str) -> NoReturn:
         self.fail(f"{word} is no number to search with; accepted are finite numbers, words, true, false and null")

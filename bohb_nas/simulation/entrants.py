@@ -2,7 +2,9 @@
 
 import inspect
 import json
+import math
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -140,7 +142,13 @@ def _shown(options: Mapping[str, Value | None]) -> str:
 
 def _value(text: str) -> Value | None:
     try:
-        value: Value | None = json.loads(text)
+        value: Value | None = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError:
         return text
     return value
+
+
+def _whole(digits: str) -> int:
+    if math.isinf(float(digits)):
+        raise OptionError(f"method option value {reprlib.repr(digits)}: accepted are finite numbers, words, true, false and null")
+    return int(digits)

@@ -103,18 +103,31 @@ class Finished:
             record["recommended"] = tuple((float(t), float(loss), int(rung)) for t, loss, rung in record["recommended"])
             record["evaluations"] = tuple(int(n) for n in record["evaluations"])
             found = cls(key=key, **record)
-        except (KeyError, TypeError, ValueError) as e:
+            good = found._is_sound()
+        except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise RecordError(f"{type(e).__name__}: {e}") from e
-        numbers = (found.best, found.median, found.mean_cost, found.busy, found.cpu_s, conditions.horizon)
-        whole = (key.seed, conditions.workers, found.failed)
-        if not (
-            all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
-            and all(type(n) is int for n in whole)
-            and all(isinstance(text, str) for text in (key.method, key.problem, found.code, found.problem_code))
-            and isinstance(found.origins, dict)
-        ):
+        if not good:
             raise RecordError("a value of the wrong kind")
         return found
+
+    def _is_sound(self) -> bool:
+        """Whether every value is of its kind and possible, so that no table is made of what a damaged line says."""
+        c, n_rungs = self.key.conditions, len(self.evaluations)
+        numbers = (self.best, self.median, self.mean_cost, self.busy, self.cpu_s, c.horizon)
+        whole = (self.key.seed, c.workers, self.failed, *self.evaluations, *self.origins.values())
+        texts = (self.key.method, self.key.problem, self.code, self.problem_code, self.reference, self.bohb_nas, self.version or "")
+        times = [time for time, _, _ in self.recommended]
+        return (
+            all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
+            and all(type(n) is int and n >= 0 for n in whole)
+            and all(isinstance(text, str) for text in texts)
+            and isinstance(self.options, dict)
+            and self.best < self.median
+            and (c.workers > 0 and c.horizon > 0 and self.mean_cost > 0)
+            and (c.promote in ("restart", "continue") and isinstance(c.overhead, bool))
+            and all(math.isfinite(time) and math.isfinite(loss) and 0 <= rung < n_rungs for time, loss, rung in self.recommended)
+            and times == sorted(times)
+        )
 
 
 class Results:
@@ -167,7 +180,7 @@ def read(folder: Path, say: Callable[[str], None]) -> dict[Key, Finished]:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             run = Finished.from_json(json.loads(line))
-        except (RecordError, ValueError) as e:
+        except (RecordError, ValueError, RecursionError) as e:
             say(f"{path}, line {number} is damaged and left out ({e}); its run is done again when it is asked for")
         else:
             runs[run.key] = run

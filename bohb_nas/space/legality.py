@@ -28,13 +28,18 @@ def legal_value(hyperparameter: Hyperparameter[Any, Any], value: object) -> Valu
     """
     match hyperparameter:
         case NumericalHyperparameter():
-            if isinstance(value, int | float) and not isinstance(value, bool) and hyperparameter.legal_value(value):
+            if isinstance(value, int | float) and not isinstance(value, bool) and _within(hyperparameter, value):
                 return int(value) if isinstance(hyperparameter, IntegerHyperparameter) else float(value)
         case _:
             for accepted in _listed(hyperparameter):
                 if accepted == value and isinstance(accepted, bool) == isinstance(value, bool):
                     return accepted
     raise SpaceError(f"{hyperparameter.name} = {reprlib.repr(value)}; accepted is {_range(hyperparameter)}")
+
+
+def _within(hyperparameter: NumericalHyperparameter[Any, Any], value: float) -> bool:
+    # In this order: ConfigSpace cannot be asked about a whole number beyond every float.
+    return bool(hyperparameter.lower <= value <= hyperparameter.upper and hyperparameter.legal_value(value))
 
 
 def complete(space: ConfigurationSpace, config: Mapping[str, object]) -> dict[str, Value]:

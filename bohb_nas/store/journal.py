@@ -166,7 +166,7 @@ def read_events(path: Path) -> Iterator[Event]:
     for number, line in enumerate(lines, start=1):
         try:
             yield Event.from_line(line)
-        except (RecordError, ValueError, RecursionError) as e:
+        except (RecordError, ValueError, OverflowError, RecursionError) as e:
             raise JournalError(
                 f"{path}, line {number} is damaged ({e}); nothing was changed. Restore the file from a backup: "
                 "what was asked after this line depends on it"

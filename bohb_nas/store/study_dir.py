@@ -268,6 +268,8 @@ def _wrong_in(meta: object) -> str | None:
     for name, kind in (("constraints", list), ("frozen", dict)):  # of studies that know something beforehand
         if not isinstance(texts := meta.get(name) or kind(), kind) or not all(isinstance(text, str) for text in texts):
             return f"{name} is {repr(texts)[:100]}"
+    if "unit" not in meta["budgets"]:  # whatever is recorded of a study is recorded in full
+        return "budgets lack their unit"
     try:
         Budgets(**meta["budgets"])
     except (TypeError, UsageError) as e:

@@ -167,6 +167,7 @@ def test_nul_bytes_and_half_json_at_the_end_are_torn(tmp_path: Path) -> None:
         b'{"event":"ask","term":1,"time":0,"trial":{}}',
         b'{"event":"dance","term":1,"time":0}',
         b"[" * 20000,
+        b'{"event":"lead","term":1,"time":' + b"9" * 400 + b"}",
     ],
 )
 def test_damage_in_the_middle_is_refused_by_line_and_nothing_is_changed(tmp_path: Path, garbage: bytes) -> None:

@@ -56,6 +56,8 @@ def test_a_configuration_is_completed_by_constants_and_plain_types() -> None:
         ({"sped": 1}, "no hyperparameter 'sped'; the space has"),
         ({"layers": 6}, "layers = 6; accepted is a whole number from 1 to 5"),
         ({"layers": 2.5}, r"layers = 2\.5; accepted"),
+        ({"layers": 10**400}, "layers = 1000.*; accepted is a whole number from 1 to 5"),
+        ({"layers": 1, "death": 10**400}, r"death = 1000.*; accepted is a number from 0\.0 to 1\.0"),
         ({"layers": True}, "layers = True; accepted"),
         ({"layers": "3"}, "layers = '3'; accepted"),
         ({"layers": float("nan")}, "layers = nan; accepted"),

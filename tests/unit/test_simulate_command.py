@@ -258,6 +258,8 @@ def test_options_reach_the_methods(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([*FAST, "--problem", "nothing"], "unknown problem 'nothing'"),
+        ([*FAST, "--problem", "os:path"], "unknown problem 'os:path'; known families: accel_nasbench"),
+        ([*FAST, "--problem", __file__], "unknown problem"),
         ([*FAST, "--problem", "hartmann/9"], "hartmann has no instance '9'"),
         ([*FAST, "--method", "nothing"], "unknown method 'nothing'"),
         ([*FAST, "--method", "random_search"], "'random_search' is given twice"),

@@ -62,6 +62,12 @@ def test_what_is_no_setting_is_refused(text: str) -> None:
         setting(text)
 
 
+@pytest.mark.parametrize("n_digits", [400, 5000])
+def test_a_whole_number_beyond_every_float_is_refused(n_digits: int) -> None:
+    with pytest.raises(OptionError, match=r"999.*accepted are finite numbers"):
+        setting("n_brackets=" + "9" * n_digits)
+
+
 @pytest.mark.parametrize(
     ("methods", "settings", "message"),
     [

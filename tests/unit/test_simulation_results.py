@@ -13,6 +13,27 @@ from bohb_nas.simulation.results import Finished, Results, read, read_all
 RUN = finished("bohb", "condnet/noisy", 3, recommended=[(0.5, 0.25, 0), (2.0, 0.125, 1)])
 
 
+IMPOSSIBLE: list[tuple[str, object]] = [
+    ("recommended", [[0.5, float("nan"), 0]]),
+    ("recommended", [[10**400, 0.5, 0]]),
+    ("recommended", [[2.0, 0.5, 0], [1.0, 0.4, 0]]),
+    ("recommended", [[0.5, 0.25, 99]]),
+    ("evaluations", [-1, 2]),
+    ("best", 9.0),
+    ("mean_cost", 0.0),
+    ("workers", 0),
+    ("horizon", -1.0),
+    ("overhead", "no"),
+    ("promote", "never"),
+    ("options", [1]),
+    ("origins", {"random": "many"}),
+    ("version", [1]),
+    ("bohb_nas", None),
+    ("reference", 5),
+]
+"""Values that no run has."""
+
+
 def stored(folder: Path, *runs: Finished) -> Path:
     """The file of a folder with these runs."""
     results = Results(folder)
@@ -67,6 +88,8 @@ def test_half_a_last_line_is_dropped_and_then_written_over(tmp_path: Path) -> No
         json.dumps(RUN.to_json() | {"recommended": [[1, 2]]}).encode(),
         json.dumps(RUN.to_json() | {"best": float("nan")}).encode(),
         json.dumps(RUN.to_json() | {"strange": 1}).encode(),
+        b"[" * 100_000,
+        *(json.dumps(RUN.to_json() | {name: value}).encode() for name, value in IMPOSSIBLE),
     ],
 )
 def test_a_damaged_line_is_named_and_the_others_are_read(tmp_path: Path, damage: bytes) -> None:
