@@ -46,7 +46,10 @@ class Constraint:
         if found is None:
             raise KnowledgeError(f"constraint {text!r}: accepted is METRIC<=NUMBER or METRIC>=NUMBER, such as 'params<=5e6'; quote it")
         relation: Literal["<=", ">="] = "<=" if found[2] == "<=" else ">="
-        return cls(metric=found[1], relation=relation, bound=parse_number(found[3]))
+        try:
+            return cls(metric=found[1], relation=relation, bound=parse_number(found[3]))
+        except KnowledgeError as e:
+            raise KnowledgeError(f"constraint {text!r}: {e}") from e
 
     def met_by(self, value: float) -> bool:
         """Whether a value keeps the bound."""

@@ -1,6 +1,7 @@
 """Gathers what is known before a search starts, and refuses what does not fit it before anything is written."""
 
 import inspect
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -72,8 +73,11 @@ def with_size(knowledge: Knowledge, meta: Mapping[str, Any], *, inputs: Path, da
 
     def size(config: Mapping[str, Value]) -> Mapping[str, float]:
         try:
-            return {str(name): float(value) for name, value in function(config, **taken).items()}
-        except Exception as e:  # the function may be the user's
+            told = {str(name): float(value) for name, value in function(dict(config), **taken).items()}
+            if unknown := [name for name, value in told.items() if math.isnan(value)]:
+                raise ValueError(f"{', '.join(unknown)} is no number")
+            return told
+        except (Exception, SystemExit) as e:  # the function may be the user's
             raise KnowledgeError(f"size() of space {meta['space']} fails for {dict(config)}: {type(e).__name__}: {e}; correct it") from e
 
     return replace(knowledge, size=size)
@@ -103,6 +107,7 @@ def check_constraints(
     """
     if not knowledge.constraints:
         return knowledge, []
+    _check_apart(knowledge.constraints)
     encoding = Encoding(space)
     told = knowledge.size(encoding.sample(0)) if knowledge.size is not None else {}
     if untold := [name for name in bounded if name not in told]:
@@ -169,6 +174,18 @@ def _broken(knowledge: Knowledge, config: Mapping[str, Value]) -> list[str]:
     return [f"{c} with {number_text(told[c.metric])}" for c in knowledge.constraints if c.metric in told and not c.met_by(told[c.metric])]
 
 
+def _check_apart(constraints: Sequence[Constraint]) -> None:
+    """Refuses bounds on one metric that leave nothing between them, which no sample and no training is needed to see.
+
+    Raises:
+        KnowledgeError: two of them do.
+    """
+    for least in (c for c in constraints if c.relation == ">="):
+        for most in (c for c in constraints if c.relation == "<=" and c.metric == least.metric):
+            if least.bound > most.bound:
+                raise KnowledgeError(f"no configuration meets {most} and {least}: the two contradict each other; leave one out")
+
+
 def _share(knowledge: Knowledge, encoding: Encoding, clock: Callable[[], float]) -> str:
     """How many sampled configurations meet all constraints.
 
@@ -180,9 +197,10 @@ def _share(knowledge: Knowledge, encoding: Encoding, clock: Callable[[], float])
     seen: dict[str, list[float]] = {}
     while n < MOST_SAMPLES and clock() - began < _MOST_S and (n < _FEWEST_SAMPLES or n_met == 0):
         config = encoding.sample(n)
-        for name, value in knowledge.size(config).items():
+        told = knowledge.size(config)
+        for name, value in told.items():
             seen.setdefault(name, []).append(value)
-        n, n_met = n + 1, n_met + knowledge.allowed(config)
+        n, n_met = n + 1, n_met + all(c.met_by(told[c.metric]) for c in knowledge.constraints if c.metric in told)
     said = ", ".join(map(str, knowledge.constraints))
     if n_met:
         return f"constraints {said}: met by {n_met} of {n} configurations drawn at random"
@@ -191,6 +209,8 @@ def _share(knowledge: Knowledge, encoding: Encoding, clock: Callable[[], float])
         f"{number_text((min if c.relation == '<=' else max)(seen[c.metric]))}"
         for c in knowledge.constraints
     ]
+    slow = "" if n >= _FEWEST_SAMPLES else f"size() is so slow that only {n} could be tried in {_MOST_S:g} s: make it faster; or "
     raise KnowledgeError(
-        f"no configuration meets {said}: {n} were drawn at random, and {'; '.join(extremes)}; loosen the constraint, or change the space"
+        f"no configuration meets {said}: {n} were drawn at random, and {'; '.join(extremes)}; "
+        f"{slow}loosen the constraint, or change the space"
     )

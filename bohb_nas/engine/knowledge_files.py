@@ -3,7 +3,7 @@
 import json
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,23 +97,40 @@ def _belief(path: Path, name: str, said: object, space: ConfigurationSpace) -> B
 def _read(path: Path, *, accepted: str, known: str = "") -> Any:
     """What a JSON or YAML file holds."""
     try:
-        if path.stat().st_size > FILE_LIMIT_BYTES:
-            raise KnowledgeError(f"{path} has {path.stat().st_size} bytes; accepted are {FILE_LIMIT_BYTES}: is it the right file?")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:  # never more than the limit: a pipe or device has no size to ask for
+            data = stream.read(FILE_LIMIT_BYTES + 1)
+        if len(data) > FILE_LIMIT_BYTES:
+            raise KnowledgeError(f"{path} has at least {len(data)} bytes; accepted are {FILE_LIMIT_BYTES}: is it the right file?")
+        text = data.decode("utf-8-sig")  # with or without the mark that some editors put first
     except FileNotFoundError as e:
         raise KnowledgeError(f"{path} does not exist; accepted is a JSON or YAML file with {accepted}{known}") from e
     except (OSError, ValueError) as e:
         raise KnowledgeError(f"{path} cannot be read: {e}; accepted is a JSON or YAML file with {accepted}") from e
     is_yaml = path.suffix in (".yaml", ".yml")
     try:
-        return yaml.load(text, Loader=_Yaml) if is_yaml else json.loads(text, parse_constant=_no_number)  # noqa: S506 - a safe loader
+        return yaml.load(text, Loader=_Yaml) if is_yaml else _from_json(text)  # noqa: S506 - a safe loader
     except (ValueError, yaml.YAMLError, RecursionError) as e:
         kind = "YAML" if is_yaml else "JSON"
         raise KnowledgeError(f"{path} is not {kind}: {e}; accepted is {accepted} (YAML in a file that ends in .yaml)") from e
 
 
+def _from_json(text: str) -> Any:
+    return json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
+
+
 def _no_number(word: str) -> float:
     raise ValueError(f"{word} is no number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _check_once([name for name, _ in pairs])
+    return dict(pairs)
+
+
+def _check_once(names: Sequence[str]) -> None:
+    """Refuses a name that stands twice in one object: the later would hide the earlier."""
+    if twice := [name for n, name in enumerate(names) if name in names[:n]]:
+        raise ValueError(f"{reprlib.repr(twice[0])} stands twice in one object, leave one out")
 
 
 class _Yaml(yaml.SafeLoader):
@@ -123,6 +140,12 @@ class _Yaml(yaml.SafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """An object, in which every name stands once."""
+        node = super().compose_mapping_node(anchor)
+        _check_once([name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)])
+        return node
 
 
 _Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))

@@ -105,9 +105,9 @@ def _knowledge(request: Request, given: dict[str, Any]) -> dict[str, Any]:
     ]
     initial, prior = request.initial, request.prior
     said = {
-        "initial": None if initial is None else initial if initial in shipped() else str(Path(initial).expanduser().absolute()),
-        "prior": None if prior is None else str(prior.expanduser().absolute()),
-        "warm_start": [str(path.expanduser().absolute()) for path in request.warm_start] or None,
+        "initial": None if initial is None else initial if initial in shipped() else _in_full(initial),
+        "prior": None if prior is None else _in_full(prior),
+        "warm_start": [_in_full(path) for path in request.warm_start] or None,
         "constraints": sorted({str(bound) for bound in bounds}) or None,
     }
     return {name: _said(value, given.get(name)) for name, value in said.items()}
@@ -124,7 +124,19 @@ def _preset(name: str | None) -> dict[str, Any]:
 
 
 def _absolute(reference: str) -> str:
-    return str(Path(reference).expanduser().absolute()) if is_file(reference) else reference
+    return _in_full(reference) if is_file(reference) else reference
+
+
+def _in_full(path: str | Path) -> str:
+    """The absolute path.
+
+    Raises:
+        UsageError: it begins with a ~ that stands for nobody's home.
+    """
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as e:
+        raise UsageError(f"{path}: nobody here has that home directory; write the path in full") from e
 
 
 def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, unit: str, top: float) -> dict[str, Any]:
@@ -139,7 +151,7 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, 
         if request.dataset is not None:
             options["dataset"] = _dataset(request.dataset)
         if request.data_dir is not None:
-            options["data_dir"] = str(request.data_dir.expanduser().absolute())
+            options["data_dir"] = _in_full(request.data_dir)
     elif request.dataset is not None or request.data_dir is not None:
         raise UsageError(f"--dataset and --data-dir belong to the worker image_classifier, this study's is {worker}; leave them out")
     if worker == "command":
@@ -153,7 +165,7 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, 
 
 def _dataset(reference: str) -> str:
     kind, colon, path = reference.partition(":")
-    return f"{kind}:{Path(path).expanduser().absolute()}" if colon and kind == "image_folder" else _absolute(reference)
+    return f"{kind}:{_in_full(path)}" if colon and kind == "image_folder" else _absolute(reference)
 
 
 def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:

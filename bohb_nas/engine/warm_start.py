@@ -1,5 +1,6 @@
 """Takes over the evaluations of earlier studies, also of studies on other spaces; nothing of them is run."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +40,9 @@ def read_earlier(
     history: list[Evaluation] = []
     notes: list[str] = []
     for number, path in enumerate(paths):
-        if path.resolve() == own.resolve():
+        if os.path.realpath(path) == os.path.realpath(own):  # unlike resolve(), it also takes links that lead in a circle
             raise KnowledgeError(f"--warm-start {path} is this study itself; give an earlier one")
-        if path.resolve() in [other.resolve() for other in paths[:number]]:
+        if os.path.realpath(path) in map(os.path.realpath, paths[:number]):
             raise KnowledgeError(f"--warm-start {path} is given twice; leave one out")
         taken, note = _read(path, space, number=number)
         history += taken
@@ -51,6 +52,8 @@ def read_earlier(
 
 def _read(path: Path, space: ConfigurationSpace, *, number: int) -> tuple[list[Evaluation], str]:
     study = StudyDir(path)
+    if path.is_file():
+        raise KnowledgeError(f"--warm-start {path} is a file; give the directory of a study")
     try:
         study.read_meta()
         found = list(fold(study.journal).evaluations())

@@ -71,7 +71,10 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
         lines.append(Text(f"workers trained {used['train_share']:.0%} of their time{idle}"))
     if figures["workers"]:
         lines.append(workers(figures["workers"], figures["trials_running"]))
-    lines.append(incumbent(figures["incumbent"], unit))
+    if figures["incumbent"] is None and figures["violating"]:
+        lines.append(Text("incumbent: none yet; whatever succeeded breaks a constraint"))
+    else:
+        lines.append(incumbent(figures["incumbent"], unit))
     return Group(*lines)
 
 

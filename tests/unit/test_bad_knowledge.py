@@ -93,6 +93,11 @@ def test_a_prior_file_that_is_not_there() -> None:
     refused(run("--prior", "absent.json"), "absent.json does not exist")
 
 
+@pytest.mark.parametrize("option", ["--prior", "--initial", "--warm-start", "--space"])
+def test_the_home_of_nobody(option: str) -> None:
+    refused(run(option, "~nobody-of-that-name/file.py"), "~nobody-of-that-name/file.py: nobody here has that home directory")
+
+
 def earlier(name: str, config: dict[str, Any]) -> None:
     """A study of one evaluation."""
     study = StudyDir(Path(name))
@@ -114,6 +119,9 @@ def test_warm_starts() -> None:
     earlier("apart", {"depth": 3})
     refused(run("--warm-start", "apart", method="bohb"), "no hyperparameter in common", "it has depth; this space has lr, optimizer, width")
     refused(run("--warm-start", "st", method="bohb"), "st is this study itself")
+    refused(run("--warm-start", "apart/journal.jsonl", method="bohb"), "apart/journal.jsonl is a file; give the directory of a study")
+    Path("circle").symlink_to("circle")
+    refused(run("--warm-start", "circle", method="bohb"), "circle")
     earlier("near", {"depth": 3, "lr": 0.5})
     refused(run("--warm-start", "near", method="hyperband"), "method hyperband cannot learn from an earlier study")
 
@@ -124,7 +132,7 @@ def test_warm_starts() -> None:
         ("params", "constraint 'params': accepted is METRIC<=NUMBER"),
         ("params<5", "constraint 'params<5': accepted is"),
         ("<=5", "constraint '<=5': accepted is"),
-        ("params<=many", "'many' is no bound; accepted is a finite number"),
+        ("params<=many", "constraint 'params<=many': 'many' is no bound; accepted is a finite number"),
         ("params<=nan", "'nan' is no bound"),
     ],
 )
@@ -149,6 +157,10 @@ def test_constraints_that_no_configuration_meets() -> None:
         run("--max-params", "999", space="sized.py"), "no configuration meets params<=999: 2000 were drawn", "smallest params seen is 1000"
     )
     refused(run("--constraint", "params>=17k", space="sized.py"), "no configuration meets params>=17000", "largest params seen is 16000")
+    refused(
+        run("--constraint", "floor>=0.2", "--constraint", "floor<=0.1"),
+        "no configuration meets floor<=0.1 and floor>=0.2: the two contradict",
+    )
     first = file("first.json", [SGD])
     refused(run("--max-params", "5k", "--initial", first, space="sized.py"), "no initial configuration meets", "params<=5000 with 8000")
 
@@ -156,6 +168,15 @@ def test_constraints_that_no_configuration_meets() -> None:
 def test_a_size_that_fails() -> None:
     broken = file("broken.py", SIZED.replace("config['width']", "config['depth']"))
     refused(run("--max-params", "5k", space=broken), "size() of space", "KeyError: 'depth'")
+    leaving = file("leaving.py", SIZED.replace("    return", "    raise SystemExit(3)\n    return"))
+    refused(run("--max-params", "5k", space=leaving), "size() of space", "SystemExit: 3")
+    unknown = file("unknown.py", SIZED.replace("config['width']", "float('nan')"))
+    refused(run("--max-params", "5k", space=unknown), "size() of space", "ValueError: params is no number")
+
+
+def test_a_worker_option_beyond_every_number() -> None:
+    for value in ("1e999", "9" * 400, "-" + "9" * 5000):
+        refused(run("--worker-option", f"seconds_per_budget={value}"), "is no number to search with; accepted are finite numbers")
 
 
 def test_a_method_that_takes_no_knowledge() -> None:

@@ -43,13 +43,16 @@ def test_constraints_that_nothing_meets_name_the_closest_value() -> None:
         check_constraints(known("params<=5"), space(), bounded=[])
     with pytest.raises(KnowledgeError, match=r"largest params seen is 1000; the smallest cells seen is 7"):
         check_constraints(known("params>=1001", "cells<=8"), space(), bounded=[])
-    with pytest.raises(KnowledgeError, match="no configuration meets"):
+    with pytest.raises(KnowledgeError, match=r"no configuration meets params<=300 and params>=400: the two contradict each other"):
         check_constraints(known("params<=300", "params>=400"), space(), bounded=[])
+    check_constraints(known("params<=300", "params>=300"), space(), bounded=[])
 
 
 def test_a_slow_size_does_not_hold_the_start_up() -> None:
     ticks = iter(range(0, 1000, 4))
-    with pytest.raises(KnowledgeError, match="2 were drawn at random"):
+    with pytest.raises(
+        KnowledgeError, match=r"2 were drawn at random.*size\(\) is so slow that only 2 could be tried in 10 s: make it faster"
+    ):
         check_constraints(known("params<=5"), space(), bounded=[], clock=lambda: float(next(ticks)))
 
 
@@ -110,6 +113,16 @@ def test_a_users_size_is_found_in_the_frozen_file_and_its_failure_is_named(tmp_p
     again = with_size(bounded, meta, inputs=tmp_path / "inputs", data=None)
     assert again.size is not None
     assert again.size({"x": 2}) == {"params": 0.5}
+
+
+def test_a_size_that_writes_into_its_configuration_changes_a_copy(tmp_path: Path) -> None:
+    file = tmp_path / "careless.py"
+    file.write_text("def space(): ...\ndef size(config): return {'params': config.pop('x')}\n")
+    found = with_size(known("params<=5"), {"space": str(file)}, inputs=tmp_path, data=None)
+    config: dict[str, Value] = {"x": 4}
+    assert found.size is not None
+    assert found.size(config) == {"params": 4}
+    assert config == {"x": 4}
 
 
 @pytest.mark.parametrize("reference", ["toy", "space.json", "bohb_nas.search_spaces.toy:space"])

@@ -82,6 +82,7 @@ def test_what_best_prints_is_an_initial_configuration(tmp_path: Path) -> None:
         ("3", "accepted is a list of configurations"),
         ("[3]", "configuration 1: 3; accepted is a list"),
         ('[{"lr": NaN}]', "NaN is no number"),
+        ('[{"lr": 0.1, "width": 2, "optimizer": "adam", "lr": 0.2}]', "'lr' stands twice in one object"),
         ([{"config": {"lr": 0.1}, "name": "short"}], r"configuration 1 \(short\): optimizer is missing although it is active"),
         ([SGD, {**SGD, "speed": 1}], "configuration 2: no hyperparameter 'speed'"),
         ([{**SGD, "width": 99}], "configuration 1: width = 99; accepted is a whole number from 1 to 16"),
@@ -114,9 +115,26 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     broken.write_text("a: [")
     with pytest.raises(KnowledgeError, match="is not YAML"):
         read_prior(broken, toy.space())
+    broken.write_text("lr: {center: 0.1, confidence: low}\nlr: {center: 0.2, confidence: low}")
+    with pytest.raises(KnowledgeError, match="'lr' stands twice in one object"):
+        read_prior(broken, toy.space())
+    with pytest.raises(KnowledgeError, match="/dev/zero has at least 8388609 bytes"):
+        read_prior(Path("/dev/zero"), toy.space())
     broken.write_text("!!python/object/apply:os.system [true]")
     with pytest.raises(KnowledgeError, match="is not YAML"):
         read_prior(broken, toy.space())
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    path = tmp_path / "first.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps([ADAM]).encode())
+    assert read_initial(str(path), toy.space())[0] == [ADAM]
+
+
+def test_a_merged_object_may_say_a_name_again(tmp_path: Path) -> None:
+    path = tmp_path / "first.yaml"
+    path.write_text("- &base {lr: 0.1, width: 2, optimizer: adam}\n- {<<: *base, width: 3}")
+    assert read_initial(str(path), toy.space())[0] == [ADAM, {**ADAM, "width": 3}]
 
 
 def test_beliefs_are_read(tmp_path: Path) -> None:

@@ -204,4 +204,5 @@ def test_what_breaks_a_constraint_is_counted_and_is_neither_best_nor_trained(stu
     assert json.loads(CliRunner().invoke(cli, ["best", str(study.path), "--json"]).stdout)["trial_id"] == "t2"
     assert read_source(study.path, budget=None, dataset=None, data_dir=None).config == {"momentum": 0.7, "crop": "on"}
     assert "constraints: params<=5; broken by 1 results, which do not count" in text(tables.status(figures))
+    assert "incumbent: none yet; whatever succeeded breaks a constraint" in text(tables.status({**figures, "incumbent": None}))
     assert live.line(told, journal.state, "s") == "tell t3 loss 0.01, breaks params<=5 after 1s"
