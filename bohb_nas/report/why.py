@@ -1,5 +1,6 @@
 """Why a trial was asked: what the journal holds of it, and what became of the observations that a model rested on."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -7,9 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.errors import StudyError
+from bohb_nas.files import dump_json
 from bohb_nas.report.tables import budget_text, configuration
 from bohb_nas.store.journal import Event, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
+
+_OTHERWISE = (KeyError, TypeError, ValueError, AttributeError)
+"""What comes of reading an explanation that is none of `bohb`: a method of the user's explains itself as it likes."""
 
 
 def why(study: StudyDir, trial_id: str) -> dict[str, Any]:
@@ -17,7 +22,8 @@ def why(study: StudyDir, trial_id: str) -> dict[str, Any]:
 
     `asked` says why this trial was asked; `proposed`, of a promoted one, why its configuration was proposed at first. A
     model's pick has `why`: the models that were heard, each with the good observations (`rests_on`: configuration to
-    share of the density at the pick), and `observations` gives the losses of those, by budget.
+    share of the density at the pick), and `observations` gives the losses of those, by budget. The model of an earlier study
+    rests on that study's own results, counted from 0 at the budget that it names.
 
     Raises:
         StudyError: there is no such trial.
@@ -34,8 +40,7 @@ def why(study: StudyDir, trial_id: str) -> dict[str, Any]:
     found: dict[str, Any] = {"unit": meta["budgets"]["unit"], "asked": _ask(event), "config": dict(event.trial.config)}
     if first is not event:
         found["proposed"] = _ask(first)
-    rested = {c for heard in (first.why or {}).get("heard", []) for c in heard["rests_on"]}
-    found["observations"] = _losses(study, rested)
+    found["observations"] = _losses(study, _rested(first.why or {}))
     return found
 
 
@@ -48,8 +53,24 @@ def table(found: dict[str, Any]) -> RenderableType:
     lines.append(configuration(found["config"]))
     about = found.get("proposed", found["asked"])["why"]
     if about is not None:
-        lines += _model(about, found["observations"], found["unit"])
+        try:
+            lines += _model(about, found["observations"], found["unit"])
+        except _OTHERWISE:
+            lines.append(Text(f"the method's own words: {dump_json(about)}"))
     return Group(*lines)
+
+
+def _rested(about: Mapping[str, Any]) -> set[str]:
+    """The configurations of this study that a pick rests on."""
+    try:
+        return {c for heard in about["heard"] if not _of_earlier(heard) for c in heard["rests_on"]}
+    except _OTHERWISE:
+        return set()
+
+
+def _of_earlier(heard: Mapping[str, Any]) -> bool:
+    """Whether a model is that of an earlier study: what it rests on are numbers of its own results, no configurations of this study."""
+    return str(heard["model"]).startswith("earlier study")
 
 
 def _ask(event: Event) -> dict[str, Any]:
@@ -69,7 +90,8 @@ def _losses(study: StudyDir, configs: set[str]) -> dict[str, dict[str, float | N
 
 
 def _told(word: str, ask: dict[str, Any], unit: str) -> list[RenderableType]:
-    head = f"{ask['trial_id']} ({ask['config_id']}) {word} at {budget_text(ask['budget'], unit)}, {ask['origin']}: {ask['reason']}"
+    reason = ask["reason"] or "no reason given"
+    head = f"{ask['trial_id']} ({ask['config_id']}) {word} at {budget_text(ask['budget'], unit)}, {ask['origin']}: {reason}"
     return [Text(head)]
 
 
@@ -81,9 +103,11 @@ def _model(about: dict[str, Any], observations: dict[str, dict[str, float | None
     for name in ("model", "results", "good", "trust", "weight", "log l/g", "rests on (share of its density here; losses by budget)"):
         models.add_column(name)
     for heard in about["heard"]:
-        rests = [
-            f"{c} {share:.0%} ({_by_budget(observations.get(c, {}), unit)})" for c, share in heard["rests_on"].items() if share >= 0.005
-        ]
+        most = [(c, share) for c, share in heard["rests_on"].items() if share >= 0.005]
+        if _of_earlier(heard):
+            rests = [f"its result {int(c.lstrip('c')) + 1} {share:.0%}" for c, share in most]
+        else:
+            rests = [f"{c} {share:.0%} ({_by_budget(observations.get(c, {}), unit)})" for c, share in most]
         rests.append(f"prior {heard['prior']:.0%}")
         numbers = [
             str(heard["results"]),
@@ -98,4 +122,4 @@ def _model(about: dict[str, Any], observations: dict[str, dict[str, float | None
 
 def _by_budget(losses: dict[str, float | None], unit: str) -> str:
     told = [f"{budget_text(float(b), unit)}: {'failed' if loss is None else f'{loss:.4g}'}" for b, loss in losses.items()]
-    return ", ".join(told) or "of an earlier study"
+    return ", ".join(told) or "not told"

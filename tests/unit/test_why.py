@@ -12,7 +12,7 @@ from bohb_nas import Budgets, Origin, Result, Status, Trial, make_optimizer
 from bohb_nas.cli import cli
 from bohb_nas.methods._ladder import Ladder
 from bohb_nas.report.why import why
-from bohb_nas.store.journal import Event, Journal, State
+from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 META: dict[str, Any] = {
@@ -92,6 +92,26 @@ def test_the_command_prints_both_ways(study: StudyDir) -> None:
     assert "c00000 75% (1s: 0.25), prior 25%" in " ".join(told.stdout.split())
     as_json = CliRunner().invoke(cli, ["status", str(study.path), "--why", "t00001", "--json"])
     assert json.loads(as_json.stdout)["asked"]["why"] == PICK
+
+
+def test_an_earlier_studys_results_are_not_taken_for_configurations_of_this_one(study: StudyDir) -> None:
+    journal = Journal(study.journal, fold(study.journal))
+    old = {**HEARD, "model": "earlier study, budget 1"}
+    journal.write(Event(term=1, time=6.0, trial=trial(3, 2, budget=1, origin=Origin.MODEL), why={**PICK, "heard": [old]}))
+    assert why(study, "t00003")["observations"] == {}
+    told = CliRunner().invoke(cli, ["status", str(study.path), "--why", "t00003"])
+    assert "its result 1 75%" in " ".join(told.stdout.split())
+    assert "0.25)" not in told.stdout, "the loss of this study's c00000"
+
+
+@pytest.mark.parametrize("words", [{}, {"my": "method"}, {**PICK, "heard": [1, 2]}, {**PICK, "heard": None}, {**PICK, "score": None}])
+def test_a_method_of_ones_own_explains_itself_as_it_likes(study: StudyDir, words: dict[str, Any]) -> None:
+    journal = Journal(study.journal, fold(study.journal))
+    journal.write(Event(term=1, time=6.0, trial=trial(3, 2, budget=1, origin=Origin.MODEL), why=words))
+    told = CliRunner().invoke(cli, ["status", str(study.path), "--why", "t00003"])
+    assert told.exit_code == 0
+    assert "no reason given" in told.stdout
+    assert json.dumps(words, separators=(",", ":")) in told.stdout.replace("\n", "")
 
 
 def test_an_unknown_trial_is_refused_by_name(study: StudyDir) -> None:
