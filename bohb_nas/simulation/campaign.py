@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from bohb_nas import refs
 from bohb_nas.benchmarks import Problem, load_problem
-from bohb_nas.errors import ProblemError, RefError, UsageError
+from bohb_nas.errors import BohbNasError, ProblemError, RefError, UsageError
 from bohb_nas.simulation.clock import simulate
 from bohb_nas.simulation.code import fingerprint
 from bohb_nas.simulation.entrants import Entrant
@@ -95,7 +96,11 @@ def missing(wanted: Sequence[Case], stored: dict[Key, Finished], *, accept_chang
 
 
 def run_all(todo: Sequence[Case], results: Results, *, jobs: int) -> Iterator[Finished | Failure]:
-    """Runs the cases and stores each, in the order in which they finish."""
+    """Runs the cases and stores each, in the order in which they finish.
+
+    Raises:
+        BohbNasError: a process was killed; what had finished is stored.
+    """
     for name in _ONE_THREAD:  # read by the children when they import numpy
         os.environ.setdefault(name, "1")
     outcomes = map(attempt, todo) if jobs == 1 else _in_processes(todo, jobs)
@@ -114,6 +119,11 @@ def _in_processes(todo: Sequence[Case], jobs: int) -> Iterator[Finished | Failur
                 waiting.add(pool.submit(attempt, case))
             for future in as_completed(waiting):
                 yield future.result()
+        except BrokenProcessPool as e:
+            raise BohbNasError(
+                f"one of the {jobs} processes was ended from outside, perhaps for want of memory; finished runs are stored: "
+                "run the same command again, perhaps with fewer --jobs"
+            ) from e
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -135,7 +145,7 @@ def attempt(case: Case) -> Finished | Failure:
     """One run. Whatever the method or the problem raises is that run's failure: the other runs go on."""
     try:
         return run(case)
-    except Exception as e:  # noqa: BLE001 - a method of the user's may raise anything
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - a method of the user's may raise anything
         return Failure(case=case, message=f"{type(e).__name__}: {e}", trace=traceback.format_exc())
 
 

@@ -184,6 +184,19 @@ def test_no_process_outlives_a_killed_call(tmp_path: Path, how: signal.Signals) 
     assert len(lines(tmp_path)) < 2000
 
 
+def test_a_process_that_is_killed_is_said_and_what_had_finished_is_kept(tmp_path: Path) -> None:
+    method, out = tmp_path / "killed.py", tmp_path / "out"
+    method.write_text(
+        SLOW_METHOD.replace("        time.sleep(self._seconds)", "        os.kill(os.getpid(), 9)").replace("import time", "import os")
+    )
+    assert simulate(*FAST, "--out", out).exit_code == 0
+    done = simulate(*FAST, "--method", method, "--jobs", 2, "--out", out)
+    assert done.exit_code == 1
+    assert "one of the 2 processes was ended from outside" in done.stderr
+    assert "fewer --jobs" in done.stderr
+    assert "2 of 2 run(s) are stored" in simulate(*FAST, "--out", out).stderr
+
+
 def test_a_damaged_line_is_named_and_its_run_done_again(tmp_path: Path) -> None:
     simulate(*FAST, "--out", tmp_path)
     path = tmp_path / "runs.jsonl"
@@ -230,6 +243,11 @@ def test_a_method_that_raises_fails_alone(tmp_path: Path) -> None:
     done = simulate(*FAST, "--method", method, "--out", out)
     assert done.exit_code == 1
     assert "failed: broken on hartmann/3-good, seed 0, W = 2: OSError: told too much" in done.stderr
+    method.write_text(BROKEN_METHOD.replace("OSError", "SystemExit"))
+    assert (
+        "failed: broken on hartmann/3-good, seed 0, W = 2: SystemExit: told too much"
+        in simulate(*FAST, "--method", method, "--out", out).stderr
+    )
     assert "2 of 4 run(s) failed" in done.stderr
     assert {run["method"] for run in lines(out)} == {"random_search"}
 
