@@ -23,7 +23,7 @@ def why(study: StudyDir, trial_id: str) -> dict[str, Any]:
     `asked` says why this trial was asked; `proposed`, of a promoted one, why its configuration was proposed at first. A
     model's pick has `why`: the models that were heard, each with the good observations (`rests_on`: configuration to
     share of the density at the pick), and `observations` gives the losses of those, by budget. The model of an earlier study
-    rests on that study's own results, counted from 0 at the budget that it names.
+    rests on that study's own trials.
 
     Raises:
         StudyError: there is no such trial.
@@ -69,7 +69,7 @@ def _rested(about: Mapping[str, Any]) -> set[str]:
 
 
 def _of_earlier(heard: Mapping[str, Any]) -> bool:
-    """Whether a model is that of an earlier study: what it rests on are numbers of its own results, no configurations of this study."""
+    """Whether a model is that of an earlier study: what it rests on are trials of its own, no configurations of this study."""
     return str(heard["model"]).startswith("earlier study")
 
 
@@ -105,7 +105,7 @@ def _model(about: dict[str, Any], observations: dict[str, dict[str, float | None
     for heard in about["heard"]:
         most = [(c, share) for c, share in heard["rests_on"].items() if share >= 0.005]
         if _of_earlier(heard):
-            rests = [f"its result {int(c.lstrip('c')) + 1} {share:.0%}" for c, share in most]
+            rests = [f"its trial {c} {share:.0%}" for c, share in most]
         else:
             rests = [f"{c} {share:.0%} ({_by_budget(observations.get(c, {}), unit)})" for c, share in most]
         rests.append(f"prior {heard['prior']:.0%}")

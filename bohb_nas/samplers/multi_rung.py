@@ -71,6 +71,12 @@ class _Voice:
     model: RungModel
     trust: float
     weight: float
+    trials: tuple[str, ...] = ()
+    """Of an earlier study: the trials that its observations are, by their numbers."""
+
+    def called(self, number: int) -> str:
+        """An observation's name: this study's configuration, or the earlier study's trial."""
+        return self.trials[number] if self.trials else f"c{number:05d}"
 
 
 class MultiRung:
@@ -171,7 +177,7 @@ class MultiRung:
         """Who has a say, the highest modelled rung last: earlier studies, then rungs from below."""
         modelled = [k for k, rung in enumerate(self._rungs) if rung.results.n_ok >= self._fewest]
         heard = [(e, self._agreement(e, modelled)) for e in self._earlier]
-        earlier = [_Voice(name=e.name, model=e.model, trust=t, weight=say(t)) for e, t in heard if say(t) > 0]
+        earlier = [_Voice(name=e.name, model=e.model, trust=t, weight=say(t), trials=e.trials) for e, t in heard if say(t) > 0]
         if not modelled:
             return earlier
         trusts = self.trusts()
@@ -231,7 +237,7 @@ class MultiRung:
             "trust": round(voice.trust, 4),
             "weight": round(voice.weight, 4),
             "log_ratio": round(float(self._log_ratio(voice, features[None])[0]), 4),
-            "rests_on": {f"c{numbers[i]:05d}": round(float(shares[i]), 4) for i in most},
+            "rests_on": {voice.called(numbers[i]): round(float(shares[i]), 4) for i in most},
             "prior": round(float(shares[-1]), 4),
         }
 
@@ -256,6 +262,7 @@ class _Earlier:
 
     name: str
     model: RungModel
+    trials: tuple[str, ...]
     measured: tuple[object, float] | None = None
 
 
@@ -278,4 +285,6 @@ def _earlier(columns: Columns, axes: Axes, encoding: Encoding, evaluations: list
     for number, (e, point) in enumerate(zip(chosen, points, strict=True)):
         loss = math.inf if e.result.loss is None or e.result.violates else e.result.loss
         model.results.add(number, point, loss=loss, cost=e.result.train_s)
-    return _Earlier(name=f"earlier study, budget {budget:g}", model=model)
+    told = [{"study": e.trial.trial_id.rpartition("-")[0], "trial": e.trial.trial_id, **e.result.details} for e in chosen]
+    trials = tuple(str(t["trial"]) for t in told)
+    return _Earlier(name=f"earlier study {told[0]['study']}, budget {budget:g}", model=model, trials=trials)
