@@ -21,7 +21,7 @@ _WIDTH = 240
 @click.option("--workers", multiple=True, type=click.IntRange(min=1), metavar="W", help="Workers at once; several are compared apart.  [4]")
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1), metavar="N", help="Paired seeds.  [20]")
 @click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the N.")
-@click.option("--horizon", type=click.FloatRange(min=0, min_open=True), help="End, in mean costs of a full training.  [20]")
+@click.option("--horizon", type=click.FloatRange(min=0, min_open=True, max=1e6), help="End, in mean costs of a full training.  [20]")
 @click.option("--promote", type=click.Choice(["restart", "continue"]), help="What promoted configurations pay.  [restart]")
 @click.option("--overhead", type=click.Choice(["none", "measured"]), help="Whether CPU seconds of the method pass on the clock.  [none]")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="J", help="Processes.")

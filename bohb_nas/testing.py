@@ -20,7 +20,7 @@ from bohb_nas.engine.child import make_worker
 from bohb_nas.errors import BohbNasError, UsageError
 from bohb_nas.files import dump_json
 from bohb_nas.methods import Method, make_optimizer
-from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value, Worker
+from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value, Worker, ask
 from bohb_nas.refs import load_module
 from bohb_nas.search_spaces import toy as toy_space
 from bohb_nas.space import files as space_files
@@ -219,7 +219,7 @@ def _play(
     """
     game, running = _Game([], []), list[Trial]()
     while len(game.trials) < n_asks:
-        asked = optimizer.ask() if len(running) < n_workers else Idle.WAIT
+        asked = ask(optimizer) if len(running) < n_workers else Idle.WAIT
         if isinstance(asked, Trial):
             game.trials.append(asked)
             game.events.append(asked)

@@ -15,7 +15,7 @@ from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, RecordError
 from bohb_nas.files import dump_json
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
+from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial, ask
 from bohb_nas.store.journal import Event, Journal, State
 
 HOPELESS = 20
@@ -170,7 +170,7 @@ class Drive:
         for _ in range(min(free, self.engine.free())):
             if self.stop.reached(state, now=self.clock(), budget=self.budgets.rungs[0]):
                 return False, False
-            asked = self.optimizer.ask()
+            asked = ask(self.optimizer)
             if asked is Idle.DONE:
                 return False, False
             if isinstance(asked, Idle):

@@ -12,5 +12,8 @@ def check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa:
 
 
 def finite(value: object) -> bool:
-    """Whether it is a finite number; True is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite number that a float can hold; True is none."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False

@@ -14,7 +14,7 @@ from typing import Literal
 
 from bohb_nas.benchmarks import Problem
 from bohb_nas.errors import BohbNasError, ProblemError
-from bohb_nas.records import Idle, Optimizer, Origin, Result, Trial, Value
+from bohb_nas.records import Idle, Optimizer, Origin, Result, Trial, Value, ask
 
 Promote = Literal["restart", "continue"]
 """Whether a promoted configuration pays its new budget in full, or only what its checkpoint lacks."""
@@ -77,7 +77,7 @@ def simulate(
         cpu: the CPU clock, in seconds.
 
     Raises:
-        BohbNasError: the optimizer waits for a result although nothing is running.
+        BohbNasError: the optimizer waits for a result although nothing is running, or asks for what is no trial.
         ProblemError: the problem states a cost that is no positive number.
     """
     run = Run(evaluations=[0] * len(problem.budgets.rungs), horizon=horizon)
@@ -123,7 +123,7 @@ class _Search:
     def ask(self) -> tuple[Trial | Idle, float]:
         """What it proposes, and the CPU seconds that this took."""
         began = self._cpu()
-        asked = self._optimizer.ask()
+        asked = ask(self._optimizer)
         seconds = self._cpu() - began
         self._run.cpu_s += seconds
         return asked, seconds

@@ -205,6 +205,8 @@ def test_what_a_method_asks_is_checked_before_it_is_written(tmp_path: Path) -> N
         search(tmp_path / "bad", optimizer=Asker(replace(good, trial_id="t 1")))
     with pytest.raises(BohbNasError, match="used its id twice"):
         search(tmp_path / "twice", optimizer=Asker(good, good))
+    with pytest.raises(BohbNasError, match="asked for None; accepted is a Trial"):
+        search(tmp_path / "none", optimizer=Asker(None))  # type: ignore[arg-type]
     assert fold(StudyDir(tmp_path / "bad").journal).trials == {}
     assert len(fold(StudyDir(tmp_path / "twice").journal).results) == 1
 

@@ -180,7 +180,8 @@ def earlier(sign: float) -> Knowledge:
         trial = Trial(
             trial_id=f"w0-{i:05d}", config_id=f"w0-c{i}", config=config, budget=9.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM
         )
-        result = Result(trial_id=trial.trial_id, status=Status.OK, loss=sign * abs(config["x"] - 0.8), train_s=1.0)
+        details = {"study": "old", "trial": f"t{i:05d}"}
+        result = Result(trial_id=trial.trial_id, status=Status.OK, loss=sign * abs(config["x"] - 0.8), train_s=1.0, details=details)
         found.append(Evaluation(trial=trial, result=result))
     return Knowledge(history=tuple(found))
 
@@ -189,6 +190,17 @@ def test_an_earlier_study_is_heard_from_the_start() -> None:
     chosen = picks(sampler(knowledge=earlier(1.0)))
     assert np.mean([abs(number(c, "x") - 0.8) < 0.2 for c in chosen]) > 0.8, "by chance 0.4"
     assert {c["kind"] for c in chosen} == {"a", "b", "c"}
+
+
+def test_an_earlier_studys_observations_are_called_by_its_own_trials() -> None:
+    knowledge = earlier(1.0)
+    explanation = sampler(knowledge=knowledge).propose(np.random.default_rng(0)).explanation
+    assert explanation is not None
+    (heard,) = explanation["heard"]
+    assert heard["model"] == "earlier study old, budget 9"
+    good = sorted(knowledge.history, key=lambda e: e.result.loss or 0.0)[: heard["good"]]
+    assert set(heard["rests_on"]) <= {f"t{e.trial.trial_id.partition('-')[2]}" for e in good}
+    assert heard["rests_on"]
 
 
 def test_an_earlier_study_that_contradicts_loses_its_say() -> None:
@@ -212,3 +224,8 @@ def test_what_was_tried_is_not_proposed_again() -> None:
 def test_every_option_refuses_what_makes_no_sense(field: str) -> None:
     with pytest.raises(OptionError, match=f"{field} .*accepted"):
         bohb.Options(**{field: "much"})  # type: ignore[arg-type]
+
+
+def test_a_number_beyond_every_float_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"mutations 1000.*accepted is a number above 0"):
+        bohb.Options(mutations=10**400)

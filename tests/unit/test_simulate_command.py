@@ -286,6 +286,7 @@ def test_options_reach_the_methods(tmp_path: Path) -> None:
         ([*FAST, "--workers", "0"], "'--workers'"),
         ([*FAST, "--seeds", "0"], "'--seeds'"),
         ([*FAST, "--horizon", "0"], "'--horizon'"),
+        ([*FAST, "--horizon", "1e300"], "0<x<=1000000"),
         ([*FAST, "--horizon", "nan"], "--horizon nan"),
         ([*FAST, "--results", "/nowhere/at/all"], "there is no such folder"),
         ([*FAST, "--jobs", "0"], "'--jobs'"),

@@ -123,6 +123,12 @@ def test_an_optimizer_that_waits_for_nothing_is_an_error() -> None:
         run(Scripted(trial(0), Idle.WAIT, Idle.WAIT), problem, n_workers=2)
 
 
+def test_an_optimizer_that_asks_for_what_is_no_trial_is_an_error() -> None:
+    problem = FakeProblem(costs=[[1, 1]], losses=[[0.1, 0.1]])
+    with pytest.raises(BohbNasError, match="asked for None; accepted is a Trial"):
+        run(Scripted(trial(0), None), problem)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("cost", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_cost_is_a_positive_number(cost: float) -> None:
     with pytest.raises(ProblemError, match="fake: cost"):
