@@ -243,18 +243,6 @@ class Optimizer(Protocol):
         ...
 
 
-def ask(optimizer: Optimizer) -> Trial | Idle:
-    """What an optimizer asks, once it is known to be something that can be asked.
-
-    Raises:
-        RecordError: it is neither a trial nor Idle.
-    """
-    asked = optimizer.ask()
-    if not isinstance(asked, Trial | Idle):
-        raise RecordError(f"the method asked for {repr(asked)[:200]}; accepted is a Trial, Idle.WAIT or Idle.DONE")
-    return asked
-
-
 class Worker(Protocol):
     """Trains one configuration; knows nothing of brackets, samplers or stores."""
 

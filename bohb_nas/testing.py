@@ -19,8 +19,8 @@ from bohb_nas.datasets import prepare
 from bohb_nas.engine.child import make_worker
 from bohb_nas.errors import BohbNasError, UsageError
 from bohb_nas.files import dump_json
-from bohb_nas.methods import Method, make_optimizer
-from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value, Worker, ask
+from bohb_nas.methods import Method, ask, make_optimizer
+from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value, Worker
 from bohb_nas.refs import load_module
 from bohb_nas.search_spaces import toy as toy_space
 from bohb_nas.space import files as space_files

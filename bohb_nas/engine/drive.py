@@ -15,7 +15,8 @@ from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, RecordError
 from bohb_nas.files import dump_json
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial, ask
+from bohb_nas.methods import ask
+from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State
 
 HOPELESS = 20

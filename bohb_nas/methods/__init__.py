@@ -12,9 +12,9 @@ from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bohb_nas import refs
-from bohb_nas.errors import KnowledgeError, OptionError, RefError
+from bohb_nas.errors import KnowledgeError, OptionError, RecordError, RefError
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.records import Budgets, Idle, Result, Trial
+from bohb_nas.records import Budgets, Idle, Optimizer, Result, Trial
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -39,6 +39,18 @@ class Method(Protocol):
     def replay(self, trial: Trial) -> None:
         """Takes back a trial that was asked before an interruption, instead of an ask."""
         ...
+
+
+def ask(optimizer: Optimizer) -> Trial | Idle:
+    """What an optimizer asks, once it is known to be something that can be asked.
+
+    Raises:
+        RecordError: it is neither a trial nor Idle.
+    """
+    asked = optimizer.ask()
+    if not isinstance(asked, Trial | Idle):
+        raise RecordError(f"the method asked for {repr(asked)[:200]}; accepted is a Trial, Idle.WAIT or Idle.DONE")
+    return asked
 
 
 def load_method(reference: str) -> Any:

@@ -14,7 +14,8 @@ from typing import Literal
 
 from bohb_nas.benchmarks import Problem
 from bohb_nas.errors import BohbNasError, ProblemError
-from bohb_nas.records import Idle, Optimizer, Origin, Result, Trial, Value, ask
+from bohb_nas.methods import ask
+from bohb_nas.records import Idle, Optimizer, Origin, Result, Trial, Value
 
 Promote = Literal["restart", "continue"]
 """Whether a promoted configuration pays its new budget in full, or only what its checkpoint lacks."""
