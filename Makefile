@@ -36,9 +36,11 @@ check: $(VENV)/installed-dev  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-dev  ## measure what the documentation states; takes about half an hour
+bench: $(VENV)/installed-dev  ## measure what the documentation states; takes about an hour on a quiet machine
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/suggest.py
+	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/knowledge.py
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/cifar_jpeg.py
 
