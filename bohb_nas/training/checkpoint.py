@@ -104,16 +104,23 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, below_s
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:
-    """Everything that goes on: `network/NAME`, `optimizer/PARAMETER/NAME`, `stream/NAME`."""
-    tensors = {f"network/{name}": tensor for name, tensor in learner.network.state_dict().items()}
+    """Everything that goes on: `network/NAME`, `optimizer/PARAMETER/NAME`, `stream/NAME`; and what was judged, `average/NAME`."""
+    tensors = _networks(learner)
     for parameter, entries in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{parameter}/{name}": value for name, value in entries.items() if isinstance(value, Tensor)}
     return tensors | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
 
 
+def _networks(learner: Learner) -> dict[str, Tensor]:
+    tensors = {f"network/{name}": tensor for name, tensor in learner.network.state_dict().items()}
+    if learner.average is not None:
+        tensors |= {f"average/{name}": tensor for name, tensor in learner.average.network.state_dict().items()}
+    return tensors
+
+
 def _check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     """Raises Refused unless the tensors are those that `learner` would save, by name, shape and type, and its streams take theirs."""
-    expected = {f"network/{name}": tensor for name, tensor in learner.network.state_dict().items()}
+    expected = _networks(learner)
     expected |= {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
     for i, parameter in enumerate(learner.network.parameters()):
         expected |= {f"optimizer/{i}/{name}": torch.empty(()) if name == "step" else parameter for name in _entries(learner)}
@@ -141,11 +148,11 @@ def _form(tensor: Tensor) -> str:
 
 
 def _restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "stream": {}}
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "stream": {}}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition("/")
         parts[kind][rest] = tensor
-    learner.network.load_state_dict(parts["network"])
+    learner.network.load_state_dict(parts["network"])  # an average starts anew with the budget that is left
     optimizer: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
         parameter, _, entry = name.partition("/")

@@ -50,6 +50,11 @@ class Compute:
             return torch.cuda.mem_get_info(self.device)[0] + cached
         return min(_host_bytes(), _group_bytes())
 
+    def release(self) -> None:
+        """Gives cached memory back to the device."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def autocast(self) -> AbstractContextManager[None]:
         """The number format as a context around forward passes."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")

@@ -21,6 +21,7 @@ from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.recipe import read
 from bohb_nas.training.validation import Score, evaluate
 
 
@@ -33,6 +34,8 @@ class Row:
     message: str | None
     """Why there is no test error."""
     test_error: float | None
+    test_error_mirrored: float | None
+    """With every image judged together with its mirror image; None where training mirrors none."""
     n_test: int
     params: float
     flops: float
@@ -64,7 +67,7 @@ def train_final(
         budget_s: seconds of training for each seed.
         seeds: one training each.
         out: folder of the models and of their learning curves.
-        schedule: of the learning rate.
+        schedule: of the learning rate, where the configuration chooses none.
         rung: of the budget in the search, from 0; only restarts depend on it.
         device: None takes the first accelerator, or the CPU.
         precision: of the arithmetic.
@@ -85,7 +88,9 @@ def train_final(
         n_classes=len(dataset.classes),
         device=compute.device,
     )
-    plan = Plan(budget_s=budget_s, schedule=schedules.named(schedule, rung=rung), max_steps=max_steps)
+    _, recipe = read(config)
+    shape = schedules.named(recipe.schedule or schedule, rung=rung, warm_up=recipe.warm_up)
+    plan = Plan(budget_s=budget_s, schedule=shape, max_steps=max_steps)
     return [_train(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, folder=out / f"seed-{seed}") for seed in seeds]
 
 
@@ -101,9 +106,8 @@ def _train(
             raise
         trained = Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds())
     finally:
-        if compute.device.type == "cuda":
-            torch.cuda.empty_cache()
-    return _row(config, seed, data=data, trained=trained, test=None)
+        compute.release()
+    return _row(config, seed, data=data, trained=trained, test=None, mirrored=None)
 
 
 def _train_one(
@@ -121,11 +125,14 @@ def _train_one(
     write_atomic(folder / "curve.jsonl", "")
     learner = start(config, data=data, compute=compute, seed=seed)
     trained = fit(learner, plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
-    test = _test(learner, dataset, clock) if trained.status is Status.OK else None
-    row = _row(config, seed, data=data, trained=trained, test=test)
+    test = mirrored = None
+    if trained.status is Status.OK:
+        test = _test(learner, dataset, clock, mirrored=False)
+        mirrored = _test(learner, dataset, clock, mirrored=True) if learner.recipe.flip else None
+    row = _row(config, seed, data=data, trained=trained, test=test, mirrored=mirrored)
     if test:
         export_model(
-            learner.network,
+            learner.outcome,
             folder,
             mean=data.mean,
             deviation=data.deviation,
@@ -137,13 +144,14 @@ def _train_one(
     return row
 
 
-def _row(config: Mapping[str, Value], seed: int, *, data: ResidentData, trained: Fit, test: Score | None) -> Row:
+def _row(config: Mapping[str, Value], seed: int, *, data: ResidentData, trained: Fit, test: Score | None, mirrored: Score | None) -> Row:
     sizes = size(config, image_shape=data.image_shape, n_classes=data.n_classes)
     return Row(
         seed=seed,
         status=trained.status,
         message=trained.message,
         test_error=test.error if test else None,
+        test_error_mirrored=mirrored.error if mirrored else None,
         n_test=test.n if test else 0,
         params=sizes["params"],
         flops=sizes["flops"],
@@ -152,11 +160,11 @@ def _row(config: Mapping[str, Value], seed: int, *, data: ResidentData, trained:
     )
 
 
-def _test(learner: Learner, dataset: Dataset, clock: TrainingClock) -> Score:
+def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored: bool) -> Score:
     images, labels = _test_part(dataset)
     device = learner.compute.device
     return evaluate(
-        learner.network,
+        learner.outcome,
         to_device(images, device),
         torch.tensor(labels, device=device),
         torch.arange(len(labels), device=device),
@@ -164,6 +172,7 @@ def _test(learner: Learner, dataset: Dataset, clock: TrainingClock) -> Score:
         deviation=learner.data.deviation,
         compute=learner.compute,
         clock=clock,
+        mirrored=mirrored,
     )
 
 

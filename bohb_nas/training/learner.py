@@ -12,11 +12,15 @@ from torch.nn import functional
 
 from bohb_nas.records import Value
 from bohb_nas.search_spaces._multi_branch import size
+from bohb_nas.training import average
 from bohb_nas.training.augment import augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import MultiBranch, build
 from bohb_nas.training.recipe import Recipe, read
+
+SMALLEST_MICRO_BATCH = 16
+"""Images of a batch that are never divided further."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +61,28 @@ class Learner:
         self.optimizer = _optimizer(network, recipe, self.rate)
         self.totals = torch.zeros(2, device=compute.device)
         """Sums of loss and of error over the images since `take_totals`."""
+        self.average = average.Average(network, span=recipe.average_span) if recipe.average_span else None
+        self._since_average = 0
+        self.micro_batch = recipe.batch_size
+        """Images that go through the network at once; a batch larger than that accumulates its gradient over several passes."""
+
+    @property
+    def outcome(self) -> MultiBranch:
+        """The network that is judged and exported: the averaged one where there is one."""
+        return self.network if self.average is None else self.average.network
+
+    def halve_micro_batch(self) -> bool:
+        """Halves how many images go through the network at once; False if they are too few for that."""
+        if self.micro_batch // 2 < SMALLEST_MICRO_BATCH:
+            return False
+        self.micro_batch = -(-self.micro_batch // 2)
+        return True
 
     def twin(self, streams: Streams) -> Self:
         """A copy of the network with a fresh optimizer: what it does leaves no trace in this learner."""
-        return type(self)(copy.deepcopy(self.network), self.recipe, data=self.data, compute=self.compute, streams=streams)
+        twin = type(self)(copy.deepcopy(self.network), self.recipe, data=self.data, compute=self.compute, streams=streams)
+        twin.micro_batch = self.micro_batch
+        return twin
 
     def restore_optimizer(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Gives the optimizer the tensors that another had, by position of the parameter; its settings stay."""
@@ -69,7 +91,10 @@ class Learner:
             self.optimizer.state[parameters[i]] = {name: tensor.to(self.compute.device) for name, tensor in entries.items()}
 
     def step(self, positions: Tensor, rate: float) -> None:
-        """One optimizer step on the images at `positions` [n], at the learning rate `rate`."""
+        """One optimizer step on the images at `positions` [n], at the learning rate `rate`.
+
+        Where they go through the network in parts, each part has batch statistics, and a gate of ShakeDrop, of its own.
+        """
         images, targets = augment(
             self.data.images[positions],
             self.data.labels[positions],
@@ -82,15 +107,28 @@ class Learner:
         self.rate.fill_(rate)
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
+        noise = self.network.noise(len(positions), self.streams.noise)
+        parts = (torch.split(tensor, self.micro_batch, dim) for tensor, dim in ((images, 0), (targets, 0), (noise, 1)))
+        for part in zip(*parts, strict=True):
+            self._backward(*part, share=len(part[0]) / len(positions))
+        self.optimizer.step()
+
+    def _backward(self, images: Tensor, targets: Tensor, noise: Tensor, *, share: float) -> None:
+        """Adds the gradient of some of a batch's images, `share` of it."""
         with self.compute.autocast():
-            noise = self.network.noise(len(positions), self.streams.noise)
             logits = self.network(images.contiguous(memory_format=self.compute.memory_format), noise).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        (loss * share if share < 1 else loss).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             right = targets.gather(1, logits.argmax(1, keepdim=True)).sum()
-            self.totals += torch.stack([loss.detach() * len(positions), len(positions) - right])
+            self.totals += torch.stack([loss.detach() * len(images), len(images) - right])
+
+    def follow(self, u: float) -> None:
+        """Takes the weights into the average every few steps, and at the end; u is the fraction of the budget used."""
+        self._since_average += 1
+        if self.average is not None and (self._since_average >= average.EVERY or u >= 1):
+            self.average.update(self.network, u)
+            self._since_average = 0
 
     def take_totals(self) -> tuple[float, float]:
         """Sums of loss and error since the last call; waits for the device."""

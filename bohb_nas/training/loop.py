@@ -9,6 +9,7 @@ from typing import Any
 from bohb_nas.records import Status
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import batches
+from bohb_nas.training.device import out_of_memory
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.validation import Score, evaluate
 from bohb_nas.training.warm_up import step_seconds
@@ -53,6 +54,8 @@ class Fit:
     message: str | None = None
     valid: Score | None = None
     """None unless OK and there was something to validate on."""
+    mirrored: Score | None = None
+    """The same with every image judged together with its mirror image; None where training mirrors none, or time was short."""
     train_s: float = 0.0
     warmup_s: float = 0.0
     valid_s: float = 0.0
@@ -80,7 +83,7 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
     result = Fit()
     started = clock.now()
     longest = plan.budget_s / plan.min_steps
-    estimate = step_seconds(learner, clock, longest=longest)
+    estimate = _step_seconds(learner, clock, longest=longest)
     result.warmup_s = clock.now() - started
     if estimate > longest and plan.max_steps is None:
         result.status = Status.TIMED_OUT
@@ -91,6 +94,21 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
         return result
     _Run(learner, plan, clock, on_point, result, estimate).train()
     return result
+
+
+def _step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> float:
+    """Seconds of a step, at the largest micro-batch for which memory suffices.
+
+    Raises:
+        RuntimeError, MemoryError: it does not suffice for the smallest.
+    """
+    while True:
+        try:
+            return step_seconds(learner, clock, longest=longest)
+        except (RuntimeError, MemoryError) as e:
+            if not (out_of_memory(e) and learner.halve_micro_batch()):
+                raise
+        learner.compute.release()  # here, where the exception no longer holds the tensors
 
 
 class _Run:
@@ -125,6 +143,7 @@ class _Run:
                 self._u = 1.0 if left - taken == 1 else max(self._u, 1 - (left - taken - 1) * step_u)
                 result.lr_last = self._plan.schedule(self._u) * learner.recipe.learning_rate
                 learner.step(next(positions), result.lr_last)
+                learner.follow(self._u)
             before_s, used_s = used_s, self._clock.seconds()
             self._account(n_steps, (used_s - before_s) / n_steps)
             if result.status is Status.OK and self._marks[0] <= self._u < 1:
@@ -169,10 +188,10 @@ class _Run:
         self._point(self._validate(math.inf) if n_valid and affordable and set(passed) & set(_VALIDATED) else None)
         self._clock.start()
 
-    def _validate(self, allowance_s: float) -> Score:
+    def _validate(self, allowance_s: float, *, mirrored: bool = False) -> Score:
         learner, started = self._learner, self._clock.now()
         score = evaluate(
-            learner.network,
+            learner.outcome,
             learner.data.images,
             learner.data.labels,
             learner.data.valid,
@@ -181,6 +200,7 @@ class _Run:
             compute=learner.compute,
             clock=self._clock,
             allowance_s=allowance_s,
+            mirrored=mirrored,
         )
         self._result.valid_s += self._clock.now() - started
         return score
@@ -210,5 +230,14 @@ class _Run:
         result.step_s, result.step_max_s = statistics.median(self._step_times), max(self._step_times)
         if result.status is Status.OK:
             if len(self._learner.data.valid):
-                result.valid = self._validate(math.inf if self._plan.full_validation else _FINAL_SHARE * self._plan.budget_s)
+                self._judge(math.inf if self._plan.full_validation else _FINAL_SHARE * self._plan.budget_s)
             self._point(result.valid)
+
+    def _judge(self, allowance_s: float) -> None:
+        """The last validation, and where the allowance suffices for that as well the one with mirror images."""
+        result, began = self._result, self._clock.now()
+        result.valid = self._validate(allowance_s)
+        took_s = self._clock.now() - began
+        whole = result.valid.n == len(self._learner.data.valid)
+        if self._learner.recipe.flip and whole and 3 * took_s <= allowance_s:
+            result.mirrored = self._validate(math.inf, mirrored=True)

@@ -4,17 +4,20 @@ import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Value
 from bohb_nas.search_spaces._multi_branch import DEFAULTS, Architecture, architecture
+from bohb_nas.training import schedules
 
 Optimizer = Literal["sgd", "adamw"]
 Mixing = Literal["none", "mixup", "cutmix"]
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
+    "schedule": get_args(schedules.Shape),
+    "average": ("off", "on"),
     "crop": ("off", "on"),
     "flip": ("off", "on"),
     "cutout": ("off", "on"),
@@ -23,6 +26,8 @@ _CHOICES = {
 _DEFAULTS: Mapping[str, float] = {
     "batch_size": 128,
     "label_smoothing": 0.0,
+    "warm_up": schedules.WARM_UP,
+    "average_span": 0.02,
     "sgd_learning_rate": 0.1,
     "sgd_one_minus_momentum": 0.1,
     "sgd_weight_decay": 5e-4,
@@ -35,10 +40,12 @@ _DEFAULTS: Mapping[str, float] = {
     "mixup_alpha": 0.2,
     "cutmix_alpha": 1.0,
 }
+_REFERENCE_BATCH = 128
 _WHOLE = frozenset({"batch_size", "initial_filters"} | {name for name in DEFAULTS if name.startswith(("nr_residual_", "res_branches_"))})
 """Numbers that count something: from 1."""
 _POSITIVE = frozenset(
-    {"learning_rate", "sgd_learning_rate", "adamw_learning_rate"} | {name for name in DEFAULTS if name.startswith("widen_factor_")}
+    {"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "average_span"}
+    | {name for name in DEFAULTS if name.startswith("widen_factor_")}
 )
 _UNBOUNDED = frozenset({"weight_decay", "sgd_weight_decay", "adamw_weight_decay", "alpha", "mixup_alpha", "cutmix_alpha"})
 """Numbers from 0; every one that is named nowhere here is from 0 to 1."""
@@ -56,7 +63,7 @@ class Recipe:
     batch_size: int
     optimizer: Optimizer
     learning_rate: float
-    """At the peak of the schedule."""
+    """At the peak of the schedule, of the batches that are trained."""
     momentum: float
     """Nesterov's of SGD, or beta1 of AdamW."""
     beta2: float
@@ -64,6 +71,12 @@ class Recipe:
     weight_decay: float
     """Added to the gradient by SGD, decoupled in AdamW."""
     label_smoothing: float
+    schedule: schedules.Shape | None
+    """Of the learning rate; None leaves it to the worker."""
+    warm_up: float
+    """Fraction of the budget spent rising."""
+    average_span: float
+    """Fraction of the budget after which a step weighs 1 / e in the averaged weights; 0 averages nothing."""
     crop_padding: float
     """Zeros around the image before the random crop, as a fraction of its height; 0 is no crop."""
     flip: bool
@@ -94,11 +107,14 @@ def read(config: Mapping[str, Value]) -> tuple[Architecture, Recipe]:
     return architecture(config), Recipe(
         batch_size=int(_number(config, "batch_size")),
         optimizer=optimizer,
-        learning_rate=_number(config, f"{optimizer}_learning_rate", "learning_rate"),
+        learning_rate=_learning_rate(config, optimizer),
         momentum=_momentum(config, optimizer),
         beta2=1 - _number(config, "adamw_one_minus_beta2"),
         weight_decay=_number(config, f"{optimizer}_weight_decay", "weight_decay"),
         label_smoothing=_number(config, "label_smoothing"),
+        schedule=cast(schedules.Shape, _choice(config, "schedule", "cosine")) if "schedule" in config else None,
+        warm_up=_number(config, "warm_up"),
+        average_span=_number(config, "average_span") if _choice(config, "average", "off") == "on" else 0.0,
         crop_padding=_number(config, "crop_padding") if _choice(config, "crop", "on") == "on" else 0.0,
         flip=_choice(config, "flip", "on") == "on",
         cutout_length=_cutout_length(config) if cutout else 0.0,
@@ -126,6 +142,20 @@ def _check_number(name: str, value: object) -> None:
         good, accepted = 0 <= number <= 1, "a number from 0 to 1"
     if not good:
         raise OptionError(f"{name} is {value!r}; accepted is {accepted}")
+
+
+def _learning_rate(config: Mapping[str, Value], optimizer: Optimizer) -> float:
+    """A rate of the joint space is that of batches of 128, so that it can be searched apart from the batch size.
+
+    It grows with the size of the batch under SGD (Goyal et al. 2017, arXiv:1706.02677, section 2.1) and with its root under AdamW
+    (Malladi et al. 2022, arXiv:2205.10287). The plain `learning_rate` of `zela2018` is the rate itself.
+    """
+    name = f"{optimizer}_learning_rate"
+    rate = _number(config, name, "learning_rate")
+    if name not in config and "learning_rate" in config:
+        return rate
+    ratio = _number(config, "batch_size") / _REFERENCE_BATCH
+    return rate * (ratio if optimizer == "sgd" else math.sqrt(ratio))
 
 
 def _momentum(config: Mapping[str, Value], optimizer: Optimizer) -> float:

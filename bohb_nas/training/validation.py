@@ -37,6 +37,7 @@ def evaluate(
     compute: Compute,
     clock: TrainingClock,
     allowance_s: float = math.inf,
+    mirrored: bool = False,
 ) -> Score:
     """The error on the longest prefix of `positions` whose evaluation is predicted to fit the allowance, of at least `FEWEST` images.
 
@@ -50,14 +51,18 @@ def evaluate(
         compute: where and how precisely.
         clock: measures the allowance.
         allowance_s: seconds.
+        mirrored: whether every image is judged by the mean of its logits and those of its mirror image.
     """
     network.eval()
     started, done, wrong = clock.now(), 0, torch.zeros((), dtype=torch.int64, device=images.device)
     for chosen in torch.split(positions, compute.evaluation_batch):
         if done >= FEWEST and (clock.now() - started) * (1 + len(chosen) / done) > allowance_s:
             break
+        shown = normalise(images[chosen], mean, deviation).contiguous(memory_format=compute.memory_format)
         with compute.autocast():
-            logits = network(normalise(images[chosen], mean, deviation).contiguous(memory_format=compute.memory_format))
+            logits = network(shown)
+            if mirrored:
+                logits = logits + network(shown.flip(3))
         wrong += (logits.argmax(1) != labels[chosen]).sum()
         done += len(chosen)
     return Score(error=wrong.item() / done, n=done)

@@ -50,7 +50,7 @@ class Options:
     split_seed: int = 0
     """Fixes which are held out."""
     schedule: schedules.Name = "cosine"
-    """Of the learning rate: one cosine, or the restarts of Zela et al. (2018)."""
+    """Of the learning rate, where the configuration chooses none: one cosine, or the restarts of Zela et al. (2018)."""
     device: str | None = None
     """None takes the first accelerator, or the CPU."""
     n_threads: int | None = None
@@ -157,8 +157,7 @@ class ImageClassifier:
                 raise
             message = no_memory(e)
         finally:
-            if self._compute.device.type == "cuda":
-                torch.cuda.empty_cache()
+            self._compute.release()
         metrics = {"wall_s": clock.now() - began}
         return Result(
             trial_id=trial.trial_id,
@@ -181,7 +180,7 @@ class ImageClassifier:
         full = self._options.full_validation_from_s
         plan = Plan(
             budget_s=trial.budget - used.train_s,
-            schedule=schedules.named(self._options.schedule, rung=trial.rung),
+            schedule=schedules.named(learner.recipe.schedule or self._options.schedule, rung=trial.rung, warm_up=learner.recipe.warm_up),
             min_steps=self._options.min_steps,
             max_steps=self._options.max_steps,
             full_validation=full is not None and trial.budget >= full * (1 - 1e-9),
@@ -190,6 +189,7 @@ class ImageClassifier:
         total = checkpoint.Used(train_s=used.train_s + trained.train_s, steps=used.steps + trained.steps)
         if trained.status is Status.OK:
             checkpoint.save(workdir / "checkpoint", learner, total, identity)
+        details["micro_batch"] = learner.micro_batch
         details["curve"] = [{k: point[k] for k in ("u", "train_error", "valid_error") if k in point} for point in trained.curve]
         sizes = size(trial.config, image_shape=data.image_shape, n_classes=data.n_classes)
         times = {"setup_s": setup_s, "wall_s": clock.now() - began}
@@ -258,6 +258,7 @@ def _metrics(trained: Fit, learner: Learner) -> dict[str, float]:
         "step_s": trained.step_s,
         "step_max_s": trained.step_max_s,
         "n_valid": trained.valid.n if trained.valid else 0,
+        "mirrored_error": trained.mirrored.error if trained.mirrored else math.nan,
         "train_error": trained.train_error,
         "train_loss": trained.train_loss,
     }

@@ -28,7 +28,7 @@ def go_on(learner: Learner, steps: int) -> None:
         learner.step(next(positions), 0.01)
 
 
-@pytest.mark.parametrize("config", [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"momentum": 0}])
+@pytest.mark.parametrize("config", [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"momentum": 0}, {"average": "on"}])
 def test_a_continued_training_is_the_uninterrupted_one(tmp_path: Path, config: dict[str, Value]) -> None:
     learner, other = trained(3, **config), fakes.learner(seed=9, **config)
     checkpoint.save(tmp_path / "c", learner, checkpoint.Used(train_s=2.5, steps=3), IDENTITY)
@@ -116,3 +116,15 @@ def refused(folder: Path, identity: Mapping[str, object], below_s: float, reason
     assert not learner.optimizer.state
     for name in ("order", "augmentation", "noise"):
         assert torch.equal(getattr(learner.streams, name).get_state(), getattr(fresh.streams, name).get_state())
+
+
+def test_the_averaged_weights_are_kept_beside_those_that_train(tmp_path: Path) -> None:
+    learner = trained(1, average="on")
+    learner.follow(1.0)
+    go_on(learner, 1)
+    checkpoint.save(tmp_path, learner, checkpoint.Used(train_s=1.0, steps=2), IDENTITY)
+    tensors = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert learner.average is not None
+    for name, tensor in learner.average.network.state_dict().items():
+        assert torch.equal(tensors[f"average/{name}"], tensor)
+    assert not torch.equal(tensors["average/head.weight"], tensors["network/head.weight"])

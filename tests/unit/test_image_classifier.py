@@ -149,7 +149,7 @@ def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]
 
 
 def test_divergence(tmp_path: Path, time: fakes.Virtual) -> None:
-    result = run(worker(time), tmp_path / "a", budget=5.0, config={**fakes.TINY, "learning_rate": 1e30})
+    result = run(worker(time), tmp_path / "a", budget=5.0, config={**fakes.TINY, "sgd_learning_rate": 1e30})
     assert result.status is Status.DIVERGED
     assert result.loss is None
     assert 0 < result.train_s < 2

@@ -92,7 +92,7 @@ def test_what_is_too_slow_is_turned_away_before_it_costs_the_budget() -> None:
 
 
 def test_divergence_is_a_status() -> None:
-    time, learner = fakes.Virtual(), fakes.learner(learning_rate=1e30)
+    time, learner = fakes.Virtual(), fakes.learner(sgd_learning_rate=1e30)
     time.watch(learner.network, lambda _: 0.1)
     result = train(learner, time, budget_s=10.0)
     assert result.status is Status.DIVERGED
@@ -149,3 +149,93 @@ def test_something_is_learned(optimizer: str) -> None:
     result = train(learner, time, budget_s=1e9, max_steps=60)
     assert result.valid is not None
     assert result.valid.error < 0.2
+
+
+def test_a_mirrored_validation_is_the_mean_of_both_views() -> None:
+    learner, clock = fakes.learner(), fakes.Virtual().clock()
+    data = learner.data
+    parts = {"mean": data.mean, "deviation": data.deviation, "compute": fakes.CPU, "clock": clock}
+    score = evaluate(learner.network, data.images, data.labels, data.valid, mirrored=True, **parts)  # type: ignore[arg-type]
+    shown = (data.images[data.valid].float() - data.mean[:, None, None]) / data.deviation[:, None, None]
+    with torch.no_grad():
+        both = (learner.network(shown) + learner.network(torch.flip(shown, [3]))) / 2
+    assert score.error == (both.argmax(1) != data.labels[data.valid]).double().mean().item()
+
+
+@pytest.mark.parametrize(("flip", "allowance_s", "judged"), [("on", 100.0, True), ("off", 100.0, False), ("on", 0.5, False)])
+def test_the_mirrored_number_needs_training_that_mirrors_and_time(flip: str, allowance_s: float, judged: bool) -> None:
+    learner, time = fakes.learner(flip=flip), fakes.Virtual()
+    time.watch(learner.network, lambda n: n / 90)
+    budget_s = allowance_s / 0.05
+    result = fit(learner, Plan(budget_s=budget_s, schedule=schedules.cosine, max_steps=8), time.clock(), lambda _: None)
+    assert (result.mirrored is not None) == judged
+    assert result.valid is not None
+
+
+def test_the_averaged_network_is_judged() -> None:
+    learner, time = fakes.learner(average="on", average_span=0.5), fakes.Virtual()
+    time.watch(learner.network, lambda _: 0.1)
+    result = fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=12), time.clock(), lambda _: None)
+    assert learner.average is not None
+    assert learner.outcome is learner.average.network
+    assert learner.outcome.state_dict()["stem.1.num_batches_tracked"] == 12, "the last step is averaged although 12 is no multiple of 5"
+    assert not torch.equal(learner.outcome.head.weight, learner.network.head.weight)
+    data = learner.data
+    parts = {"mean": data.mean, "deviation": data.deviation, "compute": fakes.CPU, "clock": time.clock()}
+    assert result.valid == evaluate(learner.outcome, data.images, data.labels, data.valid, **parts)  # type: ignore[arg-type]
+
+
+class Cramped(torch.nn.Module):
+    """A network whose device has memory for so many images of training."""
+
+    def __init__(self, network: torch.nn.Module, limit: int) -> None:
+        super().__init__()
+        self.network, self.limit, self.most = network, limit, 0
+
+    def noise(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        return self.network.noise(n, generator)  # type: ignore[no-any-return, operator]
+
+    def forward(self, x: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        if self.training and len(x) > self.limit:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+        self.most = max(self.most, len(x)) if self.training else self.most
+        return self.network(x, noise)  # type: ignore[no-any-return]
+
+
+def cramped(limit: int) -> tuple[Learner, Cramped]:
+    learner = fakes.learner(batch_size=128)
+    network = Cramped(learner.network, limit)
+    learner.network = network  # type: ignore[assignment]
+    return learner, network
+
+
+def test_a_batch_that_memory_does_not_hold_goes_in_parts() -> None:
+    (learner, network), time = cramped(40), fakes.Virtual()
+    time.watch(network, lambda _: 0.1)
+    result = fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=3), time.clock(), lambda _: None)
+    assert (result.status, learner.micro_batch, network.most) == (Status.OK, 32, 32)
+
+
+def test_less_memory_than_for_sixteen_images_is_an_end() -> None:
+    learner, _ = cramped(15)
+    with pytest.raises(torch.OutOfMemoryError):
+        fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=3), fakes.Virtual().clock(), lambda _: None)
+    assert learner.micro_batch == 16
+
+
+def test_the_gradient_of_parts_is_the_mean_of_their_images() -> None:
+    """Without batch statistics in between: those of a part are its own."""
+    learner = fakes.learner(batch_size=48, flip="off", crop="off", res_branches_2=1, death_rate=0.0, label_smoothing=0.1)
+    learner.network.eval = learner.network.train = lambda *_: learner.network  # type: ignore[method-assign]
+    for module in learner.network.modules():
+        module.training = False
+    positions = torch.arange(48)
+    learner.step(positions, 0.0)
+    whole = [p.grad.clone() for p in learner.network.parameters() if p.grad is not None]
+    totals = learner.take_totals()
+    learner.micro_batch = 20
+    learner.step(positions, 0.0)
+    parts = [p.grad for p in learner.network.parameters() if p.grad is not None]
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert learner.take_totals() == pytest.approx(totals, rel=1e-5)

@@ -37,12 +37,31 @@ from bohb_nas.training.recipe import read
         ("length", -1),
         ("alpha", -0.2),
         ("optimizer", 3),
+        ("schedule", "restarts"),
+        ("warm_up", 1.5),
+        ("average", True),
+        ("average_span", 0.0),
         ("flip", ["on"]),
     ],
 )
 def test_a_value_that_means_nothing_is_named(name: str, value: Any) -> None:
     with pytest.raises(OptionError, match=f"^{name} is .*accepted"):
         read({name: value})
+
+
+def test_rates_are_those_of_batches_of_128_except_the_published_one() -> None:
+    assert read({"batch_size": 512, "sgd_learning_rate": 0.1})[1].learning_rate == pytest.approx(0.4)
+    assert read({"batch_size": 32})[1].learning_rate == pytest.approx(0.025), "the default is 0.1"
+    assert read({"batch_size": 512, "optimizer": "adamw", "adamw_learning_rate": 0.003})[1].learning_rate == pytest.approx(0.006)
+    assert read({"batch_size": 512, "learning_rate": 0.1})[1].learning_rate == 0.1
+
+
+def test_schedule_and_average() -> None:
+    _, recipe = read({})
+    assert (recipe.schedule, recipe.average_span) == (None, 0.0)
+    _, recipe = read({"schedule": "linear", "warm_up": 0.2, "average": "on", "average_span": 0.05})
+    assert (recipe.schedule, recipe.warm_up, recipe.average_span) == ("linear", 0.2, 0.05)
+    assert read({"average": "off", "average_span": 0.05})[1].average_span == 0.0
 
 
 def test_what_is_just_accepted() -> None:

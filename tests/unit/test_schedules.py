@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bohb_nas.training.schedules import cosine, named, restarts
+from bohb_nas.training.schedules import cosine, linear, named, restarts, trapezoid
 
 
 def test_cosine_rises_falls_and_ends_at_zero() -> None:
@@ -26,6 +26,19 @@ def test_restarts_are_the_published_cycles(budget: float, rung: int, first: floa
     assert restarts(1.0, cycles=rung) == 0.0
 
 
+def test_a_line_by_hand() -> None:
+    assert [linear(u, warm_up=0.2) for u in (0.0, 0.1, 0.2, 0.6, 1.0)] == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
+    assert linear(1.0) == 0.0
+
+
+def test_a_trapezoid_by_hand() -> None:
+    assert [trapezoid(u, warm_up=0.1) for u in (0.05, 0.1, 0.5, 0.8, 0.9, 1.0)] == pytest.approx([0.5, 1.0, 1.0, 1.0, 0.5, 0.0])
+    assert trapezoid(0.95, warm_up=1.0) == pytest.approx(0.25), "the descent wins over an endless rise"
+    assert trapezoid(1.0) == 0.0
+
+
 def test_names() -> None:
     assert named("cosine", rung=2)(0.3) == cosine(0.3)
+    assert named("linear", rung=2, warm_up=0.5)(0.25) == linear(0.25, warm_up=0.5)
+    assert named("trapezoid", rung=2, warm_up=0.5)(0.25) == trapezoid(0.25, warm_up=0.5)
     assert named("restarts", rung=2)(0.3) == restarts(0.3, cycles=3)

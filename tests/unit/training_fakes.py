@@ -32,6 +32,7 @@ TINY: Mapping[str, Value] = {
     "res_branches_3": 1,
     "flip": "off",
     "batch_size": 16,
+    "sgd_learning_rate": 0.8,
 }
 
 torch.set_num_threads(1)
