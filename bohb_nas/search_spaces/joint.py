@@ -8,6 +8,7 @@ lengths are fractions of the image's side (8x8 digits and 32x32 photographs alik
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer, OrConjunction
 
 from bohb_nas.search_spaces._multi_branch import GROUPS, size
+from bohb_nas.search_spaces._training import add_training
 
 __all__ = ["size", "space"]
 
@@ -15,12 +16,8 @@ __all__ = ["size", "space"]
 def space() -> ConfigurationSpace:
     """The joint space; its default is a small hand-designed network under a usual recipe."""
     joint = ConfigurationSpace()
-    joint.add(
-        Integer("batch_size", (16, 512), default=128, log=True),
-        Float("label_smoothing", (0.0, 0.2), default=0.0),
-    )
     _add_architecture(joint)
-    _add_optimizers(joint)
+    add_training(joint)
     _add_augmentation(joint)
     return joint
 
@@ -40,25 +37,6 @@ def _add_architecture(joint: ConfigurationSpace) -> None:
     death_rate = Float("death_rate", (0.0, 0.9), default=0.2)
     joint.add(death_rate)
     joint.add(OrConjunction(*(EqualsCondition(death_rate, joint[f"res_branches_{g}"], 1) for g in GROUPS)))
-
-
-def _add_optimizers(joint: ConfigurationSpace) -> None:
-    """Weight decay is each optimizer's own: SGD adds it to the gradient, AdamW takes it off the weights."""
-    optimizer = Categorical("optimizer", ["sgd", "adamw"], default="sgd")
-    sgd = [
-        Float("sgd_learning_rate", (1e-3, 1.0), default=0.1, log=True),
-        Float("sgd_one_minus_momentum", (0.005, 0.5), default=0.1, log=True),
-        Float("sgd_weight_decay", (1e-5, 1e-2), default=5e-4, log=True),
-    ]
-    adamw = [
-        Float("adamw_learning_rate", (1e-4, 3e-2), default=3e-3, log=True),
-        Float("adamw_one_minus_beta1", (0.02, 0.5), default=0.1, log=True),
-        Float("adamw_one_minus_beta2", (1e-3, 0.1), default=0.01, log=True),
-        Float("adamw_weight_decay", (1e-4, 1.0), default=0.05, log=True),
-    ]
-    joint.add(optimizer, *sgd, *adamw)
-    joint.add(*(EqualsCondition(child, optimizer, "sgd") for child in sgd))
-    joint.add(*(EqualsCondition(child, optimizer, "adamw") for child in adamw))
 
 
 def _add_augmentation(joint: ConfigurationSpace) -> None:
