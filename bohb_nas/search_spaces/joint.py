@@ -7,6 +7,7 @@ lengths are fractions of the image's side (8x8 digits and 32x32 photographs alik
 
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer, OrConjunction
 
+from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.search_spaces._multi_branch import GROUPS, size
 
 __all__ = ["size", "space"]
@@ -21,7 +22,7 @@ def space() -> ConfigurationSpace:
     )
     _add_architecture(joint)
     _add_optimizers(joint)
-    _add_augmentation(joint)
+    add_augmentation(joint)
     return joint
 
 
@@ -59,21 +60,3 @@ def _add_optimizers(joint: ConfigurationSpace) -> None:
     joint.add(optimizer, *sgd, *adamw)
     joint.add(*(EqualsCondition(child, optimizer, "sgd") for child in sgd))
     joint.add(*(EqualsCondition(child, optimizer, "adamw") for child in adamw))
-
-
-def _add_augmentation(joint: ConfigurationSpace) -> None:
-    crop = Categorical("crop", ["off", "on"], default="on")
-    crop_padding = Float("crop_padding", (0.05, 0.3), default=0.125, log=True)
-    cutout = Categorical("cutout", ["off", "on"], default="off")
-    cutout_length = Float("cutout_length", (0.1, 0.7), default=0.5)
-    mixing = Categorical("mixing", ["none", "mixup", "cutmix"], default="none")
-    mixup_alpha = Float("mixup_alpha", (0.05, 2.0), default=0.2, log=True)
-    cutmix_alpha = Float("cutmix_alpha", (0.05, 2.0), default=1.0, log=True)
-    joint.add(Categorical("flip", ["off", "on"], default="on"))
-    joint.add(crop, crop_padding, cutout, cutout_length, mixing, mixup_alpha, cutmix_alpha)
-    joint.add(
-        EqualsCondition(crop_padding, crop, "on"),
-        EqualsCondition(cutout_length, cutout, "on"),
-        EqualsCondition(mixup_alpha, mixing, "mixup"),
-        EqualsCondition(cutmix_alpha, mixing, "cutmix"),
-    )

@@ -46,7 +46,7 @@ NARROW: Scale = {
     "posterize": (8, 4),
     "solarize": (1, 0),
 }
-"""Of AutoAugment and RandAugment (Cubuk et al. 2019, table 6; 2020), with torchvision's reading of it."""
+"""Of AutoAugment and RandAugment (Cubuk et al. 2019; 2020), with torchvision's reading of it."""
 WIDE: Scale = {
     "shear_x": (0, 0.99),
     "shear_y": (0, 0.99),
@@ -104,7 +104,7 @@ AUTO_CIFAR10: Sequence[tuple[Sub, Sub]] = (
     (("equalize", 0.8, 0), ("invert", 0.1, 0)),
     (("translate_y", 0.7, 9), ("autocontrast", 0.9, 0)),
 )
-"""Cubuk et al. (2019), table 7."""
+"""Cubuk et al. (2019), appendix: found on CIFAR-10."""
 AUTO_SVHN: Sequence[tuple[Sub, Sub]] = (
     (("shear_x", 0.9, 4), ("invert", 0.2, 0)),
     (("shear_y", 0.9, 8), ("invert", 0.7, 0)),
@@ -132,7 +132,7 @@ AUTO_SVHN: Sequence[tuple[Sub, Sub]] = (
     (("shear_y", 0.8, 5), ("autocontrast", 0.7, 0)),
     (("shear_x", 0.7, 2), ("invert", 0.1, 0)),
 )
-"""Cubuk et al. (2019), table 8."""
+"""Cubuk et al. (2019), appendix: found on SVHN."""
 
 
 @dataclass(frozen=True, slots=True)
