@@ -5,8 +5,9 @@ seconds have something to choose from; hyperparameters exist only where they act
 lengths are fractions of the image's side (8x8 digits and 32x32 photographs alike); every augmentation can be turned off.
 """
 
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer, OrConjunction
+from ConfigSpace import ConfigurationSpace, EqualsCondition, Float, Integer, OrConjunction
 
+from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.search_spaces._multi_branch import GROUPS, size
 from bohb_nas.search_spaces._training import add_training
 
@@ -18,7 +19,7 @@ def space() -> ConfigurationSpace:
     joint = ConfigurationSpace()
     _add_architecture(joint)
     add_training(joint)
-    _add_augmentation(joint)
+    add_augmentation(joint)
     return joint
 
 
@@ -37,21 +38,3 @@ def _add_architecture(joint: ConfigurationSpace) -> None:
     death_rate = Float("death_rate", (0.0, 0.9), default=0.2)
     joint.add(death_rate)
     joint.add(OrConjunction(*(EqualsCondition(death_rate, joint[f"res_branches_{g}"], 1) for g in GROUPS)))
-
-
-def _add_augmentation(joint: ConfigurationSpace) -> None:
-    crop = Categorical("crop", ["off", "on"], default="on")
-    crop_padding = Float("crop_padding", (0.05, 0.3), default=0.125, log=True)
-    cutout = Categorical("cutout", ["off", "on"], default="off")
-    cutout_length = Float("cutout_length", (0.1, 0.7), default=0.5)
-    mixing = Categorical("mixing", ["none", "mixup", "cutmix"], default="none")
-    mixup_alpha = Float("mixup_alpha", (0.05, 2.0), default=0.2, log=True)
-    cutmix_alpha = Float("cutmix_alpha", (0.05, 2.0), default=1.0, log=True)
-    joint.add(Categorical("flip", ["off", "on"], default="on"))
-    joint.add(crop, crop_padding, cutout, cutout_length, mixing, mixup_alpha, cutmix_alpha)
-    joint.add(
-        EqualsCondition(crop_padding, crop, "on"),
-        EqualsCondition(cutout_length, cutout, "on"),
-        EqualsCondition(mixup_alpha, mixing, "mixup"),
-        EqualsCondition(cutmix_alpha, mixing, "cutmix"),
-    )

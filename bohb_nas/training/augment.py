@@ -3,11 +3,18 @@
 The functions with a generator draw; `crop`, `cutout`, `blend` and `paste` only apply what was drawn.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bohb_nas.training.operators import erase
 from bohb_nas.training.recipe import Recipe
+from bohb_nas.training.transform import transform
+
+_TRIES = 10
+"""Of a rectangle to be erased."""
 
 
 def crop(images: Tensor, *, padding: int, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
@@ -89,9 +96,18 @@ def beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
 
 
 def augment(
-    images: Tensor, labels: Tensor, recipe: Recipe, *, mean: Tensor, deviation: Tensor, n_classes: int, generator: torch.Generator
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    *,
+    mean: Tensor,
+    deviation: Tensor,
+    n_classes: int,
+    generator: torch.Generator,
+    host: torch.Generator,
+    mirrored: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One training batch: crop and flip, normalise, cutout, mixing.
+    """One training batch: crop and flip, policy, normalise, cutout and erasing, mixing; a policy leaves it in another order.
 
     Args:
         images: uint8 [N, C, H, W]
@@ -101,24 +117,18 @@ def augment(
         deviation: likewise.
         n_classes: columns of the targets.
         generator: on the images' device.
+        host: on the CPU.
+        mirrored: which images a flip is to mirror, bool [N]; None draws them.
 
     Returns:
         float32 images [N, C, H, W], and targets [N, n_classes]: the probability of each class.
     """
-    n, _, height, width = images.shape
-    if padding := round(recipe.crop_padding * height):
-        top, left = _integers(2 * padding + 1, n, generator), _integers(2 * padding + 1, n, generator)
-    else:
-        top = left = torch.zeros(n, dtype=torch.int64, device=images.device)
-    if padding or recipe.flip:
-        mirrored = _integers(2, n, generator).bool() if recipe.flip else torch.zeros(n, dtype=torch.bool, device=images.device)
-        images = crop(images, padding=padding, top=top, left=left, mirrored=mirrored)
-    out = normalise(images, mean, deviation)
-    if length := round(recipe.cutout_length * height):
-        out = cutout(out, length=length, row=_integers(height, n, generator), column=_integers(width, n, generator))
+    images, labels = transform(_framed(images, recipe, mirrored, generator), labels, recipe.policy, generator=generator, host=host)
+    out = _hidden(normalise(images, mean, deviation), recipe, generator)
     targets = functional.one_hot(labels, n_classes).float()
     if recipe.mixing == "none":
         return out, targets
+    n, _, height, width = out.shape
     share = beta(recipe.mixing_alpha, n, generator)
     partner = torch.randperm(n, generator=generator, device=generator.device)
     if recipe.mixing == "mixup":
@@ -127,6 +137,73 @@ def augment(
         row, column = _integers(height, n, generator), _integers(width, n, generator)
         out, share = paste(out, out[partner], share=share, row=row, column=column)
     return out, blend_targets(targets, targets[partner], share)
+
+
+def _framed(images: Tensor, recipe: Recipe, mirrored: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Cropped and flipped."""
+    n, height = len(images), images.shape[2]
+    if padding := round(recipe.crop_padding * height):
+        top, left = _integers(2 * padding + 1, n, generator), _integers(2 * padding + 1, n, generator)
+    else:
+        top = left = torch.zeros(n, dtype=torch.int64, device=images.device)
+    if recipe.flip == "off":
+        mirrored = torch.zeros(n, dtype=torch.bool, device=images.device)
+    elif mirrored is None:
+        mirrored = _integers(2, n, generator).bool()
+    return crop(images, padding=padding, top=top, left=left, mirrored=mirrored) if padding or recipe.flip != "off" else images
+
+
+def _hidden(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Without what cutout and erasing take."""
+    n, _, height, width = images.shape
+    if length := round(recipe.cutout_length * height):
+        images = cutout(images, length=length, row=_integers(height, n, generator), column=_integers(width, n, generator))
+    if recipe.erasing_probability:
+        rectangle = rectangles(n, height, width, probability=recipe.erasing_probability, generator=generator)
+        images = erase(images, top=rectangle[0], left=rectangle[1], height=rectangle[2], width=rectangle[3])
+    return images
+
+
+def rectangles(n: int, height: int, width: int, *, probability: float, generator: torch.Generator) -> Tensor:
+    """What random erasing takes of each image (Zhong et al. 2020, with torchvision's ranges).
+
+    An area of 2 % to 33 % and a ratio of height to width of 0.3 to 3.3, even in its logarithm; the first of ten tries that
+    is smaller than the image both ways counts, and nothing is taken where none is.
+
+    Returns:
+        Top, left, height and width, int64 [4, n]; the last two are 0 where nothing is taken.
+    """
+    area, aspect = torch.rand(2, _TRIES, n, generator=generator, device=generator.device)
+    area = height * width * torch.lerp(torch.full_like(area, 0.02), torch.full_like(area, 0.33), area)
+    aspect = torch.exp(math.log(0.3) + (math.log(3.3) - math.log(0.3)) * aspect)
+    rows, columns = (area * aspect).sqrt().round().long(), (area / aspect).sqrt().round().long()
+    fits = (rows < height) & (columns < width)
+    first = fits.byte().argmax(0, keepdim=True)
+    down, across, lot = torch.rand(3, n, generator=generator, device=generator.device)
+    taken = fits.gather(0, first)[0] & (lot < probability)
+    rows, columns = rows.gather(0, first)[0], columns.gather(0, first)[0]
+    top, left = (down * (height - rows + 1)).long(), (across * (width - columns + 1)).long()
+    return torch.stack([top, left, rows, columns]).mul(taken)
+
+
+def alternating(seen: Tensor, positions: Tensor) -> Tensor:
+    """Which images of a batch are mirrored when each is every other time that it is seen (Jordan 2024); counts them as seen.
+
+    Args:
+        seen: how often each image of the data set was seen, from a random 0 or 1 on, integers [M]; changed.
+        positions: of the batch's images in the data set, int64 [N]; one may be there more than once.
+
+    Returns:
+        bool [N]
+    """
+    ordered, order = positions.sort(stable=True)
+    places = torch.arange(len(positions), device=positions.device)
+    opens = torch.cat([torch.ones_like(ordered[:1], dtype=torch.bool), ordered[1:] != ordered[:-1]])
+    earlier = torch.empty_like(places)
+    earlier[order] = places - torch.where(opens, places, 0).cummax(0).values
+    odd = torch.remainder(seen[positions] + earlier, 2)
+    seen.index_add_(0, positions, torch.ones_like(positions, dtype=seen.dtype))
+    return odd.bool()
 
 
 def blend_targets(targets: Tensor, partners: Tensor, share: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from bohb_nas.training.learner import Learner
 
 FORMAT = 1
 """Changed whenever an older reader would misunderstand."""
-_STREAMS = ("order", "augmentation", "noise")
+_STREAMS = ("order", "augmentation", "noise", "host")
 
 
 class Refused(Exception):  # noqa: N818 - a refusal, which the caller turns into a fresh start
@@ -104,11 +104,15 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, below_s
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:
-    """Everything that goes on: `network/NAME`, `optimizer/PARAMETER/NAME`, `stream/NAME`; and what was judged, `average/NAME`."""
+    """Everything that goes on: `network/NAME`, `optimizer/PARAMETER/NAME`, `stream/NAME`, `images/seen`; what was judged: `average/NAME`."""
     tensors = _networks(learner)
     for parameter, entries in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{parameter}/{name}": value for name, value in entries.items() if isinstance(value, Tensor)}
-    return tensors | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
+    return tensors | _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
+
+
+def _seen(learner: Learner) -> dict[str, Tensor]:
+    return {} if learner.seen is None else {"images/seen": learner.seen}
 
 
 def _networks(learner: Learner) -> dict[str, Tensor]:
@@ -121,7 +125,7 @@ def _networks(learner: Learner) -> dict[str, Tensor]:
 def _check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     """Raises Refused unless the tensors are those that `learner` would save, by name, shape and type, and its streams take theirs."""
     expected = _networks(learner)
-    expected |= {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
+    expected |= _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
     for i, parameter in enumerate(learner.network.parameters()):
         expected |= {f"optimizer/{i}/{name}": torch.empty(()) if name == "step" else parameter for name in _entries(learner)}
     if differing := sorted(expected.keys() ^ tensors.keys()):
@@ -148,7 +152,7 @@ def _form(tensor: Tensor) -> str:
 
 
 def _restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "stream": {}}
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "stream": {}, "images": {}}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition("/")
         parts[kind][rest] = tensor
@@ -160,3 +164,5 @@ def _restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     learner.restore_optimizer(optimizer)
     for name in _STREAMS:
         getattr(learner.streams, name).set_state(parts["stream"][name])
+    if learner.seen is not None:
+        learner.seen.copy_(parts["images"]["seen"])

@@ -128,7 +128,7 @@ def _train_one(
     test = mirrored = None
     if trained.status is Status.OK:
         test = _test(learner, dataset, clock, mirrored=False)
-        mirrored = _test(learner, dataset, clock, mirrored=True) if learner.recipe.flip else None
+        mirrored = _test(learner, dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
     row = _row(config, seed, data=data, trained=trained, test=test, mirrored=mirrored)
     if test:
         export_model(

@@ -13,7 +13,7 @@ from torch.nn import functional
 from bohb_nas.records import Value
 from bohb_nas.search_spaces._multi_branch import size
 from bohb_nas.training import average
-from bohb_nas.training.augment import augment
+from bohb_nas.training.augment import alternating, augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import MultiBranch, build
@@ -25,18 +25,20 @@ SMALLEST_MICRO_BATCH = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
-    """Independent random streams of one training, on its device."""
+    """Independent random streams of one training, on its device except for `host`."""
 
     order: torch.Generator
     augmentation: torch.Generator
     noise: torch.Generator
+    host: torch.Generator
+    """On the CPU: how many images of a batch meet each choice of the policy."""
 
     @classmethod
     def seeded(cls, seed: int, device: torch.device) -> Self:
         """The streams of a seed."""
-        seeds = np.random.SeedSequence(seed).generate_state(3, np.uint64)
-        order, augmentation, noise = (torch.Generator(device).manual_seed(int(s >> np.uint64(1))) for s in seeds)
-        return cls(order=order, augmentation=augmentation, noise=noise)
+        seeds = [int(s >> np.uint64(1)) for s in np.random.SeedSequence(seed).generate_state(4, np.uint64)]
+        order, augmentation, noise = (torch.Generator(device).manual_seed(s) for s in seeds[:3])
+        return cls(order=order, augmentation=augmentation, noise=noise, host=torch.Generator().manual_seed(seeds[3]))
 
 
 class Learner:
@@ -61,6 +63,11 @@ class Learner:
         self.optimizer = _optimizer(network, recipe, self.rate)
         self.totals = torch.zeros(2, device=compute.device)
         """Sums of loss and of error over the images since `take_totals`."""
+        self.seen: Tensor | None = None
+        """How often each image was seen, from a random 0 or 1 on and modulo 256, uint8 [N]; only for the alternating flip."""
+        if recipe.flip == "alternating":
+            n, generator = len(data.images), streams.augmentation
+            self.seen = torch.randint(2, (n,), generator=generator, device=generator.device, dtype=torch.uint8)
         self.average = average.Average(network, span=recipe.average_span) if recipe.average_span else None
         self._since_average = 0
         self.micro_batch = recipe.batch_size
@@ -103,6 +110,8 @@ class Learner:
             deviation=self.data.deviation,
             n_classes=self.data.n_classes,
             generator=self.streams.augmentation,
+            host=self.streams.host,
+            mirrored=None if self.seen is None else alternating(self.seen, positions),
         )
         self.rate.fill_(rate)
         self.network.train()

@@ -239,5 +239,5 @@ class _Run:
         result.valid = self._validate(allowance_s)
         took_s = self._clock.now() - began
         whole = result.valid.n == len(self._learner.data.valid)
-        if self._learner.recipe.flip and whole and 3 * took_s <= allowance_s:
+        if self._learner.recipe.flip != "off" and whole and 3 * took_s <= allowance_s:
             result.mirrored = self._validate(math.inf, mirrored=True)

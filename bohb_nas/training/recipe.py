@@ -9,19 +9,23 @@ from typing import Literal, cast, get_args
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Value
 from bohb_nas.search_spaces._multi_branch import DEFAULTS, Architecture, architecture
-from bohb_nas.training import schedules
+from bohb_nas.training import policy_recipe, schedules
+from bohb_nas.training.policies import Policy
 
 Optimizer = Literal["sgd", "adamw"]
 Mixing = Literal["none", "mixup", "cutmix"]
+Flip = Literal["off", "on", "alternating"]
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
     "schedule": get_args(schedules.Shape),
     "average": ("off", "on"),
     "crop": ("off", "on"),
-    "flip": ("off", "on"),
+    "flip": ("off", "on", "alternating"),
     "cutout": ("off", "on"),
+    "erasing": ("off", "on"),
     "mixing": ("none", "mixup", "cutmix"),
+    "policy": policy_recipe.CHOICES,
 }
 _DEFAULTS: Mapping[str, float] = {
     "batch_size": 128,
@@ -37,6 +41,7 @@ _DEFAULTS: Mapping[str, float] = {
     "adamw_weight_decay": 0.05,
     "crop_padding": 4 / 32,
     "cutout_length": 0.5,
+    "erasing_probability": 0.5,
     "mixup_alpha": 0.2,
     "cutmix_alpha": 1.0,
 }
@@ -47,12 +52,14 @@ _POSITIVE = frozenset(
     {"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "average_span"}
     | {name for name in DEFAULTS if name.startswith("widen_factor_")}
 )
-_UNBOUNDED = frozenset({"weight_decay", "sgd_weight_decay", "adamw_weight_decay", "alpha", "mixup_alpha", "cutmix_alpha"})
+_UNBOUNDED = frozenset(
+    {"weight_decay", "sgd_weight_decay", "adamw_weight_decay", "alpha", "mixup_alpha", "cutmix_alpha"} | policy_recipe.ODDS.keys()
+)
 """Numbers from 0; every one that is named nowhere here is from 0 to 1."""
 _PLAIN = ("learning_rate", "weight_decay", "momentum", "alpha", "length")
 """Names of `zela2018`; the first three serve either optimizer."""
 
-ACCEPTED = tuple(sorted(DEFAULTS.keys() | _CHOICES.keys() | _DEFAULTS.keys() | set(_PLAIN)))
+ACCEPTED = tuple(sorted(DEFAULTS.keys() | _CHOICES.keys() | _DEFAULTS.keys() | policy_recipe.DEFAULTS.keys() | set(_PLAIN)))
 """Every name that a space for this worker may use."""
 
 
@@ -79,12 +86,17 @@ class Recipe:
     """Fraction of the budget after which a step weighs 1 / e in the averaged weights; 0 averages nothing."""
     crop_padding: float
     """Zeros around the image before the random crop, as a fraction of its height; 0 is no crop."""
-    flip: bool
+    flip: Flip
+    """Never, half of the time at random, or every other time that an image is seen."""
     cutout_length: float
     """Side of the erased square as a fraction of the image's height; 0 is no cutout."""
+    erasing_probability: float
+    """Of a rectangle of random shape being erased."""
     mixing: Mixing
     mixing_alpha: float
     """The shares are Beta(alpha, alpha)."""
+    policy: Policy
+    """After crop and flip, before normalisation."""
 
 
 def read(config: Mapping[str, Value]) -> tuple[Architecture, Recipe]:
@@ -116,10 +128,12 @@ def read(config: Mapping[str, Value]) -> tuple[Architecture, Recipe]:
         warm_up=_number(config, "warm_up"),
         average_span=_number(config, "average_span") if _choice(config, "average", "off") == "on" else 0.0,
         crop_padding=_number(config, "crop_padding") if _choice(config, "crop", "on") == "on" else 0.0,
-        flip=_choice(config, "flip", "on") == "on",
+        flip=cast(Flip, _choice(config, "flip", "on")),
         cutout_length=_cutout_length(config) if cutout else 0.0,
+        erasing_probability=_number(config, "erasing_probability") if _choice(config, "erasing", "off") == "on" else 0.0,
         mixing=mixing if alpha > 0 else "none",
         mixing_alpha=alpha,
+        policy=policy_recipe.policy(_choice(config, "policy", "none"), config),
     )
 
 
@@ -128,6 +142,9 @@ def _check_number(name: str, value: object) -> None:
     number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
     if name in _WHOLE:
         good, accepted = number >= 1 and number.is_integer(), "a whole number from 1"
+    elif name in policy_recipe.WHOLE:
+        low, high = policy_recipe.WHOLE[name]
+        good, accepted = low <= number <= high and number.is_integer(), f"a whole number from {low} to {high}"
     elif name in _POSITIVE:
         good, accepted = 0 < number < math.inf, "a number above 0"
     elif name in _UNBOUNDED:

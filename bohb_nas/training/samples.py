@@ -13,7 +13,7 @@ _ROWS, _COLUMNS = 4, 8
 
 def picture(learner: Learner) -> bytes:
     """A PNG of 4 x 8 augmented images, drawn from random streams of its own."""
-    data = learner.data
+    data, streams = learner.data, Streams.seeded(0, learner.compute.device)
     positions = data.train[torch.arange(_ROWS * _COLUMNS, device=data.train.device) % len(data.train)]
     images, _ = augment(
         data.images[positions],
@@ -22,7 +22,8 @@ def picture(learner: Learner) -> bytes:
         mean=data.mean,
         deviation=data.deviation,
         n_classes=data.n_classes,
-        generator=Streams.seeded(0, learner.compute.device).augmentation,
+        generator=streams.augmentation,
+        host=streams.host,
     )
     levels = images * data.deviation[:, None, None] + data.mean[:, None, None]
     height, width, channels = data.image_shape

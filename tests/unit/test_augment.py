@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from torchvision.transforms import RandomErasing
 from torchvision.transforms.v2 import functional as reference
 
-from bohb_nas.training.augment import augment, beta, blend, crop, cutout, normalise, paste
+from bohb_nas.training import policies
+from bohb_nas.training.augment import alternating, augment, beta, blend, crop, cutout, normalise, paste, rectangles
+from bohb_nas.training.data import batches
 from bohb_nas.training.recipe import Recipe, read
 
 
@@ -26,7 +29,7 @@ def plain(**changes: object) -> Recipe:
 def apply(recipe: Recipe, images: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     labels = torch.arange(len(images)) % 4
     zeros, ones = torch.zeros(images.shape[1]), torch.ones(images.shape[1])
-    return augment(images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(seed))
+    return augment(images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(seed), host=generator(seed))
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 9)])
@@ -107,7 +110,7 @@ def test_nothing_chosen_leaves_images_and_labels() -> None:
 
 def test_every_image_has_its_own_numbers_and_labels_follow() -> None:
     same = batch(n=1).expand(64, 3, 8, 8)
-    assert len(set(map(tuple, apply(plain(crop_padding=0.25, flip=True), same)[0].flatten(1).tolist()))) > 25
+    assert len(set(map(tuple, apply(plain(crop_padding=0.25, flip="on"), same)[0].flatten(1).tolist()))) > 25
     assert len(set(map(tuple, apply(plain(cutout_length=0.5), same)[0].flatten(1).tolist()))) > 25
     values = torch.arange(4, dtype=torch.uint8)[torch.arange(64) % 4][:, None, None, None].expand(64, 1, 8, 8)
     for mixing in ("mixup", "cutmix"):
@@ -117,6 +120,86 @@ def test_every_image_has_its_own_numbers_and_labels_follow() -> None:
 
 
 def test_the_generator_decides() -> None:
-    recipe = plain(crop_padding=0.125, flip=True, cutout_length=0.5, mixing="cutmix", mixing_alpha=1.0)
+    recipe = plain(crop_padding=0.125, flip="on", cutout_length=0.5, mixing="cutmix", mixing_alpha=1.0)
     assert torch.equal(apply(recipe, batch())[0], apply(recipe, batch())[0])
     assert not torch.equal(apply(recipe, batch())[0], apply(recipe, batch(), seed=1)[0])
+
+
+def test_labels_follow_the_policy() -> None:
+    """Constant images, which translation darkens and nothing else here changes, are told apart by their level."""
+    levels = torch.arange(60, 220, 40, dtype=torch.uint8)[torch.arange(64) % 4]
+    policy = (policies.Layer((policies.Choice(0.5, (policies.Operation("translate_x", 0.3, 0.3),)), policies.Choice(0.5, ()))),)
+    out, targets = apply(plain(policy=policy), levels[:, None, None, None].expand(64, 1, 8, 8))
+    assert torch.equal((out.amax((1, 2, 3)) - 60) / 40, targets.argmax(1).float())
+    assert 10 < int((out.amin((1, 2, 3)) == 0).sum()) < 54
+
+
+def test_every_image_has_its_own_operator_and_magnitude() -> None:
+    same = batch(n=1, height=16, width=16).expand(64, 3, 16, 16)
+    assert len(set(map(tuple, apply(plain(policy=policies.trivial()), same)[0].flatten(1).tolist()))) > 40
+
+
+def test_alternating_mirrors_every_other_time() -> None:
+    """In whatever batches the epochs fall, an image's own 1st, 3rd, 5th … time is unlike its 2nd, 4th, 6th …"""
+    positions = torch.tensor([2, 3, 5, 7, 11, 13, 17])
+    for batch_size in (1, 3, 7, 10, 23):
+        seen = torch.randint(2, (20,), generator=generator(3), dtype=torch.uint8)
+        untouched = seen.clone()
+        history: dict[int, list[bool]] = {int(p): [] for p in positions}
+        order = batches(positions, batch_size, generator(1))
+        for _ in range(700 // batch_size + 1):
+            chosen = next(order)
+            for p, mirrored in zip(chosen.tolist(), alternating(seen, chosen).tolist(), strict=True):
+                history[p].append(mirrored)
+        for p, flips in history.items():
+            assert len(flips) >= 99
+            assert flips == [bool((int(untouched[p]) + i) % 2) for i in range(len(flips))]
+        assert seen.dtype == torch.uint8
+        assert torch.equal(seen[:2], untouched[:2])
+
+
+def test_alternating_takes_several_of_an_image_in_a_batch_in_turn() -> None:
+    seen = torch.zeros(3, dtype=torch.uint8)
+    assert alternating(seen, torch.tensor([1, 2, 1, 1])).tolist() == [False, False, True, False]
+    assert seen.tolist() == [0, 3, 1]
+
+
+@pytest.mark.parametrize("flip", ["on", "alternating"])
+def test_what_is_to_be_mirrored_is(flip: str) -> None:
+    images, mirrored = batch(), torch.arange(32) % 3 == 0
+    zeros, ones = torch.zeros(3), torch.ones(3)
+    out, _ = augment(
+        images,
+        torch.zeros(32, dtype=torch.int64),
+        plain(flip=flip),
+        mean=zeros,
+        deviation=ones,
+        n_classes=4,
+        generator=generator(),
+        host=generator(),
+        mirrored=mirrored,
+    )
+    for image, turned, got in zip(images, mirrored.tolist(), out, strict=True):
+        assert torch.equal(got, (reference.horizontal_flip(image) if turned else image).float())
+
+
+def test_rectangles_have_the_law_of_random_erasing() -> None:
+    """Beside torchvision's own draws: whether one is taken, its area, its shape, its place."""
+    n = 4000
+    top, left, rows, columns = rectangles(n, 32, 24, probability=0.6, generator=generator())
+    taken = rows > 0
+    assert abs(float(taken.double().mean()) - 0.6) < 4 * (0.24 / n) ** 0.5
+    assert bool((top + rows <= 32).all() & (left + columns <= 24).all())
+    torch.manual_seed(0)
+    image = torch.zeros(3, 32, 24)
+    drawn = torch.tensor([RandomErasing.get_params(image, (0.02, 0.33), (0.3, 3.3), [0.0])[:4] for _ in range(n)]).T
+    ours = torch.stack([top, left, rows, columns])[:, taken]
+    for a, b in zip(ours, drawn, strict=True):
+        assert scipy.stats.ks_2samp(a.numpy(), b.numpy()).pvalue > 1e-3
+
+
+def test_erasing_takes_a_rectangle_of_some_images() -> None:
+    out, _ = apply(plain(erasing_probability=0.5), torch.full((200, 1, 16, 16), 9, dtype=torch.uint8))
+    erased = (out == 0).flatten(1).sum(1)
+    assert 70 < int((erased > 0).sum()) < 130
+    assert float((out[erased > 0] == 9).double().mean()) > 0.6

@@ -28,7 +28,10 @@ def go_on(learner: Learner, steps: int) -> None:
         learner.step(next(positions), 0.01)
 
 
-@pytest.mark.parametrize("config", [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"momentum": 0}, {"average": "on"}])
+@pytest.mark.parametrize(
+    "config",
+    [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"momentum": 0}, {"average": "on"}, {"policy": "trivial", "flip": "alternating"}],
+)
 def test_a_continued_training_is_the_uninterrupted_one(tmp_path: Path, config: dict[str, Value]) -> None:
     learner, other = trained(3, **config), fakes.learner(seed=9, **config)
     checkpoint.save(tmp_path / "c", learner, checkpoint.Used(train_s=2.5, steps=3), IDENTITY)
@@ -71,6 +74,8 @@ def test_torn_and_foreign_files_are_refused_untouched(tmp_path: Path, damage: ob
         ({"network/head.bias": None}, "network/head.bias"),
         ({"optimizer/3/momentum_buffer": None}, "optimizer/3/momentum_buffer"),
         ({"stream/order": None}, "stream/order"),
+        ({"stream/host": None}, "stream/host"),
+        ({"images/seen": torch.zeros(390, dtype=torch.uint8)}, "images/seen"),
         ({"nonsense": torch.zeros(1)}, "nonsense"),
         ({"optimizer/x/momentum_buffer": torch.zeros(1)}, "optimizer/x"),
         ({"network/head.bias": torch.zeros(4)}, r"\[4\].*accepted is torch.float32\[3\]"),
@@ -114,7 +119,7 @@ def refused(folder: Path, identity: Mapping[str, object], below_s: float, reason
     for name, tensor in fresh.network.state_dict().items():
         assert torch.equal(tensor, learner.network.state_dict()[name])
     assert not learner.optimizer.state
-    for name in ("order", "augmentation", "noise"):
+    for name in ("order", "augmentation", "noise", "host"):
         assert torch.equal(getattr(learner.streams, name).get_state(), getattr(fresh.streams, name).get_state())
 
 
@@ -128,3 +133,23 @@ def test_the_averaged_weights_are_kept_beside_those_that_train(tmp_path: Path) -
     for name, tensor in learner.average.network.state_dict().items():
         assert torch.equal(tensors[f"average/{name}"], tensor)
     assert not torch.equal(tensors["average/head.weight"], tensors["network/head.weight"])
+
+
+def test_the_alternating_flip_goes_on_where_it_was(tmp_path: Path) -> None:
+    learner, other = trained(7, flip="alternating"), fakes.learner(seed=9, flip="alternating")
+    assert learner.seen is not None
+    assert other.seen is not None
+    assert not torch.equal(learner.seen, other.seen)
+    checkpoint.save(tmp_path, learner, checkpoint.Used(train_s=1.0, steps=7), IDENTITY)
+    checkpoint.load(tmp_path, other, IDENTITY, below_s=9.0)
+    assert torch.equal(learner.seen, other.seen)
+    # 7 batches of 32 of the 300 images: one epoch is not over, so the rest is as it was drawn
+    fresh = fakes.learner(0, flip="alternating").seen
+    assert fresh is not None
+    assert int(torch.ne(learner.seen, fresh).sum()) == 7 * 32
+
+
+def test_a_checkpoint_without_what_the_alternating_flip_needs_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
+    with pytest.raises(checkpoint.Refused, match="images/seen"):
+        checkpoint.load(tmp_path, fakes.learner(0, flip="alternating"), IDENTITY, below_s=9.0)

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from bohb_nas.errors import OptionError
+from bohb_nas.training import policies
 from bohb_nas.training.recipe import read
 
 
@@ -42,6 +43,21 @@ from bohb_nas.training.recipe import read
         ("average", True),
         ("average_span", 0.0),
         ("flip", ["on"]),
+        ("flip", "sometimes"),
+        ("erasing", "maybe"),
+        ("erasing_probability", 1.1),
+        ("policy", "auto"),
+        ("policy", None),
+        ("rand_n", 0),
+        ("rand_n", 1.5),
+        ("rand_n", 9),
+        ("rand_m", 31),
+        ("rand_m", -1),
+        ("searched_n", 0),
+        ("searched_high", 1.01),
+        ("searched_low", -0.1),
+        ("searched_tone", -1),
+        ("searched_geometry", math.inf),
     ],
 )
 def test_a_value_that_means_nothing_is_named(name: str, value: Any) -> None:
@@ -77,3 +93,36 @@ def test_what_is_just_accepted() -> None:
     architecture, recipe = read(edge)
     assert architecture.death_rate == 1
     assert (recipe.batch_size, recipe.momentum, recipe.mixing, recipe.cutout_length) == (1, 0, "none", 0)
+
+
+def test_the_policy_is_read() -> None:
+    assert read({})[1].policy == read({"policy": "none"})[1].policy == ()
+    assert read({"policy": "trivial"})[1].policy == policies.trivial()
+    assert read({"policy": "rand"})[1].policy == policies.rand(2, 9)
+    assert read({"policy": "rand", "rand_n": 3, "rand_m": 14})[1].policy == policies.rand(3, 14)
+    assert read({"policy": "auto_cifar10"})[1].policy == policies.auto(policies.AUTO_CIFAR10)
+    assert read({"policy": "auto_svhn"})[1].policy == policies.auto(policies.AUTO_SVHN)
+    chosen: dict[str, Any] = {
+        "policy": "searched",
+        "searched_n": 2,
+        "searched_geometry": 3.0,
+        "searched_tone": 2.0,
+        "searched_inversion": 0,
+        "searched_detail": 0.5,
+        "searched_low": 0.25,
+        "searched_high": 0.8,
+    }
+    odds = {"geometry": 3.0, "tone": 2.0, "inversion": 0.0, "detail": 0.5}
+    assert read(chosen)[1].policy == policies.searched(odds, n=2, low=0.2, high=0.8)
+
+
+def test_what_belongs_to_another_policy_changes_nothing() -> None:
+    assert read({"policy": "trivial", "rand_n": 3, "searched_high": 0.9})[1] == read({"policy": "trivial"})[1]
+
+
+def test_flip_and_erasing_are_read() -> None:
+    assert [read({"flip": f})[1].flip for f in ("off", "on", "alternating")] == ["off", "on", "alternating"]
+    assert read({})[1].flip == "on"
+    assert read({"erasing_probability": 0.3})[1].erasing_probability == 0
+    assert read({"erasing": "on", "erasing_probability": 0.3})[1].erasing_probability == 0.3
+    assert read({"erasing": "on"})[1].erasing_probability == 0.5

@@ -51,7 +51,8 @@ def test_the_defaults_of_the_translation_are_those_of_the_joint_space() -> None:
         space = joint.space()
         full = {name: parameter.default_value for name, parameter in space.items() if name != "death_rate"}
         chosen = {"optimizer": optimizer, "cutout": "on", "mixing": "cutmix"}
-        assert read({"schedule": "cosine", **chosen}) == read(full | chosen)
+        for policy in ("none", "trivial", "rand", "searched"):
+            assert read({"schedule": "cosine", **chosen, "policy": policy}) == read({**full, **chosen, "policy": policy})
 
 
 def test_hyperparameters_exist_only_where_they_act() -> None:
@@ -63,6 +64,7 @@ def test_hyperparameters_exist_only_where_they_act() -> None:
         assert ("adamw_one_minus_beta2" in config) == (config["optimizer"] == "adamw")
         assert ("crop_padding" in config) == (config["crop"] == "on")
         assert ("cutout_length" in config) == (config["cutout"] == "on")
+        assert {n.partition("_")[0] for n in config if n.startswith(("rand_", "searched_"))} == {config["policy"]} & {"rand", "searched"}
         assert {n for n in ("mixup_alpha", "cutmix_alpha") if n in config} == {f"{config['mixing']}_alpha"} - {"none_alpha"}
 
 
