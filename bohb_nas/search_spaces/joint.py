@@ -7,7 +7,8 @@ lengths are fractions of the image's side (8x8 digits and 32x32 photographs alik
 
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer, OrConjunction
 
-from bohb_nas.search_spaces._multi_branch import GROUPS, size
+from bohb_nas.networks import size
+from bohb_nas.networks._multi_branch import GROUPS
 
 __all__ = ["size", "space"]
 

@@ -2,7 +2,9 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import FloatHyperparameter, IntegerHyperparameter
 
+from bohb_nas import networks
 from bohb_nas.errors import OptionError
+from bohb_nas.layers.arithmetic import size
 from bohb_nas.search_spaces import joint, zela2018
 from bohb_nas.training.recipe import ACCEPTED, read
 
@@ -36,11 +38,11 @@ def test_zela2018_is_the_published_space() -> None:
 
 @pytest.mark.parametrize("space", [joint.space(), zela2018.space()], ids=["joint", "zela2018"])
 def test_every_configuration_is_understood(space: ConfigurationSpace) -> None:
-    assert set(space) <= set(ACCEPTED)
+    assert set(space) <= set(ACCEPTED) | networks.accepted()
     space.seed(0)
     for config in [space.get_default_configuration(), *space.sample_configuration(50)]:
-        architecture, recipe = read(dict(config))
-        assert len(architecture.widths) == 3
+        layers, recipe = read(dict(config))
+        assert size(layers)["params"] > 0
         assert recipe.batch_size == config["batch_size"]
         assert recipe.optimizer == config.get("optimizer", "sgd")
 
