@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ConfigSpace.hyperparameters import CategoricalHyperparameter, Hyperparameter, IntegerHyperparameter
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.hyperparameters import CategoricalHyperparameter, Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
 from bohb_nas import refs
 from bohb_nas.errors import OptionError, RefError
@@ -41,13 +42,16 @@ class Family:
         Raises:
             OptionError: a value that is not of its hyperparameter's kind; values beyond the bounds of the space are accepted.
         """
-        full = {name: config.get(name, default) for name, default in self.defaults.items()}
-        return {name: _checked(name, value, self.hyperparameters[name]) for name, value in full.items()}
+        said = {
+            name: _checked(name, config[name], hyperparameter) for name, hyperparameter in self.hyperparameters.items() if name in config
+        }
+        return {**self.defaults, **said}
 
 
-def names() -> list[str]:
+@functools.cache
+def names() -> tuple[str, ...]:
     """The families of the catalogue."""
-    return refs.names("network")
+    return tuple(refs.names("network"))
 
 
 @functools.cache
@@ -63,6 +67,12 @@ def family(name: str) -> Family:
     hyperparameters = dict(module.space())
     defaults = {n: plain(hyperparameter.default_value) for n, hyperparameter in hyperparameters.items()}
     return Family(name, hyperparameters, defaults | getattr(module, "DEFAULTS", {}), module.network)
+
+
+def family_space(name: str) -> ConfigurationSpace:
+    """The architecture of a family of the catalogue, anew."""
+    space: ConfigurationSpace = refs.load_module("network", name).space()
+    return space
 
 
 def network(config: Mapping[str, Value], *, reference: str | None = None) -> Layer:
@@ -122,8 +132,9 @@ def _own(reference: str, config: Mapping[str, Value]) -> Layer:
 
 def _checked(name: str, value: object, hyperparameter: Hyperparameter[Any, Any]) -> Value:
     """The value, if it means something, as the kind that the hyperparameter has."""
-    if isinstance(hyperparameter, CategoricalHyperparameter):
-        choices = [plain(choice) for choice in hyperparameter.choices]
+    if isinstance(hyperparameter, CategoricalHyperparameter | OrdinalHyperparameter):
+        of = hyperparameter.choices if isinstance(hyperparameter, CategoricalHyperparameter) else hyperparameter.sequence
+        choices = [plain(choice) for choice in of]
         if value not in choices:
             raise OptionError(f"{name} is {value!r}; accepted are {', '.join(map(str, choices))}")
         return value  # type: ignore[return-value]

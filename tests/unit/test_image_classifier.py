@@ -209,6 +209,7 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
         ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
         ({"full_validation_from_s": "1h"}, "full_validation_from_s"),
         ({"device": "toaster"}, "toaster"),
+        ({"network": 3}, "network"),
     ],
 )
 def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> None:
@@ -216,7 +217,29 @@ def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> N
         make(**options)
 
 
-@pytest.mark.parametrize("name", ["joint", "zela2018"])
+def test_a_network_of_ones_own_is_trained(tmp_path: Path, time: fakes.Virtual) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from bohb_nas.layers import chain, conv_norm, Activation\n"
+        "def network(config):\n    return chain(conv_norm(config['width']), Activation())\n"
+    )
+    result = run(worker(time, network=str(file)), tmp_path / "a", budget=5.0, config={"width": 8, "batch_size": 16})
+    assert result.status is Status.OK
+    assert result.metrics["params"] == 9 * 8 + 2 * 8 + 9 * 3
+    network = json.loads((tmp_path / "a" / "network.json").read_text())["network"]
+    assert [layer["layer"] for layer in network["layers"]] == ["chain", "activation"]
+
+
+def test_a_network_that_cannot_be_is_refused_before_the_study(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from bohb_nas.layers import Conv, Sum\ndef network(config):\n    return Sum((Conv(8), Conv(config['width'])))\n")
+    space = ConfigurationSpace()
+    space.add(Integer("width", (8, 9), default=8))
+    with pytest.raises(OptionError, match="paths of a Sum end in 8x32x32, 9x32x32"):
+        check(space, device="cpu", network=str(file))
+
+
+@pytest.mark.parametrize("name", ["joint", "zela2018", "cell", "mobile", "wrn"])
 def test_the_spaces_for_this_worker_pass_its_check(name: str) -> None:
     check(load_space(name), device="cpu")
 
