@@ -210,7 +210,14 @@ def train(
     data = load_dataset(found.dataset, data_dir=found.data_dir)
     with _own_device(source):
         rows = train_final(
-            found.config, dataset=data, budget_s=found.budget, seeds=range(n_seeds), out=folder, schedule=found.schedule, rung=found.rung
+            found.config,
+            dataset=data,
+            budget_s=found.budget,
+            seeds=range(n_seeds),
+            out=folder,
+            schedule=found.schedule,
+            rung=found.rung,
+            network=found.network,
         )
     figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
     if as_json:

@@ -16,6 +16,7 @@ from bohb_nas.errors import RefError
 
 CATALOGUES = {
     "space": "search_spaces",
+    "network": "networks",
     "dataset": "datasets",
     "worker": "workers",
     "method": "methods",

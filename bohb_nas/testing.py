@@ -1,9 +1,11 @@
 """The contracts of spaces, workers and methods as checks: behind our own tests and `bohb-nas check`.
 
 Every check answers with findings, one per statement, whether or not it holds; none of them raises because of what is checked.
+(Longer than other modules: the contracts of five kinds of things stand side by side.)
 """
 
 import inspect
+import itertools
 import json
 import math
 import tempfile
@@ -15,6 +17,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
+from bohb_nas import networks
 from bohb_nas.datasets import prepare
 from bohb_nas.engine.child import make_worker
 from bohb_nas.errors import BohbNasError, UsageError
@@ -45,8 +48,8 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
     """Holds a user's file to the contract of everything that it offers.
 
     Args:
-        path: FILE.py with `space()`, `train(trial, workdir)`, `make(**options)`, `Options` and `make(…)`, or `load(data_dir)`;
-            or a space as FILE.json or FILE.yaml.
+        path: FILE.py with `space()`, `network(config)`, `train(trial, workdir)`, `make(**options)`, `Options` and `make(…)`, or
+            `load(data_dir)`; or a space as FILE.json or FILE.yaml.
         space: what a worker is checked with, unless its file offers a space itself.
         budget: what a worker is given per trial.
 
@@ -60,6 +63,8 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
     if hasattr(module, "space"):
         findings += check_space(space_files.load_space(path))
         space = path
+    if hasattr(module, "network"):
+        findings += check_network(path, space_files.load_space(space))
     if _is_method(module):
         findings += check_method(partial(make_optimizer, path))
     elif hasattr(module, "make") or hasattr(module, "train"):
@@ -69,10 +74,21 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
         findings += check_dataset(path)
     if not findings:
         raise UsageError(
-            f"{path!r} offers nothing to check; accepted are space(), train(trial, workdir), make(**options), "
+            f"{path!r} offers nothing to check; accepted are space(), network(config), train(trial, workdir), make(**options), "
             "Options with make(), and load(data_dir)"
         )
     return findings
+
+
+def check_network(reference: str, space: ConfigurationSpace) -> list[Finding]:
+    """Holds a `network(config)` to what the image classifier asks of it, with configurations of a space."""
+    encoding = Encoding(space)
+
+    def fits() -> None:
+        for seed, image_shape in itertools.product(range(_N_SAMPLES), ((1, 1, 1), (32, 32, 3))):
+            networks.size(encoding.sample(seed), image_shape=image_shape, reference=reference)
+
+    return [_finding(f"the networks of {_N_SAMPLES} sampled configurations fit images of any size", fits)]
 
 
 def check_dataset(reference: str) -> list[Finding]:

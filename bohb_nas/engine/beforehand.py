@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bohb_nas.engine.knowledge_files import read_initial, read_prior
 from bohb_nas.engine.warm_start import read_earlier
 from bohb_nas.errors import KnowledgeError
 from bohb_nas.knowledge import Constraint, Knowledge, number_text
+from bohb_nas.layers import Layer, arithmetic
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import Encoding
 from bohb_nas.store.journal import State
@@ -152,7 +154,10 @@ def untold_text(untold: Sequence[str], trial_id: str, metrics: Mapping[str, floa
 
 
 def _size_of(reference: str, inputs: Path) -> Callable[..., Mapping[str, float]] | None:
-    """The function `size` of a space's module, or None; a user's file is taken from the study's inputs where it lies there."""
+    """The function `size` of a space's module, or one that measures its `network`, or None.
+
+    A user's file is taken from the study's inputs where it lies there.
+    """
     if reference.endswith((".json", ".yaml", ".yml")):
         return None
     if reference.endswith(".py"):
@@ -163,7 +168,20 @@ def _size_of(reference: str, inputs: Path) -> Callable[..., Mapping[str, float]]
         if ":" in reference:
             module = sys.modules[reference.partition(":")[0]]
     found = getattr(module, "size", None)
+    if found is None and callable(describe := getattr(module, "network", None)):
+        return partial(_measured, describe)
     return found if callable(found) else None
+
+
+def _measured(
+    describe: Callable[[Mapping[str, Value]], Layer],
+    config: Mapping[str, Value],
+    *,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+    n_classes: int = 10,
+) -> Mapping[str, float]:
+    """The `size` of a space's file that offers `network(config)` and no `size`."""
+    return arithmetic.size(describe(config), image_shape=image_shape, n_classes=n_classes)
 
 
 def _broken(knowledge: Knowledge, config: Mapping[str, Value]) -> list[str]:

@@ -28,6 +28,7 @@ from bohb_nas.hyperband import worth
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import load_method
 from bohb_nas.records import Budgets
+from bohb_nas.refs import load_module
 from bohb_nas.space.files import load_space, space_from_json, space_to_json
 from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
@@ -198,8 +199,12 @@ def keep(study: StudyDir, meta: dict[str, Any]) -> None:
 
 
 def new_space(meta: dict[str, Any]) -> ConfigurationSpace:
-    """The space of a new study."""
-    return load_space(meta["space"])
+    """The space of a new study; where its file offers `network(config)`, the record tells the image classifier to take it."""
+    reference, options = meta["space"], meta["worker_options"]
+    space = load_space(reference)
+    if meta["worker"] == "image_classifier" and reference.endswith(".py") and hasattr(load_module("space", reference), "network"):
+        options.setdefault("network", reference)
+    return space
 
 
 def _versions() -> dict[str, str]:

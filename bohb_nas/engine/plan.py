@@ -160,7 +160,10 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, 
         options |= {"unit": unit} if unit != "s" else {}
         if "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
-    return {"worker": _absolute(worker), "worker_options": {**options, **request.worker_options}}
+    options |= request.worker_options
+    if worker == "image_classifier" and isinstance(options.get("network"), str):
+        options["network"] = _absolute(options["network"])
+    return {"worker": _absolute(worker), "worker_options": options}
 
 
 def _dataset(reference: str) -> str:

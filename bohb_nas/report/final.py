@@ -27,6 +27,8 @@ class Source:
     """The highest rung of the study within the budget."""
     folder: Path
     """Where its models go by default."""
+    network: str | None = None
+    """Reference of a `network(config)`, in place of the families of the catalogue."""
 
 
 def read_source(source: Path, *, budget: float | None, dataset: str | None, data_dir: Path | None) -> Source:
@@ -73,6 +75,7 @@ def _incumbent(study: StudyDir, *, budget: float | None, dataset: str | None, da
         schedule=options.get("schedule", "cosine"),
         rung=max((k for k, b in enumerate(rungs) if b <= seconds), default=0),
         folder=study.path,
+        network=options.get("network"),
     )
 
 

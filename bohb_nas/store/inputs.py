@@ -16,7 +16,8 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
     Raises:
         StorageError: the disk refused.
     """
-    references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {"dataset": meta["worker_options"].get("dataset", "")}
+    options = meta["worker_options"]
+    references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {k: options.get(k, "") for k in ("dataset", "network")}
     found = {kind: Path(reference) for kind, reference in references.items() if is_file(str(reference)) and Path(reference).is_file()}
     for kind in ("initial", "prior"):
         said = Path(meta.get(kind) or "")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Value
 from bohb_nas.training.augment import normalise
-from bohb_nas.training.networks import MultiBranch
+from bohb_nas.training.networks import Network
 
 
 class Classifier(nn.Module):
@@ -28,7 +28,7 @@ class Classifier(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, network: MultiBranch, *, mean: Tensor, deviation: Tensor) -> None:
+    def __init__(self, network: Network, *, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", mean)
@@ -40,7 +40,7 @@ class Classifier(nn.Module):
 
 
 def export_model(
-    network: MultiBranch,
+    network: Network,
     folder: Path,
     *,
     mean: Tensor,
@@ -87,7 +87,7 @@ def export_model(
     write_atomic(folder / "model.json", dump_json(description))
 
 
-def _on_cpu(network: MultiBranch, *, mean: Tensor, deviation: Tensor) -> Classifier:
+def _on_cpu(network: Network, *, mean: Tensor, deviation: Tensor) -> Classifier:
     """The classifier on the CPU in the default layout, in evaluation mode, sharing nothing with the network."""
     classifier = Classifier(copy.deepcopy(network), mean=mean, deviation=deviation).cpu().eval()
     return classifier.to(memory_format=torch.contiguous_format)

@@ -11,8 +11,8 @@ import torch
 from bohb_nas.datasets import Dataset
 from bohb_nas.errors import DatasetError
 from bohb_nas.files import append_line, dump_json, write_atomic
+from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
-from bohb_nas.search_spaces._multi_branch import size
 from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
@@ -56,6 +56,7 @@ def train_final(
     device: str | None = None,
     precision: devices.Precision = "auto",
     max_steps: int | None = None,
+    network: str | None = None,
 ) -> list[Row]:
     """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`, in place of what lies there.
 
@@ -72,6 +73,7 @@ def train_final(
         device: None takes the first accelerator, or the CPU.
         precision: of the arithmetic.
         max_steps: ends every training after so many steps instead; for repeatable runs.
+        network: reference of a `network(config)` in place of the families of the catalogue.
 
     Raises:
         DatasetError: the data set has no test part.
@@ -88,32 +90,44 @@ def train_final(
         n_classes=len(dataset.classes),
         device=compute.device,
     )
-    _, recipe = read(config)
+    _, recipe = read(config, network=network)
     shape = schedules.named(recipe.schedule or schedule, rung=rung, warm_up=recipe.warm_up)
     plan = Plan(budget_s=budget_s, schedule=shape, max_steps=max_steps)
-    return [_train(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, folder=out / f"seed-{seed}") for seed in seeds]
+    return [
+        _train(config, seed, network=network, dataset=dataset, data=data, compute=compute, plan=plan, folder=out / f"seed-{seed}")
+        for seed in seeds
+    ]
 
 
 def _train(
-    config: Mapping[str, Value], seed: int, *, dataset: Dataset, data: ResidentData, compute: Compute, plan: Plan, folder: Path
+    config: Mapping[str, Value],
+    seed: int,
+    *,
+    network: str | None,
+    dataset: Dataset,
+    data: ResidentData,
+    compute: Compute,
+    plan: Plan,
+    folder: Path,
 ) -> Row:
     """The row of a seed, whether memory suffices or not."""
     clock = TrainingClock(compute.device)
     try:
-        return _train_one(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, folder=folder, clock=clock)
+        return _train_one(config, seed, network=network, dataset=dataset, data=data, compute=compute, plan=plan, folder=folder, clock=clock)
     except (RuntimeError, MemoryError) as e:
         if not devices.out_of_memory(e):
             raise
         trained = Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds())
     finally:
         compute.release()
-    return _row(config, seed, data=data, trained=trained, test=None, mirrored=None)
+    return _row(config, seed, network=network, data=data, trained=trained, test=None, mirrored=None)
 
 
 def _train_one(
     config: Mapping[str, Value],
     seed: int,
     *,
+    network: str | None,
     dataset: Dataset,
     data: ResidentData,
     compute: Compute,
@@ -123,13 +137,13 @@ def _train_one(
 ) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "curve.jsonl", "")
-    learner = start(config, data=data, compute=compute, seed=seed)
+    learner = start(config, data=data, compute=compute, seed=seed, network=network)
     trained = fit(learner, plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
     test = mirrored = None
     if trained.status is Status.OK:
         test = _test(learner, dataset, clock, mirrored=False)
         mirrored = _test(learner, dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
-    row = _row(config, seed, data=data, trained=trained, test=test, mirrored=mirrored)
+    row = _row(config, seed, network=network, data=data, trained=trained, test=test, mirrored=mirrored)
     if test:
         export_model(
             learner.outcome,
@@ -144,8 +158,17 @@ def _train_one(
     return row
 
 
-def _row(config: Mapping[str, Value], seed: int, *, data: ResidentData, trained: Fit, test: Score | None, mirrored: Score | None) -> Row:
-    sizes = size(config, image_shape=data.image_shape, n_classes=data.n_classes)
+def _row(
+    config: Mapping[str, Value],
+    seed: int,
+    *,
+    network: str | None,
+    data: ResidentData,
+    trained: Fit,
+    test: Score | None,
+    mirrored: Score | None,
+) -> Row:
+    sizes = size(config, image_shape=data.image_shape, n_classes=data.n_classes, reference=network)
     return Row(
         seed=seed,
         status=trained.status,

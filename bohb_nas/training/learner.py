@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bohb_nas.layers import Layer
+from bohb_nas.layers.arithmetic import size
 from bohb_nas.records import Value
-from bohb_nas.search_spaces._multi_branch import size
 from bohb_nas.training import average
 from bohb_nas.training.augment import alternating, augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks import MultiBranch, build
+from bohb_nas.training.networks import Network, build
 from bohb_nas.training.recipe import Recipe, read
 
 SMALLEST_MICRO_BATCH = 16
@@ -52,7 +53,7 @@ class Learner:
         streams: its randomness.
     """
 
-    def __init__(self, network: MultiBranch, recipe: Recipe, *, data: ResidentData, compute: Compute, streams: Streams) -> None:
+    def __init__(self, network: Network, recipe: Recipe, *, data: ResidentData, compute: Compute, streams: Streams) -> None:
         self.network = network
         self.recipe = recipe
         self.data = data
@@ -74,7 +75,7 @@ class Learner:
         """Images that go through the network at once; a batch larger than that accumulates its gradient over several passes."""
 
     @property
-    def outcome(self) -> MultiBranch:
+    def outcome(self) -> Network:
         """The network that is judged and exported: the averaged one where there is one."""
         return self.network if self.average is None else self.average.network
 
@@ -156,23 +157,23 @@ def _optimizer(network: nn.Module, recipe: Recipe, rate: Tensor) -> torch.optim.
     )
 
 
-def start(config: Mapping[str, Value], *, data: ResidentData, compute: Compute, seed: int) -> Learner:
-    """A learner with the fresh weights and streams of a seed.
+def start(config: Mapping[str, Value], *, data: ResidentData, compute: Compute, seed: int, network: str | None = None) -> Learner:
+    """A learner with the fresh weights and streams of a seed; `network` as for `bohb_nas.training.recipe.read`.
 
     Raises:
         OptionError: the configuration has names or choices that are not accepted.
         MemoryError: its weights alone are more than there is room for; found by arithmetic, before anything is built.
     """
-    architecture, recipe = read(config)
-    _check_room(config, recipe, data, compute)
-    network = build(architecture, channels=data.images.shape[1], n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
-    network.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
-    return Learner(network, recipe, data=data, compute=compute, streams=Streams.seeded(seed, compute.device))
+    layers, recipe = read(config, network=network)
+    _check_room(layers, recipe, data, compute)
+    built = build(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
+    built.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
+    return Learner(built, recipe, data=data, compute=compute, streams=Streams.seeded(seed, compute.device))
 
 
-def _check_room(config: Mapping[str, Value], recipe: Recipe, data: ResidentData, compute: Compute) -> None:
+def _check_room(layers: Layer, recipe: Recipe, data: ResidentData, compute: Compute) -> None:
     """Weights, and again weights, gradients and optimizer state of the copy that warms up, in fp32."""
     copies = 5 if recipe.optimizer == "adamw" else 4
-    needed = 4 * copies * size(config, image_shape=data.image_shape, n_classes=data.n_classes)["params"]
+    needed = 4 * copies * size(layers, image_shape=data.image_shape, n_classes=data.n_classes)["params"]
     if needed > (free := compute.free_bytes()):
         raise MemoryError(f"weights, gradients and optimizer need {needed / 2**30:.1f} GiB of the {free / 2**30:.1f} GiB free")

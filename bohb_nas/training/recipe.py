@@ -1,4 +1,4 @@
-"""What a configuration means: names of the built-in spaces, or any subset of them, read into an architecture and a recipe."""
+"""What a configuration means: names of the built-in spaces, or any subset of them, read into a network and a recipe."""
 
 import math
 import numbers
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from bohb_nas import networks
 from bohb_nas.errors import OptionError
+from bohb_nas.layers import Layer
 from bohb_nas.records import Value
-from bohb_nas.search_spaces._multi_branch import DEFAULTS, Architecture, architecture
 from bohb_nas.training import policy_recipe, schedules
 from bohb_nas.training.policies import Policy
 
@@ -46,12 +47,9 @@ _DEFAULTS: Mapping[str, float] = {
     "cutmix_alpha": 1.0,
 }
 _REFERENCE_BATCH = 128
-_WHOLE = frozenset({"batch_size", "initial_filters"} | {name for name in DEFAULTS if name.startswith(("nr_residual_", "res_branches_"))})
+_WHOLE = frozenset({"batch_size"})
 """Numbers that count something: from 1."""
-_POSITIVE = frozenset(
-    {"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "average_span"}
-    | {name for name in DEFAULTS if name.startswith("widen_factor_")}
-)
+_POSITIVE = frozenset({"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "average_span"})
 _UNBOUNDED = frozenset(
     {"weight_decay", "sgd_weight_decay", "adamw_weight_decay", "alpha", "mixup_alpha", "cutmix_alpha"} | policy_recipe.ODDS.keys()
 )
@@ -59,8 +57,8 @@ _UNBOUNDED = frozenset(
 _PLAIN = ("learning_rate", "weight_decay", "momentum", "alpha", "length")
 """Names of `zela2018`; the first three serve either optimizer."""
 
-ACCEPTED = tuple(sorted(DEFAULTS.keys() | _CHOICES.keys() | _DEFAULTS.keys() | policy_recipe.DEFAULTS.keys() | set(_PLAIN)))
-"""Every name that a space for this worker may use."""
+ACCEPTED = tuple(sorted(_CHOICES.keys() | _DEFAULTS.keys() | policy_recipe.DEFAULTS.keys() | set(_PLAIN)))
+"""Every name that a space for this worker may use beside those of the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,24 +97,32 @@ class Recipe:
     """After crop and flip, before normalisation."""
 
 
-def read(config: Mapping[str, Value]) -> tuple[Architecture, Recipe]:
+def read(config: Mapping[str, Value], *, network: str | None = None) -> tuple[Layer, Recipe]:
     """Translates a configuration.
 
     Missing names take the defaults of the joint space. The names of `zela2018` mean what they meant there: `alpha` is of
     mixup and 0 turns it off; `length` is the side of the cutout in pixels of a 32x32 image, so length / 32 of the side.
 
+    Args:
+        config: what is to be trained.
+        network: reference of a `network(config)` in place of the families; it then reads whatever names there are beside the recipe's.
+
+    Returns:
+        The network without its head, and how it is trained.
+
     Raises:
         OptionError: a name or a value that is not accepted.
     """
-    if unknown := sorted(set(config) - set(ACCEPTED)):
-        raise OptionError(f"the image classifier knows no hyperparameter {', '.join(unknown)}; accepted are {', '.join(ACCEPTED)}")
-    for name in config.keys() - _CHOICES.keys():
+    if network is None and (unknown := sorted(set(config) - set(ACCEPTED) - networks.accepted())):
+        known = ", ".join((*ACCEPTED, *sorted(networks.accepted())))
+        raise OptionError(f"the image classifier knows no hyperparameter {', '.join(unknown)}; accepted are {known}")
+    for name in (set(ACCEPTED) & config.keys()) - _CHOICES.keys():
         _check_number(name, config[name])
     optimizer = cast(Optimizer, _choice(config, "optimizer", "sgd"))
     mixing = cast(Mixing, _choice(config, "mixing", "mixup" if "alpha" in config else "none"))
     alpha = _number(config, "alpha" if "alpha" in config else f"{mixing}_alpha") if mixing != "none" else 0.0
     cutout = _choice(config, "cutout", "on" if "length" in config else "off") == "on"
-    return architecture(config), Recipe(
+    return networks.network(config, reference=network), Recipe(
         batch_size=int(_number(config, "batch_size")),
         optimizer=optimizer,
         learning_rate=_learning_rate(config, optimizer),

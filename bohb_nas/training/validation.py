@@ -9,7 +9,7 @@ from torch import Tensor
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks import MultiBranch
+from bohb_nas.training.networks import Network
 
 FEWEST = 256
 """Images that a validation never goes below, if there are as many."""
@@ -27,7 +27,7 @@ class Score:
 
 @torch.no_grad()
 def evaluate(
-    network: MultiBranch,
+    network: Network,
     images: Tensor,
     labels: Tensor,
     positions: Tensor,

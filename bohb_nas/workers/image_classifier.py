@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +12,7 @@ import torch
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import (
     CategoricalHyperparameter,
+    Constant,
     FloatHyperparameter,
     Hyperparameter,
     IntegerHyperparameter,
@@ -21,8 +22,11 @@ from ConfigSpace.hyperparameters import (
 from bohb_nas.datasets import Dataset, load_dataset, split
 from bohb_nas.errors import OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
+from bohb_nas.layers import Layer
+from bohb_nas.layers.arithmetic import size
+from bohb_nas.layers.drawing import draw
 from bohb_nas.records import Result, Status, Trial, Worker
-from bohb_nas.search_spaces._multi_branch import architecture, size
+from bohb_nas.space.encoding import plain
 from bohb_nas.training import checkpoint, schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import ResidentData, resident
@@ -55,6 +59,8 @@ class Options:
     """None takes the first accelerator, or the CPU."""
     n_threads: int | None = None
     """Of the CPU; None leaves torch its choice."""
+    network: str | None = None
+    """Reference of a `network(config)`, in place of the families of the catalogue; None says nothing of it."""
     precision: Precision = "auto"
     """auto is bf16 where the hardware multiplies it."""
     min_steps: int = 8
@@ -72,6 +78,7 @@ class Options:
         _check("split_seed", self.split_seed, _whole(self.split_seed, 0), "a whole number from 0")
         _check("schedule", self.schedule, self.schedule in get_args(schedules.Name), "one of " + ", ".join(get_args(schedules.Name)))
         _check("device", self.device, self.device is None or isinstance(self.device, str), "cpu, cuda or cuda:N")
+        _check("network", self.network, self.network is None or isinstance(self.network, str), "FILE.py or module:attribute")
         _check("n_threads", self.n_threads, self.n_threads is None or _whole(self.n_threads, 1), "a whole number from 1")
         _check("precision", self.precision, self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision)))
         _check("min_steps", self.min_steps, _whole(self.min_steps, 1), "a whole number from 1")
@@ -96,17 +103,21 @@ def make(**options: Any) -> Worker:
 def check(space: ConfigurationSpace, **options: Any) -> None:
     """Says before a study begins whether configurations of a space can be trained; takes the options of `make`.
 
-    Every choice, and the bounds of every number, are read once, the other hyperparameters at their defaults.
+    Every choice, and the bounds of every number, are read once for each family, the other hyperparameters at their defaults; the
+    networks are measured.
 
     Raises:
         OptionError: an option that is not accepted, or a hyperparameter that means nothing here or may take a value that does not.
     """
     make(**options)
-    defaults = {name: hyperparameter.default_value for name, hyperparameter in space.items()}
-    read(defaults)
-    for name, hyperparameter in space.items():
-        for value in _extremes(hyperparameter):
-            read({**defaults, name: value})
+    network = options.get("network")
+    defaults = {name: plain(hyperparameter.default_value) for name, hyperparameter in space.items()}
+    for family in _extremes(space["family"]) if "family" in space else [None]:
+        chosen = defaults if family is None else {**defaults, "family": plain(family)}
+        size(read(chosen, network=network)[0])
+        for name, hyperparameter in space.items():
+            for value in _extremes(hyperparameter) if name != "family" else ():
+                size(read({**chosen, name: plain(value)}, network=network)[0])
 
 
 def _extremes(hyperparameter: Hyperparameter[Any, Any]) -> tuple[Any, ...]:
@@ -117,6 +128,8 @@ def _extremes(hyperparameter: Hyperparameter[Any, Any]) -> tuple[Any, ...]:
             return tuple(hyperparameter.sequence)
         case FloatHyperparameter() | IntegerHyperparameter():
             return hyperparameter.lower, hyperparameter.upper
+        case Constant():
+            return (hyperparameter.value,)
         case _:
             return ()
 
@@ -172,8 +185,9 @@ class ImageClassifier:
     def _train(self, trial: Trial, workdir: Path, clock: TrainingClock, began: float, details: dict[str, Any]) -> Result:
         data, identity = self._resident()
         identity = {**identity, "config": dict(trial.config), "device": self._compute.device.type}
-        learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed)
-        _describe(trial, data, workdir / "network.json")
+        learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed, network=self._options.network)
+        sizes = size(learner.network.layers, image_shape=data.image_shape, n_classes=data.n_classes)
+        _describe(learner.network.layers, data, sizes, workdir / "network.json")
         write_atomic(workdir / "samples.png", picture(learner))
         used, details["resumed"] = _resume(trial, workdir / "resume", learner, identity)
         setup_s = clock.now() - began
@@ -191,7 +205,6 @@ class ImageClassifier:
             checkpoint.save(workdir / "checkpoint", learner, total, identity)
         details["micro_batch"] = learner.micro_batch
         details["curve"] = [{k: point[k] for k in ("u", "train_error", "valid_error") if k in point} for point in trained.curve]
-        sizes = size(trial.config, image_shape=data.image_shape, n_classes=data.n_classes)
         times = {"setup_s": setup_s, "wall_s": clock.now() - began}
         return Result(
             trial_id=trial.trial_id,
@@ -234,16 +247,11 @@ def _resume(trial: Trial, folder: Path, learner: Learner, identity: dict[str, An
     return used, {"resumed": True, "reason": None}
 
 
-def _describe(trial: Trial, data: ResidentData, path: Path) -> None:
+def _describe(layers: Layer, data: ResidentData, sizes: Mapping[str, float], path: Path) -> None:
     """Leaves what a drawing of the network needs."""
-    network = architecture(trial.config)
-    groups = [
-        {"width": width, "blocks": blocks, "branches": branches}
-        for width, blocks, branches in zip(network.widths, network.blocks, network.branches, strict=True)
-    ]
-    sizes = size(trial.config, image_shape=data.image_shape, n_classes=data.n_classes)
+    height, width, channels = data.image_shape
     shape = {"image_shape": list(data.image_shape), "n_classes": data.n_classes}
-    write_atomic(path, json.dumps({"stem": network.stem, "groups": groups, **shape, **sizes}))
+    write_atomic(path, json.dumps({"network": draw(layers, (channels, height, width)), **shape, **sizes}))
 
 
 def _metrics(trained: Fit, learner: Learner) -> dict[str, float]:

@@ -37,7 +37,7 @@ def refused(result: Result, *said: str) -> None:
 @pytest.mark.parametrize(
     ("option", "known"),
     [
-        ("--space", "joint, toy, zela2018"),
+        ("--space", "cell, joint, mobile, toy, wrn, zela2018"),
         ("--method", "bohb, bohb_2018, hyperband, random_search"),
         ("--worker", "command, image_classifier, toy"),
     ],

@@ -115,6 +115,15 @@ def test_a_users_size_is_found_in_the_frozen_file_and_its_failure_is_named(tmp_p
     assert again.size({"x": 2}) == {"params": 0.5}
 
 
+def test_the_network_of_a_space_is_measured_where_it_tells_no_size(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from bohb_nas.layers import Conv\ndef space(): ...\ndef network(config): return Conv(config['width'], 1)\n")
+    found = with_size(known("params<=5"), {"space": str(file)}, inputs=tmp_path, data=images((8, 8, 2), 3))
+    assert found.size is not None
+    told = found.size({"width": 4})
+    assert (told["params"], told["flops"]) == (2 * 4 + 5 * 3, 2 * (2 * 4 * 64 + 4 * 3))
+
+
 def test_a_size_that_writes_into_its_configuration_changes_a_copy(tmp_path: Path) -> None:
     file = tmp_path / "careless.py"
     file.write_text("def space(): ...\ndef size(config): return {'params': config.pop('x')}\n")

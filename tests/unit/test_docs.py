@@ -108,7 +108,7 @@ def test_code_of_adding_compiles(block: str) -> None:
 
 def test_the_examples_are_shown_as_they_are() -> None:
     page = text("docs/adding.md")
-    for name in ("my_space.py", "my_worker.py"):
+    for name in ("my_space.py", "my_network.py", "my_worker.py"):
         assert f"```python\n{(ROOT / 'examples' / name).read_text()}```" in page, f"docs/adding.md shows another {name}"
 
 

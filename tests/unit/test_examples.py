@@ -15,7 +15,7 @@ PROGRAM = EXAMPLES / "command_worker" / "train.py"
 ARGUMENTS = "--lr {lr} --width {width} --optimizer {optimizer} --momentum {momentum} --seconds {budget} --seed {seed}"
 
 
-@pytest.mark.parametrize("file", ["my_space.py", "my_worker.py"])
+@pytest.mark.parametrize("file", ["my_space.py", "my_worker.py", "my_network.py"])
 def test_a_file_of_ones_own(file: str) -> None:
     findings = check_file(str(EXAMPLES / file), space=SPACE, budget=0.1)
     assert [finding for finding in findings if finding.problem] == []

@@ -13,7 +13,7 @@ from bohb_nas.datasets import Dataset
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Result, Status
 from bohb_nas.space.files import load_space
-from bohb_nas.training.networks import MultiBranch
+from bohb_nas.training.networks import Network
 from bohb_nas.workers.image_classifier import ImageClassifier, Options, check, make
 
 
@@ -43,13 +43,13 @@ def time() -> fakes.Virtual:
 def seconds(time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Every forward pass takes 0.1 virtual seconds."""
     cost = {"pass": 0.1}
-    real = MultiBranch.forward
+    real = Network.forward
 
-    def forward(self: MultiBranch, *arguments: Any) -> torch.Tensor:
+    def forward(self: Network, *arguments: Any) -> torch.Tensor:
         time.time += cost["pass"]
         return real(self, *arguments)
 
-    monkeypatch.setattr(MultiBranch, "forward", forward)
+    monkeypatch.setattr(Network, "forward", forward)
     return cost
 
 
@@ -90,7 +90,10 @@ def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> N
     with Image.open(tmp_path / "a" / "samples.png") as picture:
         assert picture.size == (8 * 8, 4 * 8)
     network = json.loads((tmp_path / "a" / "network.json").read_text())
-    assert network["groups"][1] == {"width": 8, "blocks": 1, "branches": 2}
+    stem, first, second, third, _ = network["network"]["layers"]
+    assert stem["shape"] == first["shape"] == [4, 8, 8]
+    assert (second["shape"], third["shape"]) == ([8, 4, 4], [16, 2, 2])
+    assert len(second["paths"][0]["layers"][1]["paths"]) == 2, "the second group has two branches"
     assert network["params"] == metrics["params"]
 
 
@@ -170,7 +173,7 @@ def test_no_memory_left(tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest
     def forward(*_: Any) -> torch.Tensor:
         raise error
 
-    monkeypatch.setattr(MultiBranch, "forward", forward)
+    monkeypatch.setattr(Network, "forward", forward)
     result = run(worker(time), tmp_path / "a", budget=5.0)
     assert result.status is Status.OUT_OF_MEMORY
     assert "out of memory" in str(result.message)
@@ -188,7 +191,7 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
     def forward(*_: Any) -> torch.Tensor:
         raise RuntimeError("shapes do not fit")
 
-    monkeypatch.setattr(MultiBranch, "forward", forward)
+    monkeypatch.setattr(Network, "forward", forward)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         run(worker(time), tmp_path / "a")
 
@@ -206,6 +209,7 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
         ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
         ({"full_validation_from_s": "1h"}, "full_validation_from_s"),
         ({"device": "toaster"}, "toaster"),
+        ({"network": 3}, "network"),
     ],
 )
 def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> None:
@@ -213,7 +217,29 @@ def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> N
         make(**options)
 
 
-@pytest.mark.parametrize("name", ["joint", "zela2018"])
+def test_a_network_of_ones_own_is_trained(tmp_path: Path, time: fakes.Virtual) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from bohb_nas.layers import chain, conv_norm, Activation\n"
+        "def network(config):\n    return chain(conv_norm(config['width']), Activation())\n"
+    )
+    result = run(worker(time, network=str(file)), tmp_path / "a", budget=5.0, config={"width": 8, "batch_size": 16})
+    assert result.status is Status.OK
+    assert result.metrics["params"] == 9 * 8 + 2 * 8 + 9 * 3
+    network = json.loads((tmp_path / "a" / "network.json").read_text())["network"]
+    assert [layer["layer"] for layer in network["layers"]] == ["chain", "activation"]
+
+
+def test_a_network_that_cannot_be_is_refused_before_the_study(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from bohb_nas.layers import Conv, Sum\ndef network(config):\n    return Sum((Conv(8), Conv(config['width'])))\n")
+    space = ConfigurationSpace()
+    space.add(Integer("width", (8, 9), default=8))
+    with pytest.raises(OptionError, match="paths of a Sum end in 8x32x32, 9x32x32"):
+        check(space, device="cpu", network=str(file))
+
+
+@pytest.mark.parametrize("name", ["joint", "zela2018", "cell", "mobile", "wrn"])
 def test_the_spaces_for_this_worker_pass_its_check(name: str) -> None:
     check(load_space(name), device="cpu")
 

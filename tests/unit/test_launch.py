@@ -144,6 +144,34 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
     assert reopen(study, Request())[0] == accepted
 
 
+def test_a_space_that_describes_networks_is_the_worker_s_network_too_and_frozen_as_both(tmp_path: Path) -> None:
+    space = tmp_path / "mine.py"
+    space.write_text("from bohb_nas.search_spaces.toy import space\ndef network(config): ...\n")
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space=str(space)))
+    create(study, meta, new_space(meta))
+    assert meta["worker_options"]["network"] == str(space)
+    assert {p.name for p in study.inputs.iterdir()} == {"space-mine.py", "network-mine.py"}
+    assert list(meta["inputs"]) == [str(space)]
+    assert reopen(study, Request(space=str(space)))[0]["worker_options"] == meta["worker_options"]
+    space.write_text(space.read_text() + "\n")
+    with pytest.raises(StudyError, match=r"mine.py \(changed\)"):
+        reopen(study, Request())
+
+
+def test_a_network_is_for_the_image_classifier_and_may_be_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = tmp_path / "mine.py"
+    space.write_text("from bohb_nas.search_spaces.toy import space\ndef network(config): ...\n")
+    toy = plan(Request(space=str(space), worker="toy"))
+    new_space(toy)
+    assert "network" not in toy["worker_options"]
+    monkeypatch.chdir(tmp_path)
+    other = plan(Request(space=str(space), worker_options={"network": "other.py"}))
+    new_space(other)
+    assert other["worker_options"]["network"] == str(tmp_path / "other.py")
+
+
 def test_words_that_do_not_go_together() -> None:
     with pytest.raises(UsageError, match="contradict"):
         plan(Request(command="true", worker="toy"))

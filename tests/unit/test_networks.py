@@ -1,75 +1,157 @@
-import random
+"""Networks of torch against the arithmetic, the formulas of the papers, and the network that came before the layers."""
 
+import itertools
+from collections.abc import Mapping
+from typing import get_args
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from bohb_nas.search_spaces import joint, zela2018
-from bohb_nas.search_spaces._multi_branch import Architecture, architecture
-from bohb_nas.training.networks import MultiBranch, build
-from bohb_nas.training.networks.multi_branch import Block
+from bohb_nas import networks
+from bohb_nas.layers import (
+    Activation,
+    ActivationKind,
+    Concat,
+    Conv,
+    Dropout,
+    DropPath,
+    GlobalPool,
+    Graph,
+    Identity,
+    Layer,
+    Norm,
+    Pool,
+    Shake,
+    ShakeDrop,
+    Shift,
+    Sum,
+    Zero,
+    chain,
+    conv_norm,
+)
+from bohb_nas.layers.arithmetic import measure, size
+from bohb_nas.records import Value
+from bohb_nas.training.networks import Network, build
+
+BRANCH = chain(Conv(4), Norm(), Activation(), Conv(4), Norm())
 
 
-def network(*, branches: int = 2, death_rate: float = 0.0, seed: int = 0) -> MultiBranch:
-    shape = Architecture(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1), branches=(branches,) * 3, death_rate=death_rate)
-    return build(shape, channels=1, n_classes=5, generator=torch.Generator().manual_seed(seed))
+def built(layers: Layer, *, image_shape: tuple[int, int, int] = (8, 8, 4), n_classes: int = 5, seed: int = 0) -> Network:
+    return build(layers, image_shape=image_shape, n_classes=n_classes, generator=torch.Generator().manual_seed(seed))
 
 
-def one_block(*, branches: int, death_rate: float = 0.0) -> Block:
-    block = network(branches=branches, death_rate=death_rate).blocks[0].eval()
-    assert isinstance(block, Block)
-    return block
+def images(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("widen", "published"), [(2, 2.9e6), (4, 11.7e6), (6, 26.2e6)])
-def test_shake_shake_26_has_the_published_number_of_parameters(widen: int, published: float) -> None:
-    config = {f"nr_residual_blocks_{g}": 4 for g in (1, 2, 3)} | {"initial_filters": 16, "widen_factor_1": widen}
-    params = zela2018.size(config | {"widen_factor_2": 2.0, "widen_factor_3": 2.0})["params"]
-    assert round(params / 1e6, 1) == published / 1e6
+BEFORE: list[tuple[Mapping[str, Value], list[list[float]], list[list[float]], float]] = [
+    (
+        {f"nr_residual_blocks_{g}": n for g, n in zip((1, 2, 3), (1, 2, 1), strict=True)}
+        | {f"res_branches_{g}": n for g, n in zip((1, 2, 3), (3, 1, 2), strict=True)}
+        | {f"widen_factor_{g}": w for g, w in zip((1, 2, 3), (1.3, 1.7, 0.6), strict=True)}
+        | {"initial_filters": 5, "death_rate": 0.4},
+        [[-0.00696, -0.15374, -0.0796], [0.1249, -0.0738, 0.17216], [0.09038, -0.09956, 0.16317]],
+        [[0.34867, 0.24037, -0.13297], [0.31548, 0.16782, -0.02357], [0.31353, 0.13215, -0.02812]],
+        82.90311,
+    ),
+    (
+        {f"nr_residual_blocks_{g}": n for g, n in zip((1, 2, 3), (2, 1, 1), strict=True)}
+        | {f"res_branches_{g}": n for g, n in zip((1, 2, 3), (1, 2, 1), strict=True)}
+        | {"initial_filters": 8, "widen_factor_1": 1.0, "death_rate": 0.8},
+        [[0.08832, -0.08989, -0.03683], [0.03524, 0.00786, 0.11304], [0.15526, -0.05256, 0.02379]],
+        [[0.09572, 0.02973, 0.06016], [0.04684, 0.04055, 0.05851], [0.01885, 0.00542, 0.0417]],
+        137.41008,
+    ),
+]
+"""Configurations, and what the class that had this network before the layers made of them: logits of a training step, logits at rest
+after it, and the sum of the absolute gradients of the squared logits."""
 
 
-@pytest.mark.parametrize("image_shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (65, 64, 3)])
-@pytest.mark.parametrize("module", [joint, zela2018])
-def test_size_is_that_of_the_built_network(module: object, image_shape: tuple[int, int, int]) -> None:
-    space = joint.space() if module is joint else zela2018.space()
-    space.seed(sum(image_shape))
+@pytest.mark.parametrize(("config", "training", "at_rest", "gradient"), BEFORE)
+def test_the_multi_branch_network_is_what_it_was(
+    config: Mapping[str, Value], training: list[list[float]], at_rest: list[list[float]], gradient: float
+) -> None:
+    network = built(networks.network(config), image_shape=(9, 9, 2), n_classes=3, seed=7)
+    generator = torch.Generator().manual_seed(8)
+    x = torch.rand(3, 2, 9, 9, generator=generator)
+    out = network.train()(x, network.noise(3, generator))
+    out.square().sum().backward()
+    np.testing.assert_allclose(out.detach(), training, atol=2e-5)
+    assert sum(float(p.grad.abs().sum()) for p in network.parameters() if p.grad is not None) == pytest.approx(gradient, rel=1e-5)
+    with torch.no_grad():
+        np.testing.assert_allclose(network.eval()(x), at_rest, atol=2e-5)
+
+
+EVERY = chain(
+    conv_norm(8, stride=2),
+    Sum((Identity(), chain(Activation("hardswish"), Conv(16, 1), Conv(16, 5, groups=16), Activation("silu"), Conv(8, 1), Zero()))),
+    Graph((((0, Pool("max", 3, 1)),), ((0, DropPath(Conv(8), 0.2)), (1, Shift())))),
+    Concat((Conv(3, 1, 2), chain(Pool(), Dropout(0.3), Conv(5, 3)))),
+    Sum((Identity(), Shake((Conv(8), chain(Norm(), Activation("relu6")))))),
+    Sum((Identity(), ShakeDrop(conv_norm(8), 0.5))),
+    GlobalPool(),
+    Conv(6, 1),
+)
+"""Each kind of layer at least once."""
+
+
+@pytest.mark.parametrize("image_shape", [(1, 1, 1), (2, 3, 1), (8, 8, 1), (13, 32, 3)])
+def test_the_arithmetic_is_that_of_the_built_network(image_shape: tuple[int, int, int]) -> None:
     height, width, channels = image_shape
-    tried = 0
-    while tried < 3:
-        config = dict(space.sample_configuration())
-        expected = joint.size(config, image_shape=image_shape, n_classes=7)
-        if expected["params"] > 1e6 or expected["flops"] > 5e8:
-            continue
-        tried += 1
-        built = build(architecture(config), channels=channels, n_classes=7, generator=torch.Generator()).eval()
-        assert sum(p.numel() for p in built.parameters()) == expected["params"]
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            built(torch.zeros(1, channels, height, width))
-        assert counter.get_total_flops() == expected["flops"]
+    network = built(EVERY, image_shape=image_shape, n_classes=7).eval()
+    costs = size(EVERY, image_shape=image_shape, n_classes=7)
+    assert sum(p.numel() for p in network.parameters()) == costs["params"]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, channels, height, width))
+    assert counter.get_total_flops() == costs["flops"]
 
 
-def test_branches_are_averaged_without_noise() -> None:
-    block = one_block(branches=3)
-    x = torch.randn(2, 4, 8, 8)
-    outs = [branch(x.relu()) for branch in block.branches]
-    torch.testing.assert_close(block(x, None), x + torch.stack(outs).mean(0))
+@pytest.mark.parametrize("sides", [(1, 1), (1, 2), (3, 5), (8, 8)])
+@pytest.mark.parametrize(
+    "layer",
+    [Conv(4, k, s) for k in (1, 3, 7) for s in (1, 2, 3)]
+    + [Pool(p, k, s) for p in ("average", "max") for k, s in ((2, 2), (3, 1), (3, 2), (4, 4))]
+    + [Shift()],
+)
+def test_any_stride_fits_any_image(layer: Layer, sides: tuple[int, int]) -> None:
+    body = built(layer, image_shape=(*sides, 4)).body
+    assert body(images(2, 4, *sides)).shape == (2, *measure(layer, (4, *sides))[1])
 
 
-@pytest.mark.parametrize(("branches", "death_rate"), [(2, 0.0), (3, 0.0), (1, 0.4)])
-def test_noise_leaves_the_expectation(branches: int, death_rate: float) -> None:
-    block = one_block(branches=branches, death_rate=death_rate)
+def test_an_average_is_of_what_lies_in_the_image() -> None:
+    ones = torch.ones(1, 4, 5, 5)
+    for kernel, stride in ((2, 2), (3, 1), (3, 2), (4, 4)):
+        assert (built(Pool("average", kernel, stride), image_shape=(5, 5, 4)).body(ones) == 1).all()
+
+
+def test_shake_averages_its_paths_without_noise() -> None:
+    shake = built(Shake((BRANCH,) * 3)).eval().body
+    assert isinstance(shake, nn.ModuleList)
+    x = images(2, 4, 8, 8)
+    torch.testing.assert_close(shake(x), torch.stack([path(x) for path in shake]).mean(0))
+
+
+@pytest.mark.parametrize(
+    "layer", [Shake((BRANCH,) * 2), Shake((BRANCH,) * 3), ShakeDrop(BRANCH, 0.4), DropPath(BRANCH, 0.3), chain(BRANCH, Dropout(0.3))]
+)
+def test_noise_leaves_the_expectation(layer: Layer) -> None:
+    body = built(layer, image_shape=(4, 4, 4)).eval().body
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, 4, 4, 4, generator=generator)
-    rows = 3 if branches == 1 else 2 * branches
     with torch.no_grad():
-        outs = torch.stack([block(x, torch.rand(rows, 1, generator=generator)) for _ in range(1000)])
-        error = (outs.mean(0) - block(x, None)) / (outs.std(0) / 1000**0.5 + 1e-6)
+        outs = torch.stack([body(x, torch.rand(int(body.noise_rows), 1, generator=generator)) for _ in range(1000)])  # type: ignore[arg-type]
+        error = (outs.mean(0) - body(x)) / (outs.std(0) / 1000**0.5 + 1e-6)
     assert error.abs().max() < 5
 
 
 def test_backward_weights_are_drawn_apart_from_forward_weights() -> None:
-    block = one_block(branches=2)
-    x = torch.randn(2, 4, 4, 4)
+    shake = built(Shake((BRANCH,) * 2)).eval().body
+    assert isinstance(shake, nn.ModuleList)
+    x = images(2, 4, 8, 8)
     noise = torch.tensor([[0.1, 0.9], [0.7, 0.3], [0.8, 0.2], [0.4, 0.6]])
     outs: list[torch.Tensor] = []
 
@@ -77,41 +159,81 @@ def test_backward_weights_are_drawn_apart_from_forward_weights() -> None:
         out.retain_grad()
         outs.append(out)
 
-    for branch in block.branches:
-        branch.register_forward_hook(keep)
-    out = block(x, noise)
+    for path in shake:
+        path.register_forward_hook(keep)
+    out = shake(x, noise)
     forward, backward = noise[:2].softmax(0)[..., None, None, None], noise[2:].softmax(0)[..., None, None, None]
-    torch.testing.assert_close(out, x + forward[0] * outs[0] + forward[1] * outs[1])
+    torch.testing.assert_close(out, forward[0] * outs[0] + forward[1] * outs[1])
     out.sum().backward()
-    for branch_out, weight in zip(outs, backward, strict=True):
-        torch.testing.assert_close(branch_out.grad, weight.expand(2, 4, 4, 4))
+    for path_out, weight in zip(outs, backward, strict=True):
+        torch.testing.assert_close(path_out.grad, weight.expand(2, 4, 8, 8))
 
 
 @pytest.mark.parametrize(("gate", "factor"), [(0.6, 1.0), (0.3, 2 * 0.25 - 1)])
 def test_shake_drop_has_one_gate_for_the_whole_batch(gate: float, factor: float) -> None:
-    block = one_block(branches=1, death_rate=0.5)
-    x = torch.randn(2, 4, 4, 4)
+    body = built(ShakeDrop(Norm(), 0.5)).eval().body
+    x = images(2, 4, 8, 8)
     noise = torch.tensor([[gate, 0.99], [0.25, 0.25], [0.5, 0.5]])
-    branch = block.branches[0](x.relu())
-    torch.testing.assert_close(block(x, noise), x + factor * branch)
+    torch.testing.assert_close(body(x, noise), factor * body(x) * 2)
+
+
+def test_a_dropped_path_is_dropped_for_an_image() -> None:
+    body = built(DropPath(Identity(), 0.25)).body
+    x = images(2, 4, 8, 8)
+    torch.testing.assert_close(body(x, torch.tensor([[0.2, 0.3]])), torch.stack([0 * x[0], x[1] / 0.75]))
+
+
+def test_dropout_needs_a_number_for_each_element() -> None:
+    network = built(Dropout(0.5), image_shape=(2, 2, 3))
+    noise = network.noise(4, torch.Generator().manual_seed(0))
+    assert noise.shape == (2 * 2 * 3, 4)
+    out = network.body(torch.ones(4, 3, 2, 2), noise)
+    assert sorted(out.unique().tolist()) == [0.0, 2.0]
+    assert int((out == 0).sum()) == int((noise < 0.5).sum())
+
+
+def test_nested_noise_belongs_to_the_layer_that_it_is_for() -> None:
+    nested = Sum((DropPath(Identity(), 0.5), chain(Identity(), DropPath(Shake((Identity(), Zero())), 0.5))))
+    body = built(nested).body
+    x = images(1, 4, 8, 8)
+    first, second, *weights = torch.rand(6, generator=torch.Generator().manual_seed(1)).tolist()
+    share = float(torch.tensor(weights[:2]).softmax(0)[0])
+    factor = 2 * (first >= 0.5) + 2 * (second >= 0.5) * share
+    torch.testing.assert_close(body(x, torch.tensor([first, second, *weights])[:, None]), factor * x)
+
+
+def test_a_graph_adds_what_its_edges_bring() -> None:
+    graph = Graph((((0, Shift()),), ((0, Identity()), (1, Identity())), ((1, Activation()), (2, Activation()))))
+    x = images(2, 4, 8, 8)
+    shifted = functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
+    torch.testing.assert_close(built(graph).body(x), shifted.relu() + (x + shifted).relu())
+
+
+def test_zeros_leave_a_gradient_of_zeros() -> None:
+    network = built(chain(Conv(3), Zero()))
+    network(images(2, 4, 8, 8)).sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+    assert float(next(network.parameters()).grad.abs().sum()) == 0  # type: ignore[union-attr]
 
 
 def test_statistics_move_once_a_step() -> None:
-    whole = network(branches=2).train()
-    whole(torch.randn(4, 1, 8, 8), whole.noise(4, torch.Generator()))
-    assert {int(count) for name, count in whole.state_dict().items() if name.endswith("num_batches_tracked")} == {1}
+    network = built(chain(conv_norm(4), Shake((BRANCH,) * 2))).train()
+    network(images(4, 4, 8, 8), network.noise(4, torch.Generator()))
+    assert {int(count) for name, count in network.state_dict().items() if name.endswith("num_batches_tracked")} == {1}
+
+
+def test_what_comes_in_is_left_as_it_is() -> None:
+    for kind in get_args(ActivationKind):
+        x = images(1, 4, 8, 8)
+        built(chain(Identity(), Activation(kind))).body(x)
+        assert torch.equal(x, images(1, 4, 8, 8))
 
 
 def test_initial_weights_have_the_published_deviation_and_belong_to_the_seed() -> None:
-    name = "blocks.2.branches.0.3.weight"
-    weight = network().state_dict()[name]
-    assert float(weight.std()) == pytest.approx((2 / (3 * 3 * 8)) ** 0.5, rel=0.1)
-    assert torch.equal(weight, network().state_dict()[name])
-    assert not torch.equal(weight, network(seed=1).state_dict()[name])
-
-
-def test_any_image_size_and_a_width_of_one_work() -> None:
-    narrow = Architecture(stem=1, widths=(1, 3, 1), blocks=(1, 2, 1), branches=(1, 5, 2), death_rate=0.3)
-    built = build(narrow, channels=2, n_classes=4, generator=torch.Generator())
-    n = random.Random(0).randint(5, 40)
-    assert built(torch.randn(2, 2, n, n), built.noise(2, torch.Generator())).shape == (2, 4)
+    layers = chain(Conv(64), Conv(64, 5, groups=64))
+    full, depthwise = (p.detach() for p in built(layers).body.parameters())
+    assert float(full.std()) == pytest.approx((2 / (3 * 3 * 64)) ** 0.5, rel=0.1)
+    assert float(depthwise.std()) == pytest.approx((2 / 25) ** 0.5, rel=0.1)
+    states = [list(built(layers, seed=seed).state_dict().values()) for seed in (0, 0, 1)]
+    assert all(torch.equal(a, b) for a, b in itertools.zip_longest(states[0], states[1]))
+    assert not torch.equal(states[0][0], states[2][0])

@@ -8,7 +8,8 @@ from bohb_nas.refs import load_module, names
 
 
 def test_catalogues_list_their_files_and_no_helpers() -> None:
-    assert names("space") == ["joint", "toy", "zela2018"]
+    assert names("space") == ["cell", "joint", "mobile", "toy", "wrn", "zela2018"]
+    assert names("network") == ["cell", "mobile", "multi_branch", "wrn", "zela2018"]
     assert names("method") == ["asha", "bohb", "bohb_2018", "hyperband", "random_search"]
     assert names("worker") == ["command", "image_classifier", "toy"]
     assert names("dataset") == ["cifar10", "cifar100", "digits", "fashion_mnist", "image_folder", "svhn"]
@@ -34,5 +35,5 @@ def test_an_attribute_of_an_installed_module() -> None:
 
 @pytest.mark.parametrize("name", ["../secret", "_multi_branch", "__init__", "", "joint2"])
 def test_what_is_not_in_the_catalogue_is_refused(name: str) -> None:
-    with pytest.raises(RefError, match="known: joint, toy, zela2018"):
+    with pytest.raises(RefError, match="known: cell, joint, mobile, toy, wrn, zela2018"):
         load_module("space", name)

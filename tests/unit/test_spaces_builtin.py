@@ -1,9 +1,11 @@
 import pytest
-from ConfigSpace import ConfigurationSpace
+from ConfigSpace import ConfigurationSpace, Constant
 from ConfigSpace.hyperparameters import FloatHyperparameter, IntegerHyperparameter
 
+from bohb_nas import networks
 from bohb_nas.errors import OptionError
-from bohb_nas.search_spaces import joint, zela2018
+from bohb_nas.layers.arithmetic import size
+from bohb_nas.search_spaces import cell, joint, mobile, wrn, zela2018
 from bohb_nas.training.recipe import ACCEPTED, read
 
 PUBLISHED = {
@@ -34,13 +36,16 @@ def test_zela2018_is_the_published_space() -> None:
     assert not space.conditions
 
 
-@pytest.mark.parametrize("space", [joint.space(), zela2018.space()], ids=["joint", "zela2018"])
+SPACES = {"joint": joint.space(), "zela2018": zela2018.space(), "cell": cell.space(), "mobile": mobile.space(), "wrn": wrn.space()}
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
 def test_every_configuration_is_understood(space: ConfigurationSpace) -> None:
-    assert set(space) <= set(ACCEPTED)
+    assert set(space) <= set(ACCEPTED) | networks.accepted()
     space.seed(0)
     for config in [space.get_default_configuration(), *space.sample_configuration(50)]:
-        architecture, recipe = read(dict(config))
-        assert len(architecture.widths) == 3
+        layers, recipe = read(dict(config))
+        assert size(layers)["params"] > 0
         assert recipe.batch_size == config["batch_size"]
         assert recipe.optimizer == config.get("optimizer", "sgd")
 
@@ -50,16 +55,38 @@ def test_the_defaults_of_the_translation_are_those_of_the_joint_space() -> None:
     for optimizer in ("sgd", "adamw"):
         space = joint.space()
         full = {name: parameter.default_value for name, parameter in space.items() if name != "death_rate"}
-        chosen = {"optimizer": optimizer, "cutout": "on", "mixing": "cutmix"}
+        chosen = {"family": "multi_branch", "optimizer": optimizer, "cutout": "on", "mixing": "cutmix"}
         for policy in ("none", "trivial", "rand", "searched"):
             assert read({"schedule": "cosine", **chosen, "policy": policy}) == read({**full, **chosen, "policy": policy})
+
+
+def test_a_configuration_of_joint_is_of_one_family_and_stays_small_enough_for_a_model() -> None:
+    space = joint.space()
+    space.seed(2)
+    configs = [dict(config) for config in space.sample_configuration(100)]
+    assert {config["family"] for config in configs} == {"cell", "mobile", "multi_branch", "wrn"}
+    for config in configs:
+        assert len(networks.family(config["family"]).hyperparameters.keys() & config.keys()) <= 12
+
+
+@pytest.mark.parametrize("name", ["cell", "mobile", "wrn"])
+def test_the_space_of_a_family_is_its_part_of_joint(name: str) -> None:
+    alone, whole = SPACES[name], SPACES["joint"]
+    assert alone["family"] == Constant("family", name)
+    assert {n: h for n, h in alone.items() if n != "family"} == {n: whole[n] for n in alone if n != "family"}
+    foreign = set(whole) - set(alone)
+    assert foreign == {
+        n for other in ("cell", "mobile", "multi_branch", "wrn") if other != name for n in networks.family(other).hyperparameters
+    }
 
 
 def test_hyperparameters_exist_only_where_they_act() -> None:
     space = joint.space()
     space.seed(1)
     for config in map(dict, space.sample_configuration(200)):
-        assert ("death_rate" in config) == any(config[f"res_branches_{g}"] == 1 for g in (1, 2, 3))
+        others = set(networks.names()) - {"zela2018", config["family"]}
+        assert not any(name in config for other in others for name in networks.family(other).hyperparameters)
+        assert ("death_rate" in config) == any(config.get(f"res_branches_{g}") == 1 for g in (1, 2, 3))
         assert ("sgd_learning_rate" in config) == (config["optimizer"] == "sgd")
         assert ("adamw_one_minus_beta2" in config) == (config["optimizer"] == "adamw")
         assert ("crop_padding" in config) == (config["crop"] == "on")

@@ -1,20 +1,23 @@
-"""Networks, built from configurations of the spaces that describe them."""
+"""Networks of torch, built from layers of `bohb_nas.layers`."""
 
 import torch
 
-from bohb_nas.search_spaces._multi_branch import Architecture
-from bohb_nas.training.networks.multi_branch import MultiBranch
+from bohb_nas.layers import Layer
+from bohb_nas.training.networks.network import Network
 
-__all__ = ["MultiBranch", "build"]
+__all__ = ["Network", "build"]
 
 
-def build(architecture: Architecture, *, channels: int, n_classes: int, generator: torch.Generator) -> MultiBranch:
-    """The network of an architecture with fresh weights, on the CPU.
+def build(layers: Layer, *, image_shape: tuple[int, int, int], n_classes: int, generator: torch.Generator) -> Network:
+    """The network of layers with fresh weights, on the CPU.
 
     Args:
-        architecture: read from a configuration by `bohb_nas.training.recipe.read`.
-        channels: of the images.
+        layers: read from a configuration by `bohb_nas.training.recipe.read`.
+        image_shape: height, width, channels.
         n_classes: outputs.
         generator: draws the weights.
+
+    Raises:
+        OptionError: layers that do not fit each other.
     """
-    return MultiBranch(architecture, channels=channels, n_classes=n_classes, generator=generator)
+    return Network(layers, image_shape=image_shape, n_classes=n_classes, generator=generator)

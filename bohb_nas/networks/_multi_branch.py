@@ -1,0 +1,45 @@
+"""The residual network of Zela et al. (2018) as layers: groups of Shake-Shake blocks, ShakeDrop where a block has one branch."""
+
+from collections.abc import Sequence
+
+from bohb_nas.layers import Activation, Chain, Concat, Conv, Identity, Layer, Norm, Shake, ShakeDrop, Shift, Sum, chain, conv_norm
+
+GROUPS = (1, 2, 3)
+"""The groups of blocks; each after the first halves the image's sides."""
+
+
+def multi_branch(*, stem: int, widths: Sequence[int], blocks: Sequence[int], branches: Sequence[int], death_rate: float) -> Chain:
+    """The network.
+
+    Args:
+        stem: channels of the first convolution.
+        widths: channels of each group.
+        blocks: residual blocks of each group.
+        branches: parallel residual branches in each block of a group.
+        death_rate: probability that ShakeDrop disturbs a block of one branch.
+    """
+    layers: list[Layer] = [conv_norm(stem)]
+    into = stem
+    for group, (out, n_blocks, n_branches) in enumerate(zip(widths, blocks, branches, strict=True)):
+        for block in range(n_blocks):
+            stride = 2 if group > 0 and block == 0 else 1
+            layers.append(_block(into, out, stride=stride, branches=n_branches, death_rate=death_rate))
+            into = out
+    return chain(*layers, Activation())
+
+
+def _block(into: int, out: int, *, stride: int, branches: int, death_rate: float) -> Sum:
+    """Parallel branches from the rectified input, and the skip connection."""
+    branch = chain(Conv(out, 3, stride), Norm(), Activation(), Conv(out), Norm())
+    residual: Layer = branch if branches == 1 else Shake((branch,) * branches)
+    if branches == 1 and death_rate > 0:
+        residual = ShakeDrop(branch, death_rate)
+    skip = _shortcut(out, stride) if stride > 1 or into != out else Identity()
+    return Sum((chain(Activation(), residual), skip))
+
+
+def _shortcut(out: int, stride: int) -> Chain:
+    """The skip connection between unequal shapes: two strided 1x1 convolutions, one of them seeing the image one pixel on."""
+    shifted = chain(Shift(), Conv(out - out // 2, 1, stride))
+    straight = (chain(Activation(), Conv(out // 2, 1, stride)),) if out > 1 else ()
+    return chain(Concat((*straight, shifted)), Norm())

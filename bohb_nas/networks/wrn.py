@@ -1,0 +1,42 @@
+"""Wide residual networks (Zagoruyko and Komodakis 2016) with pre-activation and dropout: WRN-(6n + 4)-k."""
+
+from collections.abc import Mapping
+
+from ConfigSpace import ConfigurationSpace, Float, Integer
+
+from bohb_nas.layers import Activation, Chain, Conv, Dropout, Identity, Layer, Norm, Sum, chain
+from bohb_nas.networks._widths import multiple_of_8
+from bohb_nas.records import Value
+
+
+def space() -> ConfigurationSpace:
+    """Depth and width, each even in its logarithm, and dropout; WRN-28-10 is inside."""
+    wide = ConfigurationSpace()
+    wide.add(
+        Integer("wrn_blocks", (1, 6), default=2, log=True),
+        Float("wrn_widen_factor", (0.5, 10.0), default=1.0, log=True),
+        Float("wrn_dropout", (0.0, 0.4), default=0.0),
+    )
+    return wide
+
+
+def network(config: Mapping[str, Value]) -> Layer:
+    """The network: 16 channels, then three groups of n blocks of 16k, 32k and 64k, each to the nearest multiple of 8."""
+    layers: list[Layer] = [Conv(16)]
+    into = 16
+    for group in range(3):
+        out = multiple_of_8(16 * 2**group * float(config["wrn_widen_factor"]))
+        for block in range(int(config["wrn_blocks"])):
+            layers.append(_block(into, out, stride=2 if group > 0 and block == 0 else 1, dropout=float(config["wrn_dropout"])))
+            into = out
+    return chain(*layers, Norm(), Activation())
+
+
+def _block(into: int, out: int, *, stride: int, dropout: float) -> Layer:
+    """Two convolutions, each behind normalisation and ReLU, which the skip connection shares where it is a convolution."""
+    before: Chain = chain(Norm(), Activation())
+    drop = (Dropout(dropout),) if dropout > 0 else ()
+    residual = chain(Conv(out, 3, stride), Norm(), Activation(), *drop, Conv(out))
+    if stride == 1 and into == out:
+        return Sum((chain(*before.layers, *residual.layers), Identity()))
+    return chain(*before.layers, Sum((residual, Conv(out, 1, stride))))

@@ -1,0 +1,248 @@
+"""Builds a network of torch from layers: one module for each layer, weights drawn in the order of the layers.
+
+Noise is an argument: a training step draws it once for the whole network with `Network.noise`; without it every layer does what it
+does at rest.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bohb_nas import layers as language
+from bohb_nas.layers import Layer, Shape
+from bohb_nas.layers.arithmetic import measure
+from bohb_nas.training.networks import noise as noises
+
+_ACTIVATIONS = {"relu": functional.relu, "relu6": functional.relu6, "hardswish": functional.hardswish, "silu": functional.silu}
+
+
+class Network(nn.Module):
+    """Layers and the head: the average over pixels, and a linear layer.
+
+    Args:
+        layers: without the head.
+        image_shape: height, width, channels; images of another size fit where no layer of Dropout is.
+        n_classes: outputs.
+        generator: draws the initial weights, on the CPU.
+
+    Raises:
+        OptionError: layers that do not fit each other.
+    """
+
+    def __init__(self, layers: Layer, *, image_shape: tuple[int, int, int], n_classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layers = layers
+        """What it was built from."""
+        height, width, channels = image_shape
+        _, (features, _, _) = measure(layers, (channels, height, width))
+        self.body = _module(layers, (channels, height, width))
+        self.head = nn.Linear(features, n_classes)
+        self._rows = _rows(self.body)
+        self._initialise(generator)
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        """Convolutions N(0, 2 / (k k out / groups)), batch normalisations (1, 0), the linear layer U(+-1 / sqrt(in)) without bias."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out), generator=generator)
+        bound = 1 / math.sqrt(self.head.in_features)
+        nn.init.uniform_(self.head.weight, -bound, bound, generator=generator)
+        nn.init.zeros_(self.head.bias)
+
+    def noise(self, n_images: int, generator: torch.Generator) -> Tensor:
+        """Uniform numbers [rows of all layers, n_images] for one training step, on the generator's device."""
+        return torch.rand(self._rows, n_images, generator=generator, device=generator.device)
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Normalised images [N, C, H, W], and the noise of a training step or None -> logits [N, n_classes]."""
+        return self.head(_apply(self.body, x, noise).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def _module(layer: Layer, shape: Shape, *, overwrite: bool = False) -> nn.Module:
+    """The module of a layer for images of a shape.
+
+    Args:
+        layer: fits the shape.
+        shape: of one image that comes in.
+        overwrite: what comes in is needed nowhere else.
+    """
+    channels, height, width = shape
+    match layer:
+        case language.Conv(out, kernel, stride, groups):
+            return nn.Conv2d(channels, out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
+        case language.Norm():
+            return nn.BatchNorm2d(channels)
+        case language.Activation("relu"):
+            return nn.ReLU(inplace=overwrite)
+        case language.Pool(kind, kernel, stride):
+            padding, whole = (0, True) if kernel == stride else (kernel // 2, False)
+            if kind == "max":
+                return nn.MaxPool2d(kernel, stride, padding, ceil_mode=whole)
+            return nn.AvgPool2d(kernel, stride, padding, ceil_mode=whole, count_include_pad=False)
+        case language.Dropout(rate):
+            return _Dropout(rate, rows=channels * height * width)
+        case language.Identity():
+            return nn.Identity()
+        case language.Chain(layers):
+            return _Chain(_chained(layers, shape))
+        case language.Shake(paths):
+            return _Shake([_module(path, shape) for path in paths])
+        case language.Sum(paths) | language.Concat(paths):
+            return (_Sum if isinstance(layer, language.Sum) else _Concat)([_module(path, shape) for path in paths])
+        case language.ShakeDrop(path, rate):
+            return _ShakeDrop(_module(path, shape), rate)
+        case language.DropPath(path, rate):
+            return _DropPath(_module(path, shape), rate)
+        case language.Graph(nodes):
+            return _graph(nodes, shape)
+        case language.Activation() | language.GlobalPool() | language.Shift() | language.Zero():
+            return _Plain(layer)
+
+
+def _chained(layers: Sequence[Layer], shape: Shape) -> list[nn.Module]:
+    """The modules of a chain; an activation overwrites what a normalisation made, which needs only its input for its gradient."""
+    modules: list[nn.Module] = []
+    for layer in layers:
+        modules.append(_module(layer, shape, overwrite=bool(modules) and isinstance(modules[-1], nn.BatchNorm2d)))
+        shape = measure(layer, shape)[1]
+    return modules
+
+
+def _graph(nodes: Sequence[Sequence[tuple[int, Layer]]], shape: Shape) -> "_Graph":
+    shapes, modules = [shape], []
+    for edges in nodes:
+        modules += [_module(layer, shapes[source]) for source, layer in edges]
+        first, layer = edges[0]
+        shapes.append(measure(layer, shapes[first])[1])
+    return _Graph(modules, [[source for source, _ in edges] for edges in nodes])
+
+
+def _rows(module: nn.Module) -> int:
+    """Uniform numbers that a module needs per image."""
+    return int(getattr(module, "noise_rows", 0))
+
+
+def _apply(module: nn.Module, x: Tensor, noise: Tensor | None) -> Tensor:
+    return module(x, noise) if _rows(module) else module(x)  # type: ignore[no-any-return]
+
+
+class _Plain(nn.Module):
+    """A layer without weights."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H', W']."""
+        match self.layer:
+            case language.Activation(kind):
+                return _ACTIVATIONS[kind](x)
+            case language.GlobalPool():
+                return x.mean((2, 3), keepdim=True)
+            case language.Shift():
+                return functional.pad(x, (-1, 1, -1, 1))
+            case _:
+                return x * 0  # rather than new zeros: what came before keeps a gradient, of zeros
+
+    def extra_repr(self) -> str:
+        """The layer."""
+        return repr(self.layer)
+
+
+class _Dropout(nn.Module):
+    def __init__(self, rate: float, *, rows: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.noise_rows = rows
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        return x if noise is None else noises.dropout(x, self.rate, noise)
+
+
+class _Parts(nn.ModuleList):
+    """Modules that share the noise of their whole, behind the rows that the whole needs for itself."""
+
+    def __init__(self, modules: Sequence[nn.Module], *, own_rows: int = 0) -> None:
+        super().__init__(modules)
+        self._split = [own_rows, *map(_rows, modules)]
+        self.noise_rows = sum(self._split)
+
+    def shares(self, noise: Tensor | None) -> list[Tensor | None]:
+        """The noise of the whole itself, and of each part."""
+        return [None] * len(self._split) if noise is None else list(torch.split(noise, self._split))
+
+    def outputs(self, x: Tensor, shares: Sequence[Tensor | None]) -> list[Tensor]:
+        """What every part makes of the same input."""
+        return [_apply(module, x, share) for module, share in zip(self, shares, strict=True)]
+
+
+class _Chain(_Parts):
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        _, *shares = self.shares(noise)
+        for module, share in zip(self, shares, strict=True):
+            x = _apply(module, x, share)
+        return x
+
+
+class _Sum(_Parts):
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        first, *others = self.outputs(x, self.shares(noise)[1:])
+        for other in others:
+            first = first + other
+        return first
+
+
+class _Concat(_Parts):
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        return torch.cat(self.outputs(x, self.shares(noise)[1:]), dim=1)
+
+
+class _Graph(_Parts):
+    def __init__(self, modules: Sequence[nn.Module], sources: list[list[int]]) -> None:
+        super().__init__(modules)
+        self._sources = sources
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        nodes = [x]
+        edges = zip(self, self.shares(noise)[1:], strict=True)
+        for sources in self._sources:
+            ends = [_apply(module, nodes[source], share) for source, (module, share) in zip(sources, edges, strict=False)]
+            nodes.append(sum(ends[1:], ends[0]))
+        return nodes[-1]
+
+
+class _Shake(_Parts):
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__(modules, own_rows=2 * len(modules))
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        own, *shares = self.shares(noise)
+        outs = self.outputs(x, shares)
+        return sum(outs[1:], outs[0]) / len(outs) if own is None else noises.shake(outs, own)
+
+
+class _ShakeDrop(_Parts):
+    def __init__(self, path: nn.Module, rate: float) -> None:
+        super().__init__([path], own_rows=3)
+        self._rate = rate
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        own, share = self.shares(noise)
+        out = _apply(self[0], x, share)
+        return (1 - self._rate) * out if own is None else noises.shake_drop(out, self._rate, own)
+
+
+class _DropPath(_Parts):
+    def __init__(self, path: nn.Module, rate: float) -> None:
+        super().__init__([path], own_rows=1)
+        self._rate = rate
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        own, share = self.shares(noise)
+        out = _apply(self[0], x, share)
+        return out if own is None else noises.drop_path(out, self._rate, own)
