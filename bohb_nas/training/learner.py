@@ -19,6 +19,7 @@ from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import Network, build
 from bohb_nas.training.recipe import Recipe, read
+from bohb_nas.training.recording import Recording, record
 
 SMALLEST_MICRO_BATCH = 16
 """Images of a batch that are never divided further."""
@@ -71,6 +72,8 @@ class Learner:
             self.seen = torch.randint(2, (n,), generator=generator, device=generator.device, dtype=torch.uint8)
         self.average = average.Average(network, span=recipe.average_span) if recipe.average_span else None
         self._since_average = 0
+        self.recording = Recording(self._learn, record if compute.device.type == "cuda" else None)
+        """Of the steps on whole batches."""
         self.micro_batch = recipe.batch_size
         """Images that go through the network at once; a batch larger than that accumulates its gradient over several passes."""
 
@@ -116,17 +119,21 @@ class Learner:
         )
         self.rate.fill_(rate)
         self.network.train()
-        self.optimizer.zero_grad(set_to_none=True)
         noise = self.network.noise(len(positions), self.streams.noise)
+        self.recording(images.contiguous(memory_format=self.compute.memory_format), targets, noise)
+
+    def _learn(self, images: Tensor, targets: Tensor, noise: Tensor) -> None:
+        """The step on images that are ready: everything in it is on the device and has its place."""
+        self.optimizer.zero_grad(set_to_none=True)
         parts = (torch.split(tensor, self.micro_batch, dim) for tensor, dim in ((images, 0), (targets, 0), (noise, 1)))
         for part in zip(*parts, strict=True):
-            self._backward(*part, share=len(part[0]) / len(positions))
+            self._backward(*part, share=len(part[0]) / len(images))
         self.optimizer.step()
 
     def _backward(self, images: Tensor, targets: Tensor, noise: Tensor, *, share: float) -> None:
         """Adds the gradient of some of a batch's images, `share` of it."""
         with self.compute.autocast():
-            logits = self.network(images.contiguous(memory_format=self.compute.memory_format), noise).float()
+            logits = self.network(images, noise).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
         (loss * share if share < 1 else loss).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
@@ -151,7 +158,14 @@ def _optimizer(network: nn.Module, recipe: Recipe, rate: Tensor) -> torch.optim.
     fused = rate.device.type in ("cpu", "cuda")
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, recipe.beta2)
-        return torch.optim.AdamW(network.parameters(), lr=rate, betas=betas, weight_decay=recipe.weight_decay, fused=fused)
+        return torch.optim.AdamW(
+            network.parameters(),
+            lr=rate,
+            betas=betas,
+            weight_decay=recipe.weight_decay,
+            fused=fused,
+            capturable=rate.device.type == "cuda",
+        )
     return torch.optim.SGD(
         network.parameters(), lr=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.momentum > 0, fused=fused
     )

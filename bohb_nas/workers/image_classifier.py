@@ -204,6 +204,7 @@ class ImageClassifier:
         if trained.status is Status.OK:
             checkpoint.save(workdir / "checkpoint", learner, total, identity)
         details["micro_batch"] = learner.micro_batch
+        details["replays"], details["replay_refused"] = learner.recording.replays, learner.recording.refused
         details["curve"] = [{k: point[k] for k in ("u", "train_error", "valid_error") if k in point} for point in trained.curve]
         times = {"setup_s": setup_s, "wall_s": clock.now() - began}
         return Result(

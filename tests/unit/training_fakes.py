@@ -63,10 +63,10 @@ def dataset(n: int = 400, **parts: Any) -> Dataset:
     return Dataset(**whole | parts)
 
 
-def data(n_train: int = 300, n_valid: int = 90) -> ResidentData:
+def data(n_train: int = 300, n_valid: int = 90, *, device: torch.device = CPU.device) -> ResidentData:
     pixels, labels = images(n_train + n_valid)
     order = np.arange(n_train + n_valid)
-    return resident(pixels, labels, train=order[:n_train], valid=order[n_train:], n_classes=3, device=CPU.device)
+    return resident(pixels, labels, train=order[:n_train], valid=order[n_train:], n_classes=3, device=device)
 
 
 def learner(seed: int = 0, **config: Value) -> Learner:

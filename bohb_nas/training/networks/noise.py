@@ -48,7 +48,8 @@ def shake_drop(path: Tensor, rate: float, noise: Tensor) -> Tensor:
         noise: uniform [3, N].
     """
     dead = noise[0, 0] < rate
-    forward, backward = torch.where(dead, 2 * noise[1:2] - 1, 1.0), torch.where(dead, noise[2:3], 1.0)
+    one = torch.ones_like(noise[:1])  # a plain 1.0 would be copied from the host, which no CUDA graph can record
+    forward, backward = torch.where(dead, 2 * noise[1:2] - 1, one), torch.where(dead, noise[2:3], one)
     return _WeightedSum.apply(forward, backward, path)  # type: ignore[no-any-return]
 
 

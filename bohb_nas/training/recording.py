@@ -1,0 +1,90 @@
+"""A training step recorded once as a CUDA graph and replayed: a few microseconds for the host in place of one for every kernel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Work = Callable[..., None]
+"""Takes tensors and leaves everything that it computes in tensors that stay where they are."""
+
+STEPS_BEFORE = 3
+"""Done as usual before anything is recorded: libraries choose their algorithms, optimizers make their state."""
+
+
+class Recorder(Protocol):
+    """Records work on tensors whose addresses stay; returns what replays it."""
+
+    def __call__(self, work: Work, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
+        """The replay of `work(*inputs)`; nothing is computed while it is recorded.
+
+        Raises:
+            RuntimeError: the work cannot be recorded.
+        """
+        ...
+
+
+def record(work: Work, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
+    """A CUDA graph of the work."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may wait for the device meanwhile
+        work(*inputs)
+    return graph.replay
+
+
+@dataclass(slots=True)
+class Recording:
+    """Does the same work on ever new tensors of the same shapes, by replay as soon as that is possible.
+
+    Work on tensors of other shapes, and any after a recording has failed, is done as usual.
+    """
+
+    work: Work
+    recorder: Recorder | None
+    """None replays nothing."""
+    refused: str | None = None
+    """Why nothing is replayed although it was tried."""
+    _inputs: tuple[Tensor, ...] = ()
+    """Where a replay finds its inputs."""
+    _replay: Callable[[], None] | None = None
+    _shapes: list[torch.Size] = field(default_factory=list)
+    _n_done: int = 0
+
+    @property
+    def replays(self) -> bool:
+        """Whether it is recorded."""
+        return self._replay is not None
+
+    def __call__(self, *inputs: Tensor) -> None:
+        """Does the work on the inputs."""
+        shapes = [tensor.shape for tensor in inputs]
+        if self._replay is None or shapes != self._shapes:
+            if self.recorder is None or self.refused is not None or not self._ready(shapes):
+                self.work(*inputs)
+                return
+            self._record(inputs)
+        if self._replay is None:
+            self.work(*inputs)
+            return
+        for place, tensor in zip(self._inputs, inputs, strict=True):
+            place.copy_(tensor)
+        self._replay()
+
+    def _ready(self, shapes: list[torch.Size]) -> bool:
+        """Whether enough was done on these shapes; counts."""
+        if self._replay is not None:
+            return False
+        self._n_done = self._n_done + 1 if shapes == self._shapes else 1
+        self._shapes = shapes
+        return self._n_done > STEPS_BEFORE
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        assert self.recorder is not None
+        self._inputs = tuple(tensor.clone() for tensor in inputs)
+        try:
+            self._replay = self.recorder(self.work, self._inputs)
+        except RuntimeError as e:
+            self.refused = (str(e).splitlines() or [type(e).__name__])[0]
+            self._inputs = ()
