@@ -104,24 +104,37 @@ def measure(layer: Layer, shape: Shape) -> tuple[Cost, Shape]:
         case Identity():
             return Cost(), shape
         case Chain(layers):
-            cost = Cost()
-            for part in layers:
-                more, shape = measure(part, shape)
-                cost += more
-            return cost, shape
+            return _measure_chain(layers, shape)
         case ShakeDrop(path, _) | DropPath(path, _):
             cost, after = measure(path, shape)
             return cost + Cost(0, 0, _elements(after), 1), after
         case Graph(nodes):
             return _measure_graph(nodes, shape)
         case Concat(paths):
-            costs, shapes = zip(*(measure(path, shape) for path in paths), strict=True)
+            costs, shapes = _measure_paths(paths, shape)
             _check_same("Concat", [after[1:] for after in shapes])
             after = (sum(s[0] for s in shapes), *shapes[0][1:])
             return _total(costs) + Cost(0, 0, _elements(after), 1), after
         case Sum(paths) | Shake(paths):
-            costs, shapes = zip(*(measure(path, shape) for path in paths), strict=True)
+            costs, shapes = _measure_paths(paths, shape)
             return _total(costs) + _added(type(layer).__name__, shapes, weighted=isinstance(layer, Shake)), shapes[0]
+
+
+def _measure_chain(layers: tuple[Layer, ...], shape: Shape) -> tuple[Cost, Shape]:
+    """Repeated blocks, of which most networks consist, are measured once."""
+    cost, last, taken, measured = Cost(), None, shape, (Cost(), shape)
+    for part in layers:
+        if part is not last or shape != taken:
+            last, taken, measured = part, shape, measure(part, shape)
+        cost, shape = cost + measured[0], measured[1]
+    return cost, shape
+
+
+def _measure_paths(paths: tuple[Layer, ...], shape: Shape) -> tuple[tuple[Cost, ...], tuple[Shape, ...]]:
+    """The same path twice is measured once."""
+    distinct = {id(path): path for path in paths}
+    known = {key: measure(path, shape) for key, path in distinct.items()}
+    return tuple(known[id(path)][0] for path in paths), tuple(known[id(path)][1] for path in paths)
 
 
 def _measure_graph(nodes: tuple[tuple[tuple[int, Layer], ...], ...], shape: Shape) -> tuple[Cost, Shape]:

@@ -21,10 +21,9 @@ def multi_branch(*, stem: int, widths: Sequence[int], blocks: Sequence[int], bra
     layers: list[Layer] = [conv_norm(stem)]
     into = stem
     for group, (out, n_blocks, n_branches) in enumerate(zip(widths, blocks, branches, strict=True)):
-        for block in range(n_blocks):
-            stride = 2 if group > 0 and block == 0 else 1
-            layers.append(_block(into, out, stride=stride, branches=n_branches, death_rate=death_rate))
-            into = out
+        layers.append(_block(into, out, stride=1 if group == 0 else 2, branches=n_branches, death_rate=death_rate))
+        layers += [_block(out, out, stride=1, branches=n_branches, death_rate=death_rate)] * (n_blocks - 1)
+        into = out
     return chain(*layers, Activation())
 
 

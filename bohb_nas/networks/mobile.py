@@ -37,10 +37,10 @@ def network(config: Mapping[str, Value]) -> Layer:
     for stage, width in enumerate(_WIDTHS, start=1):
         out = multiple_of_8(width * factor)
         kernel, expansion = int(config[f"mobile_kernel_{stage}"]), int(config[f"mobile_expansion_{stage}"])
-        for block in range(int(config[f"mobile_blocks_{stage}"])):
-            stride = 2 if stage > 1 and block == 0 else 1
-            layers.append(inverted_residual(into, out, kernel=kernel, expansion=expansion, stride=stride, drop_path=drop_path))
-            into = out
+        stride, n_blocks = 1 if stage == 1 else 2, int(config[f"mobile_blocks_{stage}"])
+        layers.append(inverted_residual(into, out, kernel=kernel, expansion=expansion, stride=stride, drop_path=drop_path))
+        layers += [inverted_residual(out, out, kernel=kernel, expansion=expansion, stride=1, drop_path=drop_path)] * (n_blocks - 1)
+        into = out
     return chain(*layers, Conv(_LAST * into, 1), Norm(), Activation("relu6"))
 
 

@@ -23,12 +23,12 @@ def space() -> ConfigurationSpace:
 def network(config: Mapping[str, Value]) -> Layer:
     """The network: 16 channels, then three groups of n blocks of 16k, 32k and 64k, each to the nearest multiple of 8."""
     layers: list[Layer] = [Conv(16)]
-    into = 16
+    into, dropout = 16, float(config["wrn_dropout"])
     for group in range(3):
         out = multiple_of_8(16 * 2**group * float(config["wrn_widen_factor"]))
-        for block in range(int(config["wrn_blocks"])):
-            layers.append(_block(into, out, stride=2 if group > 0 and block == 0 else 1, dropout=float(config["wrn_dropout"])))
-            into = out
+        layers.append(_block(into, out, stride=1 if group == 0 else 2, dropout=dropout))
+        layers += [_block(out, out, stride=1, dropout=dropout)] * (int(config["wrn_blocks"]) - 1)
+        into = out
     return chain(*layers, Norm(), Activation())
 
 

@@ -192,6 +192,15 @@ def test_dropout_needs_a_number_for_each_element() -> None:
     assert int((out == 0).sum()) == int((noise < 0.5).sum())
 
 
+def test_dropout_keeps_the_layout() -> None:
+    dropout = built(Dropout(0.5), image_shape=(6, 5, 4)).body
+    noise = torch.rand(120, 3, generator=torch.Generator().manual_seed(0))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        out = dropout(torch.ones(3, 4, 6, 5).to(memory_format=layout), noise)
+        assert out.is_contiguous(memory_format=layout)
+        assert int((out == 0).sum()) == int((noise < 0.5).sum())
+
+
 def test_nested_noise_belongs_to_the_layer_that_it_is_for() -> None:
     nested = Sum((DropPath(Identity(), 0.5), chain(Identity(), DropPath(Shake((Identity(), Zero())), 0.5))))
     body = built(nested).body

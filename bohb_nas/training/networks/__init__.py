@@ -3,12 +3,13 @@
 import torch
 
 from bohb_nas.layers import Layer
+from bohb_nas.training.networks.merging import Form, merge
 from bohb_nas.training.networks.network import Network
 
-__all__ = ["Network", "build"]
+__all__ = ["Form", "Network", "build"]
 
 
-def build(layers: Layer, *, image_shape: tuple[int, int, int], n_classes: int, generator: torch.Generator) -> Network:
+def build(layers: Layer, *, image_shape: tuple[int, int, int], n_classes: int, generator: torch.Generator, form: Form = "apart") -> Network:
     """The network of layers with fresh weights, on the CPU.
 
     Args:
@@ -16,8 +17,9 @@ def build(layers: Layer, *, image_shape: tuple[int, int, int], n_classes: int, g
         image_shape: height, width, channels.
         n_classes: outputs.
         generator: draws the weights.
+        form: of the paths of Shake layers; weights, function and state dict are the same in each.
 
     Raises:
         OptionError: layers that do not fit each other.
     """
-    return Network(layers, image_shape=image_shape, n_classes=n_classes, generator=generator)
+    return merge(Network(layers, image_shape=image_shape, n_classes=n_classes, generator=generator), form)

@@ -40,7 +40,7 @@ class Network(nn.Module):
         _, (features, _, _) = measure(layers, (channels, height, width))
         self.body = _module(layers, (channels, height, width))
         self.head = nn.Linear(features, n_classes)
-        self._rows = _rows(self.body)
+        self._rows = noise_rows(self.body)
         self._initialise(generator)
 
     def _initialise(self, generator: torch.Generator) -> None:
@@ -59,7 +59,7 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Normalised images [N, C, H, W], and the noise of a training step or None -> logits [N, n_classes]."""
-        return self.head(_apply(self.body, x, noise).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.head(apply(self.body, x, noise).mean((2, 3)))  # type: ignore[no-any-return]
 
 
 def _module(layer: Layer, shape: Shape, *, overwrite: bool = False) -> nn.Module:
@@ -88,9 +88,9 @@ def _module(layer: Layer, shape: Shape, *, overwrite: bool = False) -> nn.Module
         case language.Identity():
             return nn.Identity()
         case language.Chain(layers):
-            return _Chain(_chained(layers, shape))
+            return Chained(_chained(layers, shape))
         case language.Shake(paths):
-            return _Shake([_module(path, shape) for path in paths])
+            return Shaken([_module(path, shape) for path in paths])
         case language.Sum(paths) | language.Concat(paths):
             return (_Sum if isinstance(layer, language.Sum) else _Concat)([_module(path, shape) for path in paths])
         case language.ShakeDrop(path, rate):
@@ -121,13 +121,14 @@ def _graph(nodes: Sequence[Sequence[tuple[int, Layer]]], shape: Shape) -> "_Grap
     return _Graph(modules, [[source for source, _ in edges] for edges in nodes])
 
 
-def _rows(module: nn.Module) -> int:
+def noise_rows(module: nn.Module) -> int:
     """Uniform numbers that a module needs per image."""
     return int(getattr(module, "noise_rows", 0))
 
 
-def _apply(module: nn.Module, x: Tensor, noise: Tensor | None) -> Tensor:
-    return module(x, noise) if _rows(module) else module(x)  # type: ignore[no-any-return]
+def apply(module: nn.Module, x: Tensor, noise: Tensor | None) -> Tensor:
+    """What a module makes of its input; `noise` [rows, N] is handed to those that need some."""
+    return module(x, noise) if noise_rows(module) else module(x)  # type: ignore[no-any-return]
 
 
 class _Plain(nn.Module):
@@ -169,7 +170,7 @@ class _Parts(nn.ModuleList):
 
     def __init__(self, modules: Sequence[nn.Module], *, own_rows: int = 0) -> None:
         super().__init__(modules)
-        self._split = [own_rows, *map(_rows, modules)]
+        self._split = [own_rows, *map(noise_rows, modules)]
         self.noise_rows = sum(self._split)
 
     def shares(self, noise: Tensor | None) -> list[Tensor | None]:
@@ -178,14 +179,17 @@ class _Parts(nn.ModuleList):
 
     def outputs(self, x: Tensor, shares: Sequence[Tensor | None]) -> list[Tensor]:
         """What every part makes of the same input."""
-        return [_apply(module, x, share) for module, share in zip(self, shares, strict=True)]
+        return [apply(module, x, share) for module, share in zip(self, shares, strict=True)]
 
 
-class _Chain(_Parts):
+class Chained(_Parts):
+    """Modules one after the other."""
+
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """[N, C, H, W] -> [N, C', H', W']; noise: uniform [noise_rows, N]."""
         _, *shares = self.shares(noise)
         for module, share in zip(self, shares, strict=True):
-            x = _apply(module, x, share)
+            x = apply(module, x, share)
         return x
 
 
@@ -211,16 +215,19 @@ class _Graph(_Parts):
         nodes = [x]
         edges = zip(self, self.shares(noise)[1:], strict=True)
         for sources in self._sources:
-            ends = [_apply(module, nodes[source], share) for source, (module, share) in zip(sources, edges, strict=False)]
+            ends = [apply(module, nodes[source], share) for source, (module, share) in zip(sources, edges, strict=False)]
             nodes.append(sum(ends[1:], ends[0]))
         return nodes[-1]
 
 
-class _Shake(_Parts):
+class Shaken(_Parts):
+    """Paths under random weights; at rest their mean."""
+
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__(modules, own_rows=2 * len(modules))
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """[N, C, H, W] -> [N, C', H', W']; noise: uniform [noise_rows, N]."""
         own, *shares = self.shares(noise)
         outs = self.outputs(x, shares)
         return sum(outs[1:], outs[0]) / len(outs) if own is None else noises.shake(outs, own)
@@ -233,7 +240,7 @@ class _ShakeDrop(_Parts):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         own, share = self.shares(noise)
-        out = _apply(self[0], x, share)
+        out = apply(self[0], x, share)
         return (1 - self._rate) * out if own is None else noises.shake_drop(out, self._rate, own)
 
 
@@ -244,5 +251,5 @@ class _DropPath(_Parts):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         own, share = self.shares(noise)
-        out = _apply(self[0], x, share)
+        out = apply(self[0], x, share)
         return out if own is None else noises.drop_path(out, self._rate, own)

@@ -60,6 +60,9 @@ def drop_path(path: Tensor, rate: float, noise: Tensor) -> Tensor:
 
 def dropout(images: Tensor, rate: float, noise: Tensor) -> Tensor:
     """Images [N, C, H, W] whose elements are zero where their number in `noise` [C H W, N] is below `rate`, else divided by 1 - rate."""
+    n, channels, height, width = images.shape
+    if images.is_contiguous(memory_format=torch.channels_last):
+        noise = noise.reshape(n, height, width, channels).permute(0, 3, 1, 2)
     return images * _gate(noise.reshape(images.shape), rate, images)
 
 
