@@ -43,7 +43,7 @@ def ours(config: dict[str, str], batch: Tensor) -> Callable[[], object]:
 
 
 def theirs(rival: v2.Transform, batch: Tensor) -> dict[str, Callable[[], object]]:
-    """torchvision's transformation of the batch, one way and another."""
+    """Torchvision's transformation of the batch, one way and another."""
     if isinstance(rival, v2.Identity):
         return {}
     pictures = [v2.functional.to_pil_image(image) for image in batch]
