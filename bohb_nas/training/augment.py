@@ -127,7 +127,7 @@ def augment(
         crop_and_flip(images, recipe, generator=generator, mirrored=mirrored), labels, recipe.policy, generator=generator, host=host
     )
     out = _hidden(normalise(images, mean, deviation), recipe, generator)
-    targets = functional.one_hot(labels, n_classes).float()
+    targets = (labels[:, None] == torch.arange(n_classes, device=labels.device)).float()
     if recipe.mixing == "none":
         return out, targets
     n, _, height, width = out.shape
