@@ -21,6 +21,7 @@ from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.validation import Score, evaluate
 
 
@@ -53,6 +54,7 @@ def train_final(
     device: str | None = None,
     precision: devices.Precision = "auto",
     max_steps: int | None = None,
+    policy: Policy = NONE,
 ) -> list[Row]:
     """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`, in place of what lies there.
 
@@ -69,6 +71,7 @@ def train_final(
         device: None takes the first accelerator, or the CPU.
         precision: of the arithmetic.
         max_steps: ends every training after so many steps instead; for repeatable runs.
+        policy: of augmentation, where the configuration names none.
 
     Raises:
         DatasetError: the data set has no test part.
@@ -86,16 +89,27 @@ def train_final(
         device=compute.device,
     )
     plan = Plan(budget_s=budget_s, schedule=schedules.named(schedule, rung=rung), max_steps=max_steps)
-    return [_train(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, folder=out / f"seed-{seed}") for seed in seeds]
+    return [
+        _train(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, policy=policy, folder=out / f"seed-{seed}")
+        for seed in seeds
+    ]
 
 
 def _train(
-    config: Mapping[str, Value], seed: int, *, dataset: Dataset, data: ResidentData, compute: Compute, plan: Plan, folder: Path
+    config: Mapping[str, Value],
+    seed: int,
+    *,
+    dataset: Dataset,
+    data: ResidentData,
+    compute: Compute,
+    plan: Plan,
+    policy: Policy,
+    folder: Path,
 ) -> Row:
     """The row of a seed, whether memory suffices or not."""
     clock = TrainingClock(compute.device)
     try:
-        return _train_one(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, folder=folder, clock=clock)
+        return _train_one(config, seed, dataset=dataset, data=data, compute=compute, plan=plan, policy=policy, folder=folder, clock=clock)
     except (RuntimeError, MemoryError) as e:
         if not devices.out_of_memory(e):
             raise
@@ -114,12 +128,13 @@ def _train_one(
     data: ResidentData,
     compute: Compute,
     plan: Plan,
+    policy: Policy,
     folder: Path,
     clock: TrainingClock,
 ) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "curve.jsonl", "")
-    learner = start(config, data=data, compute=compute, seed=seed)
+    learner = start(config, data=data, compute=compute, seed=seed, policy=policy)
     trained = fit(learner, plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
     test = _test(learner, dataset, clock) if trained.status is Status.OK else None
     row = _row(config, seed, data=data, trained=trained, test=test)

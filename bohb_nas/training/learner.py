@@ -1,6 +1,7 @@
 """A network that learns: one optimizer step on one batch, without waiting for the device."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -16,6 +17,7 @@ from bohb_nas.training.augment import alternating, augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import MultiBranch, build
+from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import Recipe, read
 
 
@@ -118,14 +120,23 @@ def _optimizer(network: nn.Module, recipe: Recipe, rate: Tensor) -> torch.optim.
     )
 
 
-def start(config: Mapping[str, Value], *, data: ResidentData, compute: Compute, seed: int) -> Learner:
+def start(config: Mapping[str, Value], *, data: ResidentData, compute: Compute, seed: int, policy: Policy = NONE) -> Learner:
     """A learner with the fresh weights and streams of a seed.
+
+    Args:
+        config: names of the built-in spaces, or any subset of them.
+        data: what to train it on.
+        compute: where and how precisely.
+        seed: of weights and streams.
+        policy: of augmentation, where the configuration names none.
 
     Raises:
         OptionError: the configuration has names or choices that are not accepted.
         MemoryError: its weights alone are more than there is room for; found by arithmetic, before anything is built.
     """
     architecture, recipe = read(config)
+    if not recipe.policy:
+        recipe = dataclasses.replace(recipe, policy=policy)
     _check_room(config, recipe, data, compute)
     network = build(architecture, channels=data.images.shape[1], n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
     network.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]

@@ -3,6 +3,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import training_fakes as fakes
@@ -131,6 +132,26 @@ def test_a_torn_or_missing_checkpoint_means_a_fresh_start_with_its_reason(tmp_pa
         assert result.metrics["new_s"] == result.train_s == pytest.approx(5.0)
 
 
+def test_a_policy_file_is_for_trials_that_name_no_policy(tmp_path: Path, time: fakes.Virtual) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text('[{"operator": "invert", "probability": 1}]')
+    with_file, without = worker(time, max_steps=3, policy_file=str(path)), worker(time, max_steps=3)
+    named = dict(fakes.TINY) | {"policy": "trivial", "crop": "off"}
+    plain = dict(fakes.TINY) | {"policy": "none", "crop": "off"}
+    for name, config in (("named", named), ("plain", plain)):
+        run(with_file, tmp_path / f"{name}-with", config=config)
+        run(without, tmp_path / f"{name}-without", config=config)
+    pictures = {p.parent.name: np.asarray(Image.open(p)) for p in tmp_path.glob("*/samples.png")}
+    np.testing.assert_array_equal(pictures["named-with"], pictures["named-without"])
+    # the same images, in the order that the policy leaves
+    images = {name: sorted(pictures[name].reshape(4, 8, 8, 8).swapaxes(1, 2).reshape(32, 64).tolist()) for name in pictures}
+    assert images["plain-with"] == sorted((255 - np.array(images["plain-without"])).tolist())
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "resume").symlink_to(tmp_path / "plain-without" / "checkpoint")
+    result = with_file.train(fakes.trial(budget=9.0, config=plain, resume_from="t0"), tmp_path / "more")
+    assert result.details["resumed"] == {"resumed": False, "reason": "it differs in policy"}
+
+
 @pytest.mark.parametrize(("budget", "n_valid"), [(4.999, 512), (5.0, 1080)])
 def test_the_largest_budget_is_judged_on_every_image(tmp_path: Path, time: fakes.Virtual, budget: float, n_valid: int) -> None:
     # passes of 256 images take 0.1 s each: two of them fit into 5 % of the budget, five are all of the 1080 images
@@ -205,6 +226,7 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
         ({"full_validation_from_s": -1.0}, "full_validation_from_s"),
         ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
         ({"full_validation_from_s": "1h"}, "full_validation_from_s"),
+        ({"policy_file": 3}, "policy_file"),
         ({"device": "toaster"}, "toaster"),
     ],
 )
