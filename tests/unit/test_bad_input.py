@@ -117,20 +117,9 @@ def test_a_space_that_the_classifier_cannot_train_is_refused_before_the_start() 
     refused(run("--dataset", "digits", "--space", "toy"), "width", "accepted are")
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "cannot be read: No such file"),
-        ("{", "is not JSON"),
-        ('[{"operator": "blur", "probability": 1}]', "entry 1: operator is 'blur'; accepted are shear_x"),
-        ('[{"operator": "invert", "probability": 0.4}, {"operator": "equalize", "probability": 0.4}]', "sum to 0.8; accepted is 1"),
-        ('[{"operator": "rotate", "probability": 1, "magnitude": [10, 270]}]', "accepted is [low, high] from 0 to 180"),
-    ],
-)
-def test_a_policy_file_that_means_nothing_is_refused_before_the_start(content: str | None, said: str) -> None:
-    if content is not None:
-        Path("policy.json").write_text(content)
-    refused(run("--dataset", "digits", "--worker-option", "policy_file=policy.json"), "policy.json", said)
+def test_a_policy_file_that_means_nothing_is_refused_before_the_start() -> None:
+    Path("policy.json").write_text('[{"operator": "blur", "probability": 1}]')
+    refused(run("--dataset", "digits", "--worker-option", "policy_file=policy.json"), "policy.json", "'blur'; accepted are shear_x")
 
 
 @pytest.mark.parametrize(

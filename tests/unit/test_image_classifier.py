@@ -235,6 +235,23 @@ def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> N
         make(**options)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read"),
+        ('[{"operator": "blur", "probability": 1}]', "'blur'"),
+        ('[{"operator": "invert", "probability": 0.4}, {"operator": "equalize", "probability": 0.4}]', "sum to 0.8"),
+        ('[{"operator": "rotate", "probability": 1, "magnitude": [10, 270]}]', "270"),
+    ],
+)
+def test_a_policy_file_is_checked_with_the_space(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "policy.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(OptionError, match=f"policy file .*{said}"):
+        check(load_space("joint"), policy_file=str(path))
+
+
 @pytest.mark.parametrize("name", ["joint", "zela2018"])
 def test_the_spaces_for_this_worker_pass_its_check(name: str) -> None:
     check(load_space(name), device="cpu")

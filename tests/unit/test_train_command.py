@@ -33,6 +33,7 @@ def test_a_configuration_is_trained_tested_and_exported(tmp_path: Path) -> None:
     assert shown.stdout.strip() in {str(d) for d in range(10)}
 
 
+@pytest.mark.slow
 def test_a_policy_file_goes_along_with_its_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("small.py").write_text(
