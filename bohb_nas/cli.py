@@ -204,8 +204,11 @@ def train(
     from bohb_nas.report import tables
     from bohb_nas.report.final import read_source, summary
     from bohb_nas.training.final import train_final
+    from bohb_nas.training.policies import NONE
+    from bohb_nas.training.policy_files import from_file
 
     found = read_source(source, budget=budget, dataset=dataset, data_dir=data_dir)
+    policy = NONE if found.policy_file is None else from_file(found.policy_file)
     folder = out if out is not None else found.folder / "trained"
     data = load_dataset(found.dataset, data_dir=found.data_dir)
     with _own_device(source):
@@ -218,6 +221,7 @@ def train(
             schedule=found.schedule,
             rung=found.rung,
             network=found.network,
+            policy=policy,
         )
     figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
     if as_json:

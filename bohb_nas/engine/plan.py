@@ -3,7 +3,7 @@
 A new study takes the defaults for what was not typed; a resumed one takes what it was started with.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,8 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, 
             options["dataset"] = _dataset(request.dataset)
         if request.data_dir is not None:
             options["data_dir"] = _in_full(request.data_dir)
+        if isinstance(path := request.worker_options.get("policy_file"), str):
+            request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
     elif request.dataset is not None or request.data_dir is not None:
         raise UsageError(f"--dataset and --data-dir belong to the worker image_classifier, this study's is {worker}; leave them out")
     if worker == "command":

@@ -25,6 +25,8 @@ class Source:
     schedule: Literal["cosine", "restarts"]
     rung: int
     """The highest rung of the study within the budget."""
+    policy_file: Path | None
+    """Of the study, as it was at its start."""
     folder: Path
     """Where its models go by default."""
     network: str | None = None
@@ -52,7 +54,9 @@ def read_source(source: Path, *, budget: float | None, dataset: str | None, data
         )
     if budget is None or dataset is None:
         raise UsageError("a configuration file says neither how long nor on what to train; add --budget and --dataset")
-    return Source(config=config, dataset=dataset, data_dir=data_dir, budget=budget, schedule="cosine", rung=0, folder=Path.cwd())
+    return Source(
+        config=config, dataset=dataset, data_dir=data_dir, budget=budget, schedule="cosine", rung=0, policy_file=None, folder=Path.cwd()
+    )
 
 
 def _incumbent(study: StudyDir, *, budget: float | None, dataset: str | None, data_dir: Path | None) -> Source:
@@ -74,6 +78,7 @@ def _incumbent(study: StudyDir, *, budget: float | None, dataset: str | None, da
         budget=seconds,
         schedule=options.get("schedule", "cosine"),
         rung=max((k for k, b in enumerate(rungs) if b <= seconds), default=0),
+        policy_file=study.inputs / f"policy-{Path(options['policy_file']).name}" if options.get("policy_file") else None,
         folder=study.path,
         network=options.get("network"),
     )

@@ -19,8 +19,9 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
     options = meta["worker_options"]
     references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {k: options.get(k, "") for k in ("dataset", "network")}
     found = {kind: Path(reference) for kind, reference in references.items() if is_file(str(reference)) and Path(reference).is_file()}
-    for kind in ("initial", "prior"):
-        said = Path(meta.get(kind) or "")
+    said_by_kind = {kind: meta.get(kind) for kind in ("initial", "prior")} | {"policy": meta["worker_options"].get("policy_file")}
+    for kind, path in said_by_kind.items():
+        said = Path(path or "")
         if said.is_absolute() and said.is_file():  # a relative one is the name of a file that comes with the package
             found[kind] = said
     for kind, source in found.items():

@@ -123,9 +123,11 @@ def augment(
     Returns:
         float32 images [N, C, H, W], and targets [N, n_classes]: the probability of each class.
     """
-    images, labels = transform(_framed(images, recipe, mirrored, generator), labels, recipe.policy, generator=generator, host=host)
+    images, labels = transform(
+        crop_and_flip(images, recipe, generator=generator, mirrored=mirrored), labels, recipe.policy, generator=generator, host=host
+    )
     out = _hidden(normalise(images, mean, deviation), recipe, generator)
-    targets = functional.one_hot(labels, n_classes).float()
+    targets = (labels[:, None] == torch.arange(n_classes, device=labels.device)).float()
     if recipe.mixing == "none":
         return out, targets
     n, _, height, width = out.shape
@@ -139,8 +141,8 @@ def augment(
     return out, blend_targets(targets, targets[partner], share)
 
 
-def _framed(images: Tensor, recipe: Recipe, mirrored: Tensor | None, generator: torch.Generator) -> Tensor:
-    """Cropped and flipped."""
+def crop_and_flip(images: Tensor, recipe: Recipe, *, generator: torch.Generator, mirrored: Tensor | None = None) -> Tensor:
+    """What `augment` does first; its arguments."""
     n, height = len(images), images.shape[2]
     if padding := round(recipe.crop_padding * height):
         top, left = _integers(2 * padding + 1, n, generator), _integers(2 * padding + 1, n, generator)

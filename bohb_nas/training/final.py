@@ -1,7 +1,8 @@
 """Training for good: on all training images, with several seeds, the test set read once for each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import read
 from bohb_nas.training.validation import Score, evaluate
 
@@ -57,6 +59,7 @@ def train_final(
     precision: devices.Precision = "auto",
     max_steps: int | None = None,
     network: str | None = None,
+    policy: Policy = NONE,
 ) -> list[Row]:
     """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`, in place of what lies there.
 
@@ -74,6 +77,7 @@ def train_final(
         precision: of the arithmetic.
         max_steps: ends every training after so many steps instead; for repeatable runs.
         network: reference of a `network(config)` in place of the families of the catalogue.
+        policy: of augmentation, where the configuration names none.
 
     Raises:
         DatasetError: the data set has no test part.
@@ -93,8 +97,11 @@ def train_final(
     _, recipe = read(config, network=network)
     shape = schedules.named(recipe.schedule or schedule, rung=rung, warm_up=recipe.warm_up)
     plan = Plan(budget_s=budget_s, schedule=shape, max_steps=max_steps)
+    begin = partial(start, config, data=data, compute=compute, network=network, policy=policy)
     return [
-        _train(config, seed, network=network, dataset=dataset, data=data, compute=compute, plan=plan, folder=out / f"seed-{seed}")
+        _train(
+            config, seed, begin=begin, network=network, dataset=dataset, data=data, compute=compute, plan=plan, folder=out / f"seed-{seed}"
+        )
         for seed in seeds
     ]
 
@@ -103,6 +110,7 @@ def _train(
     config: Mapping[str, Value],
     seed: int,
     *,
+    begin: Callable[..., Learner],
     network: str | None,
     dataset: Dataset,
     data: ResidentData,
@@ -113,7 +121,9 @@ def _train(
     """The row of a seed, whether memory suffices or not."""
     clock = TrainingClock(compute.device)
     try:
-        return _train_one(config, seed, network=network, dataset=dataset, data=data, compute=compute, plan=plan, folder=folder, clock=clock)
+        return _train_one(
+            config, seed, begin=begin, network=network, dataset=dataset, data=data, compute=compute, plan=plan, folder=folder, clock=clock
+        )
     except (RuntimeError, MemoryError) as e:
         if not devices.out_of_memory(e):
             raise
@@ -127,6 +137,7 @@ def _train_one(
     config: Mapping[str, Value],
     seed: int,
     *,
+    begin: Callable[..., Learner],
     network: str | None,
     dataset: Dataset,
     data: ResidentData,
@@ -137,7 +148,7 @@ def _train_one(
 ) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "curve.jsonl", "")
-    learner = start(config, data=data, compute=compute, seed=seed, network=network)
+    learner = begin(seed=seed)
     trained = fit(learner, plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
     test = mirrored = None
     if trained.status is Status.OK:

@@ -1,6 +1,7 @@
 """A network that learns: one optimizer step on one batch, without waiting for the device."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -18,6 +19,7 @@ from bohb_nas.training.augment import alternating, augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import Network, build
+from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.recording import Recording, record
 
@@ -171,14 +173,26 @@ def _optimizer(network: nn.Module, recipe: Recipe, rate: Tensor) -> torch.optim.
     )
 
 
-def start(config: Mapping[str, Value], *, data: ResidentData, compute: Compute, seed: int, network: str | None = None) -> Learner:
-    """A learner with the fresh weights and streams of a seed; `network` as for `bohb_nas.training.recipe.read`.
+def start(
+    config: Mapping[str, Value], *, data: ResidentData, compute: Compute, seed: int, network: str | None = None, policy: Policy = NONE
+) -> Learner:
+    """A learner with the fresh weights and streams of a seed.
+
+    Args:
+        config: names of the built-in spaces, or any subset of them.
+        data: what to train it on.
+        compute: where and how precisely.
+        seed: of weights and streams.
+        network: as for `bohb_nas.training.recipe.read`.
+        policy: of augmentation, where the configuration names none.
 
     Raises:
         OptionError: the configuration has names or choices that are not accepted.
         MemoryError: its weights alone are more than there is room for; found by arithmetic, before anything is built.
     """
     layers, recipe = read(config, network=network)
+    if not recipe.policy:
+        recipe = dataclasses.replace(recipe, policy=policy)
     _check_room(layers, recipe, data, compute)
     built = build(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
     built.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]

@@ -13,7 +13,7 @@ from bohb_nas.training.operators import GEOMETRIC, POINTWISE, affine
 from bohb_nas.training.policies import SIGNED, Choice, Layer, Operation, Policy
 
 _RANK = {operator: i for i, operator in enumerate([*GEOMETRIC, *POINTWISE])}
-"""Order of the operators in a batch: those in one `affine` stand together, and so do those with signs."""
+"""Order of the operators in a batch: those in one `affine` stand together."""
 _IDENTITY = Operation("identity")
 _Run = tuple[Choice, int]
 """A choice and how many images, one after another, meet it."""
@@ -70,14 +70,12 @@ def _regrouped(lengths: list[int], order: list[int]) -> Tensor:
 def _operate(images: Tensor, operations: list[tuple[Operation, int]], bins: int | None, generator: torch.Generator) -> Tensor:
     """Consecutive parts of the images, by operator, each under its operation."""
     lengths = torch.tensor([count for _, count in operations])
-    bounds = torch.tensor([[o.low, o.high] for o, _ in operations], dtype=torch.float32).repeat_interleave(lengths, 0)
-    low, high = _sent(bounds, images.device).unbind(1)
-    level, sign = torch.rand(2, len(images), generator=generator, device=generator.device)
+    ranges = torch.tensor([[o.low, o.high, o.operator in SIGNED] for o, _ in operations], dtype=torch.float32)
+    low, high, signed = _sent(ranges.repeat_interleave(lengths, 0), images.device).unbind(1)
+    level, lot = torch.rand(2, len(images), generator=generator, device=generator.device)
     if bins is not None:
         level = (level * bins).floor().clamp_max_(bins - 1) / (bins - 1)
-    magnitude = torch.lerp(low, high, level)
-    n_signed = sum(count for operation, count in operations if operation.operator in SIGNED)
-    magnitude[:n_signed] *= torch.where(sign[:n_signed] < 0.5, -1.0, 1.0)
+    magnitude = torch.lerp(low, high, level) * (1 - 2 * signed * (lot < 0.5))
     grouped = itertools.groupby(operations, key=lambda entry: entry[0].operator)
     sizes = {operator: sum(count for _, count in entries) for operator, entries in grouped}
     n_each = list(sizes.values())

@@ -33,6 +33,8 @@ from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute, Precision, choose, no_memory, out_of_memory
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.policies import NONE, Policy
+from bohb_nas.training.policy_files import from_file
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 
@@ -69,6 +71,8 @@ class Options:
     """Ends every training after so many steps instead of seconds: repeatable to the bit on a CPU."""
     full_validation_from_s: float | None = None
     """Trials with at least this budget are validated on every held-out image; None leaves each its share of the budget."""
+    policy_file: str | None = None
+    """A file with the augmentation policy of the trials whose configuration names none."""
 
     def __post_init__(self) -> None:
         _check("dataset", self.dataset, isinstance(self.dataset, str), "a name, NAME:FOLDER or FILE.py")
@@ -85,6 +89,7 @@ class Options:
         _check("max_steps", self.max_steps, self.max_steps is None or _whole(self.max_steps, 1), "a whole number from 1")
         full = self.full_validation_from_s
         seconds = type(full) in (int, float) and math.isfinite(full or 0) and (full or 0) >= 0
+        _check("policy_file", self.policy_file, self.policy_file is None or isinstance(self.policy_file, str), "a JSON file")
         _check("full_validation_from_s", full, full is None or seconds, "a number of seconds from 0")
 
 
@@ -92,7 +97,7 @@ def make(**options: Any) -> Worker:
     """The worker with the given options.
 
     Raises:
-        OptionError: an unknown option, or a value that is not accepted.
+        OptionError: an unknown option, or a value that is not accepted; a policy file that cannot be read or says what is not accepted.
     """
     accepted = [f.name for f in fields(Options)]
     if unknown := sorted(set(options) - set(accepted)):
@@ -151,6 +156,7 @@ class ImageClassifier:
         self._load = load
         if options.n_threads is not None:
             torch.set_num_threads(options.n_threads)
+        self._policy: Policy = NONE if options.policy_file is None else from_file(Path(options.policy_file))
         self._compute: Compute = choose(options.device, options.precision)
         self._data: tuple[ResidentData, dict[str, Any]] | None = None
 
@@ -185,7 +191,10 @@ class ImageClassifier:
     def _train(self, trial: Trial, workdir: Path, clock: TrainingClock, began: float, details: dict[str, Any]) -> Result:
         data, identity = self._resident()
         identity = {**identity, "config": dict(trial.config), "device": self._compute.device.type}
-        learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed, network=self._options.network)
+        if self._policy:
+            identity["policy"] = [[c.probability, [[o.operator, o.low, o.high] for o in c.operations]] for c in self._policy[0].choices]
+        options = self._options
+        learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed, network=options.network, policy=self._policy)
         sizes = size(learner.network.layers, image_shape=data.image_shape, n_classes=data.n_classes)
         _describe(learner.network.layers, data, sizes, workdir / "network.json")
         write_atomic(workdir / "samples.png", picture(learner))

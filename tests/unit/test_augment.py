@@ -1,9 +1,14 @@
 import dataclasses
+import io
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+import training_fakes as fakes
+from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomErasing
 from torchvision.transforms.v2 import functional as reference
 
@@ -11,6 +16,7 @@ from bohb_nas.training import policies
 from bohb_nas.training.augment import alternating, augment, beta, blend, crop, cutout, normalise, paste, rectangles
 from bohb_nas.training.data import batches
 from bohb_nas.training.recipe import Recipe, read
+from bohb_nas.training.samples import picture
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -203,3 +209,68 @@ def test_erasing_takes_a_rectangle_of_some_images() -> None:
     erased = (out == 0).flatten(1).sum(1)
     assert 70 < int((erased > 0).sum()) < 130
     assert float((out[erased > 0] == 9).double().mean()) > 0.6
+
+
+class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses what makes a host wait for its device: values brought over, shapes that values decide."""
+
+    REFUSED = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal.default", "is_nonzero")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert not any(name in str(func) for name in self.REFUSED), func
+        if str(func).startswith("aten.index.Tensor"):
+            assert not any(index is not None and index.dtype == torch.bool for index in args[1]), func
+        return func(*args, **(kwargs or {}))
+
+
+EVERYTHING: dict[str, Any] = {
+    "crop_padding": 0.125,
+    "flip": "on",
+    "cutout_length": 0.5,
+    "erasing_probability": 0.5,
+    "mixing": "cutmix",
+    "mixing_alpha": 1.0,
+}
+POLICIES = {
+    "trivial": policies.trivial(),
+    "rand": policies.rand(2, 9),
+    "auto_svhn": policies.auto(policies.AUTO_SVHN),
+    "searched": policies.searched(dict.fromkeys(policies.GROUPS, 1.0), n=2, low=0.1, high=0.9),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_nothing_waits_for_the_device(policy: str) -> None:
+    with Waits():  # type: ignore[no-untyped-call]
+        apply(plain(**EVERYTHING, policy=POLICIES[policy]), batch())
+        alternating(torch.zeros(9, dtype=torch.uint8), torch.arange(9))
+    with pytest.raises(AssertionError, match=r"nonzero|index"), Waits():  # type: ignore[no-untyped-call]
+        batch()[torch.arange(32) > 3].sum()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("policy", POLICIES)
+def test_nothing_waits_for_a_gpu(policy: str) -> None:
+    images, labels = batch().cuda(), (torch.arange(32) % 4).cuda()
+    device = torch.Generator("cuda").manual_seed(0)
+    seen, zeros, ones = torch.zeros(32, dtype=torch.uint8, device="cuda"), torch.zeros(3, device="cuda"), torch.ones(3, device="cuda")
+    recipe, positions = plain(**EVERYTHING, policy=POLICIES[policy]), torch.arange(32, device="cuda")
+    for mode in ("default", "error"):  # the first time also sets up what may wait
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            mirrored = alternating(seen, positions)
+            out, _ = augment(
+                images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=device, host=generator(), mirrored=mirrored
+            )
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert out.shape == images.shape
+    assert seen.tolist() == [2] * 32
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, "auto_cifar10"])
+def test_the_picture_shows_the_policy(policy: str) -> None:
+    shown = {name: picture(fakes.learner(policy=name)) for name in ("none", policy)}
+    assert shown["none"] != shown[policy]
+    assert shown[policy] == picture(fakes.learner(policy=policy))
+    assert Image.open(io.BytesIO(shown[policy])).size == (64, 32)

@@ -117,6 +117,11 @@ def test_a_space_that_the_classifier_cannot_train_is_refused_before_the_start() 
     refused(run("--dataset", "digits", "--space", "toy"), "width", "accepted are")
 
 
+def test_a_policy_file_that_means_nothing_is_refused_before_the_start() -> None:
+    Path("policy.json").write_text('[{"operator": "blur", "probability": 1}]')
+    refused(run("--dataset", "digits", "--worker-option", "policy_file=policy.json"), "policy.json", "'blur'; accepted are shear_x")
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [

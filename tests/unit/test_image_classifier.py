@@ -3,6 +3,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import training_fakes as fakes
@@ -134,6 +135,26 @@ def test_a_torn_or_missing_checkpoint_means_a_fresh_start_with_its_reason(tmp_pa
         assert result.metrics["new_s"] == result.train_s == pytest.approx(5.0)
 
 
+def test_a_policy_file_is_for_trials_that_name_no_policy(tmp_path: Path, time: fakes.Virtual) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text('[{"operator": "invert", "probability": 1}]')
+    with_file, without = worker(time, max_steps=3, policy_file=str(path)), worker(time, max_steps=3)
+    named = dict(fakes.TINY) | {"policy": "trivial", "crop": "off"}
+    plain = dict(fakes.TINY) | {"policy": "none", "crop": "off"}
+    for name, config in (("named", named), ("plain", plain)):
+        run(with_file, tmp_path / f"{name}-with", config=config)
+        run(without, tmp_path / f"{name}-without", config=config)
+    pictures = {p.parent.name: np.asarray(Image.open(p)) for p in tmp_path.glob("*/samples.png")}
+    np.testing.assert_array_equal(pictures["named-with"], pictures["named-without"])
+    # the same images, in the order that the policy leaves
+    images = {name: sorted(pictures[name].reshape(4, 8, 8, 8).swapaxes(1, 2).reshape(32, 64).tolist()) for name in pictures}
+    assert images["plain-with"] == sorted((255 - np.array(images["plain-without"])).tolist())
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "resume").symlink_to(tmp_path / "plain-without" / "checkpoint")
+    result = with_file.train(fakes.trial(budget=9.0, config=plain, resume_from="t0"), tmp_path / "more")
+    assert result.details["resumed"] == {"resumed": False, "reason": "it differs in policy"}
+
+
 @pytest.mark.parametrize(("budget", "n_valid"), [(4.999, 512), (5.0, 1080)])
 def test_the_largest_budget_is_judged_on_every_image(tmp_path: Path, time: fakes.Virtual, budget: float, n_valid: int) -> None:
     # passes of 256 images take 0.1 s each: two of them fit into 5 % of the budget, five are all of the 1080 images
@@ -208,6 +229,7 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
         ({"full_validation_from_s": -1.0}, "full_validation_from_s"),
         ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
         ({"full_validation_from_s": "1h"}, "full_validation_from_s"),
+        ({"policy_file": 3}, "policy_file"),
         ({"device": "toaster"}, "toaster"),
         ({"network": 3}, "network"),
     ],
@@ -237,6 +259,23 @@ def test_a_network_that_cannot_be_is_refused_before_the_study(tmp_path: Path) ->
     space.add(Integer("width", (8, 9), default=8))
     with pytest.raises(OptionError, match="paths of a Sum end in 8x32x32, 9x32x32"):
         check(space, device="cpu", network=str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read"),
+        ('[{"operator": "blur", "probability": 1}]', "'blur'"),
+        ('[{"operator": "invert", "probability": 0.4}, {"operator": "equalize", "probability": 0.4}]', "sum to 0.8"),
+        ('[{"operator": "rotate", "probability": 1, "magnitude": [10, 270]}]', "270"),
+    ],
+)
+def test_a_policy_file_is_checked_with_the_space(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "policy.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(OptionError, match=f"policy file .*{said}"):
+        check(load_space("joint"), policy_file=str(path))
 
 
 @pytest.mark.parametrize("name", ["joint", "zela2018", "cell", "mobile", "wrn"])

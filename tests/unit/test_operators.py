@@ -183,3 +183,21 @@ def test_the_images_given_are_left_alone(operator: str) -> None:
     kept = batch.clone()
     ours(operator, batch, torch.full((12,), 0.5))
     assert torch.equal(batch, kept)
+
+
+@pytest.mark.parametrize("operator", [*GEOMETRIC, *POINTWISE])
+def test_nothing_depends_on_what_the_pixels_are(operator: str) -> None:
+    """On a device without data: whatever had to be brought to the host, or had a shape that data decide, would fail."""
+    out = ours(operator, torch.empty(12, 3, 8, 8, dtype=torch.uint8, device="meta"), torch.empty(12, device="meta"))
+    assert (out.device.type, out.dtype, out.shape) == ("meta", torch.uint8, (12, 3, 8, 8))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("operator", [*GEOMETRIC, *POINTWISE])
+def test_a_gpu_computes_the_same(operator: str) -> None:
+    values = MAGNITUDES[operator]
+    batch, magnitude = images(9 * len(values), (3, 32, 32)), torch.tensor(values).repeat(9)
+    expected, got = ours(operator, batch, magnitude), ours(operator, batch.cuda(), magnitude.cuda()).cpu()
+    for m, a, b in zip(magnitude.tolist(), expected, got, strict=True):
+        apart = (a.int() - b.int()).abs().amax(0)
+        assert int(apart[~in_between(operator, m, 32, 32)].amax()) <= 1

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from bohb_nas.cli import cli
+from bohb_nas.report.final import read_source
+from bohb_nas.training.policy_files import from_file
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -28,6 +31,30 @@ def test_a_configuration_is_trained_tested_and_exported(tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.strip() in {str(d) for d in range(10)}
+
+
+@pytest.mark.slow
+def test_a_policy_file_goes_along_with_its_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("small.py").write_text(
+        "from ConfigSpace import ConfigurationSpace\n\n\ndef space():\n    return ConfigurationSpace({'batch_size': [16, 32]})\n"
+    )
+    Path("policy.json").write_text('[{"operator": "rotate", "probability": 1, "magnitude": [0, 10]}]')
+    asked = ["--space", "small.py", "--dataset", "digits", "--worker-option", "policy_file=policy.json", "--worker-option", "max_steps=8"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bohb_nas", "run", "st", *asked, "--trials", "1", "--budget-min", "20s", "--budget-max", "20s"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    meta = json.loads(Path("st/study.json").read_text())
+    assert meta["worker_options"]["policy_file"] == str(tmp_path / "policy.json")
+    assert str(tmp_path / "policy.json") in meta["inputs"]
+    Path("policy.json").unlink()
+    found = read_source(Path("st"), budget=None, dataset=None, data_dir=None)
+    assert found.policy_file is not None
+    assert from_file(found.policy_file)[0].choices[0].operations[0].operator == "rotate"
 
 
 def test_a_study_of_another_worker_cannot_be_trained(tmp_path: Path) -> None:
