@@ -60,7 +60,8 @@ def size(network: Layer, *, image_shape: tuple[int, int, int] = (32, 32, 3), n_c
         n_classes: outputs.
 
     Returns:
-        {"params", "flops", "activations": elements written, "kernels": operations started}
+        {"params", "flops", "first_flops": of the convolutions that see the image itself, "activations": elements written,
+        "kernels": operations started}
 
     Raises:
         OptionError: layers that do not fit each other.
@@ -71,6 +72,7 @@ def size(network: Layer, *, image_shape: tuple[int, int, int] = (32, 32, 3), n_c
     return {
         "params": float(cost.params),
         "flops": 2.0 * cost.multiplications,
+        "first_flops": 2.0 * _first(network, (channels, height, width))[0],
         "activations": float(cost.activations),
         "kernels": float(cost.kernels),
     }
@@ -135,6 +137,31 @@ def _measure_paths(paths: tuple[Layer, ...], shape: Shape) -> tuple[tuple[Cost, 
     distinct = {id(path): path for path in paths}
     known = {key: measure(path, shape) for key, path in distinct.items()}
     return tuple(known[id(path)][0] for path in paths), tuple(known[id(path)][1] for path in paths)
+
+
+def _first(layer: Layer, shape: Shape) -> tuple[int, bool]:
+    """Multiplications of the convolutions behind which there is none, and whether every way through the layer passes one."""
+    match layer:
+        case Conv():
+            return measure(layer, shape)[0].multiplications, True
+        case Chain(layers):
+            found = 0
+            for part in layers:
+                more, passed = _first(part, shape)
+                found, shape = found + more, measure(part, shape)[1]
+                if passed:
+                    return found, True
+            return found, False
+        case Sum(paths) | Shake(paths) | Concat(paths):
+            parts = [_first(path, shape) for path in paths]
+            return sum(part for part, _ in parts), all(passed for _, passed in parts)
+        case ShakeDrop(path, _) | DropPath(path, _):
+            return _first(path, shape)
+        case Graph(nodes):
+            parts = [_first(part, shape) for edges in nodes for source, part in edges if source == 0]
+            return sum(part for part, _ in parts), True
+        case _:
+            return 0, False
 
 
 def _measure_graph(nodes: tuple[tuple[tuple[int, Layer], ...], ...], shape: Shape) -> tuple[Cost, Shape]:

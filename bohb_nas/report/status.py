@@ -43,6 +43,7 @@ def status(study: StudyDir) -> dict[str, Any]:
         "workers": [{**w, "trial": _trained_by(study, w)} for w in study.living_workers()],
         "trials_running": running(study, state),
         "use_of_time": use_of_time(evaluations),
+        "speed": speed(evaluations),
         "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
     }
 
@@ -106,6 +107,20 @@ def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
     if len(gaps) > 1:
         figures |= {"idle_median_s": statistics.median(gaps), "idle_p95_s": statistics.quantiles(gaps, n=20, method="inclusive")[-1]}
     return figures
+
+
+def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:
+    """How fast networks were trained, over all evaluations that say so; None when none does.
+
+    Returns:
+        Medians of `images_per_s`, of `mfu` (useful FLOPs over the device's peak) and of `efficiency` (the least time of a step
+        over its real one); `bound`: how many trials compute, bytes and launches hold back; `n`.
+    """
+    told = [e.result for e in evaluations if {"images_per_s", "mfu", "efficiency"} <= e.result.metrics.keys()]
+    if not told:
+        return None
+    medians = {name: statistics.median(r.metrics[name] for r in told) for name in ("images_per_s", "mfu", "efficiency")}
+    return {**medians, "bound": _count(r.details["bound"] for r in told if "bound" in r.details), "n": len(told)}
 
 
 def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None) -> float | None:

@@ -69,6 +69,14 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     if (used := figures["use_of_time"]) is not None:
         idle = f", idle between trials {used['idle_median_s']:.2f} s (median)" if "idle_median_s" in used else ""
         lines.append(Text(f"workers trained {used['train_share']:.0%} of their time{idle}"))
+    if (pace := figures["speed"]) is not None:
+        bounds = ", ".join(f"{n} by {name}" for name, n in pace["bound"].items())
+        lines.append(
+            Text(
+                f"median of {pace['n']} trials: {pace['images_per_s']:,.0f} images/s, {pace['mfu']:.1%} of the device's peak, "
+                f"{pace['efficiency']:.0%} of the least time for a step; held back {bounds}"
+            )
+        )
     if figures["workers"]:
         lines.append(workers(figures["workers"], figures["trials_running"]))
     if figures["incumbent"] is None and figures["violating"]:
@@ -81,11 +89,11 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
 def final(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas train` shows: a row per seed, then mean and spread."""
     table = Table(box=None, pad_edge=False)
-    for name in ("seed", "status", "test error", "n", "seconds", "steps"):
+    for name in ("seed", "status", "test error", "mirrored too", "n", "seconds", "steps"):
         table.add_column(name, justify="right")
     for row in figures["rows"]:
-        shown = "" if row["test_error"] is None else f"{row['test_error']:.2%}"
-        table.add_row(str(row["seed"]), row["status"], shown, str(row["n_test"]), f"{row['train_s']:.4g}", str(row["steps"]))
+        shown = ["" if row[name] is None else f"{row[name]:.2%}" for name in ("test_error", "test_error_mirrored")]
+        table.add_row(str(row["seed"]), row["status"], *shown, str(row["n_test"]), f"{row['train_s']:.4g}", str(row["steps"]))
     lines: list[RenderableType] = [table]
     lines += [Text(f"seed {r['seed']}: {r['message']}") for r in figures["rows"] if r["message"]]
     if figures["test_error_mean"] is not None:

@@ -1,5 +1,6 @@
 """What a device can do at best, measured in a fraction of a second: arithmetic, memory, and how fast work can be started."""
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ class Peak:
     """Bytes per second of a copy, read and written."""
     launch_s: float
     """Seconds that the smallest operation takes when many are queued one after another."""
+
+
+@functools.cache
+def of(compute: Compute) -> Peak:
+    """The peak of a device, measured once by a process."""
+    return measure(compute)
 
 
 def measure(compute: Compute, *, now: Callable[[], float] = time.perf_counter) -> Peak:

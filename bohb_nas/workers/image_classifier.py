@@ -1,10 +1,9 @@
 """Trains image classifiers for a number of seconds; stays resident, with its data set on the device, from trial to trial."""
 
-import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,21 +21,21 @@ from ConfigSpace.hyperparameters import (
 from bohb_nas.datasets import Dataset, load_dataset, split
 from bohb_nas.errors import OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
-from bohb_nas.layers import Layer
 from bohb_nas.layers.arithmetic import size
-from bohb_nas.layers.drawing import draw
 from bohb_nas.records import Result, Status, Trial, Worker
 from bohb_nas.space.encoding import plain
-from bohb_nas.training import checkpoint, schedules
+from bohb_nas.training import checkpoint, peak, schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute, Precision, choose, no_memory, out_of_memory
 from bohb_nas.training.learner import Learner, start
-from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.loop import Plan, fit
+from bohb_nas.training.peak import Peak
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.policy_files import from_file
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
+from bohb_nas.workers._measures import describe, metrics, pace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +68,8 @@ class Options:
     """A network that cannot take this many steps is not trained."""
     max_steps: int | None = None
     """Ends every training after so many steps instead of seconds: repeatable to the bit on a CPU."""
+    peak_tflops: float | None = None
+    """TFLOP/s of the device in the precision of the training, for the utilisation that is reported; None measures them."""
     full_validation_from_s: float | None = None
     """Trials with at least this budget are validated on every held-out image; None leaves each its share of the budget."""
     policy_file: str | None = None
@@ -87,6 +88,9 @@ class Options:
         _check("precision", self.precision, self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision)))
         _check("min_steps", self.min_steps, _whole(self.min_steps, 1), "a whole number from 1")
         _check("max_steps", self.max_steps, self.max_steps is None or _whole(self.max_steps, 1), "a whole number from 1")
+        peak_tflops = self.peak_tflops
+        positive = type(peak_tflops) in (int, float) and 0 < (peak_tflops or 0) < math.inf
+        _check("peak_tflops", peak_tflops, peak_tflops is None or positive, "a number above 0")
         full = self.full_validation_from_s
         seconds = type(full) in (int, float) and math.isfinite(full or 0) and (full or 0) >= 0
         _check("policy_file", self.policy_file, self.policy_file is None or isinstance(self.policy_file, str), "a JSON file")
@@ -196,7 +200,7 @@ class ImageClassifier:
         options = self._options
         learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed, network=options.network, policy=self._policy)
         sizes = size(learner.network.layers, image_shape=data.image_shape, n_classes=data.n_classes)
-        _describe(learner.network.layers, data, sizes, workdir / "network.json")
+        describe(learner.network.layers, data, sizes, workdir / "network.json")
         write_atomic(workdir / "samples.png", picture(learner))
         used, details["resumed"] = _resume(trial, workdir / "resume", learner, identity)
         setup_s = clock.now() - began
@@ -212,8 +216,8 @@ class ImageClassifier:
         total = checkpoint.Used(train_s=used.train_s + trained.train_s, steps=used.steps + trained.steps)
         if trained.status is Status.OK:
             checkpoint.save(workdir / "checkpoint", learner, total, identity)
-        details["micro_batch"] = learner.micro_batch
-        details["replays"], details["replay_refused"] = learner.recording.replays, learner.recording.refused
+        paces, told = pace(trained, learner, sizes, self._peak())
+        details |= told
         details["curve"] = [{k: point[k] for k in ("u", "train_error", "valid_error") if k in point} for point in trained.curve]
         times = {"setup_s": setup_s, "wall_s": clock.now() - began}
         return Result(
@@ -221,10 +225,15 @@ class ImageClassifier:
             status=trained.status,
             loss=trained.valid.error if trained.valid else None,
             train_s=total.train_s,
-            metrics=_metrics(trained, learner) | times | sizes,
+            metrics=metrics(trained, learner) | paces | times | sizes,
             details=details,
             message=trained.message,
         )
+
+    def _peak(self) -> Peak:
+        """Of the device: as given, or measured."""
+        measured, given = peak.of(self._compute), self._options.peak_tflops
+        return measured if given is None else replace(measured, flops=given * 1e12)
 
     def _resident(self) -> tuple[ResidentData, dict[str, Any]]:
         """The data on the device, and what identifies them in a checkpoint."""
@@ -255,32 +264,6 @@ def _resume(trial: Trial, folder: Path, learner: Learner, identity: dict[str, An
     except checkpoint.Refused as e:
         return fresh, {"resumed": False, "reason": str(e)}
     return used, {"resumed": True, "reason": None}
-
-
-def _describe(layers: Layer, data: ResidentData, sizes: Mapping[str, float], path: Path) -> None:
-    """Leaves what a drawing of the network needs."""
-    height, width, channels = data.image_shape
-    shape = {"image_shape": list(data.image_shape), "n_classes": data.n_classes}
-    write_atomic(path, json.dumps({"network": draw(layers, (channels, height, width)), **shape, **sizes}))
-
-
-def _metrics(trained: Fit, learner: Learner) -> dict[str, float]:
-    metrics = {
-        "new_s": trained.train_s,
-        "warmup_s": trained.warmup_s,
-        "valid_s": trained.valid_s,
-        "steps": trained.steps,
-        "images_per_s": trained.steps * learner.recipe.batch_size / trained.train_s if trained.train_s else 0.0,
-        "lr_last": trained.lr_last,
-        "lr_peak": learner.recipe.learning_rate,
-        "step_s": trained.step_s,
-        "step_max_s": trained.step_max_s,
-        "n_valid": trained.valid.n if trained.valid else 0,
-        "mirrored_error": trained.mirrored.error if trained.mirrored else math.nan,
-        "train_error": trained.train_error,
-        "train_loss": trained.train_loss,
-    }
-    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _whole(value: object, least: int) -> bool:

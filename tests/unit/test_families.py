@@ -12,7 +12,7 @@ from torchvision.models import mobilenet_v2
 
 from bohb_nas import networks
 from bohb_nas.errors import OptionError, RefError
-from bohb_nas.layers import Activation, Conv, Graph, Zero, arithmetic, chain, conv_norm
+from bohb_nas.layers import Activation, Conv, Graph, Identity, Layer, Norm, Sum, Zero, arithmetic, chain, conv_norm
 from bohb_nas.layers.drawing import draw
 from bohb_nas.networks import cell, mobile
 from bohb_nas.networks._widths import multiple_of_8
@@ -200,3 +200,15 @@ def test_what_is_wrong_with_it_is_said(mine: Any, text: str, said: str) -> None:
 def test_a_file_without_the_function_is_refused(mine: Any) -> None:
     with pytest.raises(RefError, match=r"has no function network\(config\)"):
         networks.network({}, reference=mine(""))
+
+
+def test_the_first_convolutions_are_those_that_see_the_image() -> None:
+    def first(layer: Layer) -> float:
+        return arithmetic.size(layer, image_shape=(8, 8, 3), n_classes=2)["first_flops"]
+
+    stem = 2.0 * 9 * 3 * 4 * 64
+    assert first(chain(Conv(4), Norm(), Conv(8))) == stem
+    assert first(chain(Norm(), Sum((chain(Conv(4), Conv(4)), Conv(4, 1))), Conv(8))) == stem + stem / 9
+    assert first(Sum((Conv(3), Identity()))) == 2.0 * 9 * 3 * 3 * 64
+    # where one way passes none, what follows sees the image as well
+    assert first(chain(Sum((Conv(3), Identity())), Conv(4))) == 2.0 * 9 * 3 * 3 * 64 + stem

@@ -84,6 +84,11 @@ def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> N
     assert metrics["lr_last"] <= 0.01 * metrics["lr_peak"]
     assert metrics["n_valid"] == 39, "a tenth of each of three classes of 133 or 134"
     assert metrics["new_s"] == result.train_s
+    useful = 16 * (3 * metrics["flops"] - metrics["first_flops"]) / metrics["step_s"]
+    assert metrics["mfu"] == pytest.approx(useful / result.details["peak"]["flops"])
+    assert metrics["efficiency"] == pytest.approx(metrics["floor_s"] / metrics["step_s"])
+    assert result.details["bound"] in ("compute", "bytes", "launches")
+    assert (result.details["micro_batch"], result.details["replays"], result.details["replay_refused"]) == (16, False, None)
     assert metrics["wall_s"] == pytest.approx(sum(metrics[k] for k in ("setup_s", "warmup_s", "new_s", "valid_s")))
     assert result.details["resumed"] == {"resumed": False, "reason": "nothing to continue"}
     lines = (tmp_path / "a" / "curve.jsonl").read_text().splitlines()
@@ -230,6 +235,8 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
         ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
         ({"full_validation_from_s": "1h"}, "full_validation_from_s"),
         ({"policy_file": 3}, "policy_file"),
+        ({"peak_tflops": 0}, "peak_tflops"),
+        ({"peak_tflops": "fast"}, "peak_tflops"),
         ({"device": "toaster"}, "toaster"),
         ({"network": 3}, "network"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bohb_nas.errors import UsageError
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.report import live, tables
 from bohb_nas.report.final import read_source, summary
-from bohb_nas.report.status import status, use_of_time
+from bohb_nas.report.status import speed, status, use_of_time
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
@@ -94,6 +95,17 @@ def test_use_of_time_by_hand(study: StudyDir) -> None:
     assert used["worker_s"] == pytest.approx(4.0)  # from 100 to 104 on one worker
     assert used["train_share"] == pytest.approx(3.0 / 4.0)
     assert used["idle_median_s"] == pytest.approx(0.3)  # of 0.5 and 0.1
+
+
+def test_speed_is_the_median_of_those_that_say_so() -> None:
+    def told(n: int, rate: float, bound: str) -> Evaluation:
+        metrics = {"images_per_s": rate, "mfu": rate / 1000, "efficiency": 0.5}
+        return Evaluation(trial=trial(n, 1.0), result=replace(result(n, 0.5), metrics=metrics, details={"bound": bound}))
+
+    silent = Evaluation(trial=trial(3, 1.0), result=result(3, 0.5))
+    found = speed([told(0, 100, "bytes"), told(1, 300, "launches"), told(2, 200, "bytes"), silent])
+    assert found == {"images_per_s": 200, "mfu": 0.2, "efficiency": 0.5, "bound": {"bytes": 2, "launches": 1}, "n": 3}
+    assert speed([silent]) is None
 
 
 def test_workers_that_say_nothing_have_no_use_of_time() -> None:

@@ -1,0 +1,58 @@
+"""What an image classification trial tells of itself beside its loss: figures, how fast it was, and its network for a drawing."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.files import write_atomic
+from bohb_nas.layers import Layer
+from bohb_nas.layers.drawing import draw
+from bohb_nas.training.data import ResidentData
+from bohb_nas.training.learner import Learner
+from bohb_nas.training.loop import Fit
+from bohb_nas.training.peak import Peak
+from bohb_nas.training.speed import speed
+
+
+def describe(layers: Layer, data: ResidentData, sizes: Mapping[str, float], path: Path) -> None:
+    """Leaves what a drawing of the network needs."""
+    height, width, channels = data.image_shape
+    shape = {"image_shape": list(data.image_shape), "n_classes": data.n_classes}
+    write_atomic(path, json.dumps({"network": draw(layers, (channels, height, width)), **shape, **sizes}))
+
+
+def metrics(trained: Fit, learner: Learner) -> dict[str, float]:
+    """The figures of a training; those that are not known are left out."""
+    found = {
+        "new_s": trained.train_s,
+        "warmup_s": trained.warmup_s,
+        "valid_s": trained.valid_s,
+        "steps": trained.steps,
+        "images_per_s": trained.steps * learner.recipe.batch_size / trained.train_s if trained.train_s else 0.0,
+        "lr_last": trained.lr_last,
+        "lr_peak": learner.recipe.learning_rate,
+        "step_s": trained.step_s,
+        "step_max_s": trained.step_max_s,
+        "n_valid": trained.valid.n if trained.valid else 0,
+        "mirrored_error": trained.mirrored.error if trained.mirrored else math.nan,
+        "train_error": trained.train_error,
+        "train_loss": trained.train_loss,
+    }
+    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+
+
+def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak) -> tuple[dict[str, float], dict[str, Any]]:
+    """How the training's speed stands to what its device can do: metrics, and what bounds it; nothing where no step was timed."""
+    details: dict[str, Any] = {
+        "micro_batch": learner.micro_batch,
+        "replays": learner.recording.replays,
+        "replay_refused": learner.recording.refused,
+        "peak": {"flops": peak.flops, "bytes": peak.bytes, "launch_s": peak.launch_s},
+    }
+    if not trained.step_s > 0:
+        return {}, details
+    element_bytes = 2 if learner.compute.precision == "bf16" else 4
+    found = speed(sizes, batch_size=learner.recipe.batch_size, step_s=trained.step_s, element_bytes=element_bytes, peak=peak)
+    return {"mfu": found.mfu, "floor_s": found.floor_s, "efficiency": found.efficiency}, {**details, "bound": found.bound}
