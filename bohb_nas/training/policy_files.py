@@ -8,6 +8,8 @@ from typing import Any
 from bohb_nas.errors import OptionError
 from bohb_nas.training.policies import LIMITS, OPERATORS, PLAIN, Choice, Layer, Operation, Policy
 
+_LIMIT_BYTES = 2**20
+
 
 def from_file(path: Path) -> Policy:
     """One layer read from JSON: a list of {"operator": name, "probability": p, "magnitude": [low, high]}.
@@ -16,10 +18,14 @@ def from_file(path: Path) -> Policy:
         OptionError: it cannot be read, or holds what is not accepted.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:  # never more than the limit: a pipe or device has no size to ask for
+            data = stream.read(_LIMIT_BYTES + 1)
+        if len(data) > _LIMIT_BYTES:
+            raise OptionError(f"policy file {path} has at least {len(data)} bytes; accepted are {_LIMIT_BYTES}: is it the right file?")
+        entries = json.loads(data.decode("utf-8-sig"))
     except OSError as e:
         raise OptionError(f"policy file {path} cannot be read: {e.strerror}") from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise OptionError(f"policy file {path} is not JSON: {e}") from e
     if not isinstance(entries, list) or not entries:
         raise OptionError(f"policy file {path} holds no list; accepted is a list of {{operator, probability, magnitude: [low, high]}}")

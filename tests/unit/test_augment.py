@@ -7,11 +7,13 @@ import pytest
 import scipy.stats
 import torch
 import training_fakes as fakes
+from ConfigSpace import ConfigurationSpace
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomErasing
 from torchvision.transforms.v2 import functional as reference
 
+from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.training import policies
 from bohb_nas.training.augment import alternating, augment, beta, blend, crop, cutout, normalise, paste, rectangles
 from bohb_nas.training.data import batches
@@ -209,6 +211,23 @@ def test_erasing_takes_a_rectangle_of_some_images() -> None:
     erased = (out == 0).flatten(1).sum(1)
     assert 70 < int((erased > 0).sum()) < 130
     assert float((out[erased > 0] == 9).double().mean()) > 0.6
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 9, 7)], ids=str)
+def test_whatever_the_joint_space_says_gives_images_and_targets(shape: tuple[int, int, int]) -> None:
+    space = ConfigurationSpace(seed=4)
+    add_augmentation(space)
+    configs = [dict(c) for c in space.sample_configuration(60)]
+    assert {c["policy"] for c in configs} == {"none", "trivial", "rand", "searched"}
+    images = torch.randint(256, (17, *shape), generator=generator(), dtype=torch.uint8)
+    for config in configs:
+        out, targets = apply(read(config)[1], images)
+        assert (out.shape, out.dtype) == (images.shape, torch.float32)
+        assert 0 <= float(out.min()) <= float(out.max()) <= 255.001
+        torch.testing.assert_close(targets.sum(1), torch.ones(17))
+        counts = targets.sum(0)
+        if config["mixing"] == "none":
+            assert counts.tolist() == [5, 4, 4, 4], "every label is still there"
 
 
 class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]

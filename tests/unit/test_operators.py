@@ -119,6 +119,12 @@ def test_random_magnitudes(operator: str, seed: int, shape: tuple[int, int, int]
         assert int(apart[~in_between(operator, m, *shape[1:])].amax()) <= 1, m
 
 
+def test_quarter_turns_are_exact() -> None:
+    batch = images(8, (3, 16, 16))
+    for quarters in (-2, -1, 1, 2):
+        assert torch.equal(ours("rotate", batch, torch.full((8,), 90.0 * quarters)), batch.rot90(quarters, (2, 3)))
+
+
 def test_most_magnitudes_leave_nothing_in_between() -> None:
     """So that the comparison of geometry compares something."""
     for operator in ("shear_x", "shear_y", "rotate"):

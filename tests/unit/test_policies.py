@@ -277,6 +277,7 @@ def test_a_policy_file_is_one_layer(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("{}", "no list"),
         ("[]", "no list"),
         ("[3]", "entry 1 is 3"),
@@ -306,6 +307,11 @@ def test_what_a_policy_file_may_not_say(tmp_path: Path, text: str, reason: str) 
 def test_a_policy_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="cannot be read: No such file"):
         from_file(tmp_path / "none.json")
+
+
+def test_a_policy_file_without_an_end() -> None:
+    with pytest.raises(OptionError, match="at least 1048577 bytes; accepted are 1048576"):
+        from_file(Path("/dev/zero"))
 
 
 def test_every_published_magnitude_is_one_that_a_file_may_name() -> None:
