@@ -41,6 +41,7 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/suggest.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/knowledge.py
+	$(BIN)/python bench/augment.py
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/cifar_jpeg.py
 
