@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bohb_nas.samplers._options import check, finite
 from bohb_nas.samplers.density import Columns, Floats, Mixture, mixture
@@ -39,6 +40,8 @@ class Settings:
     """About how many categoricals of a good observation a candidate changes at most; above 0."""
     prior_weight: float = 1.0
     """Of what is known beforehand, beside 1 for each observation; above 0."""
+    distinct: bool = True
+    """Whether good observations with equal losses count as one."""
     weighted: bool = True
     """Whether good observations weigh by how far they lie below the others."""
 
@@ -50,6 +53,7 @@ class Settings:
         check("bandwidth_floor", floor, finite(floor) and 0 < floor <= 1, "a number above 0 and at most 1")
         check("mutations", self.mutations, finite(self.mutations) and self.mutations > 0, "a number above 0")
         check("prior_weight", self.prior_weight, finite(self.prior_weight) and self.prior_weight > 0, "a number above 0")
+        check("distinct", self.distinct, type(self.distinct) is bool, "true or false")
         check("weighted", self.weighted, type(self.weighted) is bool, "true or false")
 
 
@@ -74,7 +78,7 @@ class RungModel:
         results = self.results
         n_good = self._n_good(len(results))
         best = results.best(n_good + 1)
-        places = best[:n_good]
+        places = self._distinct(best[:n_good])
         border = float(results.losses[best[n_good]]) if len(best) > n_good else math.inf
         key = (places.tobytes(), border)
         if self._good is None or self._good[0] != key:
@@ -95,8 +99,8 @@ class RungModel:
         return self._bad[1]
 
     def good_numbers(self) -> list[int]:
-        """The configurations that count as good, best first."""
-        return [self.results.numbers[i] for i in self.results.best(self._n_good(len(self.results)))]
+        """The configurations that count as good, best first; of equals the first."""
+        return [self.results.numbers[i] for i in self._distinct(self.results.best(self._n_good(len(self.results))))]
 
     def log_costs(self, features: Floats) -> Floats:
         """The expected logarithm of training seconds at m points, less its mean, (m,): ridge regression on the features.
@@ -111,6 +115,17 @@ class RungModel:
             self._cost = n, *_ridge(self._columns.features(self.results.points[told]), costs)
         _, middle, slope = self._cost
         return np.asarray((features - middle) @ slope)
+
+    def _distinct(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first of equal losses, of places (n,) in the order of their losses.
+
+        What is equal to the last digit says one thing again: a plateau, or a table that gives its nearest row. Counted each by
+        itself such results outweigh everything else, and the density contracts to where nothing new is to be found.
+        """
+        if not (self._settings.distinct and len(places)):
+            return places
+        losses = self.results.losses[places]
+        return np.asarray(places[np.append(True, losses[1:] != losses[:-1])])
 
     def _n_good(self, n: int) -> int:
         """How many of the first n results are good; failures never are."""

@@ -149,8 +149,26 @@ def test_how_many_are_good(n: int, fraction: float, n_good: int) -> None:
         assert whose(found.bad(NOTHING)) == best[n_good:]
 
 
-def test_of_equals_the_first_are_good() -> None:
+def test_good_ones_that_are_equal_count_as_one() -> None:
+    """Of forty, six are good: 1, 1, 2, 2, 2 and 3 of which the first of each stay; the border is the next, 5."""
+    losses = [10.0] * 40
+    losses[5], losses[9], losses[13], losses[20], losses[21], losses[30], losses[39] = 2.0, 1.0, 3.0, 2.0, 1.0, 2.0, 5.0
+    found = of(losses)
+    assert whose(found.good()) == [9, 5, 13]
+    assert found.good_numbers() == [109, 105, 113]
+    # gaps 4, 3 and 2 of mean 3, and 1 for what is known beforehand
+    assert np.exp(found.good().log_weights) == pytest.approx([4 / 12, 3 / 12, 2 / 12, 3 / 12])
+    assert whose(found.bad(NOTHING)) == [39, *(n for n in range(40) if losses[n] == 10.0)], "what was left out is not bad either"
+
+
+def test_of_equals_the_first_is_good() -> None:
     found = of([1.0] * 30)
+    assert whose(found.good()) == [0]
+    assert whose(found.bad(NOTHING)) == list(range(5, 30))
+
+
+def test_each_equal_by_itself_where_that_is_wanted() -> None:
+    found = of([1.0] * 30, distinct=False)
     assert whose(found.good()) == [0, 1, 2, 3, 4]
     assert np.exp(found.good().log_weights) == pytest.approx([1 / 6] * 6)
     assert whose(found.bad(NOTHING)) == list(range(5, 30))
@@ -289,6 +307,7 @@ def test_a_model_asked_all_along_is_that_of_one_asked_at_the_end(seed: int) -> N
         ("mutations", [0, -1, math.nan, INF, True, None], [0.1, 4, 1e9]),
         ("prior_weight", [0, -1, math.nan, INF, True, None], [1e-6, 1, 10]),
         ("weighted", [0, 1, "yes", None], [True, False]),
+        ("distinct", [0, 1, "yes", None], [True, False]),
     ],
 )
 def test_settings_are_checked(field: str, refused: list[object], accepted: list[Any]) -> None:
