@@ -22,10 +22,11 @@ from ConfigSpace import (
     OrdinalHyperparameter,
 )
 from ConfigSpace.conditions import BinaryOpCondition, Condition, Conjunction
-from ConfigSpace.exceptions import ActiveHyperparameterNotSetError
+from ConfigSpace.exceptions import ActiveHyperparameterNotSetError, ForbiddenValueError
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, Hyperparameter, IntegerHyperparameter
 from hypothesis import reject
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from bohb_nas.records import Value
 from bohb_nas.space.axes import Axes
@@ -221,3 +222,16 @@ def edges_by_hand(lower: int, upper: int, *, log: bool) -> list[float]:
     ends = [lower - 0.5 + i for i in range(upper - lower + 2)]
     scale = [math.log(end) for end in ends] if log else ends
     return [(s - scale[0]) / (scale[-1] - scale[0]) for s in scale]
+
+
+def allowed(encoding: Encoding, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of the encoding (n, d) break no forbidden clause, (n,)."""
+
+    def breaks_none(row: NDArray[np.float64]) -> bool:
+        try:
+            encoding.decode(row)
+        except ForbiddenValueError:
+            return False
+        return True
+
+    return np.array([breaks_none(row) for row in rows])
