@@ -1,0 +1,96 @@
+"""What the GPU benchmark counts and rearranges, by hand; its rehearsal runs every section that needs no CUDA."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+
+from gpu_nets import CONFIGS, NAMES, cost, floor_s, laid_out, network  # noqa: E402
+
+from bohb_nas.search_spaces._multi_branch import size  # noqa: E402
+
+PEAKS = ((1e12, 1e12), (1e15, 1e12), (1e17, 1e17))
+SECTIONS = ["ceilings", "launches", "waits", "captures", "budget", "kernels", "steps", "layouts", "data path", "compile", "branches"]
+
+
+@pytest.mark.parametrize("name", ["default", "sampled 25 %", "Shake-Shake 26 2x32d"])
+def test_forward_flops_are_those_of_the_space(name: str) -> None:
+    assert cost(network(name))["forward"] == size(CONFIGS[name])["flops"]
+
+
+def test_cost_of_airbench96() -> None:
+    first = 2 * (2 * 2 * 3) * 24 * 31 * 31
+    groups = 2 * 9 * (24 * 128 * 31**2 + 2 * 128 * 128 * 15**2)
+    groups += 2 * 9 * (128 * 384 * 15**2 + 2 * 384 * 384 * 7**2)
+    groups += 2 * 9 * (384 * 512 * 7**2 + 2 * 512 * 512 * 3**2)
+    forward = first + groups + 2 * 512 * 10
+    found = cost(network("airbench96"))
+    assert (found["forward"], found["train"]) == (forward, 3 * forward - first)
+
+
+def test_cost_of_resnet18() -> None:
+    """0.5554 billion multiplications, as is usually reported for CIFAR images, and the linear layer."""
+    assert cost(network("ResNet-18"))["forward"] == pytest.approx(2 * 0.5554e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_maps_images_to_ten_classes(name: str) -> None:
+    if name in ("WRN-28-10", "sampled 99 %"):
+        pytest.skip("large for a CPU")
+    net = network(name).eval()
+    assert net(torch.zeros(2, 3, 32, 32), net.noise(2, torch.Generator())).shape == (2, 10)
+
+
+@pytest.mark.parametrize("layout", ["merged", "grouped"])
+def test_merged_branches_are_the_same_function(layout: str) -> None:
+    separate, merged = network("sampled 25 %").double(), laid_out("sampled 25 %", layout).double()  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(3, 3, 32, 32, generator=generator, dtype=torch.float64)
+    noise = separate.noise(3, generator).double()
+    gradients = []
+    for net in (separate, merged):
+        x = images.clone().requires_grad_()
+        out = net(x, noise)
+        out.square().sum().backward()
+        assert x.grad is not None
+        gradients.append((out.detach(), x.grad, next(net.parameters()).grad))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_the_floor_is_the_largest_of_three() -> None:
+    price = {"train": 2e9, "elements": 1e6}
+    # 100 images: 0.2 TFLOP, 3.4 GB, 50 launches
+    seconds, bound = zip(*(floor_s(price, 100, 50, flops_s=flops, bytes_s=moved, launch_s=1e-6) for flops, moved in PEAKS), strict=True)
+    assert seconds == pytest.approx((0.2, 3.4e-3, 5e-5))
+    assert bound == ("compute", "bytes", "launches")
+
+
+@pytest.mark.slow
+def test_the_rehearsal_runs_every_section(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, str(ROOT / "bench" / "gpu.py"), "--rehearse", "--out", str(out)], check=True, env=environment)
+    found = json.loads(out.read_text())
+    assert [name for name in SECTIONS if name not in found or "failed" in found[name]] == []
+    assert found["captures"]["AdamW, changed"]["a rate of 0 acts"] is True
+    assert found["captures"]["AdamW, changed"]["a rate of 0.1 acts"] is True
+    assert found["steps"]["default batch 4"]["images/s"] > 0
+
+
+@pytest.mark.slow
+def test_without_a_gpu_it_says_what_can_be_done(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / "gpu.py"), "--out", str(tmp_path / "gpu.json")], capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert "no CUDA device here; --rehearse" in ended.stderr
