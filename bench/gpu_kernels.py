@@ -3,18 +3,19 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from gpu_measure import Bench, capture, milliseconds, synchronise
-from gpu_nets import LAYOUTS, Layout
+from gpu_nets import FORMS
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bohb_nas.training.augment import augment
 from bohb_nas.training.data import ResidentData, resident, to_device
+from bohb_nas.training.networks import Form
 from bohb_nas.training.recipe import read
 
 Note = Callable[[str, Any], None]
@@ -60,11 +61,11 @@ def launches(bench: Bench, note: Note) -> None:
 class Branches(nn.Module):
     """The branches of a residual block, computed apart, with one first convolution, or with one grouped second one as well."""
 
-    def __init__(self, channels: int, n: int, layout: Layout) -> None:
+    def __init__(self, channels: int, n: int, form: Form) -> None:
         super().__init__()
-        merged = layout != "separate"
+        merged = form != "apart"
         self.first = _convolutions(channels, n, 1 if merged else n)
-        self.second = _convolutions(channels, n, n if layout != "grouped" else 1, groups=n)
+        self.second = _convolutions(channels, n, n if form != "grouped" else 1, groups=n)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, n C, H, W]."""
@@ -86,21 +87,21 @@ def _convolutions(channels: int, n: int, parts: int, *, groups: int = 0) -> nn.M
 
 
 def branches(bench: Bench, note: Note) -> None:
-    """Milliseconds of forward and backward through a block's branches in bf16, channels last, in a graph, for each layout."""
+    """Milliseconds of forward and backward through a block's branches in bf16, channels last, in a graph, for each form."""
     shapes = bench.pick(((32, 128), (16, 128), (8, 128), (16, 512), (8, 512), (32, 512)), ((8, 4),))
-    counts, channels = bench.pick(((2, 4), (3, 5)), ((2,),)), bench.pick((16, 64, 128, 32, 8, 256), (8,))
-    for some, (side, batch) in itertools.product(counts, shapes):
-        for c, n in itertools.product(channels, some):
-            if bench.left_s() < 0:
-                return note("left out from", f"n={some} side={side} batch={batch} C={c}")
+    counts, channels = bench.pick((2, 4), (2,)), bench.pick((16, 64, 128, 32, 8, 256), (8,))
+    for side, batch in shapes:
+        for c, n in itertools.product(channels, counts):
             name = f"n={n} C={c} {side}x{side} batch={batch}"
-            note(name, {layout: _block_ms(bench, c, n, layout, side, batch) for layout in LAYOUTS})
+            if bench.left_s() < 0:
+                return note("left out from", name)
+            note(name, {form: _block_ms(bench, c, n, form, side, batch) for form in FORMS})
     return None
 
 
-def _block_ms(bench: Bench, channels: int, n: int, layout: Layout, side: int, batch: int) -> float | str:
+def _block_ms(bench: Bench, channels: int, n: int, form: Form, side: int, batch: int) -> float | str:
     """The milliseconds, or why there are none."""
-    module = Branches(channels, n, layout).to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = Branches(channels, n, form).to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(batch, channels, side, side, device=bench.device).contiguous(memory_format=torch.channels_last).requires_grad_()
     gradient = torch.randn(batch, n * channels, side, side, device=bench.device, dtype=torch.bfloat16)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
@@ -137,7 +138,7 @@ def resident_images(n: int, device: torch.device) -> ResidentData:
 
 
 def data_path(bench: Bench, note: Note) -> None:
-    """Bringing a data set over, and microseconds per image of augmentation, by Python and in a graph."""
+    """Bringing a data set over, and microseconds per image of augmentation, by Python and, where the host draws nothing, in a graph."""
     n = bench.pick(50_000, 64)
     images, _ = synthetic(n)
     synchronise(bench)
@@ -152,6 +153,8 @@ def data_path(bench: Bench, note: Note) -> None:
         "crop+flip+cutout": {"cutout": "on"},
         "crop+flip+cutout+mixup": {"cutout": "on", "mixing": "mixup"},
         "crop+flip+cutmix": {"mixing": "cutmix"},
+        "crop+flip+TrivialAugment": {"policy": "trivial"},
+        "crop+flip+RandAugment": {"policy": "rand"},
     }
     for (name, config), batch in itertools.product(recipes.items(), bench.pick((128, 1024, 16384), (8,))):
         if bench.left_s() < 0:
@@ -165,13 +168,14 @@ def _augmentation_us(bench: Bench, data: ResidentData, config: dict[str, Any], b
     recipe, positions = read(config)[1], data.train[:batch]
     layout = torch.channels_last if bench.cuda else torch.contiguous_format
     static: dict[str, Any] = {"mean": data.mean, "deviation": data.deviation, "n_classes": data.n_classes, "generator": generator}
+    static["host"] = torch.Generator().manual_seed(0)
 
     def call() -> None:
         images, _ = augment(data.images[positions], data.labels[positions], recipe, **static)
         images.contiguous(memory_format=layout)
 
     found = {"eager": round(1000 * milliseconds(bench, call, at_most_s=0.15) / batch, 4)}
-    if bench.cuda:
+    if bench.cuda and not recipe.policy:
         found["graph"] = round(1000 * milliseconds(bench, capture(call, [generator]).graph.replay, at_most_s=0.15) / batch, 4)
     return found
 
@@ -179,12 +183,3 @@ def _augmentation_us(bench: Bench, data: ResidentData, config: dict[str, Any], b
 def shortened(bench: Bench, seconds: float) -> Bench:
     """The same bench, to end so many seconds from now, or with the whole if that is sooner."""
     return dataclasses.replace(bench, ends=min(bench.ends, time.monotonic() + seconds))
-
-
-SECTIONS: Sequence[tuple[str, float, Callable[[Bench, Note], None]]] = (
-    ("ceilings", 15, ceilings),
-    ("launches", 15, launches),
-    ("branches", 85, branches),
-    ("data path", 25, data_path),
-)
-"""Name, seconds at most, function."""

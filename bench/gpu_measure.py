@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 from torch._C._autograd import DeviceType
+
+from bohb_nas.training.recording import Recorder, Work, record
 
 T = TypeVar("T")
 Call = Callable[[], object]
@@ -29,6 +32,11 @@ class Bench:
     def cuda(self) -> bool:
         return self.device.type == "cuda"
 
+    @property
+    def recorder(self) -> Recorder:
+        """Records steps as a CUDA graph; in a rehearsal the same steps once more."""
+        return record if self.cuda else _again
+
     def left_s(self) -> float:
         """Seconds until the end."""
         return self.ends - time.monotonic()
@@ -36,6 +44,10 @@ class Bench:
     def pick(self, real: T, rehearsal: T) -> T:
         """The real value, or the one of a rehearsal."""
         return rehearsal if self.rehearse else real
+
+
+def _again(work: Work, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
+    return lambda: work(*inputs)
 
 
 def milliseconds(bench: Bench, call: Call, *, at_most_s: float = 0.3) -> float:

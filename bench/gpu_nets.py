@@ -1,8 +1,8 @@
-"""The networks of the GPU benchmark, what a step on them costs by arithmetic, and their blocks with merged branches."""
+"""The networks of the GPU benchmark, and what a step on them costs by arithmetic."""
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torchvision
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bohb_nas.training.learner import Learner, Streams
-from bohb_nas.training.networks import MultiBranch, build
-from bohb_nas.training.networks.multi_branch import Block, Branch, _WeightedSum
+from bohb_nas.training.networks import Form, Network, build
 from bohb_nas.training.recipe import read
 
 
@@ -91,24 +90,24 @@ class _Airbench96(nn.Module):
 
 OTHERS = {"ResNet-18": _resnet18, "airbench96": _Airbench96}
 NAMES = (*CONFIGS, *OTHERS)
-Layout = Literal["separate", "merged", "grouped"]
-LAYOUTS: tuple[Layout, ...] = ("separate", "merged", "grouped")
-"""How the branches of a block are computed: apart, with one first convolution, or with one grouped second one as well."""
+FORMS: tuple[Form, ...] = ("apart", "merged", "grouped")
+"""How the branches of a block are computed."""
 
 
-def network(name: str, *, seed: int = 0) -> MultiBranch:
-    """A network of `NAMES` for 32x32 colour images and 10 classes, on the CPU; all have the interface of MultiBranch."""
+def network(name: str, form: Form = "apart", *, seed: int = 0) -> Network:
+    """A network of `NAMES` for 32x32 colour images and 10 classes, on the CPU; those in plain torch have only one form."""
     if name in OTHERS:
-        return cast(MultiBranch, _NoNoise(OTHERS[name]()))
-    return build(read(CONFIGS[name])[0], channels=3, n_classes=10, generator=torch.Generator().manual_seed(seed))
+        return cast(Network, _NoNoise(OTHERS[name]()))
+    return built(CONFIGS[name], form, seed=seed)
 
 
-def laid_out(name: str, layout: Layout) -> MultiBranch:
-    """A network with its branches in a layout."""
-    return network(name) if layout == "separate" else _merge(network(name), grouped=layout == "grouped")
+def built(config: Mapping[str, Any], form: Form = "apart", *, seed: int = 0) -> Network:
+    """The network of a configuration, for the same images."""
+    generator = torch.Generator().manual_seed(seed)
+    return build(read(config)[0], image_shape=(32, 32, 3), n_classes=10, generator=generator, form=form)
 
 
-def learner(network: MultiBranch, config: Mapping[str, Any], **environment: Any) -> Learner:
+def learner(network: Network, config: Mapping[str, Any], **environment: Any) -> Learner:
     """A learner of a network under the recipe of a configuration.
 
     Args:
@@ -146,56 +145,6 @@ def cost(network: nn.Module) -> dict[str, float]:
     for handle in handles:
         handle.remove()
     return {"forward": sum(flops), "train": 3 * sum(flops) - flops[0], "elements": float(sum(elements))}
-
-
-class MergedBlock(nn.Module):
-    """A block of several branches whose first convolutions, which share their input, are one; the second ones too where grouped.
-
-    Args:
-        block: whose weights are taken over.
-        grouped: whether the second convolutions are one grouped convolution, or stay one per branch.
-    """
-
-    def __init__(self, block: Block, *, grouped: bool) -> None:
-        super().__init__()
-        branches = [cast(Branch, branch) for branch in block.branches]
-        first = [cast(nn.Conv2d, branch[0]) for branch in branches]
-        second = [cast(nn.Conv2d, branch[3]) for branch in branches]
-        n, out = len(branches), first[0].out_channels
-        self.n, self.shortcut, self.noise_rows, self._weights = n, block.shortcut, block.noise_rows, block._weights
-        self.first = nn.Conv2d(first[0].in_channels, n * out, 3, stride=first[0].stride[0], padding=1, bias=False)
-        self.first.weight.data = torch.cat([conv.weight.data for conv in first])
-        self.first_norm, self.second_norm = nn.BatchNorm2d(n * out), nn.BatchNorm2d(n * out)
-        self.second = nn.ModuleList(second)
-        if grouped:
-            one = nn.Conv2d(n * out, n * out, 3, padding=1, groups=n, bias=False)
-            one.weight.data = torch.cat([conv.weight.data for conv in second])
-            self.second = nn.ModuleList([one])
-
-    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        """As `Block.forward`."""
-        rectified = functional.relu(x)
-        hidden = functional.relu(self.first_norm(self.first(rectified)))
-        if len(self.second) == 1:
-            outs = self.second_norm(self.second[0](hidden)).chunk(self.n, 1)
-        else:
-            parts = [conv(part) for conv, part in zip(self.second, hidden.chunk(self.n, 1), strict=True)]
-            outs = self.second_norm(torch.cat(parts, 1)).chunk(self.n, 1)
-        skip = x if self.shortcut is None else self.shortcut(x, rectified)
-        if noise is not None:
-            forward, backward = self._weights(noise)
-            return skip + _WeightedSum.apply(forward, backward, *outs)  # type: ignore[no-any-return]
-        return skip + sum(outs) / self.n  # type: ignore[no-any-return]
-
-
-def _merge(network: MultiBranch, *, grouped: bool) -> MultiBranch:
-    """Puts merged blocks in the place of those with several branches; returns the network."""
-    rows = [cast(Block, block).noise_rows for block in network.blocks]
-    for i, block in enumerate(network.blocks):
-        if isinstance(block, Block) and len(block.branches) > 1:
-            network.blocks[i] = MergedBlock(block, grouped=grouped)
-    network._rows = lambda: rows  # type: ignore[method-assign]
-    return network
 
 
 def floor_s(cost: Mapping[str, float], batch: int, n_kernels: int, *, flops_s: float, bytes_s: float, launch_s: float) -> tuple[float, str]:
