@@ -58,11 +58,8 @@ def shares(compute: Compute, repetitions: int, seconds: float) -> None:
     data = resident(images, labels, train=everything, valid=everything[:0], n_classes=10, device=compute.device)
     architecture, mflop = median_network()
     family = architecture.get("family", "zela2018")
-    wanted = {
-        f"median of joint ({mflop:.0f} MFLOP, {family})": architecture,
-        "default of zela2018": {},
-        "the same, narrower": {"initial_filters": 11},
-    }
+    wanted: dict[str, Mapping[str, Any]] = {f"median of joint ({mflop:.0f} MFLOP, {family})": architecture}
+    wanted |= {"default of zela2018": {}, "the same, narrower": {"initial_filters": 11}}
     calls: dict[str, Callable[[], object]] = {name: _step(data, config, compute) for name, config in wanted.items()}
     calls |= {name: _augmentation(data, config, compute) for name, config in POLICIES.items()}
     took: dict[str, list[float]] = {name: [] for name in calls}
