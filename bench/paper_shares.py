@@ -59,7 +59,7 @@ def shares(compute: Compute, repetitions: int, seconds: float) -> None:
     architecture, mflop = median_network()
     family = architecture.get("family", "zela2018")
     wanted: dict[str, Mapping[str, Any]] = {f"median of joint ({mflop:.0f} MFLOP, {family})": architecture}
-    wanted |= {"default of zela2018": {}, "the same, narrower": {"initial_filters": 11}}
+    wanted |= {"default of zela2018": {}, "default of wrn": {"family": "wrn"}}
     calls: dict[str, Callable[[], object]] = {name: _step(data, config, compute) for name, config in wanted.items()}
     calls |= {name: _augmentation(data, config, compute) for name, config in POLICIES.items()}
     took: dict[str, list[float]] = {name: [] for name in calls}

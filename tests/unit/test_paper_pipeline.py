@@ -1,5 +1,7 @@
 """The port of the paper's pipeline computes the network that ours does, and its loader the same augmentation's parts."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
 
-from paper_network import PaperNetwork
-from paper_pipeline import Cutout, PaperStep, Pictures, transforms
+from paper_network import PaperNetwork  # noqa: E402
+from paper_pipeline import Cutout, PaperStep, Pictures, transforms  # noqa: E402
 
-from bohb_nas.networks._multi_branch import multi_branch
-from bohb_nas.training.networks import build
+from bohb_nas.networks._multi_branch import multi_branch  # noqa: E402
+from bohb_nas.training.networks import build  # noqa: E402
 
 NETWORKS = {
     "several branches": {"stem": 4, "widths": (4, 6, 8), "blocks": (1, 2, 1), "branches": (2, 3, 2), "death_rate": 0.0},
@@ -95,3 +98,24 @@ def test_a_step_trains_and_counts_what_it_got_right() -> None:
     right = step(torch.randn(6, 3, 8, 8), torch.arange(6))
     assert 0 <= right <= 6
     assert not any(torch.equal(a, b) for a, b in zip(before, port.parameters(), strict=True) if a.requires_grad and a.dim() == 4)
+
+
+@pytest.mark.slow
+def test_the_script_compares_both_networks() -> None:
+    command = [
+        sys.executable,
+        str(ROOT / "bench" / "paper_pipeline.py"),
+        "--parts",
+        "data",
+        "steps",
+        "--repetitions",
+        "1",
+        "--seconds",
+        "0",
+    ]
+    out = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}).stdout
+    assert "data path alone: paper " in out
+    for name in ("1 block a group", "2 blocks a group"):
+        (paper,) = [line for line in out.splitlines() if name in line and "paper" in line]
+        assert paper.count("x 1.00 (1.00 to 1.00)") == 2
+        assert any(name in line and "ours, fp32" in line for line in out.splitlines())
