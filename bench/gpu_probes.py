@@ -1,0 +1,187 @@
+"""Probes of the GPU benchmark that run in a process of their own: `python gpu_probes.py KIND NAME CACHE DEVICE SIZE LOCK SECONDS`.
+
+A failed capture can leave its process unusable, and only a new process shows what a warm compile cache is worth. The last
+line of the output is the finding as JSON.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from gpu_kernels import Note, resident_images
+from gpu_measure import Bench, kernels, milliseconds, synchronise
+from gpu_nets import CONFIGS, built, learner, network
+from gpu_training import RECIPES, Step
+
+from bohb_nas.training.device import choose
+from bohb_nas.training.networks import Form, Network
+
+_N_COMPARED = 5
+
+
+def captures(bench: Bench, note: Note) -> None:
+    """Whether the step of each recipe is replayed, and its losses beside those of the same steps by Python."""
+    _together(bench, lambda _, value: _each(note, value), {"all": ("capture", "all", "")}, {})
+
+
+def compiles(bench: Bench, note: Note) -> None:
+    """Seconds of torch.compile with a cold and with a warm cache, and a step's milliseconds with it, by Python and as a graph."""
+    names = bench.pick(("default", "sampled 50 %"), ("default",))
+    with tempfile.TemporaryDirectory() as folder:
+        for cache in bench.pick(("cold", "warm"), ("cold",)):
+            _together(bench, note, {f"{name}, {cache}": ("compile", name, cache) for name in names}, {"TORCHINDUCTOR_CACHE_DIR": folder})
+
+
+def _together(bench: Bench, note: Note, probes: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
+    """Runs probes side by side; one lock keeps their timed parts apart."""
+    with tempfile.NamedTemporaryFile() as lock:
+        running = {}
+        for name, arguments in probes.items():
+            size = "rehearse" if bench.rehearse else "real"
+            seconds = str(max(5.0, bench.left_s() - 5))
+            command = [sys.executable, __file__, *arguments, str(bench.device), size, lock.name, seconds]
+            running[name] = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+            )
+        try:
+            for name, process in running.items():
+                try:
+                    out, errors = process.communicate(timeout=max(1.0, bench.left_s()))
+                except subprocess.TimeoutExpired:
+                    note(name, "took too long")
+                    continue
+                last = out.splitlines()[-1:]  # a process that failed to capture may fail once more at its end
+                note(name, json.loads(last[0]) if last and last[0].startswith("{") else errors.splitlines()[-3:])
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+
+
+def kernel_counts(bench: Bench, note: Note) -> None:
+    """Kernels of a step of some networks and forms at batch 128, and the milliseconds that they take."""
+    if not bench.cuda:
+        return note("left out", "torch's profiler sees the kernels of CUDA only")
+    return _together(bench, lambda _, value: _each(note, value), {"all": ("kernels", "all", "")}, {})
+
+
+def _each(note: Note, found: Any) -> None:
+    """Notes the entries of a finding one by one."""
+    for name, value in found.items() if isinstance(found, dict) else [("failed", found)]:
+        note(name, value)
+
+
+def _kernels(bench: Bench) -> dict[str, Any]:
+    wanted: list[tuple[str, Form]] = [("default", "apart"), ("default", "merged"), ("default", "grouped"), ("sampled 50 %", "apart")]
+    found = {}
+    for name, form in wanted:
+        if bench.left_s() < 0:
+            break
+        step = _step(network(name, form), {}, bench)
+        for _ in range(2):
+            step()
+        found[name if form == "apart" else f"{name}, {form}"] = dataclasses.asdict(kernels(step))
+    return found
+
+
+def _step(net: Network, config: Mapping[str, Any], bench: Bench) -> Step:
+    data = resident_images(bench.pick(4000, 64), bench.device)
+    return Step(learner(net, {**config, "batch_size": bench.pick(128, 4)}, data=data, compute=choose(str(bench.device))))
+
+
+def _captures(bench: Bench) -> dict[str, Any]:
+    found = {}
+    for name in bench.pick(tuple(RECIPES), ("TrivialAugment", "AdamW")):
+        if bench.left_s() < 0:
+            break
+        config = RECIPES[name]
+        plain, replayed = (_step(built(config), config, bench) for _ in range(2))
+        for step in (plain, replayed):
+            step()
+        try:
+            seconds = replayed.record(bench)
+        except RuntimeError as e:
+            found[name] = {"replays": False, "error": str(e).splitlines()[0][:200]}
+            continue
+        while plain.n_steps < replayed.n_steps:
+            plain()
+        row = {
+            "replays": True,
+            "recorded step s": round(seconds, 3),
+            "losses by Python": _losses(plain),
+            "losses replayed": _losses(replayed),
+        }
+        found[name] = {**row, "a rate of 0 acts": _still(replayed, 0.0), "a rate of 0.1 acts": not _still(replayed, 0.1)}
+    return found
+
+
+def _losses(step: Step) -> list[float]:
+    """The sums of loss over the batches of the next steps."""
+    step.learner.take_totals()
+    found = []
+    for _ in range(_N_COMPARED):
+        step()
+        found.append(round(step.learner.take_totals()[0], 4))
+    return found
+
+
+def _still(step: Step, rate: float) -> bool:
+    """Whether the weights stay as they are in a step at the rate."""
+    before = [parameter.detach().clone() for parameter in step.learner.network.parameters()]
+    step(rate)
+    return all(torch.equal(a, b) for a, b in zip(before, step.learner.network.parameters(), strict=True))
+
+
+def _compile(bench: Bench, name: str, lock: Callable[[], contextlib.AbstractContextManager[None]]) -> dict[str, Any]:
+    present, found = network(name), dict[str, Any]()
+    step = _step(present, CONFIGS[name], bench)
+    step()
+    with lock():
+        found["eager ms"] = round(milliseconds(bench, step), 3)
+    began = time.perf_counter()
+    compiled = _step(torch.compile(network(name), backend=bench.pick("inductor", "eager")), CONFIGS[name], bench)  # type: ignore[arg-type]
+    compiled()
+    synchronise(bench)
+    found["first step s"] = round(time.perf_counter() - began, 2)
+    with lock():
+        found["compiled ms"] = round(milliseconds(bench, compiled), 3)
+        found["recorded step s"] = round(compiled.record(bench), 3)
+        found["compiled graph ms"] = round(milliseconds(bench, compiled), 3)
+        step.record(bench)
+        found["graph ms"] = round(milliseconds(bench, step), 3)
+    return found
+
+
+def main() -> None:
+    """Runs one probe."""
+    kind, name, _, device, size, path, seconds = sys.argv[1:]
+    bench = Bench(device=torch.device(device), rehearse=size == "rehearse", ends=time.monotonic() + float(seconds))
+
+    @contextlib.contextmanager
+    def lock() -> Iterator[None]:
+        with Path(path).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    match kind:
+        case "capture":
+            found = _captures(bench)
+        case "kernels":
+            found = _kernels(bench)
+        case _:
+            found = _compile(bench, name, lock)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

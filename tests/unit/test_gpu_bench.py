@@ -1,0 +1,81 @@
+"""What the GPU benchmark counts and rearranges, by hand; its rehearsal runs every section that needs no CUDA."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+
+from gpu_nets import CONFIGS, NAMES, cost, floor_s, network  # noqa: E402
+
+from bohb_nas.networks import size  # noqa: E402
+
+PEAKS = ((1e12, 1e12), (1e15, 1e12), (1e17, 1e17))
+SECTIONS = ["ceilings", "launches", "waits", "captures", "budget", "kernels", "steps", "forms", "data path", "compile", "branches"]
+
+
+@pytest.mark.parametrize("name", ["default", "sampled 25 %", "Shake-Shake 26 2x32d"])
+def test_forward_flops_are_those_of_the_space(name: str) -> None:
+    assert cost(network(name))["forward"] == size(CONFIGS[name])["flops"]
+
+
+def test_cost_of_airbench96() -> None:
+    first = 2 * (2 * 2 * 3) * 24 * 31 * 31
+    groups = 2 * 9 * (24 * 128 * 31**2 + 2 * 128 * 128 * 15**2)
+    groups += 2 * 9 * (128 * 384 * 15**2 + 2 * 384 * 384 * 7**2)
+    groups += 2 * 9 * (384 * 512 * 7**2 + 2 * 512 * 512 * 3**2)
+    forward = first + groups + 2 * 512 * 10
+    found = cost(network("airbench96"))
+    assert (found["forward"], found["train"]) == (forward, 3 * forward - first)
+
+
+def test_cost_of_resnet18() -> None:
+    """0.5554 billion multiplications, as is usually reported for CIFAR images, and the linear layer."""
+    assert cost(network("ResNet-18"))["forward"] == pytest.approx(2 * 0.5554e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_maps_images_to_ten_classes(name: str) -> None:
+    if name in ("WRN-28-10", "sampled 99 %"):
+        pytest.skip("large for a CPU")
+    net = network(name).eval()
+    assert net(torch.zeros(2, 3, 32, 32), net.noise(2, torch.Generator())).shape == (2, 10)
+
+
+def test_the_floor_is_the_largest_of_three() -> None:
+    price = {"train": 2e9, "elements": 1e6}
+    # 100 images: 0.2 TFLOP, 3.4 GB, 50 launches
+    seconds, bound = zip(*(floor_s(price, 100, 50, flops_s=flops, bytes_s=moved, launch_s=1e-6) for flops, moved in PEAKS), strict=True)
+    assert seconds == pytest.approx((0.2, 3.4e-3, 5e-5))
+    assert bound == ("compute", "bytes", "launches")
+
+
+@pytest.mark.slow
+def test_the_rehearsal_runs_every_section(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, str(ROOT / "bench" / "gpu.py"), "--rehearse", "--out", str(out)], check=True, env=environment)
+    found = json.loads(out.read_text())
+    assert [name for name in SECTIONS if name not in found or "failed" in found[name]] == []
+    for name, row in found["captures"].items():
+        if name != "seconds":
+            assert row["losses replayed"] == row["losses by Python"], name
+            assert (row["a rate of 0 acts"], row["a rate of 0.1 acts"]) == (True, True), name
+    assert found["steps"]["default batch 4"]["images/s"] > 0
+
+
+@pytest.mark.slow
+def test_without_a_gpu_it_says_what_can_be_done(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / "gpu.py"), "--out", str(tmp_path / "gpu.json")], capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert "no CUDA device here; --rehearse" in ended.stderr
