@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_doctor, cli_simulate
+from bohb_nas import cli_baselines, cli_doctor, cli_simulate
 from bohb_nas.durations import format_duration
 from bohb_nas.engine.options import knowledge_options
 from bohb_nas.errors import BohbNasError, UsageError
@@ -291,7 +291,7 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-for _more in (cli_doctor.doctor, cli_simulate.simulate):
+for _more in (cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
     cli.add_command(_more)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.records import Budgets, Evaluation, Status
+from bohb_nas.records import ASIDE, Budgets, Evaluation, Status
 from bohb_nas.store.journal import State, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -20,6 +20,7 @@ def status(study: StudyDir) -> dict[str, Any]:
     """
     meta, state = study.read_meta(), fold(study.journal)
     evaluations = list(state.evaluations())
+    searched = [e for e in evaluations if e.trial.origin not in ASIDE] or evaluations
     master = study.master()
     return {
         "evaluations": len(state.results),
@@ -27,7 +28,7 @@ def status(study: StudyDir) -> dict[str, Any]:
         "done": study.done.exists(),
         "by_status": _count(e.result.status for e in evaluations),
         "by_origin": _count(t.origin for t in state.trials.values()),
-        "by_budget": {f"{b:g}": rung(evaluations, b) for b in Budgets(**meta["budgets"]).rungs},
+        "by_budget": {f"{b:g}": rung(searched, b) for b in Budgets(**meta["budgets"]).rungs},
         "incumbent": best(study, state),
         "method": meta["method"],
         "space": meta["space"],
@@ -132,13 +133,14 @@ def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None) -> f
         worth: sum of the budgets after which it ends, where brackets decide.
     """
     estimates = []
+    told = [state.trials[i] for i in state.results if state.trials[i].origin not in ASIDE]
     if stop["total_s"] is not None:
         estimates.append(stop["total_s"] - state.led_s)
-    if stop["trials"] is not None and state.results:
-        estimates.append((stop["trials"] - len(state.results)) * state.led_s / len(state.results))
-    told = sum(state.trials[i].budget for i in state.results)
+    if stop["trials"] is not None and told:
+        estimates.append((stop["trials"] - len(told)) * state.led_s / len(told))
     if worth is not None and told:
-        estimates.append((worth - told) * state.led_s / told)
+        budgets = sum(t.budget for t in told)
+        estimates.append((worth - budgets) * state.led_s / budgets)
     return max(0.0, min(estimates)) if estimates else None
 
 
