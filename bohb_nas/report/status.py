@@ -21,10 +21,10 @@ def status(study: StudyDir) -> dict[str, Any]:
     meta, state = study.read_meta(), fold(study.journal)
     evaluations = list(state.evaluations())
     searched = [e for e in evaluations if e.trial.origin not in ASIDE] or evaluations
-    master = study.master()
+    master, under_way = study.master(), running(study, state)
     return {
         "evaluations": len(state.results),
-        "running": len(state.pending),
+        "running": len(under_way),
         "done": study.done.exists(),
         "by_status": _count(e.result.status for e in evaluations),
         "by_origin": _count(t.origin for t in state.trials.values()),
@@ -42,7 +42,7 @@ def status(study: StudyDir) -> dict[str, Any]:
         "master": master,
         "time_left_s": None if study.done.exists() else time_left_s(state, meta["stop"], worth=meta.get("worth")),
         "workers": [{**w, "trial": _trained_by(study, w)} for w in study.living_workers()],
-        "trials_running": running(study, state),
+        "trials_running": under_way,
         "use_of_time": use_of_time(evaluations),
         "speed": speed(evaluations),
         "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
@@ -68,7 +68,8 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
 
 
 def running(study: StudyDir, state: State) -> list[dict[str, Any]]:
-    """The trials that were asked and not told, with who trains them."""
+    """The trials that were asked and not told, with who trains them; those beside the search only while somebody does."""
+    beside = [t for i, t in state.trials.items() if t.origin in ASIDE and i not in state.results and study.heartbeat(i).exists()]
     return [
         {
             "trial_id": t.trial_id,
@@ -78,7 +79,7 @@ def running(study: StudyDir, state: State) -> list[dict[str, Any]]:
             "origin": t.origin,
             **_beat(study, t.trial_id),
         }
-        for t in state.pending
+        for t in [*state.pending, *beside]
     ]
 
 

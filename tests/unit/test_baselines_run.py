@@ -106,6 +106,17 @@ def test_what_a_killed_command_left_is_taken_up(tmp_path: Path) -> None:
     assert fold(study.journal).results[TRIALS[0].trial_id].loss == 0.125
 
 
+def test_status_shows_a_baseline_while_somebody_trains_it(tmp_path: Path, trained: list[str]) -> None:
+    path = tmp_path / "study"
+    assert command(str(path), "--dataset", "digits", "--budget", "9s", "--only", "resnet18", "--seeds", "1").exit_code == 0
+    study, journal = opened(path)
+    journal.write(Event(term=journal.state.term, time=time.time(), trial=TRIALS[1]))
+    assert status(study)["running"] == 0, "its command was killed"
+    study.heartbeat(TRIALS[1].trial_id).write_text(json.dumps({"host": "here", "device": "cpu0", "pid": 1, "since": time.time()}))
+    assert [t["trial_id"] for t in status(study)["trials_running"]] == [TRIALS[1].trial_id]
+    assert len(trained) == 1
+
+
 class Forgetful:
     """A method without `replay`: it is asked again, and must hear nothing of baselines."""
 
