@@ -11,6 +11,9 @@ from bohb_nas.records import ASIDE, Budgets, Evaluation, Status
 from bohb_nas.store.journal import State, fold
 from bohb_nas.store.study_dir import StudyDir
 
+_LATELY_S = 60.0
+"""A heart beats every second; a killed process leaves its file behind."""
+
 
 def status(study: StudyDir) -> dict[str, Any]:
     """Counts, incumbent, workers and the use of time: what `bohb-nas status --json` prints.
@@ -69,7 +72,7 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
 
 def running(study: StudyDir, state: State) -> list[dict[str, Any]]:
     """The trials that were asked and not told, with who trains them; those beside the search only while somebody does."""
-    beside = [t for i, t in state.trials.items() if t.origin in ASIDE and i not in state.results and study.heartbeat(i).exists()]
+    beside = [t for i, t in state.trials.items() if t.origin in ASIDE and i not in state.results and _beats(study, i)]
     return [
         {
             "trial_id": t.trial_id,
@@ -159,6 +162,12 @@ def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
         "best_loss": min(losses, default=None),
         "median_loss": statistics.median(losses) if losses else None,
     }
+
+
+def _beats(study: StudyDir, trial_id: str) -> bool:
+    """Whether a trial's heart beat lately."""
+    path = study.heartbeat(trial_id)
+    return path.exists() and time.time() - path.stat().st_mtime < _LATELY_S
 
 
 def _beat(study: StudyDir, trial_id: str) -> dict[str, Any]:
