@@ -50,7 +50,9 @@ class Facts:
     gpus: tuple[str, ...]
     """Names of those that nvidia-smi sees."""
     processes: tuple[Process, ...]
-    """On the device, besides this one."""
+    """On the device, before this one came there."""
+    load: float
+    """Mean number of processes that computed, or waited for that, in the last minute."""
     n_threads: int
     """Of torch on the processor."""
     n_cores: int
@@ -70,8 +72,9 @@ def gather(
     tool: Tool,
     environment: Mapping[str, str],
     n_cores: int,
+    load: float,
     tmp: Path,
-    uuid: str | None = None,
+    processes: tuple[Process, ...] = (),
     free_bytes: Callable[[Path], int],
 ) -> Facts:
     """The facts of a machine.
@@ -81,8 +84,9 @@ def gather(
         tool: runs nvidia-smi.
         environment: variables of this process.
         n_cores: that this process may use.
+        load: of this machine.
         tmp: where temporary files go.
-        uuid: of the device, where it is a GPU and that is known; None counts the processes of every GPU.
+        processes: of others on the device.
         free_bytes: of the file system of a folder.
     """
     said = environment.get("BOHB_NAS_DATA") or None
@@ -99,7 +103,8 @@ def gather(
         cuda_works=torch.cuda.is_available(),
         hidden=environment.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"),
         gpus=_gpus(tool),
-        processes=_processes(tool, uuid) if compute.device.type == "cuda" else (),
+        processes=processes,
+        load=load,
         n_threads=torch.get_num_threads(),
         n_cores=n_cores,
         data_dir=said,
@@ -110,18 +115,24 @@ def gather(
     )
 
 
-def of_this_machine(compute: Compute) -> Facts:
-    """The facts of the machine that this process runs on."""
-    uuid = None
+def of_this_machine(compute: Compute, before: Sequence[Process]) -> Facts:
+    """The facts of the machine that this process runs on.
+
+    Args:
+        compute: the device.
+        before: what computed on its GPUs before this process came to the device; a container does not know itself by its number.
+    """
+    others: tuple[Process, ...] = ()
     if compute.device.type == "cuda":
-        uuid = f"GPU-{torch.cuda.get_device_properties(compute.device).uuid}"
+        others = on_gpu(before, str(torch.cuda.get_device_properties(compute.device).uuid))
     return gather(
         compute,
-        tool=_run,
+        tool=run_tool,
         environment=os.environ,
         n_cores=usable_cores(len(os.sched_getaffinity(0)), Path("/sys/fs/cgroup/cpu.max")),
+        load=os.getloadavg()[0],
         tmp=Path(tempfile.gettempdir()),
-        uuid=uuid,
+        processes=others,
         free_bytes=lambda folder: shutil.disk_usage(folder).free,
     )
 
@@ -140,18 +151,25 @@ def _gpus(tool: Tool) -> tuple[str, ...]:
     return tuple(row.strip() for row in rows.splitlines() if row.strip())
 
 
-def _processes(tool: Tool, uuid: str | None) -> tuple[Process, ...]:
+def processes(tool: Tool) -> tuple[Process, ...]:
+    """What computes on GPUs of this machine."""
     rows = tool(["nvidia-smi", "--query-compute-apps=gpu_uuid,pid,process_name", "--format=csv,noheader"]) or ""
     found = []
     for row in rows.splitlines():
         gpu, _, rest = row.partition(",")
         pid, _, name = rest.partition(",")
-        if pid.strip().isdigit() and int(pid) != os.getpid() and uuid in (None, gpu.strip()):
+        if pid.strip().isdigit():
             found.append(Process(pid=int(pid), name=name.strip(), gpu=gpu.strip()))
     return tuple(found)
 
 
-def _run(command: Sequence[str]) -> str | None:
+def on_gpu(found: Sequence[Process], uuid: str) -> tuple[Process, ...]:
+    """The processes on the GPU of a UUID, which some write with and some without a leading GPU-."""
+    return tuple(p for p in found if p.gpu.removeprefix("GPU-") == uuid.removeprefix("GPU-"))
+
+
+def run_tool(command: Sequence[str]) -> str | None:
+    """What a program prints, or None where there is none or it fails."""
     program = shutil.which(command[0])
     if program is None:
         return None

@@ -63,6 +63,13 @@ def _of_the_device(facts: Facts) -> list[Problem]:
                 remedy=f"set OMP_NUM_THREADS={facts.n_cores}",
             )
         )
+    if facts.kind == "cpu" and facts.load > facts.n_cores:
+        found.append(
+            Problem(
+                what=f"others compute here: the load is {facts.load:.1f} on {facts.n_cores} usable cores; they take seconds of every budget",
+                remedy="let them end before a search begins",
+            )
+        )
     enough = _GPU_FREE_SHARE * facts.memory_total_bytes if facts.kind == "cuda" else min(_HOST_FREE, 0.5 * facts.memory_total_bytes)
     if facts.memory_free_bytes < enough:
         free, total = (n / _GIB for n in (facts.memory_free_bytes, facts.memory_total_bytes))

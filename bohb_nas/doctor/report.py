@@ -27,8 +27,9 @@ def examine(device: str | None, say: Callable[[str], None]) -> dict[str, Any]:
     Raises:
         OptionError: there is no such device.
     """
+    before = facts.processes(facts.run_tool)
     compute = choose(device)
-    found = facts.of_this_machine(compute)
+    found = facts.of_this_machine(compute, before)
     say("measuring what the device can do …")
     best = peak.of(compute)
     data = references.random_images(compute)

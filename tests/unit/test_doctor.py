@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from bohb_nas.cli import cli
 from bohb_nas.datasets import published
-from bohb_nas.doctor.facts import Facts, Process, gather, usable_cores
+from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes, usable_cores
 from bohb_nas.doctor.problems import problems
 from bohb_nas.doctor.references import expect, networks_for, random_images
 from bohb_nas.training.peak import Peak
@@ -31,6 +31,7 @@ HEALTHY = Facts(
     hidden=False,
     gpus=("NVIDIA H100",),
     processes=(),
+    load=20.0,
     n_threads=8,
     n_cores=16,
     data_dir=None,
@@ -48,12 +49,13 @@ def test_a_healthy_machine_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("changed", "what", "remedy"),
     [
-        ({"cuda_works": False, "cuda": None, "kind": "cpu"}, "built without CUDA", "install a torch with CUDA"),
-        ({"cuda_works": False, "kind": "cpu"}, "built for CUDA 13.0, which does not work here", "driver"),
-        ({"cuda_works": False, "hidden": True, "kind": "cpu"}, "hides every GPU", "unset CUDA_VISIBLE_DEVICES"),
+        ({"cuda_works": False, "cuda": None, "kind": "cpu", "load": 1.0}, "built without CUDA", "install a torch with CUDA"),
+        ({"cuda_works": False, "kind": "cpu", "load": 1.0}, "built for CUDA 13.0, which does not work here", "driver"),
+        ({"cuda_works": False, "hidden": True, "kind": "cpu", "load": 1.0}, "hides every GPU", "unset CUDA_VISIBLE_DEVICES"),
         ({"processes": (Process(pid=77, name="python", gpu="GPU-1"),)}, "python (pid 77)", "name a free GPU"),
         ({"precision": "fp32"}, "does not multiply bf16", "Ampere"),
         ({"n_threads": 17}, "17 threads on 16 usable cores", "OMP_NUM_THREADS=16"),
+        ({"kind": "cpu"}, "the load is 20.0 on 16 usable cores", "let them end"),
         ({"memory_free_bytes": 20 * GIB}, "20.0 GiB of the 80.0 GiB", "end what holds it"),
         ({"data_dir": "/nowhere"}, "BOHB_NAS_DATA is '/nowhere'", "correct it"),
         ({"datasets": {"cifar10": True, "svhn": False}}, "not on this machine: svhn", "--data-dir"),
@@ -77,6 +79,7 @@ def gathered(answers: dict[str, str], environment: dict[str, str] | None = None)
         tool=smi(answers),
         environment=environment or {},
         n_cores=4,
+        load=0.5,
         tmp=Path("/somewhere"),
         free_bytes=lambda folder: 7 if folder == Path("/somewhere") else 0,
     )
@@ -99,6 +102,13 @@ def test_facts_of_a_machine_with_gpus(tmp_path: Path) -> None:
     assert found.gpus == ("NVIDIA A100", "NVIDIA T4")
     assert found.hidden
     assert (found.data_dir, found.data_dir_exists) == (str(tmp_path), True)
+
+
+def test_processes_are_told_by_their_gpu() -> None:
+    found = processes(smi({"gpu_uuid": "GPU-aa, 12, /usr/bin/python3\nGPU-bb, 13, other, with a comma\n[N/A], [N/A], [N/A]\n"}))
+    assert [(p.pid, p.name) for p in found] == [(12, "/usr/bin/python3"), (13, "other, with a comma")]
+    assert [p.pid for p in on_gpu(found, "bb")] == [p.pid for p in on_gpu(found, "GPU-bb")] == [13]
+    assert processes(smi({})) == ()
 
 
 @pytest.mark.parametrize(
