@@ -5,6 +5,7 @@ Imports stand inside the commands, so that `--help`, `list`, `status` and `best`
 import dataclasses
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas.cli_simulate import simulate
+from bohb_nas import cli_baselines, cli_doctor, cli_simulate
 from bohb_nas.durations import format_duration
 from bohb_nas.engine.options import knowledge_options
 from bohb_nas.errors import BohbNasError, UsageError
@@ -287,12 +288,11 @@ def _print(renderable: Any) -> None:
 
 
 def _quoted(path: Path) -> str:
-    import shlex
-
     return shlex.quote(str(path))
 
 
-cli.add_command(simulate)
+for _more in (cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
+    cli.add_command(_more)
 
 
 def main() -> None:

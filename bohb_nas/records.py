@@ -47,6 +47,10 @@ class Origin(StrEnum):
     PROBE = "probe"
 
 
+ASIDE = frozenset({Origin.BASELINE, Origin.PROBE})
+"""Trials beside the search: not of the model, the stop rule or the incumbent."""
+
+
 class Idle(StrEnum):
     """Why an optimizer proposes nothing."""
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from bohb_nas import refs
+from bohb_nas.datasets._cache import cache_dir
 from bohb_nas.datasets._dataset import Dataset
 from bohb_nas.datasets._split import split
 from bohb_nas.errors import DatasetError, RefError
 
-__all__ = ["Dataset", "Summary", "load_dataset", "prepare", "split"]
+__all__ = ["Dataset", "Summary", "load_dataset", "prepare", "published", "split"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +90,18 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
         fingerprint=dataset.fingerprint,
         skipped=dataset.skipped,
     )
+
+
+def published(data_dir: Path | None = None) -> dict[str, bool]:
+    """Name -> whether it is on this machine, of every data set of the catalogue that has to be downloaded.
+
+    Args:
+        data_dir: a folder to look into beside the cache.
+    """
+    folders = [cache_dir() / "downloads", *([data_dir] if data_dir is not None else [])]
+    files = {name: getattr(refs.load_module("dataset", name), "FILES", ()) for name in refs.names("dataset")}
+    return {
+        name: any((cache_dir() / "datasets").glob(f"{name}-*")) or any(all((f / part).exists() for part in parts) for f in folders)
+        for name, parts in files.items()
+        if parts
+    }

@@ -59,7 +59,7 @@ class StopRule:
         """Whether a trial of `budget` may no longer be asked."""
         led_s = state.led_s + (now - state.last if state.last is not None else 0.0)
         return (
-            (self.trials is not None and len(state.trials) >= self.trials)
+            (self.trials is not None and state.n_asked >= self.trials)
             or (self.total_s is not None and led_s + (budget if self.in_seconds else 0.0) > self.total_s)
             or (self.worth is not None and state.budget_asked + budget > self.worth * (1 + 1e-9))
         )
@@ -88,13 +88,15 @@ def replay(optimizer: Optimizer, state: State) -> None:
     """Brings a fresh optimizer to where the journal's was.
 
     An optimizer that has a method `replay(trial)` takes the recorded trials as they are; any other is asked again and
-    must answer the same.
+    must answer the same. Trials beside the search are none of its business.
 
     Raises:
         JournalError: the optimizer would not have asked what the journal says.
     """
     take_back = getattr(optimizer, "replay", None)
     for event in state.events:
+        if state.beside(event):
+            continue
         if event.trial is not None:
             if take_back is not None:
                 take_back(event.trial)

@@ -170,9 +170,11 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     """The record and space of an existing study, after comparing them with what was typed now. Writes nothing.
 
     Raises:
-        StudyError: it is another search, or the user's files have changed since.
+        StudyError: it is another search or none, or the user's files have changed since.
     """
     stored = study.read_meta()
+    if not study.space_json.exists():
+        raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
     wanted = plan(request, base=stored)
     different = [
         f"{name}: the study has {json.dumps(stored.get(name))}, asked is {json.dumps(value)}"

@@ -81,7 +81,7 @@ def lead(path: Path, request: Request, devices: list[Device], display: Display) 
         if state.trials:
             display.say(f"resuming {path}: {len(state.results)} evaluations finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state)
-        journal.write(Event(term=state.term + 1, time=time.time(), until=_last_alive(study)))
+        journal.write(Event(term=state.term + 1, time=time.time(), until=last_alive(study)))
         study.done.unlink(missing_ok=True)
         with _signals() as wish, DaskEngine(study, term=state.term, say=display.say) as engine:
             workers = LocalWorkers(study, devices, say=display.say)
@@ -138,7 +138,7 @@ def _finished(study: StudyDir, meta: dict[str, Any], state: State) -> bool:
         return False
 
 
-def _last_alive(study: StudyDir) -> float | None:
+def last_alive(study: StudyDir) -> float | None:
     """When the master before us was last known to live: it touches its address a few times a second."""
     return study.scheduler_json.stat().st_mtime if study.scheduler_json.exists() else None
 
@@ -163,7 +163,7 @@ def _opened(study: StudyDir, request: Request, display: Display, *, n_workers: i
         study.make()
     else:
         study.check_access()
-    with _leading(study):
+    with leading(study):
         if opened is not None and not study.exists():
             launch.create(study, opened.meta, opened.parts.space, opened.knowledge)
         else:
@@ -210,7 +210,13 @@ def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, 
 
 
 @contextmanager
-def _leading(study: StudyDir) -> Iterator[None]:
+def leading(study: StudyDir) -> Iterator[None]:
+    """Holds the study's lock while the block runs.
+
+    Raises:
+        StudyHeldError: somebody else does.
+        StudyError: there can be no lock.
+    """
     lock = Lock(study.master_lock)
     try:
         taken = lock.acquire(json.dumps({"host": host(), "pid": os.getpid(), "since": time.time()}))

@@ -37,13 +37,24 @@ class StartError(BohbNasError):
 
 
 class Trainer:
-    """Trains one trial at a time in a child process."""
+    """Trains one trial at a time in a child process.
 
-    def __init__(self, study: StudyDir, meta: dict[str, Any], *, device: str, say: Callable[[str], None]) -> None:
+    Args:
+        study: whose trials they are.
+        meta: its record.
+        device: the name of the device.
+        say: told of what goes wrong meanwhile.
+        options: of the worker, in place of the study's.
+    """
+
+    def __init__(
+        self, study: StudyDir, meta: dict[str, Any], *, device: str, say: Callable[[str], None], options: dict[str, Any] | None = None
+    ) -> None:
         self._study = study
         self._meta = meta
         self._device = device
         self._say = say
+        self._options = options
         self._child: asyncio.subprocess.Process | None = None
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
@@ -76,7 +87,7 @@ class Trainer:
             raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
         self._child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid())),
-            *(meta["worker"], dump_json(meta["worker_options"])),
+            *(meta["worker"], dump_json(meta["worker_options"] if self._options is None else self._options)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=meta["cwd"],

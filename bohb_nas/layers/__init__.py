@@ -12,7 +12,7 @@ from bohb_nas.errors import OptionError
 
 Shape: TypeAlias = tuple[int, int, int]
 """Channels, height, width."""
-ActivationKind: TypeAlias = Literal["relu", "relu6", "hardswish", "silu"]
+ActivationKind: TypeAlias = Literal["relu", "relu6", "hardswish", "silu", "gelu"]
 PoolKind: TypeAlias = Literal["average", "max"]
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.durations import format_duration
-from bohb_nas.records import Budgets
+from bohb_nas.records import ASIDE, Budgets
 from bohb_nas.report import tables
 from bohb_nas.report.status import best, rung, running, time_left_s
 from bohb_nas.store.journal import Event, State
@@ -36,7 +36,7 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
     budgets = Budgets(**meta["budgets"])
     trials = running(study, state)
     asked = {f"{b:g}": sum(1 for t in trials if t["budget"] == b) for b in budgets.rungs}
-    evaluations = list(state.evaluations())
+    evaluations = [e for e in state.evaluations() if e.trial.origin not in ASIDE]
     by_budget = {f"{b:g}": rung(evaluations, b) for b in budgets.rungs}
     picks: dict[str, int] = {}
     for trial in state.trials.values():
@@ -56,7 +56,7 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
 
 def _brackets(state: State) -> str:
     counts: dict[int, dict[int, list[int]]] = {}
-    for trial in state.trials.values():
+    for trial in (t for t in state.trials.values() if t.origin not in ASIDE):
         cell = counts.setdefault(trial.bracket, {}).setdefault(trial.rung, [0, 0])
         cell[0] += trial.trial_id in state.results
         cell[1] += 1

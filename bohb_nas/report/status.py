@@ -7,9 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.records import Budgets, Evaluation, Status
+from bohb_nas.records import ASIDE, Budgets, Evaluation, Status
 from bohb_nas.store.journal import State, fold
 from bohb_nas.store.study_dir import StudyDir
+
+_LATELY_S = 60.0
+"""A heart beats every second; a killed process leaves its file behind."""
 
 
 def status(study: StudyDir) -> dict[str, Any]:
@@ -20,14 +23,15 @@ def status(study: StudyDir) -> dict[str, Any]:
     """
     meta, state = study.read_meta(), fold(study.journal)
     evaluations = list(state.evaluations())
-    master = study.master()
+    searched = [e for e in evaluations if e.trial.origin not in ASIDE] or evaluations
+    master, under_way = study.master(), running(study, state)
     return {
         "evaluations": len(state.results),
-        "running": len(state.pending),
+        "running": len(under_way),
         "done": study.done.exists(),
         "by_status": _count(e.result.status for e in evaluations),
         "by_origin": _count(t.origin for t in state.trials.values()),
-        "by_budget": {f"{b:g}": rung(evaluations, b) for b in Budgets(**meta["budgets"]).rungs},
+        "by_budget": {f"{b:g}": rung(searched, b) for b in Budgets(**meta["budgets"]).rungs},
         "incumbent": best(study, state),
         "method": meta["method"],
         "space": meta["space"],
@@ -41,7 +45,7 @@ def status(study: StudyDir) -> dict[str, Any]:
         "master": master,
         "time_left_s": None if study.done.exists() else time_left_s(state, meta["stop"], worth=meta.get("worth")),
         "workers": [{**w, "trial": _trained_by(study, w)} for w in study.living_workers()],
-        "trials_running": running(study, state),
+        "trials_running": under_way,
         "use_of_time": use_of_time(evaluations),
         "speed": speed(evaluations),
         "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
@@ -67,7 +71,8 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
 
 
 def running(study: StudyDir, state: State) -> list[dict[str, Any]]:
-    """The trials that were asked and not told, with who trains them."""
+    """The trials that were asked and not told, with who trains them; those beside the search only while somebody does."""
+    beside = [t for i, t in state.trials.items() if t.origin in ASIDE and i not in state.results and _beats(study, i)]
     return [
         {
             "trial_id": t.trial_id,
@@ -77,7 +82,7 @@ def running(study: StudyDir, state: State) -> list[dict[str, Any]]:
             "origin": t.origin,
             **_beat(study, t.trial_id),
         }
-        for t in state.pending
+        for t in [*state.pending, *beside]
     ]
 
 
@@ -132,13 +137,14 @@ def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None) -> f
         worth: sum of the budgets after which it ends, where brackets decide.
     """
     estimates = []
+    told = [state.trials[i] for i in state.results if state.trials[i].origin not in ASIDE]
     if stop["total_s"] is not None:
         estimates.append(stop["total_s"] - state.led_s)
-    if stop["trials"] is not None and state.results:
-        estimates.append((stop["trials"] - len(state.results)) * state.led_s / len(state.results))
-    told = sum(state.trials[i].budget for i in state.results)
+    if stop["trials"] is not None and told:
+        estimates.append((stop["trials"] - len(told)) * state.led_s / len(told))
     if worth is not None and told:
-        estimates.append((worth - told) * state.led_s / told)
+        budgets = sum(t.budget for t in told)
+        estimates.append((worth - budgets) * state.led_s / budgets)
     return max(0.0, min(estimates)) if estimates else None
 
 
@@ -156,6 +162,12 @@ def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
         "best_loss": min(losses, default=None),
         "median_loss": statistics.median(losses) if losses else None,
     }
+
+
+def _beats(study: StudyDir, trial_id: str) -> bool:
+    """Whether a trial's heart beat lately."""
+    path = study.heartbeat(trial_id)
+    return path.exists() and time.time() - path.stat().st_mtime < _LATELY_S
 
 
 def _beat(study: StudyDir, trial_id: str) -> dict[str, Any]:

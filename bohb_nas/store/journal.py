@@ -13,7 +13,7 @@ from typing import Any
 
 from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.files import append_line, dump_json, sync_folder
-from bohb_nas.records import Evaluation, Result, Trial
+from bohb_nas.records import ASIDE, Evaluation, Result, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +84,19 @@ class State:
     """Told results by trial id, in the order of telling."""
     events: list[Event] = field(default_factory=list)
     """Every ask and tell that counts, in order."""
+    n_asked: int = 0
+    """Trials of the search that were asked: baselines and probes stand beside it, and so in the next three."""
     budget_asked: float = 0.0
-    """Sum of the budgets of all asked trials."""
+    """Sum of their budgets."""
     led_s: float = 0.0
     """Seconds under some master, over all terms, up to `last`."""
     last: float | None = None
     """Time of the last line."""
     incumbent: Evaluation | None = None
-    """The lowest loss among OK trials that break no constraint, at the highest budget that has one; the earliest of equals."""
+    """The lowest loss among OK trials that break no constraint, at the highest budget that has one; the earliest of equals.
+
+    A baseline is the incumbent only as long as the search has none.
+    """
 
     def apply(self, event: Event) -> bool:
         """Takes one event in.
@@ -111,9 +116,15 @@ class State:
             self._lead_until(event.until)
         else:
             self.events.append(replace(event, why=None))  # what a pick rests on is read from the file when somebody asks
-            self._lead_until(event.time)
+            if not self.beside(event):
+                self._lead_until(event.time)
         self.last = event.time
         return True
+
+    def beside(self, event: Event) -> bool:
+        """Whether an ask, or a tell of what was asked, belongs to a trial beside the search."""
+        trial = event.trial if event.result is None else self.trials.get(event.result.trial_id)
+        return trial is not None and trial.origin in ASIDE
 
     def _lead_until(self, time: float | None) -> None:
         if time is not None and self.last is not None:
@@ -125,7 +136,9 @@ class State:
         if trial.trial_id in self.trials:
             raise JournalError(f"trial {trial.trial_id} was asked twice")
         self.trials[trial.trial_id] = trial
-        self.budget_asked += trial.budget
+        if trial.origin not in ASIDE:
+            self.n_asked += 1
+            self.budget_asked += trial.budget
         return True
 
     def _told(self, term: int, result: Result) -> bool:
@@ -142,17 +155,17 @@ class State:
 
     @property
     def pending(self) -> list[Trial]:
-        """Asked and not told, oldest first."""
-        return [t for i, t in self.trials.items() if i not in self.results]
+        """Of the search, asked and not told, oldest first."""
+        return [t for i, t in self.trials.items() if i not in self.results and t.origin not in ASIDE]
 
     def evaluations(self) -> Iterator[Evaluation]:
         """All finished evaluations in the order of telling."""
         return (Evaluation(trial=self.trials[i], result=r) for i, r in self.results.items())
 
 
-def _rank(evaluation: Evaluation) -> tuple[float, float]:
+def _rank(evaluation: Evaluation) -> tuple[bool, float, float]:
     assert evaluation.result.loss is not None
-    return -evaluation.trial.budget, evaluation.result.loss
+    return evaluation.trial.origin in ASIDE, -evaluation.trial.budget, evaluation.result.loss
 
 
 def read_events(path: Path) -> Iterator[Event]:

@@ -39,7 +39,18 @@ def imported(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["list", "methods"], ["list", "spaces"], ["status"], ["status", "--json"], ["best"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["baselines", "--help"],
+        ["doctor", "--help"],
+        ["list", "methods"],
+        ["list", "spaces"],
+        ["status"],
+        ["status", "--json"],
+        ["best"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     study = StudyDir(tmp_path / "study")

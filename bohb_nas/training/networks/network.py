@@ -5,7 +5,7 @@ does at rest.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,13 @@ from bohb_nas.layers import Layer, Shape
 from bohb_nas.layers.arithmetic import measure
 from bohb_nas.training.networks import noise as noises
 
-_ACTIVATIONS = {"relu": functional.relu, "relu6": functional.relu6, "hardswish": functional.hardswish, "silu": functional.silu}
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "relu6": functional.relu6,
+    "hardswish": functional.hardswish,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+}
 
 
 class Network(nn.Module):

@@ -1,0 +1,110 @@
+"""The comparison table: each network's error, mean and spread over seeds, beside what it costs."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bohb_nas.baselines import Baseline, table
+from bohb_nas.durations import format_duration
+from bohb_nas.records import ASIDE, Evaluation, Result, Status, Trial
+from bohb_nas.store.journal import State
+
+
+def figures(state: State, chosen: Sequence[Baseline], trials: Sequence[Trial], *, dataset: str, budget: float) -> dict[str, Any]:
+    """What is known of baselines: a row each, and the search's incumbent to compare them with.
+
+    Args:
+        state: of the study.
+        chosen: the baselines.
+        trials: of them, all seeds.
+        dataset: reference of what they were trained on.
+        budget: of every trial.
+    """
+    rows = []
+    for baseline in chosen:
+        told = [state.results[t.trial_id] for t in trials if t.config == baseline.config and t.trial_id in state.results]
+        rows.append({"name": baseline.name, "title": baseline.title, "differs": baseline.differs, **_row(told)})
+    return {"dataset": dataset, "budget": budget, "rows": rows, "incumbent": _incumbent(state.incumbent)}
+
+
+def _row(told: Sequence[Result]) -> dict[str, Any]:
+    good = [r for r in told if r.status is Status.OK]
+    errors = [r.loss for r in good if r.loss is not None]
+    sizes = next((r.metrics for r in told if "params" in r.metrics), {})
+    return {
+        "n_seeds": len(errors),
+        "error_mean": statistics.fmean(errors) if errors else None,
+        "error_sd": statistics.stdev(errors) if len(errors) > 1 else None,
+        "params": sizes.get("params"),
+        "flops": sizes.get("flops"),
+        "train_s": statistics.fmean(r.train_s for r in good) if good else None,
+        "failed": [{"trial_id": r.trial_id, "status": str(r.status), "message": r.message} for r in told if r.status is not Status.OK],
+    }
+
+
+def _incumbent(found: Evaluation | None) -> dict[str, Any] | None:
+    """Of the search; a baseline that stands in for it is none."""
+    if found is None or found.trial.origin in ASIDE:
+        return None
+    known = {name: found.result.metrics.get(name) for name in ("params", "flops")}
+    return {
+        "trial_id": found.trial.trial_id,
+        "budget": found.trial.budget,
+        "loss": found.result.loss,
+        "train_s": found.result.train_s,
+        **known,
+    }
+
+
+def comparison(found: Mapping[str, Any]) -> RenderableType:
+    """What `bohb-nas baselines DIR` prints."""
+    shown = _columns("network", "validation error", "+- sd", "seeds", "M params", "MFLOPs", "seconds")
+    for row in found["rows"]:
+        spread = "" if row["error_sd"] is None else f"{row['error_sd']:.2%}"
+        shown.add_row(row["name"], _share(row["error_mean"]), spread, str(row["n_seeds"]), *_cost(row))
+    if (best := found["incumbent"]) is not None:
+        shown.add_row(f"searched: {best['trial_id']}", _share(best["loss"]), "", "1", *_cost(best))
+    lines: list[RenderableType] = [Text(f"{found['dataset']}, {format_duration(found['budget'])} of training each"), shown]
+    if best is not None and best["budget"] != found["budget"]:
+        lines.append(Text(f"the search's incumbent had {format_duration(best['budget'])}"))
+    lines += [
+        Text(f"{failed['trial_id']}: {failed['status']}: {_last_line(failed['message'])}")
+        for row in found["rows"]
+        for failed in row["failed"]
+    ]
+    return Group(*lines)
+
+
+def catalogue(chosen: Sequence[Baseline]) -> RenderableType:
+    """What `bohb-nas baselines --list` prints."""
+    shown = _columns("name", "M params", "MFLOPs")
+    shown.add_column("network")
+    for row in table(chosen):
+        shown.add_row(row["name"], f"{row['params'] / 1e6:.4g}", f"{row['flops'] / 1e6:.5g}", row["title"])
+    return shown
+
+
+def _columns(first: str, *numbers: str) -> Table:
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column(first, no_wrap=True)
+    for name in numbers:
+        shown.add_column(name, justify="right")
+    return shown
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
+
+
+def _cost(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    known = (row["params"], 1e6, ".4g"), (row["flops"], 1e6, ".5g"), (row["train_s"], 1, ".4g")
+    first, second, third = ("" if value is None else format(value / unit, how) for value, unit, how in known)
+    return first, second, third
+
+
+def _last_line(message: str | None) -> str:
+    return ((message or "").strip().splitlines() or ["no reason given"])[-1]

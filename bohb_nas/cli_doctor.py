@@ -1,0 +1,24 @@
+"""The command `bohb-nas doctor`: what this machine can do, and what is wrong with its set-up."""
+
+import json
+
+import click
+
+_WIDTH = 160
+"""Of the table: a row is never broken in a narrow terminal."""
+
+
+@click.command()
+@click.option("--device", metavar="D", help="cpu, cuda or cuda:N.  [the first GPU, else the processor]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def doctor(*, device: str | None, as_json: bool) -> None:
+    """Device, measured peak, expected images per second, and what is wrong with the set-up."""
+    from rich.console import Console
+
+    from bohb_nas.doctor.report import examine, text
+
+    found = examine(device, lambda line: click.echo(line, err=True))
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        Console(highlight=False, soft_wrap=True, markup=False, width=_WIDTH).print(text(found))

@@ -1,0 +1,190 @@
+"""What there is on this machine: devices, memory, versions, data. What cannot be found out is None or empty."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bohb_nas.datasets import published
+from bohb_nas.training.device import Compute
+
+Tool = Callable[[Sequence[str]], str | None]
+"""Runs a program and returns what it prints, or None where there is none or it fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A program that computes on a GPU."""
+
+    pid: int
+    name: str
+    gpu: str
+    """UUID."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Of a machine, and of the device that a worker would train on."""
+
+    device: str
+    """In words."""
+    kind: str
+    """cpu, cuda, …"""
+    precision: str
+    """That a worker would take: bf16 where the device multiplies it."""
+    memory_free_bytes: int
+    memory_total_bytes: int
+    torch: str
+    cuda: str | None
+    """Version that torch was built for."""
+    cudnn: str | None
+    cuda_works: bool
+    """Whether torch can use a GPU."""
+    hidden: bool
+    """Whether CUDA_VISIBLE_DEVICES hides every GPU."""
+    gpus: tuple[str, ...]
+    """Names of those that nvidia-smi sees."""
+    processes: tuple[Process, ...]
+    """On the device, before this one came there."""
+    load: float
+    """Mean number of processes that computed, or waited for that, in the last minute."""
+    n_threads: int
+    """Of torch on the processor."""
+    n_cores: int
+    """That this process may use."""
+    data_dir: str | None
+    """BOHB_NAS_DATA."""
+    data_dir_exists: bool
+    datasets: Mapping[str, bool]
+    """Published sets that must be downloaded: whether each is here."""
+    tmp: str
+    tmp_free_bytes: int
+
+
+def gather(
+    compute: Compute,
+    *,
+    tool: Tool,
+    environment: Mapping[str, str],
+    n_cores: int,
+    load: float,
+    tmp: Path,
+    processes: tuple[Process, ...] = (),
+    free_bytes: Callable[[Path], int],
+) -> Facts:
+    """The facts of a machine.
+
+    Args:
+        compute: the device that a worker would train on.
+        tool: runs nvidia-smi.
+        environment: variables of this process.
+        n_cores: that this process may use.
+        load: of this machine.
+        tmp: where temporary files go.
+        processes: of others on the device.
+        free_bytes: of the file system of a folder.
+    """
+    said = environment.get("BOHB_NAS_DATA") or None
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return Facts(
+        device=compute.name,
+        kind=compute.device.type,
+        precision=compute.precision,
+        memory_free_bytes=compute.free_bytes(),
+        memory_total_bytes=_total_bytes(compute),
+        torch=torch.__version__,
+        cuda=torch.version.cuda,
+        cudnn=str(cudnn) if cudnn else None,
+        cuda_works=torch.cuda.is_available(),
+        hidden=environment.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"),
+        gpus=_gpus(tool),
+        processes=processes,
+        load=load,
+        n_threads=torch.get_num_threads(),
+        n_cores=n_cores,
+        data_dir=said,
+        data_dir_exists=said is not None and Path(said).is_dir(),
+        datasets=published(Path(said) if said else None),
+        tmp=str(tmp),
+        tmp_free_bytes=free_bytes(tmp),
+    )
+
+
+def of_this_machine(compute: Compute, before: Sequence[Process]) -> Facts:
+    """The facts of the machine that this process runs on.
+
+    Args:
+        compute: the device.
+        before: what computed on its GPUs before this process came to the device; a container does not know itself by its number.
+    """
+    others: tuple[Process, ...] = ()
+    if compute.device.type == "cuda":
+        others = on_gpu(before, str(torch.cuda.get_device_properties(compute.device).uuid))
+    return gather(
+        compute,
+        tool=run_tool,
+        environment=os.environ,
+        n_cores=usable_cores(len(os.sched_getaffinity(0)), Path("/sys/fs/cgroup/cpu.max")),
+        load=os.getloadavg()[0],
+        tmp=Path(tempfile.gettempdir()),
+        processes=others,
+        free_bytes=lambda folder: shutil.disk_usage(folder).free,
+    )
+
+
+def usable_cores(n_affine: int, quota: Path) -> int:
+    """The cores that a process may use at once: those it is tied to, or fewer where its control group has a quota (cgroup v2)."""
+    try:
+        allowed_us, period_us = quota.read_text().split()
+        return max(1, min(n_affine, -(-int(allowed_us) // int(period_us))))
+    except (OSError, ValueError):  # no such group, or "max"
+        return n_affine
+
+
+def _gpus(tool: Tool) -> tuple[str, ...]:
+    rows = tool(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]) or ""
+    return tuple(row.strip() for row in rows.splitlines() if row.strip())
+
+
+def processes(tool: Tool) -> tuple[Process, ...]:
+    """What computes on GPUs of this machine."""
+    rows = tool(["nvidia-smi", "--query-compute-apps=gpu_uuid,pid,process_name", "--format=csv,noheader"]) or ""
+    found = []
+    for row in rows.splitlines():
+        gpu, _, rest = row.partition(",")
+        pid, _, name = rest.partition(",")
+        if pid.strip().isdigit():
+            found.append(Process(pid=int(pid), name=name.strip(), gpu=gpu.strip()))
+    return tuple(found)
+
+
+def on_gpu(found: Sequence[Process], uuid: str) -> tuple[Process, ...]:
+    """The processes on the GPU of a UUID, which some write with and some without a leading GPU-."""
+    return tuple(p for p in found if p.gpu.removeprefix("GPU-") == uuid.removeprefix("GPU-"))
+
+
+def run_tool(command: Sequence[str]) -> str | None:
+    """What a program prints, or None where there is none or it fails."""
+    program = shutil.which(command[0])
+    if program is None:
+        return None
+    try:
+        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _total_bytes(compute: Compute) -> int:
+    if compute.device.type == "cuda":
+        return int(torch.cuda.mem_get_info(compute.device)[1])
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no such group, or "max"
+        return total

@@ -1,0 +1,178 @@
+"""The machine's facts from probes that answer what they are told, and what is said of them."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import training_fakes as fakes
+from click.testing import CliRunner
+
+from bohb_nas.cli import cli
+from bohb_nas.datasets import published
+from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes, usable_cores
+from bohb_nas.doctor.problems import problems
+from bohb_nas.doctor.references import expect, networks_for, random_images
+from bohb_nas.training.peak import Peak
+
+GIB = 2**30
+HEALTHY = Facts(
+    device="NVIDIA H100",
+    kind="cuda",
+    precision="bf16",
+    memory_free_bytes=78 * GIB,
+    memory_total_bytes=80 * GIB,
+    torch="2.14.1",
+    cuda="13.0",
+    cudnn="92400",
+    cuda_works=True,
+    hidden=False,
+    gpus=("NVIDIA H100",),
+    processes=(),
+    load=20.0,
+    n_threads=8,
+    n_cores=16,
+    data_dir=None,
+    data_dir_exists=False,
+    datasets={"cifar10": True},
+    tmp="/scratch",
+    tmp_free_bytes=50 * GIB,
+)
+
+
+def test_a_healthy_machine_has_no_problem() -> None:
+    assert problems(HEALTHY) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "what", "remedy"),
+    [
+        ({"cuda_works": False, "cuda": None, "kind": "cpu", "load": 1.0}, "built without CUDA", "install a torch with CUDA"),
+        ({"cuda_works": False, "kind": "cpu", "load": 1.0}, "built for CUDA 13.0, which does not work here", "driver"),
+        ({"cuda_works": False, "hidden": True, "kind": "cpu", "load": 1.0}, "hides every GPU", "unset CUDA_VISIBLE_DEVICES"),
+        ({"processes": (Process(pid=77, name="python", gpu="GPU-1"),)}, "python (pid 77)", "name a free GPU"),
+        ({"precision": "fp32"}, "does not multiply bf16", "Ampere"),
+        ({"n_threads": 17}, "17 threads on 16 usable cores", "OMP_NUM_THREADS=16"),
+        ({"kind": "cpu"}, "the load is 20.0 on 16 usable cores", "let them end"),
+        ({"memory_free_bytes": 20 * GIB}, "20.0 GiB of the 80.0 GiB", "end what holds it"),
+        ({"data_dir": "/nowhere"}, "BOHB_NAS_DATA is '/nowhere'", "correct it"),
+        ({"datasets": {"cifar10": True, "svhn": False}}, "not on this machine: svhn", "--data-dir"),
+        ({"tmp_free_bytes": GIB // 2}, "0.50 GiB are free in /scratch", "TMPDIR"),
+    ],
+)
+def test_each_fault_is_named_with_its_remedy(changed: dict[str, object], what: str, remedy: str) -> None:
+    (found,) = problems(replace(HEALTHY, **changed))  # type: ignore[arg-type]
+    assert what in found.what
+    assert remedy in found.remedy
+
+
+def smi(answers: dict[str, str]) -> Callable[[Sequence[str]], str | None]:
+    """An nvidia-smi that answers by the first field that is asked for; without answers there is none."""
+    return lambda command: answers.get(command[1].partition("=")[2].partition(",")[0])
+
+
+def gathered(answers: dict[str, str], environment: dict[str, str] | None = None) -> Facts:
+    return gather(
+        fakes.CPU,
+        tool=smi(answers),
+        environment=environment or {},
+        n_cores=4,
+        load=0.5,
+        tmp=Path("/somewhere"),
+        free_bytes=lambda folder: 7 if folder == Path("/somewhere") else 0,
+    )
+
+
+def test_facts_of_a_machine_without_a_gpu() -> None:
+    found = gathered({})
+    assert found.gpus == ()
+    assert found.processes == ()
+    assert not found.hidden
+    assert found.precision == "fp32"
+    assert found.tmp_free_bytes == 7
+    assert found.n_cores == 4
+    assert found.torch == torch.__version__
+    assert 0 < found.memory_free_bytes <= found.memory_total_bytes
+
+
+def test_facts_of_a_machine_with_gpus(tmp_path: Path) -> None:
+    found = gathered({"name": "NVIDIA A100\nNVIDIA T4\n"}, {"CUDA_VISIBLE_DEVICES": "", "BOHB_NAS_DATA": str(tmp_path)})
+    assert found.gpus == ("NVIDIA A100", "NVIDIA T4")
+    assert found.hidden
+    assert (found.data_dir, found.data_dir_exists) == (str(tmp_path), True)
+
+
+def test_processes_are_told_by_their_gpu() -> None:
+    found = processes(smi({"gpu_uuid": "GPU-aa, 12, /usr/bin/python3\nGPU-bb, 13, other, with a comma\n[N/A], [N/A], [N/A]\n"}))
+    assert [(p.pid, p.name) for p in found] == [(12, "/usr/bin/python3"), (13, "other, with a comma")]
+    assert [p.pid for p in on_gpu(found, "bb")] == [p.pid for p in on_gpu(found, "GPU-bb")] == [13]
+    assert processes(smi({})) == ()
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8)]
+)
+def test_a_quota_counts_as_cores(tmp_path: Path, quota: str, cores: int) -> None:
+    (tmp_path / "cpu.max").write_text(quota)
+    assert usable_cores(8, tmp_path / "cpu.max") == cores
+    assert usable_cores(8, tmp_path / "none") == 8
+
+
+def test_published_sets_are_found_where_their_files_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOHB_NAS_CACHE", str(tmp_path / "cache"))
+    assert not any(published(tmp_path).values())
+    assert "digits" not in published(tmp_path)
+    (tmp_path / "train_32x32.mat").touch()
+    assert not published(tmp_path)["svhn"], "half of it"
+    (tmp_path / "test_32x32.mat").touch()
+    (tmp_path / "cache/datasets/cifar10-0123").mkdir(parents=True)
+    assert {name for name, here in published(tmp_path).items() if here} == {"svhn", "cifar10"}
+
+
+def clock() -> Callable[[], float]:
+    readings = iter(range(10**6))
+    return lambda: 0.5 * next(readings)
+
+
+def test_a_short_step_is_measured() -> None:
+    """The clock moves by half a second a reading: two steps, at 0.5 and 1.0 s after the start, and the end at 1.5 s."""
+    config = {**networks_for("cpu")["resnet20"], "batch_size": 4}
+    fast = Peak(flops=1e12, bytes=1e12, launch_s=1e-6)
+    found = expect("small", config, data=random_images(fakes.CPU), compute=fakes.CPU, peak=fast, now=clock())
+    assert found.measured
+    assert found.images_per_s == pytest.approx(4 / 0.75)
+
+
+def test_a_long_step_is_predicted_from_its_floor() -> None:
+    """WRN-28-10 has 5.243e9 multiplications, so 128 images take about 6 x 5.243e9 x 128 = 4.03e12 FLOPs."""
+    slow = Peak(flops=1e12, bytes=1e15, launch_s=1e-12)
+    found = expect("wide", networks_for("cuda")["wrn_28_10"], data=random_images(fakes.CPU), compute=fakes.CPU, peak=slow, now=clock())
+    assert not found.measured
+    assert found.note == "a step takes more than 1 s"
+    assert found.bound == "compute"
+    assert found.images_per_s == pytest.approx(128 / 4.03, rel=0.01)
+    assert found.mfu == pytest.approx(1)
+
+
+def test_the_command_prints_one_object_and_never_fails_for_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bohb_nas.doctor.references.LONGEST_S", 0.0)  # predicts: this machine's steps are not the point
+    done = CliRunner().invoke(cli, ["doctor", "--json", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["device"]["kind"] == "cpu"
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["peak"]["flops"] > 0
+    assert len(found["expected"]) == 3
+    assert all({"what", "remedy"} == problem.keys() for problem in found["problems"])
+    shown = CliRunner().invoke(cli, ["doctor", "--device", "cpu"])
+    assert shown.exit_code == 0
+    assert "TFLOP/s" in shown.stdout
+    assert "at most, predicted" in shown.stdout
+
+
+def test_a_device_that_is_not_there_is_misuse() -> None:
+    done = CliRunner().invoke(cli, ["doctor", "--device", "cuda:99"])
+    assert done.exit_code == 2
+    assert "cuda:99" in done.stderr
