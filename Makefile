@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STUDY ?= study
 SUITE ?= quick
 
-.PHONY: help run test test-slow check bench bench-optimizers format
+.PHONY: help run test test-slow check bench bench-gpu bench-optimizers format
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -42,8 +42,12 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/knowledge.py
 	$(BIN)/python bench/augment.py
+	$(BIN)/python bench/paper_pipeline.py
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/cifar_jpeg.py
+
+bench-gpu: $(VENV)/installed-dev  ## measure the training worker on a GPU; eight minutes
+	$(BIN)/python bench/gpu.py
 
 bench-optimizers: $(VENV)/installed-dev  ## compare optimizers on a virtual clock: SUITE=quick (minutes), tuning, confirmation or standard (hours)
 	$(BIN)/pip install --quiet --editable '.[benchmarks]'
