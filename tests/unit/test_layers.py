@@ -79,7 +79,7 @@ def test_what_a_layer_costs(layer: Layer, cost: Cost, after: tuple[int, int, int
 
 def test_the_head_counts() -> None:
     costs = size(Identity(), image_shape=(5, 7, 4), n_classes=3)
-    assert costs == {"params": 15, "flops": 24, "activations": 7, "kernels": 2}
+    assert costs == {"params": 15, "flops": 24, "first_flops": 0, "activations": 7, "kernels": 2}
 
 
 @pytest.mark.parametrize(
