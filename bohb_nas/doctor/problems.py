@@ -66,7 +66,7 @@ def _of_the_device(facts: Facts) -> list[Problem]:
     if facts.kind == "cpu" and facts.load > facts.n_cores:
         found.append(
             Problem(
-                what=f"others compute here: the load is {facts.load:.1f} on {facts.n_cores} usable cores; they slow every budget",
+                what=f"others compute here: the load is {facts.load:.1f} on {facts.n_cores} usable cores; they take from every budget",
                 remedy="let them end before a search begins",
             )
         )
