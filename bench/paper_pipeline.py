@@ -196,7 +196,7 @@ def steps(computes: Sequence[Compute], repetitions: int, seconds: float) -> None
     for name, blocks in NETWORKS.items():
         compared = sides(blocks, computes, images, labels)
         for compute, step in compared.values():
-            for _ in range(6 if compute.asynchronous else 2):
+            for _ in range(6 if compute.asynchronous else 1):
                 step()
             drain(compute.device)
         found: dict[str, list[Rates]] = {side: [] for side in compared}
