@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -85,7 +86,8 @@ def expect(
     batch_size = int(config["batch_size"])
     sizes = size(network(config), image_shape=data.image_shape, n_classes=data.n_classes)
     element_bytes = 2 if compute.precision == "bf16" else 4
-    floor = speed(sizes, batch_size=batch_size, step_s=1.0, element_bytes=element_bytes, peak=peak)
+    beside = partial(speed, sizes, batch_size=batch_size, element_bytes=element_bytes, peak=peak, replayed=compute.device.type == "cuda")
+    floor = beside(step_s=1.0)
     step_s, note = floor.floor_s, f"a step takes more than {LONGEST_S:g} s"
     if measured := floor.floor_s <= LONGEST_S:
         try:
@@ -95,7 +97,7 @@ def expect(
                 raise
             measured, note = False, "memory does not suffice for it"
         compute.release()
-    found = speed(sizes, batch_size=batch_size, step_s=step_s, element_bytes=element_bytes, peak=peak)
+    found = beside(step_s=step_s)
     return Expectation(
         name=name,
         batch_size=batch_size,

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from bohb_nas.training.clock import drain
 from bohb_nas.training.device import Compute
+from bohb_nas.training.recording import record
 
 _REPETITIONS = 5
+_RECORDED = 100
+"""Small operations of a recording."""
 _SHORTEST_S = 0.01
 """A repetition goes on for so long."""
 
@@ -25,6 +29,8 @@ class Peak:
     """Bytes per second of a copy, read and written."""
     launch_s: float
     """Seconds that the smallest operation takes when many are queued one after another."""
+    replay_s: float
+    """The same within a recorded step; of a device that records nothing, `launch_s`."""
 
 
 @functools.cache
@@ -52,7 +58,16 @@ def measure(compute: Compute, *, now: Callable[[], float] = time.perf_counter) -
     matmul_s = _seconds(lambda: torch.mm(a, b, out=product), compute, now)
     copy_s = _seconds(lambda: target.copy_(source), compute, now)
     launch_s = _seconds(lambda: small.add_(1), compute, now)
-    return Peak(flops=2 * n**3 / matmul_s, bytes=2 * n_bytes / copy_s, launch_s=launch_s)
+    replay_s = _seconds(_recorded(small), compute, now) / _RECORDED if compute.device.type == "cuda" else launch_s
+    return Peak(flops=2 * n**3 / matmul_s, bytes=2 * n_bytes / copy_s, launch_s=launch_s, replay_s=replay_s)
+
+
+def _recorded(small: Tensor) -> Callable[[], None]:
+    def work() -> None:
+        for _ in range(_RECORDED):
+            small.add_(1)
+
+    return record(work, ())
 
 
 def _seconds(work: Callable[[], object], compute: Compute, now: Callable[[], float]) -> float:

@@ -31,7 +31,7 @@ class Speed:
     """Floor over measured step; what the code, not the network, is to blame for."""
 
 
-def speed(size: Mapping[str, float], *, batch_size: int, step_s: float, element_bytes: int, peak: Peak) -> Speed:
+def speed(size: Mapping[str, float], *, batch_size: int, step_s: float, element_bytes: int, peak: Peak, replayed: bool) -> Speed:
     """Puts the time of a step in relation to its floor, the largest of three times.
 
     FLOPs of training are three times those of the forward pass, less the gradient of the images, which nobody needs.
@@ -43,13 +43,14 @@ def speed(size: Mapping[str, float], *, batch_size: int, step_s: float, element_
         step_s: seconds that it took.
         element_bytes: of an activation.
         peak: of the device.
+        replayed: whether the step was recorded and replayed.
     """
     flops = batch_size * (3 * size["flops"] - size["first_flops"])
     moved = batch_size * size["activations"] * element_bytes * _PASSES + size["params"] * 4 * _WEIGHT_PASSES
     floors: dict[Bound, float] = {
         "compute": flops / peak.flops,
         "bytes": moved / peak.bytes,
-        "launches": size["kernels"] * _KERNELS * peak.launch_s,
+        "launches": size["kernels"] * _KERNELS * (peak.replay_s if replayed else peak.launch_s),
     }
     bound = max(floors, key=floors.__getitem__)
     return Speed(

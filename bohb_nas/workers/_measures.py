@@ -1,5 +1,6 @@
 """What an image classification trial tells of itself beside its loss: figures, how fast it was, and its network for a drawing."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -49,10 +50,17 @@ def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak)
         "micro_batch": learner.micro_batch,
         "replays": learner.recording.replays,
         "replay_refused": learner.recording.refused,
-        "peak": {"flops": peak.flops, "bytes": peak.bytes, "launch_s": peak.launch_s},
+        "peak": dataclasses.asdict(peak),
     }
     if not trained.step_s > 0:
         return {}, details
     element_bytes = 2 if learner.compute.precision == "bf16" else 4
-    found = speed(sizes, batch_size=learner.recipe.batch_size, step_s=trained.step_s, element_bytes=element_bytes, peak=peak)
+    found = speed(
+        sizes,
+        batch_size=learner.recipe.batch_size,
+        step_s=trained.step_s,
+        element_bytes=element_bytes,
+        peak=peak,
+        replayed=learner.recording.replays,
+    )
     return {"mfu": found.mfu, "floor_s": found.floor_s, "efficiency": found.efficiency}, {**details, "bound": found.bound}

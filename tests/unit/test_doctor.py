@@ -139,7 +139,7 @@ def clock() -> Callable[[], float]:
 def test_a_short_step_is_measured() -> None:
     """The clock moves by half a second a reading: two steps, at 0.5 and 1.0 s after the start, and the end at 1.5 s."""
     config = {**networks_for("cpu")["resnet20"], "batch_size": 4}
-    fast = Peak(flops=1e12, bytes=1e12, launch_s=1e-6)
+    fast = Peak(flops=1e12, bytes=1e12, launch_s=1e-6, replay_s=1e-6)
     found = expect("small", config, data=random_images(fakes.CPU), compute=fakes.CPU, peak=fast, now=clock())
     assert found.measured
     assert found.images_per_s == pytest.approx(4 / 0.75)
@@ -147,7 +147,7 @@ def test_a_short_step_is_measured() -> None:
 
 def test_a_long_step_is_predicted_from_its_floor() -> None:
     """WRN-28-10 has 5.243e9 multiplications, so 128 images take about 6 x 5.243e9 x 128 = 4.03e12 FLOPs."""
-    slow = Peak(flops=1e12, bytes=1e15, launch_s=1e-12)
+    slow = Peak(flops=1e12, bytes=1e15, launch_s=1e-12, replay_s=1e-12)
     found = expect("wide", networks_for("cuda")["wrn_28_10"], data=random_images(fakes.CPU), compute=fakes.CPU, peak=slow, now=clock())
     assert not found.measured
     assert found.note == "a step takes more than 1 s"

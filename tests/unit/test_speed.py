@@ -9,24 +9,30 @@ from bohb_nas.training.peak import Peak, measure
 from bohb_nas.training.speed import Bound, speed
 
 SIZE = {"flops": 1e6, "first_flops": 2e5, "activations": 1e4, "kernels": 50.0, "params": 1e5}
-PEAK = Peak(flops=1e9, bytes=1e9, launch_s=1e-5)
+PEAK = Peak(flops=1e9, bytes=1e9, launch_s=1e-5, replay_s=1e-9)
 
 
 @pytest.mark.parametrize(
     ("peak", "floor_s", "bound"),
     [
         (PEAK, 0.28, "compute"),  # 100 images x 2.8e6 FLOPs at 1e9
-        (Peak(flops=1e12, bytes=1e8, launch_s=1e-5), 0.152, "bytes"),  # (100 x 1e4 x 2 x 6 + 1e5 x 4 x 8) bytes at 1e8
-        (Peak(flops=1e12, bytes=1e12, launch_s=1e-3), 0.15, "launches"),  # 150 kernels of 1 ms
+        (Peak(flops=1e12, bytes=1e8, launch_s=1e-5, replay_s=1e-9), 0.152, "bytes"),  # (100 x 1e4 x 2 x 6 + 1e5 x 4 x 8) bytes at 1e8
+        (Peak(flops=1e12, bytes=1e12, launch_s=1e-3, replay_s=1e-9), 0.15, "launches"),  # 150 kernels of 1 ms
     ],
 )
 def test_the_floor_is_the_largest_of_three_times(peak: Peak, floor_s: float, bound: Bound) -> None:
-    found = speed(SIZE, batch_size=100, step_s=0.5, element_bytes=2, peak=peak)
+    found = speed(SIZE, batch_size=100, step_s=0.5, element_bytes=2, peak=peak, replayed=False)
     assert found.floor_s == pytest.approx(floor_s)
     assert found.bound == bound
     assert found.efficiency == pytest.approx(floor_s / 0.5)
     assert found.images_per_s == pytest.approx(200)
     assert found.mfu == pytest.approx(100 * 2.8e6 / 0.5 / peak.flops)
+
+
+def test_a_replayed_step_starts_its_kernels_as_a_recording_does() -> None:
+    peak = Peak(flops=1e12, bytes=1e12, launch_s=1e-3, replay_s=1e-4)
+    found = speed(SIZE, batch_size=100, step_s=0.5, element_bytes=2, peak=peak, replayed=True)
+    assert (found.bound, round(found.floor_s, 9)) == ("launches", 0.015)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -35,7 +41,7 @@ def test_a_peak_is_work_over_time(precision: str) -> None:
     readings = iter(0.003 * i for i in range(10_000))
     found = measure(Compute(device=torch.device("cpu"), precision=precision), now=lambda: next(readings))  # type: ignore[arg-type]
     each_s = 0.003 / 10  # the first three took 1 ms each, so ten fill 10 ms
-    assert found.launch_s == pytest.approx(each_s)
+    assert found.launch_s == found.replay_s == pytest.approx(each_s)
     assert found.flops == pytest.approx(2 * 1024**3 / each_s)
     assert found.bytes == pytest.approx(2 * 2**26 / each_s)
 
