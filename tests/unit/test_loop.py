@@ -1,4 +1,6 @@
+import gc
 import random
+import weakref
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,9 @@ import training_fakes as fakes
 
 from bohb_nas.records import Status
 from bohb_nas.training import schedules
+from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import batches, resident
-from bohb_nas.training.learner import Learner, start
+from bohb_nas.training.learner import Learner, Streams, start
 from bohb_nas.training.loop import Fit, Plan, fit
 from bohb_nas.training.validation import evaluate
 
@@ -89,6 +92,27 @@ def test_what_is_too_slow_is_turned_away_before_it_costs_the_budget() -> None:
     assert "51.2 s" in str(result.message)
     assert time.time == pytest.approx(0.1 * (2 + 2 + 64 + 64)), "a third of the budget"
     assert result.steps == 0
+
+
+@pytest.mark.parametrize("config", [{"optimizer": "sgd"}, {"optimizer": "adamw", "average": "on", "flip": "alternating"}])
+def test_a_training_keeps_nothing_once_it_is_over(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, twin = fakes.learner(**config), Learner.twin
+    networks = [weakref.ref(learner.network), weakref.ref(learner.outcome)]
+
+    def watched(self: Learner, streams: Streams) -> Learner:
+        made = twin(self, streams)
+        networks.append(weakref.ref(made.network))
+        return made
+
+    monkeypatch.setattr(Learner, "twin", watched)
+    gc.disable()  # it would find cycles, but nobody knows when; until then their memory is missing in the next training
+    try:
+        fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=5), TrainingClock(fakes.CPU.device), lambda _: None)
+        assert networks[2]() is None, "the copy that warmed up"
+        del learner
+        assert [network() for network in networks] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_divergence_is_a_status() -> None:
