@@ -73,7 +73,7 @@ class Learner:
             n, generator = len(data.images), streams.augmentation
             self.seen = torch.randint(2, (n,), generator=generator, device=generator.device, dtype=torch.uint8)
         self.average = average.Average(network, span=recipe.average_span) if recipe.average_span else None
-        self._since_average = 0
+        self._since_average = average.EVERY - 1  # so that what is judged never is what nobody trained
         self.recording = Recording(record if compute.device.type == "cuda" else None)
         """Of the steps on whole batches."""
         self.micro_batch = recipe.batch_size

@@ -210,6 +210,14 @@ def test_the_averaged_network_is_judged() -> None:
     assert result.valid == evaluate(learner.outcome, data.images, data.labels, data.valid, **parts)  # type: ignore[arg-type]
 
 
+def test_an_average_is_of_trained_weights_from_the_first_step_on() -> None:
+    learner = fakes.learner(average="on")
+    learner.step(learner.data.train[:16], 0.1)
+    learner.follow(0.01)
+    for judged, trained in zip(learner.outcome.state_dict().values(), learner.network.state_dict().values(), strict=True):
+        assert torch.equal(judged, trained)
+
+
 class Cramped(torch.nn.Module):
     """A network whose device has memory for so many images of training."""
 
