@@ -1,4 +1,5 @@
 import gc
+import itertools
 import random
 import weakref
 from typing import Any
@@ -113,6 +114,16 @@ def test_a_training_keeps_nothing_once_it_is_over(config: dict[str, Any], monkey
         assert [network() for network in networks] == [None] * 3
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("held_up", range(5))
+def test_what_something_else_holds_up_once_is_trained_all_the_same(held_up: int) -> None:
+    time, learner = fakes.Virtual(), fakes.learner()
+    passes = itertools.count()
+    time.watch(learner.network, lambda _: 0.1 + 5.0 * (next(passes) == held_up))
+    result = train(learner, time, budget_s=6.0)
+    assert result.status is Status.OK
+    assert result.steps == 60
 
 
 def test_divergence_is_a_status() -> None:
