@@ -97,6 +97,11 @@ def test_use_of_time_by_hand(study: StudyDir) -> None:
     assert used["idle_median_s"] == pytest.approx(0.3)  # of 0.5 and 0.1
 
 
+def test_how_fast_a_step_was_is_said_beside_the_least_time(study: StudyDir) -> None:
+    pace = {"images_per_s": 1250.0, "mfu": 0.27, "efficiency": 0.4, "bound": {"bytes": 3}, "n": 3}
+    assert "the least time for a step is 40% of it" in text(tables.status({**status(study), "speed": pace}))
+
+
 def test_speed_is_the_median_of_those_that_say_so() -> None:
     def told(n: int, rate: float, bound: str) -> Evaluation:
         metrics = {"images_per_s": rate, "mfu": rate / 1000, "efficiency": 0.5}
