@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 
 from bohb_nas.errors import UsageError
@@ -69,6 +70,8 @@ def named_device(name: str) -> Device:
 def local_devices(n_workers: int | None) -> list[Device]:
     """The devices for N workers on this machine: one per GPU, or equal shares of the processor where there is none.
 
+    OMP_NUM_THREADS bounds the share of each: where others compute, threads that wait for each other cost many times what they save.
+
     Raises:
         UsageError: more workers than GPUs; two trainings on one device would make both budgets false.
     """
@@ -82,6 +85,12 @@ def local_devices(n_workers: int | None) -> list[Device]:
             )
         return gpus[:n]
     n = 1 if n_workers is None else n_workers
-    threads = max(1, len(os.sched_getaffinity(0)) // max(1, n))
+    threads = min(max(1, len(os.sched_getaffinity(0)) // max(1, n)), _most_threads())
     shares = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), _VISIBLE: ""}
     return [Device(name=f"cpu{k}", environment=shares) for k in range(n)]
+
+
+def _most_threads() -> int:
+    """What the environment accepts for one worker; no bound where it says nothing that counts."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(said) if said.isdecimal() and int(said) > 0 else sys.maxsize

@@ -46,8 +46,8 @@ def status(study: StudyDir) -> dict[str, Any]:
         "time_left_s": None if study.done.exists() else time_left_s(state, meta["stop"], worth=meta.get("worth")),
         "workers": [{**w, "trial": _trained_by(study, w)} for w in study.living_workers()],
         "trials_running": under_way,
-        "use_of_time": use_of_time(evaluations),
-        "speed": speed(evaluations),
+        "use_of_time": use_of_time(searched),
+        "speed": speed(searched),
         "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
     }
 
@@ -92,26 +92,40 @@ def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
     None when none does, or when they say to have trained for longer than there was time (virtual seconds).
 
     Returns:
-        `train_share`: training seconds over worker seconds, from each worker's first start to its last end;
+        `train_share`: training seconds over worker seconds, from each worker's first start to its last end; what lies between two
+        workers, of a study that was left and resumed, is nobody's time;
         `idle_median_s`, `idle_p95_s`: gap between a trial's end and the next one's start on the same worker.
     """
-    spans: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    engines: list[dict[str, Any]] = []
     trained_s, gaps = 0.0, []
     for e in evaluations:
         engine = e.result.details.get("engine")
         if isinstance(engine, dict):
-            spans.setdefault((engine["host"], engine["device"]), []).append((engine["began"], engine["ended"]))
+            engines.append(engine)
             trained_s += e.result.metrics.get("new_s", e.result.train_s)
             gaps += [engine["idle_s"]] if engine["idle_s"] is not None else []
-    if not spans:
+    if not engines:
         return None
-    worker_s = sum(max(end for _, end in s) - min(start for start, _ in s) for s in spans.values())
+    worker_s = sum(max(e["ended"] for e in one) - one[0]["began"] for one in _workers(engines))
     if trained_s > 1.05 * worker_s:
         return None
     figures = {"train_s": trained_s, "worker_s": worker_s, "train_share": trained_s / worker_s if worker_s > 0 else 0.0}
     if len(gaps) > 1:
         figures |= {"idle_median_s": statistics.median(gaps), "idle_p95_s": statistics.quantiles(gaps, n=20, method="inclusive")[-1]}
     return figures
+
+
+def _workers(engines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """What each worker process did, in order: the first trial of one has no gap before it."""
+    found: list[list[dict[str, Any]]] = []
+    places: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for engine in sorted(engines, key=lambda engine: engine["began"]):
+        place = engine["host"], engine["device"]
+        if engine["idle_s"] is None or place not in places:
+            places[place] = []
+            found.append(places[place])
+        places[place].append(engine)
+    return found
 
 
 def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:

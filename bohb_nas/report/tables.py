@@ -74,7 +74,7 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
         lines.append(
             Text(
                 f"median of {pace['n']} trials: {pace['images_per_s']:,.0f} images/s, {pace['mfu']:.1%} of the device's peak, "
-                f"{pace['efficiency']:.0%} of the least time for a step; held back {bounds}"
+                f"the least time for a step is {pace['efficiency']:.0%} of it; held back {bounds}"
             )
         )
     if figures["workers"]:

@@ -1,7 +1,7 @@
 """Training for good: on all training images, with several seeds, the test set read once for each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -195,6 +195,7 @@ def _row(
 
 
 def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored: bool) -> Score:
+    """The test, in the arithmetic of the exported program, however the network was trained."""
     images, labels = _test_part(dataset)
     device = learner.compute.device
     return evaluate(
@@ -204,7 +205,7 @@ def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored:
         torch.arange(len(labels), device=device),
         mean=learner.data.mean,
         deviation=learner.data.deviation,
-        compute=learner.compute,
+        compute=replace(learner.compute, precision="fp32"),
         clock=clock,
         mirrored=mirrored,
     )

@@ -73,8 +73,8 @@ class Learner:
             n, generator = len(data.images), streams.augmentation
             self.seen = torch.randint(2, (n,), generator=generator, device=generator.device, dtype=torch.uint8)
         self.average = average.Average(network, span=recipe.average_span) if recipe.average_span else None
-        self._since_average = 0
-        self.recording = Recording(self._learn, record if compute.device.type == "cuda" else None)
+        self._since_average = average.EVERY - 1  # so that what is judged never is what nobody trained
+        self.recording = Recording(record if compute.device.type == "cuda" else None)
         """Of the steps on whole batches."""
         self.micro_batch = recipe.batch_size
         """Images that go through the network at once; a batch larger than that accumulates its gradient over several passes."""
@@ -122,7 +122,7 @@ class Learner:
         self.rate.fill_(rate)
         self.network.train()
         noise = self.network.noise(len(positions), self.streams.noise)
-        self.recording(images.contiguous(memory_format=self.compute.memory_format), targets, noise)
+        self.recording(self._learn, images.contiguous(memory_format=self.compute.memory_format), targets, noise)
 
     def _learn(self, images: Tensor, targets: Tensor, noise: Tensor) -> None:
         """The step on images that are ready: everything in it is on the device and has its place."""

@@ -50,6 +50,7 @@ _REFERENCE_BATCH = 128
 _WHOLE = frozenset({"batch_size"})
 """Numbers that count something: from 1."""
 _POSITIVE = frozenset({"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "average_span"})
+_BELOW_ONE = frozenset({"momentum", "warm_up"})
 _UNBOUNDED = frozenset(
     {"weight_decay", "sgd_weight_decay", "adamw_weight_decay", "alpha", "mixup_alpha", "cutmix_alpha"} | policy_recipe.ODDS.keys()
 )
@@ -157,7 +158,7 @@ def _check_number(name: str, value: object) -> None:
         good, accepted = 0 <= number < math.inf, "a number from 0"
     elif name == "length":
         good, accepted = 0 <= number <= 32, "a number of pixels from 0 to 32"
-    elif name == "momentum":
+    elif name in _BELOW_ONE:
         good, accepted = 0 <= number < 1, "a number from 0 and below 1"
     elif "_one_minus_" in name:
         good, accepted = 0 < number <= 1, "a number above 0, at most 1"

@@ -38,10 +38,10 @@ def record(work: Work, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
 class Recording:
     """Does the same work on ever new tensors of the same shapes, by replay as soon as that is possible.
 
-    Work on tensors of other shapes, and any after a recording has failed, is done as usual.
+    Work on tensors of other shapes, and any after a recording has failed, is done as usual. The work is not kept: whose method it is may
+    keep the recording, and goes with its tensors as soon as nobody needs it.
     """
 
-    work: Work
     recorder: Recorder | None
     """None replays nothing."""
     refused: str | None = None
@@ -57,16 +57,16 @@ class Recording:
         """Whether it is recorded."""
         return self._replay is not None
 
-    def __call__(self, *inputs: Tensor) -> None:
-        """Does the work on the inputs."""
+    def __call__(self, work: Work, *inputs: Tensor) -> None:
+        """Does the work, the same in every call, on the inputs."""
         shapes = [tensor.shape for tensor in inputs]
         if self._replay is None or shapes != self._shapes:
             if self.recorder is None or self.refused is not None or not self._ready(shapes):
-                self.work(*inputs)
+                work(*inputs)
                 return
-            self._record(inputs)
+            self._record(work, inputs)
         if self._replay is None:
-            self.work(*inputs)
+            work(*inputs)
             return
         for place, tensor in zip(self._inputs, inputs, strict=True):
             place.copy_(tensor)
@@ -80,11 +80,11 @@ class Recording:
         self._shapes = shapes
         return self._n_done > STEPS_BEFORE
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+    def _record(self, work: Work, inputs: tuple[Tensor, ...]) -> None:
         assert self.recorder is not None
         self._inputs = tuple(tensor.clone() for tensor in inputs)
         try:
-            self._replay = self.recorder(self.work, self._inputs)
+            self._replay = self.recorder(work, self._inputs)
         except RuntimeError as e:
             self.refused = (str(e).splitlines() or [type(e).__name__])[0]
             self._inputs = ()

@@ -34,10 +34,10 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> f
 
     timed(_FEW)  # pays what only a first step costs
     few = timed(_FEW)
-    if few > longest:
+    if few > longest and (few := min(few, timed(_FEW))) > longest:  # a second time in case that something else held up the first
         return few
     n_part = max(2 * _FEW, round(batch_size * _PART))
-    for _ in range(2):  # a second time in case that something else held up the first
+    for _ in range(2):  # likewise
         predicted = few + (timed(n_part) - few) * (batch_size - _FEW) / (n_part - _FEW)
         if predicted <= 2 * longest:
             return min(timed(batch_size), timed(batch_size))

@@ -198,6 +198,7 @@ class ImageClassifier:
         if self._policy:
             identity["policy"] = [[c.probability, [[o.operator, o.low, o.high] for o in c.operations]] for c in self._policy[0].choices]
         options = self._options
+        best = self._peak()  # before there is a network, which may leave no memory for it
         learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed, network=options.network, policy=self._policy)
         sizes = size(learner.network.layers, image_shape=data.image_shape, n_classes=data.n_classes)
         describe(learner.network.layers, data, sizes, workdir / "network.json")
@@ -216,7 +217,7 @@ class ImageClassifier:
         total = checkpoint.Used(train_s=used.train_s + trained.train_s, steps=used.steps + trained.steps)
         if trained.status is Status.OK:
             checkpoint.save(workdir / "checkpoint", learner, total, identity)
-        paces, told = pace(trained, learner, sizes, self._peak())
+        paces, told = pace(trained, learner, sizes, best)
         details |= told
         details["curve"] = [{k: point[k] for k in ("u", "train_error", "valid_error") if k in point} for point in trained.curve]
         times = {"setup_s": setup_s, "wall_s": clock.now() - began}

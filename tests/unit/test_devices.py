@@ -47,8 +47,18 @@ def test_never_two_workers_on_a_gpu() -> None:
 @pytest.mark.usefixtures("two_gpus")
 def test_without_gpus_the_processor_is_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     assert seen() == [("cpu0", "")]
     assert [d.environment["OMP_NUM_THREADS"] for d in local_devices(2)] == ["4", "4"]
     assert [d.environment["OMP_NUM_THREADS"] for d in local_devices(16)] == ["1"] * 16
     assert local_devices(0) == []
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(("said", "threads"), [("1", "1"), ("3,2", "3"), ("16", "4"), ("", "4"), ("0", "4"), ("many", "4")])
+def test_fewer_threads_are_taken_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch, said: str, threads: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    assert [(d.environment["OMP_NUM_THREADS"], d.environment["MKL_NUM_THREADS"]) for d in local_devices(2)] == [(threads, threads)] * 2

@@ -71,6 +71,16 @@ def test_final_training_tests_once_a_seed_and_exports_each(tmp_path: Path) -> No
     assert json.loads(lines[-1])["u"] == 1
 
 
+def test_what_is_trained_in_bf16_is_tested_as_it_is_exported(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (2000, 8, 8, 1), dtype=np.uint8)  # close calls, which bf16 judges otherwise
+    dataset = fakes.dataset(test_images=noise, test_labels=np.arange(2000) % 3)
+    (row,) = train_final(fakes.TINY, dataset=dataset, budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", precision="bf16", max_steps=30)
+    program = torch.export.load(tmp_path / "seed-0" / "model.pt2").module()
+    with torch.no_grad():
+        wrong = program(torch.tensor(noise).permute(0, 3, 1, 2)).argmax(1).numpy() != dataset.test_labels
+    assert wrong.sum() == round(2000 * (row.test_error or 0))
+
+
 def test_the_model_needs_only_torch(tmp_path: Path) -> None:
     train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=1)
     code = (

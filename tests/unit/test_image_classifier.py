@@ -14,7 +14,12 @@ from bohb_nas.datasets import Dataset
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Result, Status
 from bohb_nas.space.files import load_space
+from bohb_nas.training import peak
+from bohb_nas.training.device import Compute
+from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.networks import Network
+from bohb_nas.training.peak import Peak
+from bohb_nas.workers import image_classifier
 from bohb_nas.workers.image_classifier import ImageClassifier, Options, check, make
 
 
@@ -166,6 +171,27 @@ def test_the_largest_budget_is_judged_on_every_image(tmp_path: Path, time: fakes
     result = run(worker(time, 1200, valid_fraction=0.9, full_validation_from_s=5.0), tmp_path / "a", budget=budget)
     assert result.status is Status.OK
     assert result.metrics["n_valid"] == n_valid
+
+
+def test_the_peak_is_measured_while_no_network_takes_the_memory(
+    tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    def starting(*arguments: Any, **named: Any) -> Learner:
+        started.append("a network")
+        return start(*arguments, **named)
+
+    def measured(_: Compute) -> Peak:
+        if started:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 256 MiB")
+        return Peak(flops=1e12, bytes=1e11, launch_s=1e-5)
+
+    monkeypatch.setattr(image_classifier, "start", starting)
+    monkeypatch.setattr(peak, "of", measured)
+    result = run(worker(time), tmp_path / "t1", budget=3.0)
+    assert (result.status, result.message) == (Status.OK, None)
+    assert result.details["peak"] == {"flops": 1e12, "bytes": 1e11, "launch_s": 1e-5}
 
 
 def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]) -> None:

@@ -1,4 +1,7 @@
+import gc
+import itertools
 import random
+import weakref
 from typing import Any
 
 import numpy as np
@@ -8,8 +11,9 @@ import training_fakes as fakes
 
 from bohb_nas.records import Status
 from bohb_nas.training import schedules
+from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import batches, resident
-from bohb_nas.training.learner import Learner, start
+from bohb_nas.training.learner import Learner, Streams, start
 from bohb_nas.training.loop import Fit, Plan, fit
 from bohb_nas.training.validation import evaluate
 
@@ -89,6 +93,37 @@ def test_what_is_too_slow_is_turned_away_before_it_costs_the_budget() -> None:
     assert "51.2 s" in str(result.message)
     assert time.time == pytest.approx(0.1 * (2 + 2 + 64 + 64)), "a third of the budget"
     assert result.steps == 0
+
+
+@pytest.mark.parametrize("config", [{"optimizer": "sgd"}, {"optimizer": "adamw", "average": "on", "flip": "alternating"}])
+def test_a_training_keeps_nothing_once_it_is_over(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, twin = fakes.learner(**config), Learner.twin
+    networks = [weakref.ref(learner.network), weakref.ref(learner.outcome)]
+
+    def watched(self: Learner, streams: Streams) -> Learner:
+        made = twin(self, streams)
+        networks.append(weakref.ref(made.network))
+        return made
+
+    monkeypatch.setattr(Learner, "twin", watched)
+    gc.disable()  # it would find cycles, but nobody knows when; until then their memory is missing in the next training
+    try:
+        fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=5), TrainingClock(fakes.CPU.device), lambda _: None)
+        assert networks[2]() is None, "the copy that warmed up"
+        del learner
+        assert [network() for network in networks] == [None] * 3
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("held_up", range(5))
+def test_what_something_else_holds_up_once_is_trained_all_the_same(held_up: int) -> None:
+    time, learner = fakes.Virtual(), fakes.learner()
+    passes = itertools.count()
+    time.watch(learner.network, lambda _: 0.1 + 5.0 * (next(passes) == held_up))
+    result = train(learner, time, budget_s=6.0)
+    assert result.status is Status.OK
+    assert result.steps == 60
 
 
 def test_divergence_is_a_status() -> None:
@@ -184,6 +219,14 @@ def test_the_averaged_network_is_judged() -> None:
     data = learner.data
     parts = {"mean": data.mean, "deviation": data.deviation, "compute": fakes.CPU, "clock": time.clock()}
     assert result.valid == evaluate(learner.outcome, data.images, data.labels, data.valid, **parts)  # type: ignore[arg-type]
+
+
+def test_an_average_is_of_trained_weights_from_the_first_step_on() -> None:
+    learner = fakes.learner(average="on")
+    learner.step(learner.data.train[:16], 0.1)
+    learner.follow(0.01)
+    for judged, trained in zip(learner.outcome.state_dict().values(), learner.network.state_dict().values(), strict=True):
+        assert torch.equal(judged, trained)
 
 
 class Cramped(torch.nn.Module):

@@ -31,6 +31,7 @@ from bohb_nas.training.recipe import read
         ("weight_decay", -1e-3),
         ("weight_decay", math.inf),
         ("momentum", 1.0),
+        ("warm_up", 1.0),
         ("sgd_one_minus_momentum", 0.0),
         ("adamw_one_minus_beta2", 1.5),
         ("label_smoothing", -0.1),

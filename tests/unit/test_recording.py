@@ -37,9 +37,9 @@ class Tape:
 def test_the_fourth_time_is_recorded_and_replays_see_new_inputs() -> None:
     seen: list[float] = []
     tape = Tape()
-    recording = Recording(lambda x: seen.append(x.item()), tape)
+    recording = Recording(tape)
     for i in range(6):
-        recording(torch.tensor(float(i)))
+        recording(lambda x: seen.append(x.item()), torch.tensor(float(i)))
     assert seen == [0, 1, 2, 3, 4, 5]
     assert (tape.n_recorded, tape.n_replayed, recording.replays) == (1, 3, True)
 
@@ -47,9 +47,9 @@ def test_the_fourth_time_is_recorded_and_replays_see_new_inputs() -> None:
 def test_other_shapes_are_done_as_usual_and_do_not_count() -> None:
     seen: list[int] = []
     tape = Tape()
-    recording = Recording(lambda x: seen.append(len(x)), tape)
+    recording = Recording(tape)
     for n in (2, 2, 3, 3, 3, 3, 2, 3):
-        recording(torch.zeros(n))
+        recording(lambda x: seen.append(len(x)), torch.zeros(n))
     assert seen == [2, 2, 3, 3, 3, 3, 2, 3]
     assert tape.n_replayed == 2, "the fourth batch of three, and the one after that of two"
 
@@ -57,9 +57,9 @@ def test_other_shapes_are_done_as_usual_and_do_not_count() -> None:
 def test_what_cannot_be_recorded_goes_on_as_usual_and_says_so() -> None:
     seen: list[float] = []
     tape = Tape("operation not permitted when stream is capturing\nmore")
-    recording = Recording(lambda x: seen.append(x.item()), tape)
+    recording = Recording(tape)
     for i in range(6):
-        recording(torch.tensor(float(i)))
+        recording(lambda x: seen.append(x.item()), torch.tensor(float(i)))
     assert seen == [0, 1, 2, 3, 4, 5]
     assert (tape.n_recorded, recording.replays) == (1, False)
     assert recording.refused == "operation not permitted when stream is capturing"

@@ -16,7 +16,7 @@ from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial,
 from bohb_nas.report import live, tables
 from bohb_nas.report.final import read_source, summary
 from bohb_nas.report.status import speed, status, use_of_time
-from bohb_nas.store.journal import Event, Journal, State
+from bohb_nas.store.journal import Event, Journal, State, read_events
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 META: dict[str, Any] = {
@@ -95,6 +95,25 @@ def test_use_of_time_by_hand(study: StudyDir) -> None:
     assert used["worker_s"] == pytest.approx(4.0)  # from 100 to 104 on one worker
     assert used["train_share"] == pytest.approx(3.0 / 4.0)
     assert used["idle_median_s"] == pytest.approx(0.3)  # of 0.5 and 0.1
+
+
+def test_time_between_two_workers_and_beside_the_search_is_not_the_searchs(study: StudyDir) -> None:
+    state = State()
+    for event in read_events(study.journal):
+        state.apply(event)
+    journal, cpu0 = Journal(study.journal, state), {"host": "h", "device": "cpu0"}
+    later = [(4, 500.0, None, Origin.RANDOM), (5, 503.0, 1.0, Origin.RANDOM), (6, 900.0, None, Origin.BASELINE)]
+    for n, began, idle_s, origin in later:
+        journal.write(Event(term=1, time=8.0 + n, trial=trial(n, 1.0, origin), reason="later"))
+        journal.write(Event(term=1, time=8.5 + n, result=result(n, 0.5, **cpu0, began=began, ended=began + 2.0, idle_s=idle_s)))
+    used = status(study)["use_of_time"]
+    assert used["worker_s"] == pytest.approx(4.0 + 5.0)  # from 100 to 104, and another worker's from 500 to 505
+    assert used["train_share"] == pytest.approx(5.0 / 9.0)
+
+
+def test_how_fast_a_step_was_is_said_beside_the_least_time(study: StudyDir) -> None:
+    pace = {"images_per_s": 1250.0, "mfu": 0.27, "efficiency": 0.4, "bound": {"bytes": 3}, "n": 3}
+    assert "the least time for a step is 40% of it" in text(tables.status({**status(study), "speed": pace}))
 
 
 def test_speed_is_the_median_of_those_that_say_so() -> None:
