@@ -185,7 +185,7 @@ def test_the_peak_is_measured_while_no_network_takes_the_memory(
     def measured(_: Compute) -> Peak:
         if started:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 256 MiB")
-        return Peak(flops=1e12, bytes=1e11, launch_s=1e-5)
+        return Peak(flops=1e12, bytes=1e11, launch_s=1e-5, replay_s=1e-5)
 
     monkeypatch.setattr(image_classifier, "start", starting)
     monkeypatch.setattr(peak, "of", measured)
