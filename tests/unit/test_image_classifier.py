@@ -191,7 +191,7 @@ def test_the_peak_is_measured_while_no_network_takes_the_memory(
     monkeypatch.setattr(peak, "of", measured)
     result = run(worker(time), tmp_path / "t1", budget=3.0)
     assert (result.status, result.message) == (Status.OK, None)
-    assert result.details["peak"] == {"flops": 1e12, "bytes": 1e11, "launch_s": 1e-5}
+    assert result.details["peak"] == {"flops": 1e12, "bytes": 1e11, "launch_s": 1e-5, "replay_s": 1e-5}
 
 
 def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]) -> None:
