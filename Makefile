@@ -20,7 +20,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 run: $(VENV)/installed  ## search the embedded digits for two minutes, show the result, train and test it
-	$(BIN)/bohb-nas run $(STUDY) --dataset digits --budget-min 2s --budget-max 18s --total-time 2m --workers 2
+	$(BIN)/bohb-nas run $(STUDY) --dataset digits --budget-min 2s --budget-max 18s --max-flops 5M --total-time 2m --workers 2
 	$(BIN)/bohb-nas train $(STUDY) --seeds 1
 	$(BIN)/bohb-nas best $(STUDY) --json
 
