@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import AutoAugment
 from torchvision.transforms.v2 import functional as reference
 
@@ -27,7 +28,7 @@ def images(n: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
 
 def auto_augment(name: str, image: Tensor, magnitude: float) -> Tensor:
     """What torchvision's automatic augmentation does with an operator's magnitude."""
-    return AutoAugment()._apply_image_or_video_transform(image, name, magnitude, "nearest", {})  # type: ignore[no-any-return]
+    return AutoAugment()._apply_image_or_video_transform(image, name, magnitude, InterpolationMode.NEAREST, {})  # type: ignore[no-any-return]
 
 
 def truth(operator: str, image: Tensor, magnitude: float) -> Tensor:
