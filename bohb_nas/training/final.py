@@ -17,7 +17,7 @@ from bohb_nas.records import Status, Value
 from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.data import ResidentData, resident, to_device
+from bohb_nas.training.data import resident, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
@@ -96,66 +96,56 @@ def train_final(
     )
     _, recipe = read(config, network=network)
     shape = schedules.named(recipe.schedule or schedule, rung=rung, warm_up=recipe.warm_up)
-    plan = Plan(budget_s=budget_s, schedule=shape, max_steps=max_steps)
-    begin = partial(start, config, data=data, compute=compute, network=network, policy=policy)
-    return [
-        _train(
-            config, seed, begin=begin, network=network, dataset=dataset, data=data, compute=compute, plan=plan, folder=out / f"seed-{seed}"
-        )
-        for seed in seeds
-    ]
+    job = _Job(
+        config=config,
+        dataset=dataset,
+        compute=compute,
+        plan=Plan(budget_s=budget_s, schedule=shape, max_steps=max_steps),
+        begin=partial(start, config, data=data, compute=compute, network=network, policy=policy),
+        sizes=size(config, image_shape=data.image_shape, n_classes=data.n_classes, reference=network),
+    )
+    return [_train(job, seed, out / f"seed-{seed}") for seed in seeds]
 
 
-def _train(
-    config: Mapping[str, Value],
-    seed: int,
-    *,
-    begin: Callable[..., Learner],
-    network: str | None,
-    dataset: Dataset,
-    data: ResidentData,
-    compute: Compute,
-    plan: Plan,
-    folder: Path,
-) -> Row:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What the trainings of all seeds share."""
+
+    config: Mapping[str, Value]
+    dataset: Dataset
+    compute: Compute
+    plan: Plan
+    begin: Callable[..., Learner]
+    """A fresh learner for a seed."""
+    sizes: Mapping[str, float]
+
+
+def _train(job: _Job, seed: int, folder: Path) -> Row:
     """The row of a seed, whether memory suffices or not."""
-    clock = TrainingClock(compute.device)
+    clock = TrainingClock(job.compute.device)
     try:
-        return _train_one(
-            config, seed, begin=begin, network=network, dataset=dataset, data=data, compute=compute, plan=plan, folder=folder, clock=clock
-        )
+        return _train_one(job, seed, folder, clock)
     except (RuntimeError, MemoryError) as e:
         if not devices.out_of_memory(e):
             raise
         trained = Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds())
     finally:
-        compute.release()
-    return _row(config, seed, network=network, data=data, trained=trained, test=None, mirrored=None)
+        job.compute.release()
+    return _row(job, seed, trained=trained, test=None, mirrored=None)
 
 
-def _train_one(
-    config: Mapping[str, Value],
-    seed: int,
-    *,
-    begin: Callable[..., Learner],
-    network: str | None,
-    dataset: Dataset,
-    data: ResidentData,
-    compute: Compute,
-    plan: Plan,
-    folder: Path,
-    clock: TrainingClock,
-) -> Row:
+def _train_one(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "curve.jsonl", "")
-    learner = begin(seed=seed)
-    trained = fit(learner, plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
+    learner = job.begin(seed=seed)
+    trained = fit(learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
     test = mirrored = None
     if trained.status is Status.OK:
-        test = _test(learner, dataset, clock, mirrored=False)
-        mirrored = _test(learner, dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
-    row = _row(config, seed, network=network, data=data, trained=trained, test=test, mirrored=mirrored)
+        test = _test(learner, job.dataset, clock, mirrored=False)
+        mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
+    row = _row(job, seed, trained=trained, test=test, mirrored=mirrored)
     if test:
+        dataset, data = job.dataset, learner.data
         export_model(
             learner.outcome,
             folder,
@@ -163,23 +153,13 @@ def _train_one(
             deviation=data.deviation,
             image_shape=data.image_shape,
             classes=dataset.classes,
-            config=config,
-            facts={"dataset": dataset.name, "fingerprint": dataset.fingerprint, "device": compute.name, **asdict(row)},
+            config=job.config,
+            facts={"dataset": dataset.name, "fingerprint": dataset.fingerprint, "device": job.compute.name, **asdict(row)},
         )
     return row
 
 
-def _row(
-    config: Mapping[str, Value],
-    seed: int,
-    *,
-    network: str | None,
-    data: ResidentData,
-    trained: Fit,
-    test: Score | None,
-    mirrored: Score | None,
-) -> Row:
-    sizes = size(config, image_shape=data.image_shape, n_classes=data.n_classes, reference=network)
+def _row(job: _Job, seed: int, *, trained: Fit, test: Score | None, mirrored: Score | None) -> Row:
     return Row(
         seed=seed,
         status=trained.status,
@@ -187,8 +167,8 @@ def _row(
         test_error=test.error if test else None,
         test_error_mirrored=mirrored.error if mirrored else None,
         n_test=test.n if test else 0,
-        params=sizes["params"],
-        flops=sizes["flops"],
+        params=job.sizes["params"],
+        flops=job.sizes["flops"],
         train_s=trained.train_s,
         steps=trained.steps,
     )
