@@ -2,7 +2,8 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,6 +26,13 @@ from bohb_nas.training.recording import Recording, record
 
 SMALLEST_MICRO_BATCH = 16
 """Images of a batch that are never divided further."""
+_AHEAD_BYTES = 64 * 2**20
+"""Of augmented images that wait for their step on a device that works asynchronously."""
+_AHEAD_SHARE = 1 / 32
+"""Of free memory that these may take at most: making them takes several times as much."""
+
+Batch = tuple[Tensor, Tensor]
+"""Images ready for the network, float32 [n, C, H, W], and targets [n, n_classes]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,26 +111,52 @@ class Learner:
         for i, entries in state.items():
             self.optimizer.state[parameters[i]] = {name: tensor.to(self.compute.device) for name, tensor in entries.items()}
 
-    def step(self, positions: Tensor, rate: float) -> None:
-        """One optimizer step on the images at `positions` [n], at the learning rate `rate`.
+    def ahead(self) -> int:
+        """Steps whose images are best augmented together.
 
-        Where they go through the network in parts, each part has batch statistics, and a gate of ShakeDrop, of its own.
+        One on a CPU, where an image costs what it costs; elsewhere enough that starting the kernels is not what they cost.
         """
+        if not self.compute.asynchronous:
+            return 1
+        step_bytes = 4 * self.recipe.batch_size * math.prod(self.data.image_shape)
+        return max(1, int(min(_AHEAD_BYTES, _AHEAD_SHARE * self.compute.free_bytes()) / step_bytes))
+
+    def prepare(self, positions: Sequence[Tensor]) -> list[Batch]:
+        """Augments the images of coming steps, all at once: `positions` [n] of each step.
+
+        A policy spreads the images of all steps over all batches anew, and mixing takes partners from any of them: each image's law, and
+        that each meets its own choices, is as in single batches.
+        """
+        together = torch.cat(list(positions))
         images, targets = augment(
-            self.data.images[positions],
-            self.data.labels[positions],
+            self.data.images[together],
+            self.data.labels[together],
             self.recipe,
             mean=self.data.mean,
             deviation=self.data.deviation,
             n_classes=self.data.n_classes,
             generator=self.streams.augmentation,
             host=self.streams.host,
-            mirrored=None if self.seen is None else alternating(self.seen, positions),
+            mirrored=None if self.seen is None else alternating(self.seen, together),
         )
+        lengths = [len(of_step) for of_step in positions]
+        images = images.contiguous(memory_format=self.compute.memory_format)
+        return list(zip(torch.split(images, lengths), torch.split(targets, lengths), strict=True))
+
+    def step(self, positions: Tensor, rate: float) -> None:
+        """One optimizer step on the images at `positions` [n], at the learning rate `rate`."""
+        self.learn(self.prepare([positions])[0], rate)
+
+    def learn(self, batch: Batch, rate: float) -> None:
+        """One optimizer step on a batch at the learning rate `rate`.
+
+        Where it goes through the network in parts, each part has batch statistics, and a gate of ShakeDrop, of its own.
+        """
+        images, targets = batch
         self.rate.fill_(rate)
         self.network.train()
-        noise = self.network.noise(len(positions), self.streams.noise)
-        self.recording(self._learn, images.contiguous(memory_format=self.compute.memory_format), targets, noise)
+        noise = self.network.noise(len(images), self.streams.noise)
+        self.recording(self._learn, images, targets, noise)
 
     def _learn(self, images: Tensor, targets: Tensor, noise: Tensor) -> None:
         """The step on images that are ready: everything in it is on the device and has its place."""

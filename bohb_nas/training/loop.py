@@ -2,15 +2,17 @@
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 from bohb_nas.records import Status
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import batches
 from bohb_nas.training.device import out_of_memory
-from bohb_nas.training.learner import Learner
+from bohb_nas.training.learner import Batch, Learner
 from bohb_nas.training.validation import Score, evaluate
 from bohb_nas.training.warm_up import step_seconds
 
@@ -111,6 +113,12 @@ def _step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> 
         learner.compute.release()  # here, where the exception no longer holds the tensors
 
 
+def _prepared(learner: Learner, positions: Iterator[Tensor], n_steps: int, ahead: int) -> Iterator[Batch]:
+    """The batches of the next steps, augmented for `ahead` steps at a time."""
+    for first in range(0, n_steps, ahead):
+        yield from learner.prepare([next(positions) for _ in range(min(ahead, n_steps - first))])
+
+
 class _Run:
     """The state of one training between its steps."""
 
@@ -134,15 +142,16 @@ class _Run:
         """
         result, learner = self._result, self._learner
         positions = batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
+        ahead = learner.ahead()
         used_s = 0.0
         self._clock.start()
         while self._u < 1 and result.status is Status.OK:
             left, step_u = self._steps_left(used_s)
             n_steps = self._block(left)
-            for taken in range(n_steps):
+            for taken, batch in enumerate(_prepared(learner, positions, n_steps, ahead)):
                 self._u = 1.0 if left - taken == 1 else max(self._u, 1 - (left - taken - 1) * step_u)
                 result.lr_last = self._plan.schedule(self._u) * learner.recipe.learning_rate
-                learner.step(next(positions), result.lr_last)
+                learner.learn(batch, result.lr_last)
                 learner.follow(self._u)
             before_s, used_s = used_s, self._clock.seconds()
             self._account(n_steps, (used_s - before_s) / n_steps)

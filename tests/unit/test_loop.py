@@ -36,9 +36,7 @@ def test_training_ends_with_the_budget_and_the_schedule_with_it(budget_s: float,
 
 @pytest.mark.parametrize("jitter", [0.0, 0.4])
 def test_a_device_with_a_queue_is_waited_for_rarely_and_ends_as_well(jitter: float) -> None:
-    time, rng = fakes.Virtual(), random.Random(0)
-    compute = fakes.Queueing(device=torch.device("cpu"), precision="fp32")
-    learner = start(fakes.TINY, data=fakes.data(), compute=compute, seed=0)
+    time, rng, learner = fakes.Virtual(), random.Random(0), queueing()
     time.watch(learner.network, lambda _: 0.01 * rng.uniform(1 - jitter, 1 + jitter))
     result = train(learner, time, budget_s=3.0)
     assert abs(result.train_s - 3.0) <= 0.01 * (1 + jitter)
@@ -227,6 +225,49 @@ def test_an_average_is_of_trained_weights_from_the_first_step_on() -> None:
     learner.follow(0.01)
     for judged, trained in zip(learner.outcome.state_dict().values(), learner.network.state_dict().values(), strict=True):
         assert torch.equal(judged, trained)
+
+
+def queueing(n_train: int = 300, **config: Any) -> Learner:
+    compute = fakes.Queueing(device=torch.device("cpu"), precision="fp32")
+    return start({**fakes.TINY, **config}, data=fakes.data(n_train), compute=compute, seed=0)
+
+
+def test_batches_prepared_together_are_those_of_their_positions() -> None:
+    learner = fakes.learner(crop="off")
+    positions = [torch.tensor([5, 7, 5]), torch.tensor([0]), torch.tensor([299, 1])]
+    levels = learner.data.images.float()
+    for chosen, (images, targets) in zip(positions, learner.prepare(positions), strict=True):
+        assert torch.equal(targets.argmax(1), learner.data.labels[chosen])
+        torch.testing.assert_close(
+            images, (levels[chosen] - learner.data.mean.view(1, -1, 1, 1)) / learner.data.deviation.view(1, -1, 1, 1)
+        )
+
+
+def test_images_under_a_policy_that_are_prepared_together_keep_their_labels() -> None:
+    """The brightest third tells the label, also of an image whose contrast or colours were changed."""
+    learner = fakes.learner(crop="off", policy="searched", searched_geometry=0.0, searched_inversion=0.0, searched_detail=0.0)
+    positions = [torch.arange(0, 100), torch.arange(100, 130)]
+    prepared = learner.prepare(positions)
+    assert [len(images) for images, _ in prepared] == [100, 30]
+    images, targets = (torch.cat(list(parts)) for parts in zip(*prepared, strict=True))
+    thirds = images.mean((1, 3))[:, [0, 1, 3, 4, 6, 7]].view(-1, 3, 2).mean(2)
+    assert torch.equal(thirds.argmax(1), targets.argmax(1))
+    assert targets.sum(0).tolist() == [44, 43, 43], "130 images of three classes in turn, each of them once"
+    assert not torch.equal(targets[:100].argmax(1), learner.data.labels[:100]), "in an order of all"
+
+
+def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_for_one() -> None:
+    learner = queueing(policy="trivial")
+    assert fakes.learner().ahead() == 1
+    assert 1000 < learner.ahead() <= 64 * 2**20 / (16 * 8 * 8 * 4), "64 MiB of 8x8 images in batches of 16, or what memory allows"
+    prepared, time = list[int](), fakes.Virtual()
+    together = learner.prepare
+    learner.prepare = lambda positions: prepared.append(len(positions)) or together(positions)  # type: ignore[func-returns-value, method-assign]
+    time.watch(learner.network, lambda _: 0.01)
+    result = train(learner, time, budget_s=3.0)
+    assert sum(prepared) == result.steps
+    assert len(prepared) < result.steps / 3
+    assert max(prepared) == 10, "steps between two readings of the clock"
 
 
 class Cramped(torch.nn.Module):
