@@ -17,6 +17,7 @@ from bohb_nas.records import Status, Value
 from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.compiling import Compiler
 from bohb_nas.training.data import resident, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
@@ -103,6 +104,7 @@ def train_final(
         plan=Plan(budget_s=budget_s, schedule=shape, max_steps=max_steps),
         begin=partial(start, config, data=data, compute=compute, network=network, policy=policy),
         sizes=size(config, image_shape=data.image_shape, n_classes=data.n_classes, reference=network),
+        compiler=Compiler(),
     )
     return [_train(job, seed, out / f"seed-{seed}") for seed in seeds]
 
@@ -118,6 +120,7 @@ class _Job:
     begin: Callable[..., Learner]
     """A fresh learner for a seed."""
     sizes: Mapping[str, float]
+    compiler: Compiler
 
 
 def _train(job: _Job, seed: int, folder: Path) -> Row:
@@ -138,7 +141,7 @@ def _train_one(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "curve.jsonl", "")
     learner = job.begin(seed=seed)
-    trained = fit(learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)))
+    trained = fit(learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)), compiler=job.compiler)
     test = mirrored = None
     if trained.status is Status.OK:
         test = _test(learner, job.dataset, clock, mirrored=False)

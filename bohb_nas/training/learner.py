@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -33,6 +33,13 @@ _AHEAD_SHARE = 1 / 32
 
 Batch = tuple[Tensor, Tensor]
 """Images ready for the network, float32 [n, C, H, W], and targets [n, n_classes]."""
+Forward = Callable[[Network, Tensor, Tensor], Tensor]
+"""Network, images and noise -> logits."""
+
+
+def forward(network: Network, images: Tensor, noise: Tensor) -> Tensor:
+    """The logits of images [n, C, H, W] with noise [rows, n]; a function, so that copies of a network share its compiled form."""
+    return network(images, noise)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +89,8 @@ class Learner:
             self.seen = torch.randint(2, (n,), generator=generator, device=generator.device, dtype=torch.uint8)
         self.average = average.Average(network, span=recipe.average_span) if recipe.average_span else None
         self._since_average = average.EVERY - 1  # so that what is judged never is what nobody trained
+        self.forward: Forward = forward
+        """In training."""
         self.recording = Recording(record if compute.device.type == "cuda" else None)
         """Of the steps on whole batches."""
         self.micro_batch = recipe.batch_size
@@ -102,7 +111,7 @@ class Learner:
     def twin(self, streams: Streams) -> Self:
         """A copy of the network with a fresh optimizer: what it does leaves no trace in this learner."""
         twin = type(self)(copy.deepcopy(self.network), self.recipe, data=self.data, compute=self.compute, streams=streams)
-        twin.micro_batch = self.micro_batch
+        twin.micro_batch, twin.forward = self.micro_batch, self.forward
         return twin
 
     def restore_optimizer(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
@@ -169,7 +178,7 @@ class Learner:
     def _backward(self, images: Tensor, targets: Tensor, noise: Tensor, *, share: float) -> None:
         """Adds the gradient of some of a batch's images, `share` of it."""
         with self.compute.autocast():
-            logits = self.network(images, noise).float()
+            logits = self.forward(self.network, images, noise).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
         (loss * share if share < 1 else loss).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():

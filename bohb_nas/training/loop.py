@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bohb_nas.records import Status
 from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.compiling import Compiled, Compiler
 from bohb_nas.training.data import batches
 from bohb_nas.training.device import out_of_memory
 from bohb_nas.training.learner import Batch, Learner
@@ -60,6 +61,9 @@ class Fit:
     """The same with every image judged together with its mirror image; None where training mirrors none, or time was short."""
     train_s: float = 0.0
     warmup_s: float = 0.0
+    """All before the clock: first steps, and compiling."""
+    compiled: Compiled | None = None
+    """What became of the network's compilation, if somebody was there to compile it."""
     valid_s: float = 0.0
     steps: int = 0
     step_s: float = 0.0
@@ -73,7 +77,7 @@ class Fit:
     curve: list[Point] = field(default_factory=list)
 
 
-def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[Point], None]) -> Fit:
+def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[Point], None], *, compiler: Compiler | None = None) -> Fit:
     """Trains the learner's network, then validates it.
 
     Args:
@@ -81,6 +85,7 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
         plan: budget and schedule.
         clock: not started yet.
         on_point: told every point of the learning curve as soon as it is there.
+        compiler: compiles the network where that pays.
     """
     result = Fit()
     started = clock.now()
@@ -94,6 +99,9 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
             "accepted are smaller networks, smaller batches or larger budgets"
         )
         return result
+    if compiler is not None:
+        result.compiled, estimate = compiler.speed_up(learner, clock, budget_s=plan.budget_s, step_s=estimate)
+        result.warmup_s = clock.now() - started
     _Run(learner, plan, clock, on_point, result, estimate).train()
     return result
 

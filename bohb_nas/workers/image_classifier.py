@@ -24,7 +24,7 @@ from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.records import Result, Status, Trial, Worker
 from bohb_nas.space.encoding import plain
-from bohb_nas.training import checkpoint, peak, schedules
+from bohb_nas.training import checkpoint, compiling, peak, schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute, Precision, choose, no_memory, out_of_memory
@@ -64,6 +64,8 @@ class Options:
     """Reference of a `network(config)`, in place of the families of the catalogue; None says nothing of it."""
     precision: Precision = "auto"
     """auto is bf16 where the hardware multiplies it."""
+    compile: compiling.Mode = "auto"
+    """auto compiles networks on CUDA, for budgets in which that pays."""
     min_steps: int = 8
     """A network that cannot take this many steps is not trained."""
     max_steps: int | None = None
@@ -86,6 +88,7 @@ class Options:
         _check("network", self.network, self.network is None or isinstance(self.network, str), "FILE.py or module:attribute")
         _check("n_threads", self.n_threads, self.n_threads is None or _whole(self.n_threads, 1), "a whole number from 1")
         _check("precision", self.precision, self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision)))
+        _check("compile", self.compile, self.compile in get_args(compiling.Mode), "one of " + ", ".join(get_args(compiling.Mode)))
         _check("min_steps", self.min_steps, _whole(self.min_steps, 1), "a whole number from 1")
         _check("max_steps", self.max_steps, self.max_steps is None or _whole(self.max_steps, 1), "a whole number from 1")
         peak_tflops = self.peak_tflops
@@ -162,6 +165,7 @@ class ImageClassifier:
             torch.set_num_threads(options.n_threads)
         self._policy: Policy = NONE if options.policy_file is None else from_file(Path(options.policy_file))
         self._compute: Compute = choose(options.device, options.precision)
+        self._compiler = compiling.Compiler(options.compile)
         self._data: tuple[ResidentData, dict[str, Any]] | None = None
 
     def train(self, trial: Trial, workdir: Path) -> Result:
@@ -213,7 +217,7 @@ class ImageClassifier:
             max_steps=self._options.max_steps,
             full_validation=full is not None and trial.budget >= full * (1 - 1e-9),
         )
-        trained = fit(learner, plan, clock, lambda point: append_line(workdir / "curve.jsonl", dump_json(point)))
+        trained = fit(learner, plan, clock, lambda point: append_line(workdir / "curve.jsonl", dump_json(point)), compiler=self._compiler)
         total = checkpoint.Used(train_s=used.train_s + trained.train_s, steps=used.steps + trained.steps)
         if trained.status is Status.OK:
             checkpoint.save(workdir / "checkpoint", learner, total, identity)

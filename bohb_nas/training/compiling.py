@@ -1,0 +1,134 @@
+"""The network's passes through torch.compile, where the seconds that it takes come back within the budget.
+
+Compiling takes C seconds and makes a step s times as fast, so it pays for a training of T seconds where C < T (1 - 1 / s). C and s are
+known before as measured figures only; whether a compiled network is kept is decided by its own steps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bohb_nas.layers import Layer
+from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.device import out_of_memory
+from bohb_nas.training.learner import Forward, Learner, Streams, forward
+from bohb_nas.training.recording import STEPS_BEFORE
+
+Mode = Literal["auto", "on", "off"]
+
+TAKES_S = 40.0
+"""C: seconds of a network that was never compiled before."""
+BRINGS = 1.4
+"""s: of a step that is replayed with and without."""
+_WORTH = 0.97
+"""A compiled step that takes more than this part of the other is not worth a second form of the network."""
+_TIMED = 5
+"""Steps."""
+_KEPT = 8
+"""Networks whose compiled form is kept in the process; torch itself holds no more of one function."""
+
+
+def _compiled(function: Forward) -> Forward:
+    return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What became of a network's compilation."""
+
+    used: bool
+    reason: str | None
+    """Why not."""
+    seconds: float | None = None
+    """Until the first compiled step was done; None where it was not tried."""
+    gain: float | None = None
+    """Seconds of a step before over after."""
+
+
+class Compiler:
+    """Compiles networks; one for the life of a process, which keeps what it compiled.
+
+    Args:
+        mode: `auto` compiles on CUDA, where it pays; `on` compiles always, and keeps what is faster.
+        compile: makes a faster form of the forward pass of any network.
+    """
+
+    def __init__(self, mode: Mode = "auto", *, compile: Callable[[Forward], Forward] = _compiled) -> None:  # noqa: A002
+        self._mode, self._compile = mode, compile
+        self._known: list[tuple[Layer, int, torch.Size]] = []
+
+    def speed_up(self, learner: Learner, clock: TrainingClock, *, budget_s: float, step_s: float) -> tuple[Compiled, float]:
+        """Gives the learner a compiled forward pass if that makes its steps faster.
+
+        Args:
+            learner: its weights, streams and optimizer stay as they are.
+            clock: times the steps.
+            budget_s: seconds that will be trained.
+            step_s: of one step, as far as known.
+
+        Returns:
+            What became of it, and the seconds of a step from now on.
+        """
+        network = (learner.network.layers, learner.micro_batch, learner.data.images.shape)
+        if reason := self._against(learner, budget_s, known=network in self._known):
+            return Compiled(used=False, reason=reason), step_s
+        twin = learner.twin(Streams.seeded(0, learner.compute.device))
+        before_s = _step_seconds(twin, clock)
+        if network not in self._known and len(self._known) == _KEPT:
+            self._known.clear()
+            torch.compiler.reset()
+        compiled = self._compile(forward)
+        twin, began = learner.twin(Streams.seeded(0, learner.compute.device)), clock.now()
+        twin.forward = compiled
+        try:
+            _one_step(twin)
+            took_s = clock.now() - began
+            after_s = _step_seconds(twin, clock)
+        except RuntimeError as e:
+            what = "out of memory" if out_of_memory(e) else (str(e).splitlines() or [type(e).__name__])[0]
+            return Compiled(used=False, reason=f"it failed: {what}", seconds=clock.now() - began), before_s
+        finally:
+            del twin
+            learner.compute.release()
+        self._known = [*self._known, *([] if network in self._known else [network])]
+        gain = before_s / after_s
+        if after_s > _WORTH * before_s:
+            return Compiled(used=False, reason=f"a step was {gain:.2f} times as fast", seconds=took_s, gain=gain), before_s
+        learner.forward = compiled
+        return Compiled(used=True, reason=None, seconds=took_s, gain=gain), after_s
+
+    def _against(self, learner: Learner, budget_s: float, *, known: bool) -> str | None:
+        """What speaks against compiling, beforehand."""
+        if self._mode == "off":
+            return "it is off"
+        if self._mode == "on" or known:
+            return None
+        if not learner.compute.compiles:
+            return f"on a {learner.compute.device.type} it is done on request only"
+        if budget_s * (1 - 1 / BRINGS) < TAKES_S:
+            return f"{TAKES_S:.0f} s would not come back within {budget_s:.4g} s at a gain of {BRINGS}"
+        return None
+
+
+def _one_step(learner: Learner) -> None:
+    learner.learn(learner.prepare([_positions(learner)])[0], 0.0)
+
+
+def _step_seconds(learner: Learner, clock: TrainingClock) -> float:
+    """Seconds of a step on images that are ready, replayed where the learner replays."""
+    batch = learner.prepare([_positions(learner)])[0]
+    for _ in range(STEPS_BEFORE + 1):
+        learner.learn(batch, 0.0)
+    began = clock.now()
+    for _ in range(_TIMED):
+        learner.learn(batch, 0.0)
+    return (clock.now() - began) / _TIMED
+
+
+def _positions(learner: Learner) -> Tensor:
+    """Of a whole batch."""
+    n, train = learner.recipe.batch_size, learner.data.train
+    return train.repeat(-(-n // len(train)))[:n]
