@@ -32,8 +32,13 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "sampled 25 %": _config(7, (1.611, 1.599, 0.636), (2, 7, 8), (3, 1, 1), 0.891),
     "sampled 75 %": _config(14, (4.263, 0.597, 1.995), (7, 1, 5), (1, 1, 1), 0.258),
     "sampled 99 %": _config(29, (5.559, 2.963, 1.255), (5, 2, 2), (3, 4, 1), 0.743),
+    "WRN-16-4": {"family": "wrn", "wrn_blocks": 2, "wrn_widen_factor": 4.0},
+    "cell": {"family": "cell"},
+    "mobile": {"family": "mobile"},
 }
-"""Architectures that the project's own builder makes. The sampled ones are fixed here so that runs of different days compare:
+"""Architectures that the project's own builder makes; `cell` and `mobile` are the defaults of their families.
+
+The sampled ones are fixed here so that runs of different days compare:
 of 1001 samples of a space of such networks (even in the logarithms of depth, width and branches) those at these ranks of FLOPs."""
 OTHERS: Mapping[str, Callable[[], nn.Module]]
 """Networks in plain torch."""

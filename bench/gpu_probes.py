@@ -7,7 +7,9 @@ line of the output is the finding as JSON.
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,14 +21,19 @@ from typing import Any
 
 import torch
 from gpu_kernels import Note, resident_images
-from gpu_measure import Bench, kernels, milliseconds, synchronise
+from gpu_measure import Bench, kernels, milliseconds
 from gpu_nets import CONFIGS, built, learner, network
 from gpu_training import RECIPES, Step
 
+from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.compiling import Compiler
 from bohb_nas.training.device import choose
 from bohb_nas.training.networks import Form, Network
+from bohb_nas.training.warm_up import step_seconds
 
 _N_COMPARED = 5
+Lock = Callable[[], contextlib.AbstractContextManager[None]]
+"""Around what is timed alone."""
 
 
 def captures(bench: Bench, note: Note) -> None:
@@ -35,11 +42,16 @@ def captures(bench: Bench, note: Note) -> None:
 
 
 def compiles(bench: Bench, note: Note) -> None:
-    """Seconds of torch.compile with a cold and with a warm cache, and a step's milliseconds with it, by Python and as a graph."""
-    names = bench.pick(("default", "sampled 50 %"), ("default",))
+    """Seconds of compiling networks with a cold and with a warm cache, and how much faster a replayed step becomes."""
+    names = bench.pick(("default", "sampled 50 %", "WRN-16-4", "cell", "mobile", "WRN-28-10"), ("default",))
     with tempfile.TemporaryDirectory() as folder:
-        for cache in bench.pick(("cold", "warm"), ("cold",)):
-            _together(bench, note, {f"{name}, {cache}": ("compile", name, cache) for name in names}, {"TORCHINDUCTOR_CACHE_DIR": folder})
+        _together(bench, note, {name: ("compile", name, "") for name in names}, {"TORCHINDUCTOR_CACHE_DIR": folder})
+
+
+def starts(bench: Bench, note: Note) -> None:
+    """Seconds before the first counted step, and milliseconds of a replayed one, by how many algorithms cuDNN may try."""
+    settings = bench.pick(("off", "1", "3", "10"), ("off",))
+    _together(bench, note, {f"algorithms tried: {setting}": ("start", setting, "") for setting in settings}, {})
 
 
 def _together(bench: Bench, note: Note, probes: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
@@ -142,23 +154,40 @@ def _still(step: Step, rate: float) -> bool:
     return all(torch.equal(a, b) for a, b in zip(before, step.learner.network.parameters(), strict=True))
 
 
-def _compile(bench: Bench, name: str, lock: Callable[[], contextlib.AbstractContextManager[None]]) -> dict[str, Any]:
-    present, found = network(name), dict[str, Any]()
-    step = _step(present, CONFIGS[name], bench)
-    step()
+def _compile(bench: Bench, name: str, lock: Lock) -> dict[str, Any]:
+    """Once beside the other networks, with nothing compiled before; once more alone, when the cache on the disk has it."""
+    compute = choose(str(bench.device))
+    clock, data = TrainingClock(compute.device), resident_images(bench.pick(4000, 64), bench.device)
+    found: dict[str, Any] = {}
+    for kind in ("cold", "warm"):
+        made = learner(network(name), {**CONFIGS[name], "batch_size": bench.pick(128, 4)}, data=data, compute=compute)
+        made.step(data.train[: made.recipe.batch_size], 0.0)
+        torch.compiler.reset()
+        with lock() if kind == "warm" else contextlib.nullcontext():
+            compiler = Compiler("on", **bench.pick({}, {"compile": functools.partial(torch.compile, backend="eager")}))
+            compiled, step_s = compiler.speed_up(made, clock, budget_s=math.inf, step_s=math.nan)
+            found[kind] = {**dataclasses.asdict(compiled), "step ms": round(1000 * step_s, 3)}
+    return found
+
+
+def _start(bench: Bench, setting: str, lock: Lock) -> dict[str, Any]:
+    """Networks one after the other, as a resident worker meets them."""
+    compute = choose(str(bench.device))
+    torch.backends.cudnn.benchmark = setting != "off"
+    torch.backends.cudnn.benchmark_limit = int(setting) if setting != "off" else 0
+    clock, data = TrainingClock(compute.device), resident_images(bench.pick(4000, 64), bench.device)
+    found: dict[str, Any] = {}
     with lock():
-        found["eager ms"] = round(milliseconds(bench, step), 3)
-    began = time.perf_counter()
-    compiled = _step(torch.compile(network(name), backend=bench.pick("inductor", "eager")), CONFIGS[name], bench)  # type: ignore[arg-type]
-    compiled()
-    synchronise(bench)
-    found["first step s"] = round(time.perf_counter() - began, 2)
-    with lock():
-        found["compiled ms"] = round(milliseconds(bench, compiled), 3)
-        found["recorded step s"] = round(compiled.record(bench), 3)
-        found["compiled graph ms"] = round(milliseconds(bench, compiled), 3)
-        step.record(bench)
-        found["graph ms"] = round(milliseconds(bench, step), 3)
+        for name in bench.pick(("default", "sampled 50 %", "WRN-16-4", "mobile"), ("default",)):
+            if bench.left_s() < 0:
+                break
+            began = clock.now()
+            made = learner(network(name), {**CONFIGS[name], "batch_size": bench.pick(128, 4)}, data=data, compute=compute)
+            step_seconds(made, clock, longest=math.inf)
+            first = clock.now() - began
+            step = Step(made)
+            step.record(bench)
+            found[name] = {"first counted step s": round(first, 2), "ms": round(milliseconds(bench, step), 3)}
     return found
 
 
@@ -178,6 +207,8 @@ def main() -> None:
             found = _captures(bench)
         case "kernels":
             found = _kernels(bench)
+        case "start":
+            found = _start(bench, name, lock)
         case _:
             found = _compile(bench, name, lock)
     print(json.dumps(found))

@@ -14,18 +14,19 @@ import torch
 from gpu_kernels import Note, resident_images, synthetic
 from gpu_measure import Bench, milliseconds, synchronise
 from gpu_nets import CONFIGS, FORMS, NAMES, built, cost, floor_s, learner, network
-from torch import Tensor
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.records import Origin, Trial
 from bohb_nas.training.data import batches
 from bohb_nas.training.device import Compute, choose
-from bohb_nas.training.learner import Learner
+from bohb_nas.training.learner import Batch, Learner
 from bohb_nas.training.recording import STEPS_BEFORE
 from bohb_nas.workers.image_classifier import ImageClassifier, Options
 
 _TOO_MUCH = 4e13
 """FLOPs of a step that is not measured, for it would take the time of the others."""
+_AHEAD = 16
+"""Steps whose images are augmented together, at most: every measured stretch has whole ones."""
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "ShakeDrop": {"res_branches_1": 1, "res_branches_2": 1, "res_branches_3": 1, "death_rate": 0.2},
@@ -41,7 +42,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 
 
 class Step:
-    """A learner's steps, each on the next batch.
+    """A learner's steps, each on the next batch, augmented together as in the training loop.
 
     Args:
         learner: takes its steps by Python until `record` is called.
@@ -52,11 +53,18 @@ class Step:
         self.learner = learner
         self.n_steps = 0
         """Taken so far."""
-        self._batches: Iterator[Tensor] = batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
+        self._ahead = min(_AHEAD, learner.ahead())
+        self._batches = self._prepared()
+
+    def _prepared(self) -> Iterator[Batch]:
+        learner = self.learner
+        positions = batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
+        while True:
+            yield from learner.prepare([next(positions) for _ in range(self._ahead)])
 
     def __call__(self, rate: float = 0.01) -> None:
         """A step as the training loop takes it."""
-        self.learner.step(next(self._batches), rate)
+        self.learner.learn(next(self._batches), rate)
         self.n_steps += 1
 
     def record(self, bench: Bench) -> float:

@@ -8,6 +8,7 @@ of both with the loader's. On CUDA images per second. Ratios are taken repetitio
 Random images: what is in them costs nothing.
 
     python bench/paper_pipeline.py [--device cpu|cuda] [--repetitions 5] [--seconds 3] [--parts steps data shares]
+                                   [--networks NAME …]
 """
 
 import argparse
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from figures import machine
+from gpu_nets import CONFIGS
 from paper_network import PaperNetwork
 from paper_shares import shares
 from PIL import Image
@@ -31,16 +33,29 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms as tv
 
+from bohb_nas.networks._multi_branch import GROUPS
 from bohb_nas.training.augment import augment
 from bohb_nas.training.clock import drain
 from bohb_nas.training.data import ResidentData, batches, resident
 from bohb_nas.training.device import Compute, choose
-from bohb_nas.training.learner import Learner, start
+from bohb_nas.training.learner import Batch, Learner, start
 from bohb_nas.training.recipe import read
 
 BATCH = 128
-NETWORKS: Mapping[str, int] = {"1 block a group": 1, "2 blocks a group": 2}
-"""Networks of stem 16, widths 32, 64 and 128, two branches: name -> blocks of each group."""
+
+
+def _plain(blocks: int) -> Mapping[str, Any]:
+    """A network of stem 16, widths 32, 64 and 128, two branches, and so many blocks in each group."""
+    groups = {f"widen_factor_{g}": 2.0 for g in GROUPS} | {f"res_branches_{g}": 2 for g in GROUPS}
+    return {"initial_filters": 16, "death_rate": 0.0, **groups, **{f"nr_residual_blocks_{g}": blocks for g in GROUPS}}
+
+
+NETWORKS: Mapping[str, Mapping[str, Any]] = {
+    "1 block a group": _plain(1),
+    "2 blocks a group": _plain(2),
+    **{name: network for name, network in CONFIGS.items() if "death_rate" in network},
+}
+"""Networks of Zela et al. (2018): two that a CPU can train, and those of the GPU benchmark."""
 
 
 class Cutout:
@@ -118,15 +133,23 @@ class Rates:
     """With the loader's process."""
 
 
-def config(blocks: int) -> dict[str, Any]:
-    """Ours of a network: the published recipe with cutout and mixup."""
-    shape = {"initial_filters": 16, **{f"widen_factor_{g}": 2.0 for g in (1, 2, 3)}, **{f"res_branches_{g}": 2 for g in (1, 2, 3)}}
-    return {**shape, **{f"nr_residual_blocks_{g}": blocks for g in (1, 2, 3)}, "batch_size": BATCH, "mixing": "mixup", "cutout": "on"}
+def config(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Ours of a network of `zela2018`: the published recipe with cutout and mixup."""
+    return {**architecture, "batch_size": BATCH, "mixing": "mixup", "cutout": "on"}
 
 
-def port(blocks: int, learner: Learner) -> PaperNetwork:
+def port(architecture: Mapping[str, Any], learner: Learner) -> PaperNetwork:
     """Theirs, with the weights of ours."""
-    made = PaperNetwork(stem=16, widths=(32, 64, 128), blocks=(blocks,) * 3, branches=(2, 2, 2))
+    stem, widths = int(architecture["initial_filters"]), list[int]()
+    for group in GROUPS:
+        widths.append(max(1, round((widths[-1] if widths else stem) * float(architecture[f"widen_factor_{group}"]))))
+    made = PaperNetwork(
+        stem=stem,
+        widths=widths,
+        blocks=[int(architecture[f"nr_residual_blocks_{group}"]) for group in GROUPS],
+        branches=[int(architecture[f"res_branches_{group}"]) for group in GROUPS],
+        death_rate=float(architecture["death_rate"]),
+    )
     made.take_weights(learner.network)
     return made.to(learner.compute.device)
 
@@ -167,34 +190,43 @@ def rates(step: Callable[[], object], compute: Compute, seconds: float) -> Rates
     return Rates(main=n * BATCH / used, whole=n * BATCH / (used if compute.asynchronous else used + children_s() - loader))
 
 
-def sides(blocks: int, computes: Sequence[Compute], images: Any, labels: Any) -> dict[str, tuple[Compute, Callable[[], object]]]:
+def sides(
+    architecture: Mapping[str, Any], computes: Sequence[Compute], images: Any, labels: Any
+) -> dict[str, tuple[Compute, Callable[[], object]]]:
     """The steps of a network: the paper's, and ours in each precision."""
     everything = np.arange(len(images))
     data = resident(images, labels, train=everything, valid=everything[:0], n_classes=10, device=computes[0].device)
     made: dict[str, tuple[Compute, Callable[[], object]]] = {}
     for compute in computes:
-        learner = start(config(blocks), data=data, compute=compute, seed=0)
+        learner = start(config(architecture), data=data, compute=compute, seed=0)
         positions = batches(data.train, BATCH, learner.streams.order)
         made[f"ours, {compute.precision}"] = (compute, _step(learner, positions))
         if "paper" not in made:
-            paper_step, source = PaperStep(port(blocks, learner), compute.device, alpha=0.2), iter(loader_of(images, labels, data))
+            paper_step, source = PaperStep(port(architecture, learner), compute.device, alpha=0.2), iter(loader_of(images, labels, data))
             made["paper"] = (compute, _paper_step(paper_step, source))
     return made
 
 
 def _step(learner: Learner, positions: Iterator[Tensor]) -> Callable[[], object]:
-    return lambda: learner.step(next(positions), 0.01)
+    """Steps as the training loop takes them."""
+
+    def prepared() -> Iterator[Batch]:
+        while True:
+            yield from learner.prepare([next(positions) for _ in range(ahead)])
+
+    ahead, source = min(16, learner.ahead()), prepared()
+    return lambda: learner.learn(next(source), 0.01)
 
 
 def _paper_step(step: PaperStep, source: Iterator[Any]) -> Callable[[], object]:
     return lambda: step(*next(source))
 
 
-def steps(computes: Sequence[Compute], repetitions: int, seconds: float) -> None:
+def steps(names: Sequence[str], computes: Sequence[Compute], repetitions: int, seconds: float) -> None:
     """Prints training steps of the paper's pipeline and of ours."""
     images, labels = random_images()
-    for name, blocks in NETWORKS.items():
-        compared = sides(blocks, computes, images, labels)
+    for name in names:
+        compared = sides(NETWORKS[name], computes, images, labels)
         for compute, step in compared.values():
             for _ in range(6 if compute.asynchronous else 1):
                 step()
@@ -206,7 +238,7 @@ def steps(computes: Sequence[Compute], repetitions: int, seconds: float) -> None
             pairs = list(zip(measured, found["paper"], strict=True))
             main, whole = (statistics.median(getattr(r, kind) for r in measured) for kind in ("main", "whole"))
             alone, both = spread([r.main / p.main for r, p in pairs]), spread([r.whole / p.whole for r, p in pairs])
-            print(f"  {name:18} {side:11} {main:9.1f} {whole:9.1f}   x {alone}   with loader x {both}", flush=True)
+            print(f"  {name:20} {side:11} {main:9.1f} {whole:9.1f}   x {alone}   with loader x {both}", flush=True)
 
 
 def data_alone(compute: Compute, repetitions: int, seconds: float) -> None:
@@ -249,6 +281,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of one repetition of one side")
     parser.add_argument("--parts", nargs="*", default=["data", "shares", "steps"], choices=["data", "shares", "steps"])
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS)[:2], choices=list(NETWORKS), metavar="NAME")
     given = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -261,8 +294,8 @@ def main() -> None:
     if "shares" in given.parts:
         shares(best, given.repetitions, given.seconds)
     if "steps" in given.parts:
-        print(f"  {'network':18} {'':11} {'main':>9} {'with loader':>9}")
-        steps(computes, given.repetitions, given.seconds)
+        print(f"  {'network':20} {'':11} {'main':>9} {'with loader':>9}")
+        steps(given.networks, computes, given.repetitions, given.seconds)
 
 
 if __name__ == "__main__":

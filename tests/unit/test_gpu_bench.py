@@ -17,7 +17,21 @@ from gpu_nets import CONFIGS, NAMES, cost, floor_s, network  # noqa: E402
 from bohb_nas.networks import size  # noqa: E402
 
 PEAKS = ((1e12, 1e12), (1e15, 1e12), (1e17, 1e17))
-SECTIONS = ["ceilings", "launches", "waits", "captures", "budget", "kernels", "steps", "forms", "data path", "compile", "branches"]
+SECTIONS = [
+    "ceilings",
+    "launches",
+    "waits",
+    "captures",
+    "budget",
+    "policies",
+    "starts",
+    "kernels",
+    "steps",
+    "forms",
+    "data path",
+    "compile",
+    "branches",
+]
 
 
 @pytest.mark.parametrize("name", ["default", "sampled 25 %", "Shake-Shake 26 2x32d"])
