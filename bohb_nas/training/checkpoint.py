@@ -106,8 +106,8 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, below_s
 def _tensors(learner: Learner) -> dict[str, Tensor]:
     """Everything that goes on: `network/NAME`, `optimizer/PARAMETER/NAME`, `stream/NAME`, `images/seen`; and judged, `average/NAME`."""
     tensors = _networks(learner)
-    for parameter, entries in learner.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{parameter}/{name}": value for name, value in entries.items() if isinstance(value, Tensor)}
+    for parameter, entries in learner.optimizer_state().items():
+        tensors |= {f"optimizer/{parameter}/{name}": value for name, value in entries.items()}
     return tensors | _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
 
 

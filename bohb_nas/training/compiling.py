@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from bohb_nas.layers import Layer
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.device import out_of_memory
 from bohb_nas.training.learner import Forward, Learner, Streams, forward
-from bohb_nas.training.recording import STEPS_BEFORE
+from bohb_nas.training.networks import Form
+from bohb_nas.training.warm_up import settled_seconds, whole_batch
 
 Mode = Literal["auto", "on", "off"]
 
@@ -25,8 +25,6 @@ BRINGS = 1.4
 """s: of a step that is replayed with and without."""
 _WORTH = 0.97
 """A compiled step that takes more than this part of the other is not worth a second form of the network."""
-_TIMED = 5
-"""Steps."""
 _KEPT = 8
 """Networks whose compiled form is kept in the process; torch itself holds no more of one function."""
 
@@ -58,7 +56,7 @@ class Compiler:
 
     def __init__(self, mode: Mode = "auto", *, compile: Callable[[Forward], Forward] = _compiled) -> None:  # noqa: A002
         self._mode, self._compile = mode, compile
-        self._known: list[tuple[Layer, int, torch.Size]] = []
+        self._known: list[tuple[Layer, Form, int, torch.Size]] = []
 
     def speed_up(self, learner: Learner, clock: TrainingClock, *, budget_s: float, step_s: float) -> tuple[Compiled, float]:
         """Gives the learner a compiled forward pass if that makes its steps faster.
@@ -72,11 +70,11 @@ class Compiler:
         Returns:
             What became of it, and the seconds of a step from now on.
         """
-        network = (learner.network.layers, learner.micro_batch, learner.data.images.shape)
+        network = (learner.network.layers, learner.form, learner.micro_batch, learner.data.images.shape)
         if reason := self._against(learner, budget_s, known=network in self._known):
             return Compiled(used=False, reason=reason), step_s
         twin = learner.twin(Streams.seeded(0, learner.compute.device))
-        before_s = _step_seconds(twin, clock)
+        before_s = settled_seconds(twin, clock)
         if network not in self._known and len(self._known) == _KEPT:
             self._known.clear()
             torch.compiler.reset()
@@ -84,9 +82,9 @@ class Compiler:
         twin, began = learner.twin(Streams.seeded(0, learner.compute.device)), clock.now()
         twin.forward = compiled
         try:
-            _one_step(twin)
+            twin.step(whole_batch(twin), 0.0)
             took_s = clock.now() - began
-            after_s = _step_seconds(twin, clock)
+            after_s = settled_seconds(twin, clock)
         except RuntimeError as e:
             what = "out of memory" if out_of_memory(e) else (str(e).splitlines() or [type(e).__name__])[0]
             return Compiled(used=False, reason=f"it failed: {what}", seconds=clock.now() - began), before_s
@@ -106,29 +104,8 @@ class Compiler:
             return "it is off"
         if self._mode == "on" or known:
             return None
-        if not learner.compute.compiles:
+        if not learner.compute.gains_from_fewer_kernels:
             return f"on a {learner.compute.device.type} it is done on request only"
         if budget_s * (1 - 1 / BRINGS) < TAKES_S:
             return f"{TAKES_S:.0f} s would not come back within {budget_s:.4g} s at a gain of {BRINGS}"
         return None
-
-
-def _one_step(learner: Learner) -> None:
-    learner.learn(learner.prepare([_positions(learner)])[0], 0.0)
-
-
-def _step_seconds(learner: Learner, clock: TrainingClock) -> float:
-    """Seconds of a step on images that are ready, replayed where the learner replays."""
-    batch = learner.prepare([_positions(learner)])[0]
-    for _ in range(STEPS_BEFORE + 1):
-        learner.learn(batch, 0.0)
-    began = clock.now()
-    for _ in range(_TIMED):
-        learner.learn(batch, 0.0)
-    return (clock.now() - began) / _TIMED
-
-
-def _positions(learner: Learner) -> Tensor:
-    """Of a whole batch."""
-    n, train = learner.recipe.batch_size, learner.data.train
-    return train.repeat(-(-n // len(train)))[:n]

@@ -19,7 +19,7 @@ from bohb_nas.training import average
 from bohb_nas.training.augment import alternating, augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Form, Network, apart, build, merge, together
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.recording import Recording, record
@@ -89,6 +89,8 @@ class Learner:
             self.seen = torch.randint(2, (n,), generator=generator, device=generator.device, dtype=torch.uint8)
         self.average = average.Average(network, span=recipe.average_span) if recipe.average_span else None
         self._since_average = average.EVERY - 1  # so that what is judged never is what nobody trained
+        self.form: Form = "apart"
+        """Of the network's branches."""
         self.forward: Forward = forward
         """In training."""
         self.recording = Recording(record if compute.device.type == "cuda" else None)
@@ -111,14 +113,39 @@ class Learner:
     def twin(self, streams: Streams) -> Self:
         """A copy of the network with a fresh optimizer: what it does leaves no trace in this learner."""
         twin = type(self)(copy.deepcopy(self.network), self.recipe, data=self.data, compute=self.compute, streams=streams)
-        twin.micro_batch, twin.forward = self.micro_batch, self.forward
+        twin.micro_batch, twin.form, twin.forward = self.micro_batch, self.form, self.forward
         return twin
 
+    def optimizer_state(self) -> dict[int, dict[str, Tensor]]:
+        """What the optimizer keeps of each parameter of the separate form, by its position."""
+        places = {name: i for i, name in enumerate(self.network.parameter_names)}
+        state: dict[int, dict[str, Tensor]] = {}
+        own = {name: self.optimizer.state[parameter] for name, parameter in self.network.named_parameters()}
+        for entry in sorted({entry for entries in own.values() for entry in entries}):
+            kept = {name: entries[entry] for name, entries in own.items() if isinstance(entries.get(entry), Tensor)}
+            for name, tensor in apart(self.network, kept).items():
+                state.setdefault(places[name], {})[entry] = tensor
+        return dict(sorted(state.items()))
+
     def restore_optimizer(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
-        """Gives the optimizer the tensors that another had, by position of the parameter; its settings stay."""
-        parameters = list(self.network.parameters())
-        for i, entries in state.items():
-            self.optimizer.state[parameters[i]] = {name: tensor.to(self.compute.device) for name, tensor in entries.items()}
+        """Gives the optimizer the tensors that another had, in the form of `optimizer_state`; its settings stay."""
+        names, parameters = self.network.parameter_names, dict(self.network.named_parameters())
+        for entry in sorted({entry for entries in state.values() for entry in entries}):
+            kept = {names[i]: entries[entry] for i, entries in state.items() if entry in entries}
+            for name, tensor in together(self.network, kept).items():
+                self.optimizer.state[parameters[name]][entry] = tensor.to(self.compute.device)
+
+    def reform(self, form: Form) -> None:
+        """Puts the branches of the network, apart until now, into another form; what optimizer and average know goes with it."""
+        state = self.optimizer_state()
+        self.form = form
+        merge(self.network, form)
+        self.network.to(self.compute.device, memory_format=self.compute.memory_format)  # type: ignore[call-overload]
+        if self.average is not None:
+            merge(self.average.network, form)
+            self.average.network.requires_grad_(requires_grad=False)
+        self.optimizer = _optimizer(self.network, self.recipe, self.rate)
+        self.restore_optimizer(state)
 
     def ahead(self) -> int:
         """Steps whose images are best augmented together.

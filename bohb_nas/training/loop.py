@@ -9,10 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from bohb_nas.records import Status
+from bohb_nas.training import forms
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiled, Compiler
 from bohb_nas.training.data import batches
 from bohb_nas.training.device import out_of_memory
+from bohb_nas.training.forms import Chosen
 from bohb_nas.training.learner import Batch, Learner
 from bohb_nas.training.validation import Score, evaluate
 from bohb_nas.training.warm_up import step_seconds
@@ -62,6 +64,8 @@ class Fit:
     train_s: float = 0.0
     warmup_s: float = 0.0
     """All before the clock: first steps, and compiling."""
+    form: Chosen | None = None
+    """Of the branches, where it was to be chosen."""
     compiled: Compiled | None = None
     """What became of the network's compilation, if somebody was there to compile it."""
     valid_s: float = 0.0
@@ -85,7 +89,7 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
         plan: budget and schedule.
         clock: not started yet.
         on_point: told every point of the learning curve as soon as it is there.
-        compiler: compiles the network where that pays.
+        compiler: compiles the network where that pays; without one its branches stay in the form that they have, too.
     """
     result = Fit()
     started = clock.now()
@@ -100,6 +104,7 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
         )
         return result
     if compiler is not None:
+        result.form, estimate = forms.choose(learner, clock, budget_s=plan.budget_s, step_s=estimate)
         result.compiled, estimate = compiler.speed_up(learner, clock, budget_s=plan.budget_s, step_s=estimate)
         result.warmup_s = clock.now() - started
     _Run(learner, plan, clock, on_point, result, estimate).train()

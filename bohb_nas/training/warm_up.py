@@ -3,13 +3,35 @@
 They are done on a copy of the network with random streams of its own, so that there is nothing to roll back.
 """
 
+from torch import Tensor
+
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.learner import Learner, Streams
+from bohb_nas.training.recording import STEPS_BEFORE
 
 _FEW = 2
 """Images of the first steps."""
 _PART = 1 / 8
 """Of a batch, tried before a whole one."""
+_TIMED = 5
+"""Steps, of those that are as fast as they will be."""
+
+
+def settled_seconds(learner: Learner, clock: TrainingClock) -> float:
+    """Seconds of a step on images that are ready, replayed where the learner replays; it learns at a rate of zero meanwhile."""
+    batch = learner.prepare([whole_batch(learner)])[0]
+    for _ in range(STEPS_BEFORE + 1):
+        learner.learn(batch, 0.0)
+    began = clock.now()
+    for _ in range(_TIMED):
+        learner.learn(batch, 0.0)
+    return (clock.now() - began) / _TIMED
+
+
+def whole_batch(learner: Learner) -> Tensor:
+    """Positions of as many images as a batch has."""
+    n, train = learner.recipe.batch_size, learner.data.train
+    return train.repeat(-(-n // len(train)))[:n]
 
 
 def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> float:
@@ -25,7 +47,7 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> f
     """
     twin = learner.twin(Streams.seeded(0, learner.compute.device))
     batch_size = learner.recipe.batch_size
-    positions = learner.data.train.repeat(-(-batch_size // len(learner.data.train)))[:batch_size]
+    positions = whole_batch(learner)
 
     def timed(n_images: int) -> float:
         started = clock.now()

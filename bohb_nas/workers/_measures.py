@@ -50,6 +50,7 @@ def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak)
         "micro_batch": learner.micro_batch,
         "replays": learner.recording.replays,
         "replay_refused": learner.recording.refused,
+        "form": None if trained.form is None else dataclasses.asdict(trained.form),
         "compiled": None if trained.compiled is None else dataclasses.asdict(trained.compiled),
         "peak": dataclasses.asdict(peak),
     }

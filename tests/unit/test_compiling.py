@@ -128,7 +128,7 @@ class Compiling(Compute):
     """A CPU that is said to gain from compiling."""
 
     @property
-    def compiles(self) -> bool:
+    def gains_from_fewer_kernels(self) -> bool:
         return True
 
 

@@ -3,10 +3,10 @@
 import torch
 
 from bohb_nas.layers import Layer
-from bohb_nas.training.networks.merging import Form, merge
+from bohb_nas.training.networks.merging import Form, apart, merge, together
 from bohb_nas.training.networks.network import Network
 
-__all__ = ["Form", "Network", "build"]
+__all__ = ["Form", "Network", "apart", "build", "merge", "together"]
 
 
 def build(layers: Layer, *, image_shape: tuple[int, int, int], n_classes: int, generator: torch.Generator, form: Form = "apart") -> Network:

@@ -1,11 +1,11 @@
 """The same network with fewer kernels: Shake paths that begin alike share one convolution over the channels of all of them.
 
 Values, gradients and statistics are those of the separate form, and so is the state dict, whose tensors are copies here: one form loads
-what the other saved. Optimizers that treat every number by itself (SGD, AdamW) make the same steps; their states are kept per
-parameter, so those of one form are none of the other.
+what the other saved. Optimizers that treat every number by itself (SGD, AdamW) make the same steps; what they keep per parameter goes
+from one form to the other by `apart` and `together`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -98,17 +98,46 @@ def _places(merged: _Merged, prefix: str) -> Iterator[tuple[str, list[str]]]:
             yield f"{prefix}tails.{path}.{name}", [f"{prefix}{path}.{int(place) + len(merged.shared)}.{rest}"]
 
 
+def apart(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of the parameters of a network, by name, as those of the parameters of its separate form; one number is that of each."""
+    found = dict(tensors)
+    for prefix, module in network.named_modules():
+        if isinstance(module, _Merged):
+            _divide(module, f"{prefix}." if prefix else "", found)
+    return found
+
+
+def together(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The way back of `apart`: tensors of the separate form, by name, as those of the network's own parameters."""
+    found = dict(tensors)
+    for prefix, module in network.named_modules():
+        if isinstance(module, _Merged):
+            _join(module, f"{prefix}." if prefix else "", found)
+    return found
+
+
+def _divide(merged: _Merged, prefix: str, tensors: dict[str, Tensor]) -> None:
+    """Replaces what is of the merged form."""
+    for name, names in _places(merged, prefix):
+        if name in tensors:
+            whole = tensors.pop(name)
+            parts = whole.chunk(len(names)) if whole.dim() else [whole] * len(names)
+            tensors |= {one: part.clone() if len(names) > 1 else part for one, part in zip(names, parts, strict=True)}
+
+
+def _join(merged: _Merged, prefix: str, tensors: dict[str, Tensor]) -> None:
+    """Replaces what is of the separate form."""
+    for name, names in list(_places(merged, prefix)):
+        if all(one in tensors for one in names):
+            parts = [tensors.pop(one) for one in names]
+            tensors[name] = torch.cat(parts) if parts[0].dim() else parts[0]
+
+
 def _save(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
     assert isinstance(module, _Merged)
-    for name, names in _places(module, prefix):
-        whole = state.pop(name)
-        parts = whole.chunk(len(names)) if whole.dim() else [whole] * len(names)
-        state |= {one: part.clone() if len(names) > 1 else part for one, part in zip(names, parts, strict=True)}
+    _divide(module, prefix, state)
 
 
 def _load(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     assert isinstance(module, _Merged)
-    for name, names in list(_places(module, prefix)):
-        if all(one in state for one in names):
-            parts = [state.pop(one) for one in names]
-            state[name] = torch.cat(parts) if parts[0].dim() else parts[0]
+    _join(module, prefix, state)

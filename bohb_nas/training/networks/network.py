@@ -46,6 +46,8 @@ class Network(nn.Module):
         _, (features, _, _) = measure(layers, (channels, height, width))
         self.body = _module(layers, (channels, height, width))
         self.head = nn.Linear(features, n_classes)
+        self.parameter_names = tuple(name for name, _ in self.named_parameters())
+        """In order, whatever form the network takes."""
         self._rows = noise_rows(self.body)
         self._initialise(generator)
 
