@@ -1,7 +1,8 @@
 """Where and how precisely to compute: the device, its number format and memory layout."""
 
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -59,6 +60,16 @@ class Compute:
         """Gives cached memory back to the device."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    @contextmanager
+    def untried(self) -> Iterator[None]:
+        """A context in which cuDNN takes the algorithms that it expects to be fastest, without trying any: for what is done a few times."""
+        tries = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = tries
 
     def autocast(self) -> AbstractContextManager[None]:
         """The number format as a context around forward passes."""

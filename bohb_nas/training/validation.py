@@ -59,7 +59,7 @@ def evaluate(
         if done >= FEWEST and (clock.now() - started) * (1 + len(chosen) / done) > allowance_s:
             break
         shown = normalise(images[chosen], mean, deviation).contiguous(memory_format=compute.memory_format)
-        with compute.autocast():
+        with compute.autocast(), compute.untried():
             logits = network(shown)
             if mirrored:
                 logits = logits + network(shown.flip(3))

@@ -60,6 +60,22 @@ def test_validation_and_warm_up_are_not_on_the_training_clock() -> None:
     assert validated == pytest.approx([1 / 27, 1], abs=0.01)
 
 
+def test_algorithms_are_tried_for_whole_batches_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trying takes seconds for every shape: it pays for the one that comes again and again."""
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    time, learner = fakes.Virtual(), fakes.learner()
+    tried: dict[tuple[int, bool], set[bool]] = {}
+
+    def hook(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        tried.setdefault((len(arguments[0]), module.training), set()).add(torch.backends.cudnn.benchmark)
+
+    learner.network.register_forward_pre_hook(hook)
+    time.watch(learner.network, lambda _: 0.1)
+    train(learner, time, budget_s=1e9, max_steps=3)
+    assert tried == {(2, True): {False}, (4, True): {False}, (16, True): {True}, (90, False): {False}}
+    assert torch.backends.cudnn.benchmark
+
+
 def test_the_curve_is_monotone_and_told_as_it_grows() -> None:
     time, learner = fakes.Virtual(), fakes.learner()
     time.watch(learner.network, lambda _: 0.1)
