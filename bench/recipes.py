@@ -32,6 +32,8 @@ from scipy import stats
 ROOT = Path(__file__).resolve().parent.parent
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 _TOTALS = ("arm", "seed", "seconds")
+_RECORD = '{"arm": '
+"""How the line with a record begins."""
 
 
 def main() -> None:
@@ -59,7 +61,8 @@ def main() -> None:
         for seed in range(asked.seeds)
         for arm in asked.only or ARMS
     ]
-    run_all([job for job in jobs if not _record(out, job).exists()], out, n=asked.parallel, ends=ends)
+    missing = [job for job in jobs if not _record(out, job).exists()]
+    run_all(missing, out, n=asked.parallel, pinned=not asked.unpinned, ends=ends)
     print(table(_stored(out)))
 
 
@@ -70,11 +73,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=600.0, help="of every arm")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time; at most one per core keeps them apart")
+    parser.add_argument("--unpinned", action="store_true", help="leave the cores to the kernel")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "recipes")
     parser.add_argument("--only", nargs="+", choices=[*ARMS, ALONE], metavar="ARM", help=f"of {', '.join([*ARMS, ALONE])}")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="of the whole; what still runs then is stopped")
     parser.add_argument("--search-share", type=float, default=1 / 3, help="of the seconds, for the search; the winner trains in the rest")
-    parser.add_argument("--rungs", type=float, nargs=2, default=(1 / 75, 1 / 25), help="cheapest and dearest budget, of the seconds")
+    parser.add_argument("--rungs", type=float, nargs=2, default=(1 / 60, 1 / 20), help="cheapest and dearest budget, of the seconds")
     parser.add_argument("--table", type=Path, metavar="FOLDER", help="only prints the table of what is there")
     asked = parser.parse_args()
     if asked.table is None and (asked.images is None) == (asked.npz is None):
@@ -90,17 +94,18 @@ def _record(out: Path, job: dict[str, Any]) -> Path:
     return out / f"{_name(job)}.json"
 
 
-def run_all(jobs: Sequence[dict[str, Any]], out: Path, *, n: int, ends: float) -> None:
+def run_all(jobs: Sequence[dict[str, Any]], out: Path, *, n: int, pinned: bool, ends: float) -> None:
     """Runs jobs, n at a time, each on a core of its own where there are n; one that fails is said, the others go on.
 
     Args:
         jobs: in their order.
         out: where a finished one leaves its record and every one its log.
         n: at a time.
+        pinned: whether each has its core.
         ends: in seconds of `time.monotonic`; what runs then is stopped.
     """
     cores = sorted(os.sched_getaffinity(0))
-    free: list[int | None] = list(cores[:n]) if n <= len(cores) else [None] * n
+    free: list[int | None] = list(cores[:n]) if pinned and n <= len(cores) else [None] * n
     waiting, running = list(jobs), list[_Run]()
     with _stopped_at_last(running):
         while (waiting or running) and time.monotonic() < ends:
@@ -136,11 +141,12 @@ class _Run:
 
     def conclude(self) -> None:
         """Stores the record, or says why there is none."""
-        last = (self._log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        if self.process.returncode != 0:
-            print(f"{_name(self.job)}: failed ({self.process.returncode}): {last}; see {self._log}", file=sys.stderr)
+        lines = self._log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        told = [line for line in lines if line.startswith(_RECORD)]  # warnings at the end of a process may follow it
+        if self.process.returncode != 0 or not told:
+            print(f"{_name(self.job)}: failed ({self.process.returncode}): {lines[-1]}; see {self._log}", file=sys.stderr)
             return
-        record = json.loads(last)
+        record = json.loads(told[-1])
         aside = self._log.with_suffix(".tmp")
         aside.write_text(json.dumps(record | {"machine": machine()}) + "\n")
         aside.rename(_record(self._out, self.job))

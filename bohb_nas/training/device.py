@@ -39,8 +39,8 @@ class Compute:
 
     @property
     def evaluation_batch(self) -> int:
-        """Images per validation batch."""
-        return 1024 if self.device.type == "cuda" else 256
+        """Images per validation batch; on a CPU what its cache holds: at 256, fp32 took 1.3 to 1.6 times as long as at 128."""
+        return 1024 if self.device.type == "cuda" else 128
 
     @property
     def name(self) -> str:

@@ -48,7 +48,7 @@ class Plan:
     max_steps: int | None = None
     """Ends the training after so many steps instead, the schedule with it: repeatable to the bit on a CPU."""
     full_validation: bool = False
-    """Whether the last validation sees every held-out image, however long that takes."""
+    """Whether the last validation sees every held-out image, however long that takes; the one with mirror images has to be short."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -252,14 +252,14 @@ class _Run:
         result.step_s, result.step_max_s = statistics.median(self._step_times), max(self._step_times)
         if result.status is Status.OK:
             if len(self._learner.data.valid):
-                self._judge(math.inf if self._plan.full_validation else _FINAL_SHARE * self._plan.budget_s)
+                self._judge()
             self._point(result.valid)
 
-    def _judge(self, allowance_s: float) -> None:
-        """The last validation, and where the allowance suffices for that as well the one with mirror images."""
-        result, began = self._result, self._clock.now()
-        result.valid = self._validate(allowance_s)
+    def _judge(self) -> None:
+        """The last validation, and where its share suffices for that as well the one with mirror images, which decides nothing."""
+        result, began, share_s = self._result, self._clock.now(), _FINAL_SHARE * self._plan.budget_s
+        result.valid = self._validate(math.inf if self._plan.full_validation else share_s)
         took_s = self._clock.now() - began
         whole = result.valid.n == len(self._learner.data.valid)
-        if self._learner.recipe.flip != "off" and whole and 3 * took_s <= allowance_s:
+        if self._learner.recipe.flip != "off" and whole and 3 * took_s <= share_s:
             result.mirrored = self._validate(math.inf, mirrored=True)

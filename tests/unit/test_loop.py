@@ -221,6 +221,16 @@ def test_the_mirrored_number_needs_training_that_mirrors_and_time(flip: str, all
     assert result.valid is not None
 
 
+def test_a_full_validation_that_takes_long_is_not_followed_by_one_with_mirror_images() -> None:
+    """A validation image takes 1 s: all of them are seen, for that was asked, but none of them two times more."""
+    learner, time = fakes.learner(flip="on"), fakes.Virtual()
+    time.watch(learner.network, lambda n: float(n))
+    plan = Plan(budget_s=1.0, schedule=schedules.cosine, max_steps=8, full_validation=True)
+    result = fit(learner, plan, time.clock(), lambda _: None)
+    assert result.valid is not None
+    assert (result.valid.n, result.mirrored) == (len(learner.data.valid), None)
+
+
 def test_the_averaged_network_is_judged() -> None:
     learner, time = fakes.learner(average="on", average_span=0.5), fakes.Virtual()
     time.watch(learner.network, lambda _: 0.1)
