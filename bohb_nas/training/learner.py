@@ -28,6 +28,8 @@ SMALLEST_MICRO_BATCH = 16
 """Images of a batch that are never divided further."""
 _AHEAD_BYTES = 64 * 2**20
 """Of augmented images that wait for their step on a device that works asynchronously."""
+_AHEAD_STEPS = 64
+"""That wait for theirs at most: what the last of a training leaves over is made for nothing."""
 _AHEAD_SHARE = 1 / 32
 """Of free memory that these may take at most: making them takes several times as much."""
 
@@ -155,7 +157,8 @@ class Learner:
         if not self.compute.asynchronous:
             return 1
         step_bytes = 4 * self.recipe.batch_size * math.prod(self.data.image_shape)
-        return max(1, int(min(_AHEAD_BYTES, _AHEAD_SHARE * self.compute.free_bytes()) / step_bytes))
+        room = min(_AHEAD_BYTES, _AHEAD_SHARE * self.compute.free_bytes())
+        return min(_AHEAD_STEPS, max(1, int(room / step_bytes)))
 
     def prepare(self, positions: Sequence[Tensor]) -> list[Batch]:
         """Augments the images of coming steps, all at once: `positions` [n] of each step.

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from bohb_nas.records import Status
 from bohb_nas.training import forms
 from bohb_nas.training.clock import TrainingClock
@@ -126,10 +124,12 @@ def _step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> 
         learner.compute.release()  # here, where the exception no longer holds the tensors
 
 
-def _prepared(learner: Learner, positions: Iterator[Tensor], n_steps: int, ahead: int) -> Iterator[Batch]:
-    """The batches of the next steps, augmented for `ahead` steps at a time."""
-    for first in range(0, n_steps, ahead):
-        yield from learner.prepare([next(positions) for _ in range(min(ahead, n_steps - first))])
+def _prepared(learner: Learner) -> Iterator[Batch]:
+    """Endless batches, augmented for several steps at a time while the device still has the steps before to do."""
+    positions = batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
+    ahead = learner.ahead()
+    while True:
+        yield from learner.prepare([next(positions) for _ in range(ahead)])
 
 
 class _Run:
@@ -154,17 +154,16 @@ class _Run:
         longest step.
         """
         result, learner = self._result, self._learner
-        positions = batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
-        ahead = learner.ahead()
+        prepared = _prepared(learner)
         used_s = 0.0
         self._clock.start()
         while self._u < 1 and result.status is Status.OK:
             left, step_u = self._steps_left(used_s)
             n_steps = self._block(left)
-            for taken, batch in enumerate(_prepared(learner, positions, n_steps, ahead)):
+            for taken in range(n_steps):
                 self._u = 1.0 if left - taken == 1 else max(self._u, 1 - (left - taken - 1) * step_u)
                 result.lr_last = self._plan.schedule(self._u) * learner.recipe.learning_rate
-                learner.learn(batch, result.lr_last)
+                learner.learn(next(prepared), result.lr_last)
                 learner.follow(self._u)
             before_s, used_s = used_s, self._clock.seconds()
             self._account(n_steps, (used_s - before_s) / n_steps)
