@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.training.learner import Learner
+from bohb_nas.training.muon import ADAMW_KEEPS, Muon
 
 FORMAT = 1
 """Changed whenever an older reader would misunderstand."""
@@ -127,7 +128,7 @@ def _check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     expected = _networks(learner)
     expected |= _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
     for i, parameter in enumerate(learner.network.parameters()):
-        expected |= {f"optimizer/{i}/{name}": torch.empty(()) if name == "step" else parameter for name in _entries(learner)}
+        expected |= {f"optimizer/{i}/{name}": torch.empty(()) if name == "step" else parameter for name in _entries(learner, parameter)}
     if differing := sorted(expected.keys() ^ tensors.keys()):
         raise Refused(f"model.safetensors lacks or adds {', '.join(differing[:3])}; another torch may have written it")
     for name, tensor in tensors.items():
@@ -140,10 +141,12 @@ def _check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
             raise Refused(f"stream/{name} is no state of a random stream: {str(e).splitlines()[0]}") from e
 
 
-def _entries(learner: Learner) -> tuple[str, ...]:
-    """What the optimizer keeps of every parameter after its first step."""
+def _entries(learner: Learner, parameter: Tensor) -> tuple[str, ...]:
+    """What the optimizer keeps of a parameter after its first step."""
+    if isinstance(learner.optimizer, Muon):
+        return learner.optimizer.kept(parameter)
     if learner.recipe.optimizer == "adamw":
-        return "step", "exp_avg", "exp_avg_sq"
+        return ADAMW_KEEPS
     return ("momentum_buffer",) if learner.recipe.momentum else ()
 
 

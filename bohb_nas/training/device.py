@@ -94,13 +94,14 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
             f"device {device!r} cannot be used: {str(e).splitlines()[0]}; accepted are cpu, cuda, cuda:N of a GPU present"
         ) from e
     if precision == "auto":
-        precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
+        precision = "bf16" if multiplies_bf16(chosen) else "fp32"
     if chosen.type == "cuda":
         torch.backends.cudnn.benchmark = True
     return Compute(device=chosen, precision=precision)
 
 
-def _multiplies_bf16(device: torch.device) -> bool:
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the hardware does."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -15,8 +15,6 @@ TAKES_S = 10.0
 """Seconds of trying: convolutions of other shapes are new to the library."""
 BRINGS = 1.2
 """Times as fast, of the networks that gain."""
-_ELEMENTWISE = ("sgd", "adamw")
-"""Optimizers that make the same steps in each form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +42,7 @@ def choose(learner: Learner, clock: TrainingClock, *, budget_s: float, step_s: f
         The choice, and the seconds of a step from now on.
     """
     branched = any(isinstance(module, Shaken) for module in learner.network.modules())
-    if not (branched and learner.compute.gains_from_fewer_kernels and learner.recipe.optimizer in _ELEMENTWISE):
+    if not (branched and learner.compute.gains_from_fewer_kernels):
         return Chosen(form="apart", step_s={}), step_s
     if budget_s * (1 - 1 / BRINGS) < TAKES_S:
         return Chosen(form="apart", step_s={}), step_s

@@ -19,6 +19,7 @@ from bohb_nas.training import average
 from bohb_nas.training.augment import alternating, augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
+from bohb_nas.training.muon import Muon, hidden
 from bohb_nas.training.networks import Form, Network, apart, build, merge, together
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import Recipe, read
@@ -230,6 +231,8 @@ class Learner:
 
 
 def _optimizer(network: nn.Module, recipe: Recipe, rate: Tensor) -> torch.optim.Optimizer:
+    if recipe.optimizer == "muon":
+        return Muon(network.parameters(), hidden(network), lr=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     fused = rate.device.type in ("cpu", "cuda")
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, recipe.beta2)
@@ -273,8 +276,8 @@ def start(
 
 
 def _check_room(layers: Layer, recipe: Recipe, data: ResidentData, compute: Compute) -> None:
-    """Weights, and again weights, gradients and optimizer state of the copy that warms up, in fp32."""
-    copies = 5 if recipe.optimizer == "adamw" else 4
+    """Weights, and again weights, gradients and optimizer state of the copy that warms up, in fp32; Muon's products need as much again."""
+    copies = {"sgd": 4, "adamw": 5, "muon": 7}[recipe.optimizer]
     needed = 4 * copies * size(layers, image_shape=data.image_shape, n_classes=data.n_classes)["params"]
     if needed > (free := compute.free_bytes()):
         raise MemoryError(f"weights, gradients and optimizer need {needed / 2**30:.1f} GiB of the {free / 2**30:.1f} GiB free")

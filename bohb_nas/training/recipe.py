@@ -13,12 +13,12 @@ from bohb_nas.records import Value
 from bohb_nas.training import policy_recipe, schedules
 from bohb_nas.training.policies import Policy
 
-Optimizer = Literal["sgd", "adamw"]
+Optimizer = Literal["sgd", "adamw", "muon"]
 Mixing = Literal["none", "mixup", "cutmix"]
 Flip = Literal["off", "on", "alternating"]
 
 _CHOICES = {
-    "optimizer": ("sgd", "adamw"),
+    "optimizer": get_args(Optimizer),
     "schedule": get_args(schedules.Shape),
     "average": ("off", "on"),
     "crop": ("off", "on"),
@@ -40,6 +40,9 @@ _DEFAULTS: Mapping[str, float] = {
     "adamw_one_minus_beta1": 0.1,
     "adamw_one_minus_beta2": 0.01,
     "adamw_weight_decay": 0.05,
+    "muon_learning_rate": 0.02,
+    "muon_one_minus_momentum": 0.05,
+    "muon_weight_decay": 0.01,
     "crop_padding": 4 / 32,
     "cutout_length": 0.5,
     "erasing_probability": 0.5,
@@ -49,14 +52,15 @@ _DEFAULTS: Mapping[str, float] = {
 _REFERENCE_BATCH = 128
 _WHOLE = frozenset({"batch_size"})
 """Numbers that count something: from 1."""
-_POSITIVE = frozenset({"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "average_span"})
+_POSITIVE = frozenset({"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "muon_learning_rate", "average_span"})
 _BELOW_ONE = frozenset({"momentum", "warm_up"})
 _UNBOUNDED = frozenset(
-    {"weight_decay", "sgd_weight_decay", "adamw_weight_decay", "alpha", "mixup_alpha", "cutmix_alpha"} | policy_recipe.ODDS.keys()
+    {"weight_decay", "sgd_weight_decay", "adamw_weight_decay", "muon_weight_decay", "alpha", "mixup_alpha", "cutmix_alpha"}
+    | policy_recipe.ODDS.keys()
 )
 """Numbers from 0; every one that is named nowhere here is from 0 to 1."""
 _PLAIN = ("learning_rate", "weight_decay", "momentum", "alpha", "length")
-"""Names of `zela2018`; the first three serve either optimizer."""
+"""Names of `zela2018`; the first three serve every optimizer."""
 
 ACCEPTED = tuple(sorted(_CHOICES.keys() | _DEFAULTS.keys() | policy_recipe.DEFAULTS.keys() | set(_PLAIN)))
 """Every name that a space for this worker may use beside those of the network."""
@@ -71,11 +75,11 @@ class Recipe:
     learning_rate: float
     """At the peak of the schedule, of the batches that are trained."""
     momentum: float
-    """Nesterov's of SGD, or beta1 of AdamW."""
+    """Nesterov's of SGD and of Muon, or beta1 of AdamW."""
     beta2: float
     """Of AdamW."""
     weight_decay: float
-    """Added to the gradient by SGD, decoupled in AdamW."""
+    """Added to the gradient by SGD, decoupled in AdamW and Muon."""
     label_smoothing: float
     schedule: schedules.Shape | None
     """Of the learning rate; None leaves it to the worker."""
@@ -172,7 +176,8 @@ def _learning_rate(config: Mapping[str, Value], optimizer: Optimizer) -> float:
     """A rate of the joint space is that of batches of 128, so that it can be searched apart from the batch size.
 
     It grows with the size of the batch under SGD (Goyal et al. 2017, arXiv:1706.02677, section 2.1) and with its root under AdamW
-    (Malladi et al. 2022, arXiv:2205.10287). The plain `learning_rate` of `zela2018` is the rate itself.
+    (Malladi et al. 2022, arXiv:2205.10287), and under Muon, whose updates are as little as AdamW's a matter of the gradient's size. The
+    plain `learning_rate` of `zela2018` is the rate itself.
     """
     name = f"{optimizer}_learning_rate"
     rate = _number(config, name, "learning_rate")
@@ -185,7 +190,7 @@ def _learning_rate(config: Mapping[str, Value], optimizer: Optimizer) -> float:
 def _momentum(config: Mapping[str, Value], optimizer: Optimizer) -> float:
     if "momentum" in config:
         return float(config["momentum"])
-    return 1 - _number(config, "sgd_one_minus_momentum" if optimizer == "sgd" else "adamw_one_minus_beta1")
+    return 1 - _number(config, "adamw_one_minus_beta1" if optimizer == "adamw" else f"{optimizer}_one_minus_momentum")
 
 
 def _cutout_length(config: Mapping[str, Value]) -> float:

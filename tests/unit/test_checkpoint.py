@@ -30,7 +30,14 @@ def go_on(learner: Learner, steps: int) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"momentum": 0}, {"average": "on"}, {"policy": "trivial", "flip": "alternating"}],
+    [
+        {"optimizer": "sgd"},
+        {"optimizer": "adamw"},
+        {"optimizer": "muon"},
+        {"momentum": 0},
+        {"average": "on"},
+        {"policy": "trivial", "flip": "alternating"},
+    ],
 )
 def test_a_continued_training_is_the_uninterrupted_one(tmp_path: Path, config: dict[str, Value]) -> None:
     learner, other = trained(3, **config), fakes.learner(seed=9, **config)

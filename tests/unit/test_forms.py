@@ -72,7 +72,7 @@ def test_nothing_is_tried_where_nothing_can_be_won(config: dict[str, Value], bud
 
 
 @pytest.mark.parametrize("form", ["merged", "grouped"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_a_training_goes_on_in_another_form(form: Form, optimizer: str, tmp_path: Path) -> None:
     def steps(trainee: Learner, n: int) -> None:
         for i in range(n):

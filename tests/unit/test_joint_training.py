@@ -86,9 +86,10 @@ def test_a_random_configuration_trains(seed: int, tmp_path: Path) -> None:
     trains(config, tmp_path)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
 @pytest.mark.parametrize("family", SMALL)
-def test_every_family_trains(family: str, tmp_path: Path) -> None:
-    trains({"family": family, "batch_size": 16, **SMALL[family]}, tmp_path)
+def test_every_family_trains(family: str, optimizer: str, tmp_path: Path) -> None:
+    trains({"family": family, "batch_size": 16, "optimizer": optimizer, **SMALL[family]}, tmp_path)
 
 
 @pytest.mark.parametrize("family", SMALL)

@@ -109,7 +109,9 @@ def test_what_is_too_slow_is_turned_away_before_it_costs_the_budget() -> None:
     assert result.steps == 0
 
 
-@pytest.mark.parametrize("config", [{"optimizer": "sgd"}, {"optimizer": "adamw", "average": "on", "flip": "alternating"}])
+@pytest.mark.parametrize(
+    "config", [{"optimizer": "sgd"}, {"optimizer": "adamw", "average": "on", "flip": "alternating"}, {"optimizer": "muon"}]
+)
 def test_a_training_keeps_nothing_once_it_is_over(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     learner, twin = fakes.learner(**config), Learner.twin
     networks = [weakref.ref(learner.network), weakref.ref(learner.outcome)]
@@ -190,7 +192,7 @@ def test_levels_are_those_of_the_images_trained_on() -> None:
     np.testing.assert_array_equal(data.images.permute(0, 2, 3, 1), images)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_something_is_learned(optimizer: str) -> None:
     learner = fakes.learner(optimizer=optimizer)
     time = fakes.Virtual()

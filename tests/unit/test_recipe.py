@@ -34,6 +34,9 @@ from bohb_nas.training.recipe import read
         ("warm_up", 1.0),
         ("sgd_one_minus_momentum", 0.0),
         ("adamw_one_minus_beta2", 1.5),
+        ("muon_learning_rate", 0),
+        ("muon_one_minus_momentum", 0.0),
+        ("muon_weight_decay", -0.01),
         ("label_smoothing", -0.1),
         ("crop_padding", [0.1]),
         ("cutout_length", 2.0),
@@ -71,6 +74,7 @@ def test_rates_are_those_of_batches_of_128_except_the_published_one() -> None:
     assert read({"batch_size": 512, "sgd_learning_rate": 0.1})[1].learning_rate == pytest.approx(0.4)
     assert read({"batch_size": 32})[1].learning_rate == pytest.approx(0.025), "the default is 0.1"
     assert read({"batch_size": 512, "optimizer": "adamw", "adamw_learning_rate": 0.003})[1].learning_rate == pytest.approx(0.006)
+    assert read({"batch_size": 32, "optimizer": "muon", "muon_learning_rate": 0.06})[1].learning_rate == pytest.approx(0.03)
     assert read({"batch_size": 512, "learning_rate": 0.1})[1].learning_rate == 0.1
 
 

@@ -77,7 +77,9 @@ def trained(learner: Learner, n_steps: int = 8) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("micro_batch", [32, 16])
-@pytest.mark.parametrize("config", [{"optimizer": "adamw"}, {"policy": "trivial", "mixing": "cutmix"}, {"death_rate": 0.5}])
+@pytest.mark.parametrize(
+    "config", [{"optimizer": "adamw"}, {"optimizer": "muon"}, {"policy": "trivial", "mixing": "cutmix"}, {"death_rate": 0.5}]
+)
 def test_a_replayed_training_is_the_same_training(config: dict[str, Value], micro_batch: int) -> None:
     plain, replayed = start_with(config), start_with(config)
     plain.micro_batch = replayed.micro_batch = micro_batch
@@ -89,7 +91,8 @@ def test_a_replayed_training_is_the_same_training(config: dict[str, Value], micr
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(
-    "config", [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"death_rate": 0.5}, {"policy": "rand"}, {"family": "wrn"}]
+    "config",
+    [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"optimizer": "muon"}, {"death_rate": 0.5}, {"policy": "rand"}, {"family": "wrn"}],
 )
 def test_a_cuda_graph_trains_as_the_same_steps_do(config: dict[str, Value]) -> None:
     device = torch.device("cuda")

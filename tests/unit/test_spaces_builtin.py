@@ -52,7 +52,7 @@ def test_every_configuration_is_understood(space: ConfigurationSpace) -> None:
 
 def test_the_defaults_of_the_translation_are_those_of_the_joint_space() -> None:
     assert read({"schedule": "cosine"}) == read(dict(joint.space().get_default_configuration()))
-    for optimizer in ("sgd", "adamw"):
+    for optimizer in ("sgd", "adamw", "muon"):
         space = joint.space()
         full = {name: parameter.default_value for name, parameter in space.items() if name != "death_rate"}
         chosen = {"family": "multi_branch", "optimizer": optimizer, "cutout": "on", "mixing": "cutmix"}
@@ -89,6 +89,7 @@ def test_hyperparameters_exist_only_where_they_act() -> None:
         assert ("death_rate" in config) == any(config.get(f"res_branches_{g}") == 1 for g in (1, 2, 3))
         assert ("sgd_learning_rate" in config) == (config["optimizer"] == "sgd")
         assert ("adamw_one_minus_beta2" in config) == (config["optimizer"] == "adamw")
+        assert ("muon_learning_rate" in config) == (config["optimizer"] == "muon")
         assert ("crop_padding" in config) == (config["crop"] == "on")
         assert ("cutout_length" in config) == (config["cutout"] == "on")
         assert {n.partition("_")[0] for n in config if n.startswith(("rand_", "searched_"))} == {config["policy"]} & {"rand", "searched"}

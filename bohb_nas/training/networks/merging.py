@@ -1,8 +1,8 @@
 """The same network with fewer kernels: Shake paths that begin alike share one convolution over the channels of all of them.
 
 Values, gradients and statistics are those of the separate form, and so is the state dict, whose tensors are copies here: one form loads
-what the other saved. Optimizers that treat every number by itself (SGD, AdamW) make the same steps; what they keep per parameter goes
-from one form to the other by `apart` and `together`.
+what the other saved. Optimizers that treat every number by itself (SGD, AdamW), or each convolution that was one (Muon), make the same
+steps; what they keep per parameter goes from one form to the other by `apart` and `together`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +73,13 @@ class _Merged(nn.Module):
         return sum(outs[1:], outs[0]) / len(outs) if own is None else noises.shake(outs, own)
 
 
+class _Joined(nn.Conv2d):
+    """Convolutions side by side."""
+
+    n_maps: int
+    """Of how many maps the weights are, one after another along the outputs."""
+
+
 def _one(modules: Sequence[nn.Module], *, grouped: bool) -> nn.Module:
     """One module that does what equal modules do on the parts of its channels, or of the same input."""
     n, first = len(modules), modules[0]
@@ -80,7 +87,9 @@ def _one(modules: Sequence[nn.Module], *, grouped: bool) -> nn.Module:
         case nn.Conv2d():
             into, groups = (n * first.in_channels, n) if grouped else (first.in_channels, 1)
             out, kernel, padding = n * first.out_channels, first.kernel_size[0], int(first.padding[0])
-            return nn.Conv2d(into, out, kernel, stride=first.stride[0], padding=padding, groups=groups, bias=False).to(first.weight)
+            joined = _Joined(into, out, kernel, stride=first.stride[0], padding=padding, groups=groups, bias=False).to(first.weight)
+            joined.n_maps = n * first.groups
+            return joined
         case nn.BatchNorm2d():
             return nn.BatchNorm2d(n * first.num_features).to(first.weight)
         case _:
