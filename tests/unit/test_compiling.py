@@ -163,7 +163,9 @@ def test_a_gpu_replays_the_compiled_form(config: dict[str, Value]) -> None:
 
     def trained(mode: Mode) -> tuple[Fit, Learner]:
         compute = Compute(device=device, precision="fp32")
-        learner = start({**fakes.TINY, "batch_size": 64, **config}, data=fakes.data(device=device), compute=compute, seed=0)
+        learner = start(
+            {**fakes.TINY, "sgd_learning_rate": 0.01, "batch_size": 64, **config}, data=fakes.data(device=device), compute=compute, seed=0
+        )
         plan = Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=12)
         return fit(learner, plan, TrainingClock(device), lambda _: None, compiler=Compiler(mode)), learner
 

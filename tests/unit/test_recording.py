@@ -69,10 +69,10 @@ def start_with(config: dict[str, Value]) -> Learner:
     return start({**fakes.TINY, **config}, data=fakes.data(), compute=fakes.CPU, seed=0)
 
 
-def trained(learner: Learner, n_steps: int = 8) -> list[Tensor]:
+def trained(learner: Learner, n_steps: int = 8, *, rate: float = 0.1) -> list[Tensor]:
     positions = batches(learner.data.train, 32, learner.streams.order)
     for i in range(n_steps):
-        learner.step(next(positions), 0.1 / (i + 1))
+        learner.step(next(positions), rate / (i + 1))
     return [*learner.network.state_dict().values(), learner.totals]
 
 
@@ -99,7 +99,7 @@ def test_a_cuda_graph_trains_as_the_same_steps_do(config: dict[str, Value]) -> N
     data = fakes.data(device=device)
     made = [start({**fakes.TINY, **config}, data=data, compute=Compute(device=device, precision="fp32"), seed=0) for _ in range(2)]
     made[0].recording.recorder = None
-    plain, replayed = (trained(learner) for learner in made)
+    plain, replayed = (trained(learner, rate=0.01) for learner in made)
     assert made[1].recording.replays, made[1].recording.refused
     for a, b in zip(plain, replayed, strict=True):
         torch.testing.assert_close(a, b, rtol=5e-2, atol=5e-3)  # cuDNN adds gradients up in no fixed order
@@ -114,10 +114,7 @@ def test_no_step_waits_for_the_device(policy: str) -> None:
     trained(learner, 4)
     positions = [torch.arange(32, device=device) + i for i in range(8)]
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for i, chosen in enumerate(positions):
-            learner.step(chosen, 0.1)
+    with fakes.unwaited():
+        for i, batch in enumerate(learner.prepare(positions)):
+            learner.learn(batch, 0.1)
             learner.follow(i / 8)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

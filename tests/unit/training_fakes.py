@@ -1,6 +1,8 @@
 """A small separable data set, a clock that only work moves on, and learners over them."""
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,18 @@ def trial(budget: float = 1.0, **changes: Any) -> Trial:
         "origin": Origin.RANDOM,
     }
     return Trial(**whole | changes)
+
+
+@contextmanager
+def unwaited() -> Iterator[None]:
+    """Raises where the host waits for the GPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch says that it does not see every wait
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 class Virtual:
