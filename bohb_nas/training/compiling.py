@@ -86,7 +86,8 @@ class Compiler:
             took_s = clock.now() - began
             after_s = settled_seconds(twin, clock)
         except RuntimeError as e:
-            what = "out of memory" if out_of_memory(e) else (str(e).splitlines() or [type(e).__name__])[0]
+            said = [line.strip() for line in str(e).splitlines() if line.strip()]
+            what = "out of memory" if out_of_memory(e) else " ".join(said[:2]) or type(e).__name__
             return Compiled(used=False, reason=f"it failed: {what}", seconds=clock.now() - began), before_s
         finally:
             del twin
