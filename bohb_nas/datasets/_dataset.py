@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ Images = NDArray[np.uint8]
 """[N, H, W, C]."""
 Labels = NDArray[np.int64]
 """[N], positions in the classes."""
+
+
+class Skipped(NamedTuple):
+    """A file that could not be read and was left out."""
+
+    path: str
+    reason: str
+    """A few words, equal for files that have the same wrong with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +39,10 @@ class Dataset:
     test_labels: Labels | None = None
     fingerprint: str
     """sha256 of classes, shapes and content: equal for equal data, wherever and whenever they were read."""
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     """Files that could not be read and were left out."""
+    remarks: tuple[str, ...] = ()
+    """What was done to images so that they fit together, and what was not looked at: a sentence each, with counts."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
