@@ -8,6 +8,7 @@ are converted by a child process (`python -m bohb_nas.datasets`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,10 +59,20 @@ def load_dataset(reference: str, *, data_dir: Path | None = None) -> Dataset:
         raise DatasetError(str(e)) from e
     if not callable(getattr(module, "load", None)):
         raise DatasetError(f"data set {reference!r} has no load function; accepted is a module with load(data_dir) -> Dataset")
-    dataset = module.load(data_dir)
+    dataset = module.load(data_dir) if reference in refs.names("dataset") else _load_users(module, reference, data_dir)
     if not isinstance(dataset, Dataset):
         raise DatasetError(f"load of data set {reference!r} returned {type(dataset).__name__}; accepted is a bohb_nas.datasets.Dataset")
     return dataset
+
+
+def _load_users(module: Any, reference: str, data_dir: Path | None) -> Any:
+    """What a user's `load` returns; whatever it does wrong is an error of its file."""
+    try:
+        return module.load(data_dir)
+    except DatasetError:
+        raise
+    except (Exception, SystemExit) as e:
+        raise DatasetError(f"load of data set {reference!r} fails: {type(e).__name__}: {e}; correct it, or what it reads") from e
 
 
 def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bool = False) -> Summary:

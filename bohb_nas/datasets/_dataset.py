@@ -1,6 +1,7 @@
 """The record of a data set, and the fingerprint of its content."""
 
 import hashlib
+import reprlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,6 +48,7 @@ class Dataset:
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
             raise DatasetError(f"data set {self.name!r} has {len(self.classes)} classes; accepted are at least 2")
+        self._check_names()
         self._check_part("train", self.train_images, self.train_labels)
         if (self.test_images is None) != (self.test_labels is None):
             raise DatasetError(f"data set {self.name!r}: give both test_images and test_labels, or neither")
@@ -58,6 +60,16 @@ class Dataset:
                     "accepted is one shape"
                 )
 
+    def _check_names(self) -> None:
+        names: Any = self.classes
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise DatasetError(f"data set {self.name!r}: classes are {reprlib.repr(names)}; accepted is a tuple of names, no two alike")
+        if not (isinstance(self.fingerprint, str) and self.fingerprint):
+            raise DatasetError(
+                f"data set {self.name!r}: the fingerprint is {self.fingerprint!r}; accepted is a text that changes with the data, "
+                "such as their sha256"
+            )
+
     def _check_part(self, part: str, images: Any, labels: Any) -> None:
         def describe(value: Any) -> str:
             return f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
@@ -66,14 +78,20 @@ class Dataset:
             raise DatasetError(
                 f"data set {self.name!r}: {part}_images are {describe(images)}; accepted is uint8[N, H, W, C], none of them 0"
             )
+        if images.shape[1] in (1, 3) and images.shape[2] == images.shape[3] > 4:
+            raise DatasetError(
+                f"data set {self.name!r}: {part}_images are {describe(images)}, which looks like [N, C, H, W]; accepted is "
+                "uint8[N, H, W, C]: images.transpose(0, 2, 3, 1)"
+            )
         if not (isinstance(labels, np.ndarray) and labels.dtype == np.int64 and labels.shape == images.shape[:1]):
             raise DatasetError(
-                f"data set {self.name!r}: {part}_labels are {describe(labels)}; accepted is int64[{len(images)}], one per image"
+                f"data set {self.name!r}: {part}_labels are {describe(labels)}; accepted is int64[{len(images)}], "
+                "for each image the position of its class in `classes`"
             )
         if labels.min() < 0 or labels.max() >= len(self.classes):
             raise DatasetError(
                 f"data set {self.name!r}: {part}_labels reach from {labels.min()} to {labels.max()}; "
-                f"accepted are 0 to {len(self.classes) - 1}"
+                f"accepted are 0 to {len(self.classes) - 1}, positions in `classes`: np.unique(labels, return_inverse=True) gives such"
             )
 
 
