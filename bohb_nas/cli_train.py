@@ -45,6 +45,8 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
     data = load_dataset(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
     for remark in [*data.remarks, *([f"{len(data.skipped)} unreadable images are left out"] if data.skipped else [])]:
         click.echo(f"data set {data.name}: {remark}", err=True)
+    if found.fingerprint not in (None, data.fingerprint):
+        click.echo(f"warning: data set {data.name} has changed since the study started; this trains on it as it is now", err=True)
     with _own_device(source), _threads(options.n_threads):
         rows = train_final(
             found.config,

@@ -64,6 +64,8 @@ def load(data_dir: Path | None) -> Dataset:
             raise DatasetError(
                 f"{str(root / 'train')!r} has too few class folders: {found}; accepted are at least two, one folder per class"
             )
+        if odd := [os.fsencode(name) for name in classes if not _is_text(name)]:
+            raise DatasetError(f"class folders in {str(root / 'train')!r} have names that are no UTF-8: {odd[:5]}; rename them")
         nameless: list[str] = []
         parts = {"train": _files(root, "train", classes, nameless)}
         if (root / "test").is_dir():
@@ -101,6 +103,11 @@ def _class_folders(part: Path) -> tuple[str, ...]:
 def _images(part: Path) -> list[str]:
     """Names of the images that lie in no class folder."""
     return sorted(e.name for e in os.scandir(part) if _is_image(e.name) and not e.name.startswith(".") and not e.is_dir())
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written into the description of a model."""
+    return name.encode(errors="replace").decode() == name
 
 
 def _is_image(name: str) -> bool:

@@ -26,6 +26,8 @@ class Source:
     """The highest rung of the study within the budget."""
     folder: Path
     """Where its models go by default."""
+    fingerprint: str | None = None
+    """Of the study's data set, where that is what is trained on."""
     options: dict[str, Any]
     """Of the image classifier: the study's, its files as they were at its start, under those that were typed."""
 
@@ -90,6 +92,7 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
         budget=seconds,
         rung=max((k for k, b in enumerate(rungs) if b <= seconds), default=0),
         folder=study.path,
+        fingerprint=None if {"dataset", "data_dir"} & typed.keys() else meta.get("data_fingerprint"),
         options={**stored, **typed},
     )
 

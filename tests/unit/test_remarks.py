@@ -157,6 +157,12 @@ def test_empty_classes_are_counted_and_named(root: Path) -> None:
         load(root)
 
 
+def test_a_class_whose_name_is_no_text_is_refused(root: Path) -> None:
+    os.rename(root / "train" / "red", os.fsencode(root / "train") + b"/r\xe9d")
+    with pytest.raises(DatasetError, match=r"names that are no UTF-8: \[b'r\\xe9d'\]; rename them"):
+        load(root)
+
+
 def test_class_folders_outside_train_are_seen(root: Path) -> None:
     (root / "train").rename(root / "test")
     with pytest.raises(DatasetError, match="has no folder 'train'; its folders: 'test'; accepted is PATH/train/CLASS/IMAGE"):

@@ -202,6 +202,9 @@ def test_what_train_takes_from_a_study_and_from_a_file(study: StudyDir, tmp_path
     (study.inputs / "network-mine.py").write_text("")
     options = read_source(study.path, budget=None, dataset=None, data_dir=None, options={"precision": "bf16"}).options
     assert options == {"dataset": "digits", "network": str(study.inputs / "network-mine.py"), "precision": "bf16"}
+    study.write_meta({**META, "data_fingerprint": "abc"})
+    assert read_source(study.path, budget=None, dataset=None, data_dir=None).fingerprint == "abc"
+    assert read_source(study.path, budget=None, dataset="svhn", data_dir=None).fingerprint is None, "another set may differ"
     file = tmp_path / "config.json"
     for content in ({"batch_size": 64}, {"config": {"batch_size": 64}, "loss": 0.1}):
         file.write_text(json.dumps(content))
