@@ -143,10 +143,10 @@ def test_an_image_behind_a_link_is_read_and_a_circle_refused(root: Path) -> None
 
 
 def test_classes_of_one_image_are_counted_and_named(root: Path) -> None:
-    for i in range(1000):
+    for i in range(200):
         (root / "train" / f"{i:04}").mkdir()
         (root / "train" / f"{i:04}" / "0.png").symlink_to("../red/0.png")
-    with pytest.raises(DatasetError, match=r"one training image only of '0000', .*'0004', … \(1000 of 1002 classes\).*at least two.*add"):
+    with pytest.raises(DatasetError, match=r"one training image only of '0000', .*'0004', … \(200 of 202 classes\).*at least two.*add"):
         prepare(f"image_folder:{root}")
 
 
