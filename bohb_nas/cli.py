@@ -2,23 +2,20 @@
 Imports stand inside the commands, so that `--help`, `list`, `status` and `best` start at once.
 """
 
-import dataclasses
 import json
 import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_baselines, cli_doctor, cli_simulate
+from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_train
 from bohb_nas.durations import format_duration
 from bohb_nas.engine.options import knowledge_options
-from bohb_nas.errors import BohbNasError, UsageError
+from bohb_nas.errors import BohbNasError
 from bohb_nas.option_types import Duration, Setting
 from bohb_nas.refs import names
 from bohb_nas.store.study_dir import StudyDir
@@ -190,67 +187,6 @@ def best(directory: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("source", metavar="DIR|CONFIG.json", type=click.Path(path_type=Path, exists=True))
-@click.option("--budget", type=Duration(), help="Training time of each seed.  [the study's dearest budget]")
-@click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings.")
-@click.option("--dataset", metavar="D", help="Data set.  [the study's]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where the models go.  [DIR/trained, or ./trained]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def train(
-    source: Path, budget: float | None, n_seeds: int, dataset: str | None, data_dir: Path | None, out: Path | None, as_json: bool
-) -> None:
-    """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported."""
-    from bohb_nas.datasets import load_dataset
-    from bohb_nas.report import tables
-    from bohb_nas.report.final import read_source, summary
-    from bohb_nas.training.final import train_final
-    from bohb_nas.training.policies import NONE
-    from bohb_nas.training.policy_files import from_file
-
-    found = read_source(source, budget=budget, dataset=dataset, data_dir=data_dir)
-    policy = NONE if found.policy_file is None else from_file(found.policy_file)
-    folder = out if out is not None else found.folder / "trained"
-    data = load_dataset(found.dataset, data_dir=found.data_dir)
-    with _own_device(source):
-        rows = train_final(
-            found.config,
-            dataset=data,
-            budget_s=found.budget,
-            seeds=range(n_seeds),
-            out=folder,
-            schedule=found.schedule,
-            rung=found.rung,
-            network=found.network,
-            policy=policy,
-        )
-    figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
-    if as_json:
-        click.echo(json.dumps(figures))
-    else:
-        _print(tables.final(figures))
-        click.echo(f"models: {folder}/seed-*/model.pt2 with model.safetensors and model.json")
-    if figures["test_error_mean"] is None:
-        sys.exit(1)
-
-
-@contextmanager
-def _own_device(source: Path) -> Iterator[None]:
-    """Keeps the study's workers off the device while something else trains there: one training per device, ever."""
-    if not source.is_dir():
-        yield
-        return
-    from bohb_nas.engine.devices import host, local_devices
-    from bohb_nas.files import Lock
-
-    device = local_devices(1)[0].name
-    with Lock(StudyDir(source.absolute()).worker_lock(host(), device)) as lock:
-        if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time()})):
-            raise UsageError(f"a worker of {source} trains on {device}; let it end, or stop it, so that neither spoils the other's budget")
-        yield
-
-
-@cli.command()
 @click.argument("file", metavar="FILE")
 @click.option("--space", default="toy", show_default=True, help="What a worker is checked with.")
 @click.option("--budget", type=Duration(), default="1s", show_default=True, help="What a worker is given per trial.")
@@ -291,7 +227,7 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-for _more in (cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
+for _more in (cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
     cli.add_command(_more)
 
 

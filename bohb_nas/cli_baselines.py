@@ -23,6 +23,7 @@ _WIDTH = 160
 @click.option("--budget", type=Duration(), help="Training time of each.  [the study's dearest budget, else 400s]")
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings of each.")
 @click.option("--device", metavar="NAME", help="The name of a device, such as cpu1.  [the first]")
+@click.option("--retry-failed", is_flag=True, help="Train once more what has failed; the record of the failure stays.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --list a list.")
 def baselines(*, directory: Path | None, listed: bool, as_json: bool, names: tuple[str, ...], **said: Any) -> None:
     """Trains hand-designed networks beside the search of DIR, and compares. Run it again and it resumes."""

@@ -3,9 +3,10 @@
 import fcntl
 import json
 import os
+import reprlib
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -119,6 +120,40 @@ def write_once(path: Path, data: bytes | str) -> bool:
 def dump_json(value: Any) -> str:
     """One line of strict JSON: no NaN, no infinity, keys as given."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def load_json(text: str) -> Any:
+    """The value of a strict JSON text, written by hand perhaps.
+
+    Raises:
+        ValueError: it is not JSON, holds NaN or an infinity, or an object in which a name stands twice: the later would hide the earlier.
+        RecursionError: it is nested too deeply.
+    """
+    if not text.strip():
+        raise ValueError("it is empty")
+    return json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
+
+
+def check_once(names: Sequence[str]) -> None:
+    """Refuses a name that stands twice.
+
+    Raises:
+        ValueError: one does.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{reprlib.repr(name)} stands twice in one object, leave one out")
+        seen.add(name)
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    check_once([name for name, _ in pairs])
+    return dict(pairs)
 
 
 _FLOCK = struct.Struct("hhqqi0q")

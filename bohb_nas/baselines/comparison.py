@@ -1,7 +1,8 @@
 """The comparison table: each network's error, mean and spread over seeds, beside what it costs."""
 
+import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -20,18 +21,20 @@ def figures(state: State, chosen: Sequence[Baseline], trials: Sequence[Trial], *
     Args:
         state: of the study.
         chosen: the baselines.
-        trials: of them, all seeds.
+        trials: of them, all seeds, and all attempts at each, one after the other.
         dataset: reference of what they were trained on.
         budget: of every trial.
     """
     rows = []
     for baseline in chosen:
-        told = [state.results[t.trial_id] for t in trials if t.config == baseline.config and t.trial_id in state.results]
-        rows.append({"name": baseline.name, "title": baseline.title, "differs": baseline.differs, **_row(told)})
+        own = [t for t in trials if t.config == baseline.config and t.trial_id in state.results]
+        again = {earlier.trial_id for earlier, later in itertools.pairwise(own) if earlier.seed == later.seed}
+        row = _row([state.results[t.trial_id] for t in own], again=again)
+        rows.append({"name": baseline.name, "title": baseline.title, "differs": baseline.differs, **row})
     return {"dataset": dataset, "budget": budget, "rows": rows, "incumbent": _incumbent(state.incumbent)}
 
 
-def _row(told: Sequence[Result]) -> dict[str, Any]:
+def _row(told: Sequence[Result], *, again: Set[str]) -> dict[str, Any]:
     good = [r for r in told if r.status is Status.OK]
     errors = [r.loss for r in good if r.loss is not None]
     sizes = next((r.metrics for r in told if "params" in r.metrics), {})
@@ -42,7 +45,11 @@ def _row(told: Sequence[Result]) -> dict[str, Any]:
         "params": sizes.get("params"),
         "flops": sizes.get("flops"),
         "train_s": statistics.fmean(r.train_s for r in good) if good else None,
-        "failed": [{"trial_id": r.trial_id, "status": str(r.status), "message": r.message} for r in told if r.status is not Status.OK],
+        "failed": [
+            {"trial_id": r.trial_id, "status": str(r.status), "message": r.message, "retried": r.trial_id in again}
+            for r in told
+            if r.status is not Status.OK
+        ],
     }
 
 
@@ -72,10 +79,12 @@ def comparison(found: Mapping[str, Any]) -> RenderableType:
     if best is not None and best["budget"] != found["budget"]:
         lines.append(Text(f"the search's incumbent had {format_duration(best['budget'])}"))
     lines += [
-        Text(f"{failed['trial_id']}: {failed['status']}: {_last_line(failed['message'])}")
+        Text(f"{failed['trial_id']}: {failed['status']}: {_last_line(failed['message'])}{' (tried again)' if failed['retried'] else ''}")
         for row in found["rows"]
         for failed in row["failed"]
     ]
+    if any(not failed["retried"] for row in found["rows"] for failed in row["failed"]):
+        lines.append(Text("the same command with --retry-failed trains what failed once more"))
     return Group(*lines)
 
 

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Request:
     n_seeds: int = 3
     names: tuple[str, ...] = ()
     device: str | None = None
+    retry_failed: bool = False
 
 
 def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
@@ -71,10 +72,12 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
         if not study.exists():
             study.write_meta(meta)
         state = fold(study.journal)
-        if any(t.trial_id not in state.results for t in trials):
-            _train(study, meta, state, trials, device=request.device, say=say)
+        due = [current(state, trial, retry_failed=request.retry_failed) for trial in trials]
+        if any(t.trial_id not in state.results for t in due):
+            _train(study, meta, state, due, device=request.device, say=say)
+    told = [attempt for trial in trials for attempt in attempts(state, trial)]
     dataset = meta["worker_options"]["dataset"]
-    return figures(state, chosen, trials, dataset=dataset, budget=budget)
+    return figures(state, chosen, told, dataset=dataset, budget=budget)
 
 
 def _new(request: Request) -> dict[str, Any]:
@@ -113,6 +116,25 @@ def trial_of(baseline: Baseline, *, budget: float, seed: int, rung: int) -> Tria
         seed=seed,
         origin=Origin.BASELINE,
     )
+
+
+def attempts(state: State, trial: Trial) -> list[Trial]:
+    """A baseline's trial and, while the one before has failed, those that were asked in its place: an id is never asked twice."""
+    found = [trial]
+    while (again := _again(trial, len(found))).trial_id in state.trials:
+        found.append(again)
+    return found
+
+
+def current(state: State, trial: Trial, *, retry_failed: bool) -> Trial:
+    """The last attempt at a baseline's trial, or a new one where that has failed and is to be tried again."""
+    found = attempts(state, trial)
+    result = state.results.get(found[-1].trial_id)
+    return _again(trial, len(found)) if retry_failed and result is not None and result.status is not Status.OK else found[-1]
+
+
+def _again(trial: Trial, n: int) -> Trial:
+    return replace(trial, trial_id=f"{trial.trial_id}-again-{n}")
 
 
 def _rung(meta: dict[str, Any], budget: float) -> int:

@@ -5,14 +5,16 @@ included) or FILE.py with `load(data_dir) -> Dataset`. Nothing here imports torc
 are converted by a child process (`python -m bohb_nas.datasets`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bohb_nas import refs
 from bohb_nas.datasets._cache import cache_dir
-from bohb_nas.datasets._dataset import Dataset
+from bohb_nas.datasets._dataset import Dataset, Skipped
 from bohb_nas.datasets._split import split
 from bohb_nas.errors import DatasetError, RefError
 
@@ -30,8 +32,10 @@ class Summary:
     image_shape: tuple[int, int, int]
     """Height, width, channels."""
     fingerprint: str
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
     """Files that could not be read and were left out."""
+    remarks: tuple[str, ...] = ()
+    """What was done to images so that they fit together, and what was not looked at."""
 
 
 def load_dataset(reference: str, *, data_dir: Path | None = None) -> Dataset:
@@ -55,10 +59,20 @@ def load_dataset(reference: str, *, data_dir: Path | None = None) -> Dataset:
         raise DatasetError(str(e)) from e
     if not callable(getattr(module, "load", None)):
         raise DatasetError(f"data set {reference!r} has no load function; accepted is a module with load(data_dir) -> Dataset")
-    dataset = module.load(data_dir)
+    dataset = module.load(data_dir) if reference in refs.names("dataset") else _load_users(module, reference, data_dir)
     if not isinstance(dataset, Dataset):
         raise DatasetError(f"load of data set {reference!r} returned {type(dataset).__name__}; accepted is a bohb_nas.datasets.Dataset")
     return dataset
+
+
+def _load_users(module: Any, reference: str, data_dir: Path | None) -> Any:
+    """What a user's `load` returns; whatever it does wrong is an error of its file."""
+    try:
+        return module.load(data_dir)
+    except DatasetError:
+        raise
+    except (Exception, SystemExit) as e:
+        raise DatasetError(f"load of data set {reference!r} fails: {type(e).__name__}: {e}; correct it, or what it reads") from e
 
 
 def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bool = False) -> Summary:
@@ -70,16 +84,17 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
     """
     dataset = load_dataset(reference, data_dir=data_dir)
     if dataset.skipped and not skip_unreadable:
-        named = ", ".join(repr(name) for name in dataset.skipped[:5]) + (", …" if len(dataset.skipped) > 5 else "")
         raise DatasetError(
-            f"data set {reference!r}: {len(dataset.skipped)} files cannot be read: {named}; "
+            f"data set {reference!r}: {len(dataset.skipped)} files cannot be read: {_grouped(dataset.skipped)}; "
             "repair or remove them, or leave them out with --skip-unreadable"
         )
-    if alone := [name for name, n in zip(dataset.classes, np.bincount(dataset.train_labels).tolist(), strict=False) if n == 1]:
-        named = ", ".join(map(repr, alone[:5])) + (", …" if len(alone) > 5 else "")
-        raise DatasetError(
-            f"data set {reference!r}: one training image only of {named}; accepted are at least two, one to train and one to validate"
-        )
+    counts = np.bincount(dataset.train_labels, minlength=len(dataset.classes)).tolist()
+    for n, many in enumerate(("no training image", "one training image only")):
+        if few := [name for name, count in zip(dataset.classes, counts, strict=True) if count == n]:
+            raise DatasetError(
+                f"data set {reference!r}: {many} of {_listed(few)} ({len(few)} of {len(counts)} classes); "
+                "accepted are at least two of each, one to train and one to validate: add images of these classes, or leave the classes out"
+            )
     height, width, channels = dataset.train_images.shape[1:]
     return Summary(
         name=dataset.name,
@@ -89,7 +104,20 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
         image_shape=(height, width, channels),
         fingerprint=dataset.fingerprint,
         skipped=dataset.skipped,
+        remarks=dataset.remarks,
     )
+
+
+def _grouped(skipped: tuple[Skipped, ...]) -> str:
+    """How many files cannot be read for each reason, and the first of them."""
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in skipped:
+        by_reason.setdefault(reason, []).append(path)
+    return "; ".join(f"{len(paths)} {reason} ({_listed(paths)})" for reason, paths in by_reason.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
 
 
 def published(data_dir: Path | None = None) -> dict[str, bool]:

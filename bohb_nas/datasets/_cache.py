@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bohb_nas.datasets._dataset import Dataset, fingerprint
+from bohb_nas.datasets._dataset import Dataset, Skipped, fingerprint
 from bohb_nas.errors import DatasetError
 from bohb_nas.files import sync_folder, write_atomic
 
@@ -55,7 +55,7 @@ def save(folder: Path, dataset: Dataset) -> None:
             array = getattr(dataset, name)
             if array is not None and not array_path(folder, name).exists():
                 np.save(array_path(folder, name), array, allow_pickle=False)
-    facts = {"name": dataset.name, "classes": dataset.classes, "fingerprint": dataset.fingerprint, "skipped": dataset.skipped}
+    facts = {name: getattr(dataset, name) for name in ("name", "classes", "fingerprint", "skipped", "remarks")}
     write_atomic(folder / "facts.json", json.dumps(facts))
 
 
@@ -64,10 +64,18 @@ def array_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.npy"
 
 
-def complete(name: str, classes: tuple[str, ...], arrays: dict[str, np.ndarray | None], skipped: tuple[str, ...] = ()) -> Dataset:
+def complete(
+    name: str,
+    classes: tuple[str, ...],
+    arrays: dict[str, np.ndarray | None],
+    *,
+    skipped: tuple[Skipped, ...] = (),
+    remarks: tuple[str, ...] = (),
+) -> Dataset:
     """A data set from its arrays, named as the fields are; the fingerprint is computed here."""
     ordered = [arrays.get(field) for field in _ARRAYS]
-    return Dataset(name=name, classes=classes, fingerprint=fingerprint(classes, *ordered), skipped=skipped, **arrays)  # type: ignore[arg-type]
+    found = fingerprint(classes, *ordered)
+    return Dataset(name=name, classes=classes, fingerprint=found, skipped=skipped, remarks=remarks, **arrays)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -121,6 +129,7 @@ def _read(entry: Path) -> Dataset:
         name=facts["name"],
         classes=tuple(facts["classes"]),
         fingerprint=facts["fingerprint"],
-        skipped=tuple(facts["skipped"]),
+        skipped=tuple(Skipped(*skipped) for skipped in facts["skipped"]),
+        remarks=tuple(facts.get("remarks", ())),
         **{name: array.view(np.ndarray) for name, array in arrays.items()},
     )

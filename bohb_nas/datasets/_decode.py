@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bohb_nas.errors import DatasetError
 
@@ -25,6 +25,8 @@ _PER_PROCESS = 1000
 """Files for which a further process pays its start."""
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for broken files."""
+_RANGELESS = frozenset({"I", "F", "I;32", "I;32B"})
+"""Kinds of pixels of 32 bits or of floating point: no file says which of them is white."""
 
 
 class Header(NamedTuple):
@@ -34,6 +36,15 @@ class Header(NamedTuple):
     """Pillow's word for the kind of pixels."""
     height: int
     width: int
+    transparent: bool
+    """Whether it may hold transparency."""
+    animated: bool
+    """Whether it holds further frames."""
+
+    @property
+    def deep(self) -> bool:
+        """Whether its pixels have more than 8 bits, as far as Pillow lets on: of colour with 16 bits it shows only the upper 8."""
+        return self.mode[0] in "IF"
 
 
 def read_headers(paths: list[Path]) -> list[Header | None]:
@@ -41,8 +52,8 @@ def read_headers(paths: list[Path]) -> list[Header | None]:
     return [header and Header(*header) for header in _spread("headers", paths, None)]
 
 
-def decode(paths: list[Path], array: Path) -> list[bool]:
-    """Decodes file i into entry i of an .npy array uint8[N, H, W, C]; says which could be read."""
+def decode(paths: list[Path], array: Path) -> list[str | None]:
+    """Decodes file i into entry i of an .npy array uint8[N, H, W, C]; says of each that could not be read why, of others None."""
     return _spread("decode", paths, array)
 
 
@@ -50,7 +61,13 @@ def _spread(job: str, paths: list[Path], array: Path | None) -> list[Any]:
     n = min(len(os.sched_getaffinity(0)), 1 + len(paths) // _PER_PROCESS)
     bounds = [len(paths) * i // n for i in range(n + 1)]
     shards = [
-        {"job": job, "first": first, "paths": [str(path) for path in paths[first:last]], "array": array and str(array)}
+        {
+            "job": job,
+            "parent": os.getpid(),
+            "first": first,
+            "paths": [str(path) for path in paths[first:last]],
+            "array": array and str(array),
+        }
         for first, last in itertools.pairwise(bounds)
     ]
     if n == 1:
@@ -71,37 +88,77 @@ def _in_child(shard: dict[str, Any]) -> list[Any]:
 
 
 def _do(shard: dict[str, Any]) -> list[Any]:
-    if shard["job"] == "headers":
-        return [_header(path) for path in shard["paths"]]
-    images = np.load(shard["array"], mmap_mode="r+")
-    return [_decode_into(images[i], path) for i, path in enumerate(shard["paths"], start=shard["first"])]
+    images = None if shard["job"] == "headers" else np.load(shard["array"], mmap_mode="r+")
+    answers: list[Any] = []
+    for i, path in enumerate(shard["paths"], start=shard["first"]):
+        if shard["parent"] not in (os.getpid(), os.getppid()):
+            sys.exit("whoever wanted these images is gone")
+        answers.append(_header(path) if images is None else _decode_into(images[i], path))
+    return answers
 
 
 def _header(path: str) -> Header | None:
     try:
-        with Image.open(path) as image:
-            return Header(image.mode, image.height, image.width)
+        with _opened(path) as image:
+            transparent = "A" in image.mode or "transparency" in image.info
+            return Header(image.mode, image.height, image.width, transparent, getattr(image, "is_animated", False))
     except _UNREADABLE:
         return None
 
 
-def _decode_into(out: NDArray[np.uint8], path: str) -> bool:
-    """Decodes one image into `out` [H, W, C]; says whether it could be read."""
+def _opened(path: str) -> Image.Image:
+    """An image whose header has been read.
+
+    Raises:
+        OSError and what else `_UNREADABLE` lists: it is no image; a pipe is refused unread, which would wait forever.
+    """
+    if not os.path.isfile(path) and os.path.exists(path):
+        raise UnidentifiedImageError(path)
+    image = Image.open(path)
+    if image.mode in _RANGELESS and image.format != "PPM":  # of which Pillow spreads every range over 16 bits
+        image.close()
+        raise _RangelessError
+    return image
+
+
+class _RangelessError(ValueError):
+    """Pixels that cannot be brought to 8 bits."""
+
+
+def _decode_into(out: NDArray[np.uint8], path: str) -> str | None:
+    """Decodes one image into `out` [H, W, C]; says why it could not be read."""
     height, width, channels = out.shape
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             image.draft(None, (2 * width, 2 * height))  # JPEG only: decodes at a fraction of the size, still twice the target
             plain = _as_8_bit(image, "L" if channels == 1 else "RGB")
-    except _UNREADABLE:
-        return False
+    except _UNREADABLE as e:
+        return _reason(e)
     if plain.size != (width, height):
         plain = ImageOps.fit(plain, (width, height), method=Image.Resampling.BILINEAR)
     out[...] = np.asarray(plain).reshape(out.shape)
-    return True
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """A few words for what is wrong with a file."""
+    match error:
+        case FileNotFoundError():
+            return "a link to nothing"
+        case PermissionError():
+            return "no permission to read it"
+        case UnidentifiedImageError():
+            return "no image"
+        case Image.DecompressionBombError():
+            return "more pixels than an honest image has"
+        case _RangelessError():
+            return "pixels of 32 bits, whose range the file does not say: convert it to 8 or 16 bits"
+        case _:
+            return "damaged or cut short"
 
 
 def _as_8_bit(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
+    if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode == "P":
         image = image.convert("RGBA")  # a palette may hold transparency, which RGB alone warns about

@@ -8,15 +8,16 @@ it a copy, elsewhere and with other times, is still the same data.
 
 All images get one size: the most frequent height and width of the training images (of several, the largest),
 scaled down so that the longer side is at most 64. An image of another size is scaled to cover it, then cropped around
-its centre. Colour throughout, unless every training image is grey. Files without an image suffix, and hidden ones,
-are no images.
+its centre. Colour throughout, unless every training image is grey. Of 16 bits the upper 8 are kept; transparency is
+dropped, and of animations all but the first frame. Files without an image suffix, and hidden ones, are no images.
+`Dataset.remarks` counts all of this, and what was not looked at.
 """
 
 import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,16 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from bohb_nas.datasets._cache import array_path, cached, complete, save, writing
-from bohb_nas.datasets._dataset import Dataset
+from bohb_nas.datasets._dataset import Dataset, Skipped
 from bohb_nas.datasets._decode import Header, decode, read_headers
+from bohb_nas.datasets._remarks import GREY, of_images, of_leftovers
 from bohb_nas.errors import DatasetError
 
 MAX_SIDE = 64
 """Pixels of the longer side beyond which images are scaled down: what a search by the clock can train on."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_RULE = "2"
+_RULE = "3"
 """Part of the cache key; to be counted up when the rules above or the key change."""
-_GREY = frozenset({"1", "L", "LA", "I;16", "I;16B"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +57,27 @@ def load(data_dir: Path | None) -> Dataset:
         raise DatasetError("image_folder needs a folder; give it as image_folder:PATH")
     try:
         root = data_dir.resolve(strict=True)
+        _check_train(root)
         classes = _class_folders(root / "train")
         if len(classes) < 2:
             found = ", ".join(map(repr, classes)) or "none"
             raise DatasetError(
                 f"{str(root / 'train')!r} has too few class folders: {found}; accepted are at least two, one folder per class"
             )
-        parts = {"train": _files(root, "train", classes)}
+        if odd := [os.fsencode(name) for name in classes if not _is_text(name)]:
+            raise DatasetError(f"class folders in {str(root / 'train')!r} have names that are no UTF-8: {odd[:5]}; rename them")
+        nameless: list[str] = []
+        parts = {"train": _files(root, "train", classes, nameless)}
         if (root / "test").is_dir():
             if unknown := sorted(set(_class_folders(root / "test")) - set(classes)):
                 raise DatasetError(
                     f"{str(root / 'test')!r} has classes that train does not have: {unknown[:5]}; accepted are {classes[:20]}"
                 )
-            parts["test"] = _files(root, "test", classes)
-        return cached(f"image_folder-{_key(root, classes, parts)}", lambda folder: _fill(folder, root, classes, parts))
+            parts["test"] = _files(root, "test", classes, nameless)
+        dataset = cached(f"image_folder-{_key(root, classes, parts)}", lambda folder: _fill(folder, root, classes, parts))
+        loose = [f"{part}/{name}" for part in parts for name in _images(root / part)]
+        strangers = [name for name in _class_folders(root) if name not in ("train", "test")]
+        return replace(dataset, remarks=dataset.remarks + of_leftovers(loose, nameless, strangers, suffixes=SUFFIXES))
     except OSError as e:
         raise DatasetError(
             f"image folder {str(data_dir)!r} cannot be read: {e.strerror or e}: {e.filename!r}; "
@@ -77,37 +85,76 @@ def load(data_dir: Path | None) -> Dataset:
         ) from e
 
 
+def _check_train(root: Path) -> None:
+    """Refuses a folder without the folder train; says what it has instead."""
+    if root.is_dir() and not (root / "train").is_dir():
+        found = _class_folders(root)
+        listed = ", ".join(map(repr, found[:10])) + (", …" if len(found) > 10 else "")
+        raise DatasetError(
+            f"image folder {str(root)!r} has no folder 'train'; its folders: {listed or 'none'}; "
+            "accepted is PATH/train/CLASS/IMAGE and, for the final test, PATH/test/CLASS/IMAGE: move the class folders there"
+        )
+
+
 def _class_folders(part: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and not entry.name.startswith(".")))
 
 
-def _files(root: Path, part: str, classes: tuple[str, ...]) -> list[_File]:
+def _images(part: Path) -> list[str]:
+    """Names of the images that lie in no class folder."""
+    return sorted(e.name for e in os.scandir(part) if _is_image(e.name) and not e.name.startswith(".") and not e.is_dir())
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written into the description of a model."""
+    return name.encode(errors="replace").decode() == name
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _files(root: Path, part: str, classes: tuple[str, ...], nameless: list[str]) -> list[_File]:
+    """The images of a part; other files in its class folders are added to `nameless`."""
     files: list[_File] = []
     for label, name in enumerate(classes):
         folder = root / part / name
         if part == "test" and not folder.is_dir():
             continue
-        found = sorted(_walk(folder, f"{part}/{name}", label), key=lambda file: file.path)
-        if not found:
-            raise DatasetError(f"class folder {str(folder)!r} holds no image; accepted are files ending in {', '.join(sorted(SUFFIXES))}")
-        files += found
+        files += sorted(_walk(folder, f"{part}/{name}", label, nameless), key=lambda file: file.path)
+    nameless.sort()
+    held = {file.label for file in files}
+    empty = [c for label, c in enumerate(classes) if label not in held and (part == "train" or (root / part / c).is_dir())]
+    if empty:
+        named = ", ".join(repr(str(root / part / name)) for name in empty[:5]) + (", …" if len(empty) > 5 else "")
+        raise DatasetError(
+            f"{len(empty)} of {len(classes)} class folders hold no image: {named}; "
+            f"accepted are files ending in {', '.join(sorted(SUFFIXES))}: fill these folders, or remove them"
+        )
     if not files:
         raise DatasetError(f"{str(root / part)!r} holds no class folder; remove it, or fill it as train is filled")
     return files
 
 
-def _walk(folder: Path, below: str, label: int) -> Iterator[_File]:
+def _walk(folder: Path, below: str, label: int, nameless: list[str], above: tuple[str, ...] = ()) -> Iterator[_File]:
     """The images in a folder and its folders; texts, not paths, because a load walks tens of thousands of them."""
-    for entry in os.scandir(folder):
+    above = (*above, os.path.realpath(folder))
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    for entry in found:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(folder / entry.name, f"{below}/{entry.name}", label)
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            if entry.is_symlink() and os.path.realpath(entry.path) in above:
+                raise DatasetError(f"{entry.path!r} links to a folder that it lies in, and would be read for ever; remove this link")
+            yield from _walk(folder / entry.name, f"{below}/{entry.name}", label, nameless, above)
+        elif _is_image(entry.name):
             dangling = entry.is_symlink() and not os.path.exists(entry.path)  # listed all the same: an image that cannot be read
             facts = entry.stat(follow_symlinks=not dangling)
             identity = f"{facts.st_size} {facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"
             yield _File(path=f"{below}/{entry.name}", label=label, identity=identity)
+        else:
+            nameless.append(f"{below}/{entry.name}")
 
 
 def _key(root: Path, classes: tuple[str, ...], parts: dict[str, list[_File]]) -> str:
@@ -121,15 +168,18 @@ def _key(root: Path, classes: tuple[str, ...], parts: dict[str, list[_File]]) ->
 def _fill(folder: Path, root: Path, classes: tuple[str, ...], parts: dict[str, list[_File]]) -> None:
     """Fills a folder of the cache."""
     arrays: dict[str, NDArray[np.uint8] | NDArray[np.int64] | None] = {}
-    skipped: list[str] = []
-    headers = read_headers([root / file.path for file in parts["train"]])
-    shape = _common_shape([header for header in headers if header is not None])
+    skipped: list[Skipped] = []
+    headers = {part: read_headers([root / file.path for file in files]) for part, files in parts.items()}
+    shape = _common_shape([header for header in headers["train"] if header is not None])
+    readable: list[Header] = []
     for part, files in parts.items():
         path = array_path(folder, f"{part}_images")
         with writing():
             images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *shape))
-        good = np.array(decode([root / file.path for file in files], path))
-        skipped += [file.path for file, ok in zip(files, good, strict=True) if not ok]
+        reasons = decode([root / file.path for file in files], path)
+        skipped += [Skipped(file.path, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
+        readable += [header for header, reason in zip(headers[part], reasons, strict=True) if header is not None and reason is None]
+        good = np.array([reason is None for reason in reasons])
         labels = np.array([file.label for file in files], dtype=np.int64)
         if not good.all():
             path.unlink()
@@ -139,7 +189,7 @@ def _fill(folder: Path, root: Path, classes: tuple[str, ...], parts: dict[str, l
             raise DatasetError(
                 f"no image can be read of the classes {[classes[label] for label in lost[:5]]}; the files are damaged: replace them"
             )
-    save(folder, complete("image_folder", classes, arrays, tuple(skipped)))
+    save(folder, complete("image_folder", classes, arrays, skipped=tuple(skipped), remarks=of_images(readable, shape)))
 
 
 def _common_shape(headers: list[Header]) -> tuple[int, int, int]:
@@ -149,5 +199,5 @@ def _common_shape(headers: list[Header]) -> tuple[int, int, int]:
     counts = Counter((header.height, header.width) for header in headers)
     height, width = max(counts, key=lambda size: (counts[size], size[0] * size[1], size))
     scale = min(1.0, MAX_SIDE / max(height, width))
-    channels = 1 if all(header.mode in _GREY for header in headers) else 3
+    channels = 1 if all(header.mode in GREY for header in headers) else 3
     return max(1, round(height * scale)), max(1, round(width * scale)), channels

@@ -27,6 +27,9 @@ from bohb_nas.store.study_dir import StudyDir
 STALE_S = 15.0
 """A heartbeat this old belongs to a worker that is gone."""
 
+_SETTLE_S = 0.1
+"""For the last timers of dask's streams, which run out within 10 ms and would complain of a loop that ended before them."""
+
 MAX_DEATHS = 3
 """A trial whose worker program died so often is told as crashed."""
 
@@ -156,6 +159,7 @@ class DaskEngine:
     async def _close(self) -> None:
         await self._client.close(timeout=2)
         await self._scheduler.close()
+        await asyncio.sleep(_SETTLE_S)
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         done: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -1,9 +1,8 @@
 """Reads the files in which people write down what they know: configurations to try first, and a prior. JSON or YAML."""
 
-import json
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from ConfigSpace import ConfigurationSpace
 
 import bohb_nas.search_spaces
 from bohb_nas.errors import KnowledgeError, SpaceError
+from bohb_nas.files import check_once, load_json
 from bohb_nas.knowledge import Belief
 from bohb_nas.records import Value
 from bohb_nas.space.legality import complete, legal_value
@@ -108,29 +108,10 @@ def _read(path: Path, *, accepted: str, known: str = "") -> Any:
         raise KnowledgeError(f"{path} cannot be read: {e}; accepted is a JSON or YAML file with {accepted}") from e
     is_yaml = path.suffix in (".yaml", ".yml")
     try:
-        return yaml.load(text, Loader=_Yaml) if is_yaml else _from_json(text)  # noqa: S506 - a safe loader
+        return yaml.load(text, Loader=_Yaml) if is_yaml else load_json(text)  # noqa: S506 - a safe loader
     except (ValueError, yaml.YAMLError, RecursionError) as e:
         kind = "YAML" if is_yaml else "JSON"
         raise KnowledgeError(f"{path} is not {kind}: {e}; accepted is {accepted} (YAML in a file that ends in .yaml)") from e
-
-
-def _from_json(text: str) -> Any:
-    return json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _check_once([name for name, _ in pairs])
-    return dict(pairs)
-
-
-def _check_once(names: Sequence[str]) -> None:
-    """Refuses a name that stands twice in one object: the later would hide the earlier."""
-    if twice := [name for n, name in enumerate(names) if name in names[:n]]:
-        raise ValueError(f"{reprlib.repr(twice[0])} stands twice in one object, leave one out")
 
 
 class _Yaml(yaml.SafeLoader):
@@ -144,7 +125,7 @@ class _Yaml(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> Any:
         """An object, in which every name stands once."""
         node = super().compose_mapping_node(anchor)
-        _check_once([name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)])
+        check_once([name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)])
         return node
 
 

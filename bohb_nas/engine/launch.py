@@ -115,7 +115,8 @@ def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], S
             f"data set {found.name}: {found.n_train} images for training and validation, {found.n_test} for the final test, "
             f"{found.n_classes} classes, {'x'.join(map(str, found.image_shape))}"
         )
-        notes += [f"warning: unreadable image left out: {path}" for path in found.skipped]
+        notes += [f"data set {found.name}: {remark}" for remark in found.remarks]
+        notes += [f"warning: unreadable image left out: {path}: {reason}" for path, reason in found.skipped]
     _ask_worker(meta, space)
     return notes, found
 

@@ -72,7 +72,9 @@ async def serve(path: Path, *, device: str, wait_s: float, stand: bool, say: Cal
     election = _Election(study) if stand else None
     with lock:
         try:
-            await trainer.start()
+            if not await _started(trainer, stopped):
+                say("stopped")
+                return 0
             return await _serve(study, trainer, stopped, election, wait_s=wait_s, name=f"{host()}-{device}", say=say)
         finally:
             try:
@@ -80,6 +82,22 @@ async def serve(path: Path, *, device: str, wait_s: float, stand: bool, say: Cal
             finally:
                 if election is not None:
                     await election.end()
+
+
+async def _started(trainer: Trainer, stopped: asyncio.Event) -> bool:
+    """Starts the trainer, which may take minutes; False when that was given up because the program is to stop."""
+    starting, stop = asyncio.ensure_future(trainer.start()), asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+    if starting.cancelled():
+        return False
+    starting.result()  # raises why it could not be started
+    return True
 
 
 class _Election:

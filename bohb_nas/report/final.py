@@ -1,12 +1,14 @@
 """What `bohb-nas train` is to train, and the summary of what it found."""
 
-import json
+import os
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bohb_nas.errors import UsageError
+from bohb_nas.files import load_json
 from bohb_nas.records import Budgets, Value
 from bohb_nas.report.status import best
 from bohb_nas.store.journal import fold
@@ -18,48 +20,59 @@ class Source:
     """A configuration with all that its training needs."""
 
     config: dict[str, Value]
-    dataset: str
-    data_dir: Path | None
     budget: float
     """Seconds."""
-    schedule: Literal["cosine", "restarts"]
     rung: int
     """The highest rung of the study within the budget."""
-    policy_file: Path | None
-    """Of the study, as it was at its start."""
     folder: Path
     """Where its models go by default."""
-    network: str | None = None
-    """Reference of a `network(config)`, in place of the families of the catalogue."""
+    fingerprint: str | None = None
+    """Of the study's data set, where that is what is trained on."""
+    options: dict[str, Any]
+    """Of the image classifier: the study's, its files as they were at its start, under those that were typed."""
 
 
-def read_source(source: Path, *, budget: float | None, dataset: str | None, data_dir: Path | None) -> Source:
+def read_source(
+    source: Path, *, budget: float | None, dataset: str | None, data_dir: Path | None, options: Mapping[str, Any] | None = None
+) -> Source:
     """Reads the incumbent of a study, or a file with one configuration (or what `bohb-nas best --json` printed).
+
+    Args:
+        source: directory of a study, or a JSON file.
+        budget: seconds; None takes the study's dearest.
+        dataset: reference of a data set; None takes the study's.
+        data_dir: where published files lie; None takes the study's.
+        options: of the image classifier, which win over the study's.
 
     Raises:
         UsageError: nothing to train, or what is needed was not said.
     """
+    typed = {name: _in_full(name, value) for name, value in (options or {}).items()}
+    typed |= {"dataset": dataset} if dataset is not None else {}
+    typed |= {"data_dir": str(data_dir)} if data_dir is not None else {}
     if source.is_dir():
-        return _incumbent(StudyDir(source.absolute()), budget=budget, dataset=dataset, data_dir=data_dir)
+        return _incumbent(StudyDir(source.absolute()), budget=budget, typed=typed)
+    accepted = "accepted is an object of hyperparameters, or what `bohb-nas best DIR --json` prints"
     try:
-        content = json.loads(source.read_text())
-    except ValueError as e:
-        raise UsageError(
-            f"{source} is not JSON: {e}; accepted is an object of hyperparameters, or what `bohb-nas best DIR --json` prints"
-        ) from e
+        content = load_json(source.read_text(encoding="utf-8-sig"))
+    except OSError as e:
+        raise UsageError(f"{source} cannot be read: {e.strerror}; {accepted}") from e
+    except (ValueError, RecursionError) as e:
+        raise UsageError(f"{source} is not JSON: {e}; {accepted}") from e
     config = content.get("config", content) if isinstance(content, dict) else None
     if not isinstance(config, dict) or not config:
-        raise UsageError(
-            f"{source} holds no configuration; accepted is an object of hyperparameters, or what `bohb-nas best DIR --json` prints"
-        )
-    if budget is None or dataset is None:
+        raise UsageError(f"{source} holds no configuration; {accepted}")
+    if budget is None or "dataset" not in typed:
         raise UsageError("a configuration file says neither how long nor on what to train; add --budget and --dataset")
-    return Source(
-        config=config, dataset=dataset, data_dir=data_dir, budget=budget, schedule="cosine", rung=0, policy_file=None, folder=Path.cwd()
-    )
+    return Source(config=config, budget=budget, rung=0, folder=Path.cwd(), options=typed)
 
 
-def _incumbent(study: StudyDir, *, budget: float | None, dataset: str | None, data_dir: Path | None) -> Source:
+def _in_full(name: str, value: Any) -> Any:
+    """The value of a worker option, a ~ in the path of a file written out."""
+    return os.path.expanduser(value) if name in ("network", "policy_file") and isinstance(value, str) else value
+
+
+def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any]) -> Source:
     study.check_access()
     meta = study.read_meta()
     found = best(study, fold(study.journal))
@@ -67,20 +80,20 @@ def _incumbent(study: StudyDir, *, budget: float | None, dataset: str | None, da
         raise UsageError(f"the study's worker is {meta['worker']}; `bohb-nas train` trains what image_classifier found")
     if found is None:
         raise UsageError(f"no evaluation of {study.path} has succeeded yet; nothing to train")
-    options = meta["worker_options"]
+    stored = dict(meta["worker_options"])
+    for kind, name in (("policy", "policy_file"), ("network", "network")):
+        copy = study.inputs / f"{kind}-{Path(stored.get(name) or '').name}"
+        if stored.get(name) and copy.is_file():
+            stored[name] = str(copy)
     rungs = Budgets(**meta["budgets"]).rungs
     seconds = rungs[-1] if budget is None else budget
-    stored_dir = Path(options["data_dir"]) if options.get("data_dir") else None
     return Source(
         config=found["config"],
-        dataset=dataset if dataset is not None else options["dataset"],
-        data_dir=data_dir if data_dir is not None else stored_dir,
         budget=seconds,
-        schedule=options.get("schedule", "cosine"),
         rung=max((k for k, b in enumerate(rungs) if b <= seconds), default=0),
-        policy_file=study.inputs / f"policy-{Path(options['policy_file']).name}" if options.get("policy_file") else None,
         folder=study.path,
-        network=options.get("network"),
+        fingerprint=None if {"dataset", "data_dir"} & typed.keys() else meta.get("data_fingerprint"),
+        options={**stored, **typed},
     )
 
 

@@ -1,5 +1,6 @@
 """Says what is wrong with configurations and values that were written by hand, or for another space."""
 
+import json
 import reprlib
 from collections.abc import Mapping
 from typing import Any, cast
@@ -46,25 +47,36 @@ def complete(space: ConfigurationSpace, config: Mapping[str, object]) -> dict[st
     """A configuration with every active hyperparameter, in the space's order; constants may be left out.
 
     Raises:
-        SpaceError: a name is unknown, a value illegal, an active hyperparameter missing, an inactive one given, or a clause
-            forbids the combination.
+        SpaceError: names are unknown, values illegal, active hyperparameters missing or inactive ones given, all of which the text
+            lists; or a clause forbids the combination.
     """
-    _check_names(space, config)
+    problems = _strangers(space, config)
     full: dict[str, Value] = {}
     vector = np.full(len(space), np.nan)
+    missing: list[str] = []
+    undecided: set[str] = set()  # without a good value, so that nothing can be said of their children
     for i, (name, hyperparameter) in enumerate(space.items()):
         unmet = [c for c in space.parent_conditions_of[name] if not c.satisfied_by_vector(vector)]
-        if unmet:
+        if unmet and undecided.isdisjoint(parent.name for parent in space.parents_of[name]):
             if name in config:
-                raise SpaceError(f"{name} is given but inactive: it exists only where {unmet[0]}; leave it out")
-        elif name in config:
-            full[name] = legal_value(hyperparameter, config[name])
-        elif n_values(hyperparameter) == 1:
-            full[name] = cast(Value, plain(hyperparameter.default_value))
-        else:
-            raise SpaceError(f"{name} is missing although it is active; accepted is {_range(hyperparameter)}")
-        if name in full:
+                problems.append(f"{name} is given but inactive: it exists only where {unmet[0]}; leave it out")
+            continue
+        try:
+            if name in config:
+                full[name] = legal_value(hyperparameter, config[name])
+            elif n_values(hyperparameter) == 1:
+                full[name] = cast(Value, plain(hyperparameter.default_value))
+        except SpaceError as e:
+            problems.append(str(e))
+        if name in full and not unmet:
             vector[i] = hyperparameter.to_vector(full[name])
+            continue
+        undecided.add(name)
+        if name not in config and not unmet:
+            missing.append(name)
+    problems += _missing(space, missing)
+    if problems:
+        raise SpaceError("; ".join(problems))
     for clause in space.forbidden_clauses:
         if clause.is_forbidden_vector(vector):
             raise SpaceError(f"a clause of the space forbids this combination: {clause}")
@@ -92,9 +104,21 @@ def restricted(space: ConfigurationSpace, config: Mapping[str, object]) -> dict[
     return {name: value for name, value in kept.items() if name in config and n_values(space[name]) != 1}
 
 
-def _check_names(space: ConfigurationSpace, config: Mapping[str, object]) -> None:
-    if unknown := [name for name in config if name not in space]:
-        raise SpaceError(f"no hyperparameter {', '.join(map(reprlib.repr, unknown))}; the space has {', '.join(space)}")
+def _strangers(space: ConfigurationSpace, config: Mapping[str, object]) -> list[str]:
+    """What to say of names that a space does not have."""
+    unknown = [name for name in config if name not in space]
+    return [f"no hyperparameter {', '.join(map(reprlib.repr, unknown))}; the space has {', '.join(space)}"] if unknown else []
+
+
+def _missing(space: ConfigurationSpace, names: list[str]) -> list[str]:
+    """What to say of active hyperparameters without a value; their defaults are told, not taken."""
+    if not names:
+        return []
+    defaults = ", ".join(f"{json.dumps(name)}: {json.dumps(plain(space[name].default_value))}" for name in names)
+    if len(names) == 1:
+        return [f"{names[0]} is missing although it is active; accepted is {_range(space[names[0]])}; for its default add {defaults}"]
+    listed = ", ".join(f"{name} ({_range(space[name])})" for name in names)
+    return [f"{len(names)} are missing although they are active: {listed}; for their defaults add {defaults}"]
 
 
 def _listed(hyperparameter: Hyperparameter[Any, Any]) -> list[Value]:

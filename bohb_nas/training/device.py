@@ -89,6 +89,8 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     try:
         named = device or torch.accelerator.current_accelerator(check_available=True) or "cpu"
         chosen = torch.empty(0, device=named).device
+        if chosen.type == "meta":
+            raise RuntimeError("it computes nothing")
     except (RuntimeError, AssertionError) as e:
         raise OptionError(
             f"device {device!r} cannot be used: {str(e).splitlines()[0]}; accepted are cpu, cuda, cuda:N of a GPU present"

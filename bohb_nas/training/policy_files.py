@@ -1,14 +1,16 @@
 """Policies of one's own: one layer in a JSON file."""
 
-import json
 import math
+import reprlib
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import OptionError
+from bohb_nas.files import load_json
 from bohb_nas.training.policies import LIMITS, OPERATORS, PLAIN, Choice, Layer, Operation, Policy
 
 _LIMIT_BYTES = 2**20
+_ACCEPTED = 'a list of {"operator": name, "probability": p, "magnitude": [low, high]}'
 
 
 def from_file(path: Path) -> Policy:
@@ -22,13 +24,13 @@ def from_file(path: Path) -> Policy:
             data = stream.read(_LIMIT_BYTES + 1)
         if len(data) > _LIMIT_BYTES:
             raise OptionError(f"policy file {path} has at least {len(data)} bytes; accepted are {_LIMIT_BYTES}: is it the right file?")
-        entries = json.loads(data.decode("utf-8-sig"))
+        entries = load_json(data.decode("utf-8-sig"))
     except OSError as e:
         raise OptionError(f"policy file {path} cannot be read: {e.strerror}") from e
     except (ValueError, RecursionError) as e:
-        raise OptionError(f"policy file {path} is not JSON: {e}") from e
+        raise OptionError(f"policy file {path} is not JSON: {e}; accepted is {_ACCEPTED}") from e
     if not isinstance(entries, list) or not entries:
-        raise OptionError(f"policy file {path} holds no list; accepted is a list of {{operator, probability, magnitude: [low, high]}}")
+        raise OptionError(f"policy file {path} holds {reprlib.repr(entries)}; accepted is {_ACCEPTED}")
     choices = tuple(_choice(entry, f"policy file {path}, entry {i}") for i, entry in enumerate(entries, 1))
     if abs((total := math.fsum(c.probability for c in choices)) - 1) > 1e-6:
         raise OptionError(f"policy file {path}: the probabilities sum to {total:.6g}; accepted is 1 (`identity` takes what should be left)")
@@ -37,12 +39,12 @@ def from_file(path: Path) -> Policy:
 
 def _choice(entry: Any, where: str) -> Choice:
     if not isinstance(entry, dict) or set(entry) - {"magnitude"} != {"operator", "probability"}:
-        raise OptionError(f"{where} is {entry!r}; accepted is an object with operator, probability and magnitude")
+        raise OptionError(f"{where} is {reprlib.repr(entry)}; accepted is an object with operator, probability and magnitude")
     operator, probability = entry["operator"], entry["probability"]
     if operator not in OPERATORS:
-        raise OptionError(f"{where}: operator is {operator!r}; accepted are {', '.join(OPERATORS)}")
+        raise OptionError(f"{where}: operator is {reprlib.repr(operator)}; accepted are {', '.join(OPERATORS)}")
     if not _number(probability) or not 0 <= probability <= 1:
-        raise OptionError(f"{where}: probability is {probability!r}; accepted is a number from 0 to 1")
+        raise OptionError(f"{where}: probability is {reprlib.repr(probability)}; accepted is a number from 0 to 1")
     if operator in PLAIN:
         if "magnitude" in entry:
             raise OptionError(f"{where}: {operator} has no magnitude; leave it out")
@@ -51,7 +53,7 @@ def _choice(entry: Any, where: str) -> Choice:
     magnitude: Any = entry.get("magnitude")
     good = isinstance(magnitude, list) and len(magnitude) == 2 and all(map(_number, magnitude))
     if not good or not low <= magnitude[0] <= magnitude[1] <= high:
-        raise OptionError(f"{where}: magnitude of {operator} is {magnitude!r}; accepted is [low, high] from {low} to {high}")
+        raise OptionError(f"{where}: magnitude of {operator} is {reprlib.repr(magnitude)}; accepted is [low, high] from {low} to {high}")
     return Choice(probability, (Operation(operator, *magnitude),))
 
 

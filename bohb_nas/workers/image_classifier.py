@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -106,10 +106,19 @@ def make(**options: Any) -> Worker:
     Raises:
         OptionError: an unknown option, or a value that is not accepted; a policy file that cannot be read or says what is not accepted.
     """
+    return ImageClassifier(read_options(options))
+
+
+def read_options(options: Mapping[str, Any]) -> Options:
+    """Options from their names and values.
+
+    Raises:
+        OptionError: an unknown option, or a value that is not accepted.
+    """
     accepted = [f.name for f in fields(Options)]
     if unknown := sorted(set(options) - set(accepted)):
         raise OptionError(f"image_classifier has no option {', '.join(unknown)}; accepted are {', '.join(accepted)}")
-    return ImageClassifier(Options(**options))
+    return Options(**options)
 
 
 def check(space: ConfigurationSpace, **options: Any) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine.cluster import make_keys, security
+from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.launch import build
 from bohb_nas.space.files import space_from_json
 from bohb_nas.store.journal import fold
@@ -162,6 +164,18 @@ def test_workers_that_cannot_start_end_the_search_with_their_last_words(study: P
     again = subprocess.run(search, capture_output=True, text=True, check=False)
     assert again.returncode == 2, "now the check finds it, before anything starts"
     assert "no such library" in again.stderr
+
+
+def test_a_master_that_ends_before_a_worker_joins_leaves_no_word_behind(study: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = StudyDir(study)
+    directory.make()
+    make_keys(directory)
+    with caplog.at_level("DEBUG", logger="asyncio"):
+        for term in range(30):
+            with DaskEngine(directory, term=term, say=print):
+                pass
+            gc.collect()  # futures complain when they are collected
+    assert [r.getMessage() for r in caplog.records if r.name == "asyncio" and r.levelname == "ERROR"] == []
 
 
 def test_a_second_master_is_refused_while_the_first_lives(study: Path) -> None:

@@ -49,13 +49,13 @@ def file(name: str, content: Any) -> str:
     ("content", "said"),
     [
         ("[", "is not JSON"),
-        ({}, "configuration 1: lr is missing"),
+        ({}, "configuration 1: 3 are missing although they are active: lr ("),
         ([], "accepted is a list of configurations"),
         ([7], "accepted is a list of configurations"),
         ([SGD, {**SGD, "speed": 1}], "configuration 2: no hyperparameter 'speed'; the space has lr, optimizer, width, momentum"),
         ([{**SGD, "lr": 7}], "configuration 1: lr = 7; accepted is a number from 0.0001 to 1.0"),
         ([{**SGD, "optimizer": "adam"}], "configuration 1: momentum is given but inactive"),
-        ([{"lr": 0.1}], "configuration 1: optimizer is missing although it is active"),
+        ([{"lr": 0.1}], "configuration 1: 2 are missing although they are active: optimizer ("),
     ],
 )
 def test_initial_files(content: Any, said: str) -> None:

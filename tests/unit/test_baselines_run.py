@@ -17,7 +17,7 @@ from rich.console import Console
 from bohb_nas import make_optimizer
 from bohb_nas.baselines import BASELINES, NETWORK, find, run
 from bohb_nas.baselines.comparison import comparison, figures
-from bohb_nas.baselines.run import complete, trial_of, worker_options
+from bohb_nas.baselines.run import attempts, complete, current, trial_of, worker_options
 from bohb_nas.cli import cli
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
@@ -92,6 +92,27 @@ def test_a_finished_baseline_is_never_trained_again(tmp_path: Path) -> None:
     complete(study, journal, TRIALS, train, silent)
     assert train.trained == [t.trial_id for t in TRIALS]
     assert list(fold(study.journal).results) == train.trained
+
+
+def test_a_failed_baseline_is_trained_again_when_asked_and_its_failure_stays(tmp_path: Path) -> None:
+    study, journal = opened(tmp_path / "study")
+    losses = iter([None, 0.5, None, 0.125])  # of the first seed; of the second; of the first again, twice
+    first, second = TRIALS[0], TRIALS[2]
+
+    def due(*, retry_failed: bool) -> list[Trial]:
+        return [current(journal.state, trial, retry_failed=retry_failed) for trial in (first, second)]
+
+    complete(study, journal, due(retry_failed=False), Trainer(study, lambda trial: next(losses)), silent)
+    assert due(retry_failed=False) == [first, second]
+    for _ in range(2):
+        complete(study, journal, due(retry_failed=True), Trainer(study, lambda trial: next(losses)), silent)
+    assert due(retry_failed=True) == due(retry_failed=False), "both have succeeded"
+    told = [a for trial in (first, second) for a in attempts(fold(study.journal), trial)]
+    assert [t.trial_id for t in told] == [first.trial_id, f"{first.trial_id}-again-1", f"{first.trial_id}-again-2", second.trial_id]
+    assert {(t.config_id, t.seed) for t in told} == {(first.config_id, 0), (first.config_id, 1)}
+    (row,) = figures(journal.state, find(["resnet18"]), told, dataset="digits", budget=9.0)["rows"]
+    assert (row["n_seeds"], row["error_mean"]) == (2, 0.3125)
+    assert [(f["trial_id"], f["retried"]) for f in row["failed"]] == [(t.trial_id, True) for t in told[:2]]
 
 
 def test_what_a_killed_command_left_is_taken_up(tmp_path: Path) -> None:
@@ -215,6 +236,7 @@ def test_a_row_is_mean_and_spread_over_seeds() -> None:
     assert "20.00%" in shown.get()
     assert "14.14%" in shown.get()
     assert "the loss became nan" in shown.get()
+    assert "the same command with --retry-failed" in shown.get()
 
 
 def test_the_worker_is_the_studys_but_for_what_a_recipe_says() -> None:
@@ -268,6 +290,19 @@ def test_the_command_makes_a_study_that_other_commands_read(tmp_path: Path, trai
     continued = CliRunner().invoke(cli, ["run", study])
     assert continued.exit_code == 2
     assert "search in another DIR" in continued.stderr
+
+
+def test_the_command_tries_again_what_failed_when_told_to(tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [str(tmp_path / "study"), "--dataset", "digits", "--budget", "5s", "--only", "resnet18", "--seeds", "1"]
+    with monkeypatch.context() as broken:
+        broken.setattr(Trainer.__init__, "__defaults__", (lambda trial: None,))
+        assert command(*asked).exit_code == 1
+    assert command(*asked).exit_code == 1
+    again = command(*asked, "--retry-failed")
+    assert again.exit_code == 0, again.output
+    assert "(tried again)" in again.stdout
+    assert "--retry-failed" not in again.stdout
+    assert trained[1:] == [f"{trained[0]}-again-1"]
 
 
 def test_a_study_of_another_worker_is_refused(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -141,9 +142,22 @@ def test_many_images_are_decoded_by_several_processes(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     monkeypatch.setenv("BOHB_NAS_CACHE", str(tmp_path / "another cache"))
     shared = load_dataset(f"image_folder:{root}")
-    assert (shared.fingerprint, shared.skipped) == (alone.fingerprint, ("train/red/broken.png",))
+    assert (shared.fingerprint, shared.skipped) == (alone.fingerprint, (("train/red/broken.png", "no image"),))
     with pytest.raises(DatasetError, match=r"nowhere\.npy"):
         _decode.decode([root / "0.png"] * 3, tmp_path / "nowhere.npy")
+
+
+def test_a_process_that_decodes_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    _image(tmp_path / "0.png", 7)
+    shard = {"job": "headers", "parent": os.getpid(), "first": 0, "paths": [str(tmp_path / "0.png")], "array": None}
+
+    def answer(parent: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bohb_nas.datasets._decode"]
+        return subprocess.run(command, input=json.dumps({**shard, "parent": parent}), capture_output=True, text=True, check=False)
+
+    assert json.loads(answer(os.getpid()).stdout)[0][:3] == ["RGB", 6, 8]
+    orphan = answer(1)
+    assert (orphan.returncode, orphan.stdout) == (1, "")
 
 
 def test_a_copy_is_the_same_data(tmp_path: Path) -> None:
@@ -196,7 +210,11 @@ def test_unreadable_images_are_counted_named_and_left_out_on_demand(tmp_path: Pa
         prepare(reference)
     summary = prepare(reference, skip_unreadable=True)
     assert (summary.n_train, summary.n_test) == (6, 5)
-    assert sorted(summary.skipped) == ["test/blue/1.png", "train/blue/dangling.jpg", "train/red/text.png"]
+    assert sorted(summary.skipped) == [
+        ("test/blue/1.png", "no image"),
+        ("train/blue/dangling.jpg", "a link to nothing"),
+        ("train/red/text.png", "no image"),
+    ]
     assert len(load_dataset(reference).train_images) == 6  # what the workers then read
 
 
@@ -254,7 +272,7 @@ def _nothing(root: Path) -> None:
         (_no_train, "train"),
         (_no_classes, "too few class folders: none"),
         (_one_class, "too few class folders: 'red'"),
-        (_empty_class, "holds no image"),
+        (_empty_class, "1 of 3 class folders hold no image"),
         (_unknown_test_class, "green"),
         (_empty_test, "no class folder"),
         (_broken_class, "no image can be read"),

@@ -83,7 +83,7 @@ def test_what_best_prints_is_an_initial_configuration(tmp_path: Path) -> None:
         ("[3]", "configuration 1: 3; accepted is a list"),
         ('[{"lr": NaN}]', "NaN is no number"),
         ('[{"lr": 0.1, "width": 2, "optimizer": "adam", "lr": 0.2}]', "'lr' stands twice in one object"),
-        ([{"config": {"lr": 0.1}, "name": "short"}], r"configuration 1 \(short\): optimizer is missing although it is active"),
+        ([{"config": {"lr": 0.1}, "name": "short"}], r"configuration 1 \(short\): 2 are missing although they are active: optimizer \("),
         ([SGD, {**SGD, "speed": 1}], "configuration 2: no hyperparameter 'speed'"),
         ([{**SGD, "width": 99}], "configuration 1: width = 99; accepted is a whole number from 1 to 16"),
         ([{**ADAM, "momentum": 0.5}], "configuration 1: momentum is given but inactive"),

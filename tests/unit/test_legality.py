@@ -1,5 +1,7 @@
 """Configurations written by hand, or for another space."""
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -80,6 +82,28 @@ def test_what_is_wrong_is_named(change: dict[str, Any], said: str) -> None:
 def test_a_missing_choice_is_named() -> None:
     with pytest.raises(SpaceError, match="optimizer is missing although it is active; accepted is 'sgd' or 'adam'"):
         complete(space(), {"size": "m", "layers": 3, "power": 1})
+
+
+def test_all_that_is_wrong_is_listed_at_once() -> None:
+    """`death` and `nesterov` are not complained of: whether they are active, nobody knows."""
+    with pytest.raises(SpaceError) as refused:
+        complete(space(), {"optimizer": "sgd", "size": "xl", "layers": 9, "sped": 1, "weight": 2, "death": 0.5})
+    unknown, illegal, missing = re.split(r"; (?=layers = |2 are missing)", str(refused.value))
+    assert unknown.startswith("no hyperparameter 'sped', 'weight'; the space has epochs, ")
+    assert illegal == "layers = 9; accepted is a whole number from 1 to 5"
+    assert missing == (
+        "2 are missing although they are active: power (1 or 2.5), momentum (a number from 0.0 to 0.9); "
+        'for their defaults add "power": 1, "momentum": 0.45'
+    )
+
+
+def test_an_older_configuration_is_completed_by_what_the_error_says() -> None:
+    old = {"optimizer": "sgd"}
+    for _ in range(2):  # then the children of what was missing
+        with pytest.raises(SpaceError) as refused:
+            complete(space(), old)
+        old |= json.loads("{" + str(refused.value).split("add ")[1] + "}")
+    assert complete(space(), old).keys() == {"optimizer", "size", "layers", "power", "epochs", "momentum", "death"}
 
 
 def test_booleans_and_numbers_are_different_choices() -> None:

@@ -276,10 +276,11 @@ def test_a_policy_file_is_one_layer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "not JSON"),
+        ("", "not JSON: it is empty; accepted is a list"),
         ("[" * 100_000, "not JSON"),
-        ("{}", "no list"),
-        ("[]", "no list"),
+        ("{}", r"holds \{\}; accepted is a list"),
+        ("[]", r"holds \[\]; accepted is a list"),
+        ("NaN", "not JSON: NaN is no number"),
         ("[3]", "entry 1 is 3"),
         ('[{"operator": "invert"}]', "entry 1.*probability"),
         ('[{"operator": "invert", "probability": 1, "strength": 2}]', "strength.*accepted"),
@@ -287,7 +288,7 @@ def test_a_policy_file_is_one_layer(tmp_path: Path) -> None:
         ('[{"operator": ["invert"], "probability": 1}]', "operator is .*accepted"),
         ('[{"operator": "invert", "probability": "1"}]', "probability is '1'; accepted"),
         ('[{"operator": "invert", "probability": true}]', "probability is True"),
-        ('[{"operator": "invert", "probability": NaN}]', "probability is nan"),
+        ('[{"operator": "invert", "probability": NaN}]', "not JSON: NaN is no number"),
         ('[{"operator": "invert", "probability": -0.5}, {"operator": "identity", "probability": 1.5}]', "probability is -0.5"),
         ('[{"operator": "invert", "probability": 0.5}, {"operator": "identity", "probability": 0.4}]', "sum to 0.9; accepted is 1"),
         ('[{"operator": "rotate", "probability": 1}]', "magnitude of rotate is None; accepted is .*180"),
@@ -295,7 +296,9 @@ def test_a_policy_file_is_one_layer(tmp_path: Path) -> None:
         ('[{"operator": "rotate", "probability": 1, "magnitude": [0, 181]}]', "181"),
         ('[{"operator": "brightness", "probability": 1, "magnitude": [-0.1, 0.5]}]', "-0.1"),
         ('[{"operator": "shear_x", "probability": 1, "magnitude": [0.5, 0.1]}]', r"\[0.5, 0.1\]"),
-        ('[{"operator": "solarize", "probability": 1, "magnitude": [0, Infinity]}]', "inf"),
+        ('[{"operator": "solarize", "probability": 1, "magnitude": [0, Infinity]}]', "Infinity is no number"),
+        ('[{"operator": "invert", "probability": 0.5, "probability": 1}]', "'probability' stands twice in one object, leave one out"),
+        ('[{"operator": "rotate", "probability": 1, "magnitude": [0, 1' + "0" * 400 + "]}]", r"rotate is \[0, 10+\.\.\.0+\]; accepted"),
         ('[{"operator": "invert", "probability": 1, "magnitude": [0, 1]}]', "invert has no magnitude"),
     ],
 )
@@ -307,6 +310,11 @@ def test_what_a_policy_file_may_not_say(tmp_path: Path, text: str, reason: str) 
 def test_a_policy_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="cannot be read: No such file"):
         from_file(tmp_path / "none.json")
+
+
+def test_a_folder_is_no_policy_file(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="cannot be read: Is a directory"):
+        from_file(tmp_path)
 
 
 def test_a_policy_file_without_an_end() -> None:

@@ -196,15 +196,22 @@ def test_a_line_for_every_event(study: StudyDir) -> None:
 
 def test_what_train_takes_from_a_study_and_from_a_file(study: StudyDir, tmp_path: Path) -> None:
     source = read_source(study.path, budget=None, dataset=None, data_dir=None)
-    assert (source.config, source.dataset, source.budget, source.rung) == ({"momentum": 0.7, "crop": "on"}, "digits", 9.0, 2)
+    assert (source.config, source.options["dataset"], source.budget, source.rung) == ({"momentum": 0.7, "crop": "on"}, "digits", 9.0, 2)
     assert read_source(study.path, budget=3.5, dataset=None, data_dir=None).rung == 1
+    study.write_meta({**META, "worker_options": {"dataset": "digits", "network": "/gone/mine.py", "precision": "fp32"}})
+    (study.inputs / "network-mine.py").write_text("")
+    options = read_source(study.path, budget=None, dataset=None, data_dir=None, options={"precision": "bf16"}).options
+    assert options == {"dataset": "digits", "network": str(study.inputs / "network-mine.py"), "precision": "bf16"}
+    study.write_meta({**META, "data_fingerprint": "abc"})
+    assert read_source(study.path, budget=None, dataset=None, data_dir=None).fingerprint == "abc"
+    assert read_source(study.path, budget=None, dataset="svhn", data_dir=None).fingerprint is None, "another set may differ"
     file = tmp_path / "config.json"
     for content in ({"batch_size": 64}, {"config": {"batch_size": 64}, "loss": 0.1}):
         file.write_text(json.dumps(content))
         assert read_source(file, budget=9.0, dataset="digits", data_dir=None).config == {"batch_size": 64}
     with pytest.raises(UsageError, match="--budget and --dataset"):
         read_source(file, budget=None, dataset="digits", data_dir=None)
-    for nonsense in ("{", "[]", "{}", "3"):
+    for nonsense in ("", "{", "[]", "{}", "3", '{"a": NaN}', '{"a": 1, "a": 2}'):
         file.write_text(nonsense)
         with pytest.raises(UsageError, match=r"not JSON|no configuration"):
             read_source(file, budget=9.0, dataset="digits", data_dir=None)

@@ -33,6 +33,42 @@ def test_a_configuration_is_trained_tested_and_exported(tmp_path: Path) -> None:
     assert shown.stdout.strip() in {str(d) for d in range(10)}
 
 
+def test_a_configuration_is_trained_with_the_options_of_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three channels to ten classes by the network of the file: 1 x 3 x 3 x 3 weights, 2 x 3 of the norm and 3 x 10 + 10 of the head."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "from bohb_nas.layers import chain, conv_norm\n\n\ndef network(config):\n    return chain(conv_norm(config['wide']))\n"
+    )
+    Path("policy.json").write_text('[{"operator": "rotate", "probability": 1, "magnitude": [0, 10]}]')
+    Path("config.json").write_text('{"wide": 3, "batch_size": 16}')
+    asked = ["train", "config.json", "--budget", "9s", "--seeds", "1", "--dataset", "digits", "--json"]
+    options = ["network=mine.py", "policy_file=policy.json", "max_steps=3", "device=cpu", "precision=fp32", "n_threads=1"]
+    done = CliRunner().invoke(cli, [*asked, *(word for option in options for word in ("--worker-option", option))])
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (row["steps"], row["params"]) == (3, 27 + 6 + 40)
+    without = CliRunner().invoke(cli, asked)
+    assert (without.exit_code, "wide" in without.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("speed=11", "no option speed; accepted are dataset"),
+        ("precision=fp7", "precision is 'fp7'; accepted is one of"),
+        ("network=absent.py", "'absent.py' does not exist"),
+        ("policy_file=absent.json", "absent.json cannot be read"),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused(tmp_path: Path, option: str, said: str) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"batch_size": 16}')
+    asked = ["train", str(config), "--budget", "9s", "--dataset", "digits", "--out", str(tmp_path / "out"), "--worker-option", option]
+    done = CliRunner().invoke(cli, asked)
+    assert (done.exit_code, said in done.stderr) == (2, True), done.output
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_policy_file_goes_along_with_its_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -53,8 +89,7 @@ def test_a_policy_file_goes_along_with_its_study(tmp_path: Path, monkeypatch: py
     assert str(tmp_path / "policy.json") in meta["inputs"]
     Path("policy.json").unlink()
     found = read_source(Path("st"), budget=None, dataset=None, data_dir=None)
-    assert found.policy_file is not None
-    assert from_file(found.policy_file)[0].choices[0].operations[0].operator == "rotate"
+    assert from_file(Path(found.options["policy_file"]))[0].choices[0].operations[0].operator == "rotate"
 
 
 def test_a_study_of_another_worker_cannot_be_trained(tmp_path: Path) -> None:

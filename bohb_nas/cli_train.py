@@ -1,0 +1,101 @@
+"""The command `bohb-nas train`: what was found, trained for good."""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bohb_nas.errors import UsageError
+from bohb_nas.option_types import Duration, Setting
+from bohb_nas.store.study_dir import StudyDir
+
+
+@click.command()
+@click.argument("source", metavar="DIR|CONFIG.json", type=click.Path(path_type=Path, exists=True))
+@click.option("--budget", type=Duration(), help="Training time of each seed.  [the study's dearest budget]")
+@click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings.")
+@click.option("--dataset", metavar="D", help="Data set.  [the study's]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
+@click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="As of `run`: network=FILE.py.  [the study's]")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the models go.  [DIR/trained, or ./trained]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: Path | None, as_json: bool, **said: Any) -> None:
+    """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported."""
+    from rich.console import Console
+
+    from bohb_nas.datasets import load_dataset
+    from bohb_nas.report import tables
+    from bohb_nas.report.final import read_source, summary
+    from bohb_nas.training.final import train_final
+    from bohb_nas.training.policies import NONE
+    from bohb_nas.training.policy_files import from_file
+    from bohb_nas.workers.image_classifier import read_options
+
+    found = read_source(source, options=dict(worker_options), **said)
+    options = read_options(found.options)
+    policy = NONE if options.policy_file is None else from_file(Path(options.policy_file))
+    folder = out if out is not None else found.folder / "trained"
+    data = load_dataset(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
+    for remark in [*data.remarks, *([f"{len(data.skipped)} unreadable images are left out"] if data.skipped else [])]:
+        click.echo(f"data set {data.name}: {remark}", err=True)
+    if found.fingerprint not in (None, data.fingerprint):
+        click.echo(f"warning: data set {data.name} has changed since the study started; this trains on it as it is now", err=True)
+    with _own_device(source), _threads(options.n_threads):
+        rows = train_final(
+            found.config,
+            dataset=data,
+            budget_s=found.budget,
+            seeds=range(n_seeds),
+            out=folder,
+            schedule=options.schedule,
+            rung=found.rung,
+            device=options.device,
+            precision=options.precision,
+            max_steps=options.max_steps,
+            network=options.network,
+            policy=policy,
+        )
+    figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        Console(highlight=False, soft_wrap=True, markup=False).print(tables.final(figures))
+        click.echo(f"models: {folder}/seed-*/model.pt2 with model.safetensors and model.json")
+    if figures["test_error_mean"] is None:
+        sys.exit(1)
+
+
+@contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    """Lets torch use so many threads of the CPU; None leaves it its choice."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if n is None else n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _own_device(source: Path) -> Iterator[None]:
+    """Keeps the study's workers off the device while something else trains there: one training per device, ever."""
+    if not source.is_dir():
+        yield
+        return
+    from bohb_nas.engine.devices import host, local_devices
+    from bohb_nas.files import Lock
+
+    device = local_devices(1)[0].name
+    with Lock(StudyDir(source.absolute()).worker_lock(host(), device)) as lock:
+        if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time()})):
+            raise UsageError(f"a worker of {source} trains on {device}; let it end, or stop it, so that neither spoils the other's budget")
+        yield
