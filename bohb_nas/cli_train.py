@@ -58,6 +58,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
             rung=found.rung,
             device=options.device,
             precision=options.precision,
+            compile=options.compile,
             max_steps=options.max_steps,
             network=options.network,
             policy=policy,

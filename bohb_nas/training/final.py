@@ -17,7 +17,7 @@ from bohb_nas.records import Status, Value
 from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.compiling import Compiler
+from bohb_nas.training.compiling import Compiler, Mode
 from bohb_nas.training.data import resident, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
@@ -58,6 +58,7 @@ def train_final(
     rung: int = 0,
     device: str | None = None,
     precision: devices.Precision = "auto",
+    compile: Mode = "auto",  # noqa: A002 - the worker's option
     max_steps: int | None = None,
     network: str | None = None,
     policy: Policy = NONE,
@@ -76,6 +77,7 @@ def train_final(
         rung: of the budget in the search, from 0; only restarts depend on it.
         device: None takes the first accelerator, or the CPU.
         precision: of the arithmetic.
+        compile: whether networks are, as for `bohb_nas.training.compiling.Compiler`.
         max_steps: ends every training after so many steps instead; for repeatable runs.
         network: reference of a `network(config)` in place of the families of the catalogue.
         policy: of augmentation, where the configuration names none.
@@ -104,7 +106,7 @@ def train_final(
         plan=Plan(budget_s=budget_s, schedule=shape, max_steps=max_steps),
         begin=partial(start, config, data=data, compute=compute, network=network, policy=policy),
         sizes=size(config, image_shape=data.image_shape, n_classes=data.n_classes, reference=network),
-        compiler=Compiler(),
+        compiler=Compiler(compile),
     )
     return [_train(job, seed, out / f"seed-{seed}") for seed in seeds]
 
