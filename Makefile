@@ -46,7 +46,7 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/cifar_jpeg.py
 
-bench-gpu: $(VENV)/installed-dev  ## measure the training worker on a GPU; eight minutes
+bench-gpu: $(VENV)/installed-dev  ## measure the training worker on a GPU; ten minutes
 	$(BIN)/python bench/gpu.py
 
 bench-optimizers: $(VENV)/installed-dev  ## compare optimizers on a virtual clock: SUITE=quick (minutes), tuning, confirmation or standard (hours)

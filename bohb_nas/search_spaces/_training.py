@@ -41,7 +41,7 @@ def _add_optimizers(space: ConfigurationSpace) -> None:
         Float("adamw_weight_decay", (1e-4, 1.0), default=0.05, log=True),
     ]
     muon = [
-        Float("muon_learning_rate", (1e-3, 0.3), default=0.02, log=True),
+        Float("muon_learning_rate", (1e-3, 0.3), default=0.05, log=True),
         Float("muon_one_minus_momentum", (0.02, 0.5), default=0.05, log=True),
         Float("muon_weight_decay", (1e-4, 1.0), default=0.01, log=True),
     ]

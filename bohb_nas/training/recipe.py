@@ -40,7 +40,7 @@ _DEFAULTS: Mapping[str, float] = {
     "adamw_one_minus_beta1": 0.1,
     "adamw_one_minus_beta2": 0.01,
     "adamw_weight_decay": 0.05,
-    "muon_learning_rate": 0.02,
+    "muon_learning_rate": 0.05,
     "muon_one_minus_momentum": 0.05,
     "muon_weight_decay": 0.01,
     "crop_padding": 4 / 32,
