@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from figures import machine
-from recipes_arm import ALONE, ARMS, RECIPES, SEARCH
+from recipes_arm import ARMS, EXTRA, RECIPES, SEARCHES
 from recipes_data import keep_folder, keep_npz
 from recipes_search import describe
 from scipy import stats
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time; at most one per core keeps them apart")
     parser.add_argument("--unpinned", action="store_true", help="leave the cores to the kernel")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "recipes")
-    parser.add_argument("--only", nargs="+", choices=[*ARMS, ALONE], metavar="ARM", help=f"of {', '.join([*ARMS, ALONE])}")
+    parser.add_argument("--only", nargs="+", choices=[*ARMS, *EXTRA], metavar="ARM", help=f"of {', '.join([*ARMS, *EXTRA])}")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="of the whole; what still runs then is stopped")
     parser.add_argument("--search-share", type=float, default=1 / 3, help="of the seconds, for the search; the winner trains in the rest")
     parser.add_argument("--rungs", type=float, nargs=2, default=(1 / 60, 1 / 20), help="cheapest and dearest budget, of the seconds")
@@ -166,7 +166,7 @@ def _stopped_at_last(running: list[_Run]) -> Iterator[None]:
 def _stored(folder: Path) -> list[dict[str, Any]]:
     """The records in a folder, by arm and seed."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*-*.json"))]
-    order = [*ARMS, ALONE]
+    order = [*ARMS, *EXTRA]
     return sorted((r for r in found if set(_TOTALS) <= r.keys()), key=lambda r: (r["seconds"], order.index(r["arm"]), r["seed"]))
 
 
@@ -183,14 +183,14 @@ def table(records: Sequence[dict[str, Any]]) -> str:
 
 
 def _section(records: Sequence[dict[str, Any]], seconds: float) -> list[str]:
-    arms = {arm: [r for r in records if r["arm"] == arm] for arm in [*ARMS, ALONE]}
+    arms = {arm: [r for r in records if r["arm"] == arm] for arm in [*ARMS, *EXTRA]}
     lines = [f"{seconds:g} s for every arm, one thread each, {records[0]['precision']}; {records[0]['machine']}"]
-    lines.append(f"{'arm':15} {'test error: mean':16} {'sd':>7}  {'validation':>10}  {'seconds used':>14}  {'images/s':>8}  seeds")
+    lines.append(f"{'arm':19} {'test error: mean':16} {'sd':>7}  {'validation':>10}  {'seconds used':>14}  {'images/s':>8}  seeds")
     for arm, of in arms.items():
         judged = [r for r in of if r.get("test_error") is not None]
         failed = [f"seed {r['seed']}: {r['status']}" for r in of if r.get("test_error") is None]
         if not judged:
-            lines += [f"{arm:15} none finished  {'; '.join(failed)}"] if of or arm in ARMS else []
+            lines += [f"{arm:19} none finished  {'; '.join(failed)}"] if of or arm in ARMS else []
             continue
         errors = [r["test_error"] for r in judged]
         sd = _percent(statistics.stdev(errors)) if len(errors) > 1 else "-"
@@ -198,9 +198,9 @@ def _section(records: Sequence[dict[str, Any]], seconds: float) -> list[str]:
         valid, rate = statistics.fmean(r["valid_error"] for r in judged), statistics.fmean(r["images_per_s"] for r in judged)
         each = ", ".join(f"{r['seed']}: {r['test_error']:.2%}" for r in judged)
         lines.append(
-            f"{arm:15} {statistics.fmean(errors):<16.2%} {sd:>7}  {valid:>10.2%}  {used:>14}  {rate:>8.0f}  {'; '.join([each, *failed])}"
+            f"{arm:19} {statistics.fmean(errors):<16.2%} {sd:>7}  {valid:>10.2%}  {used:>14}  {rate:>8.0f}  {'; '.join([each, *failed])}"
         )
-    for arm in (SEARCH, ALONE):
+    for arm in SEARCHES:
         lines += [f"{arm} - {line}" for line in _against_best(arms, arm)]
         for r in arms[arm]:
             final = f"final training {r['train_s']:.1f} s, {r['flops'] / 1e6:.0f} MFLOPs per image"

@@ -16,8 +16,10 @@ from typing import Any
 
 DATA = Path(__file__).with_name("recipes_data.py")
 SEARCH = "search"
-ALONE = "search_alone"
-"""The search without what the recipes say: neither as its first configurations nor as its prior; only where it is named."""
+"""From the small networks that ship as `joint_small`, with what they have in common as its prior."""
+TOLD, ALONE, KNOWN = "search_from_recipes", "search_alone", "wrn_16_1_muon"
+SEARCHES, EXTRA = (SEARCH, TOLD, ALONE), (TOLD, ALONE, KNOWN)
+"""The extra ones run only where they are named: the search from the recipes, that from nothing, the first of `joint_small` alone."""
 
 USUAL: Mapping[str, Any] = {
     "optimizer": "sgd",
@@ -39,6 +41,16 @@ USUAL: Mapping[str, Any] = {
 """SGD with Nesterov's momentum, one cosine, crops of an image padded by 4 of 32 pixels, and flips."""
 
 
+MUON: Mapping[str, Any] = {
+    **{name: value for name, value in USUAL.items() if not name.startswith("sgd")},
+    "optimizer": "muon",
+    "muon_learning_rate": 0.06,
+    "muon_one_minus_momentum": 0.05,
+    "muon_weight_decay": 0.01,
+}
+"""The same with Muon, as in `joint_small`."""
+
+
 def _multi_branch(*, blocks: int, branches: int) -> dict[str, Any]:
     """16, 32 and 64 channels."""
     groups = (1, 2, 3)
@@ -54,9 +66,10 @@ def _multi_branch(*, blocks: int, branches: int) -> dict[str, Any]:
     }
 
 
+_WRN_16_1: Mapping[str, Any] = {"family": "wrn", "wrn_blocks": 2, "wrn_widen_factor": 1.0, "wrn_dropout": 0.0}
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "resnet_20": {**_multi_branch(blocks=3, branches=1), **USUAL, "sgd_weight_decay": 1e-4},
-    "wrn_16_1": {"family": "wrn", "wrn_blocks": 2, "wrn_widen_factor": 1.0, "wrn_dropout": 0.0, **USUAL},
+    "wrn_16_1": {**_WRN_16_1, **USUAL},
     "wrn_16_2": {"family": "wrn", "wrn_blocks": 2, "wrn_widen_factor": 2.0, "wrn_dropout": 0.0, **USUAL},
     "shake_shake_14": {**_multi_branch(blocks=2, branches=2), **USUAL},
 }
@@ -168,6 +181,17 @@ class Bench:
         return found
 
 
+def _knowledge(arm: str) -> dict[str, Any]:
+    """What a search is told beforehand."""
+    match arm:
+        case "search":
+            return {"initial": "joint_small", "prior": MUON}
+        case "search_from_recipes":
+            return {"initial": RECIPES, "prior": USUAL}
+        case _:
+            return {"initial": None, "prior": None}
+
+
 def main(told: str) -> None:
     """Runs the job that a JSON object describes and prints the record as the last line."""
     given = json.loads(told)
@@ -183,13 +207,14 @@ def main(told: str) -> None:
     bench = Bench(job)
     loaded = time.monotonic()
     record: dict[str, Any] = {"arm": job.arm, "seed": job.seed, "seconds": job.seconds, "core": given["core"], "load_s": loaded - began}
-    if job.arm in RECIPES:
-        record |= bench.train(RECIPES[job.arm])
+    fixed = {**RECIPES, KNOWN: {**_WRN_16_1, **MUON}}
+    if job.arm in fixed:
+        record |= bench.train(fixed[job.arm])
         record |= {"used_s": record["train_s"]}
     else:
         from recipes_search import search
 
-        found = search(job, known=RECIPES if job.arm == SEARCH else {}, usual=USUAL, data_reference=str(DATA))
+        found = search(job, **_knowledge(job.arm), data_reference=str(DATA))
         record |= {"search": found} | bench.train(found["config"], until=loaded + job.seconds, warmup_s=found["incumbent"]["warmup_s"])
         record |= {"used_s": record["ended"] - loaded}
     print(json.dumps(record))

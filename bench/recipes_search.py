@@ -24,13 +24,15 @@ _STOP_S = 10.0
 _CHOICES = ("family", "optimizer", "schedule", "average", "flip", "crop", "cutout", "mixing", "policy")
 
 
-def search(job: Job, *, known: Mapping[str, Mapping[str, Any]], usual: Mapping[str, Any], data_reference: str) -> dict[str, Any]:
+def search(
+    job: Job, *, initial: str | Mapping[str, Mapping[str, Any]] | None, prior: Mapping[str, Any] | None, data_reference: str
+) -> dict[str, Any]:
     """Searches, and returns the incumbent's configuration with the figures of the search.
 
     Args:
         job: the arm; a study that lies where its own goes is thrown away, for its seconds are not those of this run.
-        known: the first configurations, by name; empty for a search that knows nothing.
-        usual: what these have in common, around which half of the random configurations are drawn.
+        initial: the first configurations: a file that ships, or by name; None for a search that knows nothing.
+        prior: what these have in common, around which half of the random configurations are drawn.
         data_reference: of the data set.
 
     Raises:
@@ -45,20 +47,25 @@ def search(job: Job, *, known: Mapping[str, Mapping[str, Any]], usual: Mapping[s
     command += ["--worker-option", "n_threads=1", "--worker-option", "device=cpu"]
     # no full validation of the dearest: its 5,000 images take one thread up to a third as long as the training
     command += ["--worker-option", f"full_validation_from_s={job.seconds:g}"]
-    if known:
-        command += _knowledge(study, known, usual)
+    if initial is not None:
+        command += _first(study, initial)
+    if prior is not None:
+        file = study.with_name(f"{study.name}.prior")
+        file.write_text(json.dumps({name: {"center": value, "confidence": "medium"} for name, value in prior.items()}))
+        command += ["--prior", str(file)]
     began = time.monotonic()
     _run(command, at_most_s=_LATEST * job.seconds)
     took_s = time.monotonic() - began
     return {"took_s": took_s, **_figures(study)}
 
 
-def _knowledge(study: Path, known: Mapping[str, Mapping[str, Any]], usual: Mapping[str, Any]) -> list[str]:
-    """Files beside the study with what whoever knows the recipes would say to the search, and the options that name them."""
-    first, prior = study.with_name(f"{study.name}.initial"), study.with_name(f"{study.name}.prior")
-    first.write_text(json.dumps([{"name": name, "config": dict(config)} for name, config in known.items()]))
-    prior.write_text(json.dumps({name: {"center": value, "confidence": "medium"} for name, value in usual.items()}))
-    return ["--initial", str(first), "--prior", str(prior)]
+def _first(study: Path, initial: str | Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The option with the first configurations, in a file beside the study unless they ship."""
+    if isinstance(initial, str):
+        return ["--initial", initial]
+    file = study.with_name(f"{study.name}.initial")
+    file.write_text(json.dumps([{"name": name, "config": dict(config)} for name, config in initial.items()]))
+    return ["--initial", str(file)]
 
 
 def _run(command: list[str], *, at_most_s: float) -> None:

@@ -37,6 +37,17 @@ def test_the_shipped_networks_have_the_published_sizes(space: str) -> None:
         assert module.size(config)["params"] / 1e6 == pytest.approx(published, abs=0.06 if published > 1 else 0.005)
 
 
+def test_the_small_networks_that_ship_have_the_published_sizes() -> None:
+    """Of Wide ResNets as in Zagoruyko and Komodakis (2017), table 1; of ResNet 20 as in He et al. (2016), table 6."""
+    configs, called = read_initial("joint_small", joint.space())
+    sizes = {
+        name.split("(")[1].split(" under")[0].strip(): joint.size(config)["params"] / 1e6
+        for name, config in zip(called, configs, strict=True)
+    }
+    published = {"Wide ResNet 16-1": 0.2, "Wide ResNet 16-2": 0.7, "ResNet 20": 0.27}
+    assert {name: sizes[name] for name in published} == pytest.approx(published, abs=0.03)
+
+
 def test_the_shipped_networks_are_trained_alike_in_both_spaces() -> None:
     theirs, _ = read_initial("zela2018_hand_designed", load_space("zela2018"))
     ours, _ = read_initial("joint_hand_designed", joint.space())
@@ -99,7 +110,7 @@ def test_files_that_are_no_initial_configurations(tmp_path: Path, content: Any, 
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(KnowledgeError, match=r"does not exist.*shipped are joint_hand_designed, zela2018_hand_designed"):
+    with pytest.raises(KnowledgeError, match=r"does not exist.*shipped are joint_hand_designed, joint_small, zela2018_hand_designed"):
         read_initial("hand_designed", toy.space())
     with pytest.raises(KnowledgeError, match="does not exist"):
         read_prior(tmp_path / "absent.json", toy.space())
