@@ -5,7 +5,7 @@ their own search), in a space of 25 hyperparameters: 10 integers, 8 floats, 7 ca
 are among them, as each method makes them. One BLAS thread; CPU seconds of the process, so that a loaded machine disturbs
 little. Peers that are not installed are named and left out.
 
-    python bench/suggest.py [--repetitions 30]
+    python bench/suggest.py [--repetitions 100] [--only NAME …]
 """
 
 # ruff: noqa: E402 - the number of BLAS threads is read when numpy is first imported
@@ -133,7 +133,9 @@ def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=100)
-    repetitions = parser.parse_args().repetitions
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="as in the table")
+    asked = parser.parse_args()
+    repetitions = asked.repetitions
     warnings.simplefilter("ignore")  # peers call what their dependencies have deprecated
     rows: list[tuple[str, str | None, tuple[int, ...], Callable[[int], Callable[[], None]]]] = [
         ("bohb", None, (100, 1000, 5000, 50000), partial(ours, method="bohb")),
@@ -143,7 +145,7 @@ def main() -> None:
         ("smac3", "smac", (100, 1000), partial(peer, name="smac_mf")),
     ]
     print(f"CPU ms per suggestion (ask + tell), {repetitions} repetitions: mean, median [10th, 90th percentile]; memory at the end")
-    for name, package, sizes, make in rows:
+    for name, package, sizes, make in [row for row in rows if not asked.only or row[0] in asked.only]:
         if package is not None and importlib.util.find_spec(package) is None:
             print(f"{name:18} skipped: {package} is not installed")
             continue
