@@ -5,6 +5,7 @@ hands back what its result file says; the tell is on the disk before the optimiz
 """
 
 import json
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -19,6 +20,8 @@ from bohb_nas.methods import ask
 from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State
 
+_LATEST = 64
+"""Events, of which the seconds beside training are learnt."""
 HOPELESS = 20
 """When so many trials in a row have crashed, the search is given up."""
 
@@ -60,9 +63,25 @@ class StopRule:
         led_s = state.led_s + (now - state.last if state.last is not None else 0.0)
         return (
             (self.trials is not None and state.n_asked >= self.trials)
-            or (self.total_s is not None and led_s + (budget if self.in_seconds else 0.0) > self.total_s)
+            or (self.total_s is not None and led_s + (budget + _beside_s(state, budget) if self.in_seconds else 0.0) > self.total_s)
             or (self.worth is not None and state.budget_asked + budget > self.worth * (1 + 1e-9))
         )
+
+
+def _beside_s(state: State, budget: float) -> float:
+    """Seconds that a trial is expected to take beside those of its budget: starting, warm-up, validation.
+
+    The median of the latest trials that ended well, of this budget if there are any; 0 before the first.
+    """
+    latest = state.events[-_LATEST:]
+    asked = {event.trial.trial_id: event.time for event in latest if event.trial is not None}
+    took: dict[bool, list[float]] = {True: [], False: []}
+    for event in latest:
+        result = event.result
+        if result is not None and result.trial_id in asked and result.status is Status.OK:
+            trained_s = result.metrics.get("new_s", result.train_s)  # a continued trial counts what was trained before in its train_s
+            took[state.trials[result.trial_id].budget == budget].append(event.time - asked[result.trial_id] - trained_s)
+    return max(0.0, statistics.median(took[True] or took[False] or [0.0]))
 
 
 class Wish(Enum):

@@ -33,7 +33,7 @@ class Sampler(Protocol):
         """A new configuration; all randomness comes from the generator."""
         ...
 
-    def asked(self, number: int, config: Mapping[str, Value], *, rung: int) -> None:
+    def asked(self, number: int, config: Mapping[str, Value]) -> None:
         """The configuration of that number has begun at a rung."""
         ...
 
@@ -226,7 +226,7 @@ class Ladder:
             self._rungs[trial.rung - 1].promote()
         self._pending[trial.trial_id] = self._members[number], trial.rung
         self._n_asked += 1
-        self._sampler.asked(number, trial.config, rung=trial.rung)
+        self._sampler.asked(number, trial.config)
 
 
 def _place(trial: Trial) -> tuple[str, str, int, int]:

@@ -43,7 +43,7 @@ class _FromBelow:
         """Whatever comes."""
         return self._uniform.propose(rng)
 
-    def asked(self, number: int, config: Mapping[str, Value], *, rung: int) -> None:
+    def asked(self, number: int, config: Mapping[str, Value]) -> None:
         """Nothing."""
 
     def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:

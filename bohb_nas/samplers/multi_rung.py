@@ -26,7 +26,6 @@ from bohb_nas.space.encoding import Encoding
 
 _MOST_SHARED = 100
 _MOST_AVOIDED = 40
-_MOST_PENDING = 40
 _FEWEST_AT_REFERENCE = 4
 _FEWEST_OF_EARLIER = 10
 
@@ -47,8 +46,6 @@ class Settings(rung_model.Settings):
     """Whether every rung that agrees with the highest modelled one has a say; false asks that one alone."""
     learnt_entry: bool = True
     """Whether new configurations enter higher where low rungs mislead; false starts all on the cheapest."""
-    pending: bool = False
-    """Whether running trials count as bad until they are told, so that workers spread."""
     cost_aware: bool = True
     """Whether a candidate's expected training seconds count against it, where they differ much."""
     avoid_memory: bool = True
@@ -59,7 +56,7 @@ class Settings(rung_model.Settings):
         drawn, n = self.random_fraction, self.n_candidates
         check("random_fraction", drawn, finite(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
         check("n_candidates", n, type(n) is int and n >= 1, "a whole number from 1")
-        for name in ("all_rungs", "learnt_entry", "pending", "cost_aware", "avoid_memory"):
+        for name in ("all_rungs", "learnt_entry", "cost_aware", "avoid_memory"):
             check(name, getattr(self, name), type(getattr(self, name)) is bool, "true or false")
 
 
@@ -99,25 +96,21 @@ class MultiRung:
         self._fewest = max(6, min(10, self._columns.d // 2 + 2))
         self._points: list[Floats] = []
         self._seen: set[bytes] = set()
-        self._pending: list[dict[int, Floats]] = [{} for _ in range(n_rungs)]
         self._avoided = np.empty((0, self._columns.d))
         self._n_pairs = 0
         self._taus: dict[int, tuple[object, float, int]] = {}
         self._earlier = [_earlier(self._columns, self._axes, encoding, g, settings=settings) for g in _by_study(knowledge)]
 
-    def asked(self, number: int, config: Mapping[str, Value], *, rung: int) -> None:
-        """The configuration of that number has begun at a rung."""
+    def asked(self, number: int, config: Mapping[str, Value]) -> None:
+        """The configuration of that number has begun."""
         if number == len(self._points):
             point = self._axes.points(self._encoding.encode([config]))[0]
             self._points.append(point)
             self._seen.add(point.tobytes())
-        if self._settings.pending:
-            self._pending[rung][number] = self._repulsion(self._points[number])
 
     def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:
         """It has ended there; None is a failure, or a broken constraint."""
         del config
-        self._pending[rung].pop(number, None)
         self._n_pairs += any(number in r.results.loss_of for r in self._rungs)
         point = self._points[number]
         self._rungs[rung].results.add(number, point, loss=math.inf if loss is None else loss, cost=result.train_s)
@@ -186,25 +179,9 @@ class MultiRung:
         return [*earlier, *rungs]
 
     def _log_ratio(self, voice: _Voice, features: Floats) -> Floats:
-        """Log l - log g of one voice at m points, (m,); running trials are among its bad ones."""
+        """Log l - log g of one voice at m points, (m,)."""
         good, bad = voice.model.good(), voice.model.bad(self._avoided)
-        against = bad.log_density(features)
-        running = list(itertools.islice(reversed(self._running(voice.model).values()), _MOST_PENDING))
-        if running:
-            n = len(bad.data) + 1
-            also = log_sum_exp(features @ np.column_stack(running))
-            against = np.logaddexp(against + math.log(n), also) - math.log(n + len(running))
-        return np.asarray(good.log_density(features) - against)
-
-    def _running(self, model: RungModel) -> dict[int, Floats]:
-        """The kernels of what is being trained on a model's rung, by configuration."""
-        return next((pending for rung, pending in zip(self._rungs, self._pending, strict=True) if rung is model), {})
-
-    def _repulsion(self, point: Floats) -> Floats:
-        """The kernel of a running trial, (n_features,): a tenth of each axis wide."""
-        columns = self._columns
-        exploration = np.full(len(columns.levelled), 0.3)
-        return columns.kernels(point[None], np.full((1, columns.d), 0.1), exploration)[:, 0]
+        return np.asarray(good.log_density(features) - bad.log_density(features))
 
     def _legal(self, point: Floats) -> dict[str, Value] | None:
         try:

@@ -40,7 +40,7 @@ class Entrant:
     options: Mapping[str, Value | None]
     """Those that were given."""
     label: str
-    """Its name or the stem of its file, and its options: `bohb[pending=true]`. What tables and files call it."""
+    """Its name or the stem of its file, and its options: `bohb[weighted=false]`. What tables and files call it."""
     version: str | None
     """The module's own `VERSION`, if it has one: that of the package which it drives."""
     code: str
@@ -73,7 +73,7 @@ def entrants(methods: Sequence[str], settings: Sequence[Setting] = ()) -> list[E
     """The methods of a comparison, in the order given.
 
     Args:
-        methods: NAME, FILE.py or module:attribute, each perhaps with options of its own: `bohb[pending=true,seed=1]`.
+        methods: NAME, FILE.py or module:attribute, each perhaps with options of its own: `bohb[weighted=false,good_fraction=0.2]`.
         settings: options for all that know them, or for one.
 
     Raises:

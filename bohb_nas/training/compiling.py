@@ -25,8 +25,8 @@ BRINGS = 1.4
 """s: of a step that is replayed with and without."""
 _WORTH = 0.97
 """A compiled step that takes more than this part of the other is not worth a second form of the network."""
-_KEPT = 8
-"""Networks whose compiled form is kept in the process; torch itself holds no more of one function."""
+_KEPT = 4
+"""Networks whose compiled form is kept in the process; torch itself holds eight of one function, and parts of a batch may need two."""
 
 
 def _compiled(function: Forward) -> Forward:
@@ -73,31 +73,28 @@ class Compiler:
         network = (learner.network.layers, learner.form, learner.micro_batch, learner.data.images.shape)
         if reason := self._against(learner, budget_s, known=network in self._known):
             return Compiled(used=False, reason=reason), step_s
-        twin = learner.twin(Streams.seeded(0, learner.compute.device))
-        before_s = settled_seconds(twin, clock)
         if network not in self._known and len(self._known) == _KEPT:
-            self._known.clear()
-            torch.compiler.reset()
-        compiled = self._compile(forward)
-        twin, began = learner.twin(Streams.seeded(0, learner.compute.device)), clock.now()
-        twin.forward = compiled
+            self._forget()
+        compiled, began = self._compile(forward), clock.now()
         try:
-            twin.step(whole_batch(twin), 0.0)
-            took_s = clock.now() - began
-            after_s = settled_seconds(twin, clock)
+            before_s, _ = _timed(learner, clock, learner.forward)
+            after_s, took_s = _timed(learner, clock, compiled)
         except RuntimeError as e:
             said = [line.strip() for line in str(e).splitlines() if line.strip()]
             what = "out of memory" if out_of_memory(e) else " ".join(said[:2]) or type(e).__name__
-            return Compiled(used=False, reason=f"it failed: {what}", seconds=clock.now() - began), before_s
-        finally:
-            del twin
-            learner.compute.release()
+            self._forget()
+            return Compiled(used=False, reason=f"it failed: {what}", seconds=clock.now() - began), step_s
         self._known = [*self._known, *([] if network in self._known else [network])]
         gain = before_s / after_s
         if after_s > _WORTH * before_s:
             return Compiled(used=False, reason=f"a step was {gain:.2f} times as fast", seconds=took_s, gain=gain), before_s
         learner.forward = compiled
         return Compiled(used=True, reason=None, seconds=took_s, gain=gain), after_s
+
+    def _forget(self) -> None:
+        """Lets torch hold no compiled form any more, only its cache on the disk."""
+        self._known.clear()
+        torch.compiler.reset()
 
     def _against(self, learner: Learner, budget_s: float, *, known: bool) -> str | None:
         """What speaks against compiling, beforehand."""
@@ -110,3 +107,16 @@ class Compiler:
         if budget_s * (1 - 1 / BRINGS) < TAKES_S:
             return f"{TAKES_S:.0f} s would not come back within {budget_s:.4g} s at a gain of {BRINGS}"
         return None
+
+
+def _timed(learner: Learner, clock: TrainingClock, function: Forward) -> tuple[float, float]:
+    """Seconds of a step with a forward pass, and of the first one before; on a copy of the network that is gone afterwards."""
+    twin, began = learner.twin(Streams.seeded(0, learner.compute.device)), clock.now()
+    try:
+        twin.forward = function
+        twin.step(whole_batch(twin), 0.0)
+        first_s = clock.now() - began
+        return settled_seconds(twin, clock), first_s
+    finally:
+        del twin
+        learner.compute.release()

@@ -24,7 +24,7 @@ class Scripted:
     def __init__(self, entries: list[int] | None = None) -> None:
         self._entries = entries or []
         self.n_drawn = 0
-        self.asks: list[tuple[int, int]] = []
+        self.asks: list[int] = []
         self.results: list[tuple[int, int, float | None, str]] = []
 
     def entry(self, rng: np.random.Generator) -> int:
@@ -37,11 +37,11 @@ class Scripted:
 
     @property
     def numbers(self) -> set[int]:
-        return {number for number, _ in self.asks}
+        return set(self.asks)
 
-    def asked(self, number: int, config: Mapping[str, Value], *, rung: int) -> None:
+    def asked(self, number: int, config: Mapping[str, Value]) -> None:
         del config
-        self.asks.append((number, rung))
+        self.asks.append(number)
 
     def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:
         del config

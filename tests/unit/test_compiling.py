@@ -68,8 +68,8 @@ def test_a_faster_form_is_kept_and_trains_more_steps() -> None:
     assert result.compiled.gain == pytest.approx(2.0)
     assert result.steps == 40
     assert result.train_s == pytest.approx(100), "compiling is not on the training clock"
-    # two whole batches and half of one to try; nine steps as usual, one and nine that are compiled
-    assert result.warmup_s == pytest.approx(5 * (2.5 + 9 + 10 * 0.5) + 30)
+    # two whole batches and half of one to try; ten steps as usual, ten that are compiled
+    assert result.warmup_s == pytest.approx(5 * (2.5 + 10 + 10 * 0.5) + 30)
 
 
 def test_a_slower_form_is_given_back() -> None:

@@ -32,14 +32,16 @@ class Clock:
 class Virtual:
     """Answers with the budget as the loss and moves the clock; leaves a checkpoint as a real worker does."""
 
-    def __init__(self, clock: Clock, failing: Callable[[Trial], bool] = lambda trial: False) -> None:
+    def __init__(self, clock: Clock, failing: Callable[[Trial], bool] = lambda trial: False, *, beside_s: float = 0.0) -> None:
         self.clock = clock
         self.failing = failing
+        self.beside_s = beside_s
+        """Seconds of every trial that are not of its training."""
         self.seen: list[Trial] = []
 
     def train(self, trial: Trial, workdir: Path) -> Result:
         self.seen.append(trial)
-        self.clock.now += trial.budget
+        self.clock.now += trial.budget + self.beside_s
         if self.failing(trial):
             return Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message="planned")
         (workdir / "checkpoint").mkdir()
@@ -64,13 +66,14 @@ def search(
     failing: Callable[[Trial], bool] = lambda trial: False,
     wish: Callable[[Journal], Wish] = lambda journal: Wish.GO_ON,
     knowledge: Knowledge = NOTHING,
+    beside_s: float = 0.0,
 ) -> tuple[Outcome, Journal, Virtual]:
     study, clock = StudyDir(path), Clock()
     study.make()
     state = fold(study.journal)
     optimizer = optimizer or hyperband(knowledge=knowledge)
     replay(optimizer, state)
-    journal, worker = Journal(study.journal, state), Virtual(clock, failing)
+    journal, worker = Journal(study.journal, state), Virtual(clock, failing, beside_s=beside_s)
     journal.write(Event(term=state.term + 1, time=clock()))
     outcome = Drive(
         optimizer=optimizer,
@@ -140,6 +143,12 @@ def test_stop_rules(tmp_path: Path) -> None:
     assert journal.state.budget_asked == 12
     outcome, journal, _ = search(tmp_path / "time", stop=StopRule(total_s=27), optimizer=hyperband(None))
     assert (outcome, journal.state.led_s) == (Outcome.FINISHED, 27), "the time of the first part counts"
+
+
+def test_what_trials_take_beside_their_training_counts_towards_the_end(tmp_path: Path) -> None:
+    """9 x 1.5 s and 3.5 s make 17 s; another 3 s would just fit into 20 s, but not what validation adds to them."""
+    _, journal, _ = search(tmp_path / "study", stop=StopRule(total_s=20), optimizer=hyperband(None), beside_s=0.5)
+    assert journal.state.led_s == 17
 
 
 def test_the_incumbents_checkpoint_is_kept_and_the_others_are_not(tmp_path: Path) -> None:

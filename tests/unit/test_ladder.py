@@ -81,7 +81,7 @@ def test_the_sampler_hears_everything_once() -> None:
     promoted, entered = ask(optimizer), ask(optimizer)
     optimizer.tell(result(entered, 0.5))
     optimizer.tell(result(promoted, 0.7))
-    assert sampler.asks == [(0, 0), (1, 0), (2, 0), (2, 1), (3, 2)]
+    assert sampler.asks == [0, 1, 2, 2, 3]
     assert sampler.results == [
         (0, 0, 3.0, "t00000"),
         (1, 0, None, "t00001"),

@@ -58,7 +58,7 @@ def tell(
     status: Status = Status.OK,
     seconds: float = 1.0,
 ) -> None:
-    model.asked(i, config, rung=rung)
+    model.asked(i, config)
     result = Result(trial_id=f"t{i}", status=Status.OK if loss is not None else status, loss=loss, train_s=seconds)
     model.observe(i, config, rung=rung, loss=loss, result=result)
 
@@ -133,17 +133,6 @@ def test_new_configurations_enter_at_the_cheapest_rung_until_the_top_has_a_resul
     entered = [model.entry(np.random.default_rng(i)) for i in range(1000)]
     assert np.mean(np.array(entered) == 0) == pytest.approx(0.05, abs=0.02)
     assert {sampler(n_rungs=2, learnt_entry=False).entry(np.random.default_rng(i)) for i in range(50)} == {0}
-
-
-def test_running_trials_repel() -> None:
-    def near(*, pending: bool) -> float:
-        model = sampler(pending=pending)
-        train(model, 30, lambda c: abs(number(c, "x") - 0.5))
-        for i in range(20):
-            model.asked(30 + i, {"x": 0.5 + i * 1e-3, "kind": "b"}, rung=0)
-        return float(np.mean([abs(number(c, "x") - 0.5) < 0.1 for c in picks(model)]))
-
-    assert near(pending=True) < near(pending=False) - 0.1
 
 
 def test_the_cheaper_of_two_valleys_is_preferred() -> None:
