@@ -29,6 +29,8 @@ _CURVE_SHARE = 0.03
 """Of the budget, for all validations along the curve."""
 _FINAL_SHARE = 0.05
 """Of the budget, for the last validation unless it is to be full."""
+_FAR = 4
+"""Times as long as a step may take: beyond that even the peak of a device that was busy when it was measured is sure."""
 _BLOCK_S = 0.1
 """Seconds between two readings of the clock of a device that works asynchronously."""
 
@@ -43,6 +45,8 @@ class Plan:
     """Fraction of the budget used -> fraction of the peak learning rate; zero at 1."""
     min_steps: int = 8
     """A network that cannot take this many steps is not trained."""
+    floor_s: float = 0.0
+    """Seconds that a step takes at the device's peak: what is far too slow there needs no trying."""
     max_steps: int | None = None
     """Ends the training after so many steps instead, the schedule with it: repeatable to the bit on a CPU."""
     full_validation: bool = False
@@ -92,12 +96,14 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
     result = Fit()
     started = clock.now()
     longest = plan.budget_s / plan.min_steps
-    estimate = _step_seconds(learner, clock, longest=longest)
+    hopeless = plan.max_steps is None and plan.floor_s > _FAR * longest
+    estimate = plan.floor_s if hopeless else _step_seconds(learner, clock, longest=longest)
     result.warmup_s = clock.now() - started
     if estimate > longest and plan.max_steps is None:
         result.status = Status.TIMED_OUT
+        where = " at the peak of the device" if hopeless else ""
         result.message = (
-            f"a step takes at least {estimate:.3g} s: fewer than {plan.min_steps} fit into {plan.budget_s:.4g} s; "
+            f"a step takes at least {estimate:.3g} s{where}: fewer than {plan.min_steps} fit into {plan.budget_s:.4g} s; "
             "accepted are smaller networks, smaller batches or larger budgets"
         )
         return result

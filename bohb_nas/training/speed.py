@@ -31,10 +31,13 @@ class Speed:
     """Floor over measured step; what the code, not the network, is to blame for."""
 
 
+def training_flops(size: Mapping[str, float]) -> float:
+    """FLOPs of both passes of an image: three times those of the forward pass, less the gradient of the image, which nobody needs."""
+    return 3 * size["flops"] - size["first_flops"]
+
+
 def speed(size: Mapping[str, float], *, batch_size: int, step_s: float, element_bytes: int, peak: Peak, replayed: bool) -> Speed:
     """Puts the time of a step in relation to its floor, the largest of three times.
-
-    FLOPs of training are three times those of the forward pass, less the gradient of the images, which nobody needs.
 
     Args:
         size: of one image's forward pass: "flops", "first_flops" of the layer that sees the image, "activations" written,
@@ -45,7 +48,7 @@ def speed(size: Mapping[str, float], *, batch_size: int, step_s: float, element_
         peak: of the device.
         replayed: whether the step was recorded and replayed.
     """
-    flops = batch_size * (3 * size["flops"] - size["first_flops"])
+    flops = batch_size * training_flops(size)
     moved = batch_size * size["activations"] * element_bytes * _PASSES + size["params"] * 4 * _WEIGHT_PASSES
     floors: dict[Bound, float] = {
         "compute": flops / peak.flops,

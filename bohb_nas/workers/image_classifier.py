@@ -35,6 +35,7 @@ from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.policy_files import from_file
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
+from bohb_nas.training.speed import training_flops
 from bohb_nas.workers._measures import describe, metrics, pace
 
 
@@ -223,6 +224,7 @@ class ImageClassifier:
             budget_s=trial.budget - used.train_s,
             schedule=schedules.named(learner.recipe.schedule or self._options.schedule, rung=trial.rung, warm_up=learner.recipe.warm_up),
             min_steps=self._options.min_steps,
+            floor_s=learner.recipe.batch_size * training_flops(sizes) / best.flops,
             max_steps=self._options.max_steps,
             full_validation=full is not None and trial.budget >= full * (1 - 1e-9),
         )
