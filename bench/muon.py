@@ -44,7 +44,7 @@ NETWORKS: Mapping[str, Mapping[str, Value]] = {
     "mobile": {"family": "mobile"},
     "cell": {"family": "cell"},
 }
-DEFAULT_RATES: Mapping[str, float] = {"sgd": 0.1, "adamw": 3e-3, "muon": 0.02}
+DEFAULT_RATES: Mapping[str, float] = {"sgd": 0.1, "adamw": 3e-3, "muon": 0.05}
 """Of batches of 128."""
 FACTORS = (1.0, 1 / 3, 3.0)
 """Of the default rate, in the order in which they are tried."""

@@ -100,11 +100,11 @@ def test_without_a_test_part_there_is_no_final_training(tmp_path: Path) -> None:
 def test_a_seed_without_memory_keeps_the_rows_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = fit, []
 
-    def full_at_the_second(*arguments: Any) -> Fit:
+    def full_at_the_second(*arguments: Any, **named: Any) -> Fit:
         calls.append(arguments)
         if len(calls) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(final, "fit", full_at_the_second)
     rows = train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0, 1, 2], out=tmp_path, device="cpu", max_steps=2)
