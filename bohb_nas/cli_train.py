@@ -47,7 +47,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
         click.echo(f"data set {data.name}: {remark}", err=True)
     if found.fingerprint not in (None, data.fingerprint):
         click.echo(f"warning: data set {data.name} has changed since the study started; this trains on it as it is now", err=True)
-    with _own_device(source), _threads(options.n_threads):
+    with _own_device(source, options.device), _threads(options.n_threads):
         rows = train_final(
             found.config,
             dataset=data,
@@ -59,6 +59,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
             device=options.device,
             precision=options.precision,
             compile=options.compile,
+            min_steps=options.min_steps,
             max_steps=options.max_steps,
             network=options.network,
             policy=policy,
@@ -87,15 +88,22 @@ def _threads(n: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def _own_device(source: Path) -> Iterator[None]:
-    """Keeps the study's workers off the device while something else trains there: one training per device, ever."""
+def _own_device(source: Path, said: str | None) -> Iterator[None]:
+    """Keeps the study's workers off the device while something else trains there: one training per device, ever.
+
+    Args:
+        source: a study, or a configuration by itself, which nobody else trains.
+        said: cpu, cuda or cuda:N; None is the first that there is.
+    """
     if not source.is_dir():
         yield
         return
     from bohb_nas.engine.devices import host, local_devices
     from bohb_nas.files import Lock
 
-    device = local_devices(1)[0].name
+    kind, _, index = (said or "").partition(":")
+    here = [device.name for device in local_devices(None)]
+    device = "cpu0" if kind == "cpu" else here[min(int(index), len(here) - 1) if index.isdecimal() else 0]
     with Lock(StudyDir(source.absolute()).worker_lock(host(), device)) as lock:
         if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time()})):
             raise UsageError(f"a worker of {source} trains on {device}; let it end, or stop it, so that neither spoils the other's budget")

@@ -25,6 +25,7 @@ _PER_PROCESS = 1000
 """Files for which a further process pays its start."""
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for broken files."""
+_WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _RANGELESS = frozenset({"I", "F", "I;32", "I;32B"})
 """Kinds of pixels of 32 bits or of floating point: no file says which of them is white."""
 
@@ -100,8 +101,9 @@ def _do(shard: dict[str, Any]) -> list[Any]:
 def _header(path: str) -> Header | None:
     try:
         with _opened(path) as image:
-            transparent = "A" in image.mode or "transparency" in image.info
-            return Header(image.mode, image.height, image.width, transparent, getattr(image, "is_animated", False))
+            transparent = image.mode in _WITH_ALPHA or "transparency" in image.info
+            animated = getattr(image, "is_animated", False) and image.format != "MPO"  # a photograph with previews
+            return Header(image.mode, image.height, image.width, transparent, animated)
     except _UNREADABLE:
         return None
 

@@ -20,8 +20,6 @@ from bohb_nas.methods import ask
 from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State
 
-_LATEST = 64
-"""Events, of which the seconds beside training are learnt."""
 HOPELESS = 20
 """When so many trials in a row have crashed, the search is given up."""
 
@@ -71,17 +69,10 @@ class StopRule:
 def _beside_s(state: State, budget: float) -> float:
     """Seconds that a trial is expected to take beside those of its budget: starting, warm-up, validation.
 
-    The median of the latest trials that ended well, of this budget if there are any; 0 before the first.
+    The median of the latest of this budget, or of all where there are none; 0 before the first.
     """
-    latest = state.events[-_LATEST:]
-    asked = {event.trial.trial_id: event.time for event in latest if event.trial is not None}
-    took: dict[bool, list[float]] = {True: [], False: []}
-    for event in latest:
-        result = event.result
-        if result is not None and result.trial_id in asked and result.status is Status.OK:
-            trained_s = result.metrics.get("new_s", result.train_s)  # a continued trial counts what was trained before in its train_s
-            took[state.trials[result.trial_id].budget == budget].append(event.time - asked[result.trial_id] - trained_s)
-    return max(0.0, statistics.median(took[True] or took[False] or [0.0]))
+    known = state.beside_s.get(budget) or [seconds for of_budget in state.beside_s.values() for seconds in of_budget]
+    return max(0.0, statistics.median(known or [0.0]))
 
 
 class Wish(Enum):

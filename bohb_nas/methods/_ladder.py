@@ -34,7 +34,7 @@ class Sampler(Protocol):
         ...
 
     def asked(self, number: int, config: Mapping[str, Value]) -> None:
-        """The configuration of that number has begun at a rung."""
+        """The configuration of that number has begun, whatever the rung."""
         ...
 
     def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:

@@ -13,7 +13,10 @@ from typing import Any
 
 from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.files import append_line, dump_json, sync_folder
-from bohb_nas.records import ASIDE, Evaluation, Result, Trial
+from bohb_nas.records import ASIDE, Evaluation, Result, Status, Trial
+
+_LATEST = 16
+"""Trials of each budget from which the seconds beside training are learnt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,10 @@ class State:
     """Seconds under some master, over all terms, up to `last`."""
     last: float | None = None
     """Time of the last line."""
+    beside_s: dict[float, list[float]] = field(default_factory=dict)
+    """Seconds from ask to tell that were not of training: of each budget's latest trials that ended well under the master that asked."""
+    asked_under: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Term and time of the ask, of trials that are not told yet."""
     incumbent: Evaluation | None = None
     """The lowest loss among OK trials that break no constraint, at the highest budget that has one; the earliest of equals.
 
@@ -107,10 +114,14 @@ class State:
         Raises:
             JournalError: a tell of a trial that was never asked, or a second ask under one id.
         """
-        if event.trial is not None and not self._asked(event.term, event.trial):
-            return False
-        if event.result is not None and not self._told(event.term, event.result):
-            return False
+        if event.trial is not None:
+            if not self._asked(event.term, event.trial):
+                return False
+            self.asked_under[event.trial.trial_id] = event.term, event.time
+        if event.result is not None:
+            if not self._told(event.term, event.result):
+                return False
+            self._count_beside(event.result, event.term, event.time)
         if event.trial is None and event.result is None:
             self.term = max(self.term, event.term)
             self._lead_until(event.until)
@@ -129,6 +140,16 @@ class State:
     def _lead_until(self, time: float | None) -> None:
         if time is not None and self.last is not None:
             self.led_s += max(0.0, time - self.last)
+
+    def _count_beside(self, result: Result, term: int, time: float) -> None:
+        """Nothing is learnt from a trial that outlived its master: it waited for nobody knows what."""
+        asked_term, asked = self.asked_under.pop(result.trial_id)
+        trial = self.trials[result.trial_id]
+        if asked_term == term and result.status is Status.OK and trial.origin not in ASIDE:
+            trained_s = result.metrics.get("new_s", result.train_s)  # a continued trial counts what was trained before in its train_s
+            of_budget = self.beside_s.setdefault(trial.budget, [])
+            of_budget.append(time - asked - trained_s)
+            del of_budget[:-_LATEST]
 
     def _asked(self, term: int, trial: Trial) -> bool:
         if term < self.term:

@@ -56,7 +56,7 @@ class Compiler:
 
     def __init__(self, mode: Mode = "auto", *, compile: Callable[[Forward], Forward] = _compiled) -> None:  # noqa: A002
         self._mode, self._compile = mode, compile
-        self._known: list[tuple[Layer, Form, int, torch.Size]] = []
+        self._known: list[tuple[Layer, Form, int, int, torch.Size]] = []
 
     def speed_up(self, learner: Learner, clock: TrainingClock, *, budget_s: float, step_s: float) -> tuple[Compiled, float]:
         """Gives the learner a compiled forward pass if that makes its steps faster.
@@ -70,7 +70,7 @@ class Compiler:
         Returns:
             What became of it, and the seconds of a step from now on.
         """
-        network = (learner.network.layers, learner.form, learner.micro_batch, learner.data.images.shape)
+        network = (learner.network.layers, learner.form, learner.recipe.batch_size, learner.micro_batch, learner.data.images.shape)
         if reason := self._against(learner, budget_s, known=network in self._known):
             return Compiled(used=False, reason=reason), step_s
         if network not in self._known and len(self._known) == _KEPT:
@@ -79,7 +79,7 @@ class Compiler:
         try:
             before_s, _ = _timed(learner, clock, learner.forward)
             after_s, took_s = _timed(learner, clock, compiled)
-        except RuntimeError as e:
+        except Exception as e:  # noqa: BLE001 - a compiler may fail in any way; the record says in which
             said = [line.strip() for line in str(e).splitlines() if line.strip()]
             what = "out of memory" if out_of_memory(e) else " ".join(said[:2]) or type(e).__name__
             self._forget()

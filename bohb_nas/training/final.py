@@ -59,6 +59,7 @@ def train_final(
     device: str | None = None,
     precision: devices.Precision = "auto",
     compile: Mode = "auto",  # noqa: A002 - the worker's option
+    min_steps: int = 8,
     max_steps: int | None = None,
     network: str | None = None,
     policy: Policy = NONE,
@@ -78,6 +79,7 @@ def train_final(
         device: None takes the first accelerator, or the CPU.
         precision: of the arithmetic.
         compile: whether networks are, as for `bohb_nas.training.compiling.Compiler`.
+        min_steps: a network that cannot take this many is not trained.
         max_steps: ends every training after so many steps instead; for repeatable runs.
         network: reference of a `network(config)` in place of the families of the catalogue.
         policy: of augmentation, where the configuration names none.
@@ -103,7 +105,7 @@ def train_final(
         config=config,
         dataset=dataset,
         compute=compute,
-        plan=Plan(budget_s=budget_s, schedule=shape, max_steps=max_steps),
+        plan=Plan(budget_s=budget_s, schedule=shape, min_steps=min_steps, max_steps=max_steps),
         begin=partial(start, config, data=data, compute=compute, network=network, policy=policy),
         sizes=size(config, image_shape=data.image_shape, n_classes=data.n_classes, reference=network),
         compiler=Compiler(compile),

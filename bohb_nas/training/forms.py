@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
+from torch import nn
+
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.device import out_of_memory
 from bohb_nas.training.learner import Learner, Streams
@@ -41,10 +43,8 @@ def choose(learner: Learner, clock: TrainingClock, *, budget_s: float, step_s: f
     Returns:
         The choice, and the seconds of a step from now on.
     """
-    branched = any(isinstance(module, Shaken) for module in learner.network.modules())
-    if not (branched and learner.compute.gains_from_fewer_kernels):
-        return Chosen(form="apart", step_s={}), step_s
-    if budget_s * (1 - 1 / BRINGS) < TAKES_S:
+    comes_back = budget_s * (1 - 1 / BRINGS) >= TAKES_S
+    if not (learner.compute.gains_from_fewer_kernels and comes_back and _branched(learner)):
         return Chosen(form="apart", step_s={}), step_s
     took: dict[Form, float] = {}
     for form in get_args(Form):
@@ -64,3 +64,15 @@ def choose(learner: Learner, clock: TrainingClock, *, budget_s: float, step_s: f
     if best != "apart":
         learner.reform(best)
     return Chosen(form=best, step_s=took), took[best]
+
+
+def _branched(learner: Learner) -> bool:
+    """Whether the network has branches to merge, with the same steps in each form.
+
+    Muon leaves the first convolution to another optimizer: where that is one of several branches, merging would leave it all of them.
+    """
+    shaken = [module for module in learner.network.modules() if isinstance(module, Shaken)]
+    first = next((module for module in learner.network.modules() if isinstance(module, nn.Conv2d)), None)
+    return bool(shaken) and not (
+        learner.recipe.optimizer == "muon" and any(first is module for path in shaken for module in path.modules())
+    )

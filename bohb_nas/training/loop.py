@@ -29,8 +29,8 @@ _CURVE_SHARE = 0.03
 """Of the budget, for all validations along the curve."""
 _FINAL_SHARE = 0.05
 """Of the budget, for the last validation unless it is to be full."""
-_FAR = 4
-"""Times as long as a step may take: beyond that even the peak of a device that was busy when it was measured is sure."""
+_FAR = 8
+"""Times as long as a step may take: room for convolutions that save FLOPs, and for a device that was busy when its peak was measured."""
 _BLOCK_S = 0.1
 """Seconds between two readings of the clock of a device that works asynchronously."""
 

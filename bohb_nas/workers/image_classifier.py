@@ -70,7 +70,7 @@ class Options:
     min_steps: int = 8
     """A network that cannot take this many steps is not trained."""
     max_steps: int | None = None
-    """Ends every training after so many steps instead of seconds: repeatable to the bit on a CPU."""
+    """Ends every training after so many steps instead of seconds: repeatable to the bit on a CPU, unless networks are compiled."""
     peak_tflops: float | None = None
     """TFLOP/s of the device in the precision of the training, for the utilisation that is reported; None measures them."""
     full_validation_from_s: float | None = None
@@ -224,7 +224,7 @@ class ImageClassifier:
             budget_s=trial.budget - used.train_s,
             schedule=schedules.named(learner.recipe.schedule or self._options.schedule, rung=trial.rung, warm_up=learner.recipe.warm_up),
             min_steps=self._options.min_steps,
-            floor_s=learner.recipe.batch_size * training_flops(sizes) / best.flops,
+            floor_s=learner.recipe.batch_size * training_flops(sizes) / peak.of(self._compute).flops,  # measured, whatever was given
             max_steps=self._options.max_steps,
             full_validation=full is not None and trial.budget >= full * (1 - 1e-9),
         )

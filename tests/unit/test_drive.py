@@ -15,7 +15,7 @@ from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options
 from bohb_nas.records import Budgets, Idle, Optimizer, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
-from bohb_nas.store.journal import Event, Journal, fold
+from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.study_dir import StudyDir
 
 BUDGETS = Budgets(min=1, max=9)
@@ -149,6 +149,26 @@ def test_what_trials_take_beside_their_training_counts_towards_the_end(tmp_path:
     """9 x 1.5 s and 3.5 s make 17 s; another 3 s would just fit into 20 s, but not what validation adds to them."""
     _, journal, _ = search(tmp_path / "study", stop=StopRule(total_s=20), optimizer=hyperband(None), beside_s=0.5)
     assert journal.state.led_s == 17
+
+
+def test_a_trial_that_waited_for_another_master_says_nothing_of_what_trials_take(tmp_path: Path) -> None:
+    """The first trial is told ten hours after its ask, by the next master; the second a second after its training."""
+    first, second = (trial for trial in search(tmp_path / "study", stop=StopRule(trials=2))[1].state.trials.values())
+    state, rule = State(), StopRule(total_s=10)
+    told = [Result(trial_id=trial.trial_id, status=Status.OK, loss=1.0, train_s=1.0) for trial in (first, second)]
+    for event in (
+        Event(term=1, time=0.0),
+        Event(term=1, time=0.0, trial=first),
+        Event(term=2, time=36_000.0, until=1.0),
+        Event(term=2, time=36_000.0, result=told[0]),
+    ):
+        state.apply(event)
+    assert not rule.reached(state, now=36_000.0, budget=9)
+    state.apply(Event(term=2, time=36_000.0, trial=second))
+    state.apply(Event(term=2, time=36_002.0, result=told[1]))
+    assert state.led_s == 3
+    assert not rule.reached(state, now=36_002.0, budget=6)
+    assert rule.reached(state, now=36_002.0, budget=6.1)
 
 
 def test_the_incumbents_checkpoint_is_kept_and_the_others_are_not(tmp_path: Path) -> None:

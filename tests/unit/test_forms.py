@@ -71,6 +71,19 @@ def test_nothing_is_tried_where_nothing_can_be_won(config: dict[str, Value], bud
     assert (result.form.form, result.form.step_s) == ("apart", {})
 
 
+@pytest.mark.parametrize(("optimizer", "tried"), [("sgd", True), ("muon", False)])
+def test_branches_that_begin_a_network_stay_apart_under_muon(tmp_path: Path, optimizer: str, *, tried: bool) -> None:
+    """Muon leaves the first convolution, one path's, to another optimizer: merged it would be that of every path."""
+    source = tmp_path / "branches.py"
+    source.write_text(
+        "from bohb_nas.layers import Conv, Norm, Shake, chain\n\n\n"
+        "def network(config):\n    path = chain(Conv(4, 3), Norm())\n    return Shake((path, path))\n"
+    )
+    compute = Starting(device=torch.device("cpu"), precision="fp32")
+    made = start({"optimizer": optimizer, "batch_size": 16}, data=fakes.data(), compute=compute, seed=0, network=str(source))
+    assert bool(trained(made, lambda n: n / 4).form.step_s) == tried  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("form", ["merged", "grouped"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_a_training_goes_on_in_another_form(form: Form, optimizer: str, tmp_path: Path) -> None:
