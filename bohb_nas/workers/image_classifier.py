@@ -212,7 +212,7 @@ class ImageClassifier:
         if self._policy:
             identity["policy"] = [[c.probability, [[o.operator, o.low, o.high] for o in c.operations]] for c in self._policy[0].choices]
         options = self._options
-        best = self._peak()  # before there is a network, which may leave no memory for it
+        measured = peak.of(self._compute)  # before there is a network, which may leave no memory for it
         learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed, network=options.network, policy=self._policy)
         sizes = size(learner.network.layers, image_shape=data.image_shape, n_classes=data.n_classes)
         describe(learner.network.layers, data, sizes, workdir / "network.json")
@@ -224,7 +224,7 @@ class ImageClassifier:
             budget_s=trial.budget - used.train_s,
             schedule=schedules.named(learner.recipe.schedule or self._options.schedule, rung=trial.rung, warm_up=learner.recipe.warm_up),
             min_steps=self._options.min_steps,
-            floor_s=learner.recipe.batch_size * training_flops(sizes) / peak.of(self._compute).flops,  # measured, whatever was given
+            floor_s=learner.recipe.batch_size * training_flops(sizes) / measured.flops,
             max_steps=self._options.max_steps,
             full_validation=full is not None and trial.budget >= full * (1 - 1e-9),
         )
@@ -232,7 +232,7 @@ class ImageClassifier:
         total = checkpoint.Used(train_s=used.train_s + trained.train_s, steps=used.steps + trained.steps)
         if trained.status is Status.OK:
             checkpoint.save(workdir / "checkpoint", learner, total, identity)
-        paces, told = pace(trained, learner, sizes, best)
+        paces, told = pace(trained, learner, sizes, self._told(measured))
         details |= told
         details["curve"] = [{k: point[k] for k in ("u", "train_error", "valid_error") if k in point} for point in trained.curve]
         times = {"setup_s": setup_s, "wall_s": clock.now() - began}
@@ -246,9 +246,9 @@ class ImageClassifier:
             message=trained.message,
         )
 
-    def _peak(self) -> Peak:
-        """Of the device: as given, or measured."""
-        measured, given = peak.of(self._compute), self._options.peak_tflops
+    def _told(self, measured: Peak) -> Peak:
+        """The peak to report by: with the FLOPs that were given, if some were."""
+        given = self._options.peak_tflops
         return measured if given is None else replace(measured, flops=given * 1e12)
 
     def _resident(self) -> tuple[ResidentData, dict[str, Any]]:
