@@ -141,6 +141,7 @@ class Hastening(fakes.Virtual):
         return self.time
 
 
+@pytest.mark.filterwarnings("default")  # of the compiler's own
 def test_the_compiled_form_of_a_network_trains_it_as_the_network_does() -> None:
     def trained(mode: Mode) -> tuple[Fit, Learner]:
         learner = fakes.learner(death_rate=0.5, res_branches_2=2)

@@ -145,22 +145,41 @@ class _Plain(nn.Module):
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         self.layer = layer
+        self._function = _function(layer)  # chosen here: compilers of the oldest torch understand no match statement
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H', W']."""
-        match self.layer:
-            case language.Activation(kind):
-                return _ACTIVATIONS[kind](x)
-            case language.GlobalPool():
-                return x.mean((2, 3), keepdim=True)
-            case language.Shift():
-                return functional.pad(x, (-1, 1, -1, 1))
-            case _:
-                return x * 0  # rather than new zeros: what came before keeps a gradient, of zeros
+        return self._function(x)
 
     def extra_repr(self) -> str:
         """The layer."""
         return repr(self.layer)
+
+
+def _function(layer: Layer) -> Callable[[Tensor], Tensor]:
+    """What a layer without weights does."""
+    match layer:
+        case language.Activation(kind):
+            return _ACTIVATIONS[kind]
+        case language.GlobalPool():
+            return _mean
+        case language.Shift():
+            return _shift
+        case _:
+            return _zero
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean((2, 3), keepdim=True)
+
+
+def _shift(x: Tensor) -> Tensor:
+    return functional.pad(x, (-1, 1, -1, 1))
+
+
+def _zero(x: Tensor) -> Tensor:
+    """Rather than new zeros: what came before keeps a gradient, of zeros."""
+    return x * 0
 
 
 class _Dropout(nn.Module):
