@@ -14,32 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.baselines import USUAL
+
 DATA = Path(__file__).with_name("recipes_data.py")
 SEARCH = "search"
 """From the small networks that ship as `joint_small`, with what they have in common as its prior."""
 TOLD, ALONE, KNOWN = "search_from_recipes", "search_alone", "wrn_16_1_muon"
 SEARCHES, EXTRA = (SEARCH, TOLD, ALONE), (TOLD, ALONE, KNOWN)
 """The extra ones run only where they are named: the search from the recipes, that from nothing, the first of `joint_small` alone."""
-
-USUAL: Mapping[str, Any] = {
-    "optimizer": "sgd",
-    "sgd_learning_rate": 0.1,
-    "sgd_one_minus_momentum": 0.1,
-    "sgd_weight_decay": 5e-4,
-    "batch_size": 128,
-    "label_smoothing": 0.0,
-    "schedule": "cosine",
-    "warm_up": 0.05,
-    "average": "off",
-    "flip": "on",
-    "crop": "on",
-    "crop_padding": 0.125,
-    "cutout": "off",
-    "mixing": "none",
-    "policy": "none",
-}
-"""SGD with Nesterov's momentum, one cosine, crops of an image padded by 4 of 32 pixels, and flips."""
-
 
 MUON: Mapping[str, Any] = {
     **{name: value for name, value in USUAL.items() if not name.startswith("sgd")},
@@ -48,7 +30,7 @@ MUON: Mapping[str, Any] = {
     "muon_one_minus_momentum": 0.05,
     "muon_weight_decay": 0.01,
 }
-"""The same with Muon, as in `joint_small`."""
+"""The usual recipe with Muon, as in `joint_small`."""
 
 
 def _multi_branch(*, blocks: int, branches: int) -> dict[str, Any]:

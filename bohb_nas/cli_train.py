@@ -98,12 +98,10 @@ def _own_device(source: Path, said: str | None) -> Iterator[None]:
     if not source.is_dir():
         yield
         return
-    from bohb_nas.engine.devices import host, local_devices
+    from bohb_nas.engine.devices import called, host
     from bohb_nas.files import Lock
 
-    kind, _, index = (said or "").partition(":")
-    here = [device.name for device in local_devices(None)]
-    device = "cpu0" if kind == "cpu" else here[min(int(index), len(here) - 1) if index.isdecimal() else 0]
+    device = called(said)
     with Lock(StudyDir(source.absolute()).worker_lock(host(), device)) as lock:
         if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time()})):
             raise UsageError(f"a worker of {source} trains on {device}; let it end, or stop it, so that neither spoils the other's budget")

@@ -21,7 +21,7 @@ NETWORK = "bohb_nas.baselines:network"
 _DESCRIBED: Mapping[str, Callable[[], Layer]] = {"resnet18": resnet18, "airbench96": airbench96}
 """Networks that no family has."""
 
-_USUAL: Mapping[str, Value] = {
+USUAL: Mapping[str, Value] = {
     "optimizer": "sgd",
     "sgd_learning_rate": 0.1,
     "sgd_one_minus_momentum": 0.1,
@@ -62,7 +62,7 @@ def _shake_shake(width: int) -> Baseline:
     return Baseline(
         name=f"shake_shake_26_2x{width}d",
         title=f"Shake-Shake 26 2x{width}d (Gastaldi 2017)",
-        config={"family": "multi_branch", **blocks, **widths, **branches, **_USUAL, **own},
+        config={"family": "multi_branch", **blocks, **widths, **branches, **USUAL, **own},
         differs="seconds in place of 1800 epochs",
     )
 
@@ -71,7 +71,7 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline(
         name="resnet18",
         title="ResNet-18 for 32x32 images (He et al. 2016)",
-        config={"baseline": "resnet18", **_USUAL},
+        config={"baseline": "resnet18", **USUAL},
         differs="stem of one 3x3 convolution without pooling, as is usual for small images",
     ),
     _shake_shake(32),
@@ -80,7 +80,7 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline(
         name="wrn_28_10",
         title="WRN-28-10 (Zagoruyko and Komodakis 2016)",
-        config={"family": "wrn", "wrn_blocks": 4, "wrn_widen_factor": 10.0, "wrn_dropout": 0.0, **_USUAL},
+        config={"family": "wrn", "wrn_blocks": 4, "wrn_widen_factor": 10.0, "wrn_dropout": 0.0, **USUAL},
         differs="one cosine in place of steps",
     ),
     Baseline(
@@ -88,7 +88,7 @@ BASELINES: tuple[Baseline, ...] = (
         title="after airbench96 (Jordan 2024)",
         config={
             "baseline": "airbench96",
-            **_USUAL,
+            **USUAL,
             "batch_size": 1024,
             "sgd_learning_rate": 0.147,  # 1.174 for batches of 1024: the published 9 over 1 + 1 / (1 - 0.85)
             "sgd_one_minus_momentum": 0.15,

@@ -90,6 +90,21 @@ def local_devices(n_workers: int | None) -> list[Device]:
     return [Device(name=f"cpu{k}", environment=shares) for k in range(n)]
 
 
+def called(said: str | None) -> str:
+    """The name of the device here that torch calls cpu, cuda or cuda:N; None is the first.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    kind, _, index = (said or "").partition(":")
+    if kind == "cpu":
+        return "cpu0"
+    here, n = [device.name for device in local_devices(None)], int(index) if index.isdecimal() else 0
+    if n >= len(here):
+        raise UsageError(f"device {said!r} is not here; accepted are cpu and {', '.join(f'{kind}:{i}' for i in range(len(here)))}")
+    return here[n]
+
+
 def _most_threads() -> int:
     """What the environment accepts for one worker; no bound where it says nothing that counts."""
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bohb_nas.engine.devices import local_devices
+from bohb_nas.engine.devices import called, local_devices
 from bohb_nas.errors import UsageError
 
 
@@ -62,3 +62,10 @@ def test_fewer_threads_are_taken_where_the_environment_says_so(monkeypatch: pyte
     monkeypatch.setenv("OMP_NUM_THREADS", said)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     assert [(d.environment["OMP_NUM_THREADS"], d.environment["MKL_NUM_THREADS"]) for d in local_devices(2)] == [(threads, threads)] * 2
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_what_torch_calls_a_device_has_the_name_that_workers_lock() -> None:
+    assert [called(said) for said in (None, "cuda", "cuda:0", "cuda:1", "cpu")] == ["GPU-aaaa", "GPU-aaaa", "GPU-aaaa", "GPU-bbbb", "cpu0"]
+    with pytest.raises(UsageError, match=r"'cuda:2' is not here; accepted are cpu and cuda:0, cuda:1"):
+        called("cuda:2")

@@ -5,7 +5,7 @@ what the other saved. Optimizers that treat every number by itself (SGD, AdamW),
 steps; what they keep per parameter goes from one form to the other by `apart` and `together`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -109,19 +109,22 @@ def _places(merged: _Merged, prefix: str) -> Iterator[tuple[str, list[str]]]:
 
 def apart(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of the parameters of a network, by name, as those of the parameters of its separate form; one number is that of each."""
-    found = dict(tensors)
-    for prefix, module in network.named_modules():
-        if isinstance(module, _Merged):
-            _divide(module, f"{prefix}." if prefix else "", found)
-    return found
+    return _changed(network, tensors, _divide)
 
 
 def together(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The way back of `apart`: tensors of the separate form, by name, as those of the network's own parameters."""
+    return _changed(network, tensors, _join)
+
+
+def _changed(
+    network: nn.Module, tensors: Mapping[str, Tensor], change: Callable[[_Merged, str, dict[str, Tensor]], None]
+) -> dict[str, Tensor]:
+    """The tensors after a change for every merged layer, which is told the prefix of its names."""
     found = dict(tensors)
     for prefix, module in network.named_modules():
         if isinstance(module, _Merged):
-            _join(module, f"{prefix}." if prefix else "", found)
+            change(module, f"{prefix}." if prefix else "", found)
     return found
 
 
