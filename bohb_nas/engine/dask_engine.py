@@ -6,10 +6,11 @@ heartbeat says. So a lost scheduler, a lost answer or a task that dask would run
 
 import asyncio
 import json
+import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -110,12 +111,11 @@ class DaskEngine:
 
     def submit(self, trial: Trial) -> None:
         """Sends a trial to a worker; where none has the time for it, it waits for one."""
-        needs_s, now = self._needs_s(trial), time.time()
-        fit = {address: left_s for address, state in self._free().items() if (left_s := _left_s(state, now, needs_s=needs_s)) is not None}
-        if not fit:
+        free = {address: state.extra for address, state in self._free().items()}
+        address = fittest(free, needs_s=self._needs_s(trial), now=time.time())
+        if address is None:
             self._orphans[trial.trial_id] = trial
             return
-        address = min(fit, key=lambda a: fit[a])  # who has to leave soon trains what is short, while others could train what is long
         self._in_flight[trial.trial_id] = address
         self._runs[trial.trial_id] = asyncio.run_coroutine_threadsafe(self._run(trial, address), self._loop)
 
@@ -249,10 +249,24 @@ def _touched(path: Path) -> float | None:
         return None
 
 
-def _left_s(worker: WorkerState, now: float, *, needs_s: float | None) -> float | None:
-    """Seconds until a worker has to leave, or None where that is too soon for a trial that it cannot hand over."""
-    until = worker.extra.get("until")
-    if not isinstance(until, int | float):
-        return float("inf")
-    enough = worker.extra.get("hands_over") or needs_s is None or now + needs_s <= until
-    return until - now if enough else None
+def fittest(workers: Mapping[str, Mapping[str, Any]], *, needs_s: float | None, now: float) -> str | None:
+    """The worker to give a trial to: of those that have the time for it, the one that has to leave first.
+
+    What is short goes to those with little time left, so that the others can train what is long.
+
+    Args:
+        workers: address -> what it said of itself when it joined: `until`, seconds since the epoch or None, and `hands_over`.
+        needs_s: seconds that the trial is expected to take, or None.
+        now: seconds since the epoch.
+
+    Returns:
+        Its address; None where no worker has the time, nor can hand over what it has not finished.
+    """
+
+    def ends(address: str) -> float:
+        until = workers[address].get("until")
+        return float(until) if isinstance(until, int | float) else math.inf
+
+    fit = [a for a in workers if workers[a].get("hands_over") or needs_s is None or now + needs_s <= ends(a)]
+    in_time = [a for a in fit if needs_s is None or now + needs_s <= ends(a)]
+    return min(in_time, key=ends) if in_time else max(fit, key=ends, default=None)
