@@ -122,6 +122,10 @@ class StudyDir:
         """The lock of the worker that owns a device of a host."""
         return self.workers / f"{_file_name(host)}-{_file_name(device)}.lock"
 
+    def standby_lock(self, host: str) -> Path:
+        """Held by the process of a host that is ready to lead."""
+        return self.workers / f"{_file_name(host)}.standby"
+
     def local_lock(self, device: str) -> Path:
         """The lock of a device of this machine, in a folder of this machine: for studies where there are no locks.
 
@@ -266,11 +270,9 @@ class StudyDir:
         Where locks do not reach every machine, those that touched theirs lately live.
         """
         for path in sorted(self.workers.glob("*.lock")) if self.workers.is_dir() else ():
-            if self.leases.is_dir():
-                if _touched_lately(path):
-                    yield read_note(path)
-            elif (note := holder(path)) is not None:
-                yield _note(note)
+            note = (read_note(path) if _touched_lately(path) else {}) if self.leases.is_dir() else _note(holder(path) or "")
+            if type(note.get("pid")) is int:  # else it is just about to say who it is
+                yield note
 
     def master(self) -> dict[str, Any] | None:
         """What the living master's lock or lease says of it (host, pid, since), or None when nobody leads."""
