@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from bohb_nas.errors import StorageError
+from bohb_nas.reading import open_regular
 
 
 @contextmanager
-def _storage(path: Path) -> Iterator[None]:
+def storing(path: Path) -> Iterator[None]:
     """Turns what the operating system says of a failed write into an error that names path and remedy."""
     try:
         yield
@@ -45,8 +46,8 @@ def append_line(path: Path, line: str) -> None:
         StorageError: the line could not be written; the file is as it was.
     """
     data = line.encode() + b"\n"
-    with _storage(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with storing(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
             before = os.fstat(descriptor).st_size
             try:
@@ -86,7 +87,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     Raises:
         StorageError: the disk refused; the old content, if any, is intact.
     """
-    with _storage(path):
+    with storing(path):
         aside = _write_aside(path, data.encode() if isinstance(data, str) else data)
         try:
             os.replace(aside, path)
@@ -105,7 +106,7 @@ def write_once(path: Path, data: bytes | str) -> bool:
     Raises:
         StorageError: the disk refused; nothing stands under the name.
     """
-    with _storage(path):
+    with storing(path):
         aside = _write_aside(path, data.encode() if isinstance(data, str) else data)
         try:
             os.link(aside, path)
@@ -182,8 +183,9 @@ class Lock:
         Raises:
             StorageError: the lock file cannot be opened.
         """
-        with _storage(self._path):
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with storing(self._path):
+            # through a link, another file would be emptied
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
             try:
                 _flock(descriptor, fcntl.F_OFD_SETLK)
             except (BlockingIOError, PermissionError):
@@ -210,11 +212,12 @@ class Lock:
 def holder(path: Path) -> str | None:
     """The note of whoever holds the lock at `path`, or None when nobody does.
 
-    Only asks: it neither creates the file nor takes the lock, so it never gets in the way of `Lock.acquire`.
+    Only asks: it neither creates the file nor takes the lock, so it never gets in the way of `Lock.acquire`. What is no file, or a
+    link, or may not be read, nobody holds: `Lock.acquire` says why it cannot be taken.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = open_regular(path, follow=False)
+    except OSError:
         return None
     try:
         if _flock(descriptor, fcntl.F_OFD_GETLK) == fcntl.F_UNLCK:
