@@ -56,6 +56,7 @@ class Encoding:
     def __init__(self, space: ConfigurationSpace) -> None:
         self._space = copy.deepcopy(space)
         self._hyperparameters = list(self._space.values())
+        self._all_names = frozenset(self._space)
         self._conditions = [self._space.parent_conditions_of[h.name] for h in self._hyperparameters]
         self._parents = {i for i, h in enumerate(self._hyperparameters) if self._space.children_of[h.name]}
         counts = [n_values(h) for h in self._hyperparameters]
@@ -74,7 +75,8 @@ class Encoding:
         """
         rows = np.full((len(configs), len(self._columns)), np.nan)
         for n, config in enumerate(configs):
-            if unknown := config.keys() - self._space.keys():
+            if not config.keys() <= self._all_names:
+                unknown = config.keys() - self._all_names
                 raise SpaceError(f"configuration with {sorted(unknown)}: the space has no such hyperparameter; it has {list(self._space)}")
             for j, i in enumerate(self._columns):
                 hyperparameter = self._hyperparameters[i]
