@@ -18,6 +18,7 @@ from bohb_nas.engine.options import knowledge_options
 from bohb_nas.errors import BohbNasError
 from bohb_nas.option_types import Duration, Setting
 from bohb_nas.refs import names
+from bohb_nas.run_options import cluster_options
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -67,6 +68,7 @@ def cli() -> None:
 @click.option("--method-option", "method_options", type=Setting(), multiple=True, help="An option of the method.")
 @click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed.")
 @knowledge_options
+@cluster_options
 def run(
     directory: Path,
     n_workers: int | None,
@@ -116,20 +118,30 @@ def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
 @click.option("--device", default=None, metavar="NAME", help="The name of its device, such as cpu1.  [the first without a worker]")
 @click.option("--wait", type=Duration(), default="15m", show_default=True, help="Leave when nobody has led for this long.")
 @click.option("--lead/--no-lead", default=True, show_default=True, help="Lead the study when nobody else does.")
-def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None:
-    """Joins a study and trains its trials on one device; leads it when nobody does."""
+@click.option("--time", "time_s", type=Duration(), metavar="T", help="Leave before this time is over, counted from now.  [stay]")
+@click.option("--grace", type=Duration(), default="20s", show_default=True, help="For what is in training to be handed over.")
+@click.option("--listen", metavar="WHERE", help="Where others reach this machine: host, an interface, an address.  [as the study says]")
+def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s: float | None, grace: float, listen: str | None) -> None:
+    """Joins a study and trains its trials on one device; leads it when nobody does.
+
+    SIGTERM, SIGUSR1 or SIGUSR2: takes nothing new, hands over what it trains, and leaves.
+    """
     import asyncio
+    import math
 
     from bohb_nas.engine.devices import host, local_devices, named_device
-    from bohb_nas.engine.serve import serve
+    from bohb_nas.engine.serve import Terms, serve
     from bohb_nas.files import holder
+
+    until = math.inf if time_s is None else time.time() + time_s
 
     study = StudyDir(directory.absolute())
     study.read_meta()
     here = local_devices(None) if device is None else [named_device(device)]
     chosen = next((d for d in here if holder(study.worker_lock(host(), d.name)) is None), here[0])
     os.environ.update(chosen.environment)
-    sys.exit(asyncio.run(serve(directory, device=chosen.name, wait_s=wait, stand=lead, say=lambda text: click.echo(text, err=True))))
+    terms = Terms(wait_s=wait, stand=lead, until=until, grace_s=grace, listen=listen)
+    sys.exit(asyncio.run(serve(directory, device=chosen, terms=terms, say=lambda text: click.echo(text, err=True))))
 
 
 @cli.command()

@@ -1,5 +1,6 @@
 """Durable files: append and fsync, write aside and rename, link without overwriting, kernel locks."""
 
+import errno
 import fcntl
 import json
 import os
@@ -12,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bohb_nas.errors import StorageError
-from bohb_nas.reading import open_regular
+from bohb_nas.errors import NoLocksError, StorageError
+from bohb_nas.reading import open_regular, parse_json, read_regular
 
 
 @contextmanager
@@ -157,6 +158,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+_NOTE_LIMIT_BYTES = 2**16
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """The small JSON object that a process left in a file; empty where there is none, or anything else."""
+    try:
+        note = parse_json(read_regular(path, limit=_NOTE_LIMIT_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
 _FLOCK = struct.Struct("hhqqi0q")
 """struct flock of Linux: type, whence, start, length (0: all), pid."""
 
@@ -167,8 +180,14 @@ def _flock(descriptor: int, command: int) -> int:
     return int(_FLOCK.unpack(answer)[0])
 
 
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+
+
 class Lock:
     """A kernel lock on a file (of its open file description): released by the kernel whatever kills the process."""
+
+    number = 0
+    """It does not count its holders."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -181,6 +200,7 @@ class Lock:
             Whether the lock is ours now.
 
         Raises:
+            NoLocksError: this file system has none.
             StorageError: the lock file cannot be opened.
         """
         with storing(self._path):
@@ -191,10 +211,16 @@ class Lock:
             except (BlockingIOError, PermissionError):
                 os.close(descriptor)
                 return False
+            except OSError as e:
+                os.close(descriptor)
+                raise (NoLocksError(f"{self._path.parent} has no locks: {e.strerror}") if e.errno in _NO_LOCKS else e) from e
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, note.encode(), 0)
         self._descriptor = descriptor
         return True
+
+    def check(self) -> None:
+        """Makes sure that the lock is still held: the kernel sees to that."""
 
     def release(self) -> None:
         """Gives the lock back; harmless when it is not held."""
@@ -214,6 +240,9 @@ def holder(path: Path) -> str | None:
 
     Only asks: it neither creates the file nor takes the lock, so it never gets in the way of `Lock.acquire`. What is no file, or a
     link, or may not be read, nobody holds: `Lock.acquire` says why it cannot be taken.
+
+    Raises:
+        NoLocksError: this file system has none.
     """
     try:
         descriptor = open_regular(path, follow=False)
@@ -223,5 +252,7 @@ def holder(path: Path) -> str | None:
         if _flock(descriptor, fcntl.F_OFD_GETLK) == fcntl.F_UNLCK:
             return None
         return os.read(descriptor, 4096).decode(errors="replace")
+    except OSError as e:
+        raise NoLocksError(f"{path.parent} has no locks: {e.strerror}") from e
     finally:
         os.close(descriptor)

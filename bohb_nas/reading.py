@@ -12,6 +12,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
+NOT_AS_MEANT = frozenset({errno.ELOOP, errno.EINVAL, errno.EFBIG, errno.EISDIR})
+"""Error numbers that speak of what lies there, not of a disk that fails."""
+
 
 def open_regular(path: Path, *, follow: bool = True) -> int:
     """A descriptor for reading a regular file; anything else is refused, and a named pipe is not waited for.

@@ -5,9 +5,7 @@ Three kinds of line: `lead` when a master takes over (it starts a new term), `as
 """
 
 import gc
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +13,13 @@ from sys import intern
 from typing import Any
 
 from bohb_nas.entries import number
-from bohb_nas.errors import JournalError, RecordError
-from bohb_nas.files import append_line, dump_json, storing, sync_folder
+from bohb_nas.errors import JournalError, RecordError, StudyHeldError
+from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import ASIDE, Evaluation, Result, Status, Trial
-from bohb_nas.store.lines import lines, opened, sound_bytes
+from bohb_nas.store.lines import lines, repair
+
+__all__ = ["Event", "Journal", "State", "fold", "read_events", "repair"]
 
 _LATEST = 16
 """Trials of each budget from which the seconds beside training are learnt."""
@@ -213,40 +213,6 @@ def read_events(path: Path) -> Iterator[Event]:
         yield event
 
 
-def repair(path: Path) -> str | None:
-    """Cuts a torn last line off; the bytes are kept in a file beside the journal.
-
-    Returns:
-        What was done, for people, or None when nothing was torn.
-
-    Raises:
-        JournalError: the file cannot be read.
-        StorageError: the disk refused; the journal is as it was.
-    """
-    with opened(path) as stream:
-        sound, size = sound_bytes(stream), stream.seek(0, os.SEEK_END)
-        if sound == size:
-            return None
-        aside = path.with_name(f"{path.name}.torn-{sound}")
-        stream.seek(sound)
-        with storing(aside), aside.open("wb") as kept:
-            shutil.copyfileobj(stream, kept)
-            kept.flush()
-            os.fsync(kept.fileno())
-    with storing(path):
-        descriptor = os.open(path, os.O_WRONLY)
-        try:
-            os.ftruncate(descriptor, sound)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_folder(path.parent)
-    return (
-        f"the last line of {path} was torn ({size - sound} bytes, kept as {aside.name}); it was cut off, "
-        "finished evaluations come back from their result files"
-    )
-
-
 def fold(path: Path) -> State:
     """The state that a journal folds to.
 
@@ -276,20 +242,43 @@ def _uncollected() -> Iterator[None]:
 
 
 class Journal:
-    """The journal in the hands of its one writer; every line is on the disk before the call returns."""
+    """The journal in the hands of its one writer; every line is on the disk before the call returns.
 
-    def __init__(self, path: Path, state: State) -> None:
+    Args:
+        path: of the file.
+        state: what it folds to.
+        check: called before every line; raises where somebody else may be the writer by now.
+    """
+
+    def __init__(self, path: Path, state: State, *, check: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._check = check
         self.state = state
+
+    def lead(self, event: Event) -> None:
+        """Writes the line that begins a term, and makes sure that nobody wrote at the same time.
+
+        Raises:
+            StudyHeldError: an earlier master, stopped until now, wrote a last line that this one has not read.
+        """
+        before = self._path.stat().st_size if self._path.exists() else 0
+        self.write(event)
+        with self._path.open("rb") as stream:
+            stream.seek(before)
+            written = stream.read()
+        if written != event.to_line().encode() + b"\n":
+            raise StudyHeldError(f"an earlier master wrote to {self._path} while this one took over; run the same command again")
 
     def write(self, event: Event) -> None:
         """Appends an event and takes it into the state.
 
         Raises:
             StorageError: the disk refused; state and file are as they were.
+            StudyHeldError: somebody else may be the writer by now.
             JournalError: the event contradicts an earlier one; state and file are as they were.
         """
         if event.trial is not None and event.trial.trial_id in self.state.trials:
             raise JournalError(f"trial {event.trial.trial_id} was asked before; the method has used its id twice")
+        self._check()
         append_line(self._path, event.to_line())
         self.state.apply(event)

@@ -3,12 +3,14 @@
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from bohb_nas.errors import JournalError
+from bohb_nas.files import storing, sync_folder
 from bohb_nas.reading import open_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES
 
@@ -42,14 +44,14 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
         JournalError: the file cannot be read.
     """
     with opened(path) as stream:
-        left, nth = sound_bytes(stream), 0
+        left, nth = _sound_bytes(stream), 0
         stream.seek(0)
         while left > 0 and (line := stream.readline(LINE_LIMIT_BYTES)):
             left, nth = left - len(line), nth + 1
             yield nth, line
 
 
-def sound_bytes(stream: BinaryIO) -> int:
+def _sound_bytes(stream: BinaryIO) -> int:
     """How many bytes of a journal are lines that were completed: all but a last one without its newline, or that is no JSON."""
     size = stream.seek(0, os.SEEK_END)
     start = _line_start(stream, size)
@@ -75,3 +77,37 @@ def _line_start(stream: BinaryIO, end: int) -> int:
             return start + at + 1
         end = start
     return 0
+
+
+def repair(path: Path) -> str | None:
+    """Cuts a torn last line off; the bytes are kept in a file beside the journal.
+
+    Returns:
+        What was done, for people, or None when nothing was torn.
+
+    Raises:
+        JournalError: the file cannot be read.
+        StorageError: the disk refused; the journal is as it was.
+    """
+    with opened(path) as stream:
+        sound, size = _sound_bytes(stream), stream.seek(0, os.SEEK_END)
+        if sound == size:
+            return None
+        aside = path.with_name(f"{path.name}.torn-{sound}")
+        stream.seek(sound)
+        with storing(aside), aside.open("wb") as kept:
+            shutil.copyfileobj(stream, kept)
+            kept.flush()
+            os.fsync(kept.fileno())
+    with storing(path):
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.ftruncate(descriptor, sound)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_folder(path.parent)
+    return (
+        f"the last line of {path} was torn ({size - sound} bytes, kept as {aside.name}); it was cut off, "
+        "finished evaluations come back from their result files"
+    )
