@@ -31,9 +31,10 @@ def wrong_in(meta: object) -> str | None:
         if not isinstance(meta.get(name), kind | None):
             return f"{name} is {repr(meta[name])[:100]}"
     for name, kind in _TEXTS.items():
-        held: Any = meta.get(name) or kind()
-        texts = [*held, *held.values()] if isinstance(held, dict) else held
-        if type(held) is not kind or not all(isinstance(text, str) for text in texts):
+        held: Any = meta[name] if meta.get(name) is not None else kind()
+        if type(held) is not kind:
+            return f"{name} is {repr(held)[:100]}"
+        if not all(isinstance(text, str) for text in ([*held, *held.values()] if isinstance(held, dict) else held)):
             return f"{name} is {repr(held)[:100]}"
     for name in _NUMBERS:
         if meta.get(name) is not None and not number(meta[name]):

@@ -235,6 +235,17 @@ class StudyDir:
             raise StudyError(f"{self.study_json} is damaged: {wrong}; restore it, or start a new study elsewhere")
         return meta  # type: ignore[no-any-return]
 
+    def read_space(self) -> str:
+        """What space.json says.
+
+        Raises:
+            StudyError: it cannot be read.
+        """
+        try:
+            return read_regular(self.space_json, limit=_FILE_LIMIT_BYTES).decode()
+        except (OSError, ValueError) as e:
+            raise StudyError(f"{self.space_json} cannot be read: {e}; restore it, or start a new study elsewhere") from e
+
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Writes study.json as a whole."""
         write_atomic(self.study_json, json.dumps(meta, indent=1, allow_nan=False) + "\n")
