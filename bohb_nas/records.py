@@ -20,7 +20,7 @@ RESULT_LIMIT_BYTES = 8 * 2**20
 """Of a result as JSON."""
 
 _Word = TypeVar("_Word", bound=StrEnum)
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # of trials and configurations; it may be a file's name
 
 
 class Status(StrEnum):
@@ -278,7 +278,7 @@ def _check(kind: type, record: Mapping[str, Any], name: str, good: object, accep
 def _check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
     for name in names:
         value = record[name]
-        _check(kind, record, name, isinstance(value, str) and _ID.fullmatch(value) is not None, "1 to 64 letters, digits, - and _")
+        _check(kind, record, name, isinstance(value, str) and ID.fullmatch(value) is not None, "1 to 64 letters, digits, - and _")
 
 
 def _word(kind: type, words: type[_Word], name: str, value: object) -> _Word:

@@ -24,7 +24,7 @@ _CONTROLS = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u200e\u200f\
 
 
 def read_bytes(path: Path, *, limit: int, offset: int = 0) -> bytes | None:
-    """At most `limit` bytes of a regular file from `offset` on, or the last `limit` ones when `offset` is negative.
+    """At most `limit` bytes of a regular file from `offset` on.
 
     None when it cannot be read or is no regular file: opening a named pipe would wait for ever, so it is not waited for.
     """
@@ -33,10 +33,7 @@ def read_bytes(path: Path, *, limit: int, offset: int = 0) -> bytes | None:
     except (OSError, ValueError):
         return None
     try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        return os.pread(descriptor, limit, max(0, about.st_size - limit) if offset < 0 else offset)
+        return os.pread(descriptor, limit, offset) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     except OSError:
         return None
     finally:
@@ -77,11 +74,13 @@ def whole(note: Mapping[str, Any], name: str) -> int | None:
 def text(note: Mapping[str, Any], name: str) -> str | None:
     """A text on one line that a terminal can show, cut where it is long; or None."""
     value = note.get(name)
-    return printable(value[:_TEXT_LIMIT]).replace("\n", " ").replace("\t", " ") if isinstance(value, str) else None
+    return " ".join(printable(value[:_TEXT_LIMIT]).split()) if isinstance(value, str) else None
 
 
 def printable(said: str) -> str:
     """A text without what a terminal would obey; of a line that was written over itself (progress bars), every version in a line."""
+    if said.isprintable():
+        return said
     plain = _ESCAPES.sub("", said.replace("\r\n", "\n")).replace("\r", "\n")
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", plain.encode(errors="replace").decode())
 
