@@ -10,6 +10,8 @@ from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
 
 _N_LINES = 5
+_END = 4096
+"""Characters of a message that are looked at, from either end."""
 
 
 def failures(study: StudyDir, state: State, *, n: int = 3) -> list[dict[str, Any]]:
@@ -37,7 +39,9 @@ def failures(study: StudyDir, state: State, *, n: int = 3) -> list[dict[str, Any
 
 def first_line(message: str | None) -> str:
     """The line of a message that says most: the first, of a traceback the last."""
-    lines = [line for line in printable(message or "").splitlines() if line.strip()]
+    said = message or ""
+    ends = said if len(said) <= 2 * _END else f"{said[:_END]}\n{said[-_END:]}"
+    lines = [line for line in printable(ends).splitlines() if line.strip()]
     if not lines:
         return "no reason given"
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:200]

@@ -40,7 +40,7 @@ def trial_logs(study: StudyDir) -> list[Log]:
 
 def newest(study: StudyDir, trial_id: str, attempt: int | None = None) -> Log | None:
     """The log of a trial's newest attempt that has one, or of one attempt; None when there is none."""
-    for folder in reversed(attempts(study, trial_id)):
+    for folder in reversed(study.attempts(trial_id)):
         if attempt in (None, int(folder.name)) and (log := _log(trial_id, folder / LOG, int(folder.name))) is not None:
             return log
     return None
@@ -56,7 +56,7 @@ def trial_log(study: StudyDir, trial_id: str, attempt: int | None = None) -> Log
         raise UsageError(f"{trial_id[:100]!r} is no trial's id; accepted are 1 to 64 letters, digits, - and _")
     if (log := newest(study, trial_id, attempt)) is not None:
         return log
-    there = [folder.name for folder in attempts(study, trial_id)]
+    there = [folder.name for folder in study.attempts(trial_id)]
     if there and attempt is not None and str(attempt) not in there:
         raise UsageError(f"trial {trial_id} has no attempt {attempt}; there are {', '.join(there)}")
     if there:
@@ -130,12 +130,6 @@ def follow(path: Path, offset: int, *, pause: Callable[[], bool]) -> Iterator[st
         if not more:
             return
         more = pause()
-
-
-def attempts(study: StudyDir, trial_id: str) -> list[Path]:
-    """The attempt folders of a trial, oldest first; none when they have gone."""
-    names = [name for name in _names(study.trials / trial_id) if name.isascii() and name.isdecimal() and len(name) < 10]
-    return [study.trials / trial_id / name for name in sorted(names, key=int)]
 
 
 def _names(folder: Path) -> list[str]:

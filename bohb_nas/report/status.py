@@ -12,6 +12,7 @@ from bohb_nas.report import presence
 from bohb_nas.report.engines import Stay, of_workers, stay
 from bohb_nas.report.failures import failures
 from bohb_nas.report.pace import throughput
+from bohb_nas.store import notes
 from bohb_nas.store.following import Follower
 from bohb_nas.store.journal import State
 from bohb_nas.store.study_dir import StudyDir
@@ -112,8 +113,8 @@ class Watch:
             "by_model": _count(one.model for one in stays if one is not None and one.model is not None),
             "by_status_and_budget": _by_status_and_budget(evaluations),
             "violating": sum(bool(e.result.violates) for e in evaluations),
-            "use_of_time": _use(self._searched),
-            "speed": speed(searched),
+            "use_of_time": _sound(_use(self._searched)),
+            "speed": _sound(speed(searched)),
         }
 
 
@@ -127,6 +128,11 @@ def _finite(value: Any) -> Any:
         case list():
             return [_finite(v) for v in value]
     return value
+
+
+def _sound(figures: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Figures that are numbers, or None: a worker may report anything."""
+    return figures if figures is not None and _finite(figures) == figures else None
 
 
 def _by_status_and_budget(evaluations: list[Evaluation]) -> dict[str, dict[str, int]]:
@@ -193,7 +199,7 @@ def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:
     medians = {name: statistics.median(r.metrics[name] for r in told) for name in ("images_per_s", "mfu", "efficiency")}
     return {
         **medians,
-        "bound": _count(bound for r in told if isinstance(bound := r.details.get("bound"), str) and len(bound) < 20),
+        "bound": _count(bound for r in told if (bound := notes.text(r.details, "bound"))),
         "n": len(told),
     }
 

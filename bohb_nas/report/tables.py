@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.durations import format_duration
+from bohb_nas.store.notes import printable
 
 
 def budget_text(budget: float, unit: str) -> str:
@@ -44,7 +45,7 @@ def incumbent(best: Mapping[str, Any] | None, unit: str) -> RenderableType:
 def configuration(config: Mapping[str, Any]) -> RenderableType:
     """Hyperparameters and values, as many to a row as fit."""
     cells = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in config.items()]
-    return Columns([Text(cell, no_wrap=True) for cell in cells], padding=(0, 2), column_first=True)
+    return Columns([Text(printable(cell), no_wrap=True) for cell in cells], padding=(0, 2), column_first=True)
 
 
 def status(figures: Mapping[str, Any]) -> RenderableType:
@@ -58,13 +59,15 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     if figures["time_left_s"] is not None:
         head += f", about {format_duration(max(1, round(figures['time_left_s'])))} left"
     lines: list[RenderableType] = [
-        Text(head),
+        Text(printable(head)),
         rungs(figures["by_budget"], unit, running),
         Text("status: " + _counts(figures["by_status"]) + "   picks: " + _counts(figures["by_origin"])),
     ]
     if figures["constraints"]:
         lines.append(
-            Text(f"constraints: {', '.join(figures['constraints'])}; broken by {figures['violating']} results, which do not count")
+            Text(
+                printable(f"constraints: {', '.join(figures['constraints'])}; broken by {figures['violating']} results, which do not count")
+            )
         )
     lines += [Text(line) for line in (_master(figures["master"]), _queue(figures["queue"]), _throughput(figures["throughput"])) if line]
     if (used := figures["use_of_time"]) is not None:
@@ -112,7 +115,7 @@ def _queue(queue: Mapping[str, Any]) -> str | None:
 def _throughput(throughput: Mapping[str, Mapping[str, Any]]) -> str | None:
     told = []
     for name, window in throughput.items():
-        if window["evaluations_per_hour"] is not None and window["hours"] > 0:
+        if None not in window.values() and window["hours"] > 0:
             over = "overall" if name == "overall" else f"over the last {_seconds(window['hours'] * 3600)}"
             told.append(
                 f"{_rate(window['evaluations_per_hour'])} evaluations/h and {window['device_hours_per_hour']:.2f} device hours/h {over}"

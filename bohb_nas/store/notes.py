@@ -4,7 +4,6 @@ A file may vanish between listing and reading, be huge, nested without end, of w
 """
 
 import json
-import math
 import os
 import re
 import stat
@@ -17,6 +16,8 @@ NOTE_LIMIT_BYTES = 64 * 1024
 """Of a note; the project's own are below 1 KiB."""
 _TEXT_LIMIT = 200
 """Characters of one text in a note."""
+_NUMBER_LIMIT = 1e15
+"""Of a number in a note: sums of many stay finite, and no time is longer."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 """What moves the cursor, sets colours, or names the window of a terminal."""
 _CONTROLS = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -56,12 +57,9 @@ def parse_note(data: bytes | str) -> dict[str, Any]:
 
 
 def number(note: Mapping[str, Any], name: str) -> float | None:
-    """A finite number from 0, or None."""
+    """A number from 0 to 1e15, or None."""
     value = note.get(name)
-    try:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    except OverflowError:  # a whole number beyond every float
-        return None
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _NUMBER_LIMIT
     return float(value) if good and value is not None else None
 
 

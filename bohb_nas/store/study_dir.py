@@ -13,6 +13,7 @@ from typing import Any
 from bohb_nas.errors import RecordError, StudyError, UsageError
 from bohb_nas.files import dump_json, holder, is_aside, write_atomic, write_once
 from bohb_nas.records import RESULT_LIMIT_BYTES, Budgets, Evaluation, Trial
+from bohb_nas.store.notes import parse_note
 
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
@@ -115,8 +116,11 @@ class StudyDir:
     def attempts(self, trial_id: str) -> list[Path]:
         """The attempt folders of a trial, oldest first."""
         folder = self.trials / trial_id
-        names = [p for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
-        return sorted(names, key=lambda p: int(p.name))
+        try:
+            names = [name for name in os.listdir(folder) if name.isascii() and name.isdecimal() and len(name) < 10]
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return []
+        return [folder / name for name in sorted(names, key=int)]
 
     def new_attempt(self, trial_id: str) -> Path:
         """Makes the folder of the next attempt at a trial."""
@@ -226,12 +230,12 @@ class StudyDir:
         """What the living workers' locks say of them: host, device, pid, since."""
         for path in sorted(self.workers.glob("*.lock")) if self.workers.is_dir() else ():
             if (note := holder(path)) is not None:
-                yield _note(note)
+                yield parse_note(note)
 
     def master(self) -> dict[str, Any] | None:
         """What the living master's lock says of it (host, pid, since), or None when nobody leads."""
         note = holder(self.master_lock)
-        return None if note is None else _note(note)
+        return None if note is None else parse_note(note)
 
 
 _OWN_NAMES = frozenset(
@@ -276,14 +280,6 @@ def _wrong_in(meta: object) -> str | None:
         return f"budgets: {e}"
     limits = [meta["stop"].get(name, "absent") for name in ("brackets", "trials", "total_s")]
     return None if all(v is None or isinstance(v, int | float) for v in limits) else f"stop is {meta['stop']}"
-
-
-def _note(text: str) -> dict[str, Any]:
-    try:
-        note = json.loads(text)
-    except ValueError:
-        return {}
-    return note if isinstance(note, dict) else {}
 
 
 def _file_name(text: str) -> str:

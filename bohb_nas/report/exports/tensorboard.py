@@ -13,7 +13,6 @@ from bohb_nas.errors import UsageError
 from bohb_nas.records import ASIDE, Result, Trial
 from bohb_nas.report.engines import stay
 from bohb_nas.report.exports import _event_file as event_file
-from bohb_nas.report.logs import attempts
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.journal import State
@@ -87,7 +86,7 @@ class Runs:
     def _append_trial(self, trial: Trial, result: Result | None, *, asked: float) -> None:
         """The learning curve of every attempt, and in the last what became of the trial."""
         where = stay(result) if result is not None else None
-        folders: dict[int, Path | None] = {int(folder.name): folder for folder in attempts(self._watch.study, trial.trial_id)}
+        folders: dict[int, Path | None] = {int(folder.name): folder for folder in self._watch.study.attempts(trial.trial_id)}
         last = where.attempt if where is not None and where.attempt is not None else max(folders, default=0)
         if result is not None:
             folders.setdefault(last, None)
