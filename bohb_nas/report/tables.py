@@ -113,14 +113,15 @@ def _queue(queue: Mapping[str, Any]) -> str | None:
 
 
 def _throughput(throughput: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Overall, and over the last hour where there were more."""
     told = []
-    for name, window in throughput.items():
-        if None not in window.values() and window["hours"] > 0:
-            over = "overall" if name == "overall" else f"over the last {_seconds(window['hours'] * 3600)}"
+    for name, over in (("overall", "overall"), ("last_hour", "over the last hour")):
+        window = throughput[name]
+        if None not in window.values() and not (name == "last_hour" and (throughput["overall"]["hours"] or 0) <= 1):
             told.append(
-                f"{_rate(window['evaluations_per_hour'])} evaluations/h and {window['device_hours_per_hour']:.2f} device hours/h {over}"
+                f"{_rate(window['evaluations_per_hour'])} evaluations/h, {window['device_hours_per_hour']:.2f} device hours/h {over}"
             )
-    return "throughput: " + ", ".join(told) if told else None
+    return "throughput: " + "; ".join(told) if told else None
 
 
 def _rate(per_hour: float) -> str:

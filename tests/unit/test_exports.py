@@ -248,6 +248,23 @@ def test_runs_grow_with_the_study_whoever_writes_them_and_however_it_was_killed(
         assert len(read[file]) == len(whole[file])
 
 
+def test_two_exports_do_not_write_at_once_and_two_studies_not_in_one_place(study: StudyDir, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    exported(study, "tensorboard", runs)
+    before = {p: p.read_bytes() for p in runs.rglob(FILE)}
+    (runs / "search" / FILE).unlink()
+    with Lock(runs / "study.lock") as lock:
+        assert lock.acquire(json.dumps({"study": str(study.path)}))
+        exported(study, "tensorboard", runs)
+    assert not (runs / "search" / FILE).exists()
+    exported(study, "tensorboard", runs)
+    assert {p: p.read_bytes() for p in runs.rglob(FILE)} == before
+    other = make_study(tmp_path / "other", now=NOW)
+    shown = CliRunner().invoke(cli, ["export", str(other.path), "--format", "tensorboard", "--to", str(runs)])
+    assert shown.exit_code == 2
+    assert f"holds the runs of study {study.path}; name another folder" in shown.stderr
+
+
 def test_checksums_by_published_vectors() -> None:
     """CRC-32C of RFC 3720, B.4, masked as TFRecord does."""
     for data, crc in ((bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43), (bytes(range(32)), 0x46DD794E)):

@@ -135,7 +135,7 @@ def test_throughput_by_hand(study: StudyDir) -> None:
     assert figures["last_hour"]["hours"] == pytest.approx(0.5, rel=0.02)
     assert figures["last_hour"]["evaluations_per_hour"] == pytest.approx(6.0, rel=0.02)
     assert figures["last_hour"]["device_hours_per_hour"] == pytest.approx(1.0, rel=0.02)  # 1200 s told and 600 s of t3
-    assert "throughput: 6 evaluations/h and 1.00 device hours/h overall" in text(tables.status({**status(study), "throughput": figures}))
+    assert "throughput: 6 evaluations/h, 1.00 device hours/h overall\n" in text(tables.status({**status(study), "throughput": figures}))
 
 
 def test_only_the_last_hour_counts_in_it(tmp_path: Path) -> None:
@@ -400,3 +400,12 @@ def test_where_there_is_no_terminal_it_is_printed_again_until_ctrl_c(study: Stud
         process.stdout.close()
         assert process.wait() == 0
         assert b"\x1b" not in shown
+
+
+def test_the_last_hour_is_shown_beside_more_than_an_hour(study: StudyDir) -> None:
+    rates = {"evaluations_per_hour": 1234.5, "device_hours_per_hour": 3.5}
+    throughput = {"overall": {"hours": 2.5, **rates}, "last_hour": {"hours": 1.0, **rates, "evaluations_per_hour": 7.25}}
+    shown = text(tables.status({**status(study), "throughput": throughput}))
+    assert (
+        "throughput: 1,234 evaluations/h, 3.50 device hours/h overall; 7.25 evaluations/h, 3.50 device hours/h over the last hour" in shown
+    )

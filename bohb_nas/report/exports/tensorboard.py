@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import UsageError
+from bohb_nas.errors import StorageError, UsageError
+from bohb_nas.files import Lock, dump_json
 from bohb_nas.records import ASIDE, Result, Trial
 from bohb_nas.report.engines import stay
 from bohb_nas.report.exports import _event_file as event_file
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.journal import State
+from bohb_nas.store.study_dir import StudyDir
 
 FILE = "events.out.tfevents.0.bohb-nas"
 """Of every run; TensorBoard knows event files by the middle of their names."""
 _TAGS = ("valid_error", "train_loss", "train_error", "lr", "images_per_s")
 """What is shown of a point of a learning curve."""
+_OWNER = "study.lock"
+"""Says whose runs a folder holds, and is held by whoever appends to them."""
 _CURVE_LIMIT = 2**24
 _MOST = 2**53
 """Of a step."""
@@ -32,6 +36,9 @@ def make(watch: Watch, to: Path) -> "Runs":
     Raises:
         UsageError: there is something else.
     """
+    other = notes.text(notes.read_note(to / _OWNER), "study")
+    if other not in (None, _name(watch.study)):
+        raise UsageError(f"--to {to} holds the runs of study {other}; name another folder, or delete {to / _OWNER} if that study was moved")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {to} is a file; TensorBoard reads folders, name one that is new or holds an earlier export of this study")
     return Runs(watch, to)
@@ -51,7 +58,17 @@ class Runs:
         self._failed = 0
 
     def update(self) -> str:
-        """Appends what is new."""
+        """Appends what is new; leaves it to whoever else does so at this moment."""
+        try:
+            self._to.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise StorageError(f"cannot make {self._to}: {e.strerror}; free space, or name a folder where you may write") from e
+        with Lock(self._to / _OWNER) as lock:
+            if lock.acquire(dump_json({"study": _name(self._watch.study)})):
+                self._append()
+        return f"runs: {self._to}; `tensorboard --logdir {self._to}` shows them (pip install tensorboard)"
+
+    def _append(self) -> None:
         unit, state = self._watch.study.read_meta()["budgets"]["unit"], self._watch.look()
         if self._state is not state:
             self._state, self._complete, self._search, self._best, self._failed = state, set(), [], {}, 0
@@ -62,7 +79,6 @@ class Runs:
                 self._append_trial(trial, result, asked=state.asked_under.get(trial_id, (0, 0.0))[1])
                 if result is not None:
                     self._complete.add(trial_id)
-        return f"runs: {self._to}; `tensorboard --logdir {self._to}` shows them (pip install tensorboard)"
 
     def _append_search(self, state: State, unit: str) -> None:
         """One event for every told result: its loss, the best at its budget so far, how many have failed."""
@@ -100,6 +116,10 @@ class Runs:
                 told = {"train_s": result.train_s} | ({} if result.loss is None else {"loss": result.loss})
                 records += [event_file.scalars(ended, step, told), event_file.session_end(ended, good=result.loss is not None)]
             event_file.append(self._to / f"rung-{trial.rung}" / f"{trial.trial_id}-{n}" / FILE, records)
+
+
+def _name(study: StudyDir) -> str:
+    return notes.printable(str(study.path))[:200]
 
 
 def _points(path: Path) -> Iterator[tuple[int, float, dict[str, float]]]:
