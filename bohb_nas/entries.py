@@ -12,7 +12,8 @@ from typing import Any, NoReturn, TypeVar
 from bohb_nas.errors import RecordError
 
 _Word = TypeVar("_Word", bound=StrEnum)
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""Of trials and configurations; it may be a file's name."""
 _LONG = 40
 """Characters of a text that is no word any more."""
 
@@ -64,7 +65,7 @@ def check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
     """
     for name in names:
         value = record[name]
-        if not (isinstance(value, str) and _ID.fullmatch(value)):
+        if not (isinstance(value, str) and ID.fullmatch(value)):
             refuse(kind, record, name, "1 to 64 letters, digits, - and _")
 
 

@@ -68,9 +68,9 @@ def is_aside(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
-def _write_aside(path: Path, data: bytes) -> Path:
+def _write_aside(path: Path, data: bytes, mode: int = 0o600) -> Path:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
@@ -82,14 +82,19 @@ def _write_aside(path: Path, data: bytes) -> Path:
     return aside
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o600) -> None:
     """Replaces a file as a whole: readers see the old or the new content, never a part.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        mode: who may read it, within the process's umask.
 
     Raises:
         StorageError: the disk refused; the old content, if any, is intact.
     """
     with storing(path):
-        aside = _write_aside(path, data.encode() if isinstance(data, str) else data)
+        aside = _write_aside(path, data.encode() if isinstance(data, str) else data, mode)
         try:
             os.replace(aside, path)
         except OSError:

@@ -9,10 +9,10 @@ from bohb_nas.records import Budgets
 _SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(
     ("method_options", "worker_options", "budgets", "stop"), dict
 )
-_MAY_BE = {"inputs": dict, "listen": str, "lock": str, "require_same_gpu": bool, "preset": str, "initial": str, "prior": str}
+_MAY_BE = {"listen": str, "lock": str, "require_same_gpu": bool, "preset": str, "initial": str, "prior": str}
 """Kinds of what a study may lack, or have none of."""
-_TEXTS = {"constraints": list, "warm_start": list, "frozen": dict, "inputs": dict}
-"""Kinds of what holds texts, where a study has them."""
+_MAY_LIST, _MAY_MAP = ("constraints", "warm_start"), ("frozen", "inputs")
+"""What holds texts, or texts for texts, where a study has them."""
 _NUMBERS = ("worth", "hard_limit_s", "created")
 _MOST = 2**53
 """Of whatever is counted."""
@@ -30,18 +30,23 @@ def wrong_in(meta: object) -> str | None:
     for name, kind in _MAY_BE.items():
         if not isinstance(meta.get(name), kind | None):
             return f"{name} is {repr(meta[name])[:100]}"
-    for name, kind in _TEXTS.items():
-        held: Any = meta[name] if meta.get(name) is not None else kind()
-        if type(held) is not kind:
-            return f"{name} is {repr(held)[:100]}"
-        if not all(isinstance(text, str) for text in ([*held, *held.values()] if isinstance(held, dict) else held)):
-            return f"{name} is {repr(held)[:100]}"
+    for name in _MAY_LIST:
+        if not _all_texts(meta.get(name) or [], list):
+            return f"{name} is {repr(meta[name])[:100]}"
+    for name in _MAY_MAP:
+        mapped = meta.get(name) or {}
+        if not (_all_texts(mapped, dict) and _all_texts([*mapped.values()], list)):
+            return f"{name} is {repr(mapped)[:100]}"
     for name in _NUMBERS:
         if meta.get(name) is not None and not number(meta[name]):
             return f"{name} is {repr(meta[name])[:100]}"
     if not 0 <= meta["seed"] < 2**128:
         return f"seed is {str(meta['seed'])[:100]}"
     return _wrong_in_budgets(meta["budgets"]) or _wrong_in_stop(meta["stop"])
+
+
+def _all_texts(values: Any, kind: type) -> bool:
+    return isinstance(values, kind) and all(isinstance(value, str) for value in values)  # type: ignore[attr-defined]
 
 
 def _wrong_in_budgets(budgets: dict[str, Any]) -> str | None:

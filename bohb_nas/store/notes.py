@@ -4,7 +4,6 @@ A file may vanish between listing and reading, be huge, nested without end, of w
 """
 
 import json
-import math
 import os
 import re
 import stat
@@ -17,6 +16,8 @@ NOTE_LIMIT_BYTES = 64 * 1024
 """Of a note; the project's own are below 1 KiB."""
 _TEXT_LIMIT = 200
 """Characters of one text in a note."""
+_NUMBER_LIMIT = 1e15
+"""Of a number in a note: sums of many stay finite, and no time is longer."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 """What moves the cursor, sets colours, or names the window of a terminal."""
 _CONTROLS = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -24,7 +25,7 @@ _CONTROLS = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u200e\u200f\
 
 
 def read_bytes(path: Path, *, limit: int, offset: int = 0) -> bytes | None:
-    """At most `limit` bytes of a regular file from `offset` on, or the last `limit` ones when `offset` is negative.
+    """At most `limit` bytes of a regular file from `offset` on.
 
     None when it cannot be read or is no regular file: opening a named pipe would wait for ever, so it is not waited for.
     """
@@ -33,10 +34,7 @@ def read_bytes(path: Path, *, limit: int, offset: int = 0) -> bytes | None:
     except (OSError, ValueError):
         return None
     try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        return os.pread(descriptor, limit, max(0, about.st_size - limit) if offset < 0 else offset)
+        return os.pread(descriptor, limit, offset) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     except OSError:
         return None
     finally:
@@ -59,12 +57,9 @@ def parse_note(data: bytes | str) -> dict[str, Any]:
 
 
 def number(note: Mapping[str, Any], name: str) -> float | None:
-    """A finite number from 0, or None."""
+    """A number from 0 to 1e15, or None."""
     value = note.get(name)
-    try:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    except OverflowError:  # a whole number beyond every float
-        return None
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _NUMBER_LIMIT
     return float(value) if good and value is not None else None
 
 
@@ -77,11 +72,13 @@ def whole(note: Mapping[str, Any], name: str) -> int | None:
 def text(note: Mapping[str, Any], name: str) -> str | None:
     """A text on one line that a terminal can show, cut where it is long; or None."""
     value = note.get(name)
-    return printable(value[:_TEXT_LIMIT]).replace("\n", " ").replace("\t", " ") if isinstance(value, str) else None
+    return " ".join(printable(value[:_TEXT_LIMIT]).split()) if isinstance(value, str) else None
 
 
 def printable(said: str) -> str:
     """A text without what a terminal would obey; of a line that was written over itself (progress bars), every version in a line."""
+    if said.isprintable():
+        return said
     plain = _ESCAPES.sub("", said.replace("\r\n", "\n")).replace("\r", "\n")
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", plain.encode(errors="replace").decode())
 

@@ -20,6 +20,7 @@ from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 from bohb_nas.store.lease import file_time, newest
 from bohb_nas.store.meta import wrong_in
+from bohb_nas.store.notes import parse_note
 
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
@@ -143,8 +144,11 @@ class StudyDir:
     def attempts(self, trial_id: str) -> list[Path]:
         """The attempt folders of a trial, oldest first."""
         folder = self.trials / trial_id
-        names = [p for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
-        return sorted(names, key=lambda p: int(p.name))
+        try:
+            names = [name for name in os.listdir(folder) if name.isascii() and name.isdecimal() and len(name) < 10]
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return []
+        return [folder / name for name in sorted(names, key=int)]
 
     def new_attempt(self, trial_id: str) -> Path:
         """Makes the folder of the next attempt at a trial."""
@@ -291,7 +295,7 @@ class StudyDir:
             if self.leases.is_dir():
                 if _touched_lately(path) and _names_a_process(said := read_note(path)):
                     yield said
-            elif (note := holder(path)) is not None and _names_a_process(said := _note(note)):
+            elif (note := holder(path)) is not None and _names_a_process(said := parse_note(note)):
                 yield said
 
     def master(self) -> dict[str, Any] | None:
@@ -300,7 +304,7 @@ class StudyDir:
             held = newest(self.leases)
             return None if held is None or held.expired(self._file_time()) else held.note
         note = holder(self.master_lock)
-        return None if note is None else _note(note)
+        return None if note is None else parse_note(note)
 
     def _file_time(self) -> float:
         """The time that the file system would give a file now; this machine's where nothing may be written."""
@@ -340,14 +344,6 @@ def _touched_lately(path: Path) -> bool:
         return time.time() - path.stat().st_mtime < _SILENT_S
     except FileNotFoundError:
         return False
-
-
-def _note(text: str) -> dict[str, Any]:
-    try:
-        note = parse_json(text)
-    except (ValueError, RecursionError):
-        return {}
-    return note if isinstance(note, dict) else {}
 
 
 def _names_a_process(note: Mapping[str, Any]) -> bool:
