@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_train
+from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_train, cli_watch
 from bohb_nas.durations import format_duration
 from bohb_nas.engine.options import knowledge_options
 from bohb_nas.errors import BohbNasError
@@ -153,38 +153,6 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
 @cli.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
-@click.option("--why", "trial_id", metavar="TRIAL", help="Instead, why this trial was asked.")
-def status(directory: Path, as_json: bool, watch: bool, trial_id: str | None) -> None:
-    """Counts, incumbent, workers and the use of time."""
-    from bohb_nas.report import tables
-    from bohb_nas.report.status import status as figures_of
-
-    if trial_id is not None:
-        from bohb_nas.report import why
-
-        found = why.why(StudyDir(directory.absolute()), trial_id)
-        if as_json:
-            click.echo(json.dumps(found))
-        else:
-            _print(why.table(found))
-        return
-    while True:
-        figures = figures_of(StudyDir(directory.absolute()))
-        if as_json:
-            click.echo(json.dumps(figures))
-        else:
-            if watch:
-                click.clear()
-            _print(tables.status(figures))
-        if not watch or figures["done"]:
-            return
-        time.sleep(2.0)
-
-
-@cli.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def best(directory: Path, as_json: bool) -> None:
     """The incumbent: configuration, loss, budget, trial, checkpoint."""
     from bohb_nas.report import tables
@@ -245,7 +213,8 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-for _more in (cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
+_WATCHING = (cli_watch.status, cli_watch.logs, cli_watch.export)
+for _more in (*_WATCHING, cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
     cli.add_command(_more)
 
 

@@ -160,7 +160,7 @@ class DaskEngine:
         """Tells finished orphans, leaves those in training alone, sends the others out again."""
         results = []
         for trial in list(self._orphans.values()):
-            evaluation = self._study.read_result(trial)
+            evaluation = self._study.read_result(trial, say=self._say)
             if evaluation is not None:
                 results.append(evaluation.result)
             elif self._in_training(trial):

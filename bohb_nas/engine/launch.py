@@ -199,7 +199,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         listed = "\n  ".join(changed)
         raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
     meta = {**stored, **{name: wanted[name] for name in ("stop", "promote", "skip_unreadable", "listen", "require_same_gpu")}}
-    return meta, space_from_json(study.space_json.read_text())
+    return meta, space_from_json(study.read_space())
 
 
 def keep(study: StudyDir, meta: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyError, StudyHeldError
-from bohb_nas.files import write_atomic
+from bohb_nas.files import read_note, write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.methods import Method
 from bohb_nas.store.frozen import recall
@@ -152,10 +152,7 @@ def _finished(study: StudyDir, meta: dict[str, Any], state: State) -> bool:
     """Whether the study has ended under the stop rule that holds now."""
     if state.pending or not study.done.exists():
         return False
-    try:
-        return bool(json.loads(study.done.read_text())["stop"] == meta["stop"])
-    except (ValueError, KeyError, TypeError):
-        return False
+    return bool(read_note(study.done).get("stop") == meta["stop"])
 
 
 def last_alive(study: StudyDir) -> float | None:

@@ -119,7 +119,7 @@ class Trainer:
     async def _train(self, trial: Trial) -> Result:
         """Trains a trial; once more when its process was killed from outside, which need not be the trial's fault."""
         for last in (False, True):
-            if (known := self._study.read_result(trial)) is not None:
+            if (known := self._study.read_result(trial, say=self._say)) is not None:
                 return known.result
             if self._leaving is not None:
                 return Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0, message=self._leaving)
@@ -224,7 +224,7 @@ class Trainer:
             try:
                 if self._study.write_result(evaluation):
                     return evaluation.result
-                stored = self._study.read_result(evaluation.trial)
+                stored = self._study.read_result(evaluation.trial, say=self._say)
                 if stored is not None:
                     return stored.result
             except StorageError as e:
