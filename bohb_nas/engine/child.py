@@ -3,7 +3,10 @@
 Imports, CUDA context and data stay warm between trials; a trial that kills the process costs only itself, because
 the worker program starts the next child. One line in: `{"trial": …, "workdir": …, "earlier": […]}`; one line out:
 `{"result": …}`. `{"check": space}` asks whether the space suits the worker. Before the first trial it says
-`{"ready": true}` or `{"error": text}`; the latter also instead of a result when the disk or the data are gone.
+`{"ready": true, "hands_over": bool}` or `{"error": text}`; the latter also instead of a result when the disk or the data are gone.
+
+SIGUSR1 asks the trial in training to leave. It counts from the moment that a request is read until its training is over, and is ignored
+outside: it never reaches the trial after. One that comes before the request is read is lost, so whoever asks repeats it until the answer.
 """
 
 import ctypes
@@ -19,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bohb_nas import leaving
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError
 from bohb_nas.files import dump_json
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
@@ -84,6 +88,11 @@ def clear_leftovers(reference: str, attempt: Path) -> None:
         clear(attempt)
 
 
+def hands_over(worker: Worker) -> bool:
+    """Whether a worker leaves when it is asked to, as `bohb_nas.leaving` says."""
+    return bool(getattr(worker, "hands_over", False))
+
+
 def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
     """Trains a trial; whatever the worker does wrong comes back as a status with a reason.
 
@@ -106,6 +115,8 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
             return failed(Status.CRASHED, f"the worker returned {type(result).__name__} {str(result)[:200]!r}; accepted is a Result")
         if result.trial_id != trial.trial_id:
             return failed(Status.CRASHED, f"the worker returned a result of {result.trial_id!r} for trial {trial.trial_id!r}")
+        if result.status is Status.PREEMPTED and (reason := _unasked(worker)):
+            return failed(Status.CRASHED, f"the worker returned the status preempted {reason}")
         text = dump_json(result.to_json())
         if (n_bytes := len(text.encode())) > RESULT_LIMIT_BYTES:
             return failed(Status.CRASHED, f"the result has {n_bytes} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead")
@@ -117,6 +128,24 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
     except Exception:  # noqa: BLE001 (the outer shell: a crash is data)
         traceback.print_exc()
         return failed(Status.CRASHED, traceback.format_exc(), spoilt=True)
+
+
+def _unasked(worker: Worker) -> str | None:
+    """Why nobody can have asked a worker to leave, or None."""
+    if not hands_over(worker):
+        return "but does not hand over; give it an attribute hands_over that is true, or return another status"
+    return None if leaving.asked() else "without being asked to leave; accepted is that only once bohb_nas.leaving.asked() is true"
+
+
+@contextmanager
+def _may_be_asked_to_leave() -> Iterator[None]:
+    """Hears SIGUSR1 inside, and nowhere else."""
+    leaving.reset()
+    signal.signal(signal.SIGUSR1, lambda number, frame: leaving.ask())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 @contextmanager
@@ -137,10 +166,20 @@ def _output_to(path: Path) -> Iterator[None]:
         os.close(kept)
 
 
+def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Result, bool]:
+    """Trains the trial of a request; what it prints goes to its log."""
+    for attempt in request["earlier"]:
+        clear_leftovers(reference, Path(attempt))
+    workdir = Path(request["workdir"])
+    with _output_to(workdir / "log.txt"):
+        return train(worker, Trial.from_json(request["trial"]), workdir)
+
+
 def main() -> int:
     """Serves until standard input ends: `python -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that a worker can clean up behind it
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -158,18 +197,15 @@ def main() -> int:
     except (Exception, SystemExit):  # noqa: BLE001 (the outer shell, around a user's code)
         answer({"error": traceback.format_exc()[-_MESSAGE_LIMIT:]})
         return 1
-    answer({"ready": True})
+    answer({"ready": True, "hands_over": hands_over(worker)})
     for line in sys.stdin:
         request = json.loads(line)
         if "check" in request:
             answer(check(reference, options, request["check"]))
             continue
-        for attempt in request["earlier"]:
-            clear_leftovers(reference, Path(attempt))
-        workdir = Path(request["workdir"])
         try:
-            with _output_to(workdir / "log.txt"):
-                result, spoilt = train(worker, Trial.from_json(request["trial"]), workdir)
+            with _may_be_asked_to_leave():
+                result, spoilt = _train(worker, reference, request)
         except (StorageError, DatasetError) as e:
             answer({"error": str(e)})
             return 1
