@@ -50,7 +50,8 @@ def test_who_hands_over_leaves_in_the_middle_and_goes_on(name: str, options: dic
     worker = make_worker(name, options)
     if name == "image_classifier":
         space = ConfigurationSpace()
-        space.add(Constant("initial_filters", 4), Constant("batch_size", 16))
+        small = {"initial_filters": 4, "batch_size": 16, "res_branches_1": 1} | {f"nr_residual_blocks_{group}": 1 for group in (1, 2, 3)}
+        space.add(*(Constant(name, value) for name, value in small.items()))
     findings = check_worker(worker, space, workdir=tmp_path, budget=budget)
     assert [finding for finding in findings if finding.problem] == []
     assert "leave" in findings[-1].statement
