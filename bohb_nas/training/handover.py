@@ -75,7 +75,7 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, budget_
         folder: what `save` wrote.
         learner: freshly started.
         identity: what the state must be of.
-        budget_s: of the trial; a state that has used as much is of no use.
+        budget_s: of the trial; what it continues must have used less.
 
     Raises:
         Refused: torn, foreign or of something else; the learner is as it was.
@@ -90,8 +90,8 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, budget_
     except ValueError as e:
         raise Refused(str(e)) from e
     base = checkpoint.used_from(state["base"] if isinstance(state["base"], dict) else {})
-    if not base.train_s + position.train_s < budget_s:
-        raise Refused(f"it has used {base.train_s + position.train_s:.4g} s of {budget_s:.4g} s")
+    if not base.train_s < budget_s:  # the position itself may be beyond: then only the last step is owed
+        raise Refused(f"what it continues has used {base.train_s:.4g} s of {budget_s:.4g} s")
     average = state["average"]
     if not (_is_average(average) if learner.average is not None else average is None) or not isinstance(state["facts"], dict):
         raise Refused("average or facts of state.json are of another kind than was written")
