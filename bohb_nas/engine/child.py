@@ -5,14 +5,15 @@ the worker program starts the next child. One line in: `{"trial": …, "workdir"
 `{"result": …}`. `{"check": space}` asks whether the space suits the worker. Before the first trial it says
 `{"ready": true, "hands_over": bool}` or `{"error": text}`; the latter also instead of a result when the disk or the data are gone.
 
-SIGUSR1 asks the trial in training to leave. It counts from the moment that a request is read until its training is over, and is ignored
-outside: it never reaches the trial after. One that comes before the request is read is lost, so whoever asks repeats it until the answer.
+SIGUSR1 asks the trial in training to leave, and no other: it counts from the moment that a request is in the pipe until its training is
+over. Between two trials it means nothing.
 """
 
 import ctypes
 import inspect
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -137,15 +138,35 @@ def _unasked(worker: Worker) -> str | None:
     return None if leaving.asked() else "without being asked to leave; accepted is that only once bohb_nas.leaving.asked() is true"
 
 
-@contextmanager
-def _may_be_asked_to_leave() -> Iterator[None]:
-    """Hears SIGUSR1 inside, and nowhere else."""
-    leaving.reset()
-    signal.signal(signal.SIGUSR1, lambda number, frame: leaving.ask())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+class _Requests:
+    """The lines of standard input, one at a time, and which of them a signal to leave is about.
+
+    The next request comes only after the answer to the one before, so a signal that arrives while there is nothing to read means nobody.
+    One that arrives together with a request is taken for its trial: left without need it costs little, asked in vain a node's last minute.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = True
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            select.select([sys.stdin], [], [])  # a signal's handler runs meanwhile
+            self._waiting = False
+            line = sys.stdin.readline()
+            if not line:
+                return
+            yield line
+
+    def done(self) -> None:
+        """To be called before an answer: whoever was asked to leave is no longer in training."""
+        self._waiting = True  # first, so that no signal comes in between and stays for the next
+        leaving.reset()
+
+    def on_signal(self, number: int, frame: object) -> None:
+        """Asks the trial to leave that is in training or whose request is there already."""
+        del number, frame
+        if not self._waiting or select.select([sys.stdin], [], [], 0)[0]:
+            leaving.ask()
 
 
 @contextmanager
@@ -179,12 +200,14 @@ def main() -> int:
     """Serves until standard input ends: `python -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    requests = _Requests()
+    signal.signal(signal.SIGUSR1, requests.on_signal)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that a worker can clean up behind it
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
     def answer(body: dict[str, Any]) -> None:
+        requests.done()
         answers.write(dump_json(body) + "\n")
         answers.flush()
 
@@ -198,14 +221,13 @@ def main() -> int:
         answer({"error": traceback.format_exc()[-_MESSAGE_LIMIT:]})
         return 1
     answer({"ready": True, "hands_over": hands_over(worker)})
-    for line in sys.stdin:
+    for line in requests:
         request = json.loads(line)
         if "check" in request:
             answer(check(reference, options, request["check"]))
             continue
         try:
-            with _may_be_asked_to_leave():
-                result, spoilt = _train(worker, reference, request)
+            result, spoilt = _train(worker, reference, request)
         except (StorageError, DatasetError) as e:
             answer({"error": str(e)})
             return 1

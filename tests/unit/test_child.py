@@ -139,6 +139,13 @@ class Child:
     def signal(self) -> None:
         os.kill(self.process.pid, signal.SIGUSR1)
 
+    def settle(self) -> None:
+        """Waits until whatever was signalled has arrived: signals are handled before the answer to a later request."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"check": space_to_json(space())}) + "\n")
+        self.process.stdin.flush()
+        assert self.hear() == {"checked": True}
+
 
 @contextmanager
 def child(folder: Path, reference: str) -> Iterator[Child]:
@@ -163,6 +170,7 @@ def test_a_signal_reaches_the_trial_in_training_and_no_other(tmp_path: Path) -> 
     with child(tmp_path, str(tmp_path / "leaver.py")) as leaver:
         assert leaver.hear() == {"ready": True, "hands_over": True}
         leaver.signal()
+        leaver.settle()
         leaver.give("1", budget=0.05)
         assert leaver.hear()["result"]["status"] == "ok", "nothing was in training when the signal came"
         wait_for(leaver.give("2", budget=600.0) / "began")
@@ -170,8 +178,19 @@ def test_a_signal_reaches_the_trial_in_training_and_no_other(tmp_path: Path) -> 
         leaver.signal()
         assert leaver.hear()["result"]["status"] == "preempted"
         leaver.signal()
+        leaver.settle()
         leaver.give("3", budget=0.05)
         assert leaver.hear()["result"]["status"] == "ok", "neither what was asked of the last trial nor what came after it is left"
+
+
+def test_a_signal_right_behind_a_request_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "leaver.py").write_text(LEAVER)
+    with child(tmp_path, str(tmp_path / "leaver.py")) as leaver:
+        leaver.hear()
+        for n in range(20):
+            leaver.give(str(n), budget=600.0)
+            leaver.signal()
+            assert leaver.hear()["result"]["status"] == "preempted"
 
 
 def test_a_worker_without_the_attribute_does_not_hand_over(tmp_path: Path) -> None:
