@@ -43,8 +43,9 @@ def begin(trial: Trial, workdir: Path, learner: Learner, identity: Mapping[str, 
         except checkpoint.Refused as e:
             told["interrupted"] = {"resumed": False, "reason": str(e)}
         else:
+            earlier = handed.facts.get("earlier")
             told = {"resumed": handed.facts.get("resumed"), "interrupted": {"resumed": True, "reason": None}}
-            told["earlier"] = list(handed.facts.get("earlier") or ())
+            told["earlier"] = earlier if isinstance(earlier, list) else []
             write_atomic(workdir / "curve.jsonl", "".join(dump_json(point) + "\n" for point in handed.position.curve))
             return Start(base=handed.base, position=handed.position, told=told)
     base, told["resumed"] = _resume(trial, workdir / "resume", learner, identity)
