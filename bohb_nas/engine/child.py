@@ -169,6 +169,14 @@ class _Requests:
             leaving.ask()
 
 
+def _left_to_the_parent(number: int, frame: object) -> None:
+    """Does nothing: a cluster sends SIGTERM to all processes of a job, and the worker program decides what becomes of the trial.
+
+    No SIG_IGN: that would be handed down to the programs that a worker starts.
+    """
+    del number, frame
+
+
 @contextmanager
 def _output_to(path: Path) -> Iterator[None]:
     """Sends everything that this process and its children print into a file."""
@@ -199,10 +207,10 @@ def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Res
 def main() -> int:
     """Serves until standard input ends: `python -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda number, frame: sys.exit(128 + number))  # an exit, so that a worker can clean up behind it
     requests = _Requests()
     signal.signal(signal.SIGUSR1, requests.on_signal)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that a worker can clean up behind it
+    signal.signal(signal.SIGTERM, _left_to_the_parent)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 

@@ -6,7 +6,6 @@ It belongs to the worker program, not to dask: when a master is lost, a trial in
 import asyncio
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +22,8 @@ from bohb_nas.store.inputs import changed_inputs
 from bohb_nas.store.study_dir import StudyDir
 
 _BEAT_S = 1.0
+_HEARD_S = 0.5
+"""Until a signal to a whole job, which may have killed what was in training, has been heard here as well."""
 
 
 class Trainer:
@@ -138,7 +139,9 @@ class Trainer:
             began = time.time()
             idle_s = began - self._idle_since if self._idle_since is not None else None
             result = await self._attempt(trial, workdir)
-            if result.status is Status.PREEMPTED:
+            if result.status is Status.CRASHED:
+                await asyncio.sleep(_HEARD_S)
+            if result.status is Status.PREEMPTED or (result.status is Status.CRASHED and self._leaving is not None):
                 return self._left(result, workdir)
             if self._killed and not last:
                 self._say(f"the training process of trial {trial.trial_id} was killed from outside; it is tried once more")
@@ -148,8 +151,7 @@ class Trainer:
             result = replace(result, details={**result.details, "engine": place | times})
             result = await self._store(Evaluation(trial=trial, result=result))
             self._idle_since = time.time()
-            for folder in self._study.handovers(trial.trial_id):
-                shutil.rmtree(folder, ignore_errors=True)
+            self._study.drop_handovers(trial.trial_id)
             return result
         except StartError as e:
             self.unfit.set_result(str(e)) if not self.unfit.done() else None
@@ -160,14 +162,17 @@ class Trainer:
                 self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
 
     def _left(self, result: Result, workdir: Path) -> Result:
-        """Records that a trial was left in good order, before its heart stops beating."""
+        """Records that a trial was left in good order, before its heart stops beating.
+
+        One that crashed while this program leaves need not have crashed by itself: a cluster sends its signals to all processes of a job.
+        """
         message = f"{self._leaving}; {result.train_s:.3g} s of it are trained"
         note = {"why": self._leaving, "train_s": result.train_s, "time": time.time()}
         try:
             write_atomic(self._study.left(workdir), json.dumps(note) + "\n")
         except StorageError as e:
             self._say(str(e))
-        return replace(result, message=message)
+        return Result(trial_id=result.trial_id, status=Status.PREEMPTED, loss=None, train_s=result.train_s, message=message)
 
     def _link_source(self, trial: Trial, workdir: Path) -> None:
         """Lets the worker find what it continues from: a checkpoint as `resume`, an interrupted attempt as `interrupted`."""

@@ -171,8 +171,14 @@ class StudyDir:
         return bool(attempts) and self.left(attempts[-1]).exists()
 
     def handovers(self, trial_id: str) -> list[Path]:
-        """What interrupted attempts at a trial left for the next, oldest first."""
-        return [folder for a in self.attempts(trial_id) if (folder := a / "handover").is_dir()]
+        """What interrupted attempts at a trial left for the next, oldest first; a folder that was made and never filled is none."""
+        return [folder for a in self.attempts(trial_id) if (folder := a / "handover").is_dir() and any(folder.iterdir())]
+
+    def drop_handovers(self, trial_id: str) -> None:
+        """Deletes what interrupted attempts at a trial left, and what one was writing when it was killed."""
+        for attempt in self.attempts(trial_id):
+            for folder in [attempt / "handover", *filter(is_aside, attempt.iterdir())]:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def checkpoint(self, trial_id: str) -> Path | None:
         """The newest checkpoint folder of a trial, or None."""

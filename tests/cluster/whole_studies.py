@@ -15,6 +15,8 @@ from typing import Any
 from bohb_nas.store.journal import State, fold
 from bohb_nas.store.study_dir import StudyDir
 
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""What a test has started; waited for at its end, whatever became of it."""
 TOY = ["--space", "toy", "--worker", "toy", "--budget-min", "1", "--budget-max", "9"]
 
 
@@ -31,7 +33,9 @@ def search(study: Path, *arguments: str, slow: float = 0.0) -> list[str]:
 def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     """Starts a program in a session of its own; what it says is appended to a file."""
     with log.open("ab") as stream:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
+        started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
+    _STARTED.append(started)
+    return started
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 120.0, what: str = "it") -> None:
@@ -93,6 +97,8 @@ def cleared(*studies: Path) -> Iterator[None]:
                     continue
                 if os.fsencode(str(study)) in words and int(process.name) != os.getpid():
                     _end(int(process.name))
+        while _STARTED:
+            _STARTED.pop().wait()
 
 
 def _end(pid: int) -> None:
