@@ -88,16 +88,21 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None
     """Joins a study and trains its trials on one device; leads it when nobody does."""
     import asyncio
 
-    from bohb_nas.engine.devices import host, local_devices, named_device
-    from bohb_nas.engine.serve import serve
-    from bohb_nas.files import holder
+    from bohb_nas.engine.devices import candidates
+    from bohb_nas.engine.serve import DeviceBusyError, serve
 
-    study = StudyDir(directory.absolute())
-    study.read_meta()
-    here = local_devices(None) if device is None else [named_device(device)]
-    chosen = next((d for d in here if holder(study.worker_lock(host(), d.name)) is None), here[0])
-    os.environ.update(chosen.environment)
-    sys.exit(asyncio.run(serve(directory, device=chosen.name, wait_s=wait, stand=lead, say=lambda text: click.echo(text, err=True))))
+    StudyDir(directory.absolute()).read_meta()
+    busy: DeviceBusyError | None = None
+    for chosen in candidates(device):  # several may start at once: whether a device is free, its lock alone can tell
+        os.environ.update(chosen.environment)
+        try:
+            code = asyncio.run(serve(directory, device=chosen.name, wait_s=wait, stand=lead, say=lambda text: click.echo(text, err=True)))
+        except DeviceBusyError as e:
+            busy = e
+        else:
+            sys.exit(code)
+    assert busy is not None
+    raise busy
 
 
 @cli.command()

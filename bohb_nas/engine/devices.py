@@ -5,7 +5,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
 
 from bohb_nas.errors import UsageError
 
@@ -88,6 +90,21 @@ def local_devices(n_workers: int | None) -> list[Device]:
     threads = min(max(1, len(os.sched_getaffinity(0)) // max(1, n)), _most_threads())
     shares = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), _VISIBLE: ""}
     return [Device(name=f"cpu{k}", environment=shares) for k in range(n)]
+
+
+def candidates(name: str | None) -> Iterator[Device]:
+    """What one more worker may take, in the order to try: the device of that name; or each GPU; or, without GPUs, cpu0, cpu1, … for ever.
+
+    Raises:
+        UsageError: this machine has no device of that name.
+    """
+    if name is not None:
+        yield named_device(name)
+        return
+    here = local_devices(None)
+    yield from here
+    if here[0].name == "cpu0":
+        yield from (replace(here[0], name=f"cpu{k}") for k in count(1))
 
 
 def called(said: str | None) -> str:
