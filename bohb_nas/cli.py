@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_train
+from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_submit, cli_train
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError
 from bohb_nas.option_types import Duration
@@ -200,7 +200,7 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-for _more in (cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
+for _more in (cli_submit.submit, cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
     cli.add_command(_more)
 
 

@@ -151,9 +151,10 @@ def prepare(path: Path, request: Request, display: Display) -> bool:
             replay(opened.optimizer, state)
             launch.keep(study, {**opened.meta, "worth": opened.parts.worth})
             study.done.unlink(missing_ok=True)  # of an earlier stop rule: workers would take it for today's
-    except StudyHeldError:
-        if launch.reopen(study, request)[0] != study.read_meta():
-            raise
+    except StudyHeldError as e:
+        asked, stored = launch.reopen(study, request)[0], study.read_meta()
+        if changed := [name for name, value in asked.items() if stored.get(name) != value]:
+            raise StudyHeldError(f"{e}; asked is another {', '.join(changed)}: leave that out to add workers, or stop the master") from e
     return True
 
 
