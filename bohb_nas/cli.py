@@ -17,6 +17,7 @@ from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
+from bohb_nas.run_options import cluster_options
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.study_options import study_options
 
@@ -46,6 +47,7 @@ def cli() -> None:
 @click.argument("directory", metavar="[DIR]", default="study", type=click.Path(path_type=Path))
 @click.option("--workers", "n_workers", type=click.IntRange(min=0), metavar="N", help="Worker processes here.  [one per GPU, else 1]")
 @study_options
+@cluster_options
 def run(directory: Path, n_workers: int | None, **said: Any) -> None:
     """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
     from bohb_nas.display import display
@@ -84,19 +86,29 @@ def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
 @click.option("--device", default=None, metavar="NAME", help="The name of its device, such as cpu1.  [the first without a worker]")
 @click.option("--wait", type=Duration(), default="15m", show_default=True, help="Leave when nobody has led for this long.")
 @click.option("--lead/--no-lead", default=True, show_default=True, help="Lead the study when nobody else does.")
-def worker(directory: Path, device: str | None, wait: float, lead: bool) -> None:
-    """Joins a study and trains its trials on one device; leads it when nobody does."""
+@click.option("--time", "time_s", type=Duration(), metavar="T", help="Leave before this time is over, counted from now.  [stay]")
+@click.option("--grace", type=Duration(), default="20s", show_default=True, help="For what is in training to be handed over.")
+@click.option("--listen", metavar="WHERE", help="Where others reach this machine: host, an interface, an address.  [as the study says]")
+def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s: float | None, grace: float, listen: str | None) -> None:
+    """Joins a study and trains its trials on one device; leads it when nobody does.
+
+    SIGTERM, SIGUSR1 or SIGUSR2: takes nothing new, hands over what it trains, and leaves.
+    """
     import asyncio
+    import math
 
     from bohb_nas.engine.devices import candidates
-    from bohb_nas.engine.serve import DeviceBusyError, serve
+    from bohb_nas.engine.serve import Terms, serve
+    from bohb_nas.errors import DeviceBusyError
 
+    until = math.inf if time_s is None else time.time() + time_s
+    terms = Terms(wait_s=wait, stand=lead, until=until, grace_s=grace, listen=listen)
     StudyDir(directory.absolute()).read_meta()
     busy: DeviceBusyError | None = None
     for chosen in candidates(device):  # several may start at once: whether a device is free, its lock alone can tell
         os.environ.update(chosen.environment)
         try:
-            code = asyncio.run(serve(directory, device=chosen.name, wait_s=wait, stand=lead, say=lambda text: click.echo(text, err=True)))
+            code = asyncio.run(serve(directory, device=chosen, terms=terms, say=lambda text: click.echo(text, err=True)))
         except DeviceBusyError as e:
             busy = e
         else:

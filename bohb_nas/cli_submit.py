@@ -13,6 +13,7 @@ import click
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError, UsageError
 from bohb_nas.option_types import Duration
+from bohb_nas.run_options import cluster_options
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.study_options import study_options
 
@@ -70,6 +71,7 @@ _OF_ARRAY = ("size", "gpus_per_task", "cpus_per_task", "memory_mib", "time_s", "
 @click.option("--template", type=click.Path(path_type=Path), metavar="FILE", help="Your own script, with {command} and others in it.")
 @click.option("--print", "only_print", is_flag=True, help="Print the script; write and submit nothing.")
 @study_options
+@cluster_options
 def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path | None, only_print: bool, **said: Any) -> None:
     """Submits one job array whose tasks search in DIR (./study); whichever starts first leads.
 
@@ -86,7 +88,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     study = StudyDir(directory.absolute())
     job = _job(study, cluster, study.workers if logs is None else logs.absolute(), {name: said.pop(name) for name in _OF_ARRAY})
     text = script(job) if template is None else fill(_read(template), job)
-    request = Request(**said)
+    request = Request(**(said | {"listen": said["listen"] or "host"}))
     for remark in _remarks(job, _budgets(study, request), plain=template is None):
         click.echo(remark, err=True)
     if only_print:

@@ -12,11 +12,14 @@ The tree::
     │   ├── OptionError               an option that the chosen method or worker refuses
     │   ├── KnowledgeError            an initial, prior, warm-start or constraint that does not fit the search
     │   ├── ProblemError              a benchmark problem that is not there, or whose data are not
+    │   ├── DeviceError               a device of another model than a study allows
+    │   │   └── DeviceBusyError       … or that another worker owns
     │   └── StudyError                a study directory that cannot be used for this search
     │       ├── StudyHeldError        … because a living master leads it
     │       └── JournalError          … because its journal cannot be replayed
     ├── RecordError                   a record (trial, result, journal line) that breaks its contract
     └── StorageError                  the disk refused a write: full, read-only, gone
+        └── NoLocksError              … or has no locks
 
 A failed training is data (`bohb_nas.records.Status`), never an exception of this tree.
 """
@@ -67,6 +70,14 @@ class ProblemError(UsageError):
     """A benchmark problem that is not there, or whose data are not."""
 
 
+class DeviceError(UsageError):
+    """A device that a study cannot use."""
+
+
+class DeviceBusyError(DeviceError):
+    """A device that another worker owns."""
+
+
 class StudyError(UsageError):
     """A study directory that cannot be used for this search."""
 
@@ -85,3 +96,7 @@ class RecordError(BohbNasError):
 
 class StorageError(BohbNasError):
     """The disk refused a write."""
+
+
+class NoLocksError(StorageError):
+    """A file system without locks."""

@@ -1,5 +1,6 @@
 """Durable files: append and fsync, write aside and rename, link without overwriting, kernel locks."""
 
+import errno
 import fcntl
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import NoLocksError, StorageError
 
 
 @contextmanager
@@ -156,6 +157,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+_NOTE_LIMIT_BYTES = 2**16
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """The small JSON object that a process left in a file; empty where there is none, or anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return {}
+    try:
+        note = json.loads(os.read(descriptor, _NOTE_LIMIT_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    finally:
+        os.close(descriptor)
+    return note if isinstance(note, dict) else {}
+
+
 _FLOCK = struct.Struct("hhqqi0q")
 """struct flock of Linux: type, whence, start, length (0: all), pid."""
 
@@ -166,8 +185,14 @@ def _flock(descriptor: int, command: int) -> int:
     return int(_FLOCK.unpack(answer)[0])
 
 
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+
+
 class Lock:
     """A kernel lock on a file (of its open file description): released by the kernel whatever kills the process."""
+
+    number = 0
+    """It does not count its holders."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -180,6 +205,7 @@ class Lock:
             Whether the lock is ours now.
 
         Raises:
+            NoLocksError: this file system has none.
             StorageError: the lock file cannot be opened.
         """
         with _storage(self._path):
@@ -189,10 +215,16 @@ class Lock:
             except (BlockingIOError, PermissionError):
                 os.close(descriptor)
                 return False
+            except OSError as e:
+                os.close(descriptor)
+                raise (NoLocksError(f"{self._path.parent} has no locks: {e.strerror}") if e.errno in _NO_LOCKS else e) from e
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, note.encode(), 0)
         self._descriptor = descriptor
         return True
+
+    def check(self) -> None:
+        """Makes sure that the lock is still held: the kernel sees to that."""
 
     def release(self) -> None:
         """Gives the lock back; harmless when it is not held."""
@@ -211,6 +243,9 @@ def holder(path: Path) -> str | None:
     """The note of whoever holds the lock at `path`, or None when nobody does.
 
     Only asks: it neither creates the file nor takes the lock, so it never gets in the way of `Lock.acquire`.
+
+    Raises:
+        NoLocksError: this file system has none.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -220,5 +255,7 @@ def holder(path: Path) -> str | None:
         if _flock(descriptor, fcntl.F_OFD_GETLK) == fcntl.F_UNLCK:
             return None
         return os.read(descriptor, 4096).decode(errors="replace")
+    except OSError as e:
+        raise NoLocksError(f"{path.parent} has no locks: {e.strerror}") from e
     finally:
         os.close(descriptor)

@@ -20,7 +20,8 @@ from bohb_nas.baselines.comparison import figures
 from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import Device, host, local_devices, named_device
-from bohb_nas.engine.lead import last_alive, leading
+from bohb_nas.engine.election import Seat, leading
+from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import UsageError
 from bohb_nas.files import Lock, dump_json, write_atomic
@@ -68,13 +69,13 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
     trials = [trial_of(b, budget=budget, seed=seed, rung=_rung(meta, budget)) for seed in range(request.n_seeds) for b in chosen]
     if new:
         study.make()
-    with leading(study):
+    with leading(study, say=say) as seat:
         if not study.exists():
             study.write_meta(meta)
         state = fold(study.journal)
         due = [current(state, trial, retry_failed=request.retry_failed) for trial in trials]
         if any(t.trial_id not in state.results for t in due):
-            _train(study, meta, state, due, device=request.device, say=say)
+            _train(study, meta, state, due, device=request.device, seat=seat, say=say)
     told = [attempt for trial in trials for attempt in attempts(state, trial)]
     dataset = meta["worker_options"]["dataset"]
     return figures(state, chosen, told, dataset=dataset, budget=budget)
@@ -148,13 +149,15 @@ def worker_options(meta: dict[str, Any]) -> dict[str, Any]:
     return taken | {"network": NETWORK, "full_validation_from_s": 0.0}
 
 
-def _train(study: StudyDir, meta: dict[str, Any], state: State, trials: Sequence[Trial], *, device: str | None, say: Say) -> None:
+def _train(
+    study: StudyDir, meta: dict[str, Any], state: State, trials: Sequence[Trial], *, device: str | None, seat: Seat, say: Say
+) -> None:
     place = named_device(device) if device is not None else local_devices(1)[0]
     with _own(study, place):
         if note := repair(study.journal):
             say(note)
-        journal = Journal(study.journal, state)
-        journal.write(Event(term=state.term + 1, time=time.time(), until=last_alive(study)))
+        journal = Journal(study.journal, state, check=seat.check)
+        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=last_alive(study)))
         alone = meta["method"] == ALONE
         if alone:
             study.done.unlink(missing_ok=True)
@@ -196,7 +199,7 @@ def _trainer(study: StudyDir, meta: dict[str, Any], device: Device, say: Say) ->
     """The trainer that a worker program has: a resident child, the hard limit, result files before answers."""
 
     async def make() -> Trainer:
-        return Trainer(study, meta, device=device.name, say=say, options=worker_options(meta))
+        return Trainer(study, meta, device=device, say=say, options=worker_options(meta))
 
     with asyncio.Runner() as runner:
         trainer = runner.run(make())

@@ -1,17 +1,25 @@
-"""The settings of dask.distributed that both sides share: mutual TLS, nothing listening in plain, no second guesses.
+"""What both sides of a cluster share: settings of dask.distributed, mutual TLS, and where to listen.
 
-A process takes part when it holds the study's key, which lies in the study directory under mode 0600.
+Nothing listens in plain. A process takes part when it holds the study's key, which lies in the study directory under mode 0600.
 """
 
+import ipaddress
 import json
 import logging
 import os
+import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dask.config
+import psutil
 from distributed.security import Security
+from distributed.utils import get_ip
 
+from bohb_nas.engine.devices import host
+from bohb_nas.errors import UsageError
 from bohb_nas.files import write_atomic
 from bohb_nas.store.study_dir import StudyDir
 
@@ -23,6 +31,7 @@ _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,  # the master counts the deaths itself
     "distributed.scheduler.worker-ttl": "60s",
+    "distributed.scheduler.no-workers-timeout": "5s",  # the worker that a trial was meant for has gone
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
@@ -33,6 +42,10 @@ _SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.terminate": False,
     "distributed.admin.system-monitor.interval": "10s",
 }
+
+
+LOOPBACK = "127.0.0.1"
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def make_keys(study: StudyDir) -> None:
@@ -60,15 +73,92 @@ def configure() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """Where a master said that it can be reached."""
+
+    address: str
+    """tls://IP:PORT."""
+    term: int
+    host: str
+    """The name of its machine."""
+
+    @property
+    def ip(self) -> str:
+        """Of the address."""
+        return urlsplit(self.address).hostname or ""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether a process of this machine can try: on loopback only those of the master's own."""
+        return self.host == host() or not is_loopback(self.ip)
+
+
 def publish(study: StudyDir, address: str, term: int) -> None:
     """Says where the leader can be reached."""
-    write_atomic(study.scheduler_json, json.dumps({"address": address, "term": term, "pid": os.getpid()}) + "\n")
+    write_atomic(study.scheduler_json, json.dumps({"address": address, "term": term, "pid": os.getpid(), "host": host()}) + "\n")
 
 
-def published(path: Path) -> str | None:
+def published(path: Path) -> Leader | None:
     """Where the leader said it can be reached, or None."""
     try:
-        address = json.loads(path.read_text())["address"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        said = json.loads(path.read_text())
+        leader = Leader(address=said["address"], term=int(said["term"]), host=str(said.get("host", "")))
+        return leader if leader.address.startswith("tls://") and leader.ip else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return address if isinstance(address, str) and address.startswith("tls://") else None
+
+
+def listening_ip(where: str) -> str:
+    """The address at which a master listens.
+
+    Args:
+        where: "loopback" for this machine alone; "host" for the address by which other machines know this one; the name of a
+            network interface; or one of this machine's addresses.
+
+    Raises:
+        UsageError: there is no such interface or address here, or this machine has none that others could reach.
+    """
+    if where == "loopback":
+        return LOOPBACK
+    if where == "host":
+        return _known_ip()
+    here: dict[str, list[str]] = {
+        name: [a.address for a in found if a.family in _FAMILIES] for name, found in psutil.net_if_addrs().items()
+    }
+    if where in here:
+        if not here[where]:
+            raise UsageError(f"--listen {where}: this interface has no address; it can carry nothing")
+        return min(here[where], key=lambda address: ":" in address)  # IPv4 where it has both
+    if any(where in addresses for addresses in here.values()):
+        return where
+    listed = ", ".join(f"{name} ({', '.join(addresses)})" for name, addresses in here.items() if addresses)
+    raise UsageError(f"--listen {where!r}: accepted are loopback, host, or an interface of {socket.gethostname()} or its address: {listed}")
+
+
+def answering_ip(leader: Leader) -> str:
+    """The address of this machine at which a leader reaches a worker: that from which the worker reaches the leader."""
+    return LOOPBACK if is_loopback(leader.ip) else str(get_ip(leader.ip, urlsplit(leader.address).port or 80))
+
+
+def is_loopback(ip: str) -> bool:
+    """Whether an address is of this machine alone."""
+    try:
+        return ipaddress.ip_address(ip).is_loopback
+    except ValueError:
+        return False
+
+
+def _known_ip() -> str:
+    """The address by which other machines know this one: that of its name, or of the interface that leads to others."""
+    try:
+        named = [str(info[4][0]) for info in socket.getaddrinfo(host(), None, family=socket.AF_INET)]
+    except OSError:
+        named = []
+    found: str | None = next((ip for ip in [*named, get_ip()] if not is_loopback(ip)), None)
+    if found is None:
+        raise UsageError(
+            f"--listen host: the name {host()} stands for no address that other machines could reach; "
+            "name the interface that they do reach, such as ib0 or eth0 (ip -brief address lists them)"
+        )
+    return found

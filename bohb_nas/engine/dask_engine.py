@@ -6,21 +6,24 @@ heartbeat says. So a lost scheduler, a lost answer or a task that dask would run
 
 import asyncio
 import json
+import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from distributed import Client, Scheduler
+from distributed.scheduler import NoValidWorkerError, WorkerState
 
 from bohb_nas.engine import serve
-from bohb_nas.engine.cluster import configure, publish, security
+from bohb_nas.engine.cluster import LOOPBACK, configure, publish, published, security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.trainer import StartError
-from bohb_nas.files import dump_json
+from bohb_nas.files import dump_json, read_note
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
 
@@ -36,19 +39,48 @@ MAX_DEATHS = 3
 _T = TypeVar("_T")
 
 
-class DaskEngine:
-    """Trains trials on whatever workers join the study."""
+def _no_limit(trial: Trial) -> float | None:
+    """Of a trial whose duration nobody can tell."""
+    del trial
+    return None
 
-    def __init__(self, study: StudyDir, *, term: int, say: Callable[[str], None]) -> None:
+
+class DaskEngine:
+    """Trains trials on whatever workers join the study.
+
+    Args:
+        study: whose trials they are.
+        term: of this master.
+        ip: the address to listen at.
+        needs_s: seconds that a trial is expected to take, or None; a worker with less time left gets it only if it hands over.
+        say: told what people should know.
+    """
+
+    def __init__(
+        self,
+        study: StudyDir,
+        *,
+        term: int,
+        say: Callable[[str], None],
+        ip: str = LOOPBACK,
+        needs_s: Callable[[Trial], float | None] = _no_limit,
+    ) -> None:
         self._study = study
         self._term = term
+        self._ip = ip
+        self._needs_s = needs_s
         self._say = say
         self._answers: queue.Queue[tuple[Trial, str | None, str]] = queue.Queue()
-        self._in_flight: dict[str, Trial] = {}
+        self._in_flight: dict[str, str] = {}
+        """Trial -> address of the worker that it was sent to."""
+        self._retired: set[str] = set()
+        """Addresses of workers that take nothing more."""
         self._runs: dict[str, Future[None]] = {}
         self._orphans: dict[str, Trial] = {}
+        self._lost: dict[str, str] = {}
+        """What was said instead of an answer, by trial; no death yet: its training may go on without us."""
         self._deaths: dict[str, list[str]] = {}
-        """What was said instead of an answer, by trial."""
+        """The same, of trials that had to be started again."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
 
@@ -60,7 +92,9 @@ class DaskEngine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._study.scheduler_json.unlink(missing_ok=True)
+        leader = published(self._study.scheduler_json)
+        if leader is not None and leader.term == self._term:
+            self._study.scheduler_json.unlink(missing_ok=True)
         self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
@@ -71,13 +105,24 @@ class DaskEngine:
         return len(self._scheduler.workers)
 
     def free(self) -> int:
-        """How many joined workers have nothing to do."""
-        return self.n_workers() - len(self._in_flight)
+        """How many joined workers have nothing to do, beside those that trials without a worker wait for."""
+        waiting = sum(not self._in_training(trial) for trial in self._orphans.values())
+        return max(0, len(self._free()) - waiting)
 
     def submit(self, trial: Trial) -> None:
-        """Sends a trial to a worker."""
-        self._in_flight[trial.trial_id] = trial
-        self._runs[trial.trial_id] = asyncio.run_coroutine_threadsafe(self._run(trial), self._loop)
+        """Sends a trial to a worker; where none has the time for it, it waits for one."""
+        free = {address: state.extra for address, state in self._free().items()}
+        address = fittest(free, needs_s=self._needs_s(trial), now=time.time())
+        if address is None:
+            self._orphans[trial.trial_id] = trial
+            return
+        self._in_flight[trial.trial_id] = address
+        self._runs[trial.trial_id] = asyncio.run_coroutine_threadsafe(self._run(trial, address), self._loop)
+
+    def _free(self) -> dict[str, WorkerState]:
+        busy = {*self._in_flight.values(), *self._retired}
+        joined = list(dict.items(self._scheduler.workers))  # at once: the scheduler's own thread changes it
+        return {address: state for address, state in joined if address not in busy}
 
     def adopt(self, trial: Trial) -> None:
         """Takes charge of a trial of an earlier master; `wait` finds out what became of it."""
@@ -89,17 +134,27 @@ class DaskEngine:
         try:
             while True:
                 trial, answer, problem = self._answers.get(block=not results, timeout=timeout_s)
-                del self._in_flight[trial.trial_id], self._runs[trial.trial_id]
-                if answer is not None:
-                    results.append(Result.from_json(json.loads(answer)))
-                else:
-                    self._orphans[trial.trial_id] = trial
-                    if problem:
-                        self._deaths.setdefault(trial.trial_id, []).append(problem)
+                self._take(trial, answer, problem, results)
+                if trial.trial_id in self._orphans:
                     results.extend(self._look_after_orphans())
                     timeout_s = 0.0
         except queue.Empty:
             return results
+
+    def _take(self, trial: Trial, answer: str | None, problem: str, results: list[Result]) -> None:
+        """Takes an answer in, or that there was none."""
+        address = self._in_flight.pop(trial.trial_id)
+        del self._runs[trial.trial_id]
+        result = Result.from_json(json.loads(answer)) if answer is not None else None
+        if result is not None and result.status is not Status.PREEMPTED:
+            results.append(result)
+            return
+        self._orphans[trial.trial_id] = trial
+        if result is not None:  # the worker leaves: what it has trained lies in the trial's folder
+            self._retired.add(address)
+            self._say(f"trial {trial.trial_id} goes to another worker: {result.message}")
+        elif problem:
+            self._lost[trial.trial_id] = problem
 
     def _look_after_orphans(self) -> list[Result]:
         """Tells finished orphans, leaves those in training alone, sends the others out again."""
@@ -108,39 +163,60 @@ class DaskEngine:
             evaluation = self._study.read_result(trial)
             if evaluation is not None:
                 results.append(evaluation.result)
-            elif len(self._deaths.get(trial.trial_id, ())) >= MAX_DEATHS:
-                message = f"lost {MAX_DEATHS} times while it was trained; last: {self._deaths[trial.trial_id][-1]}"
-                results.append(Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message=message))
-            elif self._in_training(trial) or self.free() < 1:
+            elif self._in_training(trial):
                 continue
             else:
-                self._say(f"trial {trial.trial_id} is started again: nobody trains it any more")
-                self.submit(trial)
+                self._count_death(trial)
+                if len(self._deaths.get(trial.trial_id, ())) >= MAX_DEATHS:
+                    message = f"lost {MAX_DEATHS} times while it was trained; last: {self._deaths[trial.trial_id][-1]}"
+                    results.append(Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message=message))
+                elif not self._sent_out(trial):
+                    continue
             del self._orphans[trial.trial_id]
         return results
 
-    def _in_training(self, trial: Trial) -> bool:
-        """Whether somebody trains the trial: a fresh heartbeat and, on this machine, the same worker still at its device."""
-        path = self._study.heartbeat(trial.trial_id)
-        try:
-            age_s = time.time() - path.stat().st_mtime
-            note = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
+    def _count_death(self, trial: Trial) -> None:
+        """Nobody trains a trial that was lost: its worker died, unless it had left in good order."""
+        problem = self._lost.pop(trial.trial_id, None)
+        if problem is not None and not self._study.was_left(trial.trial_id):
+            self._deaths.setdefault(trial.trial_id, []).append(problem)
+
+    def _sent_out(self, trial: Trial) -> bool:
+        """Sends an orphan to a worker, if one has the time for it."""
+        self.submit(trial)
+        if trial.trial_id not in self._in_flight:
             return False
-        if not isinstance(note, dict) or age_s >= STALE_S:
+        if self._study.was_left(trial.trial_id):
+            self._say(f"trial {trial.trial_id} is taken up again")
+        elif self._study.attempts(trial.trial_id):
+            self._say(f"trial {trial.trial_id} is started again: nobody trains it any more")
+        return True
+
+    def _in_training(self, trial: Trial) -> bool:
+        """Whether somebody trains the trial: a fresh heartbeat and, on this machine, the same worker still at its device.
+
+        Its age is taken from the file that this master itself touches several times a second: both times are the server's.
+        """
+        note = read_note(self._study.heartbeat(trial.trial_id))
+        beaten = _touched(self._study.heartbeat(trial.trial_id))
+        now = _touched(self._study.scheduler_json) or time.time()
+        if not note or beaten is None or now - beaten >= STALE_S:
             return False
         return note.get("host") != host() or any(
             w.get("pid") == note.get("pid") and w.get("device") == note.get("device") for w in self._study.living_workers()
         )
 
-    async def _run(self, trial: Trial) -> None:
-        """Has one worker train a trial; puts its answer on the queue, or None and, when the worker was lost, how."""
+    async def _run(self, trial: Trial, address: str) -> None:
+        """Has a worker train a trial; puts its answer on the queue, or None and, when the worker was lost, how."""
         key = f"{trial.trial_id}-{self._term}-{time.time_ns()}"
         answer, problem = None, ""
         try:
-            future = self._client.submit(serve.train, dump_json(trial.to_json()), key=key, resources={"trial": 1}, pure=False, retries=0)
+            payload = dump_json(trial.to_json())
+            future = self._client.submit(serve.train, payload, key=key, workers=[address], resources={"trial": 1}, pure=False, retries=0)
             answer = await future
             future.release()
+        except NoValidWorkerError:
+            self._say(f"trial {trial.trial_id} found its worker gone")
         except StartError as e:
             self._say(f"no answer for trial {trial.trial_id}: {str(e)[:1000]}")
         except Exception as e:  # noqa: BLE001 (a lost worker, a lost connection: all mean "no answer")
@@ -151,7 +227,7 @@ class DaskEngine:
     async def _open(self) -> None:
         credentials = security(self._study)
         self._scheduler = Scheduler(
-            protocol="tls", host="127.0.0.1", port=0, security=credentials, dashboard=False, dashboard_address="127.0.0.1:0"
+            protocol="tls", host=self._ip, port=0, security=credentials, dashboard=False, dashboard_address="127.0.0.1:0"
         )
         await self._scheduler
         self._client = await Client(self._scheduler.address, security=credentials, asynchronous=True, set_as_default=False)
@@ -164,3 +240,33 @@ class DaskEngine:
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         done: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return done.result(timeout=60)
+
+
+def _touched(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def fittest(workers: Mapping[str, Mapping[str, Any]], *, needs_s: float | None, now: float) -> str | None:
+    """The worker to give a trial to: of those that have the time for it, the one that has to leave first.
+
+    What is short goes to those with little time left, so that the others can train what is long.
+
+    Args:
+        workers: address -> what it said of itself when it joined: `until`, seconds since the epoch or None, and `hands_over`.
+        needs_s: seconds that the trial is expected to take, or None.
+        now: seconds since the epoch.
+
+    Returns:
+        Its address; None where no worker has the time, nor can hand over what it has not finished.
+    """
+
+    def ends(address: str) -> float:
+        until = workers[address].get("until")
+        return float(until) if isinstance(until, int | float) else math.inf
+
+    fit = [a for a in workers if workers[a].get("hands_over") or needs_s is None or now + needs_s <= ends(a)]
+    in_time = [a for a in fit if needs_s is None or now + needs_s <= ends(a)]
+    return min(in_time, key=ends) if in_time else max(fit, key=ends, default=None)

@@ -1,6 +1,7 @@
 """Which devices this machine has, and the environment that ties a process to one of them."""
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -8,8 +9,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 
-from bohb_nas.errors import UsageError
+from bohb_nas.errors import DeviceError, UsageError
+from bohb_nas.files import dump_json, read_note, write_once
+from bohb_nas.store.study_dir import StudyDir
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -22,6 +26,16 @@ class Device:
     """The UUID of a GPU, or cpu0, cpu1, …: unique on its host."""
     environment: dict[str, str]
     """What a process needs to see this device and no other."""
+    model: str = "unknown"
+    """Of the GPU or the processor, as its maker calls it."""
+    memory_gib: float = 0.0
+    """Of the GPU, or of the machine; 0 where it is unknown."""
+    n_devices: int = 1
+    """GPUs that the machine shows to this process, or processor cores that it may use."""
+
+    def about(self) -> dict[str, str | float | int]:
+        """What kind of device it is, for the record: seconds on another kind are another budget."""
+        return {"model": self.model, "memory_gib": self.memory_gib, "n_devices": self.n_devices}
 
 
 def host() -> str:
@@ -29,30 +43,71 @@ def host() -> str:
     return socket.gethostname()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gpu:
+    """A GPU as nvidia-smi tells it."""
+
+    uuid: str
+    model: str
+    memory_gib: float
+
+
 def _gpus() -> list[Device]:
     """The GPUs that this process may use: those of CUDA_VISIBLE_DEVICES where it is set, else all.
 
     A GPU is named by its UUID wherever nvidia-smi tells it, since the same index is another GPU in another job.
     """
-    uuids = _uuids()
+    seen = _seen()
     given = os.environ.get(_VISIBLE)
-    ids = list(uuids.values()) if given is None else [part.strip() for part in given.split(",")]
-    names = {i: uuids.get(i, i if i.startswith(("GPU-", "MIG-")) else f"gpu{i}") for i in ids if i not in ("", "-1")}
-    return [Device(name=name, environment={_VISIBLE: i}) for i, name in names.items()]
+    ids = [gpu.uuid for gpu in seen.values()] if given is None else [part.strip() for part in given.split(",")]
+    ids = [i for i in ids if i not in ("", "-1")]
+    by_id = seen | {gpu.uuid: gpu for gpu in seen.values()}
+    found = []
+    for i in ids:
+        gpu = by_id.get(i) or _Gpu(uuid=i if i.startswith(("GPU-", "MIG-")) else f"gpu{i}", model="unknown", memory_gib=0.0)
+        found.append(
+            Device(name=gpu.uuid, environment={_VISIBLE: i}, model=gpu.model, memory_gib=gpu.memory_gib, n_devices=len(ids)),
+        )
+    return found
 
 
-def _uuids() -> dict[str, str]:
-    """Index -> UUID of the GPUs that nvidia-smi sees; empty where there is none."""
+def _seen() -> dict[str, _Gpu]:
+    """Index -> the GPUs that nvidia-smi sees; empty where there is none."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return {}
-    query = [tool, "--query-gpu=index,uuid", "--format=csv,noheader"]
+    query = [tool, "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
     except subprocess.TimeoutExpired as e:
         raise UsageError("nvidia-smi does not answer; restart its driver, or name the GPUs in CUDA_VISIBLE_DEVICES") from e
-    rows = [line.split(",") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
-    return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
+    told = [row + ["unknown", ""][len(row) - 2 :] for row in rows if 2 <= len(row) <= 4]
+    return {index: _Gpu(uuid=uuid, model=model, memory_gib=_gib(mib)) for index, uuid, model, mib in told}
+
+
+def _gib(mib: str) -> float:
+    return round(float(mib) / 1024, 1) if mib.replace(".", "", 1).isdecimal() else 0.0
+
+
+def _cpu(k: int, environment: dict[str, str]) -> Device:
+    """A share of the processor."""
+    model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    kib = next((line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal:")), "")
+    return Device(
+        name=f"cpu{k}",
+        environment=environment,
+        model=model,
+        memory_gib=round(int(kib) / 2**20, 1) if kib.isdecimal() else 0.0,
+        n_devices=len(os.sched_getaffinity(0)),
+    )
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
 
 
 def named_device(name: str) -> Device:
@@ -64,8 +119,8 @@ def named_device(name: str) -> Device:
     known = {device.name: device for device in _gpus()}
     if name in known:
         return known[name]
-    if name.startswith("cpu"):
-        return Device(name=name, environment={_VISIBLE: ""})
+    if name.startswith("cpu") and (number := name.removeprefix("cpu")).isdecimal():
+        return _cpu(int(number), {_VISIBLE: ""})
     raise UsageError(f"device {name!r} is not here; accepted are {', '.join([*known, 'cpu0', 'cpu1', '…'])}")
 
 
@@ -89,7 +144,26 @@ def local_devices(n_workers: int | None) -> list[Device]:
     n = 1 if n_workers is None else n_workers
     threads = min(max(1, len(os.sched_getaffinity(0)) // max(1, n)), _most_threads())
     shares = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), _VISIBLE: ""}
-    return [Device(name=f"cpu{k}", environment=shares) for k in range(n)]
+    return [_cpu(k, shares) for k in range(n)]
+
+
+def check_kind(study: StudyDir, device: Device, *, required: bool) -> None:
+    """Refuses a device of another model than that of the study's first worker, where all are to be the same.
+
+    Raises:
+        DeviceError: it is of another, or its model cannot be told.
+    """
+    first = read_note(study.device_json)
+    if required and first and (device.model != first.get("model") or device.model == "unknown"):
+        raise DeviceError(
+            f"device {device.name} of {host()} is {device.model}, the first worker had {first.get('model')}: seconds on another model "
+            "are another budget, and the study was started with --require-same-gpu; use the same model, or resume it with --mixed-gpus"
+        )
+
+
+def note_kind(study: StudyDir, device: Device) -> None:
+    """Records the device of the study's first worker."""
+    write_once(study.device_json, dump_json({"model": device.model, "memory_gib": device.memory_gib}) + "\n")
 
 
 def candidates(name: str | None) -> Iterator[Device]:

@@ -75,6 +75,18 @@ def _beside_s(state: State, budget: float) -> float:
     return max(0.0, statistics.median(known or [0.0]))
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long trials take here."""
+
+    state: State
+    in_seconds: bool
+
+    def needs_s(self, trial: Trial) -> float | None:
+        """Seconds from its start to its result, as far as can be told; None where budgets are no seconds."""
+        return trial.budget + _beside_s(self.state, trial.budget) if self.in_seconds else None
+
+
 class Wish(Enum):
     """What the person in front of the terminal wants."""
 

@@ -41,6 +41,9 @@ _MAY_DIFFER = (
     "stop",
     "promote",
     "skip_unreadable",
+    "listen",
+    "require_same_gpu",
+    "lock",
     "data_fingerprint",
     "worth",
     "created",
@@ -189,7 +192,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     if changed and not request.accept_changed_inputs:
         listed = "\n  ".join(changed)
         raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
-    meta = {**stored, **{name: wanted[name] for name in ("stop", "promote", "skip_unreadable")}}
+    meta = {**stored, **{name: wanted[name] for name in ("stop", "promote", "skip_unreadable", "listen", "require_same_gpu")}}
     return meta, space_from_json(study.space_json.read_text())
 
 

@@ -14,13 +14,15 @@ from typing import Any
 import bohb_nas
 from bohb_nas.engine import beforehand, launch
 from bohb_nas.engine.checkpoints import Checkpoints
+from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.dask_engine import DaskEngine
-from bohb_nas.engine.devices import Device, host
-from bohb_nas.engine.drive import Drive, Outcome, Wish, replay
+from bohb_nas.engine.devices import Device, check_kind
+from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
+from bohb_nas.engine.election import Seat, choose_lock, leading
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import StorageError, StudyError, StudyHeldError
-from bohb_nas.files import Lock, write_atomic
+from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.methods import Method
 from bohb_nas.store.frozen import recall
@@ -69,24 +71,29 @@ def lead(path: Path, request: Request, devices: list[Device], display: Display) 
     study = StudyDir(path.absolute())
     with _opened(study, request, display, n_workers=max(1, len(devices))) as opened:
         meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
+        ip = listening_ip(meta["listen"])
+        for device in devices:
+            check_kind(study, device, required=meta["require_same_gpu"])
         state = fold(study.journal)
         if _finished(study, meta, state):
             return Outcome.FINISHED, state
         beforehand.check_told(knowledge, state)
         replay(optimizer, state)
         # Nothing was written so far: from here on the study is ours.
-        launch.keep(study, {**meta, "worth": parts.worth})
+        launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if opened.seat.number else "kernel"})
         if note := repair(study.journal):
             display.say(note)
         if state.trials:
             display.say(f"resuming {path}: {len(state.results)} evaluations finished, {len(state.pending)} to be taken up again")
-        journal = Journal(study.journal, state)
-        journal.write(Event(term=state.term + 1, time=time.time(), until=last_alive(study)))
+        journal = Journal(study.journal, state, check=opened.seat.check)
+        journal.lead(Event(term=max(state.term + 1, opened.seat.number), time=time.time(), until=last_alive(study)))
         study.done.unlink(missing_ok=True)
-        with _signals() as wish, DaskEngine(study, term=state.term, say=display.say) as engine:
+        pace = Pace(state, in_seconds=parts.stop.in_seconds)
+        with _signals() as wish, DaskEngine(study, term=state.term, ip=ip, needs_s=pace.needs_s, say=display.say) as engine:
             workers = LocalWorkers(study, devices, say=display.say)
 
             def tick() -> None:
+                opened.seat.check()
                 with suppress(OSError):  # only tells a later master how long this one lived
                     os.utime(study.scheduler_json)
                 workers.check()
@@ -116,12 +123,13 @@ def lead(path: Path, request: Request, devices: list[Device], display: Display) 
             try:
                 with display.watch(View(study=study, meta=meta, state=state, n_workers=engine.n_workers, worth=parts.worth)):
                     outcome = loop.run()
-            except StorageError:
+            except (StorageError, StudyHeldError):
                 raise  # the workers keep what they finish and wait for the next master
             except BaseException:
                 workers.stop()
                 raise
             if outcome is Outcome.FINISHED:
+                opened.seat.check()
                 write_atomic(study.done, json.dumps({"time": time.time(), "stop": meta["stop"]}) + "\n")
                 workers.wait(5.0)
             workers.stop()
@@ -154,7 +162,7 @@ def prepare(path: Path, request: Request, display: Display) -> bool:
     except StudyHeldError as e:
         asked, stored = launch.reopen(study, request)[0], study.read_meta()
         if changed := [name for name, value in asked.items() if stored.get(name) != value]:
-            raise StudyHeldError(f"{e}; asked is another {', '.join(changed)}: leave that out to add workers, or stop the master") from e
+            raise StudyHeldError(f"{e}; its {', '.join(changed)} cannot change meanwhile: ask for what it has, or stop the master") from e
     return True
 
 
@@ -174,7 +182,7 @@ def last_alive(study: StudyDir) -> float | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
+class _Made:
     """A study that may be led."""
 
     meta: dict[str, Any]
@@ -184,25 +192,54 @@ class _Opened:
     """Fresh: nothing is replayed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened(_Made):
+    """A study that this process leads."""
+
+    seat: Seat
+
+
 @contextmanager
 def _opened(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> Iterator[_Opened]:
     """Holds the study's lock around a new or resumed study, checked before anything is written."""
-    opened = None
+    make = None
     if not study.exists():
-        opened = _new(study, request, display, n_workers=n_workers)
+        make = _new(study, request, display, n_workers=n_workers)
         study.make()
+        if make.meta["lock"] == "lease":
+            study.leases.mkdir(mode=0o700, exist_ok=True)
     else:
         study.check_access()
-    with leading(study):
-        if opened is not None and not study.exists():
-            launch.create(study, opened.meta, opened.parts.space, opened.knowledge)
+        if request.lock is not None:
+            _change_lock(study, request.lock)
+    with leading(study, lasts_s=request.lease_s, say=display.say) as seat:
+        if make is not None and not study.exists():
+            launch.create(study, make.meta, make.parts.space, make.knowledge)
         else:
-            opened = _existing(study, request, display, n_workers=n_workers)
-        yield opened
+            make = _existing(study, request, display, n_workers=n_workers)
+        yield _Opened(meta=make.meta, parts=make.parts, knowledge=make.knowledge, optimizer=make.optimizer, seat=seat)
 
 
-def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Opened:
+def _change_lock(study: StudyDir, asked: str) -> None:
+    """Puts leases in the place of a study's lock, while nobody leads.
+
+    Raises:
+        StudyHeldError: somebody does.
+        StudyError: it has leases already, and the lock is asked for.
+    """
+    if asked == "kernel" and study.leases.is_dir():
+        raise StudyError(f"--lock kernel: the masters of {study.path} use leases, and a stopped one might come back; leave --lock out")
+    if asked == "lease" and not study.leases.is_dir():
+        with leading(study):
+            study.leases.mkdir(mode=0o700, exist_ok=True)
+
+
+def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Made:
     meta = plan(request)
+    listening_ip(meta["listen"])
+    meta["lock"], why = choose_lock(study, said=request.lock, listen=meta["listen"])
+    if why is not None:
+        display.say(f"{why}; masters of this study keep each other out by a lease")
     space = launch.new_space(meta)
     parts = launch.build(meta, space)
     known, notes = beforehand.gather(meta, space, own=study.path)
@@ -213,10 +250,10 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
     known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
     for note in [*checked, *notes, *found]:
         display.say(note)
-    return _Opened(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+    return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
-def _existing(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Opened:
+def _existing(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Made:
     meta, space = launch.reopen(study, request)
     parts = launch.build(meta, space)
     known = recall(study, meta.get("frozen") or {})
@@ -224,7 +261,7 @@ def _existing(study: StudyDir, request: Request, display: Display, *, n_workers:
     for note in notes:
         display.say(note)
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
-    return _Opened(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+    return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
 def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, *, n_workers: int) -> Method:
@@ -237,29 +274,6 @@ def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, 
         options=parts.method_options,
         knowledge=knowledge,
     )
-
-
-@contextmanager
-def leading(study: StudyDir) -> Iterator[None]:
-    """Holds the study's lock while the block runs.
-
-    Raises:
-        StudyHeldError: somebody else does.
-        StudyError: there can be no lock.
-    """
-    lock = Lock(study.master_lock)
-    try:
-        taken = lock.acquire(json.dumps({"host": host(), "pid": os.getpid(), "since": time.time()}))
-    except StorageError as e:
-        raise StudyError(str(e)) from e
-    if not taken:
-        master = study.master() or {}
-        raise StudyHeldError(
-            f"{study.path} is led by a living master (pid {master.get('pid', '?')} on {master.get('host', '?')}); "
-            f"`bohb-nas worker {study.path}` joins it, `bohb-nas status {study.path}` shows it"
-        )
-    with lock:
-        yield
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from bohb_nas.store.study_dir import StudyDir
 MAX_RESTARTS = 3
 """How often a worker is started again on a device where none lives for `_SETTLED_S`."""
 _SETTLED_S = 600.0
+_GRACE_S = 8.0
+"""For what is in training to be handed over; less than `LocalWorkers.stop` waits."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class LocalWorkers:
             return subprocess.Popen(
                 [
                     *(sys.executable, "-m", "bohb_nas", "worker", str(self._study.path)),
-                    *("--device", device.name, "--wait", f"{self._wait_s:g}s", "--no-lead"),
+                    *("--device", device.name, "--wait", f"{self._wait_s:g}s", "--no-lead", "--grace", f"{_GRACE_S:g}s"),
                 ],
                 env={**os.environ, **device.environment},
                 stdin=subprocess.DEVNULL,

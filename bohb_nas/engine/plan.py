@@ -51,6 +51,10 @@ class Request:
     constraints: tuple[str, ...] = ()
     max_params: float | None = None
     max_flops: float | None = None
+    listen: str | None = None
+    lock: str | None = None
+    lease_s: float | None = None
+    require_same_gpu: bool | None = None
 
     @property
     def sizes_bounded(self) -> tuple[str, ...]:
@@ -90,6 +94,8 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "promote": _said(request.promote, given.get("promote"), "restart"),
         "stop": stop,
         **_knowledge(request, given),
+        "listen": _said(request.listen, given.get("listen"), "loopback"),
+        "require_same_gpu": _said(request.require_same_gpu, given.get("require_same_gpu"), False),
         "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
         "cwd": given.get("cwd", str(Path.cwd())),
     }

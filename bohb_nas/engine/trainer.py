@@ -6,6 +6,7 @@ It belongs to the worker program, not to dask: when a master is lost, a trial in
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.engine.devices import host
+from bohb_nas.engine.devices import Device, host
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
@@ -42,13 +43,13 @@ class Trainer:
     Args:
         study: whose trials they are.
         meta: its record.
-        device: the name of the device.
+        device: where it trains.
         say: told of what goes wrong meanwhile.
         options: of the worker, in place of the study's.
     """
 
     def __init__(
-        self, study: StudyDir, meta: dict[str, Any], *, device: str, say: Callable[[str], None], options: dict[str, Any] | None = None
+        self, study: StudyDir, meta: dict[str, Any], *, device: Device, say: Callable[[str], None], options: dict[str, Any] | None = None
     ) -> None:
         self._study = study
         self._meta = meta
@@ -58,6 +59,12 @@ class Trainer:
         self._child: asyncio.subprocess.Process | None = None
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
+        self._training = False
+        """Whether the child has a trial: before, a signal would find it unprepared."""
+        self._leaving: str | None = None
+        """Why nothing new is trained, once that is so."""
+        self.hands_over = False
+        """Whether the worker can stop in the middle of a trial so that another goes on from there; known once it has started."""
         self.unfit: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Why nothing can be trained here any more, once that is so."""
 
@@ -68,6 +75,29 @@ class Trainer:
             self._jobs = {i: j for i, j in self._jobs.items() if not j.done()}
             job = self._jobs[trial.trial_id] = asyncio.create_task(self._train(trial))
         return job
+
+    @property
+    def busy(self) -> bool:
+        """Whether a trial is in training."""
+        return any(not job.done() for job in self._jobs.values())
+
+    def retire(self, why: str) -> None:
+        """Trains nothing new from here on: whatever comes is given back."""
+        self._leaving = why
+
+    async def hand_over(self, why: str, *, grace_s: float) -> bool:
+        """Retires, and has what is in training left to another, as far as that can be done in `grace_s` seconds.
+
+        Returns:
+            Whether nothing is in training any more.
+        """
+        self.retire(why)
+        if self._training and self.hands_over and self._child is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._child.pid, signal.SIGUSR1)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self.finish()), grace_s)
+        return not self.busy
 
     async def finish(self) -> None:
         """Waits until nothing is in training any more."""
@@ -100,6 +130,7 @@ class Trainer:
             raise StartError(f"the training process was not ready after {_START_S:g} s") from e
         if answer is None or "error" in answer:
             raise StartError(f"the training process cannot start: {(answer or {}).get('error', 'it ended without a word')}")
+        self.hands_over = answer.get("hands_over") is True
 
     async def stop(self) -> None:
         """Ends whatever is in training at once and for good: it has no result, and is asked again elsewhere."""
@@ -125,6 +156,8 @@ class Trainer:
     async def _train(self, trial: Trial) -> Result:
         if (known := self._study.read_result(trial)) is not None:
             return known.result
+        if self._leaving is not None:
+            return Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0, message=self._leaving)
         workdir = self._study.new_attempt(trial.trial_id)
         self._link_source(trial, workdir)
         beat = asyncio.create_task(self._beat(trial, workdir))
@@ -133,11 +166,15 @@ class Trainer:
             began = time.time()
             idle_s = began - self._idle_since if self._idle_since is not None else None
             result = await self._attempt(trial, workdir)
-            place = {"host": host(), "device": self._device, "attempt": int(workdir.name)}
+            if result.status is Status.PREEMPTED:
+                return self._left(result, workdir)
+            place = {"host": host(), "device": self._device.name, "attempt": int(workdir.name), **self._device.about()}
             times = {"began": began, "ended": time.time(), "idle_s": idle_s}
             result = replace(result, details={**result.details, "engine": place | times})
             result = await self._store(Evaluation(trial=trial, result=result))
             self._idle_since = time.time()
+            for folder in self._study.handovers(trial.trial_id):
+                shutil.rmtree(folder, ignore_errors=True)
             return result
         except StartError as e:
             self.unfit.set_result(str(e)) if not self.unfit.done() else None
@@ -147,8 +184,20 @@ class Trainer:
             with suppress(OSError):
                 self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
 
+    def _left(self, result: Result, workdir: Path) -> Result:
+        """Records that a trial was left in good order, before its heart stops beating."""
+        message = f"{self._leaving}; {result.train_s:.3g} s of it are trained"
+        note = {"why": self._leaving, "train_s": result.train_s, "time": time.time()}
+        try:
+            write_atomic(self._study.left(workdir), json.dumps(note) + "\n")
+        except StorageError as e:
+            self._say(str(e))
+        return replace(result, message=message)
+
     def _link_source(self, trial: Trial, workdir: Path) -> None:
-        """Lets the worker find the checkpoint that it continues from, as `resume` in its folder."""
+        """Lets the worker find what it continues from: a checkpoint as `resume`, an interrupted attempt as `interrupted`."""
+        if handovers := self._study.handovers(trial.trial_id):
+            (workdir / "interrupted").symlink_to(os.path.relpath(handovers[-1], workdir))
         source = self._study.checkpoint(trial.resume_from) if trial.resume_from is not None else None
         if source is not None:
             (workdir / "resume").symlink_to(os.path.relpath(source, workdir))
@@ -162,6 +211,7 @@ class Trainer:
         request = {"trial": trial.to_json(), "workdir": str(workdir), "earlier": earlier}
         child.stdin.write(dump_json(request).encode() + b"\n")
         limit_s = hard_limit(trial.budget, self._meta)
+        self._training = True
         try:
             answer = await asyncio.wait_for(_answer(child), limit_s)
         except TimeoutError:
@@ -181,11 +231,13 @@ class Trainer:
                 if answer.get("spoilt"):
                     await self._end_child()
                 return Result.from_json(answer["result"])
+        finally:
+            self._training = False
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=time.monotonic() - began, message=message)
 
     async def _beat(self, trial: Trial, workdir: Path) -> None:
         path = self._study.heartbeat(trial.trial_id)
-        note = {"trial_id": trial.trial_id, "host": host(), "device": self._device, "pid": os.getpid(), "since": time.time()}
+        note = {"trial_id": trial.trial_id, "host": host(), "device": self._device.name, "pid": os.getpid(), "since": time.time()}
         while True:
             try:
                 if path.exists():

@@ -6,12 +6,12 @@ Three kinds of line: `lead` when a master takes over (it starts a new term), `as
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import JournalError, RecordError
+from bohb_nas.errors import JournalError, RecordError, StudyHeldError
 from bohb_nas.files import append_line, dump_json, sync_folder
 from bohb_nas.records import ASIDE, Evaluation, Result, Status, Trial
 
@@ -260,20 +260,43 @@ def fold(path: Path) -> State:
 
 
 class Journal:
-    """The journal in the hands of its one writer; every line is on the disk before the call returns."""
+    """The journal in the hands of its one writer; every line is on the disk before the call returns.
 
-    def __init__(self, path: Path, state: State) -> None:
+    Args:
+        path: of the file.
+        state: what it folds to.
+        check: called before every line; raises where somebody else may be the writer by now.
+    """
+
+    def __init__(self, path: Path, state: State, *, check: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._check = check
         self.state = state
+
+    def lead(self, event: Event) -> None:
+        """Writes the line that begins a term, and makes sure that nobody wrote at the same time.
+
+        Raises:
+            StudyHeldError: an earlier master, stopped until now, wrote a last line that this one has not read.
+        """
+        before = self._path.stat().st_size if self._path.exists() else 0
+        self.write(event)
+        with self._path.open("rb") as stream:
+            stream.seek(before)
+            written = stream.read()
+        if written != event.to_line().encode() + b"\n":
+            raise StudyHeldError(f"an earlier master wrote to {self._path} while this one took over; run the same command again")
 
     def write(self, event: Event) -> None:
         """Appends an event and takes it into the state.
 
         Raises:
             StorageError: the disk refused; state and file are as they were.
+            StudyHeldError: somebody else may be the writer by now.
             JournalError: the event contradicts an earlier one; state and file are as they were.
         """
         if event.trial is not None and event.trial.trial_id in self.state.trials:
             raise JournalError(f"trial {event.trial.trial_id} was asked before; the method has used its id twice")
+        self._check()
         append_line(self._path, event.to_line())
         self.state.apply(event)

@@ -1,18 +1,22 @@
 """The study directory: the only place that composes its paths, and the rules for who may use it."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import stat
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import RecordError, StudyError, UsageError
-from bohb_nas.files import dump_json, holder, is_aside, write_atomic, write_once
+from bohb_nas.files import dump_json, holder, is_aside, read_note, write_atomic, write_once
 from bohb_nas.records import RESULT_LIMIT_BYTES, Budgets, Evaluation, Trial
+from bohb_nas.store.lease import file_time, newest
 
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
@@ -60,6 +64,16 @@ class StudyDir:
     def master_lock(self) -> Path:
         """Held by whoever leads."""
         return self.path / "master.lock"
+
+    @property
+    def leases(self) -> Path:
+        """Leases in place of that lock, numbered; there only where locks do not reach every machine."""
+        return self.path / "leases"
+
+    @property
+    def device_json(self) -> Path:
+        """Of what kind the first worker's device was."""
+        return self.path / "device.json"
 
     @property
     def scheduler_json(self) -> Path:
@@ -113,6 +127,17 @@ class StudyDir:
         """The lock of the worker that owns a device of a host."""
         return self.workers / f"{_file_name(host)}-{_file_name(device)}.lock"
 
+    def local_lock(self, device: str) -> Path:
+        """The lock of a device of this machine, in a folder of this machine: for studies where there are no locks.
+
+        Raises:
+            StudyError: others may write to that folder.
+        """
+        folder = Path(tempfile.gettempdir()) / f"bohb-nas-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        StudyDir(folder).check_access()
+        return folder / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}-{_file_name(device)}.lock"
+
     def worker_log(self, host: str, device: str) -> Path:
         """What a worker program said."""
         return self.workers / f"{_file_name(host)}-{_file_name(device)}.log"
@@ -129,6 +154,19 @@ class StudyDir:
         folder = self.trials / trial_id / str(n)
         folder.mkdir(parents=True)
         return folder
+
+    def left(self, attempt: Path) -> Path:
+        """Says that a worker left an attempt in good order: what it had trained, if that can be used, lies beside it."""
+        return attempt / "left.json"
+
+    def was_left(self, trial_id: str) -> bool:
+        """Whether the newest attempt at a trial was left in good order."""
+        attempts = self.attempts(trial_id)
+        return bool(attempts) and self.left(attempts[-1]).exists()
+
+    def handovers(self, trial_id: str) -> list[Path]:
+        """What interrupted attempts at a trial left for the next, oldest first."""
+        return [folder for a in self.attempts(trial_id) if (folder := a / "handover").is_dir()]
 
     def checkpoint(self, trial_id: str) -> Path | None:
         """The newest checkpoint folder of a trial, or None."""
@@ -228,15 +266,31 @@ class StudyDir:
         return write_once(self.result(evaluation.trial.trial_id), dump_json(evaluation.to_json()))
 
     def living_workers(self) -> Iterator[dict[str, Any]]:
-        """What the living workers' locks say of them: host, device, pid, since."""
+        """What the living workers' locks say of them: host, device, pid, since, and more of the device.
+
+        Where locks do not reach every machine, those that touched theirs lately live.
+        """
         for path in sorted(self.workers.glob("*.lock")) if self.workers.is_dir() else ():
-            if (note := holder(path)) is not None:
+            if self.leases.is_dir():
+                if _touched_lately(path):
+                    yield read_note(path)
+            elif (note := holder(path)) is not None:
                 yield _note(note)
 
     def master(self) -> dict[str, Any] | None:
-        """What the living master's lock says of it (host, pid, since), or None when nobody leads."""
+        """What the living master's lock or lease says of it (host, pid, since), or None when nobody leads."""
+        if self.leases.is_dir():
+            held = newest(self.leases)
+            return None if held is None or held.expired(self._file_time()) else held.note
         note = holder(self.master_lock)
         return None if note is None else _note(note)
+
+    def _file_time(self) -> float:
+        """The time that the file system would give a file now; this machine's where nothing may be written."""
+        try:
+            return file_time(self.leases)
+        except OSError:
+            return time.time()
 
 
 _OWN_NAMES = frozenset(
@@ -246,6 +300,8 @@ _OWN_NAMES = frozenset(
         "inputs",
         "journal.jsonl",
         "master.lock",
+        "leases",
+        "device.json",
         "scheduler.json",
         "job.sh",
         "done",
@@ -257,6 +313,17 @@ _OWN_NAMES = frozenset(
     }
     | {"report", "trained"}
 )
+
+
+_SILENT_S = 30.0
+"""A living worker touches its lock every few seconds."""
+
+
+def _touched_lately(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < _SILENT_S
+    except FileNotFoundError:
+        return False
 
 
 _SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(

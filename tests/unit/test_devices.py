@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bohb_nas.engine.devices import called, candidates, local_devices
+from bohb_nas.engine.devices import called, candidates, local_devices, named_device
 from bohb_nas.errors import UsageError
 
 
 @pytest.fixture
 def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho '0, GPU-aaaa'\necho '1, GPU-bbbb'\n")
+    tool.write_text("#!/bin/sh\necho '0, GPU-aaaa, NVIDIA H100 80GB HBM3, 81559'\necho '1, GPU-bbbb, Tesla V100-SXM2-16GB, [N/A]'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -81,3 +81,27 @@ def test_one_more_worker_tries_the_gpus_and_no_more_or_any_share_of_the_processo
     many = list(islice(candidates(None), 40))
     assert [d.name for d in many] == [f"cpu{k}" for k in range(40)]
     assert {d.environment["CUDA_VISIBLE_DEVICES"] for d in many} == {""}
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_device_says_of_what_kind_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [d.about() for d in local_devices(None)] == [
+        {"model": "NVIDIA H100 80GB HBM3", "memory_gib": 79.6, "n_devices": 2},
+        {"model": "Tesla V100-SXM2-16GB", "memory_gib": 0.0, "n_devices": 2},
+    ]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert [d.about() for d in local_devices(None)] == [{"model": "Tesla V100-SXM2-16GB", "memory_gib": 0.0, "n_devices": 1}]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    processor = local_devices(None)[0]
+    assert processor.n_devices == 8
+    assert processor.model
+    total_kib = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
+    assert processor.memory_gib == pytest.approx(total_kib / 1024**2, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["cpu", "cpux", "gpu0", "../cpu0", ""])
+def test_what_is_no_device_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UsageError, match="accepted are cpu0, cpu1"):
+        named_device(name)

@@ -17,6 +17,8 @@ from bohb_nas.files import Lock, holder
 from bohb_nas.store.study_dir import StudyDir
 
 TOY = ["--space", "toy", "--worker", "toy", "--method", "random_search", "--budget-min", "1", "--budget-max", "9", "--trials", "5"]
+HERE = ["--listen", "loopback"]
+"""For machines that have no other address."""
 ANSWERS = {
     "slurm": ("sbatch", "4711\n", "4711"),
     "pbs": ("qsub", "4711[].server.domain\n", "4711[].server.domain"),
@@ -57,7 +59,7 @@ def scheduler(place: Path, name: str, answer: str = "", complaint: str = "", cod
 
 
 def submit(*arguments: str, cluster: str = "slurm", study: str = "st") -> Result:
-    return CliRunner().invoke(cli, ["submit", study, "--cluster", cluster, "--array", "3", *arguments])
+    return CliRunner().invoke(cli, ["submit", study, "--cluster", cluster, "--array", "3", *HERE, *arguments])
 
 
 def meta(study: str = "st") -> dict[str, Any]:
@@ -208,7 +210,7 @@ def test_workers_may_be_added_to_a_study_that_is_led_but_its_end_not_moved(place
         held = submit("--trials", "6")
     assert held.exit_code == 2
     assert "on elsewhere" in held.stderr
-    assert "asked is another stop" in held.stderr
+    assert "its stop cannot change meanwhile" in held.stderr
     assert Path("st/study.json").read_bytes() == before
 
 
@@ -244,3 +246,15 @@ def test_variables_that_tasks_need_are_handed_down(monkeypatch: pytest.MonkeyPat
     assert f"exec /usr/bin/env 'BOHB_NAS_CACHE=/my cache' {sys.executable} -m" in text
     assert "PYTHONPATH" not in text
     assert "BOHB_NAS_CACHE" in os.environ
+
+
+def test_unless_said_otherwise_masters_listen_where_other_machines_reach_them(place: Path) -> None:
+    scheduler(place, "sbatch", "1\n")
+    done = CliRunner().invoke(cli, ["submit", "st", "--cluster", "slurm", "--array", "3", *TOY])
+    if done.exit_code == 0:
+        assert meta()["listen"] == "host"
+        assert submit("--listen", "loopback").exit_code == 0
+        assert meta()["listen"] == "loopback"
+    else:  # a machine that has no such address
+        assert "--listen host" in done.stderr
+        assert not Path("st").exists()
