@@ -1,6 +1,8 @@
 """A study searched by job arrays on a real SLURM, which requeues, preempts, warns and kills its tasks."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -96,7 +98,7 @@ def check_done(study: StudyDir, n_trials: int, *, n_interrupted: int) -> None:
 
 
 def test_an_array_searches_to_the_end_although_its_leader_is_requeued(cluster: Slurm, study: StudyDir) -> None:
-    job = submit(cluster, study, *SEARCH, "--trials", "56")
+    job = submit(cluster, study, *SEARCH, "--trials", "48")
     wait_for(lambda: count(study, "tell") >= 8)
     finished, terms, first = Finished(study), count(study, "lead"), leader(cluster, study)
     began = time.monotonic()
@@ -108,14 +110,14 @@ def test_an_array_searches_to_the_end_although_its_leader_is_requeued(cluster: S
     wait_for(cluster.idle)
     assert cluster.states(job) == {"COMPLETED"}
     finished.check()
-    check_done(study, 56, n_interrupted=1)
+    check_done(study, 48, n_interrupted=1)
     logs = {log.name: log.read_text() for log in study.workers.glob("job-*.out")}
     assert sorted(logs) == [f"job-{job}_{k}.out" for k in range(N_TASKS)]
     assert all("the study is done" in log for log in logs.values())
 
 
 def test_arrays_that_are_warned_preempted_and_killed_lose_nothing(cluster: Slurm, study: StudyDir, tmp_path: Path) -> None:
-    warned = submit(cluster, study, *SEARCH, "--trials", "120", "--budget-unit", "epochs", "--time", "1m", "--grace", "15s")
+    warned = submit(cluster, study, *SEARCH, "--trials", "9999", "--budget-unit", "epochs", "--time", "1m", "--grace", "15s")
     wait_for(lambda: cluster.states(warned) == {"COMPLETED"})  # SLURM looks at limits twice a minute, and warns up to a minute early
     assert not study.done.exists()
     finished = [Finished(study)]
@@ -132,16 +134,19 @@ def test_arrays_that_are_warned_preempted_and_killed_lose_nothing(cluster: Slurm
     wait_for(lambda: count(study, "tell") >= told + 4)
 
     finished.append(Finished(study))
-    cluster.command("scancel", "--signal=KILL", "--full", second)
-    cluster.command("scancel", second)
+    for process in [*study.living_workers(), study.master() or {}]:
+        os.kill(int(process["pid"]), signal.SIGKILL)
+    wait_for(lambda: "RUNNING" not in cluster.states(second))
+    cluster.command("scancel", second)  # what was preempted and waits
     wait_for(cluster.idle)
     assert not study.done.exists()
     finished.append(Finished(study))
 
-    third = submit(cluster, study)
+    n_trials = count(study, "ask") + 16
+    third = submit(cluster, study, "--trials", str(n_trials))
     wait_for(study.done.exists)
     wait_for(cluster.idle)
     assert cluster.states(third) == {"COMPLETED"}
     for moment in finished:
         moment.check()
-    check_done(study, 120, n_interrupted=2 * N_TASKS + 1)
+    check_done(study, n_trials, n_interrupted=2 * N_TASKS + 1)
