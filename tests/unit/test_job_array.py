@@ -1,6 +1,8 @@
 """The texts of job arrays, against stored files, and what they make of odd values."""
 
+import re
 import shlex
+import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,8 @@ from bohb_nas.engine.job_template import PLACEHOLDERS, fill
 from bohb_nas.errors import UsageError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+PAGE = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+TEMPLATES = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def plain(cluster: Cluster) -> JobArray:
@@ -184,3 +188,26 @@ def test_a_template_for_an_array_of_one_in_pbs_says_so() -> None:
     with pytest.raises(UsageError, match="no arrays of one task"):
         fill("{array} {command}", replace(plain(Cluster.PBS), size=1))
     assert "array" in PLACEHOLDERS
+
+
+def test_the_page_names_every_placeholder() -> None:
+    rows = re.findall(r"^\| (`\{.*?) \|", PAGE, re.MULTILINE)
+    assert sorted(re.findall(r"\{(\w+)\}", " ".join(rows))) == sorted(PLACEHOLDERS)
+
+
+def test_the_page_s_first_template_is_filled() -> None:
+    lines = fill(TEMPLATES[0], full(Cluster.SLURM)).splitlines()
+    assert lines[1] == "#SBATCH --job-name=joint.1 --array=0-3 --gres=gpu:h100:1 --time=0-01:30:01 --partition=gpu,gpu-long"
+    assert lines[4] == 'export TMPDIR="${SLURM_TMPDIR:-/tmp}"'
+
+
+def test_the_page_s_template_for_whole_nodes_warns_its_workers(tmp_path: Path) -> None:
+    worker = "trap 'echo warned; exit 0' USR1; echo ready; while :; do sleep 0.05; done"
+    script_file = tmp_path / "job.sh"
+    script_file.write_text(fill(TEMPLATES[1], replace(plain(Cluster.SLURM), command=("/bin/bash", "-c", worker))))
+    with subprocess.Popen(["/bin/bash", str(script_file)], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        assert [shell.stdout.readline() for _ in range(4)] == ["ready\n"] * 4
+        shell.send_signal(signal.SIGUSR1)
+        rest, _ = shell.communicate(timeout=60)
+    assert (rest, shell.returncode) == ("warned\n" * 4, 0)
