@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_submit, cli_train
+from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError
 from bohb_nas.option_types import Duration
@@ -46,17 +46,22 @@ def cli() -> None:
 @cli.command()
 @click.argument("directory", metavar="[DIR]", default="study", type=click.Path(path_type=Path))
 @click.option("--workers", "n_workers", type=click.IntRange(min=0), metavar="N", help="Worker processes here.  [one per GPU, else 1]")
+@click.option("--standby", is_flag=True, hidden=True, help="Wait until nobody leads, then lead; ends with whoever started it.")
 @study_options
 @cluster_options
-def run(directory: Path, n_workers: int | None, **said: Any) -> None:
+def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> None:
     """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
     from bohb_nas.display import display
     from bohb_nas.engine.devices import local_devices
     from bohb_nas.engine.drive import Outcome
-    from bohb_nas.engine.lead import lead
+    from bohb_nas.engine.election import worker_gone
+    from bohb_nas.engine.lead import lead, stand_by
     from bohb_nas.engine.plan import Request
 
-    outcome, state = lead(directory, Request(**said), local_devices(n_workers), display())
+    request = Request(**said)
+    if standby:
+        sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) is not None else 3)
+    outcome, state = lead(directory, request, local_devices(n_workers), display())
     _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED)
 
 
@@ -98,7 +103,8 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
     import math
 
     from bohb_nas.engine.devices import candidates
-    from bohb_nas.engine.serve import Terms, serve
+    from bohb_nas.engine.serve import serve
+    from bohb_nas.engine.service import Terms
     from bohb_nas.errors import DeviceBusyError
 
     until = math.inf if time_s is None else time.time() + time_s
@@ -115,38 +121,6 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
             sys.exit(code)
     assert busy is not None
     raise busy
-
-
-@cli.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
-@click.option("--why", "trial_id", metavar="TRIAL", help="Instead, why this trial was asked.")
-def status(directory: Path, as_json: bool, watch: bool, trial_id: str | None) -> None:
-    """Counts, incumbent, workers and the use of time."""
-    from bohb_nas.report import tables
-    from bohb_nas.report.status import status as figures_of
-
-    if trial_id is not None:
-        from bohb_nas.report import why
-
-        found = why.why(StudyDir(directory.absolute()), trial_id)
-        if as_json:
-            click.echo(json.dumps(found))
-        else:
-            _print(why.table(found))
-        return
-    while True:
-        figures = figures_of(StudyDir(directory.absolute()))
-        if as_json:
-            click.echo(json.dumps(figures))
-        else:
-            if watch:
-                click.clear()
-            _print(tables.status(figures))
-        if not watch or figures["done"]:
-            return
-        time.sleep(2.0)
 
 
 @cli.command()
@@ -212,7 +186,8 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-for _more in (cli_submit.submit, cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
+_WATCHING = (cli_watch.status, cli_watch.logs, cli_watch.export)
+for _more in (*_WATCHING, cli_submit.submit, cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
     cli.add_command(_more)
 
 

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from bohb_nas.errors import NoLocksError, StorageError
+from bohb_nas.reading import open_regular, parse_json, read_regular
 
 
 @contextmanager
-def _storage(path: Path) -> Iterator[None]:
+def storing(path: Path) -> Iterator[None]:
     """Turns what the operating system says of a failed write into an error that names path and remedy."""
     try:
         yield
@@ -46,8 +47,8 @@ def append_line(path: Path, line: str) -> None:
         StorageError: the line could not be written; the file is as it was.
     """
     data = line.encode() + b"\n"
-    with _storage(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with storing(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
             before = os.fstat(descriptor).st_size
             try:
@@ -67,9 +68,9 @@ def is_aside(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
-def _write_aside(path: Path, data: bytes) -> Path:
+def _write_aside(path: Path, data: bytes, mode: int = 0o600) -> Path:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
@@ -81,14 +82,19 @@ def _write_aside(path: Path, data: bytes) -> Path:
     return aside
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o600) -> None:
     """Replaces a file as a whole: readers see the old or the new content, never a part.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        mode: who may read it, within the process's umask.
 
     Raises:
         StorageError: the disk refused; the old content, if any, is intact.
     """
-    with _storage(path):
-        aside = _write_aside(path, data.encode() if isinstance(data, str) else data)
+    with storing(path):
+        aside = _write_aside(path, data.encode() if isinstance(data, str) else data, mode)
         try:
             os.replace(aside, path)
         except OSError:
@@ -106,7 +112,7 @@ def write_once(path: Path, data: bytes | str) -> bool:
     Raises:
         StorageError: the disk refused; nothing stands under the name.
     """
-    with _storage(path):
+    with storing(path):
         aside = _write_aside(path, data.encode() if isinstance(data, str) else data)
         try:
             os.link(aside, path)
@@ -163,15 +169,9 @@ _NOTE_LIMIT_BYTES = 2**16
 def read_note(path: Path) -> dict[str, Any]:
     """The small JSON object that a process left in a file; empty where there is none, or anything else."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return {}
-    try:
-        note = json.loads(os.read(descriptor, _NOTE_LIMIT_BYTES))
+        note = parse_json(read_regular(path, limit=_NOTE_LIMIT_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
-    finally:
-        os.close(descriptor)
     return note if isinstance(note, dict) else {}
 
 
@@ -208,8 +208,9 @@ class Lock:
             NoLocksError: this file system has none.
             StorageError: the lock file cannot be opened.
         """
-        with _storage(self._path):
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with storing(self._path):
+            # through a link, another file would be emptied
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
             try:
                 _flock(descriptor, fcntl.F_OFD_SETLK)
             except (BlockingIOError, PermissionError):
@@ -242,14 +243,15 @@ class Lock:
 def holder(path: Path) -> str | None:
     """The note of whoever holds the lock at `path`, or None when nobody does.
 
-    Only asks: it neither creates the file nor takes the lock, so it never gets in the way of `Lock.acquire`.
+    Only asks: it neither creates the file nor takes the lock, so it never gets in the way of `Lock.acquire`. What is no file, or a
+    link, or may not be read, nobody holds: `Lock.acquire` says why it cannot be taken.
 
     Raises:
         NoLocksError: this file system has none.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = open_regular(path, follow=False)
+    except OSError:
         return None
     try:
         if _flock(descriptor, fcntl.F_OFD_GETLK) == fcntl.F_UNLCK:

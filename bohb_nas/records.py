@@ -4,13 +4,13 @@ Only JSON crosses a process border. Every record is frozen; `to_json` and `from_
 """
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
+from bohb_nas.entries import check, check_id, entries, number, plain, refuse, shared, word
 from bohb_nas.errors import RecordError, UsageError
 
 Value = bool | int | float | str
@@ -18,9 +18,6 @@ Value = bool | int | float | str
 
 RESULT_LIMIT_BYTES = 8 * 2**20
 """Of a result as JSON."""
-
-_Word = TypeVar("_Word", bound=StrEnum)
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class Status(StrEnum):
@@ -138,15 +135,16 @@ class Trial:
         Raises:
             RecordError: a field is missing, unknown or of the wrong kind.
         """
-        record = _record(cls, value)
-        _check_id(cls, record, "trial_id", "config_id")
+        record = entries(cls, value)
+        check_id(cls, record, "trial_id", "config_id")
         if record.get("resume_from") is not None:
-            _check_id(cls, record, "resume_from")
-        _check(cls, record, "config", isinstance(record["config"], dict) and _plain(record["config"]), "an object of plain values")
-        _check(cls, record, "budget", _number(record["budget"]) and record["budget"] > 0, "a positive number")
+            check_id(cls, record, "resume_from")
+        check(cls, record, "config", isinstance(record["config"], dict) and plain(record["config"]), "an object of plain values")
+        record["config"] = shared(record["config"])
+        check(cls, record, "budget", number(record["budget"]) and record["budget"] > 0, "a positive number")
         for name in ("bracket", "rung", "seed"):
-            _check(cls, record, name, type(record[name]) is int and record[name] >= 0, "a whole number from 0")
-        record["origin"] = _word(cls, Origin, "origin", record["origin"])
+            check(cls, record, name, type(record[name]) is int and record[name] >= 0, "a whole number from 0")
+        record["origin"] = word(cls, Origin, "origin", record["origin"])
         return cls(**record)
 
 
@@ -174,11 +172,14 @@ class Result:
 
     def __post_init__(self) -> None:
         if self.status is Status.OK:
-            _check(Result, {"loss": self.loss}, "loss", _number(self.loss), "a finite number when the status is ok")
-        else:
-            _check(Result, {"loss": self.loss}, "loss", self.loss is None, "null unless the status is ok")
-        _check(Result, {"train_s": self.train_s}, "train_s", _number(self.train_s) and self.train_s >= 0, "a number of seconds from 0")
-        _check(Result, {"metrics": self.metrics}, "metrics", all(_number(v) for v in self.metrics.values()), "an object of finite numbers")
+            if not number(self.loss):
+                refuse(Result, {"loss": self.loss}, "loss", "a finite number when the status is ok")
+        elif self.loss is not None:
+            refuse(Result, {"loss": self.loss}, "loss", "null unless the status is ok")
+        if not (number(self.train_s) and self.train_s >= 0):
+            refuse(Result, {"train_s": self.train_s}, "train_s", "a number of seconds from 0")
+        if not all(map(number, self.metrics.values())):
+            refuse(Result, {"metrics": self.metrics}, "metrics", "an object of finite numbers")
 
     @property
     def violates(self) -> tuple[str, ...]:
@@ -197,15 +198,16 @@ class Result:
         Raises:
             RecordError: a field is missing, unknown or of the wrong kind.
         """
-        record = _record(cls, value)
-        _check_id(cls, record, "trial_id")
-        record["status"] = _word(cls, Status, "status", record["status"])
+        record = entries(cls, value)
+        check_id(cls, record, "trial_id")
+        record["status"] = word(cls, Status, "status", record["status"])
         for name in ("metrics", "details"):
-            _check(cls, record, name, isinstance(record.get(name, {}), dict), "an object")
+            check(cls, record, name, isinstance(record.get(name, {}), dict), "an object")
+        record["metrics"] = shared(record.get("metrics", {}))
         config = record.get("config")
-        _check(cls, record, "config", config is None or (isinstance(config, dict) and _plain(config)), "null or an object of plain values")
+        check(cls, record, "config", config is None or (isinstance(config, dict) and plain(config)), "null or an object of plain values")
         message = record.get("message")
-        _check(cls, record, "message", message is None or isinstance(message, str), "null or a text")
+        check(cls, record, "message", message is None or isinstance(message, str), "null or a text")
         return cls(**record)
 
 
@@ -257,44 +259,3 @@ class Worker(Protocol):
 
 def _to_json(record: Any) -> dict[str, Any]:
     return {f.name: dict(v) if isinstance(v := getattr(record, f.name), Mapping) else v for f in fields(record)}
-
-
-def _number(value: object) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False
-
-
-def _plain(config: Mapping[Any, Any]) -> bool:
-    return all(isinstance(k, str) and (isinstance(v, bool | str) or _number(v)) for k, v in config.items())
-
-
-def _check(kind: type, record: Mapping[str, Any], name: str, good: object, accepted: str) -> None:
-    if not good:
-        raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(record.get(name))[:200]}; accepted is {accepted}")
-
-
-def _check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
-    for name in names:
-        value = record[name]
-        _check(kind, record, name, isinstance(value, str) and _ID.fullmatch(value) is not None, "1 to 64 letters, digits, - and _")
-
-
-def _word(kind: type, words: type[_Word], name: str, value: object) -> _Word:
-    word = next((w for w in words if w == value), None)
-    if word is None:
-        raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(value)[:200]}; accepted is one of {', '.join(words)}")
-    return word
-
-
-def _record(kind: type, value: object) -> dict[str, Any]:
-    known = {f.name for f in fields(kind)}
-    if not isinstance(value, dict):
-        raise RecordError(f"{kind.__name__.lower()}: {repr(value)[:200]} is not an object")
-    if unknown := set(value) - known:
-        raise RecordError(f"{kind.__name__.lower()}: unknown {sorted(map(str, unknown))}; accepted are {sorted(known)}")
-    required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
-    if missing := required - set(value):
-        raise RecordError(f"{kind.__name__.lower()}: {sorted(missing)} missing")
-    return dict(value)

@@ -1,14 +1,18 @@
 """Which checkpoints are worth their disk: those that may still be promoted and the incumbent's."""
 
+import itertools
 from collections.abc import Callable, Set
 
 from bohb_nas.records import Trial
 from bohb_nas.store.journal import State
 from bohb_nas.store.study_dir import StudyDir
 
+_LOOKED_AT = 1000
+"""Trials of an earlier master that one sweep looks for: to look for all of a long study would keep its workers waiting."""
+
 
 class Checkpoints:
-    """Deletes the checkpoints that have become worthless; the first sweep catches what an earlier master left.
+    """Deletes the checkpoints that have become worthless; the first sweeps catch what an earlier master left.
 
     Kept are the incumbent's and, where promoted trials continue, that of the newest trial of every configuration that
     may still be promoted.
@@ -33,7 +37,8 @@ class Checkpoints:
         self._newest: dict[str, Trial] = {}
         for trial_id in state.results:
             self._note(state.trials[trial_id])
-        self._held = {trial_id for trial_id in state.results if study.checkpoint(trial_id) is not None}
+        self._held: set[str] = set()
+        self._earlier = iter(reversed(list(state.results)))
         self._sweep()
 
     def newest(self, config_id: str) -> str | None:
@@ -52,6 +57,8 @@ class Checkpoints:
             self._newest[trial.config_id] = trial
 
     def _sweep(self) -> None:
+        looked_at = itertools.islice(self._earlier, _LOOKED_AT)
+        self._held |= {trial_id for trial_id in looked_at if self._study.checkpoint(trial_id) is not None}
         incumbent = self._state.incumbent
         kept = {incumbent.trial.trial_id} if incumbent is not None else set()
         if self._continue_promoted:

@@ -20,7 +20,7 @@ from distributed.utils import get_ip
 
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import UsageError
-from bohb_nas.files import write_atomic
+from bohb_nas.files import read_note, write_atomic
 from bohb_nas.store.study_dir import StudyDir
 
 _SETTINGS: dict[str, Any] = {
@@ -102,10 +102,10 @@ def publish(study: StudyDir, address: str, term: int) -> None:
 def published(path: Path) -> Leader | None:
     """Where the leader said it can be reached, or None."""
     try:
-        said = json.loads(path.read_text())
+        said = read_note(path)
         leader = Leader(address=said["address"], term=int(said["term"]), host=str(said.get("host", "")))
         return leader if leader.address.startswith("tls://") and leader.ip else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 

@@ -22,7 +22,7 @@ from distributed.scheduler import NoValidWorkerError, WorkerState
 from bohb_nas.engine import serve
 from bohb_nas.engine.cluster import LOOPBACK, configure, publish, published, security
 from bohb_nas.engine.devices import host
-from bohb_nas.engine.trainer import StartError
+from bohb_nas.engine.training_process import StartError
 from bohb_nas.files import dump_json, read_note
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
@@ -160,7 +160,7 @@ class DaskEngine:
         """Tells finished orphans, leaves those in training alone, sends the others out again."""
         results = []
         for trial in list(self._orphans.values()):
-            evaluation = self._study.read_result(trial)
+            evaluation = self._study.read_result(trial, say=self._say)
             if evaluation is not None:
                 results.append(evaluation.result)
             elif self._in_training(trial):

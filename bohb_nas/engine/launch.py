@@ -94,8 +94,13 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)
 
 
-def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], Summary | None]:
+def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool = True) -> tuple[list[str], Summary | None]:
     """Makes sure that data and worker can be had, without writing into the study.
+
+    Args:
+        meta: its record.
+        space: what is searched.
+        ask_worker: whether to start a training process for that.
 
     Returns:
         What the person should know, a line each, and the data set, where the worker trains on one of ours.
@@ -120,7 +125,8 @@ def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], S
         )
         notes += [f"data set {found.name}: {remark}" for remark in found.remarks]
         notes += [f"warning: unreadable image left out: {path}: {reason}" for path, reason in found.skipped]
-    _ask_worker(meta, space)
+    if ask_worker:
+        _ask_worker(meta, space)
     return notes, found
 
 
@@ -193,7 +199,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         listed = "\n  ".join(changed)
         raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
     meta = {**stored, **{name: wanted[name] for name in ("stop", "promote", "skip_unreadable", "listen", "require_same_gpu")}}
-    return meta, space_from_json(study.space_json.read_text())
+    return meta, space_from_json(study.read_space())
 
 
 def keep(study: StudyDir, meta: dict[str, Any]) -> None:

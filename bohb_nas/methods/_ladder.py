@@ -7,6 +7,7 @@ first to arrive would else be promoted for lack of rivals (Li et al. 2022, Hyper
 """
 
 import bisect
+import heapq
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,28 +59,28 @@ class _Member:
 
 @dataclass(slots=True)
 class _Rung:
-    """The results of a rung, best first, of equals the one told first."""
+    """The results of a rung; of equals the one told first is the better."""
 
-    told: list[tuple[float, int]] = field(default_factory=list)
-    """(loss, how many were told before) of all, failures at infinity."""
+    n_told: int = 0
+    """Results, failures too."""
     waiting: list[tuple[float, int, int]] = field(default_factory=list)
-    """(loss, how many were told before, number) of those that have not gone up."""
-    n_promoted: int = 0
+    """(loss, how many were told before, number) of those that have not gone up: a heap."""
+    promoted: list[tuple[float, int]] = field(default_factory=list)
+    """(loss, how many were told before) of those that have, best first."""
 
     def add(self, loss: float | None, number: int) -> None:
-        before = len(self.told)
-        bisect.insort(self.told, (math.inf if loss is None else loss, before))
         if loss is not None:
-            bisect.insort(self.waiting, (loss, before, number))
+            heapq.heappush(self.waiting, (loss, self.n_told, number))
+        self.n_told += 1
 
     def rank(self) -> int:
-        """How many are better than the best that waits."""
-        return bisect.bisect_left(self.told, self.waiting[0][:2])
+        """How many are better than the best that waits: all of them have gone up, each when it was the best that waited."""
+        return bisect.bisect_left(self.promoted, self.waiting[0][:2])
 
     def promote(self) -> None:
         """Lets the best that waits go up."""
-        del self.waiting[0]
-        self.n_promoted += 1
+        loss, before, _ = heapq.heappop(self.waiting)
+        bisect.insort(self.promoted, (loss, before))
 
 
 class Ladder:
@@ -113,7 +114,7 @@ class Ladder:
         promotion = self._promotion()
         if promotion is not None:
             rung, member = promotion
-            self.reason = f"among the best 1 in {self._eta:g} of {len(self._rungs[rung].told)} on budget {self._budgets[rung]:g}"
+            self.reason = f"among the best 1 in {self._eta:g} of {self._rungs[rung].n_told} on budget {self._budgets[rung]:g}"
             trial = self._trial(member, rung + 1, Origin.PROMOTED)
         else:
             trial = self._new()
@@ -180,7 +181,7 @@ class Ladder:
             rung = self._rungs[k]
             if not rung.waiting or (self._delayed and not self._ripe(k)):
                 continue
-            if rung.rank() < math.floor(len(rung.told) / self._eta + 1e-9):
+            if rung.rank() < math.floor(rung.n_told / self._eta + 1e-9):
                 return k, self._members[rung.waiting[0][2]]
         return None
 
@@ -189,7 +190,7 @@ class Ladder:
 
         That is n >= max(eta, eta^(K - k - 1)) results, of which n / (promoted + 1) >= eta once anything has gone up.
         """
-        n, promoted = len(self._rungs[k].told), self._rungs[k].n_promoted
+        n, promoted = self._rungs[k].n_told, len(self._rungs[k].promoted)
         first = max(self._eta, self._eta ** (self._top - k - 1))
         return n >= first * (1 - 1e-9) and (promoted == 0 or n / (promoted + 1) >= self._eta * (1 - 1e-9))
 

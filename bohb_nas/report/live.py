@@ -11,7 +11,9 @@ from rich.text import Text
 from bohb_nas.durations import format_duration
 from bohb_nas.records import ASIDE, Budgets
 from bohb_nas.report import tables
-from bohb_nas.report.status import best, rung, running, time_left_s
+from bohb_nas.report.failures import first_line
+from bohb_nas.report.presence import beats, running
+from bohb_nas.report.status import best, rung, time_left_s
 from bohb_nas.store.journal import Event, State
 from bohb_nas.store.study_dir import StudyDir
 
@@ -24,7 +26,7 @@ def line(event: Event, state: State, unit: str) -> str:
         return f"ask  {t.trial_id} {t.config_id} bracket {t.bracket} rung {t.rung} budget {tables.budget_text(t.budget, unit)} ({origin})"
     if event.result is not None:
         r = event.result
-        outcome = f"loss {r.loss:.5g}" if r.loss is not None else f"{r.status}: {_first_line(r.message)}"
+        outcome = f"loss {r.loss:.5g}" if r.loss is not None else f"{r.status}: {first_line(r.message)}"
         outcome += f", breaks {', '.join(r.violates)}" if r.violates else ""
         leads = state.incumbent is not None and state.incumbent.trial.trial_id == r.trial_id
         return f"tell {r.trial_id} {outcome} after {format_duration(r.train_s)}" + ("  <- incumbent" if leads else "")
@@ -34,7 +36,7 @@ def line(event: Event, state: State, unit: str) -> str:
 def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers: int, worth: float | None) -> RenderableType:
     """The whole display: rungs, brackets, running trials, incumbent, picks, time left."""
     budgets = Budgets(**meta["budgets"])
-    trials = running(study, state)
+    trials = running(state, beats(study))
     asked = {f"{b:g}": sum(1 for t in trials if t["budget"] == b) for b in budgets.rungs}
     evaluations = [e for e in state.evaluations() if e.trial.origin not in ASIDE]
     by_budget = {f"{b:g}": rung(evaluations, b) for b in budgets.rungs}
@@ -82,8 +84,3 @@ def _running(trials: list[dict[str, Any]], unit: str) -> Table:
 def _seconds(seconds: float) -> str:
     """Whole seconds, at least one: finer would only flicker."""
     return format_duration(max(1, round(seconds)))
-
-
-def _first_line(message: str | None) -> str:
-    lines = [text for text in (message or "no reason given").splitlines() if text.strip()]
-    return (lines[-1] if lines and lines[0].startswith("Traceback") else lines[0] if lines else "no reason given")[:200]

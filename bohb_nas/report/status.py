@@ -1,18 +1,21 @@
 """The figures of a study, read from its directory without running anything of it."""
 
-import json
+import itertools
+import math
 import statistics
-import time
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from bohb_nas.records import ASIDE, Budgets, Evaluation, Status
-from bohb_nas.store.journal import State, fold
+from bohb_nas.report import presence
+from bohb_nas.report.engines import Stay, of_workers, stay
+from bohb_nas.report.failures import failures
+from bohb_nas.report.pace import throughput
+from bohb_nas.store import notes
+from bohb_nas.store.following import Follower
+from bohb_nas.store.journal import State
 from bohb_nas.store.study_dir import StudyDir
-
-_LATELY_S = 60.0
-"""A heart beats every second; a killed process leaves its file behind."""
 
 
 def status(study: StudyDir) -> dict[str, Any]:
@@ -21,35 +24,122 @@ def status(study: StudyDir) -> dict[str, Any]:
     Raises:
         StudyError: there is no study, or its journal is damaged.
     """
-    meta, state = study.read_meta(), fold(study.journal)
-    evaluations = list(state.evaluations())
-    searched = [e for e in evaluations if e.trial.origin not in ASIDE] or evaluations
-    master, under_way = study.master(), running(study, state)
-    return {
-        "evaluations": len(state.results),
-        "running": len(under_way),
-        "done": study.done.exists(),
-        "by_status": _count(e.result.status for e in evaluations),
-        "by_origin": _count(t.origin for t in state.trials.values()),
-        "by_budget": {f"{b:g}": rung(searched, b) for b in Budgets(**meta["budgets"]).rungs},
-        "incumbent": best(study, state),
-        "method": meta["method"],
-        "space": meta["space"],
-        "worker": meta["worker"],
-        "budgets": meta["budgets"],
-        "stop": meta["stop"],
-        "constraints": meta.get("constraints") or [],
-        "violating": sum(bool(e.result.violates) for e in evaluations),
-        "promote": meta["promote"],
-        "seed": meta["seed"],
-        "master": master,
-        "time_left_s": None if study.done.exists() else time_left_s(state, meta["stop"], worth=meta.get("worth")),
-        "workers": [{**w, "trial": _trained_by(study, w)} for w in study.living_workers()],
-        "trials_running": under_way,
-        "use_of_time": use_of_time(searched),
-        "speed": speed(searched),
-        "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
-    }
+    return Watch(study).figures()
+
+
+class Watch:
+    """The figures of a study that goes on, at the cost of what is new.
+
+    The journal is read on from the last look, and what only finished evaluations decide is worked out again when there is another one.
+    """
+
+    def __init__(self, study: StudyDir) -> None:
+        self.study = study
+        self._follower = Follower(study.journal)
+        self._state: State | None = None
+        self._told: dict[str, Any] = {}
+        self._evaluations: list[Evaluation] = []
+        self._stays: list[Stay | None] = []
+        """Of each evaluation."""
+        self._searched: list[Stay] = []
+        """Of those of the search."""
+
+    def look(self) -> State:
+        """The state of the study now.
+
+        Raises:
+            JournalError: its journal is damaged.
+        """
+        return self._follower.look()
+
+    def figures(self) -> dict[str, Any]:
+        """What `status` returns, now.
+
+        Raises:
+            StudyError: there is no study, or its journal is damaged.
+        """
+        study, meta, state = self.study, self.study.read_meta(), self.look()
+        if self._state is not state or len(self._evaluations) != len(state.results):
+            self._count(state, Budgets(**meta["budgets"]))
+        beating, done = presence.beats(study), study.done.exists()
+        master, under_way = presence.master(study, state), presence.running(state, beating)
+        models = {one.place: one.model for one in self._stays if one is not None and one.model is not None}
+        waiting = [t["trial_id"] for t in under_way if t["worker"] is None]
+        figures = {
+            "evaluations": len(state.results),
+            "running": len(under_way),
+            "done": done,
+            "by_origin": _count(t.origin for t in state.trials.values()),
+            **self._told,
+            "incumbent": best(study, state),
+            "method": meta["method"],
+            "space": meta["space"],
+            "worker": meta["worker"],
+            "budgets": meta["budgets"],
+            "stop": meta["stop"],
+            "constraints": meta.get("constraints") or [],
+            "promote": meta["promote"],
+            "seed": meta["seed"],
+            "master": master,
+            "led_s": state.led_s,
+            "time_left_s": None if done else time_left_s(state, meta["stop"], worth=meta.get("worth")),
+            "workers": presence.workers(study, beating, models),
+            "trials_running": under_way,
+            "queue": {"n": len(waiting), "trials": waiting[:10]},
+            "throughput": throughput(state, self._searched, under_way, led=master is not None and not done),
+            "failures": failures(study, state),
+            "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
+        }
+        return {name: _finite(value) for name, value in figures.items()}
+
+    def _count(self, state: State, budgets: Budgets) -> None:
+        """Works out what only finished evaluations decide."""
+        if self._state is not state:
+            self._state, self._evaluations, self._stays = state, [], []
+        new = [
+            Evaluation(trial=state.trials[i], result=r) for i, r in itertools.islice(state.results.items(), len(self._evaluations), None)
+        ]
+        self._evaluations += new
+        self._stays += [stay(e.result) for e in new]
+        evaluations, stays = self._evaluations, self._stays
+        beside = [e.trial.origin in ASIDE for e in evaluations]
+        if all(beside):
+            beside = [False] * len(beside)
+        searched = [e for e, aside in zip(evaluations, beside, strict=True) if not aside]
+        self._searched = [one for one, aside in zip(stays, beside, strict=True) if one is not None and not aside]
+        self._told = {
+            "by_status": _count(e.result.status for e in evaluations),
+            "by_budget": {f"{b:g}": rung(searched, b) for b in budgets.rungs},
+            "by_model": _count(one.model for one in stays if one is not None and one.model is not None),
+            "by_status_and_budget": _by_status_and_budget(evaluations),
+            "violating": sum(bool(e.result.violates) for e in evaluations),
+            "use_of_time": _sound(_use(self._searched)),
+            "speed": _sound(speed(searched)),
+        }
+
+
+def _finite(value: Any) -> Any:
+    """The value without the infinities that sums and means of enormous numbers end in: JSON has none."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {k: _finite(v) for k, v in value.items()}
+        case list():
+            return [_finite(v) for v in value]
+    return value
+
+
+def _sound(figures: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Figures that are numbers, or None: a worker may report anything."""
+    return figures if figures is not None and _finite(figures) == figures else None
+
+
+def _by_status_and_budget(evaluations: list[Evaluation]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for e in evaluations:
+        counts.setdefault(e.result.status, Counter())[f"{e.trial.budget:g}"] += 1
+    return {word: dict(by_budget) for word, by_budget in counts.items()}
 
 
 def best(study: StudyDir, state: State) -> dict[str, Any] | None:
@@ -70,22 +160,6 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
     }
 
 
-def running(study: StudyDir, state: State) -> list[dict[str, Any]]:
-    """The trials that were asked and not told, with who trains them; those beside the search only while somebody does."""
-    beside = [t for i, t in state.trials.items() if t.origin in ASIDE and i not in state.results and _beats(study, i)]
-    return [
-        {
-            "trial_id": t.trial_id,
-            "config_id": t.config_id,
-            "budget": t.budget,
-            "rung": t.rung,
-            "origin": t.origin,
-            **_beat(study, t.trial_id),
-        }
-        for t in [*state.pending, *beside]
-    ]
-
-
 def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
     """How the workers spent their time, over all evaluations that say so.
 
@@ -96,36 +170,20 @@ def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
         workers, of a study that was left and resumed, is nobody's time;
         `idle_median_s`, `idle_p95_s`: gap between a trial's end and the next one's start on the same worker.
     """
-    engines: list[dict[str, Any]] = []
-    trained_s, gaps = 0.0, []
-    for e in evaluations:
-        engine = e.result.details.get("engine")
-        if isinstance(engine, dict):
-            engines.append(engine)
-            trained_s += e.result.metrics.get("new_s", e.result.train_s)
-            gaps += [engine["idle_s"]] if engine["idle_s"] is not None else []
-    if not engines:
+    return _use([one for e in evaluations if (one := stay(e.result)) is not None])
+
+
+def _use(told: list[Stay]) -> dict[str, float] | None:
+    if not told:
         return None
-    worker_s = sum(max(e["ended"] for e in one) - one[0]["began"] for one in _workers(engines))
+    trained_s, gaps = sum(one.trained_s for one in told), [one.idle_s for one in told if one.idle_s is not None]
+    worker_s = sum(max(one.ended for one in each) - each[0].began for each in of_workers(told))
     if trained_s > 1.05 * worker_s:
         return None
     figures = {"train_s": trained_s, "worker_s": worker_s, "train_share": trained_s / worker_s if worker_s > 0 else 0.0}
     if len(gaps) > 1:
         figures |= {"idle_median_s": statistics.median(gaps), "idle_p95_s": statistics.quantiles(gaps, n=20, method="inclusive")[-1]}
     return figures
-
-
-def _workers(engines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """What each worker process did, in order: the first trial of one has no gap before it."""
-    found: list[list[dict[str, Any]]] = []
-    places: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for engine in sorted(engines, key=lambda engine: engine["began"]):
-        place = engine["host"], engine["device"]
-        if engine["idle_s"] is None or place not in places:
-            places[place] = []
-            found.append(places[place])
-        places[place].append(engine)
-    return found
 
 
 def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:
@@ -139,7 +197,11 @@ def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:
     if not told:
         return None
     medians = {name: statistics.median(r.metrics[name] for r in told) for name in ("images_per_s", "mfu", "efficiency")}
-    return {**medians, "bound": _count(r.details["bound"] for r in told if "bound" in r.details), "n": len(told)}
+    return {
+        **medians,
+        "bound": _count(bound for r in told if (bound := notes.text(r.details, "bound"))),
+        "n": len(told),
+    }
 
 
 def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None) -> float | None:
@@ -162,8 +224,8 @@ def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None) -> f
     return max(0.0, min(estimates)) if estimates else None
 
 
-def _count(words: Any) -> dict[str, int]:
-    return dict(Counter(str(w) for w in words))
+def _count(words: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(map(str, words)))
 
 
 def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
@@ -176,32 +238,3 @@ def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
         "best_loss": min(losses, default=None),
         "median_loss": statistics.median(losses) if losses else None,
     }
-
-
-def _beats(study: StudyDir, trial_id: str) -> bool:
-    """Whether a trial's heart beat lately."""
-    path = study.heartbeat(trial_id)
-    return path.exists() and time.time() - path.stat().st_mtime < _LATELY_S
-
-
-def _beat(study: StudyDir, trial_id: str) -> dict[str, Any]:
-    note = _read(study.heartbeat(trial_id))
-    if "since" not in note:
-        return {"worker": None, "elapsed_s": None}
-    return {"worker": f"{note.get('host')}-{note.get('device')}", "elapsed_s": time.time() - float(note["since"])}
-
-
-def _trained_by(study: StudyDir, worker: dict[str, Any]) -> str | None:
-    for path in study.running.glob("*.json"):
-        note = _read(path)
-        if note.get("pid") == worker.get("pid") and note.get("host") == worker.get("host"):
-            return path.stem
-    return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        note = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.durations import format_duration
+from bohb_nas.store.notes import printable
 
 
 def budget_text(budget: float, unit: str) -> str:
@@ -44,7 +45,7 @@ def incumbent(best: Mapping[str, Any] | None, unit: str) -> RenderableType:
 def configuration(config: Mapping[str, Any]) -> RenderableType:
     """Hyperparameters and values, as many to a row as fit."""
     cells = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in config.items()]
-    return Columns([Text(cell, no_wrap=True) for cell in cells], padding=(0, 2), column_first=True)
+    return Columns([Text(printable(cell), no_wrap=True) for cell in cells], padding=(0, 2), column_first=True)
 
 
 def status(figures: Mapping[str, Any]) -> RenderableType:
@@ -58,14 +59,17 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     if figures["time_left_s"] is not None:
         head += f", about {format_duration(max(1, round(figures['time_left_s'])))} left"
     lines: list[RenderableType] = [
-        Text(head),
+        Text(printable(head)),
         rungs(figures["by_budget"], unit, running),
         Text("status: " + _counts(figures["by_status"]) + "   picks: " + _counts(figures["by_origin"])),
     ]
     if figures["constraints"]:
         lines.append(
-            Text(f"constraints: {', '.join(figures['constraints'])}; broken by {figures['violating']} results, which do not count")
+            Text(
+                printable(f"constraints: {', '.join(figures['constraints'])}; broken by {figures['violating']} results, which do not count")
+            )
         )
+    lines += [Text(line) for line in (_master(figures["master"]), _queue(figures["queue"]), _throughput(figures["throughput"])) if line]
     if (used := figures["use_of_time"]) is not None:
         idle = f", idle between trials {used['idle_median_s']:.2f} s (median)" if "idle_median_s" in used else ""
         lines.append(Text(f"workers trained {used['train_share']:.0%} of their time{idle}"))
@@ -77,13 +81,61 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
                 f"the least time for a step is {pace['efficiency']:.0%} of it; held back {bounds}"
             )
         )
+    if len(figures["by_model"]) > 1:
+        lines.append(Text(f"devices: {_counts(figures['by_model'], by=' on ')}; equal seconds on them are not equal budgets"))
     if figures["workers"]:
-        lines.append(workers(figures["workers"], figures["trials_running"]))
+        lines.append(workers(figures["workers"], figures["trials_running"], unit))
     if figures["incumbent"] is None and figures["violating"]:
         lines.append(Text("incumbent: none yet; whatever succeeded breaks a constraint"))
     else:
         lines.append(incumbent(figures["incumbent"], unit))
-    return Group(*lines)
+    return Group(*lines, *failures(figures["failures"], unit))
+
+
+def _master(master: Mapping[str, Any] | None) -> str | None:
+    if master is None:
+        return None
+    who = f"led by pid {master['pid']} on {master['host']}"
+    if master["leads_for_s"] is not None:
+        who += f" for {_seconds(master['leads_for_s'])}"
+    if master["heartbeat_age_s"] is None:
+        return f"{who}; it has no address yet"
+    if master["silent"]:
+        return f"{who}; silent for {_seconds(master['heartbeat_age_s'])}: it is stopped, or its machine cannot be reached"
+    return f"{who}, heartbeat {master['heartbeat_age_s']:.0f} s ago"
+
+
+def _queue(queue: Mapping[str, Any]) -> str | None:
+    if queue["n"] == 0:
+        return None
+    more = ", …" if queue["n"] > len(queue["trials"]) else ""
+    return f"queue: {queue['n']} waiting for a worker ({', '.join(queue['trials'])}{more})"
+
+
+def _throughput(throughput: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Overall, and over the last hour where there were more."""
+    told = []
+    for name, over in (("overall", "overall"), ("last_hour", "over the last hour")):
+        window = throughput[name]
+        if None not in window.values() and not (name == "last_hour" and (throughput["overall"]["hours"] or 0) <= 1):
+            told.append(
+                f"{_rate(window['evaluations_per_hour'])} evaluations/h, {window['device_hours_per_hour']:.2f} device hours/h {over}"
+            )
+    return "throughput: " + "; ".join(told) if told else None
+
+
+def _rate(per_hour: float) -> str:
+    return f"{per_hour:,.0f}" if per_hour >= 100 else f"{per_hour:.3g}"
+
+
+def failures(failed: list[dict[str, Any]], unit: str) -> list[RenderableType]:
+    """The latest failed trials, each with its message and the end of its log."""
+    lines: list[RenderableType] = []
+    for one in failed:
+        where = f" on {one['worker']}" if one["worker"] else ""
+        lines.append(Text(f"failed {one['trial_id']} at {budget_text(one['budget'], unit)}{where}, {one['status']}: {one['message']}"))
+        lines += [Text(f"  | {line}", style="dim") for line in one["log"]]
+    return lines
 
 
 def final(figures: Mapping[str, Any]) -> RenderableType:
@@ -104,24 +156,41 @@ def final(figures: Mapping[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
-def workers(living: list[dict[str, Any]], trials: list[dict[str, Any]]) -> Table:
+def workers(living: list[dict[str, Any]], trials: list[dict[str, Any]], unit: str) -> Table:
     """One row per living worker."""
     table = Table(box=None, pad_edge=False)
-    for name in ("worker", "trial", "elapsed", "budget"):
+    for name in ("worker", "device", "trial", "elapsed / budget", "leaves within"):
         table.add_column(name)
     by_id = {t["trial_id"]: t for t in trials}
     for worker in living:
         trial = by_id.get(worker.get("trial") or "", {})
-        elapsed = format_duration(trial["elapsed_s"]) if trial.get("elapsed_s") is not None else ""
-        table.add_row(
-            f"{worker.get('host')}-{worker.get('device')}", trial.get("trial_id", "idle"), elapsed, f"{trial['budget']:g}" if trial else ""
+        shown = (
+            f"{_seconds(worker['elapsed_s'])} / {budget_text(trial['budget'], unit)}" if trial and worker["elapsed_s"] is not None else ""
         )
+        left = "" if worker["time_left_s"] is None else _seconds(worker["time_left_s"])
+        name = f"{worker['host']}-{worker['device']}"
+        table.add_row(Text(name), Text(worker["model"] or ""), trial.get("trial_id", "idle"), shown, left)
     return table
+
+
+def logs(found: list[dict[str, Any]]) -> Table:
+    """One row per log."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("trial", "attempt", "written", "bytes"):
+        table.add_column(name, justify="left" if name == "trial" else "right")
+    for log in found:
+        table.add_row(log["trial_id"], str(log["attempt"]), f"{_seconds(log['age_s'])} ago", f"{log['n_bytes']:,}")
+    return table
+
+
+def _seconds(seconds: float) -> str:
+    """Whole seconds, at least one: finer would only flicker."""
+    return format_duration(max(1, round(seconds)))
 
 
 def _loss(value: float | None) -> str:
     return "" if value is None else f"{value:.5g}"
 
 
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {word}" for word, n in sorted(counts.items(), key=lambda i: -i[1])) or "none"
+def _counts(counts: Mapping[str, int], *, by: str = " ") -> str:
+    return ", ".join(f"{n}{by}{word}" for word, n in sorted(counts.items(), key=lambda i: -i[1])) or "none"

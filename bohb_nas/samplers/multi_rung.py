@@ -95,6 +95,8 @@ class MultiRung:
         self._top = n_rungs - 1
         self._fewest = max(6, min(10, self._columns.d // 2 + 2))
         self._points: list[Floats] = []
+        self._rows: list[Floats] = []
+        self._told: list[tuple[int, int, float, float, bool]] = []
         self._seen: set[bytes] = set()
         self._avoided = np.empty((0, self._columns.d))
         self._n_pairs = 0
@@ -103,22 +105,33 @@ class MultiRung:
 
     def asked(self, number: int, config: Mapping[str, Value]) -> None:
         """The configuration of that number has begun."""
-        if number == len(self._points):
-            point = self._axes.points(self._encoding.encode([config]))[0]
-            self._points.append(point)
-            self._seen.add(point.tobytes())
+        if number == len(self._points) + len(self._rows):
+            self._rows.append(self._encoding.encode([config])[0])
 
     def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:
         """It has ended there; None is a failure, or a broken constraint."""
         del config
-        self._n_pairs += any(number in r.results.loss_of for r in self._rungs)
-        point = self._points[number]
-        self._rungs[rung].results.add(number, point, loss=math.inf if loss is None else loss, cost=result.train_s)
-        if result.status is Status.OUT_OF_MEMORY and self._settings.avoid_memory:
-            self._avoided = np.vstack([self._avoided, point])[-_MOST_AVOIDED:]
+        too_large = result.status is Status.OUT_OF_MEMORY
+        self._told.append((number, rung, math.inf if loss is None else loss, result.train_s, too_large))
+
+    def _take_in(self) -> None:
+        """Takes in what was asked and told since the last proposal: a long study that is replayed does it all at once."""
+        if self._rows:
+            points = self._axes.points(np.array(self._rows))
+            self._points.extend(points)
+            self._seen.update(point.tobytes() for point in points)
+            self._rows.clear()
+        for number, rung, loss, cost, too_large in self._told:
+            self._n_pairs += any(number in r.results.loss_of for r in self._rungs)
+            point = self._points[number]
+            self._rungs[rung].results.add(number, point, loss=loss, cost=cost)
+            if too_large and self._settings.avoid_memory:
+                self._avoided = np.vstack([self._avoided, point])[-_MOST_AVOIDED:]
+        self._told.clear()
 
     def entry(self, rng: np.random.Generator) -> int:
         """The rung at which the next new configuration starts: the cheapest until the top has shown something."""
+        self._take_in()
         u = rng.random()
         if not self._settings.learnt_entry or not len(self._rungs[self._top].results):
             return 0
@@ -126,6 +139,7 @@ class MultiRung:
 
     def trusts(self) -> list[float]:
         """How far each rung can be trusted, 1 for the top: its agreement with the highest rung that has four results."""
+        self._take_in()
         sizes = [len(rung.results) for rung in self._rungs]
         reference = max((k for k, n in enumerate(sizes) if n >= _FEWEST_AT_REFERENCE), default=0)
         return [1.0 if k == self._top else trust(*self._tau(k, reference)) for k in range(self._top + 1)]
@@ -145,6 +159,7 @@ class MultiRung:
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """A new configuration."""
+        self._take_in()
         voices = self._voices()
         if not voices:
             n = max(len(rung.results) for rung in self._rungs)

@@ -56,11 +56,13 @@ class Encoding:
     def __init__(self, space: ConfigurationSpace) -> None:
         self._space = copy.deepcopy(space)
         self._hyperparameters = list(self._space.values())
+        self._all_names = frozenset(self._space)
         self._conditions = [self._space.parent_conditions_of[h.name] for h in self._hyperparameters]
         self._parents = {i for i, h in enumerate(self._hyperparameters) if self._space.children_of[h.name]}
         counts = [n_values(h) for h in self._hyperparameters]
         self._columns = [i for i, count in enumerate(counts) if count != 1]
         self._places = [_places(h) for h in self._hyperparameters]
+        self._integers: list[dict[Value, float]] = [{} for _ in self._hyperparameters]  # entries worked out before
         self.names = tuple(self._hyperparameters[i].name for i in self._columns)
         self.kinds = np.array([_kind(self._hyperparameters[i]) for i in self._columns], dtype=np.int64)
         self.levels = np.array([counts[i] for i in self._columns], dtype=np.int64)
@@ -73,7 +75,8 @@ class Encoding:
         """
         rows = np.full((len(configs), len(self._columns)), np.nan)
         for n, config in enumerate(configs):
-            if unknown := config.keys() - self._space.keys():
+            if not config.keys() <= self._all_names:
+                unknown = config.keys() - self._all_names
                 raise SpaceError(f"configuration with {sorted(unknown)}: the space has no such hyperparameter; it has {list(self._space)}")
             for j, i in enumerate(self._columns):
                 hyperparameter = self._hyperparameters[i]
@@ -139,9 +142,14 @@ class Encoding:
         hyperparameter, places = self._hyperparameters[i], self._places[i]
         if places is not None and value in places:
             return _entry(hyperparameter, places[value])
+        if (known := self._integers[i].get(value)) is not None:
+            return known
         if places is not None or isinstance(value, str) or not hyperparameter.legal_value(value):
             raise SpaceError(f"{hyperparameter.name} = {value!r} is not in the space; accepted is {hyperparameter}")
-        return float(hyperparameter.to_vector(value))
+        entry = float(hyperparameter.to_vector(value))
+        if isinstance(hyperparameter, IntegerHyperparameter):
+            self._integers[i][value] = entry
+        return entry
 
 
 def n_values(hyperparameter: Hyperparameter[Any, Any]) -> int:

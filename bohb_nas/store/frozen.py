@@ -9,8 +9,11 @@ from pathlib import Path
 from bohb_nas.errors import BohbNasError, StudyError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.knowledge import NOTHING, Belief, Constraint, Knowledge
+from bohb_nas.reading import parse_json, read_regular
 from bohb_nas.records import Evaluation
 from bohb_nas.store.study_dir import StudyDir
+
+_LIMIT_BYTES = 2**30
 
 
 def freeze(study: StudyDir, knowledge: Knowledge) -> dict[str, str]:
@@ -46,20 +49,20 @@ def recall(study: StudyDir, digests: Mapping[str, str]) -> Knowledge:
     if not texts:
         return NOTHING
     try:
-        said = json.loads(texts.get(study.knowledge_json.name, "{}"))
+        said = parse_json(texts.get(study.knowledge_json.name, "{}"))
         return Knowledge(
             initial=tuple(said.get("initial", [])),
             prior={name: Belief(**belief) for name, belief in said.get("prior", {}).items()},
             constraints=tuple(Constraint.parse(text) for text in said.get("constraints", [])),
-            history=tuple(Evaluation.from_json(json.loads(line)) for line in texts.get(study.warm_start.name, "").split("\n") if line),
+            history=tuple(Evaluation.from_json(parse_json(line)) for line in texts.get(study.warm_start.name, "").split("\n") if line),
         )
-    except (BohbNasError, ValueError, TypeError, AttributeError) as e:
+    except (BohbNasError, ValueError, TypeError, AttributeError, RecursionError) as e:
         raise StudyError(f"{study.inputs} holds what this version cannot read: {e}; upgrade bohb-nas") from e
 
 
 def _read(path: Path, digest: str) -> str:
     try:
-        data = path.read_bytes()
+        data = read_regular(path, limit=_LIMIT_BYTES)
     except OSError as e:
         raise StudyError(f"{path} cannot be read: {e.strerror}; restore it, the search depends on it, or start a new study") from e
     if hashlib.sha256(data).hexdigest() != digest:

@@ -1,11 +1,13 @@
 """The user's files that a study depends on: their copies, their hashes, whether they have changed."""
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import StorageError
+from bohb_nas.reading import open_regular
 from bohb_nas.refs import is_file
 from bohb_nas.store.study_dir import StudyDir
 
@@ -24,19 +26,31 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
         said = Path(path or "")
         if said.is_absolute() and said.is_file():  # a relative one is the name of a file that comes with the package
             found[kind] = said
+    digests = {}
     for kind, source in found.items():
         try:
             shutil.copyfile(source, study.inputs / f"{kind}-{source.name}")
+            digests[str(source)] = _sha256(source)
         except OSError as e:
             raise StorageError(f"cannot copy {source} to {study.inputs}: {e.strerror}; free space or restore access") from e
-    return {str(source): _sha256(source) for source in found.values()}
+    return digests
 
 
 def changed_inputs(meta: dict[str, Any]) -> list[str]:
     """The files of a study that are gone or have changed, with the word for it."""
     paths = {Path(p): digest for p, digest in meta.get("inputs", {}).items()}
-    return [f"{p} ({'gone' if not p.is_file() else 'changed'})" for p, digest in paths.items() if not p.is_file() or _sha256(p) != digest]
+    return [f"{p} ({word})" for p, digest in paths.items() if (word := _change(p, digest)) is not None]
+
+
+def _change(path: Path, digest: str) -> str | None:
+    if not path.is_file():
+        return "gone"
+    try:
+        return None if _sha256(path) == digest else "changed"
+    except OSError as e:
+        return f"cannot be read: {e.strerror}"
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with os.fdopen(open_regular(path), "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,7 @@
 """The study directory: the only place that composes its paths, and the rules for who may use it."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -8,15 +9,18 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import RecordError, StudyError, UsageError
-from bohb_nas.files import dump_json, holder, is_aside, read_note, write_atomic, write_once
-from bohb_nas.records import RESULT_LIMIT_BYTES, Budgets, Evaluation, Trial
+from bohb_nas.errors import RecordError, StorageError, StudyError
+from bohb_nas.files import dump_json, holder, is_aside, read_note, storing, write_atomic, write_once
+from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
+from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 from bohb_nas.store.lease import file_time, newest
+from bohb_nas.store.meta import wrong_in
+from bohb_nas.store.notes import parse_note
 
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
@@ -127,6 +131,10 @@ class StudyDir:
         """The lock of the worker that owns a device of a host."""
         return self.workers / f"{_file_name(host)}-{_file_name(device)}.lock"
 
+    def standby_lock(self, host: str) -> Path:
+        """Held by the process of a host that is ready to lead."""
+        return self.workers / f"{_file_name(host)}.standby"
+
     def local_lock(self, device: str) -> Path:
         """The lock of a device of this machine, in a folder of this machine: for studies where there are no locks.
 
@@ -145,8 +153,11 @@ class StudyDir:
     def attempts(self, trial_id: str) -> list[Path]:
         """The attempt folders of a trial, oldest first."""
         folder = self.trials / trial_id
-        names = [p for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
-        return sorted(names, key=lambda p: int(p.name))
+        try:
+            names = [name for name in os.listdir(folder) if name.isascii() and name.isdecimal() and len(name) < 10]
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return []
+        return [folder / name for name in sorted(names, key=int)]
 
     def new_attempt(self, trial_id: str) -> Path:
         """Makes the folder of the next attempt at a trial."""
@@ -226,38 +237,57 @@ class StudyDir:
             StudyError: there is no study, it cannot be read, or a newer version wrote it.
         """
         try:
-            meta = json.loads(self.study_json.read_text())
+            meta = parse_json(read_regular(self.study_json, limit=_FILE_LIMIT_BYTES))
         except FileNotFoundError as e:
             raise StudyError(f"no study in {self.path}; `bohb-nas run {self.path}` starts one") from e
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, RecursionError) as e:
             raise StudyError(f"{self.study_json} cannot be read: {e}; restore it, or start a new study elsewhere") from e
         if isinstance(meta, dict) and type(meta.get("format")) is int and meta["format"] > FORMAT:
             raise StudyError(f"{self.path} was made by a newer version (format {meta['format']}, known: {FORMAT}); upgrade bohb-nas")
-        if (wrong := _wrong_in(meta)) is not None:
+        if (wrong := wrong_in(meta)) is not None:
             raise StudyError(f"{self.study_json} is damaged: {wrong}; restore it, or start a new study elsewhere")
         return meta  # type: ignore[no-any-return]
+
+    def read_space(self) -> str:
+        """What space.json says.
+
+        Raises:
+            StudyError: it cannot be read.
+        """
+        try:
+            return read_regular(self.space_json, limit=_FILE_LIMIT_BYTES).decode()
+        except (OSError, ValueError) as e:
+            raise StudyError(f"{self.space_json} cannot be read: {e}; restore it, or start a new study elsewhere") from e
 
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Writes study.json as a whole."""
         write_atomic(self.study_json, json.dumps(meta, indent=1, allow_nan=False) + "\n")
 
-    def read_result(self, trial: Trial) -> Evaluation | None:
+    def read_result(self, trial: Trial, *, say: Callable[[str], None] | None = None) -> Evaluation | None:
         """The finished evaluation of a trial, or None.
 
-        A file that is no evaluation of exactly this trial is set aside (its name says so) and counts as absent.
+        A file that is no evaluation of exactly this trial, whatever lies there instead, is set aside (its name says so), counts as
+        absent, and `say` is told.
+
+        Raises:
+            StorageError: the disk cannot be read, or refuses to set a file aside.
         """
         path = self.result(trial.trial_id)
         try:
-            if path.stat().st_size > _FILE_LIMIT_BYTES:
-                raise RecordError(f"larger than {_FILE_LIMIT_BYTES} bytes")
-            evaluation = Evaluation.from_json(json.loads(path.read_text()))
+            evaluation = Evaluation.from_json(parse_json(read_regular(path, limit=_FILE_LIMIT_BYTES, follow=False)))
             if evaluation.trial != trial:
                 raise RecordError("its trial is not the one that was asked")
         except FileNotFoundError:
             return None
-        except (RecordError, ValueError, RecursionError):
-            n = sum(1 for _ in self.results.glob(f"{trial.trial_id}.refused-*"))
-            os.replace(path, self.results / f"{trial.trial_id}.refused-{n}")
+        except (OSError, RecordError, ValueError, RecursionError) as e:
+            if isinstance(e, OSError) and e.errno not in NOT_AS_MEANT:
+                raise StorageError(f"cannot read {path}: {e.strerror}; restore access, then run the same command again") from e
+            aside = next(p for n in itertools.count() if not os.path.lexists(p := self.results / f"{trial.trial_id}.refused-{n}"))
+            with storing(path):
+                os.replace(path, aside)
+            if say is not None:
+                why = e.strerror if isinstance(e, OSError) else str(e)[:300]
+                say(f"{path} is no result of trial {trial.trial_id} ({why}): set aside as {aside.name}, and the trial is trained again")
             return None
         return evaluation
 
@@ -272,10 +302,10 @@ class StudyDir:
         """
         for path in sorted(self.workers.glob("*.lock")) if self.workers.is_dir() else ():
             if self.leases.is_dir():
-                if _touched_lately(path):
-                    yield read_note(path)
-            elif (note := holder(path)) is not None:
-                yield _note(note)
+                if _touched_lately(path) and _names_a_process(said := read_note(path)):
+                    yield said
+            elif (note := holder(path)) is not None and _names_a_process(said := parse_note(note)):
+                yield said
 
     def master(self) -> dict[str, Any] | None:
         """What the living master's lock or lease says of it (host, pid, since), or None when nobody leads."""
@@ -283,7 +313,7 @@ class StudyDir:
             held = newest(self.leases)
             return None if held is None or held.expired(self._file_time()) else held.note
         note = holder(self.master_lock)
-        return None if note is None else _note(note)
+        return None if note is None else parse_note(note)
 
     def _file_time(self) -> float:
         """The time that the file system would give a file now; this machine's where nothing may be written."""
@@ -326,37 +356,9 @@ def _touched_lately(path: Path) -> bool:
         return False
 
 
-_SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(
-    ("method_options", "worker_options", "budgets", "stop"), dict
-)
-
-
-def _wrong_in(meta: object) -> str | None:
-    """What keeps a JSON value from being the record of a study, or None."""
-    if not isinstance(meta, dict):
-        return "it is no object"
-    for name, kind in _SHAPE.items():
-        if not isinstance(meta.get(name), kind):
-            return f"{name} is {repr(meta.get(name))[:100]}"
-    for name, kind in (("constraints", list), ("frozen", dict)):  # of studies that know something beforehand
-        if not isinstance(texts := meta.get(name) or kind(), kind) or not all(isinstance(text, str) for text in texts):
-            return f"{name} is {repr(texts)[:100]}"
-    if "unit" not in meta["budgets"]:  # whatever is recorded of a study is recorded in full
-        return "budgets lack their unit"
-    try:
-        Budgets(**meta["budgets"])
-    except (TypeError, UsageError) as e:
-        return f"budgets: {e}"
-    limits = [meta["stop"].get(name, "absent") for name in ("brackets", "trials", "total_s")]
-    return None if all(v is None or isinstance(v, int | float) for v in limits) else f"stop is {meta['stop']}"
-
-
-def _note(text: str) -> dict[str, Any]:
-    try:
-        note = json.loads(text)
-    except ValueError:
-        return {}
-    return note if isinstance(note, dict) else {}
+def _names_a_process(note: Mapping[str, Any]) -> bool:
+    """Whether a note names one process, which may be sent a signal: 0, 1 and what is negative would be many, or all."""
+    return type(note.get("pid")) is int and 1 < note["pid"] < 2**31
 
 
 def _file_name(text: str) -> str:

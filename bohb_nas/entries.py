@@ -1,0 +1,106 @@
+"""Checks the entries of records that come as JSON; written for speed, since a long study is read line by line when it is taken up again."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from enum import StrEnum
+from functools import cache
+from sys import intern
+from typing import Any, NoReturn, TypeVar
+
+from bohb_nas.errors import RecordError
+
+_Word = TypeVar("_Word", bound=StrEnum)
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""Of trials and configurations; it may be a file's name."""
+_LONG = 40
+"""Characters of a text that is no word any more."""
+
+
+def number(value: object) -> bool:
+    """Whether a value is a finite number."""
+    if type(value) is float:  # nearly always
+        return math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def plain(config: Mapping[Any, Any]) -> bool:
+    """Whether every entry has a name and is worth a text, a truth or a finite number."""
+    return all(isinstance(k, str) and (type(v) is str or isinstance(v, bool | str) or number(v)) for k, v in config.items())
+
+
+def shared(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with names, and texts that are one word, held in memory once for all records."""
+    return {intern(k): intern(v) if type(v) is str and len(v) < _LONG else v for k, v in values.items()}
+
+
+def refuse(kind: type, record: Mapping[str, Any], name: str, accepted: str) -> NoReturn:
+    """Refuses a field by its name.
+
+    Raises:
+        RecordError: always.
+    """
+    raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(record.get(name))[:200]}; accepted is {accepted}")
+
+
+def check(kind: type, record: Mapping[str, Any], name: str, good: object, accepted: str) -> None:
+    """Refuses a field that is not good.
+
+    Raises:
+        RecordError: it is not.
+    """
+    if not good:
+        refuse(kind, record, name, accepted)
+
+
+def check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
+    """Refuses ids that could be anything else, such as paths.
+
+    Raises:
+        RecordError: one could.
+    """
+    for name in names:
+        value = record[name]
+        if not (isinstance(value, str) and ID.fullmatch(value)):
+            refuse(kind, record, name, "1 to 64 letters, digits, - and _")
+
+
+def word(kind: type, words: type[_Word], name: str, value: object) -> _Word:
+    """The word of a closed set that a value is.
+
+    Raises:
+        RecordError: it is none.
+    """
+    found = words.__members__.get(value.upper()) if isinstance(value, str) else None
+    if found is None or found != value:
+        raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(value)[:200]}; accepted is one of {', '.join(words)}")
+    return found
+
+
+@cache
+def _names(kind: type) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields of a record, and those that it cannot lack."""
+    required = (f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
+    return frozenset(f.name for f in fields(kind)), frozenset(required)
+
+
+def entries(kind: type, value: object) -> dict[str, Any]:
+    """The fields of a record in a JSON object: all that it must have, none that it cannot have.
+
+    Raises:
+        RecordError: another than these.
+    """
+    if not isinstance(value, dict):
+        raise RecordError(f"{kind.__name__.lower()}: {repr(value)[:200]} is not an object")
+    known, required = _names(kind)
+    if value.keys() == known:
+        return dict(value)
+    if unknown := set(value) - known:
+        raise RecordError(f"{kind.__name__.lower()}: unknown {sorted(map(str, unknown))}; accepted are {sorted(known)}")
+    if missing := required - set(value):
+        raise RecordError(f"{kind.__name__.lower()}: {sorted(missing)} missing")
+    return dict(value)

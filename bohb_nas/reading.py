@@ -1,0 +1,94 @@
+"""Wary reading of what lies in a study: it may be torn, hostile or huge.
+
+No reader waits for a named pipe, follows a link that it does not mean to, reads more than it expects, or takes in what could not be
+written again.
+"""
+
+import errno
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+NOT_AS_MEANT = frozenset({errno.ELOOP, errno.EINVAL, errno.EFBIG, errno.EISDIR})
+"""Error numbers that speak of what lies there, not of a disk that fails."""
+
+
+def open_regular(path: Path, *, follow: bool = True) -> int:
+    """A descriptor for reading a regular file; anything else is refused, and a named pipe is not waited for.
+
+    Args:
+        path: of the file.
+        follow: whether a symbolic link may lead to it.
+
+    Raises:
+        OSError: it is absent, cannot be read, or is no regular file; `strerror` says so in words.
+    """
+    extra = 0 if follow else os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | extra)
+    except OSError as e:
+        if e.errno == errno.ELOOP and not follow:
+            raise OSError(errno.ELOOP, "it is a symbolic link") from e
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return descriptor
+
+
+def read_regular(path: Path, *, limit: int, follow: bool = True) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: it is absent, cannot be read, is no regular file, or is larger; `strerror` says so in words.
+    """
+    with os.fdopen(open_regular(path, follow=follow), "rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes")
+    return data
+
+
+def parse_json(data: bytes | str) -> Any:
+    """The value of a JSON text that a program wrote, such that it can be written again.
+
+    Raises:
+        ValueError: it is not JSON in UTF-8, holds NaN, an infinity, a number beyond every float with a point or exponent, or half a
+            surrogate pair, or is nested more than 100 deep.
+        RecursionError: it is nested too deeply for even that to be found out.
+    """
+    text = data if isinstance(data, str) else data.decode()
+    value = _DECODER.decode(text)
+    if "\\u" in text:  # the only way in for half a pair
+        json.dumps(value, ensure_ascii=False).encode()
+    if text.count("[") + text.count("{") > _MOST_DEEP:
+        _check_depth(value)
+    return value
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits[:40]} is beyond every number")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
+_MOST_DEEP = 100
+"""Of objects and lists in each other: whatever is done with the value later has to reach its ground, too."""
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MOST_DEEP + 1):
+        level = [v for outer in level if isinstance(outer, dict | list) for v in (outer.values() if isinstance(outer, dict) else outer)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_MOST_DEEP} deep")

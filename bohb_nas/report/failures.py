@@ -1,0 +1,47 @@
+"""The latest trials that failed: how, what they said, and how their logs end."""
+
+from typing import Any
+
+from bohb_nas.records import Status
+from bohb_nas.report.engines import stay
+from bohb_nas.report.logs import newest, tail
+from bohb_nas.store.journal import State
+from bohb_nas.store.notes import printable
+from bohb_nas.store.study_dir import StudyDir
+
+_N_LINES = 5
+_END = 4096
+"""Characters of a message that are looked at, from either end."""
+
+
+def failures(study: StudyDir, state: State, *, n: int = 3) -> list[dict[str, Any]]:
+    """The latest `n` trials whose status is not ok, latest first, with the last lines of their logs."""
+    found: list[dict[str, Any]] = []
+    for trial_id, result in reversed(state.results.items()):
+        if len(found) == n:
+            break
+        if result.status is not Status.OK:
+            where = stay(result)
+            log = newest(study, trial_id, where.attempt if where is not None else None)
+            found.append(
+                {
+                    "trial_id": trial_id,
+                    "status": result.status,
+                    "budget": state.trials[trial_id].budget,
+                    "worker": f"{where.host}-{where.device}" if where is not None else None,
+                    "attempt": log.attempt if log is not None else None,
+                    "message": first_line(result.message),
+                    "log": [line[:300] for line in tail(log.path, _N_LINES)] if log is not None else [],
+                }
+            )
+    return found
+
+
+def first_line(message: str | None) -> str:
+    """The line of a message that says most: the first, of a traceback the last."""
+    said = message or ""
+    ends = said if len(said) <= 2 * _END else f"{said[:_END]}\n{said[-_END:]}"
+    lines = [line for line in printable(ends).splitlines() if line.strip()]
+    if not lines:
+        return "no reason given"
+    return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:200]

@@ -1,0 +1,83 @@
+"""Follows a journal that somebody else writes: keeps its fold and reads on from where the last look ended."""
+
+import os
+from pathlib import Path
+
+from bohb_nas.errors import JournalError, RecordError
+from bohb_nas.store.journal import Event, State
+
+
+class Follower:
+    """The state of a journal that grows.
+
+    A last line that is not complete yet is left for the next look. When the file is another one, is shorter than before, or no longer
+    holds the last line that was read (somebody restored it), it is folded anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start()
+
+    def _start(self) -> None:
+        self.state = State()
+        """Of the lines that were complete at the last look."""
+        self._file: tuple[int, int] | None = None
+        self._offset, self._lines, self._last = 0, 0, b""
+
+    def look(self) -> State:
+        """Takes in what was written since the last look.
+
+        Returns:
+            The state: the same object as before, grown, unless the journal had to be folded anew.
+
+        Raises:
+            JournalError: a line is damaged, contradicts an earlier one, or the file cannot be read; the next look folds anew.
+        """
+        try:
+            data = self._new_bytes()
+            for line in data.splitlines(keepends=True):
+                self._offset += len(line)
+                if not self._take(line, last=self._offset == self._end):
+                    self._offset -= len(line)
+                    break
+                self._lines, self._last = self._lines + 1, line
+        except JournalError:
+            self._start()
+            raise
+        return self.state
+
+    def _new_bytes(self) -> bytes:
+        """The complete lines after those that were read; an absent file has none."""
+        try:
+            with self._path.open("rb") as stream:
+                about = os.fstat(stream.fileno())
+                file = about.st_dev, about.st_ino
+                last = os.pread(stream.fileno(), len(self._last), self._offset - len(self._last))
+                if self._file not in (None, file) or about.st_size < self._offset or last != self._last:
+                    self._start()
+                self._file = file
+                stream.seek(self._offset)
+                data = stream.read()
+        except FileNotFoundError:
+            self._start()
+            data = b""
+        except OSError as e:
+            raise JournalError(f"{self._path} cannot be read: {e.strerror}; restore it, or the right to read it") from e
+        data = data[: data.rfind(b"\n") + 1]
+        self._end = self._offset + len(data)
+        return data
+
+    def _take(self, line: bytes, *, last: bool) -> bool:
+        """Takes one line in; False for a last line that may still be repaired."""
+        number = self._lines + 1
+        try:
+            event = Event.from_line(line)
+        except (RecordError, ValueError, OverflowError, RecursionError) as e:
+            if last and not isinstance(e, RecordError | OverflowError):  # no JSON: whoever leads next cuts it off
+                return False
+            raise JournalError(f"{self._path}, line {number} is damaged ({e}); restore the file from a backup") from e
+        try:
+            self.state.apply(event)
+        except JournalError as e:
+            raise JournalError(f"{self._path}, line {number}: {e}; restore the file from a backup") from e
+        return True

@@ -1,0 +1,70 @@
+"""What the record of a study (study.json) must be, so that whoever reads it can rely on it."""
+
+from typing import Any
+
+from bohb_nas.entries import number
+from bohb_nas.errors import UsageError
+from bohb_nas.records import Budgets
+
+_SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(
+    ("method_options", "worker_options", "budgets", "stop"), dict
+)
+_MAY_BE = {"listen": str, "lock": str, "require_same_gpu": bool, "preset": str, "initial": str, "prior": str}
+"""Kinds of what a study may lack, or have none of."""
+_MAY_LIST, _MAY_MAP = ("constraints", "warm_start"), ("frozen", "inputs")
+"""What holds texts, or texts for texts, where a study has them."""
+_NUMBERS = ("worth", "hard_limit_s", "created")
+_MOST = 2**53
+"""Of whatever is counted."""
+_MOST_RUNGS = 100
+_N_LIMITS = 3
+
+
+def wrong_in(meta: object) -> str | None:
+    """What keeps a JSON value from being the record of a study, or None."""
+    if not isinstance(meta, dict):
+        return "it is no object"
+    for name, kind in _SHAPE.items():
+        if type(meta.get(name)) is not kind:
+            return f"{name} is {repr(meta.get(name))[:100]}"
+    for name, kind in _MAY_BE.items():
+        if not isinstance(meta.get(name), kind | None):
+            return f"{name} is {repr(meta[name])[:100]}"
+    for name in _MAY_LIST:
+        if not _all_texts(meta.get(name) or [], list):
+            return f"{name} is {repr(meta[name])[:100]}"
+    for name in _MAY_MAP:
+        mapped = meta.get(name) or {}
+        if not (_all_texts(mapped, dict) and _all_texts([*mapped.values()], list)):
+            return f"{name} is {repr(mapped)[:100]}"
+    for name in _NUMBERS:
+        if meta.get(name) is not None and not number(meta[name]):
+            return f"{name} is {repr(meta[name])[:100]}"
+    if not 0 <= meta["seed"] < 2**128:
+        return f"seed is {str(meta['seed'])[:100]}"
+    return _wrong_in_budgets(meta["budgets"]) or _wrong_in_stop(meta["stop"])
+
+
+def _all_texts(values: Any, kind: type) -> bool:
+    return isinstance(values, kind) and all(isinstance(value, str) for value in values)  # type: ignore[attr-defined]
+
+
+def _wrong_in_budgets(budgets: dict[str, Any]) -> str | None:
+    if not isinstance(budgets.get("unit"), str):  # whatever is recorded of a study is recorded in full
+        return "budgets lack their unit"
+    if unknown := budgets.keys() - {"min", "max", "eta", "unit"}:
+        return f"budgets have {sorted(unknown)}"
+    if not all(number(value) for name, value in budgets.items() if name != "unit"):
+        return f"budgets are {repr(budgets)[:200]}"
+    try:
+        rungs = Budgets(**budgets).rungs
+    except UsageError as e:
+        return f"budgets: {e}"
+    return None if len(rungs) < _MOST_RUNGS else f"budgets have {len(rungs)} rungs"
+
+
+def _wrong_in_stop(stop: dict[str, Any]) -> str | None:
+    counts = [stop.get(name, "absent") for name in ("brackets", "trials")]
+    total_s = stop.get("total_s", "absent")
+    good = all(n is None or (type(n) is int and 0 < n < _MOST) for n in counts) and (total_s is None or (number(total_s) and total_s > 0))
+    return None if good and len(stop) == _N_LIMITS else f"stop is {repr(stop)[:200]}"

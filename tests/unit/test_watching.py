@@ -1,0 +1,411 @@
+"""What `status` shows of a study that goes on elsewhere: by hand, under fire, and of whatever lies where notes should be."""
+
+import json
+import os
+import pty
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+from study_fakes import META, beat, make_study, result, trial, write_log
+
+from bohb_nas import cli_watch
+from bohb_nas.cli import cli
+from bohb_nas.errors import JournalError
+from bohb_nas.files import Lock
+from bohb_nas.records import Result, Status
+from bohb_nas.report import tables
+from bohb_nas.report.failures import first_line
+from bohb_nas.report.logs import trial_logs, worker_logs
+from bohb_nas.report.status import Watch, status
+from bohb_nas.store.journal import Event
+from bohb_nas.store.study_dir import StudyDir
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    return make_study(tmp_path / "study", now=time.time())
+
+
+def text(renderable: Any) -> str:
+    console = Console(width=140)
+    with console.capture() as captured:
+        console.print(renderable)
+    return captured.get()
+
+
+def hold(path: Path, **note: Any) -> Lock:
+    lock = Lock(path)
+    assert lock.acquire(json.dumps(note))
+    return lock
+
+
+def touch(path: Path, *, age_s: float) -> None:
+    path.write_text("{}")
+    os.utime(path, (time.time() - age_s, time.time() - age_s))
+
+
+def test_workers_with_their_models_trials_and_limits(study: StudyDir) -> None:
+    now = time.time()
+    beat(study, "t3", host="near", device="g7", pid=8, since=now - 40, attempt=2)
+    beat(study, "t4", host="far", device="g0", pid=9, since=now - 20, attempt=0)
+    near = hold(
+        study.worker_lock("near", "g7"), host="near", device="g7", pid=8, since=now - 100, model="Big 5", memory_gib=80, until=now + 500
+    )
+    idle = hold(study.worker_lock("near", "g8"), host="near", device="g8", pid=7, since=now - 100, until=None)
+    with near, idle:
+        found = {(w["host"], w["device"]): w for w in status(study)["workers"]}
+    assert list(found) == [("near", "g7"), ("near", "g8"), ("far", "g0")], "the last by its heartbeat alone: its lock is not seen from here"
+    busy = found["near", "g7"]
+    assert (busy["trial"], busy["model"], busy["memory_gib"], busy["pid"]) == ("t3", "Big 5", 80.0, 8)
+    assert 40 <= busy["elapsed_s"] < 100
+    assert 400 < busy["time_left_s"] <= 500
+    assert (found["near", "g8"]["trial"], found["near", "g8"]["time_left_s"]) == (None, None)
+    assert (found["far", "g0"]["trial"], found["far", "g0"]["model"]) == ("t4", "Fast 9"), "as its results say"
+    shown = text(tables.status({**status(study), "workers": list(found.values())}))
+    assert "near-g7  Big 5" in shown
+    assert "/ 1s" in shown
+    assert "idle" in shown
+
+
+def test_a_worker_started_anew_does_not_train_what_the_one_before_trained(study: StudyDir) -> None:
+    beat(study, "t3", host="near", device="g7", pid=8, since=time.time() - 40)
+    with hold(study.worker_lock("near", "g7"), host="near", device="g7", pid=9, since=time.time()):
+        assert status(study)["workers"][0]["trial"] is None
+
+
+def test_the_queue_is_what_nobody_trains(study: StudyDir) -> None:
+    assert status(study)["queue"] == {"n": 2, "trials": ["t3", "t4"]}
+    beat(study, "t4", host="far", device="g0", pid=9, since=time.time() - 20)
+    figures = status(study)
+    assert figures["queue"] == {"n": 1, "trials": ["t3"]}
+    assert "queue: 1 waiting for a worker (t3)" in text(tables.status(figures))
+    beat(study, "t4", age_s=70, host="far", device="g0", pid=9, since=time.time() - 200)
+    assert status(study)["queue"]["n"] == 2, "its heart stopped"
+
+
+def test_a_master_that_leads_that_is_silent_and_that_is_elsewhere(study: StudyDir) -> None:
+    assert status(study)["master"] is None
+    since = time.time() - 7200
+    with hold(study.master_lock, host="near", pid=5, since=since):
+        assert status(study)["master"]["heartbeat_age_s"] is None
+        assert "led by pid 5 on near for 2h; it has no address yet" in text(tables.status(status(study)))
+        touch(study.scheduler_json, age_s=2)
+        master = status(study)["master"]
+        assert {k: master[k] for k in ("host", "pid", "since", "term", "silent")} == {
+            "host": "near",
+            "pid": 5,
+            "since": since,
+            "term": 4,
+            "silent": False,
+        }
+        assert 2 <= master["heartbeat_age_s"] < 12
+        assert 7200 <= master["leads_for_s"] < 7300
+        touch(study.scheduler_json, age_s=40)
+        assert status(study)["master"]["silent"]
+        assert "silent for 40s: it is stopped, or its machine cannot be reached" in text(tables.status(status(study)))
+        touch(study.scheduler_json, age_s=-40)
+        assert status(study)["master"]["heartbeat_age_s"] == 0.0, "a file server whose clock runs ahead"
+    touch(study.scheduler_json, age_s=2)
+    assert status(study)["master"]["host"] == "near", "its lock is not seen from here, its heart is"
+    study.master_lock.write_text(json.dumps({"host": socket.gethostname(), "pid": 5}))
+    assert status(study)["master"] is None, "here it would be seen"
+
+
+def test_throughput_by_hand(study: StudyDir) -> None:
+    figures = status(study)["throughput"]  # nobody leads: time stopped with the last line, 1200 s after the start
+    for window in ("overall", "last_hour"):
+        assert figures[window]["hours"] == pytest.approx(1 / 3)
+        assert figures[window]["evaluations_per_hour"] == pytest.approx(9.0)
+        assert figures[window]["device_hours_per_hour"] == pytest.approx(1.0)  # 300, 300 and 600 s
+    beat(study, "t3", host="far", device="g0", pid=9, since=time.time() - 600)
+    touch(study.scheduler_json, age_s=0)
+    with hold(study.master_lock, host="near", pid=5, since=1.0):
+        figures = status(study)["throughput"]
+    assert figures["last_hour"]["hours"] == pytest.approx(0.5, rel=0.02)
+    assert figures["last_hour"]["evaluations_per_hour"] == pytest.approx(6.0, rel=0.02)
+    assert figures["last_hour"]["device_hours_per_hour"] == pytest.approx(1.0, rel=0.02)  # 1200 s told and 600 s of t3
+    assert "throughput: 6 evaluations/h, 1.00 device hours/h overall\n" in text(tables.status({**status(study), "throughput": figures}))
+
+
+def test_only_the_last_hour_counts_in_it(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", now=time.time())
+    lines = [Event(term=4, time=time.time() + 2700, result=result(3, 0.5, host="far", device="g0", began=1.0, ended=2.0, idle_s=None))]
+    with study.journal.open("a") as stream:
+        stream.writelines(line.to_line() + "\n" for line in lines)
+    # the window begins 900 s before now: of the told, t2 (until 600 s ago; 300 s of it) and the new one, long ago by its own clock
+    figures = status(study)["throughput"]["last_hour"]
+    assert figures["evaluations_per_hour"] == pytest.approx(2.0)
+    assert figures["device_hours_per_hour"] == pytest.approx(300 / 3600, rel=0.02)
+
+
+def test_a_mix_of_devices_is_said(study: StudyDir) -> None:
+    figures = status(study)
+    assert figures["by_model"] == {"Fast 9": 2, "Slow 1": 1}
+    assert "devices: 2 on Fast 9, 1 on Slow 1; equal seconds on them are not equal budgets" in text(tables.status(figures))
+    assert "devices:" not in text(tables.status({**figures, "by_model": {"Fast 9": 3}}))
+
+
+def test_failures_with_the_end_of_their_logs(study: StudyDir) -> None:
+    write_log(study, "t1", 0, "".join(f"line {n}\n" for n in range(9)) + "\x1b[31mthe end\x1b[0m\n")
+    write_log(study, "t1", 1, "of an attempt that told nothing\n")
+    failed = status(study)["failures"]
+    assert failed == [
+        {
+            "trial_id": "t1",
+            "status": "crashed",
+            "budget": 1.0,
+            "worker": "far-g0",
+            "attempt": 0,
+            "message": "out of luck",
+            "log": ["line 5", "line 6", "line 7", "line 8", "the end"],
+        }
+    ]
+    assert "failed t1 at 1s on far-g0, crashed: out of luck\n  | line 5\n" in text(tables.status(status(study)))
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (None, "no reason given"),
+        ("\n \n", "no reason given"),
+        ("\n needs 99 GiB\nmore", " needs 99 GiB"),
+        ("Traceback (most recent call last):\n  File\nValueError: no", "ValueError: no"),
+        ("Traceback (most recent call last):\n" + "  File\n" * 100_000 + "ValueError: no", "ValueError: no"),
+        ("\x1b[2Jgone" + "x" * 10**6, "gone" + "x" * 196),
+    ],
+)
+def test_the_line_of_a_message_that_says_most(message: str | None, said: str) -> None:
+    assert first_line(message) == said
+
+
+def test_a_watch_says_what_a_first_look_says(study: StudyDir) -> None:
+    watch, fixed = Watch(study), ("by_status", "by_budget", "by_model", "use_of_time", "incumbent", "running", "evaluations", "failures")
+    watch.figures()
+    for n, loss in ((3, None), (4, 0.125)):
+        with study.journal.open("a") as stream:
+            place: dict[str, Any] = {"host": "far", "device": "g0", "began": time.time() + n, "ended": time.time() + n + 1, "idle_s": 0.5}
+            stream.write(Event(term=4, time=time.time(), result=result(n, loss, **place)).to_line() + "\n")
+        on, anew = watch.figures(), status(study)
+        assert {k: on[k] for k in fixed} == {k: anew[k] for k in fixed}
+    assert on["incumbent"]["loss"] == 0.125
+
+
+HOSTILE: list[Any] = [None, True, -1, 1e308, 10**400, float("nan"), float("inf"), "", "x" * 10**5, "\x1b[2J", [], {}, [[[]]], {"a": {}}]
+
+
+def hostile_note(rng: random.Random) -> bytes:
+    names = (
+        "host",
+        "device",
+        "pid",
+        "since",
+        "until",
+        "model",
+        "memory_gib",
+        "attempt",
+        "stand",
+        "began",
+        "ended",
+        "idle_s",
+        "step",
+        "lr",
+        "t",
+    )
+    body = json.dumps({name: rng.choice([*HOSTILE, "h", 3, 2.5]) for name in names if rng.random() < 0.8}).encode()
+    match rng.randrange(6):
+        case 0:
+            return body[: rng.randrange(len(body))]
+        case 1:
+            return rng.choice([b"", b"\0" * 99, b"[" * 9999, b'{"a":' * 9999, b"\xff\xfe", b"null", b"9" * 9999, b"x" * 10**6])
+    return body
+
+
+def test_whatever_lies_where_notes_should_be(study: StudyDir, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    os.mkfifo(study.running / "t0.json")
+    (study.running / "t3.txt.json").mkdir()
+    for _ in range(60):
+        for path in (study.heartbeat("t3"), study.heartbeat("t4"), study.scheduler_json, study.trials / "t3" / "0" / "curve.jsonl"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(hostile_note(rng) + b"\n")
+        lock, master = Lock(study.worker_lock("h", "d")), Lock(study.master_lock)
+        with lock, master:
+            lock.acquire(hostile_note(rng).decode(errors="replace")[:4000])
+            master.acquire(hostile_note(rng).decode(errors="replace")[:4000])
+            figures = status(study)
+        json.dumps(figures, allow_nan=False)
+        shown = text(tables.status(figures))
+        assert "\x1b[2J" not in shown
+        assert len(shown) < 10_000
+    for arguments in (
+        ["status", str(study.path)],
+        ["logs", str(study.path)],
+        ["export", str(study.path), "--format", "prometheus", "--to", str(tmp_path / "x.prom")],
+        ["export", str(study.path), "--format", "tensorboard", "--to", str(tmp_path / "runs")],
+    ):
+        shown_by = CliRunner().invoke(cli, arguments)
+        assert shown_by.exit_code == 0, shown_by.output
+
+
+def test_whatever_a_worker_reported(study: StudyDir) -> None:
+    rng = random.Random(2)
+    with study.journal.open("a") as stream:
+        for n in range(5, 105):
+            enormous = {name: rng.choice([1e308, 5.0]) for name in ("images_per_s", "mfu", "efficiency", "new_s")}
+            details = {
+                "engine": rng.choice([*HOSTILE, json.loads(json.dumps({k: rng.choice(HOSTILE) for k in ("host", "device", "began")}))])
+            }
+            details |= {"bound": rng.choice([*HOSTILE, "bytes"]), "violates": rng.choice(HOSTILE)}
+            told = Result(
+                trial_id=f"t{n}",
+                status=Status.OK if n % 3 else Status.CRASHED,
+                loss=rng.choice([1e308, -1e308, 0.5]) if n % 3 else None,
+                train_s=rng.choice([0.0, 1e308]),
+                metrics=enormous,
+                details=details,
+                message=rng.choice([None, "", "\x1b[2J" + "x" * 10**5, "\n" * 10**5]),
+            )
+            stream.write(Event(term=4, time=time.time(), trial=trial(n)).to_line() + "\n")
+            line = {"event": "tell", "term": 4, "result": told.to_json(), "time": rng.choice([1e308, -1e308, time.time()])}
+            stream.write(json.dumps(line) + "\n")
+    study.write_meta({**META, "space": "\x1b[2J", "constraints": ["\x1b[2J"]})
+    figures = status(study)
+    assert figures["evaluations"] == 103
+    json.dumps(figures, allow_nan=False)
+    assert "\x1b[2J" not in text(tables.status(figures))
+    assert CliRunner().invoke(cli, ["status", str(study.path)]).exit_code == 0
+
+
+@pytest.fixture
+def fire(study: StudyDir) -> Iterator[None]:
+    """Somebody who makes, tears and deletes whatever a study holds, all the time."""
+    over, rng = threading.Event(), random.Random(3)
+    whole = study.journal.read_bytes()
+
+    def burn() -> None:
+        while not over.is_set():
+            name = f"t{rng.randrange(5)}"
+            paths = [
+                study.heartbeat(name),
+                study.worker_lock("h", name),
+                study.workers / f"h-{name}.log",
+                study.scheduler_json,
+                study.result(name),
+            ]
+            paths += [study.trials / name / str(rng.randrange(3)) / file for file in ("log.txt", "curve.jsonl")]
+            for path in rng.sample(paths, 4):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(hostile_note(rng))
+            for path in rng.sample(paths, 4):
+                path.unlink(missing_ok=True)
+            for folder in (study.trials / name, *study.trials.glob(f"{name}/*")):
+                try:
+                    folder.rmdir()
+                except OSError:
+                    continue
+            os.truncate(study.journal, len(whole))
+            with study.journal.open("ab") as stream:
+                stream.write(b'{"event": "tel'[: rng.randrange(14)])
+
+    burning = threading.Thread(target=burn)
+    burning.start()
+    yield
+    over.set()
+    burning.join()
+
+
+@pytest.mark.usefixtures("fire")
+def test_a_study_may_change_while_it_is_looked_at(study: StudyDir, tmp_path: Path) -> None:
+    from bohb_nas.report.exports import make
+
+    watch = Watch(study)
+    exports = [make("prometheus", watch, tmp_path / "x.prom"), make("tensorboard", watch, tmp_path / "runs")]
+    for _ in range(40):
+        figures = watch.figures()
+        assert figures["evaluations"] == 3
+        text(tables.status(figures))
+        trial_logs(study)
+        worker_logs(study)
+        for export in exports:
+            export.update()
+
+
+def test_a_journal_is_damaged_when_two_looks_say_so() -> None:
+    answers: list[dict[str, Any] | JournalError] = [
+        {"done": False},
+        JournalError("half"),
+        {"done": False},
+        JournalError("half"),
+        JournalError("broken"),
+    ]
+
+    def figures() -> dict[str, Any]:
+        answer = answers.pop(0)
+        if isinstance(answer, JournalError):
+            raise answer
+        return answer
+
+    looks = cli_watch._looks(figures, 0.0)
+    assert [next(looks), next(looks)] == [{"done": False}] * 2
+    with pytest.raises(JournalError, match="broken"):
+        next(looks)
+
+
+PROGRAM = "import sys\nfrom bohb_nas import cli_watch\nfrom bohb_nas.cli import main\ncli_watch._REDRAW_S = 0.05\nmain()\n"
+
+
+def test_a_terminal_is_drawn_over_and_never_cleared(study: StudyDir) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", PROGRAM, "status", str(study.path), "--watch"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    try:
+        while True:
+            shown += os.read(ours, 65536)
+            if shown.count(b"3 evaluations") == 3:
+                study.done.write_text("{}")
+    except OSError:  # the program has closed the terminal
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait() == 0
+    assert b"\x1b[2J" not in shown
+    assert b"\x1b[1A" in shown, "the cursor goes up to draw over"
+    assert b"done" in shown[shown.rindex(b"3 evaluations") :]
+
+
+def test_where_there_is_no_terminal_it_is_printed_again_until_ctrl_c(study: StudyDir) -> None:
+    command = [sys.executable, "-c", PROGRAM, "status", str(study.path), "--watch"]
+    for more, separator in (([], b"--- "), (["--json"], b'{"evaluations"')):
+        process = subprocess.Popen([*command, *more], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        shown = b""
+        while shown.count(separator) < 3:
+            shown += os.read(process.stdout.fileno(), 65536)
+        process.send_signal(signal.SIGINT)
+        shown += process.stdout.read()
+        process.stdout.close()
+        assert process.wait() == 0
+        assert b"\x1b" not in shown
+
+
+def test_the_last_hour_is_shown_beside_more_than_an_hour(study: StudyDir) -> None:
+    rates = {"evaluations_per_hour": 1234.5, "device_hours_per_hour": 3.5}
+    throughput = {"overall": {"hours": 2.5, **rates}, "last_hour": {"hours": 1.0, **rates, "evaluations_per_hour": 7.25}}
+    shown = text(tables.status({**status(study), "throughput": throughput}))
+    assert (
+        "throughput: 1,234 evaluations/h, 3.50 device hours/h overall; 7.25 evaluations/h, 3.50 device hours/h over the last hour" in shown
+    )
