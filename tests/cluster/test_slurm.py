@@ -117,9 +117,13 @@ def test_an_array_searches_to_the_end_although_its_leader_is_requeued(cluster: S
 
 
 def test_arrays_that_are_warned_preempted_and_killed_lose_nothing(cluster: Slurm, study: StudyDir, tmp_path: Path) -> None:
-    warned = submit(cluster, study, *SEARCH, "--trials", "9999", "--budget-unit", "epochs", "--time", "1m", "--grace", "15s")
-    wait_for(lambda: cluster.states(warned) == {"COMPLETED"})  # SLURM looks at limits twice a minute, and warns up to a minute early
+    soon = "--extra=--signal=B:USR1@75"  # SLURM looks at limits twice a minute and is early by one look: 15 to 45 s after the start
+    warned = submit(cluster, study, *SEARCH, "--trials", "9999", "--time", "2m", soon)
+    wait_for(lambda: cluster.states(warned) == {"COMPLETED"})
     assert not study.done.exists()
+    assert count(study, "tell") > 0
+    logs = [log.read_text() for log in study.workers.glob(f"job-{warned}_*.out")]
+    assert ["asked to leave by SIGUSR1" in log for log in logs] == [True] * N_TASKS
     finished = [Finished(study)]
 
     second = submit(cluster, study)
