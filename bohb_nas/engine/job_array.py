@@ -3,10 +3,10 @@
 Every task of the array runs the same command, a worker of one study; whichever starts first is elected its master. The
 command replaces the shell (`exec`), so that the scheduler's signals reach it.
 
-What was run: the text for SLURM (22.05.8, on one node). The texts for PBS Professional, Grid Engine and LSF follow the
-manuals of their submission commands (qsub of OpenPBS, qsub of Grid Engine 8.1.9, bsub of LSF 10.1) and were never run.
-Two of their lines are a site's own choice: in Grid Engine a GPU is asked for as the resource `gpu`, cores as the parallel
-environment `smp`. A template replaces whatever does not fit.
+What was run: the text for SLURM (22.05.8, on one node). The qsub of Grid Engine 8.1.9 accepted its text, with `gpu` and `smp`
+set up, but no task was run there. The texts for PBS Professional and LSF follow the manuals of qsub (OpenPBS) and bsub (LSF 10.1) and
+were never submitted. In Grid Engine a GPU is asked for as the resource `gpu`, cores as the parallel environment `smp`: names that a
+site chooses. A template replaces whatever does not fit.
 """
 
 import math

@@ -121,7 +121,6 @@ def test_arrays_that_are_warned_preempted_and_killed_lose_nothing(cluster: Slurm
     warned = submit(cluster, study, *SEARCH, "--trials", "9999", "--time", "2m", soon)
     wait_for(lambda: cluster.states(warned) == {"COMPLETED"})
     assert not study.done.exists()
-    assert count(study, "tell") > 0
     logs = [log.read_text() for log in study.workers.glob(f"job-{warned}_*.out")]
     assert ["asked to leave by SIGUSR1" in log for log in logs] == [True] * N_TASKS
     finished = [Finished(study)]
