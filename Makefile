@@ -41,6 +41,8 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/suggest.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/knowledge.py
+	$(BIN)/python bench/watching.py
+	$(BIN)/python bench/handover.py
 	$(BIN)/python bench/augment.py
 	$(BIN)/python bench/paper_pipeline.py
 	$(BIN)/python bench/digits.py

@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_train, cli_watch
+from bohb_nas import cli_baselines, cli_doctor, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.durations import format_duration
-from bohb_nas.engine.options import knowledge_options
 from bohb_nas.errors import BohbNasError
-from bohb_nas.option_types import Duration, Setting
+from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
 from bohb_nas.run_options import cluster_options
 from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.study_options import study_options
 
 
 class _Group(click.Group):
@@ -45,41 +45,11 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("directory", metavar="[DIR]", default="study", type=click.Path(path_type=Path))
-@click.option("--space", metavar="S", help="Search space: a name, FILE.py, ConfigSpace's YAML or JSON.  [joint]")
-@click.option("--dataset", metavar="D", help="Data set: a name, image_folder:PATH, or FILE.py.  [cifar10]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
-@click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them.")
-@click.option("--worker", metavar="W", help="What trains a configuration: a name or FILE.py.  [image_classifier]")
-@click.option("--command", metavar="C", help='Any program as the worker: "python train.py --lr {lr} --seconds {budget}".')
-@click.option("--method", metavar="M", help="How to search: a name or FILE.py.  [bohb]")
-@click.option("--preset", metavar="P", help="A published run's settings: zela2018.")
-@click.option("--budget-min", type=Duration(), help="Cheapest budget.  [budget-max / eta^3]")
-@click.option("--budget-max", type=Duration(), help="Dearest budget.  [3h]")
-@click.option("--budget-unit", metavar="U", help="What budgets count when not seconds; given as plain numbers.  [s]")
-@click.option("--eta", type=float, help="Ratio of neighbouring budgets; 1 in eta is promoted.  [3]")
-@click.option("--brackets", type=int, metavar="N", help="Stop after N brackets.  [32]")
-@click.option("--trials", type=int, metavar="N", help="Stop after N trials.")
-@click.option("--total-time", type=Duration(), help="Stop after this time under a master, over all resumes.")
 @click.option("--workers", "n_workers", type=click.IntRange(min=0), metavar="N", help="Worker processes here.  [one per GPU, else 1]")
-@click.option("--seed", type=click.IntRange(min=0), help="Of the search.  [0]")
-@click.option("--hard-limit", type=Duration(), help="Stop a trial after this time.  [a command: 1.5 x budget + 60 s]")
-@click.option("--promote", type=click.Choice(["restart", "continue"]), help="How promoted configurations train.  [restart]")
-@click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="An option of the worker.")
-@click.option("--method-option", "method_options", type=Setting(), multiple=True, help="An option of the method.")
-@click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed.")
 @click.option("--standby", is_flag=True, hidden=True, help="Wait until nobody leads, then lead; ends with whoever started it.")
-@knowledge_options
+@study_options
 @cluster_options
-def run(
-    directory: Path,
-    n_workers: int | None,
-    standby: bool,
-    worker_options: tuple[Any, ...],
-    method_options: tuple[Any, ...],
-    total_time: float | None,
-    hard_limit: float | None,
-    **said: Any,
-) -> None:
+def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> None:
     """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
     from bohb_nas.display import display
     from bohb_nas.engine.devices import local_devices
@@ -88,9 +58,7 @@ def run(
     from bohb_nas.engine.lead import lead, stand_by
     from bohb_nas.engine.plan import Request
 
-    request = Request(
-        total_s=total_time, hard_limit_s=hard_limit, worker_options=dict(worker_options), method_options=dict(method_options), **said
-    )
+    request = Request(**said)
     if standby:
         sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) is not None else 3)
     outcome, state = lead(directory, request, local_devices(n_workers), display())
@@ -134,20 +102,25 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
     import asyncio
     import math
 
-    from bohb_nas.engine.devices import host, local_devices, named_device
+    from bohb_nas.engine.devices import candidates
     from bohb_nas.engine.serve import serve
     from bohb_nas.engine.service import Terms
-    from bohb_nas.files import holder
+    from bohb_nas.errors import DeviceBusyError
 
     until = math.inf if time_s is None else time.time() + time_s
-
-    study = StudyDir(directory.absolute())
-    study.read_meta()
-    here = local_devices(None) if device is None else [named_device(device)]
-    chosen = next((d for d in here if holder(study.worker_lock(host(), d.name)) is None), here[0])
-    os.environ.update(chosen.environment)
     terms = Terms(wait_s=wait, stand=lead, until=until, grace_s=grace, listen=listen)
-    sys.exit(asyncio.run(serve(directory, device=chosen, terms=terms, say=lambda text: click.echo(text, err=True))))
+    StudyDir(directory.absolute()).read_meta()
+    busy: DeviceBusyError | None = None
+    for chosen in candidates(device):  # several may start at once: whether a device is free, its lock alone can tell
+        os.environ.update(chosen.environment)
+        try:
+            code = asyncio.run(serve(directory, device=chosen, terms=terms, say=lambda text: click.echo(text, err=True)))
+        except DeviceBusyError as e:
+            busy = e
+        else:
+            sys.exit(code)
+    assert busy is not None
+    raise busy
 
 
 @cli.command()
@@ -214,7 +187,7 @@ def _quoted(path: Path) -> str:
 
 
 _WATCHING = (cli_watch.status, cli_watch.logs, cli_watch.export)
-for _more in (*_WATCHING, cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
+for _more in (*_WATCHING, cli_submit.submit, cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
     cli.add_command(_more)
 
 

@@ -12,7 +12,8 @@ The tree::
     │   ├── OptionError               an option that the chosen method or worker refuses
     │   ├── KnowledgeError            an initial, prior, warm-start or constraint that does not fit the search
     │   ├── ProblemError              a benchmark problem that is not there, or whose data are not
-    │   ├── DeviceError               a device that another worker owns, or of another model than a study allows
+    │   ├── DeviceError               a device of another model than a study allows
+    │   │   └── DeviceBusyError       … or that another worker owns
     │   └── StudyError                a study directory that cannot be used for this search
     │       ├── StudyHeldError        … because a living master leads it
     │       └── JournalError          … because its journal cannot be replayed
@@ -70,7 +71,11 @@ class ProblemError(UsageError):
 
 
 class DeviceError(UsageError):
-    """A device that another worker of a study owns, or of another model than the study allows."""
+    """A device that a study cannot use."""
+
+
+class DeviceBusyError(DeviceError):
+    """A device that another worker owns."""
 
 
 class StudyError(UsageError):

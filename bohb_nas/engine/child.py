@@ -18,9 +18,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from bohb_nas import leaving
@@ -29,6 +30,8 @@ from bohb_nas.files import dump_json
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
 
+END = signal.SIGRTMIN
+"""Ends the child in good order; a signal that no scheduler sends."""
 _PR_SET_PDEATHSIG = 1
 _MESSAGE_LIMIT = 4000
 
@@ -169,14 +172,6 @@ class _Requests:
             leaving.ask()
 
 
-def _left_to_the_parent(number: int, frame: object) -> None:
-    """Does nothing: a cluster sends SIGTERM to all processes of a job, and the worker program decides what becomes of the trial.
-
-    No SIG_IGN: that would be handed down to the programs that a worker starts.
-    """
-    del number, frame
-
-
 @contextmanager
 def _output_to(path: Path) -> Iterator[None]:
     """Sends everything that this process and its children print into a file."""
@@ -195,6 +190,20 @@ def _output_to(path: Path) -> Iterator[None]:
         os.close(kept)
 
 
+def _on_sigterm(own: int) -> Callable[[int, FrameType | None], None]:
+    """Lets a scheduler's SIGTERM, which goes to every process of a job, pass: what follows from it, the worker program says.
+
+    A handler, since what is ignored stays ignored in programs that are started here; and it ends processes that are forked here.
+    """
+
+    def on_sigterm(number: int, frame: FrameType | None) -> None:
+        del frame
+        if os.getpid() != own:
+            sys.exit(128 + number)
+
+    return on_sigterm
+
+
 def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Result, bool]:
     """Trains the trial of a request; what it prints goes to its log."""
     for attempt in request["earlier"]:
@@ -207,10 +216,11 @@ def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Res
 def main() -> int:
     """Serves until standard input ends: `python -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
-    signal.signal(signal.SIGINT, lambda number, frame: sys.exit(128 + number))  # an exit, so that a worker can clean up behind it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = _Requests()
     signal.signal(signal.SIGUSR1, requests.on_signal)
-    signal.signal(signal.SIGTERM, _left_to_the_parent)
+    signal.signal(signal.SIGTERM, _on_sigterm(os.getpid()))
+    signal.signal(END, lambda number, frame: sys.exit(128 + signal.SIGTERM))  # so that a worker can clean up behind it
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 

@@ -6,7 +6,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from bohb_nas.errors import DeviceError, UsageError
@@ -162,6 +164,21 @@ def check_kind(study: StudyDir, device: Device, *, required: bool) -> None:
 def note_kind(study: StudyDir, device: Device) -> None:
     """Records the device of the study's first worker."""
     write_once(study.device_json, dump_json({"model": device.model, "memory_gib": device.memory_gib}) + "\n")
+
+
+def candidates(name: str | None) -> Iterator[Device]:
+    """What one more worker may take, in the order to try: the device of that name; or each GPU; or, without GPUs, cpu0, cpu1, … for ever.
+
+    Raises:
+        UsageError: this machine has no device of that name.
+    """
+    if name is not None:
+        yield named_device(name)
+        return
+    here = local_devices(None)
+    yield from here
+    if here[0].name == "cpu0":
+        yield from (replace(here[0], name=f"cpu{k}") for k in count(1))
 
 
 def called(said: str | None) -> str:

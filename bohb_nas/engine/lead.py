@@ -148,6 +148,34 @@ def lead(
     return outcome, state
 
 
+def prepare(path: Path, request: Request, display: Display) -> bool:
+    """Makes the study that `request` describes, or takes an existing one, and leaves leading it to its workers.
+
+    Returns:
+        Whether anything is left to do in it.
+
+    Raises:
+        UsageError: what was asked cannot be done; nothing was written.
+        StudyHeldError: somebody leads the study, and what was asked would change it.
+        StorageError: the disk refused a write.
+    """
+    study = StudyDir(path.absolute())
+    try:
+        with _opened(study, request, display, n_workers=1, checked=False) as opened:
+            state = fold(study.journal)
+            if _finished(study, opened.meta, state):
+                return False
+            beforehand.check_told(opened.knowledge, state)
+            replay(opened.optimizer, state)
+            launch.keep(study, {**opened.meta, "worth": opened.parts.worth})
+            study.done.unlink(missing_ok=True)  # of an earlier stop rule: workers would take it for today's
+    except StudyHeldError as e:
+        asked, stored = launch.reopen(study, request)[0], study.read_meta()
+        if changed := [name for name, value in asked.items() if stored.get(name) != value]:
+            raise StudyHeldError(f"{e}; its {', '.join(changed)} cannot change meanwhile: ask for what it has, or stop the master") from e
+    return True
+
+
 def _finished(study: StudyDir, meta: dict[str, Any], state: State) -> bool:
     """Whether the study has ended under the stop rule that holds now."""
     if state.pending or not study.done.exists():

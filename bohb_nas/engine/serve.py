@@ -19,7 +19,7 @@ from bohb_nas.engine.devices import Device, check_kind, host, note_kind
 from bohb_nas.engine.election import Candidate
 from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.engine.trainer import Trainer
-from bohb_nas.errors import DeviceError, NoLocksError
+from bohb_nas.errors import DeviceBusyError, NoLocksError
 from bohb_nas.files import Lock, dump_json
 from bohb_nas.records import Trial
 from bohb_nas.store.study_dir import StudyDir
@@ -40,7 +40,8 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     """Works for a study until it is done, nobody led it for `terms.wait_s` seconds, its time is over, or a signal says to leave.
 
     Raises:
-        DeviceError: another worker owns the device, or it is of another model than the study allows.
+        DeviceBusyError: another worker owns the device.
+        DeviceError: it is of another model than the study allows.
         StartError: the training child cannot start.
     """
     study = StudyDir(path.absolute())
@@ -80,7 +81,7 @@ def _own(study: StudyDir, device: Device, terms: Terms) -> Lock:
     """The lock of a device; in a folder of this machine where the study's has none.
 
     Raises:
-        DeviceError: another worker holds it.
+        DeviceBusyError: another worker holds it.
     """
     note = {"host": host(), "device": device.name, "pid": os.getpid(), "since": time.time(), "stand": terms.stand, **device.about()}
     text = json.dumps({**note, "until": terms.until if math.isfinite(terms.until) else None})
@@ -94,7 +95,7 @@ def _own(study: StudyDir, device: Device, terms: Terms) -> Lock:
         if taken:
             path.write_text(text)
     if not taken:
-        raise DeviceError(f"a worker of {study.path} on {host()} owns device {device.name} already; one worker per device")
+        raise DeviceBusyError(f"a worker of {study.path} on {host()} owns device {device.name} already; one worker per device")
     return lock
 
 

@@ -22,8 +22,8 @@ from bohb_nas.store.inputs import changed_inputs
 from bohb_nas.store.study_dir import StudyDir
 
 _BEAT_S = 1.0
-_HEARD_S = 0.5
-"""Until a signal to a whole job, which may have killed what was in training, has been heard here as well."""
+_LATE_S = 1.0
+"""Between a scheduler's signal to one process of a job and to another."""
 
 
 class Trainer:
@@ -139,9 +139,7 @@ class Trainer:
             began = time.time()
             idle_s = began - self._idle_since if self._idle_since is not None else None
             result = await self._attempt(trial, workdir)
-            if result.status is Status.CRASHED:
-                await asyncio.sleep(_HEARD_S)
-            if result.status is Status.PREEMPTED or (result.status is Status.CRASHED and self._leaving is not None):
+            if result.status is Status.PREEMPTED or (result.status is Status.CRASHED and await self._leaves_soon()):
                 return self._left(result, workdir)
             if self._killed and not last:
                 self._say(f"the training process of trial {trial.trial_id} was killed from outside; it is tried once more")
@@ -160,6 +158,13 @@ class Trainer:
             beat.cancel()
             with suppress(OSError):
                 self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
+
+    async def _leaves_soon(self) -> bool:
+        """Whether this program is to leave: the signal that says so may have ended what the trial had started, and come here later."""
+        deadline = time.monotonic() + _LATE_S
+        while self._leaving is None and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        return self._leaving is not None
 
     def _left(self, result: Result, workdir: Path) -> Result:
         """Records that a trial was left in good order, before its heart stops beating.

@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from bohb_nas.engine.child import END
 from bohb_nas.errors import BohbNasError
 from bohb_nas.files import dump_json
 
@@ -114,7 +115,7 @@ class TrainingProcess:
         """Ends it and its process group; a moment before it is killed, so that it can end what it started itself."""
         if self.living:
             with suppress(ProcessLookupError):
-                os.kill(self._child.pid, signal.SIGINT)  # child.terminate() would take the exit code from whoever waits for it
+                os.kill(self._child.pid, END)  # child.terminate() would take the exit code from whoever waits for it
             with suppress(TimeoutError):
                 await asyncio.wait_for(_ended(self._child), _GRACE_S)
         with suppress(ProcessLookupError):

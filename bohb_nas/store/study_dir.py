@@ -85,6 +85,11 @@ class StudyDir:
         return self.path / "scheduler.json"
 
     @property
+    def job(self) -> Path:
+        """The script of the job array that was last submitted."""
+        return self.path / "job.sh"
+
+    @property
     def done(self) -> Path:
         """Present when the study is finished."""
         return self.path / "done"
@@ -334,6 +339,7 @@ _OWN_NAMES = frozenset(
         "leases",
         "device.json",
         "scheduler.json",
+        "job.sh",
         "done",
         "results",
         "running",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bohb_nas import leaving
-from bohb_nas.engine.child import check, make_worker, train
+from bohb_nas.engine.child import END, check, make_worker, train
 from bohb_nas.errors import DatasetError, RefError, StorageError
 from bohb_nas.records import Origin, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
@@ -191,6 +191,35 @@ def test_a_signal_right_behind_a_request_is_not_lost(tmp_path: Path) -> None:
             leaver.give(str(n), budget=600.0)
             leaver.signal()
             assert leaver.hear()["result"]["status"] == "preempted"
+
+
+STARTER = """
+import subprocess, sys
+def train(trial, workdir):
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as program:
+        program.stdout.readline()
+        (workdir / "program").write_text(str(program.pid))
+        raise RuntimeError(program.wait())
+"""
+
+
+def test_a_signal_to_every_process_of_a_job_leaves_the_child_and_ends_what_it_started(tmp_path: Path) -> None:
+    (tmp_path / "starter.py").write_text(STARTER)
+    with child(tmp_path, str(tmp_path / "starter.py")) as starter:
+        starter.hear()
+        started = starter.give("1", budget=1.0) / "program"
+        wait_for(started)
+        os.kill(starter.process.pid, signal.SIGTERM)
+        starter.process.send_signal(signal.SIGTERM)
+        while not started.read_text():
+            time.sleep(0.01)
+        os.kill(int(started.read_text()), signal.SIGTERM)
+        result = starter.hear()["result"]
+        assert result["status"] == "crashed"
+        assert "RuntimeError: -15" in result["message"], "the program does not inherit that the signal passes"
+        starter.process.send_signal(END)
+        assert starter.process.wait(timeout=60) == 143
 
 
 def test_a_worker_without_the_attribute_does_not_hand_over(tmp_path: Path) -> None:

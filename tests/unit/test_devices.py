@@ -1,9 +1,10 @@
 import os
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from bohb_nas.engine.devices import called, local_devices, named_device
+from bohb_nas.engine.devices import called, candidates, local_devices, named_device
 from bohb_nas.errors import UsageError
 
 
@@ -69,6 +70,17 @@ def test_what_torch_calls_a_device_has_the_name_that_workers_lock() -> None:
     assert [called(said) for said in (None, "cuda", "cuda:0", "cuda:1", "cpu")] == ["GPU-aaaa", "GPU-aaaa", "GPU-aaaa", "GPU-bbbb", "cpu0"]
     with pytest.raises(UsageError, match=r"'cuda:2' is not here; accepted are cpu and cuda:0, cuda:1"):
         called("cuda:2")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_one_more_worker_tries_the_gpus_and_no_more_or_any_share_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [d.name for d in candidates(None)] == ["GPU-aaaa", "GPU-bbbb"]
+    assert [d.name for d in candidates("GPU-bbbb")] == ["GPU-bbbb"]
+    assert [d.name for d in candidates("cpu7")] == ["cpu7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    many = list(islice(candidates(None), 40))
+    assert [d.name for d in many] == [f"cpu{k}" for k in range(40)]
+    assert {d.environment["CUDA_VISIBLE_DEVICES"] for d in many} == {""}
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -43,6 +43,7 @@ def imported(folder: Path, *arguments: str) -> set[str]:
     [
         ["--help"],
         ["run", "--help"],
+        ["submit", "--help"],
         ["baselines", "--help"],
         ["doctor", "--help"],
         ["list", "methods"],

@@ -1,0 +1,162 @@
+"""The command `bohb-nas submit`: a study that is searched by the tasks of a job array."""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bohb_nas.durations import format_duration
+from bohb_nas.errors import BohbNasError, UsageError
+from bohb_nas.option_types import Duration
+from bohb_nas.run_options import cluster_options
+from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.study_options import study_options
+
+if TYPE_CHECKING:
+    from bohb_nas.engine.job_array import JobArray
+
+_BESIDE_S = 60.0
+"""What a task needs beside the budget of a trial, to start and to end."""
+_HANDED_DOWN = ("BOHB_NAS_CACHE", "PYTHONPATH")
+"""Variables that some schedulers would not give to tasks."""
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Memory(click.ParamType[int]):
+    """An amount of memory, such as 16G or 500M."""
+
+    name = "memory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """MiB."""
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([MGT])(?:i?B)?", str(value), re.IGNORECASE)
+        mib = round(float(match[1]) * {"M": 1, "G": 1024, "T": 1024**2}[match[2].upper()]) if match else 0
+        if mib < 1:
+            self.fail(f"{value!r}: accepted is a number with its unit, such as 500M, 16G or 1.5T", param, ctx)
+        return mib
+
+
+def _array_options(command: _Command) -> _Command:
+    """Adds the options that say what the array is; their values are fields of `JobArray`, under its names."""
+    options = (
+        click.option("--array", "size", type=click.IntRange(min=1), metavar="N", required=True, help="How many tasks; each is a worker."),
+        click.option("--gpus-per-task", type=click.IntRange(min=0), default=1, show_default=True, help="0: train on the processor."),
+        click.option("--cpus-per-task", type=click.IntRange(min=1), help="Processor cores.  [the cluster's default]"),
+        click.option("--mem", "memory_mib", type=_Memory(), help="Main memory of a task: 16G.  [the cluster's default]"),
+        click.option("--time", "time_s", type=Duration(), default="24h", show_default=True, help="When the cluster ends a task."),
+        click.option("--grace", "grace_s", type=Duration(), help="For what is in training to be handed over.  [the worker's default]"),
+        click.option("--partition", metavar="P", help="Partition or queue.  [the cluster's default]"),
+        click.option("--account", metavar="A", help="Who is charged.  [the cluster's default]"),
+        click.option("--name", default="bohb-nas", show_default=True, help="Of the job."),
+        click.option("--extra", multiple=True, metavar="LINE", help="One more directive, such as --extra=--constraint=a100."),
+        click.option("--logs", type=click.Path(path_type=Path), help="Folder for what tasks print.  [DIR/workers]"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_OF_ARRAY = ("size", "gpus_per_task", "cpus_per_task", "memory_mib", "time_s", "grace_s", "partition", "account", "name", "extra")
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", default="study", type=click.Path(path_type=Path))
+@click.option("--cluster", type=click.Choice(["slurm", "pbs", "sge", "lsf"]), required=True, help="The scheduler.")
+@_array_options
+@click.option("--template", type=click.Path(path_type=Path), metavar="FILE", help="Your own script, with {command} and others in it.")
+@click.option("--print", "only_print", is_flag=True, help="Print the script; write and submit nothing.")
+@study_options
+@cluster_options
+def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path | None, only_print: bool, **said: Any) -> None:
+    """Submits one job array whose tasks search in DIR (./study); whichever starts first leads.
+
+    Makes the study as `run` would, or takes an existing one. Submit again, also elsewhere, and more workers join.
+    """
+    from bohb_nas.display import display
+    from bohb_nas.engine import submission
+    from bohb_nas.engine.job_array import script
+    from bohb_nas.engine.job_template import fill
+    from bohb_nas.engine.lead import prepare
+    from bohb_nas.engine.plan import Request
+    from bohb_nas.files import write_atomic
+
+    study = StudyDir(directory.absolute())
+    job = _job(study, cluster, study.workers if logs is None else logs.absolute(), {name: said.pop(name) for name in _OF_ARRAY})
+    text = script(job) if template is None else fill(_read(template), job)
+    request = Request(**(said | {"listen": said["listen"] or "host"}))
+    for remark in _remarks(job, _budgets(study, request), plain=template is None):
+        click.echo(remark, err=True)
+    if only_print:
+        click.echo(text, nl=False)
+        return
+    if not prepare(study.path, request, display()):
+        click.echo(f"the study in {directory} is finished, nothing was submitted; more --trials or --total-time make it go on")
+        return
+    _make_folder(job.logs)
+    write_atomic(study.job, text)
+    name = submission.submit(job.cluster, study.job)
+    click.echo(f"{cluster} job {name}: {job.size} task(s) of {study.job}")
+    click.echo(f"next: bohb-nas status {shlex.quote(str(directory))} --watch")
+
+
+def _job(study: StudyDir, cluster: str, logs: Path, said: dict[str, Any]) -> "JobArray":
+    from bohb_nas.engine.job_array import Cluster, JobArray, worker_command
+
+    variables = {name: value for name in _HANDED_DOWN if (value := os.environ.get(name))}
+    if said["cpus_per_task"] is not None:
+        variables["OMP_NUM_THREADS"] = str(said["cpus_per_task"])
+    command = worker_command(sys.executable, study.path, time_s=said["time_s"], grace_s=said["grace_s"], environment=variables)
+    return JobArray(cluster=Cluster(cluster), command=command, logs=logs, **said)
+
+
+def _budgets(study: StudyDir, request: Any) -> dict[str, Any]:
+    """The budgets of the study that is there, or would be made.
+
+    Raises:
+        UsageError: it cannot be made, or is another search.
+    """
+    from bohb_nas.engine.launch import reopen
+    from bohb_nas.engine.plan import plan
+
+    meta = reopen(study, request)[0] if study.exists() else plan(request)
+    return dict(meta["budgets"])
+
+
+def _remarks(job: "JobArray", budgets: dict[str, Any], *, plain: bool) -> Iterator[str]:
+    """What a person should know of an array for these budgets.
+
+    Raises:
+        UsageError: its tasks could finish no trial.
+    """
+    limit, least, most = job.time_s, budgets["min"] + _BESIDE_S, budgets["max"] + _BESIDE_S
+    if budgets["unit"] == "s" and limit < least:
+        raise UsageError(
+            f"--time {format_duration(limit)} is shorter than the cheapest budget, {format_duration(budgets['min'])}, "
+            f"and a minute to start and end; give --time {format_duration(least)} or more"
+        )
+    if budgets["unit"] == "s" and limit < most:
+        yield (
+            f"note: no task of --time {format_duration(limit)} can train the dearest budget, {format_duration(budgets['max'])}, by itself; "
+            "workers that can hand over pass such trials on from task to task"
+        )
+    if plain and job.gpus_per_task > 1:
+        yield f"note: a worker trains on one GPU; {job.gpus_per_task - 1} of each task's will idle: ask for more tasks, or use a --template"
+
+
+def _read(template: Path) -> str:
+    try:
+        return template.read_text()
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError(f"--template {template} cannot be read: {e}; accepted is a text file") from e
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise BohbNasError(f"--logs {folder} cannot be made: {e.strerror}; the study is kept, give another folder") from e

@@ -1,0 +1,54 @@
+"""The options that say what a study is: shared by every command that can make one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bohb_nas.engine.options import knowledge_options
+from bohb_nas.option_types import Duration, Setting
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _settings(context: click.Context, parameter: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    del context, parameter
+    return dict(pairs)
+
+
+def study_options(command: _Command) -> _Command:
+    """Adds the options to a command; their values are the fields of `Request`, under its names."""
+    options = (
+        click.option("--space", metavar="S", help="Search space: a name, FILE.py, ConfigSpace's YAML or JSON.  [joint]"),
+        click.option("--dataset", metavar="D", help="Data set: a name, image_folder:PATH, or FILE.py.  [cifar10]"),
+        click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept."),
+        click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them."),
+        click.option("--worker", metavar="W", help="What trains a configuration: a name or FILE.py.  [image_classifier]"),
+        click.option("--command", metavar="C", help='Any program as the worker: "python train.py --lr {lr} --seconds {budget}".'),
+        click.option("--method", metavar="M", help="How to search: a name or FILE.py.  [bohb]"),
+        click.option("--preset", metavar="P", help="A published run's settings: zela2018."),
+        click.option("--budget-min", type=Duration(), help="Cheapest budget.  [budget-max / eta^3]"),
+        click.option("--budget-max", type=Duration(), help="Dearest budget.  [3h]"),
+        click.option("--budget-unit", metavar="U", help="What budgets count when not seconds; given as plain numbers.  [s]"),
+        click.option("--eta", type=float, help="Ratio of neighbouring budgets; 1 in eta is promoted.  [3]"),
+        click.option("--brackets", type=int, metavar="N", help="Stop after N brackets.  [32]"),
+        click.option("--trials", type=int, metavar="N", help="Stop after N trials."),
+        click.option("--total-time", "total_s", type=Duration(), help="Stop after this time under a master, over all resumes."),
+        click.option("--seed", type=click.IntRange(min=0), help="Of the search.  [0]"),
+        click.option(
+            "--hard-limit", "hard_limit_s", type=Duration(), help="Stop a trial after this time.  [a command: 1.5 x budget + 60 s]"
+        ),
+        click.option("--promote", type=click.Choice(["restart", "continue"]), help="How promoted configurations train.  [restart]"),
+        click.option(
+            "--worker-option", "worker_options", type=Setting(), multiple=True, callback=_settings, help="An option of the worker."
+        ),
+        click.option(
+            "--method-option", "method_options", type=Setting(), multiple=True, callback=_settings, help="An option of the method."
+        ),
+        click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed."),
+    )
+    command = knowledge_options(command)
+    for option in reversed(options):
+        command = option(command)
+    return command
