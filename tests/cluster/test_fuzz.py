@@ -4,7 +4,6 @@ import json
 import random
 import resource
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +12,13 @@ from types import FrameType
 import pytest
 from click.testing import CliRunner
 from mutations import MUTATIONS, remove, replace_file
+from toy_studies import drive
 
 from bohb_nas import make_optimizer
 from bohb_nas.cli import cli
 from bohb_nas.engine import beforehand, launch
-from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import published
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
-from bohb_nas.engine.in_process import InProcessEngine
+from bohb_nas.engine.drive import replay
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import BohbNasError
@@ -29,9 +27,8 @@ from bohb_nas.knowledge import Belief, Constraint, Knowledge
 from bohb_nas.report.status import best, status
 from bohb_nas.store.following import Follower
 from bohb_nas.store.frozen import recall
-from bohb_nas.store.journal import Event, Journal, State, fold, repair
+from bohb_nas.store.journal import Event, Journal, fold, repair
 from bohb_nas.store.study_dir import StudyDir
-from bohb_nas.workers.toy import ToyWorker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 N_MUTATIONS = 10_000
@@ -57,38 +54,6 @@ def within(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, earlier)
-
-
-def drive(study: StudyDir, *, n_trials: int) -> tuple[Outcome, State]:
-    """Leads a study as `run` does, with the toy worker in this process."""
-    meta, space = launch.reopen(study, Request(trials=n_trials))
-    parts = launch.build(meta, space)
-    known = recall(study, meta.get("frozen") or {})
-    optimizer = make_optimizer(
-        meta["method"], space=space, budgets=parts.budgets, seed=meta["seed"], options=parts.method_options, knowledge=known
-    )
-    state = fold(study.journal)
-    beforehand.check_told(known, state)
-    replay(optimizer, state)
-    launch.keep(study, meta)
-    repair(study.journal)
-    journal = Journal(study.journal, state)
-    journal.lead(Event(term=state.term + 1, time=time.time(), until=last_alive(study)))
-    loop = Drive(
-        optimizer=optimizer,
-        engine=InProcessEngine(study, ToyWorker(seconds_per_budget=0.0)),
-        journal=journal,
-        stop=StopRule(trials=n_trials),
-        budgets=parts.budgets,
-        knowledge=known,
-        continue_promoted=False,
-        checkpoints=Checkpoints(study, state, continue_promoted=False, promotable=None, n_rungs=3),
-        clock=time.time,
-        wish=lambda: Wish.GO_ON,
-        notice=lambda event: None,
-        tick=lambda: None,
-    )
-    return loop.run(), state
 
 
 def made(path: Path, *, finished: bool) -> StudyDir:
