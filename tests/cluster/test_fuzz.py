@@ -224,5 +224,5 @@ def test_ten_thousand_damaged_studies_are_read_or_refused_with_a_reason(tmp_path
 
 
 def names(said: str, target: Path, study: StudyDir) -> bool:
-    """Whether a refusal says where to look: at the file, the study, a trial, or the method that the record names."""
-    return len(said) < 20_000 and any(word in said for word in (target.name, str(study.path), "trial t", "method"))
+    """Whether a refusal says where to look: at the file, the study, a trial, or what the record names that does not fit."""
+    return len(said) < 20_000 and any(word in said for word in (target.name, str(study.path), "trial t", "method", "initial configuration"))
