@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.plan import Request, plan
-from bohb_nas.records import Evaluation, Result, Status, Trial
+from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -85,8 +86,8 @@ def files(folder: Path) -> None:
     """Journal lines and result files, each on the disk before it counts."""
     study = new_study(folder / "files", trials=2000)
     journal, trials = Journal(study.journal, State()), trials_of(study, 1000)
-    asks = [timed(lambda t=t: journal.write(Event(term=1, time=0.0, trial=t))) for t in trials]
-    stored = [timed(lambda t=t: study.write_result(Evaluation(trial=t, result=result_of(t)))) for t in trials]
+    asks = [timed(partial(journal.write, Event(term=1, time=0.0, trial=t))) for t in trials]
+    stored = [timed(partial(study.write_result, Evaluation(trial=t, result=result_of(t)))) for t in trials]
     row("a journal line, fsync", spread(asks, unit="ms", factor=1e3))
     row("a result file, fsync of it and its folder", spread(stored, unit="ms", factor=1e3))
 
@@ -107,11 +108,11 @@ def dispatch(folder: Path) -> None:
 
         for trial in trials[:50]:
             one(trial)
-        alone = [timed(lambda t=t: one(t)) for t in trials[50:250]]
+        alone = [timed(partial(one, t)) for t in trials[50:250]]
         began, left, n = time.perf_counter(), iter(trials[250:]), 0
         while n < len(trials) - 250:
-            while engine.free() > 0 and (trial := next(left, None)) is not None:
-                engine.submit(trial)
+            while engine.free() > 0 and (following := next(left, None)) is not None:
+                engine.submit(following)
             n += len(engine.wait(1.0))
         took = time.perf_counter() - began
         workers.stop()
@@ -159,8 +160,8 @@ def resume(folder: Path) -> None:
         for _ in range(3):
             size = study.journal.stat().st_size if study.journal.exists() else 0
             master = started([sys.executable, "-m", "bohb_nas", "run", str(study.path)])
-            lead_s.append(until(lambda s=study, n=size: grown(s, n, b'"lead"')))
-            seconds.append(lead_s[-1] + until(lambda s=study, n=size: grown(s, n, b'"ask"')))
+            lead_s.append(until(partial(grown, study, size, b'"lead"')))
+            seconds.append(lead_s[-1] + until(partial(grown, study, size, b'"ask"')))
             status_text = Path(f"/proc/{master.pid}/status").read_text()
             peaks.append(int(status_text.partition("VmHWM:")[2].split()[0]) / 2**10)
             master.terminate()
@@ -174,7 +175,7 @@ def resume(folder: Path) -> None:
         )
 
 
-def write_evaluations(study: StudyDir, n: int, configs: Sequence[object], rng: random.Random) -> None:
+def write_evaluations(study: StudyDir, n: int, configs: Sequence[Mapping[str, Value]], rng: random.Random) -> None:
     """A journal of so many told trials, without the disk's patience."""
     with study.journal.open("w") as stream:
         stream.write(Event(term=1, time=0.0).to_line() + "\n")
@@ -185,9 +186,9 @@ def write_evaluations(study: StudyDir, n: int, configs: Sequence[object], rng: r
                 config=configs[k % len(configs)],
                 budget=9.0,
                 bracket=0,
-                rung=2,  # type: ignore[arg-type]
+                rung=2,
                 seed=rng.randrange(2**31),
-                origin="random",  # type: ignore[arg-type]
+                origin=Origin.RANDOM,
             )
             stream.write(
                 Event(term=1, time=10.0 * k, trial=trial, reason="this method draws every configuration at random").to_line() + "\n"
@@ -256,7 +257,7 @@ def takeover(folder: Path) -> None:
             time.sleep(8.0)  # a worker rests between two attempts to lead
             size = study.journal.stat().st_size
             os.kill(int((study.master() or {})["pid"]), signal.SIGKILL)
-            seconds.append(until(lambda size=size: grown(study, size, b'"lead"')))
+            seconds.append(until(partial(grown, study, size, b'"lead"')))
     finally:
         for worker in workers:
             worker.terminate()
