@@ -17,7 +17,7 @@ from gpu_nets import CONFIGS, FORMS, NAMES, built, cost, floor_s, learner, netwo
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.records import Origin, Trial
-from bohb_nas.training.data import batches
+from bohb_nas.training.data import Batches
 from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.learner import Batch, Learner
 from bohb_nas.training.recording import STEPS_BEFORE
@@ -58,7 +58,7 @@ class Step:
 
     def _prepared(self) -> Iterator[Batch]:
         learner = self.learner
-        positions = batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
+        positions = Batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
         while True:
             yield from learner.prepare([next(positions) for _ in range(self._ahead)])
 

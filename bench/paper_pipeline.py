@@ -36,7 +36,7 @@ from torchvision import transforms as tv
 from bohb_nas.networks._multi_branch import GROUPS
 from bohb_nas.training.augment import augment
 from bohb_nas.training.clock import drain
-from bohb_nas.training.data import ResidentData, batches, resident
+from bohb_nas.training.data import Batches, ResidentData, resident
 from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.learner import Batch, Learner, start
 from bohb_nas.training.recipe import read
@@ -199,7 +199,7 @@ def sides(
     made: dict[str, tuple[Compute, Callable[[], object]]] = {}
     for compute in computes:
         learner = start(config(architecture), data=data, compute=compute, seed=0)
-        positions = batches(data.train, BATCH, learner.streams.order)
+        positions = Batches(data.train, BATCH, learner.streams.order)
         made[f"ours, {compute.precision}"] = (compute, _step(learner, positions))
         if "paper" not in made:
             paper_step, source = PaperStep(port(architecture, learner), compute.device, alpha=0.2), iter(loader_of(images, labels, data))
@@ -247,7 +247,7 @@ def data_alone(compute: Compute, repetitions: int, seconds: float) -> None:
     everything = np.arange(len(images))
     data = resident(images, labels, train=everything, valid=everything[:0], n_classes=10, device=compute.device)
     recipe, generator = read({"cutout": "on"})[1], torch.Generator(compute.device).manual_seed(0)
-    host, positions = torch.Generator().manual_seed(0), batches(data.train, BATCH, generator)
+    host, positions = torch.Generator().manual_seed(0), Batches(data.train, BATCH, generator)
     loader = loader_of(images, labels, data)
     rng = np.random.default_rng(0)
 

@@ -11,7 +11,7 @@ import torch
 from bohb_nas import networks
 from bohb_nas.training.augment import augment
 from bohb_nas.training.clock import drain
-from bohb_nas.training.data import ResidentData, batches, resident
+from bohb_nas.training.data import Batches, ResidentData, resident
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import start
 from bohb_nas.training.recipe import read
@@ -83,13 +83,13 @@ def shares(compute: Compute, repetitions: int, seconds: float) -> None:
 
 def _step(data: ResidentData, config: Mapping[str, Any], compute: Compute) -> Callable[[], object]:
     learner = start({**config, "batch_size": _BATCH}, data=data, compute=compute, seed=0)
-    positions = batches(data.train, _BATCH, learner.streams.order)
+    positions = Batches(data.train, _BATCH, learner.streams.order)
     return lambda: learner.step(next(positions), 0.01)
 
 
 def _augmentation(data: ResidentData, config: Mapping[str, Any], compute: Compute) -> Callable[[], object]:
     recipe, generator = read(config)[1], torch.Generator(compute.device).manual_seed(0)
-    host, positions = torch.Generator().manual_seed(0), batches(data.train, _BATCH, generator)
+    host, positions = torch.Generator().manual_seed(0), Batches(data.train, _BATCH, generator)
     static: dict[str, Any] = {"mean": data.mean, "deviation": data.deviation, "n_classes": 10, "generator": generator, "host": host}
 
     def call() -> None:

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bohb_nas import leaving
     from bohb_nas.errors import BohbNasError
     from bohb_nas.methods import Method, make_optimizer
     from bohb_nas.records import Budgets, Evaluation, Idle, Optimizer, Origin, Result, Status, Trial, Worker
@@ -34,6 +35,7 @@ __all__ = [
     "Trial",
     "Worker",
     "__version__",
+    "leaving",
     "load_space",
     "make_optimizer",
 ]
@@ -43,6 +45,8 @@ def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
             return getattr(importlib.import_module(module), name)
+    if name == "leaving":
+        return importlib.import_module("bohb_nas.leaving")
     raise AttributeError(f"module 'bohb_nas' has no attribute {name!r}")
 
 

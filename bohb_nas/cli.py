@@ -67,11 +67,13 @@ def cli() -> None:
 @click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="An option of the worker.")
 @click.option("--method-option", "method_options", type=Setting(), multiple=True, help="An option of the method.")
 @click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed.")
+@click.option("--standby", is_flag=True, hidden=True, help="Wait until nobody leads, then lead; ends with whoever started it.")
 @knowledge_options
 @cluster_options
 def run(
     directory: Path,
     n_workers: int | None,
+    standby: bool,
     worker_options: tuple[Any, ...],
     method_options: tuple[Any, ...],
     total_time: float | None,
@@ -82,12 +84,15 @@ def run(
     from bohb_nas.display import display
     from bohb_nas.engine.devices import local_devices
     from bohb_nas.engine.drive import Outcome
-    from bohb_nas.engine.lead import lead
+    from bohb_nas.engine.election import worker_gone
+    from bohb_nas.engine.lead import lead, stand_by
     from bohb_nas.engine.plan import Request
 
     request = Request(
         total_s=total_time, hard_limit_s=hard_limit, worker_options=dict(worker_options), method_options=dict(method_options), **said
     )
+    if standby:
+        sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) is not None else 3)
     outcome, state = lead(directory, request, local_devices(n_workers), display())
     _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED)
 
@@ -130,7 +135,8 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
     import math
 
     from bohb_nas.engine.devices import host, local_devices, named_device
-    from bohb_nas.engine.serve import Terms, serve
+    from bohb_nas.engine.serve import serve
+    from bohb_nas.engine.service import Terms
     from bohb_nas.files import holder
 
     until = math.inf if time_s is None else time.time() + time_s

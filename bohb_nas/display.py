@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from bohb_nas.engine.lead import Display, View
+from bohb_nas.engine.view import Display, View
 from bohb_nas.report import live
 from bohb_nas.store.journal import Event
 

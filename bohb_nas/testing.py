@@ -9,6 +9,8 @@ import itertools
 import json
 import math
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +19,9 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas import networks
+from bohb_nas import leaving, networks
 from bohb_nas.datasets import prepare
-from bohb_nas.engine.child import make_worker
+from bohb_nas.engine.child import hands_over, make_worker
 from bohb_nas.errors import BohbNasError, UsageError
 from bohb_nas.files import dump_json
 from bohb_nas.methods import Method, ask, make_optimizer
@@ -32,6 +34,8 @@ from bohb_nas.workers import toy as toy_worker
 
 _N_SAMPLES = 50
 _N_ASKS = 60
+_SOON_S = 10.0
+"""How long a worker may take to leave."""
 _BUDGETS = Budgets(min=1.0, max=27.0, eta=3.0)
 
 
@@ -139,7 +143,7 @@ def check_space(space: ConfigurationSpace) -> list[Finding]:
 
 
 def check_worker(worker: Worker, space: ConfigurationSpace, *, workdir: Path, budget: float = 1.0) -> list[Finding]:
-    """Holds a worker to what the engine relies on; trains three configurations.
+    """Holds a worker to what the engine relies on; trains three configurations, and the first again if it hands over.
 
     Args:
         worker: what is checked.
@@ -149,17 +153,24 @@ def check_worker(worker: Worker, space: ConfigurationSpace, *, workdir: Path, bu
     """
     encoding = Encoding(space)
     default = {name: plain(value) for name, value in space.get_default_configuration().items()}
+    took_s = list[float]()
 
     def trains(number: int, config: dict[str, Value], accepted: frozenset[Status]) -> str | None:
         trial = _trial(f"check-{number}", config, budget)
-        folder = workdir / trial.trial_id
+        folder, began = workdir / trial.trial_id, time.monotonic()
         folder.mkdir()
-        return _result_problem(worker.train(trial, folder), trial, accepted)
+        result = worker.train(trial, folder)
+        took_s.append(time.monotonic() - began)
+        return _result_problem(result, trial, accepted)
+
+    def leaves() -> str | None:
+        return _leaving_problem(worker, _trial("check-leaving", default, budget), workdir, usual_s=took_s[0] if took_s else 0.0)
 
     answered = frozenset(Status) - {Status.CRASHED, Status.LOST, Status.PREEMPTED}
     return [
         _finding("it trains the default configuration", lambda: trains(0, default, frozenset({Status.OK}))),
         *(_finding(f"it answers for sampled configuration {n}", partial(trains, n, encoding.sample(n), answered)) for n in (1, 2)),
+        *([_finding("asked to leave it does so soon, and the next attempt goes on", leaves)] if hands_over(worker) else []),
     ]
 
 
@@ -215,6 +226,51 @@ def _result_problem(result: Any, trial: Trial, accepted: frozenset[Status]) -> s
         return f"status {result.status} with configuration {dict(trial.config)}: {result.message or 'no message'}"
     Result.from_json(json.loads(dump_json(result.to_json())))  # raises what cannot cross a process border
     return None
+
+
+def _leaving_problem(worker: Worker, trial: Trial, workdir: Path, *, usual_s: float) -> str | None:
+    """What is wrong with how a worker leaves a trial in the middle of its usual seconds, and goes on with it."""
+    for n in (1, 2):  # what only a first trial pays may have been most of its seconds
+        folder, began = workdir / f"{trial.trial_id}-{n}", time.monotonic()
+        folder.mkdir()
+        result, late_s = _asked_to_leave(worker, trial, folder, after_s=usual_s / 2)
+        usual_s = time.monotonic() - began
+        if problem := _result_problem(result, trial, frozenset({Status.OK, Status.PREEMPTED})):
+            return problem
+        if late_s is not None and late_s > _SOON_S:
+            return f"it ended {late_s:.0f} s after it was asked to leave; look at bohb_nas.leaving.asked() once a second or so"
+        if result.status is Status.PREEMPTED:
+            break
+    else:
+        return None  # it was through before it could leave
+    if late_s is None:
+        return "it left without being asked; accepted is that only once bohb_nas.leaving.asked() is true"
+    again = workdir / f"{trial.trial_id}-again"
+    again.mkdir()
+    if (folder / "handover").is_dir():
+        (again / "interrupted").symlink_to(folder / "handover")
+    return _result_problem(worker.train(trial, again), trial, frozenset({Status.OK}))
+
+
+def _asked_to_leave(worker: Worker, trial: Trial, folder: Path, *, after_s: float) -> tuple[Any, float | None]:
+    """What a worker answers that is asked to leave after so many seconds, and how many later; None if it was through before."""
+    asked_at = list[float]()
+
+    def ask() -> None:
+        asked_at.append(time.monotonic())
+        leaving.ask()
+
+    leaving.reset()
+    timer = threading.Timer(after_s, ask)
+    timer.start()
+    try:
+        result = worker.train(trial, folder)
+        ended_at = time.monotonic()
+    finally:
+        timer.cancel()
+        timer.join()
+        leaving.reset()
+    return result, ended_at - asked_at[0] if asked_at else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,17 @@
 Imports, CUDA context and data stay warm between trials; a trial that kills the process costs only itself, because
 the worker program starts the next child. One line in: `{"trial": …, "workdir": …, "earlier": […]}`; one line out:
 `{"result": …}`. `{"check": space}` asks whether the space suits the worker. Before the first trial it says
-`{"ready": true}` or `{"error": text}`; the latter also instead of a result when the disk or the data are gone.
+`{"ready": true, "hands_over": bool}` or `{"error": text}`; the latter also instead of a result when the disk or the data are gone.
+
+SIGUSR1 asks the trial in training to leave, and no other: it counts from the moment that a request is in the pipe until its training is
+over. Between two trials it means nothing.
 """
 
 import ctypes
 import inspect
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -19,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bohb_nas import leaving
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError
 from bohb_nas.files import dump_json
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
@@ -84,6 +89,11 @@ def clear_leftovers(reference: str, attempt: Path) -> None:
         clear(attempt)
 
 
+def hands_over(worker: Worker) -> bool:
+    """Whether a worker leaves when it is asked to, as `bohb_nas.leaving` says."""
+    return bool(getattr(worker, "hands_over", False))
+
+
 def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
     """Trains a trial; whatever the worker does wrong comes back as a status with a reason.
 
@@ -106,6 +116,8 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
             return failed(Status.CRASHED, f"the worker returned {type(result).__name__} {str(result)[:200]!r}; accepted is a Result")
         if result.trial_id != trial.trial_id:
             return failed(Status.CRASHED, f"the worker returned a result of {result.trial_id!r} for trial {trial.trial_id!r}")
+        if result.status is Status.PREEMPTED and (reason := _unasked(worker)):
+            return failed(Status.CRASHED, f"the worker returned the status preempted {reason}")
         text = dump_json(result.to_json())
         if (n_bytes := len(text.encode())) > RESULT_LIMIT_BYTES:
             return failed(Status.CRASHED, f"the result has {n_bytes} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead")
@@ -117,6 +129,44 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
     except Exception:  # noqa: BLE001 (the outer shell: a crash is data)
         traceback.print_exc()
         return failed(Status.CRASHED, traceback.format_exc(), spoilt=True)
+
+
+def _unasked(worker: Worker) -> str | None:
+    """Why nobody can have asked a worker to leave, or None."""
+    if not hands_over(worker):
+        return "but does not hand over; give it an attribute hands_over that is true, or return another status"
+    return None if leaving.asked() else "without being asked to leave; accepted is that only once bohb_nas.leaving.asked() is true"
+
+
+class _Requests:
+    """The lines of standard input, one at a time, and which of them a signal to leave is about.
+
+    The next request comes only after the answer to the one before, so a signal that arrives while there is nothing to read means nobody.
+    One that arrives together with a request is taken for its trial: left without need it costs little, asked in vain a node's last minute.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = True
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            select.select([sys.stdin], [], [])  # a signal's handler runs meanwhile
+            self._waiting = False
+            line = sys.stdin.readline()
+            if not line:
+                return
+            yield line
+
+    def done(self) -> None:
+        """To be called before an answer: whoever was asked to leave is no longer in training."""
+        self._waiting = True  # first, so that no signal comes in between and stays for the next
+        leaving.reset()
+
+    def on_signal(self, number: int, frame: object) -> None:
+        """Asks the trial to leave that is in training or whose request is there already."""
+        del number, frame
+        if not self._waiting or select.select([sys.stdin], [], [], 0)[0]:
+            leaving.ask()
 
 
 @contextmanager
@@ -137,15 +187,27 @@ def _output_to(path: Path) -> Iterator[None]:
         os.close(kept)
 
 
+def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Result, bool]:
+    """Trains the trial of a request; what it prints goes to its log."""
+    for attempt in request["earlier"]:
+        clear_leftovers(reference, Path(attempt))
+    workdir = Path(request["workdir"])
+    with _output_to(workdir / "log.txt"):
+        return train(worker, Trial.from_json(request["trial"]), workdir)
+
+
 def main() -> int:
     """Serves until standard input ends: `python -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests = _Requests()
+    signal.signal(signal.SIGUSR1, requests.on_signal)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that a worker can clean up behind it
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
     def answer(body: dict[str, Any]) -> None:
+        requests.done()
         answers.write(dump_json(body) + "\n")
         answers.flush()
 
@@ -158,18 +220,14 @@ def main() -> int:
     except (Exception, SystemExit):  # noqa: BLE001 (the outer shell, around a user's code)
         answer({"error": traceback.format_exc()[-_MESSAGE_LIMIT:]})
         return 1
-    answer({"ready": True})
-    for line in sys.stdin:
+    answer({"ready": True, "hands_over": hands_over(worker)})
+    for line in requests:
         request = json.loads(line)
         if "check" in request:
             answer(check(reference, options, request["check"]))
             continue
-        for attempt in request["earlier"]:
-            clear_leftovers(reference, Path(attempt))
-        workdir = Path(request["workdir"])
         try:
-            with _output_to(workdir / "log.txt"):
-                result, spoilt = train(worker, Trial.from_json(request["trial"]), workdir)
+            result, spoilt = _train(worker, reference, request)
         except (StorageError, DatasetError) as e:
             answer({"error": str(e)})
             return 1

@@ -22,7 +22,7 @@ from distributed.scheduler import NoValidWorkerError, WorkerState
 from bohb_nas.engine import serve
 from bohb_nas.engine.cluster import LOOPBACK, configure, publish, published, security
 from bohb_nas.engine.devices import host
-from bohb_nas.engine.trainer import StartError
+from bohb_nas.engine.training_process import StartError
 from bohb_nas.files import dump_json, read_note
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir

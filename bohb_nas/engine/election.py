@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-import math
 import os
+import random
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +13,16 @@ from typing import Protocol
 
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import NoLocksError, StorageError, StudyError, StudyHeldError
-from bohb_nas.files import Lock
+from bohb_nas.files import Lock, holder
 from bohb_nas.store import mounts
 from bohb_nas.store.lease import LASTS_S, Lease
 from bohb_nas.store.study_dir import StudyDir
 
 _REST_S = 5.0
-"""Between two attempts to lead: a master that cannot lead should not be started over and over."""
+"""Between two starts of a process that stands by: one that cannot lead should not be started over and over."""
+_STAGGER_S = 0.5
+"""Within which the workers of a machine that begin at once look whether another has started one."""
+_POLL_S = 0.1
 
 
 class Seat(Protocol):
@@ -85,8 +89,42 @@ def leading(study: StudyDir, *, lasts_s: float | None = None, say: Callable[[str
         yield seat
 
 
+def stand_by(study: StudyDir, gone: Callable[[], bool]) -> bool:
+    """Waits, ready to lead, until nobody leads; one process of a machine does so for a study.
+
+    Args:
+        study: to lead.
+        gone: whether the worker that started this process has ended.
+
+    Returns:
+        Whether to lead now: not when the study is done, the worker has ended, or another process of this machine stands by.
+    """
+    with Lock(study.standby_lock(host())) as lock:
+        if not _taken(lock):
+            return False
+        while not study.done.exists() and not gone():
+            if study.master() is None:
+                return True
+            time.sleep(_POLL_S)
+    return False
+
+
+def _taken(lock: Lock) -> bool:
+    try:
+        return lock.acquire(json.dumps({"host": host(), "pid": os.getpid(), "since": time.time()}))
+    except NoLocksError:  # then each worker of a machine has a process that stands by, which costs only memory
+        return True
+
+
+def worker_gone() -> bool:
+    """Whether the worker that started this process has ended: it holds the other end of standard input, and writes nothing."""
+    return bool(select.select([0], [], [], 0)[0])
+
+
 class Candidate:
-    """A worker's stand for election: starts a master beside it when nobody leads.
+    """A worker's stand for election: keeps a process ready to lead beside it, or beside another worker of this machine.
+
+    What is started here ends with this program.
 
     Args:
         study: to lead.
@@ -96,22 +134,32 @@ class Candidate:
     def __init__(self, study: StudyDir, *, listen: str | None = None) -> None:
         self._study = study
         self._listen = listen
-        self._master: asyncio.subprocess.Process | None = None
-        self._stood = -math.inf
+        self._started: list[asyncio.subprocess.Process] = []
+        self._next = time.monotonic() + random.uniform(0.0, _STAGGER_S)
 
     async def stand(self) -> None:
-        """Makes sure that somebody leads, or is about to; one of several candidates gets the lock, the others' masters end."""
-        running = self._master is not None and self._master.returncode is None
-        rested = time.monotonic() - self._stood > _REST_S
-        if not running and rested and self._study.master() is None:
-            self._stood = time.monotonic()
-            command = [sys.executable, "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0"]
-            command += ["--listen", self._listen] if self._listen is not None else []
-            self._master = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=2)
+        """Makes sure that a process of this machine stands by."""
+        self._started = [p for p in self._started if p.returncode is None]
+        if time.monotonic() < self._next or self._somebody_stands_by():
+            return
+        self._next = time.monotonic() + _REST_S
+        command = [sys.executable, "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0", "--standby"]
+        command += ["--listen", self._listen] if self._listen is not None else []
+        started = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
+        self._started.append(started)
+
+    def _somebody_stands_by(self) -> bool:
+        try:
+            return holder(self._study.standby_lock(host())) is not None
+        except NoLocksError:
+            return len(self._started) > 0
 
     async def end(self) -> None:
-        """Ends the master that was started here, and waits for it."""
-        if self._master is not None:
-            if self._master.returncode is None and not self._study.done.exists():
-                self._master.terminate()
-            await self._master.wait()
+        """Ends what was started here, and waits for it; a master that has just finished the study is left to say so."""
+        for process in self._started:
+            if process.returncode is None and not self._study.done.exists():
+                process.terminate()
+        for process in self._started:
+            await process.wait()

@@ -94,8 +94,13 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)
 
 
-def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], Summary | None]:
+def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool = True) -> tuple[list[str], Summary | None]:
     """Makes sure that data and worker can be had, without writing into the study.
+
+    Args:
+        meta: its record.
+        space: what is searched.
+        ask_worker: whether to start a training process for that.
 
     Returns:
         What the person should know, a line each, and the data set, where the worker trains on one of ours.
@@ -120,7 +125,8 @@ def check(meta: dict[str, Any], space: ConfigurationSpace) -> tuple[list[str], S
         )
         notes += [f"data set {found.name}: {remark}" for remark in found.remarks]
         notes += [f"warning: unreadable image left out: {path}: {reason}" for path, reason in found.skipped]
-    _ask_worker(meta, space)
+    if ask_worker:
+        _ask_worker(meta, space)
     return notes, found
 
 

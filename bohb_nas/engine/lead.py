@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import bohb_nas
-from bohb_nas.engine import beforehand, launch
+from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.dask_engine import DaskEngine
@@ -21,6 +21,7 @@ from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyError, StudyHeldError
 from bohb_nas.files import read_note, write_atomic
 from bohb_nas.knowledge import Knowledge
@@ -30,38 +31,47 @@ from bohb_nas.store.journal import Event, Journal, State, fold, repair
 from bohb_nas.store.study_dir import StudyDir
 
 
-@dataclass(slots=True, kw_only=True)
-class View:
-    """What a display may show of a running study."""
+def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[], bool]) -> tuple[Outcome, State] | None:
+    """Waits, with everything checked and loaded, until nobody leads an existing study, and then leads it without workers of its own.
 
-    study: StudyDir
-    meta: dict[str, Any]
-    state: State
-    n_workers: Callable[[], int]
-    worth: float | None
-    """Sum of the budgets after which the search ends, where that is known."""
+    Args:
+        path: of the study.
+        request: what may differ from it.
+        display: told what people should know.
+        gone: whether to give up: the worker that started this process has ended.
 
+    Returns:
+        What `lead` does; None where it was never this process's turn.
 
-class Display:
-    """What shows a running study to people; this one shows nothing."""
-
-    def say(self, text: str) -> None:
-        """A sentence for people."""
-
-    @contextmanager
-    def watch(self, view: View) -> Iterator[None]:
-        """Shows a study while the block runs."""
-        yield
-
-    def event(self, event: Event) -> None:
-        """A new line of the journal."""
-
-    def tick(self) -> None:
-        """Time has passed."""
+    Raises:
+        UsageError, StorageError: see `lead`.
+    """
+    study = StudyDir(path.absolute())
+    study.check_access()
+    _existing(study, request, display, n_workers=1)
+    if not election.stand_by(study, gone):
+        return None
+    return lead(path, request, [], display, checked=True, gone=gone)
 
 
-def lead(path: Path, request: Request, devices: list[Device], display: Display) -> tuple[Outcome, State]:
+def lead(
+    path: Path,
+    request: Request,
+    devices: list[Device],
+    display: Display,
+    *,
+    checked: bool = False,
+    gone: Callable[[], bool] = lambda: False,
+) -> tuple[Outcome, State]:
     """Runs the search that `request` describes in a study directory, or resumes it there.
+
+    Args:
+        path: of the study.
+        request: what is searched, and how.
+        devices: on which to keep workers.
+        display: shows what happens.
+        checked: whether data and worker have been looked at by this process already.
+        gone: whether to stop at once, asked a few times a second.
 
     Raises:
         UsageError: what was asked cannot be done; nothing was written.
@@ -69,7 +79,7 @@ def lead(path: Path, request: Request, devices: list[Device], display: Display) 
         StorageError: the disk refused a write; everything recorded so far is kept.
     """
     study = StudyDir(path.absolute())
-    with _opened(study, request, display, n_workers=max(1, len(devices))) as opened:
+    with _opened(study, request, display, n_workers=max(1, len(devices)), checked=checked) as opened:
         meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
         ip = listening_ip(meta["listen"])
         for device in devices:
@@ -86,7 +96,9 @@ def lead(path: Path, request: Request, devices: list[Device], display: Display) 
         if state.trials:
             display.say(f"resuming {path}: {len(state.results)} evaluations finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state, check=opened.seat.check)
-        journal.lead(Event(term=max(state.term + 1, opened.seat.number), time=time.time(), until=last_alive(study)))
+        until = last_alive(study)
+        study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
+        journal.lead(Event(term=max(state.term + 1, opened.seat.number), time=time.time(), until=until))
         study.done.unlink(missing_ok=True)
         pace = Pace(state, in_seconds=parts.stop.in_seconds)
         with _signals() as wish, DaskEngine(study, term=state.term, ip=ip, needs_s=pace.needs_s, say=display.say) as engine:
@@ -116,7 +128,7 @@ def lead(path: Path, request: Request, devices: list[Device], display: Display) 
                     n_rungs=len(parts.budgets.rungs),
                 ),
                 clock=time.time,
-                wish=wish,
+                wish=lambda: Wish.STOP if gone() else wish(),
                 notice=display.event,
                 tick=tick,
             )
@@ -167,7 +179,7 @@ class _Opened(_Made):
 
 
 @contextmanager
-def _opened(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> Iterator[_Opened]:
+def _opened(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool) -> Iterator[_Opened]:
     """Holds the study's lock around a new or resumed study, checked before anything is written."""
     make = None
     if not study.exists():
@@ -183,7 +195,7 @@ def _opened(study: StudyDir, request: Request, display: Display, *, n_workers: i
         if make is not None and not study.exists():
             launch.create(study, make.meta, make.parts.space, make.knowledge)
         else:
-            make = _existing(study, request, display, n_workers=n_workers)
+            make = _existing(study, request, display, n_workers=n_workers, checked=checked)
         yield _Opened(meta=make.meta, parts=make.parts, knowledge=make.knowledge, optimizer=make.optimizer, seat=seat)
 
 
@@ -220,12 +232,12 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
-def _existing(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Made:
+def _existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> _Made:
     meta, space = launch.reopen(study, request)
     parts = launch.build(meta, space)
     known = recall(study, meta.get("frozen") or {})
-    notes, data = launch.check(meta, space)
-    for note in notes:
+    notes, data = launch.check(meta, space, ask_worker=not checked)
+    for note in notes if not checked else ():
         display.say(note)
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))

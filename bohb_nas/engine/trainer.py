@@ -7,8 +7,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,24 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine.devices import Device, host
-from bohb_nas.errors import BohbNasError, StorageError
-from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.engine.training_process import StartError, TrainingProcess
+from bohb_nas.errors import StorageError
+from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store.inputs import changed_inputs
 from bohb_nas.store.study_dir import StudyDir
 
 _BEAT_S = 1.0
-_GRACE_S = 3.0
-"""Between SIGTERM and SIGKILL."""
-_START_S = 900.0
-"""Until a child is ready: it may have to import and to read a lot."""
-_LATE_S = 0.2
-"""For an answer that is in the pipe when its writer ends, and for the exit code of one that closed its pipe."""
-_LINE_LIMIT = 2**24
-
-
-class StartError(BohbNasError):
-    """Nothing can be trained here: the child cannot start, or its data or disk are gone. It is no trial's fault."""
 
 
 class Trainer:
@@ -56,11 +44,11 @@ class Trainer:
         self._device = device
         self._say = say
         self._options = options
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: TrainingProcess | None = None
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
-        self._training = False
-        """Whether the child has a trial: before, a signal would find it unprepared."""
+        self._killed = False
+        """Whether the last attempt's child ended by a SIGKILL that was not sent here."""
         self._leaving: str | None = None
         """Why nothing new is trained, once that is so."""
         self.hands_over = False
@@ -92,9 +80,7 @@ class Trainer:
             Whether nothing is in training any more.
         """
         self.retire(why)
-        if self._training and self.hands_over and self._child is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self._child.pid, signal.SIGUSR1)
+        if self._child is not None and self._child.ask_to_leave():
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self.finish()), grace_s)
         return not self.busy
@@ -109,28 +95,14 @@ class Trainer:
         Raises:
             StartError: it cannot be made ready; the text says why.
         """
-        if self._child is not None and self._child.returncode is None:
+        if self._child is not None and self._child.living:
             return
         await self._end_child()
         meta = self._study.read_meta()
         if changed := changed_inputs(meta):
             raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
-        self._child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid())),
-            *(meta["worker"], dump_json(meta["worker_options"] if self._options is None else self._options)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=meta["cwd"],
-            start_new_session=True,
-            limit=_LINE_LIMIT,
-        )
-        try:
-            answer = await asyncio.wait_for(_answer(self._child), _START_S)
-        except TimeoutError as e:
-            raise StartError(f"the training process was not ready after {_START_S:g} s") from e
-        if answer is None or "error" in answer:
-            raise StartError(f"the training process cannot start: {(answer or {}).get('error', 'it ended without a word')}")
-        self.hands_over = answer.get("hands_over") is True
+        self._child = await TrainingProcess.start(meta, meta["worker_options"] if self._options is None else self._options)
+        self.hands_over = self._child.hands_over
 
     async def stop(self) -> None:
         """Ends whatever is in training at once and for good: it has no result, and is asked again elsewhere."""
@@ -140,24 +112,24 @@ class Trainer:
         await self._end_child()
 
     async def _end_child(self) -> None:
-        """Ends the child and its process group; a moment before it is killed, so that it can end what it started itself."""
         child, self._child = self._child, None
-        if child is None:
-            return
-        if child.returncode is None:
-            with suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGTERM)  # child.terminate() would take the exit code from whoever waits for it
-            with suppress(TimeoutError):
-                await asyncio.wait_for(_ended(child), _GRACE_S)
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await _ended(child)
+        if child is not None:
+            await child.end()
 
     async def _train(self, trial: Trial) -> Result:
-        if (known := self._study.read_result(trial, say=self._say)) is not None:
-            return known.result
-        if self._leaving is not None:
-            return Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0, message=self._leaving)
+        """Trains a trial; once more when its process was killed from outside, which need not be the trial's fault."""
+        for last in (False, True):
+            if (known := self._study.read_result(trial, say=self._say)) is not None:
+                return known.result
+            if self._leaving is not None:
+                return Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0, message=self._leaving)
+            result = await self._train_once(trial, last=last)
+            if result is not None:
+                return result
+        raise AssertionError("the last attempt has a result")
+
+    async def _train_once(self, trial: Trial, *, last: bool) -> Result | None:
+        """One attempt at a trial; None where its process was killed and it is not the last."""
         workdir = self._study.new_attempt(trial.trial_id)
         self._link_source(trial, workdir)
         beat = asyncio.create_task(self._beat(trial, workdir))
@@ -168,6 +140,9 @@ class Trainer:
             result = await self._attempt(trial, workdir)
             if result.status is Status.PREEMPTED:
                 return self._left(result, workdir)
+            if self._killed and not last:
+                self._say(f"the training process of trial {trial.trial_id} was killed from outside; it is tried once more")
+                return None
             place = {"host": host(), "device": self._device.name, "attempt": int(workdir.name), **self._device.about()}
             times = {"began": began, "ended": time.time(), "idle_s": idle_s}
             result = replace(result, details={**result.details, "engine": place | times})
@@ -205,15 +180,12 @@ class Trainer:
     async def _attempt(self, trial: Trial, workdir: Path) -> Result:
         child = self._child
         assert child is not None
-        assert child.stdin is not None
-        began = time.monotonic()
+        began, self._killed = time.monotonic(), False
         earlier = [str(attempt) for attempt in self._study.attempts(trial.trial_id)[:-1]]
         request = {"trial": trial.to_json(), "workdir": str(workdir), "earlier": earlier}
-        child.stdin.write(dump_json(request).encode() + b"\n")
         limit_s = hard_limit(trial.budget, self._meta)
-        self._training = True
         try:
-            answer = await asyncio.wait_for(_answer(child), limit_s)
+            answer = await child.ask(request, limit_s=limit_s)
         except TimeoutError:
             await self._end_child()
             status, message = Status.TIMED_OUT, f"killed after {limit_s:g} s, the hard limit of a budget of {trial.budget:g}"
@@ -222,17 +194,15 @@ class Trainer:
             status, message = Status.CRASHED, f"the training process answered what is no answer: {e}"
         else:
             if answer is None:
+                self._killed = child.killed
                 await self._end_child()
-                how = f"the training process ended with {_exit(child.returncode)}"
-                status, message = Status.CRASHED, f"{how}\n{_tail(workdir / 'log.txt')}"
+                status, message = Status.CRASHED, f"the training process ended with {child.end_text}\n{_tail(workdir / 'log.txt')}"
             elif "error" in answer:
                 raise StartError(answer["error"])
             else:
                 if answer.get("spoilt"):
                     await self._end_child()
                 return Result.from_json(answer["result"])
-        finally:
-            self._training = False
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=time.monotonic() - began, message=message)
 
     async def _beat(self, trial: Trial, workdir: Path) -> None:
@@ -262,28 +232,6 @@ class Trainer:
                 await asyncio.sleep(2.0)
 
 
-async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:
-    """The child's next line, or None when it has ended without one (whoever else may hold its pipe open)."""
-    assert child.stdout is not None
-    line = asyncio.ensure_future(child.stdout.readline())
-    end = asyncio.ensure_future(_ended(child))
-    try:
-        await asyncio.wait({line, end}, return_when=asyncio.FIRST_COMPLETED)
-        if not (line.done() and line.result().endswith(b"\n")):
-            await asyncio.wait({line, end}, timeout=_LATE_S)
-        text = line.result() if line.done() else b""
-    finally:
-        line.cancel()
-        end.cancel()
-    body = json.loads(text) if text.endswith(b"\n") else None
-    return body if isinstance(body, dict) else None
-
-
-async def _ended(child: asyncio.subprocess.Process) -> None:
-    while child.returncode is None:
-        await asyncio.sleep(0.02)
-
-
 def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
     """Seconds after which a trial's process is killed: the limit asked for, or 1.5 x budget and 300 s for everything else.
 
@@ -294,12 +242,6 @@ def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
     if asked is not None:
         return float(asked) + (60.0 if meta["worker"] == "command" else 0.0)
     return 1.5 * budget + 300.0 if meta["budgets"]["unit"] == "s" else None
-
-
-def _exit(code: int | None) -> str:
-    if code is None:
-        return "no exit code"
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def _tail(path: Path, n_bytes: int = 2000) -> str:

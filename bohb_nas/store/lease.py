@@ -6,6 +6,7 @@ take the same number. A holder that was stopped finds out, before it writes, tha
 """
 
 import json
+import math
 import os
 import threading
 import time
@@ -22,6 +23,9 @@ from bohb_nas.files import read_note, write_once
 
 LASTS_S = 60.0
 """As long as the attribute cache of NFS may hide a renewal."""
+_MEASURED_S = 60.0
+_OFFSETS: dict[Path, tuple[float, float]] = {}
+"""Folder -> when its clock was compared with this machine's, and by how much it is ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,19 @@ def newest(folder: Path) -> Held | None:
 
 
 def file_time(folder: Path) -> float:
-    """What the clock that stamps the files of a folder says: that of its server, which need not be this machine's."""
+    """What the clock that stamps the files of a folder says: that of its server, which need not be this machine's.
+
+    By how much they differ is measured at most once a minute.
+    """
+    measured, offset = _OFFSETS.get(folder, (-math.inf, 0.0))
+    if time.monotonic() - measured > _MEASURED_S:
+        offset = _stamp(folder) - time.time()
+        _OFFSETS[folder] = time.monotonic(), offset
+    return time.time() + offset
+
+
+def _stamp(folder: Path) -> float:
+    """The time that a new file gets."""
     probe = folder / f".{uuid.uuid4().hex}.tmp"
     descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -126,6 +126,10 @@ class StudyDir:
         """The lock of the worker that owns a device of a host."""
         return self.workers / f"{_file_name(host)}-{_file_name(device)}.lock"
 
+    def standby_lock(self, host: str) -> Path:
+        """Held by the process of a host that is ready to lead."""
+        return self.workers / f"{_file_name(host)}.standby"
+
     def local_lock(self, device: str) -> Path:
         """The lock of a device of this machine, in a folder of this machine: for studies where there are no locks.
 

@@ -28,14 +28,17 @@ class Average(Generic[_Network]):
     def __init__(self, network: _Network, *, span: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(requires_grad=False)
         self._span = span
-        self._u, self._n = 0.0, 0
+        self.u = 0.0
+        """Fraction of the budget at the last update."""
+        self.n = 0
+        """Updates so far."""
 
     @torch.no_grad()
     def update(self, network: _Network, u: float) -> None:
         """Takes in the weights at fraction u of the budget; without waiting for the device."""
-        self._n += 1
-        share = max(-math.expm1(-(u - self._u) / self._span), 1 / self._n)
-        self._u = u
+        self.n += 1
+        share = max(-math.expm1(-(u - self.u) / self._span), 1 / self.n)
+        self.u = u
         mine, theirs = _floats(self.network), _floats(network)
         torch._foreach_lerp_(mine, theirs, share)
         for count, current in zip(self.network.buffers(), network.buffers(), strict=True):

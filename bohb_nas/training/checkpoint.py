@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from bohb_nas.training.muon import ADAMW_KEEPS, Muon
 
 FORMAT = 1
 """Changed whenever an older reader would misunderstand."""
+WEIGHTS = "model.safetensors"
 _STREAMS = ("order", "augmentation", "noise", "host")
 
 
@@ -50,17 +51,7 @@ def save(folder: Path, learner: Learner, used: Used, identity: Mapping[str, Any]
         StorageError: the disk refused.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in _tensors(learner).items()})
-    write_atomic(folder / "model.safetensors", weights)
-    state = {
-        "format": FORMAT,
-        "sha256": hashlib.sha256(weights).hexdigest(),
-        "train_s": used.train_s,
-        "steps": used.steps,
-        "identity": identity,
-        "versions": {"torch": torch.__version__, "safetensors": safetensors.__version__},
-    }
-    write_atomic(folder / "state.json", dump_json(state))
+    write(folder, tensors(learner), {"train_s": used.train_s, "steps": used.steps, "identity": identity})
 
 
 def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, below_s: float) -> Used:
@@ -75,41 +66,108 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, below_s
     Raises:
         Refused: torn, foreign or of something else; the learner is as it was.
     """
-    try:
-        state = json.loads((folder / "state.json").read_bytes())
-        weights = (folder / "model.safetensors").read_bytes()
-    except OSError as e:
-        raise Refused(f"{e.filename}: {e.strerror}") from e
-    except ValueError as e:
-        raise Refused(f"state.json is not JSON: {e}") from e
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise Refused(f"state.json is not of format {FORMAT}")
-    if missing := {"sha256", "identity", "train_s", "steps"} - set(state):
-        raise Refused(f"state.json is incomplete: {sorted(missing)}")
-    if hashlib.sha256(weights).hexdigest() != state["sha256"]:
-        raise Refused("model.safetensors is not the file that state.json describes")
-    saved, used_s, steps = state["identity"], state["train_s"], state["steps"]
-    if not (isinstance(saved, dict) and type(used_s) in (int, float) and type(steps) is int):
-        raise Refused("state.json holds an identity, train_s or steps of another kind than was written")
-    if differing := sorted(k for k in saved.keys() | identity.keys() if saved.get(k) != identity.get(k)):
-        raise Refused(f"it differs in {', '.join(differing)}")
-    if not used_s < below_s:
-        raise Refused(f"it has used {used_s:.4g} s of {below_s:.4g} s")
-    try:
-        tensors = safetensors.torch.load(weights)
-    except (safetensors.SafetensorError, KeyError) as e:
-        raise Refused(f"model.safetensors cannot be read: {e}") from e
-    _check_fit(learner, tensors)
-    _restore(learner, tensors)
+    state, weights = read(folder, identity, {"train_s", "steps"})
+    used = used_from(state)
+    if not used.train_s < below_s:
+        raise Refused(f"it has used {used.train_s:.4g} s of {below_s:.4g} s")
+    found = parse(weights)
+    check_fit(learner, found)
+    restore(learner, found)
+    return used
+
+
+def used_from(state: Mapping[str, Any]) -> Used:
+    """What a state says that lies behind it.
+
+    Raises:
+        Refused: it says it in another way than was written.
+    """
+    used_s, steps = state.get("train_s"), state.get("steps")
+    if not isinstance(used_s, int | float) or isinstance(used_s, bool) or used_s < 0 or type(steps) is not int:
+        raise Refused("state.json holds train_s or steps of another kind than was written")
     return Used(train_s=used_s, steps=steps)
 
 
-def _tensors(learner: Learner) -> dict[str, Tensor]:
+def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, name: str = WEIGHTS) -> None:
+    """Writes tensors under a name, then the state that describes them: until that is there, the state before holds.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    weights = safetensors.torch.save({key: tensor.contiguous() for key, tensor in tensors.items()})
+    write_atomic(folder / name, weights)
+    own = {"format": FORMAT, "weights": name, "sha256": hashlib.sha256(weights).hexdigest()}
+    versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}
+    write_atomic(folder / "state.json", dump_json({**own, **state, "versions": versions}))
+
+
+def read(folder: Path, identity: Mapping[str, Any], fields: Set[str], *, names: Sequence[str] = (WEIGHTS,)) -> tuple[dict[str, Any], bytes]:
+    """The state in a folder, whole and of the right thing, and the weights that it describes.
+
+    Args:
+        folder: what `write` filled.
+        identity: what the state must be of.
+        fields: what it must have besides.
+        names: under which weights are accepted.
+
+    Raises:
+        Refused: torn, foreign or of something else.
+    """
+    state = read_state(folder)
+    name = state.get("weights", WEIGHTS)
+    if name not in names:
+        raise Refused(f"state.json describes {str(name)[:80]!r}; accepted is {' or '.join(names)}")
+    try:
+        weights = (folder / name).read_bytes()
+    except OSError as e:
+        raise Refused(f"{e.filename}: {e.strerror}") from e
+    if missing := {"sha256", "identity", *fields} - set(state):
+        raise Refused(f"state.json is incomplete: {sorted(missing)}")
+    if hashlib.sha256(weights).hexdigest() != state["sha256"]:
+        raise Refused(f"{name} is not the file that state.json describes")
+    saved = state["identity"]
+    if not isinstance(saved, dict):
+        raise Refused("state.json holds an identity of another kind than was written")
+    if differing := sorted(k for k in saved.keys() | identity.keys() if saved.get(k) != identity.get(k)):
+        raise Refused(f"it differs in {', '.join(differing)}")
+    return state, weights
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """What state.json says.
+
+    Raises:
+        Refused: it cannot be read, or is of another format.
+    """
+    try:
+        state = json.loads((folder / "state.json").read_bytes())
+    except OSError as e:
+        raise Refused(f"{e.filename}: {e.strerror}") from e
+    except (ValueError, RecursionError) as e:
+        raise Refused(f"state.json is not JSON: {e}") from e
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise Refused(f"state.json is not of format {FORMAT}")
+    return state
+
+
+def parse(weights: bytes) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        Refused: it holds none.
+    """
+    try:
+        return safetensors.torch.load(weights)
+    except (safetensors.SafetensorError, KeyError) as e:
+        raise Refused(f"model.safetensors cannot be read: {e}") from e
+
+
+def tensors(learner: Learner) -> dict[str, Tensor]:
     """Everything that goes on: `network/NAME`, `optimizer/PARAMETER/NAME`, `stream/NAME`, `images/seen`; and judged, `average/NAME`."""
-    tensors = _networks(learner)
+    found = _networks(learner)
     for parameter, entries in learner.optimizer_state().items():
-        tensors |= {f"optimizer/{parameter}/{name}": value for name, value in entries.items()}
-    return tensors | _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
+        found |= {f"optimizer/{parameter}/{name}": value for name, value in entries.items()}
+    return found | _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
 
 
 def _seen(learner: Learner) -> dict[str, Tensor]:
@@ -123,7 +181,7 @@ def _networks(learner: Learner) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
+def check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     """Raises Refused unless the tensors are those that `learner` would save, by name, shape and type, and its streams take theirs."""
     expected = _networks(learner)
     expected |= _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
@@ -154,12 +212,13 @@ def _form(tensor: Tensor) -> str:
     return f"{tensor.dtype}{list(tensor.shape)}"
 
 
-def _restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
+def restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
+    """Gives a learner tensors that fit it; an average starts anew."""
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "stream": {}, "images": {}}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition("/")
         parts[kind][rest] = tensor
-    learner.network.load_state_dict(parts["network"])  # an average starts anew with the budget that is left
+    learner.network.load_state_dict(parts["network"])
     optimizer: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
         parameter, _, entry = name.partition("/")

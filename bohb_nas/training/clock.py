@@ -35,6 +35,10 @@ class TrainingClock:
         """Seconds counted so far."""
         return self._before + (self.now() - self._started if self._started is not None else 0.0)
 
+    def credit(self, seconds: float) -> None:
+        """Counts seconds that another clock has counted before."""
+        self._before += seconds
+
     def start(self) -> None:
         """Counts from here."""
         self._started = self.now()

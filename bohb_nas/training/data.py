@@ -1,7 +1,7 @@
 """A data set resident on the device, and the order in which it is seen."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -92,17 +92,29 @@ def _levels(images: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.where(variance > 0, variance.sqrt(), 1.0).float()
 
 
-def batches(positions: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+class Batches:
     """Endless batches of exactly `batch_size` positions, epoch after epoch in a new order; what is left of one opens the next.
 
     Args:
         positions: int64 [n]
         batch_size: may exceed n.
         generator: on the same device; moved on once an epoch.
+        rest: what is left of the epoch that has begun, int64 [m]; None begins a new one.
     """
-    rest = positions[:0]
-    while True:
-        while len(rest) < batch_size:
-            rest = torch.cat([rest, positions[torch.randperm(len(positions), generator=generator, device=generator.device)]])
-        yield rest[:batch_size]
-        rest = rest[batch_size:]
+
+    def __init__(self, positions: Tensor, batch_size: int, generator: torch.Generator, *, rest: Tensor | None = None) -> None:
+        self.rest = positions[:0] if rest is None else rest
+        """What is left of the epoch."""
+        self._positions, self._batch_size, self._generator = positions, batch_size, generator
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Tensor:
+        """The next batch, int64 [batch_size]."""
+        while len(self.rest) < self._batch_size:
+            generator = self._generator
+            order = torch.randperm(len(self._positions), generator=generator, device=generator.device)
+            self.rest = torch.cat([self.rest, self._positions[order]])
+        batch, self.rest = self.rest[: self._batch_size], self.rest[self._batch_size :]
+        return batch

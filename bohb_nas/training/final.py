@@ -22,7 +22,8 @@ from bohb_nas.training.data import resident, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
-from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.loop import Plan, fit
+from bohb_nas.training.outcome import Fit
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import read
 from bohb_nas.training.validation import Score, evaluate

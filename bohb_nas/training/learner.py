@@ -91,7 +91,8 @@ class Learner:
             n, generator = len(data.images), streams.augmentation
             self.seen = torch.randint(2, (n,), generator=generator, device=generator.device, dtype=torch.uint8)
         self.average = average.Average(network, span=recipe.average_span) if recipe.average_span else None
-        self._since_average = average.EVERY - 1  # so that what is judged never is what nobody trained
+        self.since_average = average.EVERY - 1  # so that what is judged never is what nobody trained
+        """Steps since the average was updated."""
         self.form: Form = "apart"
         """Of the network's branches."""
         self.forward: Forward = forward
@@ -218,10 +219,10 @@ class Learner:
 
     def follow(self, u: float) -> None:
         """Takes the weights into the average every few steps, and at the end; u is the fraction of the budget used."""
-        self._since_average += 1
-        if self.average is not None and (self._since_average >= average.EVERY or u >= 1):
+        self.since_average += 1
+        if self.average is not None and (self.since_average >= average.EVERY or u >= 1):
             self.average.update(self.network, u)
-            self._since_average = 0
+            self.since_average = 0
 
     def take_totals(self) -> tuple[float, float]:
         """Sums of loss and error since the last call; waits for the device."""

@@ -2,24 +2,19 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from bohb_nas.records import Status
 from bohb_nas.training import forms
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.compiling import Compiled, Compiler
-from bohb_nas.training.data import batches
-from bohb_nas.training.device import out_of_memory
-from bohb_nas.training.forms import Chosen
-from bohb_nas.training.learner import Batch, Learner
+from bohb_nas.training.compiling import Compiler
+from bohb_nas.training.feed import Feed
+from bohb_nas.training.learner import Learner
+from bohb_nas.training.outcome import Fit
+from bohb_nas.training.position import Leave, Point, Position
 from bohb_nas.training.validation import Score, evaluate
-from bohb_nas.training.warm_up import step_seconds
-
-Point = dict[str, Any]
-"""One point of a learning curve, as JSON: u and t (fraction and seconds of this training's budget), step, lr, train_loss and
-train_error (means since the last point), images_per_s (since the start), and where validated valid_error and n_valid."""
+from bohb_nas.training.warm_up import fitting_step_seconds
 
 _VALIDATED = (1 / 27, 1 / 9, 1 / 3, 2 / 3)
 """Fractions of the budget at which the curve has a validation error, besides its end."""
@@ -53,51 +48,35 @@ class Plan:
     """Whether the last validation sees every held-out image, however long that takes; the one with mirror images has to be short."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Fit:
-    """What became of a training."""
-
-    status: Status = Status.OK
-    message: str | None = None
-    valid: Score | None = None
-    """None unless OK and there was something to validate on."""
-    mirrored: Score | None = None
-    """The same with every image judged together with its mirror image; None where training mirrors none, or time was short."""
-    train_s: float = 0.0
-    warmup_s: float = 0.0
-    """All before the clock: first steps, and compiling."""
-    form: Chosen | None = None
-    """Of the branches, where it was to be chosen."""
-    compiled: Compiled | None = None
-    """What became of the network's compilation, if somebody was there to compile it."""
-    valid_s: float = 0.0
-    steps: int = 0
-    step_s: float = 0.0
-    """Median."""
-    step_max_s: float = 0.0
-    lr_last: float = 0.0
-    train_loss: float = math.nan
-    """Mean over the last stretch of the curve, augmentation included."""
-    train_error: float = math.nan
-    """Likewise."""
-    curve: list[Point] = field(default_factory=list)
-
-
-def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[Point], None], *, compiler: Compiler | None = None) -> Fit:
+def fit(
+    learner: Learner,
+    plan: Plan,
+    clock: TrainingClock,
+    on_point: Callable[[Point], None],
+    *,
+    compiler: Compiler | None = None,
+    position: Position | None = None,
+    leave: Leave | None = None,
+) -> Fit:
     """Trains the learner's network, then validates it.
 
     Args:
         learner: its network and optimizer go on from where they are.
         plan: budget and schedule.
         clock: not started yet.
-        on_point: told every point of the learning curve as soon as it is there.
+        on_point: told every new point of the learning curve as soon as it is there.
         compiler: compiles the network where that pays; without one its branches stay in the form that they have, too.
+        position: where an interrupted training of this plan stood; the learner is that one's.
+        leave: how it is interrupted; without one it is not.
     """
-    result = Fit()
+    result, leave = _begun(clock, position), leave or Leave()
+    if _preempted(result, plan, leave):
+        return result
     started = clock.now()
-    longest = plan.budget_s / plan.min_steps
+    left_s = plan.budget_s - result.train_s
+    longest = plan.budget_s / plan.min_steps if position is None else math.inf  # who has trained is not turned away any more
     hopeless = plan.max_steps is None and plan.floor_s > _FAR * longest
-    estimate = plan.floor_s if hopeless else _step_seconds(learner, clock, longest=longest)
+    estimate = plan.floor_s if hopeless else fitting_step_seconds(learner, clock, longest=longest)
     result.warmup_s = clock.now() - started
     if estimate > longest and plan.max_steps is None:
         result.status = Status.TIMED_OUT
@@ -107,51 +86,57 @@ def fit(learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[
             "accepted are smaller networks, smaller batches or larger budgets"
         )
         return result
-    if compiler is not None:
-        result.form, estimate = forms.choose(learner, clock, budget_s=plan.budget_s, step_s=estimate)
-        result.compiled, estimate = compiler.speed_up(learner, clock, budget_s=plan.budget_s, step_s=estimate)
-        result.warmup_s = clock.now() - started
-    _Run(learner, plan, clock, on_point, result, estimate).train()
+    if compiler is not None and not leave.asked():
+        result.form, estimate = forms.choose(learner, clock, budget_s=left_s, step_s=estimate)
+    if compiler is not None and not leave.asked():
+        result.compiled, estimate = compiler.speed_up(learner, clock, budget_s=left_s, step_s=estimate)
+    result.warmup_s = clock.now() - started
+    if not _preempted(result, plan, leave):
+        _Run(learner, plan, clock, on_point, result, estimate, position, leave).train()
     return result
 
 
-def _step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> float:
-    """Seconds of a step, at the largest micro-batch for which memory suffices.
-
-    Raises:
-        RuntimeError, MemoryError: it does not suffice for the smallest.
-    """
-    while True:
-        try:
-            return step_seconds(learner, clock, longest=longest)
-        except (RuntimeError, MemoryError) as e:
-            if not (out_of_memory(e) and learner.halve_micro_batch()):
-                raise
-        learner.compute.release()  # here, where the exception no longer holds the tensors
+def _begun(clock: TrainingClock, position: Position | None) -> Fit:
+    """What there is of a training at its beginning; the clock counts on from there."""
+    if position is None:
+        return Fit()
+    clock.credit(position.train_s)
+    return Fit(train_s=position.train_s, valid_s=position.valid_s, steps=position.steps, curve=list(position.curve))
 
 
-def _prepared(learner: Learner) -> Iterator[Batch]:
-    """Endless batches, augmented for several steps at a time while the device still has the steps before to do."""
-    positions = batches(learner.data.train, learner.recipe.batch_size, learner.streams.order)
-    ahead = learner.ahead()
-    while True:
-        yield from learner.prepare([next(positions) for _ in range(ahead)])
+def _preempted(result: Fit, plan: Plan, leave: Leave) -> bool:
+    """Ends what is asked to leave before it has trained: it leaves what it has found, if anything, to the next."""
+    if leave.asked():
+        result.status, result.message = Status.PREEMPTED, f"asked to leave after {result.train_s:.4g} s of {plan.budget_s:.4g} s"
+    return result.status is Status.PREEMPTED
 
 
 class _Run:
     """The state of one training between its steps."""
 
     def __init__(
-        self, learner: Learner, plan: Plan, clock: TrainingClock, on_point: Callable[[Point], None], result: Fit, estimate: float
+        self,
+        learner: Learner,
+        plan: Plan,
+        clock: TrainingClock,
+        on_point: Callable[[Point], None],
+        result: Fit,
+        estimate: float,
+        position: Position | None,
+        leave: Leave,
     ) -> None:
         self._learner, self._plan, self._clock, self._on_point, self._result = learner, plan, clock, on_point, result
         self._estimate = estimate
         """Seconds of a step, as recent steps predict it."""
-        self._u = 0.0
-        self._loss, self._error, self._images = 0.0, 0.0, 0
+        self._leave = leave
+        self._saved_at_s = result.train_s
+        self._feed = Feed(learner, None if position is None else position.rest)
+        self._u = 0.0 if position is None else position.u
+        self._loss, self._error, self._images = (0.0, 0.0, 0) if position is None else position.sums
         """Sums since the last point of the curve."""
         self._step_times: list[float] = []
-        self._marks = list(_MARKS)
+        last = result.curve[-1]["u"] if result.curve else 0.0
+        self._marks = [mark for mark in _MARKS if mark > last] or [math.inf]
 
     def train(self) -> None:
         """Blocks of steps, up to the step whose u is 1.
@@ -160,8 +145,10 @@ class _Run:
         longest step.
         """
         result, learner = self._result, self._learner
-        prepared = _prepared(learner)
-        used_s = 0.0
+        used_s = result.train_s
+        if self._images and self._marks[0] <= self._u:  # passed by the step after which the attempt before had to leave
+            result.lr_last = self._plan.schedule(self._u) * learner.recipe.learning_rate
+            self._mark()
         self._clock.start()
         while self._u < 1 and result.status is Status.OK:
             left, step_u = self._steps_left(used_s)
@@ -169,14 +156,46 @@ class _Run:
             for taken in range(n_steps):
                 self._u = 1.0 if left - taken == 1 else max(self._u, 1 - (left - taken - 1) * step_u)
                 result.lr_last = self._plan.schedule(self._u) * learner.recipe.learning_rate
-                learner.learn(next(prepared), result.lr_last)
+                learner.learn(next(self._feed), result.lr_last)
                 learner.follow(self._u)
             before_s, used_s = used_s, self._clock.seconds()
             self._account(n_steps, (used_s - before_s) / n_steps)
-            if result.status is Status.OK and self._marks[0] <= self._u < 1:
-                self._mark()
+            if result.status is Status.OK and self._u < 1:
+                self._pause(used_s)
         self._clock.stop()
         self._finish()
+
+    def _pause(self, used_s: float) -> None:
+        """What is due between two blocks; not on the training clock."""
+        if self._leave.asked():
+            self._save()
+            _preempted(self._result, self._plan, self._leave)
+            return
+        if self._marks[0] <= self._u:
+            self._mark()
+        if used_s - self._saved_at_s >= self._leave.every_s:
+            self._save()
+            self._clock.start()
+
+    def _save(self) -> None:
+        """Has this state kept, and stops the training clock."""
+        self._clock.stop()
+        result, began = self._result, self._clock.now()
+        self._saved_at_s = result.train_s = self._clock.seconds()
+        rest, n_prepared = self._feed.rest()
+        self._leave.save(
+            Position(
+                train_s=result.train_s,
+                valid_s=result.valid_s,
+                steps=result.steps,
+                u=self._u,
+                sums=(self._loss, self._error, self._images),
+                curve=list(result.curve),
+                rest=rest,
+                n_prepared=n_prepared,
+            )
+        )
+        result.save_s += self._clock.now() - began
 
     def _steps_left(self, used_s: float) -> tuple[int, float]:
         """Steps still to take, and the fraction of the whole that one of them is."""

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from torch import Tensor
 
 from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.device import out_of_memory
 from bohb_nas.training.learner import Learner, Streams
 from bohb_nas.training.recording import STEPS_BEFORE
 
@@ -67,3 +68,18 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> f
         if predicted <= 2 * longest:
             return min(timed(batch_size), timed(batch_size))
     return predicted
+
+
+def fitting_step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> float:
+    """Seconds of a step, at the largest micro-batch for which memory suffices.
+
+    Raises:
+        RuntimeError, MemoryError: it does not suffice for the smallest.
+    """
+    while True:
+        try:
+            return step_seconds(learner, clock, longest=longest)
+        except (RuntimeError, MemoryError) as e:
+            if not (out_of_memory(e) and learner.halve_micro_batch()):
+                raise
+        learner.compute.release()  # here, where the exception no longer holds the tensors

@@ -12,7 +12,7 @@ from bohb_nas.layers import Layer
 from bohb_nas.layers.drawing import draw
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.learner import Learner
-from bohb_nas.training.loop import Fit
+from bohb_nas.training.outcome import Fit
 from bohb_nas.training.peak import Peak
 from bohb_nas.training.speed import speed
 
@@ -30,6 +30,7 @@ def metrics(trained: Fit, learner: Learner) -> dict[str, float]:
         "new_s": trained.train_s,
         "warmup_s": trained.warmup_s,
         "valid_s": trained.valid_s,
+        "save_s": trained.save_s,
         "steps": trained.steps,
         "images_per_s": trained.steps * learner.recipe.batch_size / trained.train_s if trained.train_s else 0.0,
         "lr_last": trained.lr_last,

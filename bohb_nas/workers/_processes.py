@@ -19,6 +19,8 @@ from typing import IO, cast
 
 _SCANS_S = 5.0
 """How long killed processes get to vanish."""
+_LOOK_S = 0.2
+"""Between two looks at whether to leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Ended:
     code: int
     """Exit code; minus the signal that killed it."""
     timed_out: bool
+    asked: bool
+    """Whether it ran when it was to leave, and got SIGTERM for that."""
     seconds: float
     """Wall time from start to end."""
 
@@ -42,8 +46,9 @@ def run(
     output: Callable[[bytes], None],
     limit_s: float | None,
     grace_s: float,
+    leave: Callable[[], bool] | None = None,
 ) -> Ended:
-    """Runs a command to its end or to its limit.
+    """Runs a command to its end, to its limit, or until it is to leave.
 
     Args:
         command: program (a path) and arguments.
@@ -54,6 +59,7 @@ def run(
         output: gets its standard output in pieces.
         limit_s: after so many seconds its group gets SIGTERM; None for never.
         grace_s: so many seconds later everything gets SIGKILL.
+        leave: once it is true the group gets SIGTERM before the limit; None for never.
     """
     began = time.monotonic()
     process = subprocess.Popen(
@@ -69,8 +75,10 @@ def run(
         pipe = cast("IO[bytes]", process.stdout).fileno()
         os.set_blocking(pipe, False)
         try:
-            timed_out = not _watch(process.pid, pipe, output, began + (math.inf if limit_s is None else limit_s))
-            if timed_out:
+            until = began + (math.inf if limit_s is None else limit_s)
+            ended = _watch(process.pid, pipe, output, until, leave)
+            timed_out = not ended and time.monotonic() >= until
+            if not ended:
                 os.killpg(process.pid, signal.SIGTERM)
                 _watch(process.pid, pipe, output, time.monotonic() + grace_s)
         finally:  # the leader is not reaped yet, so its group's number is still its own
@@ -79,7 +87,7 @@ def run(
             kill_marked(mark, env[mark])
         while data := _read(pipe):
             output(data)
-    return Ended(code=process.returncode, timed_out=timed_out, seconds=seconds)
+    return Ended(code=process.returncode, timed_out=timed_out, asked=not ended and not timed_out, seconds=seconds)
 
 
 def kill_marked(name: str, value: str) -> int:
@@ -113,15 +121,16 @@ def _kill_if(pid: int, entry: bytes) -> bool:
         os.close(descriptor)
 
 
-def _watch(pid: int, pipe: int, output: Callable[[bytes], None], until: float) -> bool:
-    """Passes output on until the process ends or the time has come; says whether it ended."""
+def _watch(pid: int, pipe: int, output: Callable[[bytes], None], until: float, leave: Callable[[], bool] | None = None) -> bool:
+    """Passes output on until the process ends, the time has come or it is to leave; says whether it ended."""
+    longest_s = 3600.0 if leave is None else _LOOK_S
     end = os.pidfd_open(pid)
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(end, selectors.EVENT_READ)
             selector.register(pipe, selectors.EVENT_READ)
-            while (left_s := until - time.monotonic()) > 0:
-                ready = {key.fd for key, _ in selector.select(min(left_s, 3600.0))}
+            while (left_s := until - time.monotonic()) > 0 and not (leave and leave()):
+                ready = {key.fd for key, _ in selector.select(min(left_s, longest_s))}
                 if pipe in ready:
                     if data := _read(pipe):
                         output(data)

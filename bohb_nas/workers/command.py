@@ -5,23 +5,31 @@ a JSON object, or the file `$BOHB_NAS_RESULT`; the file wins if both are there. 
 (default: wall seconds), `metrics` (name -> number), `status` and `message` are understood, anything else is kept as
 details. A bare number is no answer: too many programs end with one by accident. NaN or infinite loss means diverged.
 
+With the option `hands_over` the program may be asked to leave before its end: its group gets SIGTERM, and after the grace time SIGKILL.
+What it has saved in the folder `$BOHB_NAS_HANDOVER` by then is where `$BOHB_NAS_INTERRUPTED` leads in the next attempt at the trial; that
+is unset where nothing was saved. A program that ends well after SIGTERM, with a result, has finished.
+
 Standard output and error go to `log.txt` in the trial's folder. No shell is involved. After the hard limit the
 command's group gets SIGTERM, then everything that it started SIGKILL; nothing of a trial outlives its end.
 """
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ConfigSpace import ConfigurationSpace
 
+from bohb_nas import leaving
 from bohb_nas.errors import OptionError, RecordError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.workers import _answer, _processes, _template
 
 _MARK = "BOHB_NAS_TRIAL"
+_SAVES, _FINDS = "BOHB_NAS_HANDOVER", "BOHB_NAS_INTERRUPTED"
+_HANDOVER = "handover"
 _TAIL_LINES = 20
 _TAIL_BYTES = 2000
 
@@ -38,6 +46,8 @@ class CommandWorker:
     cwd: Path
     unit: str
     """What budgets count; only of seconds a limit follows."""
+    hands_over: bool = False
+    """Whether the program can be asked to leave."""
 
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Runs the command for a trial; whatever goes wrong in it is a status with the end of its log."""
@@ -54,15 +64,19 @@ class CommandWorker:
 
             ended = _processes.run(
                 self.template.fill(trial, workdir),
-                env={**os.environ, _MARK: str(trial_file), "BOHB_NAS_RESULT": str(result_file)},
+                env=self._environment(workdir) | {_MARK: str(trial_file), "BOHB_NAS_RESULT": str(result_file)},
                 mark=_MARK,
                 cwd=self.cwd,
                 errors=stream.fileno(),
                 output=keep,
                 limit_s=self._limit_s(trial.budget),
                 grace_s=self.grace_s,
+                leave=leaving.asked if self.hands_over else None,
             )
         printed.close()
+        if self.hands_over:
+            with suppress(OSError):  # something was saved
+                (workdir / _HANDOVER).rmdir()
 
         def failed(status: Status, message: str) -> Result:
             text = f"{message}\n{_tail(log)}".rstrip()
@@ -70,13 +84,26 @@ class CommandWorker:
 
         if ended.timed_out:
             return failed(Status.TIMED_OUT, f"stopped after {ended.seconds:.0f} s: make it end by its budget, or raise --hard-limit")
+        if ended.code and ended.asked:
+            return failed(Status.PREEMPTED, f"asked to leave after {ended.seconds:.0f} s")
         if ended.code:
             return failed(Status.CRASHED, f"the command ended with {_describe(ended.code)}; its folder is {str(workdir)!r}")
         try:
             answer = _answer.read_file(result_file)
             return _answer.to_result(printed.value if answer is None else answer, trial, wall_s=ended.seconds)
         except RecordError as e:
-            return failed(Status.CRASHED, str(e))
+            return failed(Status.PREEMPTED if ended.asked else Status.CRASHED, str(e))
+
+    def _environment(self, workdir: Path) -> dict[str, str]:
+        """That of this process, and where a program that hands over saves and finds what it needs to go on."""
+        environment = {name: value for name, value in os.environ.items() if name not in (_SAVES, _FINDS)}
+        if self.hands_over:
+            handover, interrupted = workdir / _HANDOVER, workdir / "interrupted"
+            handover.mkdir(exist_ok=True)
+            environment[_SAVES] = str(handover)
+            if interrupted.is_dir() and any(interrupted.iterdir()):
+                environment[_FINDS] = str(interrupted)
+        return environment
 
     def _limit_s(self, budget: float) -> float | None:
         if self.hard_limit_s is not None:
@@ -85,7 +112,13 @@ class CommandWorker:
 
 
 def make(
-    *, command: str | Sequence[str], hard_limit_s: float | None = None, cwd: str | None = None, grace_s: float = 5.0, unit: str = "s"
+    *,
+    command: str | Sequence[str],
+    hard_limit_s: float | None = None,
+    cwd: str | None = None,
+    grace_s: float = 5.0,
+    unit: str = "s",
+    hands_over: bool = False,
 ) -> CommandWorker:
     """The worker for a command.
 
@@ -95,17 +128,21 @@ def make(
         cwd: where the command runs; None means here.
         grace_s: seconds between SIGTERM and SIGKILL.
         unit: what budgets count; "s" is seconds.
+        hands_over: whether the program can be asked to leave before its end.
 
     Raises:
         CommandError: the command cannot be run.
-        OptionError: a limit that is no positive number of seconds.
+        OptionError: a limit that is no positive number of seconds, or hands_over that is neither true nor false.
     """
     if hard_limit_s is not None and not 0 < hard_limit_s < float("inf"):
         raise OptionError(f"hard limit {hard_limit_s}: accepted is a positive number of seconds; leave it out for 1.5 x budget + 60 s")
     if not 0 <= grace_s < float("inf"):
         raise OptionError(f"grace {grace_s}: accepted is a number of seconds from 0; 5 is usual")
+    if not isinstance(hands_over, bool):
+        raise OptionError(f"hands_over {hands_over!r}: accepted is true or false")
     folder = Path(cwd or ".").resolve()
-    return CommandWorker(template=_template.parse(command, cwd=folder), hard_limit_s=hard_limit_s, grace_s=grace_s, cwd=folder, unit=unit)
+    template = _template.parse(command, cwd=folder)
+    return CommandWorker(template=template, hard_limit_s=hard_limit_s, grace_s=grace_s, cwd=folder, unit=unit, hands_over=hands_over)
 
 
 def check(
@@ -116,6 +153,7 @@ def check(
     cwd: str | None = None,
     grace_s: float = 5.0,
     unit: str = "s",
+    hands_over: bool = False,
 ) -> None:
     """What the engine asks of a worker before a study begins: takes the options of `make`.
 
@@ -123,7 +161,8 @@ def check(
         CommandError: the command does not suit the space.
         OptionError: see `make`.
     """
-    make(command=command, hard_limit_s=hard_limit_s, cwd=cwd, grace_s=grace_s, unit=unit).template.check(space)
+    worker = make(command=command, hard_limit_s=hard_limit_s, cwd=cwd, grace_s=grace_s, unit=unit, hands_over=hands_over)
+    worker.template.check(space)
 
 
 def kill_leftovers(workdir: Path) -> int:

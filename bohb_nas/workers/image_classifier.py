@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from ConfigSpace import ConfigurationSpace
@@ -18,6 +18,7 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
+from bohb_nas import leaving
 from bohb_nas.datasets import Dataset, load_dataset, split
 from bohb_nas.errors import OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
@@ -28,14 +29,16 @@ from bohb_nas.training import checkpoint, compiling, peak, schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute, Precision, choose, no_memory, out_of_memory
-from bohb_nas.training.learner import Learner, start
+from bohb_nas.training.learner import start
 from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.peak import Peak
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.policy_files import from_file
+from bohb_nas.training.position import Leave
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 from bohb_nas.training.speed import training_flops
+from bohb_nas.workers._continuing import Keeper, begin
 from bohb_nas.workers._measures import describe, metrics, pace
 
 
@@ -75,6 +78,8 @@ class Options:
     """TFLOP/s of the device in the precision of the training, for the utilisation that is reported; None measures them."""
     full_validation_from_s: float | None = None
     """Trials with at least this budget are validated on every held-out image; None leaves each its share of the budget."""
+    save_every_s: float = 600.0
+    """Seconds of training between two states that are kept in case that the machine is lost."""
     policy_file: str | None = None
     """A file with the augmentation policy of the trials whose configuration names none."""
 
@@ -98,6 +103,8 @@ class Options:
         full = self.full_validation_from_s
         seconds = type(full) in (int, float) and math.isfinite(full or 0) and (full or 0) >= 0
         _check("policy_file", self.policy_file, self.policy_file is None or isinstance(self.policy_file, str), "a JSON file")
+        every = self.save_every_s
+        _check("save_every_s", every, type(every) in (int, float) and 0 < every < math.inf, "a number of seconds above 0")
         _check("full_validation_from_s", full, full is None or seconds, "a number of seconds from 0")
 
 
@@ -157,13 +164,15 @@ def _extremes(hyperparameter: Hyperparameter[Any, Any]) -> tuple[Any, ...]:
 
 
 class ImageClassifier:
-    """Keeps the device and the data set; the data set is loaded at the first trial.
+    """Keeps the device and the data set; the data set is loaded at the first trial. Hands over when it is asked to leave.
 
     Args:
         options: what it was told.
         now: seconds of a monotonic clock.
         load: the data set of a reference.
     """
+
+    hands_over: ClassVar[bool] = True
 
     def __init__(
         self, options: Options, *, now: Callable[[], float] = time.perf_counter, load: Callable[..., Dataset] = load_dataset
@@ -181,8 +190,9 @@ class ImageClassifier:
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Trains `trial.config` for `trial.budget` seconds; the loss is the validation error.
 
-        Continues from the checkpoint behind `workdir/resume` if there is one; leaves `curve.jsonl`, `network.json`, `samples.png`
-        and, of a training that ended well, `checkpoint/`.
+        Continues from what an earlier attempt left behind `workdir/interrupted`, or from the checkpoint behind `workdir/resume`, if
+        there is one; leaves `curve.jsonl`, `network.json`, `samples.png`, of a training that ended well `checkpoint/`, and of one that
+        was asked to leave, or is long, `handover/`.
         """
         clock = TrainingClock(self._compute.device, now=self._now)
         began = clock.now()
@@ -217,23 +227,34 @@ class ImageClassifier:
         sizes = size(learner.network.layers, image_shape=data.image_shape, n_classes=data.n_classes)
         describe(learner.network.layers, data, sizes, workdir / "network.json")
         write_atomic(workdir / "samples.png", picture(learner))
-        used, details["resumed"] = _resume(trial, workdir / "resume", learner, identity)
+        begun = begin(trial, workdir, learner, identity)
+        keeper = Keeper(workdir, trial, learner, start=begun, identity=identity, device=self._compute.name)
+        details |= begun.told
         setup_s = clock.now() - began
         full = self._options.full_validation_from_s
         plan = Plan(
-            budget_s=trial.budget - used.train_s,
+            budget_s=trial.budget - begun.base.train_s,
             schedule=schedules.named(learner.recipe.schedule or self._options.schedule, rung=trial.rung, warm_up=learner.recipe.warm_up),
             min_steps=self._options.min_steps,
             floor_s=learner.recipe.batch_size * training_flops(sizes) / measured.flops,
             max_steps=self._options.max_steps,
             full_validation=full is not None and trial.budget >= full * (1 - 1e-9),
         )
-        trained = fit(learner, plan, clock, lambda point: append_line(workdir / "curve.jsonl", dump_json(point)), compiler=self._compiler)
-        total = checkpoint.Used(train_s=used.train_s + trained.train_s, steps=used.steps + trained.steps)
+        trained = fit(
+            learner,
+            plan,
+            clock,
+            lambda point: append_line(workdir / "curve.jsonl", dump_json(point)),
+            compiler=self._compiler,
+            position=begun.position,
+            leave=Leave(asked=leaving.asked, save=keeper.save, every_s=options.save_every_s),
+        )
+        total = checkpoint.Used(train_s=begun.base.train_s + trained.train_s, steps=begun.base.steps + trained.steps)
         if trained.status is Status.OK:
             checkpoint.save(workdir / "checkpoint", learner, total, identity)
         paces, told = pace(trained, learner, sizes, self._told(measured))
         details |= told
+        details |= {"attempt_s": trained.train_s - begun.earlier_s, "save_refused": keeper.refused}
         details["curve"] = [{k: point[k] for k in ("u", "train_error", "valid_error") if k in point} for point in trained.curve]
         times = {"setup_s": setup_s, "wall_s": clock.now() - began}
         return Result(
@@ -268,18 +289,6 @@ class ImageClassifier:
             )
             self._data = data, {"dataset": dataset.fingerprint, "valid_fraction": fraction, "split_seed": options.split_seed}
         return self._data
-
-
-def _resume(trial: Trial, folder: Path, learner: Learner, identity: dict[str, Any]) -> tuple[checkpoint.Used, dict[str, Any]]:
-    """Continues from `folder` if it is there and fits; says which, and why not."""
-    fresh = checkpoint.Used(train_s=0.0, steps=0)
-    if trial.resume_from is None and not folder.exists():
-        return fresh, {"resumed": False, "reason": "nothing to continue"}
-    try:
-        used = checkpoint.load(folder, learner, identity, below_s=trial.budget)
-    except checkpoint.Refused as e:
-        return fresh, {"resumed": False, "reason": str(e)}
-    return used, {"resumed": True, "reason": None}
 
 
 def _whole(value: object, least: int) -> bool:

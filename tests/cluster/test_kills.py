@@ -104,10 +104,3 @@ def test_killed_while_it_is_made_a_study_is_made_by_the_same_command(tmp_path: P
     done = subprocess.run(command(study, brackets=1), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(told(study)) == len(asked(study)) == 13
-
-
-def test_masters_and_workers_killed_with_two_workers_lose_nothing(tmp_path: Path) -> None:
-    study = tmp_path / "study"
-    search_under_fire(study, brackets=12, workers=2, masters=6, worker_kills=3, seed=7)
-    assert sorted(told(study)) == sorted(t["trial_id"] for t in asked(study))  # type: ignore[index]
-    assert len(set(told(study))) == len(told(study))

@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as reference
 from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.training import policies
 from bohb_nas.training.augment import alternating, augment, beta, blend, crop, cutout, normalise, paste, rectangles
-from bohb_nas.training.data import batches
+from bohb_nas.training.data import Batches
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.samples import picture
 
@@ -155,7 +155,7 @@ def test_alternating_mirrors_every_other_time() -> None:
         seen = torch.randint(2, (20,), generator=generator(3), dtype=torch.uint8)
         untouched = seen.clone()
         history: dict[int, list[bool]] = {int(p): [] for p in positions}
-        order = batches(positions, batch_size, generator(1))
+        order = Batches(positions, batch_size, generator(1))
         for _ in range(700 // batch_size + 1):
             chosen = next(order)
             for p, mirrored in zip(chosen.tolist(), alternating(seen, chosen).tolist(), strict=True):

@@ -10,7 +10,7 @@ import training_fakes as fakes
 
 from bohb_nas.records import Value
 from bohb_nas.training import checkpoint
-from bohb_nas.training.data import batches
+from bohb_nas.training.data import Batches
 from bohb_nas.training.learner import Learner
 
 IDENTITY = {"config": {"a": 1}, "dataset": "thirds"}
@@ -23,7 +23,7 @@ def trained(steps: int, **config: Value) -> Learner:
 
 
 def go_on(learner: Learner, steps: int) -> None:
-    positions = batches(learner.data.train, 32, learner.streams.order)
+    positions = Batches(learner.data.train, 32, learner.streams.order)
     for _ in range(steps):
         learner.step(next(positions), 0.01)
 

@@ -1,11 +1,19 @@
 """Whatever a worker does wrong comes back as a status with a reason."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bohb_nas import leaving
 from bohb_nas.engine.child import check, make_worker, train
 from bohb_nas.errors import DatasetError, RefError, StorageError
 from bohb_nas.records import Origin, Result, Status, Trial
@@ -57,6 +65,138 @@ def test_misbehaviour_is_a_status_with_a_reason(tmp_path: Path, answer: Any, sta
     assert result.status is status
     assert result.loss is None
     assert said in (result.message or "")
+
+
+@pytest.fixture
+def asked() -> Iterator[None]:
+    leaving.ask()
+    yield
+    leaving.reset()
+
+
+def preempted() -> Result:
+    return Result(trial_id="t0", status=Status.PREEMPTED, loss=None, train_s=0.5)
+
+
+class HandsOver(Worker):
+    hands_over = True
+
+
+@pytest.mark.usefixtures("asked")
+def test_who_hands_over_and_was_asked_may_leave(tmp_path: Path) -> None:
+    assert train(HandsOver(preempted()), TRIAL, tmp_path) == (preempted(), False)
+
+
+@pytest.mark.usefixtures("asked")
+def test_who_does_not_hand_over_may_not_leave(tmp_path: Path) -> None:
+    result, _ = train(Worker(preempted()), TRIAL, tmp_path)
+    assert result.status is Status.CRASHED
+    assert "give it an attribute hands_over" in str(result.message)
+
+
+def test_who_was_not_asked_may_not_leave(tmp_path: Path) -> None:
+    result, _ = train(HandsOver(preempted()), TRIAL, tmp_path)
+    assert result.status is Status.CRASHED
+    assert "without being asked to leave" in str(result.message)
+
+
+LEAVER = """
+import time
+from pathlib import Path
+from bohb_nas import Result, Status, leaving
+hands_over = True
+def train(trial, workdir):
+    (workdir / "began").touch()
+    until = time.monotonic() + trial.budget
+    while time.monotonic() < until and not leaving.asked():
+        time.sleep(0.01)
+    left = leaving.asked()
+    return Result(trial_id=trial.trial_id, status=Status.PREEMPTED if left else Status.OK, loss=None if left else 0.5, train_s=0.0)
+"""
+
+
+class Child:
+    """A training child at the other end of its pipe."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        self.process, self.folder = process, folder
+
+    def hear(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def give(self, name: str, *, budget: float) -> Path:
+        """Asks for a trial and returns its folder."""
+        assert self.process.stdin is not None
+        workdir = self.folder / name
+        workdir.mkdir()
+        trial = TRIAL.to_json() | {"budget": budget}
+        self.process.stdin.write(json.dumps({"trial": trial, "workdir": str(workdir), "earlier": []}) + "\n")
+        self.process.stdin.flush()
+        return workdir
+
+    def signal(self) -> None:
+        os.kill(self.process.pid, signal.SIGUSR1)
+
+    def settle(self) -> None:
+        """Waits until whatever was signalled has arrived: signals are handled before the answer to a later request."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"check": space_to_json(space())}) + "\n")
+        self.process.stdin.flush()
+        assert self.hear() == {"checked": True}
+
+
+@contextmanager
+def child(folder: Path, reference: str) -> Iterator[Child]:
+    command = [sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid()), reference, "{}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Child(process, folder)
+        finally:
+            process.kill()
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(2000):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{path} never came")
+
+
+def test_a_signal_reaches_the_trial_in_training_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "leaver.py").write_text(LEAVER)
+    with child(tmp_path, str(tmp_path / "leaver.py")) as leaver:
+        assert leaver.hear() == {"ready": True, "hands_over": True}
+        leaver.signal()
+        leaver.settle()
+        leaver.give("1", budget=0.05)
+        assert leaver.hear()["result"]["status"] == "ok", "nothing was in training when the signal came"
+        wait_for(leaver.give("2", budget=600.0) / "began")
+        leaver.signal()
+        leaver.signal()
+        assert leaver.hear()["result"]["status"] == "preempted"
+        leaver.signal()
+        leaver.settle()
+        leaver.give("3", budget=0.05)
+        assert leaver.hear()["result"]["status"] == "ok", "neither what was asked of the last trial nor what came after it is left"
+
+
+def test_a_signal_right_behind_a_request_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "leaver.py").write_text(LEAVER)
+    with child(tmp_path, str(tmp_path / "leaver.py")) as leaver:
+        leaver.hear()
+        for n in range(20):
+            leaver.give(str(n), budget=600.0)
+            leaver.signal()
+            assert leaver.hear()["result"]["status"] == "preempted"
+
+
+def test_a_worker_without_the_attribute_does_not_hand_over(tmp_path: Path) -> None:
+    (tmp_path / "stayer.py").write_text("def train(trial, workdir):\n    return None\n")
+    with child(tmp_path, str(tmp_path / "stayer.py")) as stayer:
+        assert stayer.hear() == {"ready": True, "hands_over": False}
 
 
 def test_an_exception_may_have_spoilt_the_process_an_answer_has_not(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 
+from bohb_nas import leaving
 from bohb_nas.errors import CommandError, OptionError
 from bohb_nas.records import Origin, Result, Status, Trial, Value
 from bohb_nas.workers.command import check, kill_leftovers, make
@@ -119,12 +122,10 @@ def test_limits_that_are_none(options: dict[str, float]) -> None:
         make(command="true", **options)  # type: ignore[arg-type]
 
 
-def _run(tmp_path: Path, code: str, **options: float) -> Result:
+def _run(tmp_path: Path, code: str, **options: Any) -> Result:
     script = tmp_path / "train.py"
     script.write_text("import json, math, os, subprocess, sys, time, signal\n" + code)
-    return make(command=[sys.executable, str(script).replace("{", "{{").replace("}", "}}")], **options).train(  # type: ignore[arg-type]
-        _trial(), tmp_path
-    )
+    return make(command=[sys.executable, str(script).replace("{", "{{").replace("}", "}}")], **options).train(_trial(), tmp_path)
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -281,6 +282,106 @@ def test_sigterm_comes_first(tmp_path: Path) -> None:
     result = _run(tmp_path, code, hard_limit_s=0.7, grace_s=60.0)
     assert result.status is Status.TIMED_OUT
     assert "saved" in str(result.message)
+
+
+SAVES = """
+from pathlib import Path
+served = int(Path(os.environ["BOHB_NAS_INTERRUPTED"], "served").read_text()) if "BOHB_NAS_INTERRUPTED" in os.environ else 0
+def leave(*_):
+    Path(os.environ["BOHB_NAS_HANDOVER"], "served").write_text(str(served + 1))
+    sys.exit(CODE)
+signal.signal(signal.SIGTERM, leave)
+if served == 2:
+    print(json.dumps({"loss": 0.5, "served": served}))
+    sys.exit()
+Path(sys.argv[0]).with_name("began").touch()
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def unasked() -> Iterator[None]:
+    leaving.reset()
+    yield
+    leaving.reset()
+
+
+def _asked(tmp_path: Path, name: str, code: str, *, interrupted: str | None = None, **options: Any) -> Result:
+    """Runs a program that is asked to leave once it has made the file `began`."""
+    workdir = tmp_path / name
+    workdir.mkdir()
+    if interrupted is not None:
+        (workdir / "interrupted").symlink_to(tmp_path / interrupted / "handover")
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not (workdir / "began").exists() and not ended.wait(0.02):
+            pass
+        leaving.ask()
+
+    leaving.reset()
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        return _run(workdir, code, **{"hands_over": True, "grace_s": 60.0, **options})
+    finally:
+        ended.set()
+        asking.join()
+
+
+@pytest.mark.usefixtures("unasked")
+@pytest.mark.parametrize("code", ["0", "143"])
+def test_a_program_that_is_asked_to_leave_goes_on_from_what_it_saved(tmp_path: Path, code: str) -> None:
+    program = SAVES.replace("CODE", code)
+    first = _asked(tmp_path, "1", program)
+    second = _asked(tmp_path, "2", program, interrupted="1")
+    assert [(result.status, result.loss) for result in (first, second)] == [(Status.PREEMPTED, None)] * 2
+    assert (tmp_path / "2" / "handover" / "served").read_text() == "2"
+    last = _asked(tmp_path, "3", program, interrupted="2")
+    assert (last.status, last.loss, last.details) == (Status.OK, 0.5, {"served": 2})
+    assert not (tmp_path / "3" / "handover").exists(), "nothing was saved"
+
+
+@pytest.mark.usefixtures("unasked")
+def test_a_program_that_saves_nothing_owes_everything(tmp_path: Path) -> None:
+    code = "open(os.path.dirname(sys.argv[0]) + '/began', 'w')\n"
+    code += "assert 'BOHB_NAS_INTERRUPTED' not in os.environ\ntime.sleep(600)"
+    first = _asked(tmp_path, "1", code)
+    assert first.status is Status.PREEMPTED
+    assert not (tmp_path / "1" / "handover").exists()
+    (tmp_path / "1" / "handover").mkdir()  # as a killed attempt leaves it
+    assert _asked(tmp_path, "2", code, interrupted="1").status is Status.PREEMPTED
+
+
+@pytest.mark.usefixtures("unasked")
+def test_a_program_that_ends_well_after_sigterm_has_finished(tmp_path: Path) -> None:
+    code = "signal.signal(signal.SIGTERM, lambda *_: (print('{\"loss\": 0.25}', flush=True), sys.exit(0)))\n"
+    code += "open(os.path.dirname(sys.argv[0]) + '/began', 'w')\ntime.sleep(600)"
+    result = _asked(tmp_path, "1", code)
+    assert (result.status, result.loss) == (Status.OK, 0.25)
+
+
+@pytest.mark.usefixtures("unasked")
+def test_a_program_that_does_not_leave_is_killed(tmp_path: Path) -> None:
+    code = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen(os.path.dirname(sys.argv[0]) + '/began', 'w')\ntime.sleep(600)"
+    result = _asked(tmp_path, "1", code, grace_s=0.1)
+    assert result.status is Status.PREEMPTED
+    assert _running(tmp_path / "1" / "train.py") == []
+
+
+@pytest.mark.usefixtures("unasked")
+def test_who_does_not_hand_over_is_not_asked(tmp_path: Path) -> None:
+    leaving.ask()
+    names = "[name for name in ('BOHB_NAS_HANDOVER', 'BOHB_NAS_INTERRUPTED') if name in os.environ]"
+    result = _run(tmp_path, f"time.sleep(0.5); print(json.dumps({{'loss': 1, 'names': {names}}}))")
+    assert (result.status, result.details) == (Status.OK, {"names": []})
+    assert not (tmp_path / "handover").exists()
+
+
+@pytest.mark.parametrize("hands_over", ["yes", 1, None])
+def test_hands_over_is_true_or_false(hands_over: Any) -> None:
+    with pytest.raises(OptionError, match="true or false"):
+        make(command="true", hands_over=hands_over)
 
 
 WORKER = """

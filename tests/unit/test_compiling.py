@@ -13,8 +13,9 @@ from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiler, Mode
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Forward, Learner, forward, start
-from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.networks import Network
+from bohb_nas.training.outcome import Fit
 
 
 class Bench:

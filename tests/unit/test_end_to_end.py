@@ -159,3 +159,39 @@ def test_the_environment_of_a_worker_names_its_device_and_no_other(study: Path) 
     too_many = subprocess.run([*command, "--workers", "3"], env=environment, capture_output=True, text=True, check=False)
     assert too_many.returncode == 2
     assert "one worker per GPU" in too_many.stderr
+
+
+def test_a_mix_of_gpus_is_refused_where_that_was_asked_for_and_recorded_where_not(study: Path) -> None:
+    """Two machines with one GPU each, as nvidia-smi shows them."""
+    environments = {}
+    for model in ("NVIDIA A", "NVIDIA B"):
+        folder = study.parent / model
+        folder.mkdir()
+        tool = folder / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\necho '0, GPU-{model[-1]}, {model}, 81920'\n")
+        tool.chmod(0o755)
+        environments[model] = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+        environments[model].pop("CUDA_VISIBLE_DEVICES", None)
+
+    def search(model: str, *more: str) -> subprocess.CompletedProcess[str]:
+        arguments = ["run", str(study), "--space", "toy", "--worker", "toy", "--budget-max", "9", *more]
+        return subprocess.run(
+            [sys.executable, "-m", "bohb_nas", *arguments], env=environments[model], capture_output=True, text=True, check=False
+        )
+
+    first = search("NVIDIA A", "--require-same-gpu", "--trials", "1")
+    assert first.returncode == 0, first.stderr
+    before = (study / "journal.jsonl").read_bytes()
+    mixed = search("NVIDIA B", "--trials", "2")
+    assert mixed.returncode == 2
+    assert "GPU-B" in mixed.stderr
+    assert "is NVIDIA B, the first worker had NVIDIA A" in mixed.stderr
+    joining = subprocess.run(
+        [sys.executable, "-m", "bohb_nas", "worker", str(study)], env=environments["NVIDIA B"], capture_output=True, text=True, check=False
+    )
+    assert (joining.returncode, "the first worker had NVIDIA A" in joining.stderr) == (2, True)
+    assert (study / "journal.jsonl").read_bytes() == before
+    allowed = search("NVIDIA B", "--trials", "2", "--mixed-gpus")
+    assert allowed.returncode == 0, allowed.stderr
+    engines = [r["details"]["engine"] for r in told(study).values()]
+    assert [(e["model"], e["memory_gib"], e["n_devices"]) for e in engines] == [("NVIDIA A", 80.0, 1), ("NVIDIA B", 80.0, 1)]

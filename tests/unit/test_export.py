@@ -19,7 +19,8 @@ from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.final import train_final
 from bohb_nas.training.learner import start
-from bohb_nas.training.loop import Fit, fit
+from bohb_nas.training.loop import fit
+from bohb_nas.training.outcome import Fit
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 32, 3)])

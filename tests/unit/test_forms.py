@@ -13,8 +13,9 @@ from bohb_nas.training import checkpoint, schedules
 from bohb_nas.training.compiling import Compiler
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner, start
-from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.networks import Form
+from bohb_nas.training.outcome import Fit
 
 BRANCHED: dict[str, Value] = {**fakes.TINY, "res_branches_2": 3, "res_branches_3": 2, "average": "on"}
 

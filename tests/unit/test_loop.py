@@ -12,9 +12,10 @@ import training_fakes as fakes
 from bohb_nas.records import Status
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.data import batches, resident
+from bohb_nas.training.data import Batches, resident
 from bohb_nas.training.learner import Learner, Streams, start
-from bohb_nas.training.loop import Fit, Plan, fit
+from bohb_nas.training.loop import Plan, fit
+from bohb_nas.training.outcome import Fit
 from bohb_nas.training.validation import evaluate
 
 
@@ -171,7 +172,7 @@ def test_warm_up_leaves_no_trace() -> None:
     time = fakes.Virtual()
     time.watch(learner.network, lambda _: 0.1)
     fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=3), time.clock(), lambda _: None)
-    positions = batches(other.data.train, 16, other.streams.order)
+    positions = Batches(other.data.train, 16, other.streams.order)
     for u in (1 / 3, 2 / 3, 1.0):
         other.step(next(positions), schedules.cosine(u) * other.recipe.learning_rate)
     for name, tensor in other.network.state_dict().items():
@@ -191,10 +192,10 @@ def test_validation_repeats_and_leaves_the_network_alone() -> None:
 
 
 def test_batches_show_every_image_once_an_epoch() -> None:
-    order = batches(torch.arange(10), 4, torch.Generator().manual_seed(0))
+    order = Batches(torch.arange(10), 4, torch.Generator().manual_seed(0))
     seen = torch.cat([next(order) for _ in range(5)])
     assert sorted(seen[:10].tolist()) == sorted(seen[10:].tolist()) == list(range(10))
-    assert len(next(batches(torch.arange(3), 8, torch.Generator()))) == 8
+    assert len(next(Batches(torch.arange(3), 8, torch.Generator()))) == 8
 
 
 def test_levels_are_those_of_the_images_trained_on() -> None:

@@ -8,7 +8,7 @@ import torch
 import training_fakes as fakes
 from torch import Tensor, nn
 
-from bohb_nas.training.data import batches
+from bohb_nas.training.data import Batches
 from bohb_nas.training.learner import Learner, Streams
 from bohb_nas.training.muon import REST, Hidden, Muon, hidden, orthogonal
 from bohb_nas.training.networks import Form, build
@@ -152,7 +152,7 @@ def test_paths_that_are_computed_together_move_as_they_do_apart(form: Form) -> N
         data, generator = fakes.data(), torch.Generator().manual_seed(0)
         network = build(layers, image_shape=data.image_shape, n_classes=3, generator=generator, form=one)
         learner = Learner(network, recipe, data=data, compute=fakes.CPU, streams=Streams.seeded(0, fakes.CPU.device))
-        positions = batches(data.train, 16, learner.streams.order)
+        positions = Batches(data.train, 16, learner.streams.order)
         for _ in range(2):
             learner.step(next(positions), 0.02)
         states.append(network.state_dict())

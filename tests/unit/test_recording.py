@@ -8,7 +8,7 @@ import training_fakes as fakes
 from torch import Tensor
 
 from bohb_nas.records import Value
-from bohb_nas.training.data import batches
+from bohb_nas.training.data import Batches
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.recording import Recording, Work
@@ -70,7 +70,7 @@ def start_with(config: dict[str, Value]) -> Learner:
 
 
 def trained(learner: Learner, n_steps: int = 8, *, rate: float = 0.1) -> list[Tensor]:
-    positions = batches(learner.data.train, 32, learner.streams.order)
+    positions = Batches(learner.data.train, 32, learner.streams.order)
     for i in range(n_steps):
         learner.step(next(positions), rate / (i + 1))
     return [*learner.network.state_dict().values(), learner.totals]

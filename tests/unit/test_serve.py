@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from bohb_nas.engine.serve import _started
-from bohb_nas.engine.trainer import StartError
+from bohb_nas.engine.training_process import StartError
 
 
 class Starting:

@@ -1,5 +1,6 @@
 """The checks find what they are for: each fake breaks one clause of a contract."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace, Constant
 
-from bohb_nas import make_optimizer
+from bohb_nas import leaving, make_optimizer, testing
 from bohb_nas.errors import UsageError
 from bohb_nas.records import Idle, Origin, Result, Status, Trial
 from bohb_nas.search_spaces import toy as toy_space
@@ -62,6 +63,43 @@ def test_a_worker_that_breaks_the_contract(tmp_path: Path, alter: Callable[[Resu
 
 def test_the_toy_worker_breaks_nothing(tmp_path: Path) -> None:
     assert _problems(check_worker(toy_worker.make(), toy_space.space(), workdir=tmp_path)) == {}
+
+
+class Leaver:
+    """Trains for a second unless it is asked to leave; parts of that can be spoilt."""
+
+    hands_over = True
+
+    def __init__(self, spoil: str) -> None:
+        self.spoil = spoil
+
+    def train(self, trial: Trial, workdir: Path) -> Result:
+        again = (workdir / "interrupted").exists()
+        if again and self.spoil == "forgets":
+            raise RuntimeError("what is this folder")
+        if trial.trial_id == "check-leaving" and self.spoil == "unasked":
+            return self._result(trial, Status.PREEMPTED)
+        until = time.monotonic() + (0.0 if again else 0.3)
+        while time.monotonic() < until:
+            if leaving.asked() and self.spoil != "stays":
+                (workdir / "handover").mkdir()
+                return self._result(trial, Status.PREEMPTED)
+            time.sleep(0.01)
+        return self._result(trial, Status.OK)
+
+    def _result(self, trial: Trial, status: Status) -> Result:
+        return Result(trial_id=trial.trial_id, status=status, loss=0.5 if status is Status.OK else None, train_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [("", None), ("stays", "after it was asked to leave"), ("forgets", "what is this folder"), ("unasked", "without being asked")],
+)
+def test_a_worker_that_hands_over_is_asked_to_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, said: str | None) -> None:
+    monkeypatch.setattr(testing, "_SOON_S", 0.1 if spoil == "stays" else 60.0)
+    problems = _problems(check_worker(Leaver(spoil), toy_space.space(), workdir=tmp_path))
+    assert list(problems) == (["asked to leave it does so soon, and the next attempt goes on"] if said else [])
+    assert all(str(said) in problem for problem in problems.values())
 
 
 class Wrapped:
@@ -187,7 +225,7 @@ METHOD = "from bohb_nas.methods.random_search import Options, make\n"
 DATASET = "from bohb_nas.datasets.digits import load\n"
 
 
-@pytest.mark.parametrize(("text", "n"), [(SPACE, 5), (WORKER, 3), (METHOD, 6), (DATASET, 1), (SPACE + WORKER + DATASET, 9)])
+@pytest.mark.parametrize(("text", "n"), [(SPACE, 5), (WORKER, 4), (METHOD, 6), (DATASET, 1), (SPACE + WORKER + DATASET, 10)])
 def test_a_file_is_checked_for_all_that_it_offers(tmp_path: Path, text: str, n: int) -> None:
     path = tmp_path / "mine.py"
     path.write_text(text)

@@ -1,0 +1,144 @@
+"""The training child seen from the worker program: started, asked, told to leave, ended."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+
+from bohb_nas.errors import BohbNasError
+from bohb_nas.files import dump_json
+
+_GRACE_S = 3.0
+"""Between the signal to end and SIGKILL."""
+_START_S = 900.0
+"""Until a child is ready: it may have to import and to read a lot."""
+_LATE_S = 0.2
+"""For an answer that is in the pipe when its writer ends, and for the exit code of one that closed its pipe."""
+_LINE_LIMIT = 2**24
+
+
+class StartError(BohbNasError):
+    """Nothing can be trained here: the child cannot start, or its data or disk are gone. It is no trial's fault."""
+
+
+class TrainingProcess:
+    """A child that is ready for trials.
+
+    Args:
+        child: started, and ready.
+        hands_over: whether its worker can stop in the middle of a trial so that another goes on from there.
+    """
+
+    def __init__(self, child: asyncio.subprocess.Process, *, hands_over: bool) -> None:
+        self._child = child
+        self._asked = False
+        """Whether it has a trial: before, a signal would find it unprepared."""
+        self.hands_over = hands_over
+
+    @classmethod
+    async def start(cls, meta: dict[str, Any], options: dict[str, Any]) -> "TrainingProcess":
+        """Starts a child for the worker of a study and waits until it is ready.
+
+        Raises:
+            StartError: it cannot be made ready; the text says why.
+        """
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid())),
+            *(meta["worker"], dump_json(options)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=meta["cwd"],
+            start_new_session=True,
+            limit=_LINE_LIMIT,
+        )
+        started = cls(child, hands_over=False)
+        try:
+            answer = await asyncio.wait_for(_answer(child), _START_S)
+        except TimeoutError as e:
+            await started.end()
+            raise StartError(f"the training process was not ready after {_START_S:g} s") from e
+        except asyncio.CancelledError:
+            await started.end()
+            raise
+        if answer is None or "error" in answer:
+            await started.end()
+            raise StartError(f"the training process cannot start: {(answer or {}).get('error', 'it ended without a word')}")
+        started.hands_over = answer.get("hands_over") is True
+        return started
+
+    @property
+    def living(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.returncode is None
+
+    @property
+    def killed(self) -> bool:
+        """Whether it ended by a SIGKILL: the system was short of memory, or somebody sent it."""
+        return self._child.returncode == -signal.SIGKILL
+
+    @property
+    def end_text(self) -> str:
+        """How it ended, for people."""
+        code = self._child.returncode
+        if code is None:
+            return "no exit code"
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+    async def ask(self, request: dict[str, Any], *, limit_s: float | None) -> dict[str, Any] | None:
+        """The answer to a request, or None where the process ended without one.
+
+        Raises:
+            TimeoutError: there was none after `limit_s` seconds.
+            ValueError: what it said is no JSON.
+        """
+        assert self._child.stdin is not None
+        self._child.stdin.write(dump_json(request).encode() + b"\n")
+        self._asked = True
+        try:
+            return await asyncio.wait_for(_answer(self._child), limit_s)
+        finally:
+            self._asked = False
+
+    def ask_to_leave(self) -> bool:
+        """Asks for what is in training to be left to another; False where that is not possible."""
+        if not (self._asked and self.hands_over and self.living):
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(self._child.pid, signal.SIGUSR1)
+        return True
+
+    async def end(self) -> None:
+        """Ends it and its process group; a moment before it is killed, so that it can end what it started itself."""
+        if self.living:
+            with suppress(ProcessLookupError):
+                os.kill(self._child.pid, signal.SIGTERM)  # child.terminate() would take the exit code from whoever waits for it
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_ended(self._child), _GRACE_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        await _ended(self._child)
+
+
+async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:
+    """The child's next line, or None when it has ended without one (whoever else may hold its pipe open)."""
+    assert child.stdout is not None
+    line = asyncio.ensure_future(child.stdout.readline())
+    end = asyncio.ensure_future(_ended(child))
+    try:
+        await asyncio.wait({line, end}, return_when=asyncio.FIRST_COMPLETED)
+        if not (line.done() and line.result().endswith(b"\n")):
+            await asyncio.wait({line, end}, timeout=_LATE_S)
+        text = line.result() if line.done() else b""
+    finally:
+        line.cancel()
+        end.cancel()
+    body = json.loads(text) if text.endswith(b"\n") else None
+    return body if isinstance(body, dict) else None
+
+
+async def _ended(child: asyncio.subprocess.Process) -> None:
+    while child.returncode is None:
+        await asyncio.sleep(0.02)

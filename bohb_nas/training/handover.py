@@ -1,0 +1,145 @@
+"""What a training in the middle of its budget leaves, for itself to go on from elsewhere: a checkpoint, and where it stands.
+
+A folder of that name is whole from its first moment: the first state is written beside it and renamed. Every later one goes to a file
+of another name first, and counts from the moment that `state.json` names it: whatever kills the process, a good state is there.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bohb_nas.errors import StorageError
+from bohb_nas.files import sync_folder
+from bohb_nas.training import checkpoint
+from bohb_nas.training.checkpoint import Refused, Used
+from bohb_nas.training.learner import Learner
+from bohb_nas.training.position import Position
+
+_WEIGHTS = ("model-0.safetensors", "model-1.safetensors")
+"""Taken in turn."""
+_REST = "order/rest"
+_AVERAGE = ("u", "n", "since")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """What goes on in the next attempt at a trial."""
+
+    position: Position
+    base: Used
+    """What lay behind the weights before this trial."""
+    facts: Mapping[str, Any]
+    """JSON that the next attempt reports of those before."""
+
+
+def save(folder: Path, learner: Learner, handed: Handed, identity: Mapping[str, Any]) -> None:
+    """Writes a state in place of the one before.
+
+    Args:
+        folder: made when missing; its parent is there.
+        learner: between two steps.
+        handed: where it stands.
+        identity: JSON that must be equal for a continuation: trial, data, device.
+
+    Raises:
+        StorageError: the disk refused; the state before is as it was.
+    """
+    home = folder if folder.is_dir() else folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        home.mkdir(exist_ok=True)
+        current = _current(home)
+        name, other = _WEIGHTS if current != _WEIGHTS[0] else reversed(_WEIGHTS)
+        checkpoint.write(home, _tensors(learner, handed.position), _state(learner, handed, identity), name=name)
+        (home / other).unlink(missing_ok=True)
+        if home != folder:
+            os.rename(home, folder)
+            sync_folder(folder.parent)
+    except OSError as e:
+        raise StorageError(f"cannot write {folder}: {e.strerror or e}; free space or restore access") from e
+    finally:
+        if home != folder:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, budget_s: float) -> Handed:
+    """Puts the learner where the one was that handed over.
+
+    Args:
+        folder: what `save` wrote.
+        learner: freshly started.
+        identity: what the state must be of.
+        budget_s: of the trial; what it continues must have used less.
+
+    Raises:
+        Refused: torn, foreign or of something else; the learner is as it was.
+    """
+    state, weights = checkpoint.read(folder, identity, {"position", "base", "average", "facts"}, names=_WEIGHTS)
+    tensors = checkpoint.parse(weights)
+    rest = tensors.pop(_REST, None)
+    if rest is None or rest.dtype != torch.int64 or rest.dim() != 1 or not _within(rest, len(learner.data.images)):
+        raise Refused(f"{_REST} are no positions of images")
+    try:
+        position = Position.from_json(state["position"], rest=rest.to(learner.compute.device))
+    except ValueError as e:
+        raise Refused(str(e)) from e
+    base = checkpoint.used_from(state["base"] if isinstance(state["base"], dict) else {})
+    if not base.train_s < budget_s:  # the position itself may be beyond: then only the last step is owed
+        raise Refused(f"what it continues has used {base.train_s:.4g} s of {budget_s:.4g} s")
+    average = state["average"]
+    if not (_is_average(average) if learner.average is not None else average is None) or not isinstance(state["facts"], dict):
+        raise Refused("average or facts of state.json are of another kind than was written")
+    checkpoint.check_fit(learner, tensors)
+    checkpoint.restore(learner, tensors)
+    if learner.average is not None:
+        learner.average.network.load_state_dict(_part(tensors, "average/"))
+        learner.average.u, learner.average.n, learner.since_average = (average[name] for name in _AVERAGE)
+    return Handed(position=position, base=base, facts=state["facts"])
+
+
+def _tensors(learner: Learner, position: Position) -> dict[str, Tensor]:
+    tensors = {**checkpoint.tensors(learner), _REST: position.rest}
+    if learner.seen is not None:  # what is augmented already will be augmented, and counted, again
+        early = position.rest[: position.n_prepared]
+        tensors["images/seen"] = learner.seen.index_add(0, early, torch.full_like(early, 255, dtype=torch.uint8))
+    return tensors
+
+
+def _state(learner: Learner, handed: Handed, identity: Mapping[str, Any]) -> dict[str, Any]:
+    average = learner.average
+    return {
+        "position": handed.position.to_json(),
+        "base": {"train_s": handed.base.train_s, "steps": handed.base.steps},
+        "average": None if average is None else dict(zip(_AVERAGE, (average.u, average.n, learner.since_average), strict=True)),
+        "facts": handed.facts,
+        "identity": identity,
+    }
+
+
+def _current(folder: Path) -> str | None:
+    """The weights that a folder's state describes, None where there is none that can be read."""
+    try:
+        return str(checkpoint.read_state(folder).get("weights"))
+    except Refused:
+        return None
+
+
+def _within(positions: Tensor, n: int) -> bool:
+    return not len(positions) or (int(positions.min()) >= 0 and int(positions.max()) < n)
+
+
+def _is_average(value: object) -> bool:
+    if not isinstance(value, dict) or value.keys() != set(_AVERAGE):
+        return False
+    u, n, since = (value[name] for name in _AVERAGE)
+    return type(u) in (int, float) and 0 <= u < 1 and all(type(count) is int and count >= 0 for count in (n, since))
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
