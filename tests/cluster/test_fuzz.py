@@ -204,7 +204,7 @@ def test_ten_thousand_damaged_studies_are_read_or_refused_with_a_reason(tmp_path
         target, how = fuzz.damage(rng)
         actions: list[Callable[[StudyDir], None]] = [looked_at]
         # a resume takes the time of five looks; what is read for it alone is always resumed
-        actions += [resumed] if seed % 6 < 2 or target in fuzz.of_resume else []
+        actions += [resumed] if seed % 10 < 2 or target in fuzz.of_resume else []
         actions += [shown] if seed % 40 < 2 else []  # both studies
         actions += [locked] if target.suffix == ".lock" else []
         for action in actions:
