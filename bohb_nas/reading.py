@@ -86,9 +86,10 @@ _MOST_DEEP = 100
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(_MOST_DEEP + 1):
-        level = [v for outer in level if isinstance(outer, dict | list) for v in (outer.values() if isinstance(outer, dict) else outer)]
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_MOST_DEEP):
+        inner = (v for outer in level for v in (outer.values() if isinstance(outer, dict) else outer))
+        level = [v for v in inner if isinstance(v, dict | list)]
         if not level:
             return
     raise ValueError(f"it is nested more than {_MOST_DEEP} deep")

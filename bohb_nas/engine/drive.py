@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bohb_nas.engine.beforehand import untold_text
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, RecordError
+from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, RecordError, SpaceError
 from bohb_nas.files import dump_json
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import ask
@@ -121,7 +121,12 @@ def replay(optimizer: Optimizer, state: State) -> None:
             continue
         if event.trial is not None:
             if take_back is not None:
-                take_back(event.trial)
+                try:
+                    take_back(event.trial)
+                except SpaceError as e:
+                    raise JournalError(
+                        f"the journal says trial {event.trial.trial_id} was asked, but {e}; restore the journal from a backup"
+                    ) from e
             elif (asked := optimizer.ask()) != replace(event.trial, resume_from=None):
                 raise JournalError(f"the journal says {event.trial.trial_id} was asked, the method now asks {asked}; was it changed?")
         elif event.result is not None:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from bohb_nas.errors import JournalError, RecordError
+from bohb_nas.reading import open_regular
 from bohb_nas.store.journal import Event, State
 
 
@@ -49,7 +50,7 @@ class Follower:
     def _new_bytes(self) -> bytes:
         """The complete lines after those that were read; an absent file has none."""
         try:
-            with self._path.open("rb") as stream:
+            with os.fdopen(open_regular(self._path), "rb") as stream:
                 about = os.fstat(stream.fileno())
                 file = about.st_dev, about.st_ino
                 last = os.pread(stream.fileno(), len(self._last), self._offset - len(self._last))

@@ -38,7 +38,7 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
 
 def changed_inputs(meta: dict[str, Any]) -> list[str]:
     """The files of a study that are gone or have changed, with the word for it."""
-    paths = {Path(p): digest for p, digest in meta.get("inputs", {}).items()}
+    paths = {Path(p): digest for p, digest in (meta.get("inputs") or {}).items()}
     return [f"{p} ({word})" for p, digest in paths.items() if (word := _change(p, digest)) is not None]
 
 

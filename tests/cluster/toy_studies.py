@@ -1,0 +1,48 @@
+"""Studies of the toy kind that are led in the process of a test, as `run` leads them."""
+
+import time
+
+from bohb_nas import make_optimizer
+from bohb_nas.engine import beforehand, launch
+from bohb_nas.engine.checkpoints import Checkpoints
+from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
+from bohb_nas.engine.in_process import InProcessEngine
+from bohb_nas.engine.lead import last_alive
+from bohb_nas.engine.plan import Request
+from bohb_nas.records import Worker
+from bohb_nas.store.frozen import recall
+from bohb_nas.store.journal import Event, Journal, State, fold, repair
+from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.workers.toy import ToyWorker
+
+
+def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tuple[Outcome, State]:
+    """Leads a study as `run` does, with the toy worker in this process."""
+    meta, space = launch.reopen(study, Request(trials=n_trials))
+    parts = launch.build(meta, space)
+    known = recall(study, meta.get("frozen") or {})
+    optimizer = make_optimizer(
+        meta["method"], space=space, budgets=parts.budgets, seed=meta["seed"], options=parts.method_options, knowledge=known
+    )
+    state = fold(study.journal)
+    beforehand.check_told(known, state)
+    replay(optimizer, state)
+    launch.keep(study, meta)
+    repair(study.journal)
+    journal = Journal(study.journal, state)
+    journal.lead(Event(term=state.term + 1, time=time.time(), until=last_alive(study)))
+    loop = Drive(
+        optimizer=optimizer,
+        engine=InProcessEngine(study, worker or ToyWorker(seconds_per_budget=0.0)),
+        journal=journal,
+        stop=StopRule(trials=n_trials),
+        budgets=parts.budgets,
+        knowledge=known,
+        continue_promoted=False,
+        checkpoints=Checkpoints(study, state, continue_promoted=False, promotable=None, n_rungs=3),
+        clock=time.time,
+        wish=lambda: Wish.GO_ON,
+        notice=lambda event: None,
+        tick=lambda: None,
+    )
+    return loop.run(), state
