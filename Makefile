@@ -41,6 +41,7 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/suggest.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/knowledge.py
+	$(BIN)/python bench/cluster.py
 	$(BIN)/python bench/watching.py
 	$(BIN)/python bench/handover.py
 	$(BIN)/python bench/augment.py

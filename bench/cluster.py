@@ -29,6 +29,7 @@ from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
+from bohb_nas.store import holders
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -252,11 +253,11 @@ def takeover(folder: Path) -> None:
     workers = [started([sys.executable, "-m", "bohb_nas", "worker", str(path), "--device", f"cpu{k}"]) for k in range(2)]
     seconds = []
     try:
-        until(lambda: len(list(study.living_workers())) == len(workers))
+        until(lambda: len(list(holders.living_workers(study))) == len(workers))
         for _ in range(5):
             time.sleep(8.0)  # a worker rests between two attempts to lead
             size = study.journal.stat().st_size
-            os.kill(int((study.master() or {})["pid"]), signal.SIGKILL)
+            os.kill(int((holders.master(study) or {})["pid"]), signal.SIGKILL)
             seconds.append(until(partial(grown, study, size, b'"lead"')))
     finally:
         for worker in workers:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bohb_nas.errors import NoLocksError, StorageError
-from bohb_nas.reading import open_regular, parse_json, read_regular
+from bohb_nas.reading import open_regular
 
 
 @contextmanager
@@ -161,18 +161,6 @@ def _no_number(word: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     check_once([name for name, _ in pairs])
     return dict(pairs)
-
-
-_NOTE_LIMIT_BYTES = 2**16
-
-
-def read_note(path: Path) -> dict[str, Any]:
-    """The small JSON object that a process left in a file; empty where there is none, or anything else."""
-    try:
-        note = parse_json(read_regular(path, limit=_NOTE_LIMIT_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return note if isinstance(note, dict) else {}
 
 
 _FLOCK = struct.Struct("hhqqi0q")

@@ -20,7 +20,8 @@ from distributed.utils import get_ip
 
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import UsageError
-from bohb_nas.files import read_note, write_atomic
+from bohb_nas.files import write_atomic
+from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
 _SETTINGS: dict[str, Any] = {
@@ -31,7 +32,6 @@ _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,  # the master counts the deaths itself
     "distributed.scheduler.worker-ttl": "60s",
-    "distributed.scheduler.no-workers-timeout": "5s",  # the worker that a trial was meant for has gone
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,

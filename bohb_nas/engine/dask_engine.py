@@ -17,19 +17,23 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from distributed import Client, Scheduler
-from distributed.scheduler import NoValidWorkerError, WorkerState
+from distributed.scheduler import WorkerState
 
 from bohb_nas.engine import serve
 from bohb_nas.engine.cluster import LOOPBACK, configure, publish, published, security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.training_process import StartError
-from bohb_nas.files import dump_json, read_note
+from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
+from bohb_nas.store import handovers, holders
+from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
 STALE_S = 15.0
 """A heartbeat this old belongs to a worker that is gone."""
 
+_LOOK_S = 0.25
+_LAST_S = 0.5
 _SETTLE_S = 0.1
 """For the last timers of dask's streams, which run out within 10 ms and would complain of a loop that ended before them."""
 
@@ -178,7 +182,7 @@ class DaskEngine:
     def _count_death(self, trial: Trial) -> None:
         """Nobody trains a trial that was lost: its worker died, unless it had left in good order."""
         problem = self._lost.pop(trial.trial_id, None)
-        if problem is not None and not self._study.was_left(trial.trial_id):
+        if problem is not None and not handovers.was_left(self._study, trial.trial_id):
             self._deaths.setdefault(trial.trial_id, []).append(problem)
 
     def _sent_out(self, trial: Trial) -> bool:
@@ -186,7 +190,7 @@ class DaskEngine:
         self.submit(trial)
         if trial.trial_id not in self._in_flight:
             return False
-        if self._study.was_left(trial.trial_id):
+        if handovers.was_left(self._study, trial.trial_id):
             self._say(f"trial {trial.trial_id} is taken up again")
         elif self._study.attempts(trial.trial_id):
             self._say(f"trial {trial.trial_id} is started again: nobody trains it any more")
@@ -203,26 +207,38 @@ class DaskEngine:
         if not note or beaten is None or now - beaten >= STALE_S:
             return False
         return note.get("host") != host() or any(
-            w.get("pid") == note.get("pid") and w.get("device") == note.get("device") for w in self._study.living_workers()
+            w.get("pid") == note.get("pid") and w.get("device") == note.get("device") for w in holders.living_workers(self._study)
         )
 
     async def _run(self, trial: Trial, address: str) -> None:
         """Has a worker train a trial; puts its answer on the queue, or None and, when the worker was lost, how."""
-        key = f"{trial.trial_id}-{self._term}-{time.time_ns()}"
-        answer, problem = None, ""
+        key, answer, problem = f"{trial.trial_id}-{self._term}-{time.time_ns()}", None, ""
+        payload = dump_json(trial.to_json())
+        future = self._client.submit(serve.train, payload, key=key, workers=[address], resources={"trial": 1}, pure=False, retries=0)
+        answered, gone = asyncio.ensure_future(future.result()), asyncio.ensure_future(self._departure(address))
         try:
-            payload = dump_json(trial.to_json())
-            future = self._client.submit(serve.train, payload, key=key, workers=[address], resources={"trial": 1}, pure=False, retries=0)
-            answer = await future
-            future.release()
-        except NoValidWorkerError:
-            self._say(f"trial {trial.trial_id} found its worker gone")
+            await asyncio.wait({answered, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if answered.done():
+                answer = answered.result()
+            else:
+                problem = "its worker has gone"
         except StartError as e:
             self._say(f"no answer for trial {trial.trial_id}: {str(e)[:1000]}")
-        except Exception as e:  # noqa: BLE001 (a lost worker, a lost connection: all mean "no answer")
+        except (Exception, asyncio.CancelledError) as e:  # noqa: BLE001 (a lost worker, a lost connection: all mean "no answer")
             problem = f"{type(e).__name__}: {str(e)[:300]}"
+        finally:
+            answered.cancel()
+            gone.cancel()
+            future.release()
+        if problem:
             self._say(f"no answer for trial {trial.trial_id}: {problem}")
         self._answers.put((trial, answer, problem))
+
+    async def _departure(self, address: str) -> None:
+        """Waits until a worker has gone, and a moment longer for its last answer: dask would wait for it to come back."""
+        while address in self._scheduler.workers:
+            await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_LAST_S)
 
     async def _open(self) -> None:
         credentials = security(self._study)

@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 
 from bohb_nas.errors import DeviceError, UsageError
-from bohb_nas.files import dump_json, read_note, write_once
+from bohb_nas.files import dump_json, write_once
+from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"

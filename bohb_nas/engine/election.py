@@ -14,7 +14,7 @@ from typing import Protocol
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import NoLocksError, StorageError, StudyError, StudyHeldError
 from bohb_nas.files import Lock, holder
-from bohb_nas.store import mounts
+from bohb_nas.store import holders, mounts
 from bohb_nas.store.lease import LASTS_S, Lease
 from bohb_nas.store.study_dir import StudyDir
 
@@ -80,7 +80,7 @@ def leading(study: StudyDir, *, lasts_s: float | None = None, say: Callable[[str
         except (StorageError, OSError) as e:
             raise StudyError(f"the lease of {study.path} cannot be taken: {e}") from e
     if not taken:
-        master = study.master() or {}
+        master = holders.master(study) or {}
         raise StudyHeldError(
             f"{study.path} is led by a living master (pid {master.get('pid', '?')} on {master.get('host', '?')}); "
             f"`bohb-nas worker {study.path}` joins it, `bohb-nas status {study.path}` shows it"
@@ -103,7 +103,7 @@ def stand_by(study: StudyDir, gone: Callable[[], bool]) -> bool:
         if not _taken(lock):
             return False
         while not study.done.exists() and not gone():
-            if study.master() is None:
+            if holders.master(study) is None:
                 return True
             time.sleep(_POLL_S)
     return False

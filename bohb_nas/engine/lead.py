@@ -23,11 +23,12 @@ from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyError, StudyHeldError
-from bohb_nas.files import read_note, write_atomic
+from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.methods import Method
 from bohb_nas.store.frozen import recall
 from bohb_nas.store.journal import Event, Journal, State, fold, repair
+from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
 

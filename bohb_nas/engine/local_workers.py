@@ -13,6 +13,7 @@ from typing import Any
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.errors import BohbNasError
 from bohb_nas.files import holder
+from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
 
 MAX_RESTARTS = 3
@@ -85,7 +86,7 @@ class LocalWorkers:
         if (
             vacant == self._places != []
             and all(p.starts > MAX_RESTARTS and not p.living for p in vacant)
-            and not any(self._study.living_workers())
+            and not any(holders.living_workers(self._study))
         ):
             last = vacant[0]
             log = self._study.worker_log(host(), last.device.name)
@@ -97,7 +98,7 @@ class LocalWorkers:
 
         Those that somebody else started stand for election when nobody leads, and stay.
         """
-        living = [w for w in self._study.living_workers() if w.get("host") == host() and w.get("stand") is False]
+        living = [w for w in holders.living_workers(self._study) if w.get("host") == host() and w.get("stand") is False]
         for worker in living:
             _signal(int(worker["pid"]), signal.SIGTERM)
         deadline = time.monotonic() + patience_s
@@ -117,7 +118,7 @@ class LocalWorkers:
 
     def _any_of(self, workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Those of the workers that still hold their device."""
-        living = [w.get("pid") for w in self._study.living_workers()]
+        living = [w.get("pid") for w in holders.living_workers(self._study)]
         return [w for w in workers if w.get("pid") in living]
 
 

@@ -21,7 +21,7 @@ from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import DeviceBusyError, NoLocksError
 from bohb_nas.files import Lock, dump_json
-from bohb_nas.records import Trial
+from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
 
 _TOUCH_S = 5.0
@@ -32,7 +32,14 @@ _trainer: Trainer | None = None
 async def train(payload: str) -> str:
     """What the master submits, by reference: trains the trial in `payload` and returns its result, both as JSON."""
     assert _trainer is not None
-    result = await asyncio.shield(_trainer.train(Trial.from_json(json.loads(payload))))
+    trial = Trial.from_json(json.loads(payload))
+    job = _trainer.train(trial)
+    try:
+        result = await asyncio.shield(job)
+    except asyncio.CancelledError:
+        if not job.cancelled():
+            raise
+        result = Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0, message="its worker had to leave")
     return dump_json(result.to_json())
 
 

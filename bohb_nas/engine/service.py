@@ -15,6 +15,7 @@ from bohb_nas.engine.election import Candidate
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.engine.training_process import StartError
 from bohb_nas.records import Budgets
+from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
 
 _LOOK_S = 0.3
@@ -98,7 +99,7 @@ class Service:
         while not self._study.done.exists():
             if self._candidate is not None:
                 await self._candidate.stand()
-            leader = published(self._study.scheduler_json) if self._study.master() is not None else None
+            leader = published(self._study.scheduler_json) if holders.master(self._study) is not None else None
             if self._trainer.busy or (leader is not None and self._reachable(leader) and await self._join(leader)):
                 alone_since = time.monotonic()
             if self._trainer.unfit.done():
@@ -176,7 +177,7 @@ class Service:
     def _superseded(self, leader: Leader) -> Callable[[], bool]:
         def check() -> bool:
             now = published(self._study.scheduler_json)
-            return (now is not None and now.term > leader.term) or (self._study.leases.is_dir() and self._study.master() is None)
+            return (now is not None and now.term > leader.term) or (self._study.leases.is_dir() and holders.master(self._study) is None)
 
         return check
 

@@ -18,6 +18,7 @@ from bohb_nas.engine.training_process import StartError, TrainingProcess
 from bohb_nas.errors import StorageError
 from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
+from bohb_nas.store import handovers
 from bohb_nas.store.inputs import changed_inputs
 from bohb_nas.store.study_dir import StudyDir
 
@@ -149,8 +150,12 @@ class Trainer:
             result = replace(result, details={**result.details, "engine": place | times})
             result = await self._store(Evaluation(trial=trial, result=result))
             self._idle_since = time.time()
-            self._study.drop_handovers(trial.trial_id)
+            handovers.drop(self._study, trial.trial_id)
             return result
+        except asyncio.CancelledError:
+            if self._leaving is not None:
+                self._left(Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0), workdir)
+            raise
         except StartError as e:
             self.unfit.set_result(str(e)) if not self.unfit.done() else None
             raise
@@ -174,15 +179,15 @@ class Trainer:
         message = f"{self._leaving}; {result.train_s:.3g} s of it are trained"
         note = {"why": self._leaving, "train_s": result.train_s, "time": time.time()}
         try:
-            write_atomic(self._study.left(workdir), json.dumps(note) + "\n")
+            write_atomic(handovers.left(workdir), json.dumps(note) + "\n")
         except StorageError as e:
             self._say(str(e))
         return Result(trial_id=result.trial_id, status=Status.PREEMPTED, loss=None, train_s=result.train_s, message=message)
 
     def _link_source(self, trial: Trial, workdir: Path) -> None:
         """Lets the worker find what it continues from: a checkpoint as `resume`, an interrupted attempt as `interrupted`."""
-        if handovers := self._study.handovers(trial.trial_id):
-            (workdir / "interrupted").symlink_to(os.path.relpath(handovers[-1], workdir))
+        if (interrupted := handovers.newest(self._study, trial.trial_id)) is not None:
+            (workdir / "interrupted").symlink_to(os.path.relpath(interrupted, workdir))
         source = self._study.checkpoint(trial.resume_from) if trial.resume_from is not None else None
         if source is not None:
             (workdir / "resume").symlink_to(os.path.relpath(source, workdir))

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bohb_nas.entries import ID
+from bohb_nas.errors import NoLocksError
 from bohb_nas.records import ASIDE
-from bohb_nas.store import notes
+from bohb_nas.store import holders, notes
 from bohb_nas.store.journal import State
 from bohb_nas.store.study_dir import StudyDir
 
@@ -86,8 +87,8 @@ def master(study: StudyDir, state: State) -> dict[str, Any] | None:
     `silent`: it holds the lock, yet has not touched its address for `SILENT_S`: it is stopped, or its machine is out of reach.
     """
     try:
-        note = study.master()
-    except OSError:  # a file system without locks
+        note = holders.master(study)
+    except NoLocksError:
         note = None
     age_s = notes.age_s(study.scheduler_json)
     if note is None:
@@ -116,8 +117,8 @@ def workers(study: StudyDir, beating: Mapping[str, Beat], models: Mapping[Place,
         models: of devices whose worker's own note does not say it.
     """
     try:
-        living = list(study.living_workers())
-    except OSError:  # a file system without locks
+        living = list(holders.living_workers(study))
+    except NoLocksError:
         living = []
     at = {(b.host, b.device): (i, b) for i, b in beating.items()}
     found = [_worker(note, at, models) for note in living]

@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from bohb_nas.errors import StudyHeldError
-from bohb_nas.files import read_note, write_once
+from bohb_nas.files import write_once
+from bohb_nas.store.notes import read_note
 
 LASTS_S = 60.0
 """As long as the attribute cache of NFS may hide a renewal."""

@@ -8,19 +8,16 @@ import re
 import shutil
 import stat
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import RecordError, StorageError, StudyError
-from bohb_nas.files import dump_json, holder, is_aside, read_note, storing, write_atomic, write_once
+from bohb_nas.files import dump_json, is_aside, storing, write_atomic, write_once
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
-from bohb_nas.store.lease import file_time, newest
 from bohb_nas.store.meta import wrong_in
-from bohb_nas.store.notes import parse_note
 
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
@@ -166,25 +163,6 @@ class StudyDir:
         folder.mkdir(parents=True)
         return folder
 
-    def left(self, attempt: Path) -> Path:
-        """Says that a worker left an attempt in good order: what it had trained, if that can be used, lies beside it."""
-        return attempt / "left.json"
-
-    def was_left(self, trial_id: str) -> bool:
-        """Whether the newest attempt at a trial was left in good order."""
-        attempts = self.attempts(trial_id)
-        return bool(attempts) and self.left(attempts[-1]).exists()
-
-    def handovers(self, trial_id: str) -> list[Path]:
-        """What interrupted attempts at a trial left for the next, oldest first; a folder that was made and never filled is none."""
-        return [folder for a in self.attempts(trial_id) if (folder := a / "handover").is_dir() and any(folder.iterdir())]
-
-    def drop_handovers(self, trial_id: str) -> None:
-        """Deletes what interrupted attempts at a trial left, and what one was writing when it was killed."""
-        for attempt in self.attempts(trial_id):
-            for folder in [attempt / "handover", *filter(is_aside, attempt.iterdir())]:
-                shutil.rmtree(folder, ignore_errors=True)
-
     def checkpoint(self, trial_id: str) -> Path | None:
         """The newest checkpoint folder of a trial, or None."""
         return next((a / "checkpoint" for a in reversed(self.attempts(trial_id)) if (a / "checkpoint").is_dir()), None)
@@ -301,33 +279,6 @@ class StudyDir:
         """Stores a finished evaluation; False when one was stored before, which then stays."""
         return write_once(self.result(evaluation.trial.trial_id), dump_json(evaluation.to_json()))
 
-    def living_workers(self) -> Iterator[dict[str, Any]]:
-        """What the living workers' locks say of them: host, device, pid, since, and more of the device.
-
-        Where locks do not reach every machine, those that touched theirs lately live.
-        """
-        for path in sorted(self.workers.glob("*.lock")) if self.workers.is_dir() else ():
-            if self.leases.is_dir():
-                if _touched_lately(path) and _names_a_process(said := read_note(path)):
-                    yield said
-            elif (note := holder(path)) is not None and _names_a_process(said := parse_note(note)):
-                yield said
-
-    def master(self) -> dict[str, Any] | None:
-        """What the living master's lock or lease says of it (host, pid, since), or None when nobody leads."""
-        if self.leases.is_dir():
-            held = newest(self.leases)
-            return None if held is None or held.expired(self._file_time()) else held.note
-        note = holder(self.master_lock)
-        return None if note is None else parse_note(note)
-
-    def _file_time(self) -> float:
-        """The time that the file system would give a file now; this machine's where nothing may be written."""
-        try:
-            return file_time(self.leases)
-        except OSError:
-            return time.time()
-
 
 _OWN_NAMES = frozenset(
     {
@@ -349,22 +300,6 @@ _OWN_NAMES = frozenset(
     }
     | {"report", "trained"}
 )
-
-
-_SILENT_S = 30.0
-"""A living worker touches its lock every few seconds."""
-
-
-def _touched_lately(path: Path) -> bool:
-    try:
-        return time.time() - path.stat().st_mtime < _SILENT_S
-    except FileNotFoundError:
-        return False
-
-
-def _names_a_process(note: Mapping[str, Any]) -> bool:
-    """Whether a note names one process, which may be sent a signal: 0, 1 and what is negative would be many, or all."""
-    return type(note.get("pid")) is int and 1 < note["pid"] < 2**31
 
 
 def _file_name(text: str) -> str:

@@ -22,6 +22,7 @@ from bohb_nas.engine.cluster import make_keys, security
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.launch import build
 from bohb_nas.space.files import space_from_json
+from bohb_nas.store import holders
 from bohb_nas.store.journal import fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -76,7 +77,7 @@ def test_workers_without_a_master_elect_one(study: Path) -> None:
     wait_until(lambda: count(study, "tell") >= 2)
     first.kill()
     first.wait()
-    for worker in StudyDir(study).living_workers():
+    for worker in holders.living_workers(StudyDir(study)):
         os.kill(int(worker["pid"]), signal.SIGKILL)
     results = {p.name: p.read_bytes() for p in (study / "results").iterdir()}
     joined = [
@@ -109,8 +110,8 @@ def test_the_elected_one_is_stopped_and_another_takes_over(study: Path) -> None:
     for k in range(2):
         program = [sys.executable, "-m", "bohb_nas", "worker", str(study), "--device", f"cpu{k}"]
         joined[k] = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: count(study, "tell") >= 5 and StudyDir(study).master() is not None)
-    leader = int((StudyDir(study).master() or {})["pid"])
+    wait_until(lambda: count(study, "tell") >= 5 and holders.master(StudyDir(study)) is not None)
+    leader = int((holders.master(StudyDir(study)) or {})["pid"])
     parent = int(Path(f"/proc/{leader}/stat").read_text().rsplit(")", 1)[1].split()[1])
     elected = next(p for p in joined.values() if p.pid == parent)
     elected.send_signal(signal.SIGTERM)
@@ -133,7 +134,7 @@ def test_a_killed_worker_is_started_again_and_its_trial_too(study: Path) -> None
     )
     for n in (2, 6):
         wait_until(lambda n=n: count(study, "tell") >= n)
-        os.kill(int(next(StudyDir(study).living_workers())["pid"]), signal.SIGKILL)
+        os.kill(int(next(holders.living_workers(StudyDir(study)))["pid"]), signal.SIGKILL)
     _, said = master.communicate(timeout=240)
     assert master.returncode == 0, said
     assert said.count("ended (signal SIGKILL) and is started again") == 2
@@ -287,7 +288,7 @@ def listeners(pids: set[int]) -> list[tuple[str, int]]:
 def test_strangers_are_refused(study: Path, tmp_path: Path) -> None:
     first = subprocess.Popen(command(study, slow=2.0), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: count(study, "ask") >= 1)
-    worker_pids = {int(w["pid"]) for w in StudyDir(study).living_workers()}
+    worker_pids = {int(w["pid"]) for w in holders.living_workers(StudyDir(study))}
     open_ports = listeners({first.pid, *worker_pids})
     assert open_ports, "the scheduler listens somewhere"
     assert {address for address, _ in open_ports} == {"0100007F"}, "only on 127.0.0.1"
@@ -348,11 +349,11 @@ def test_an_adopted_worker_that_dies_is_replaced(study: Path) -> None:
     wait_until(lambda: count(study, "tell") >= 2)
     first.kill()
     first.wait()
-    adopted = int(next(StudyDir(study).living_workers())["pid"])
+    adopted = int(next(holders.living_workers(StudyDir(study)))["pid"])
     second = subprocess.Popen(search, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     told = count(study, "tell")
     wait_until(lambda: count(study, "tell") >= told + 2)
-    assert adopted in {int(w["pid"]) for w in StudyDir(study).living_workers()}
+    assert adopted in {int(w["pid"]) for w in holders.living_workers(StudyDir(study))}
     os.kill(adopted, signal.SIGKILL)
     _, said = second.communicate(timeout=120)
     assert second.returncode == 0, said

@@ -14,7 +14,8 @@ from subprocess import Popen
 import pytest
 from whole_studies import attempts, check_whole, cleared, count, master, program, search, start, wait_until
 
-from bohb_nas.files import read_note
+from bohb_nas.store import holders
+from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -70,7 +71,7 @@ class Fire:
         return [pid] if pid is not None else []
 
     def _workers(self) -> list[int]:
-        return [int(w["pid"]) for w in StudyDir(self.study).living_workers()]
+        return [int(w["pid"]) for w in holders.living_workers(StudyDir(self.study))]
 
     def _children(self) -> list[int]:
         workers = self._workers()

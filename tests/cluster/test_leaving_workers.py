@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from whole_studies import attempts, check_whole, cleared, count, lines, program, search, start, wait_until
 
-from bohb_nas.files import read_note
+from bohb_nas.store import holders
+from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -31,7 +32,7 @@ def trained(study: Path) -> dict[str, float]:
 
 
 def pid_of(study: Path, device: str) -> int:
-    return next(int(w["pid"]) for w in StudyDir(study).living_workers() if w["device"] == device)
+    return next(int(w["pid"]) for w in holders.living_workers(StudyDir(study)) if w["device"] == device)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])

@@ -14,6 +14,7 @@ from slurm import Slurm, Task, slurm, wait_for
 
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.errors import UsageError
+from bohb_nas.store import holders
 from bohb_nas.store.journal import fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -63,8 +64,8 @@ def count(study: StudyDir, event: str) -> int:
 
 def leader(cluster: Slurm, study: StudyDir) -> Task:
     """The task that leads."""
-    wait_for(lambda: study.master() is not None)
-    variables = Path(f"/proc/{(study.master() or {})['pid']}/environ").read_bytes().split(b"\0")
+    wait_for(lambda: holders.master(study) is not None)
+    variables = Path(f"/proc/{(holders.master(study) or {})['pid']}/environ").read_bytes().split(b"\0")
     job = next(v for v in variables if v.startswith(b"SLURM_JOB_ID=")).decode().partition("=")[2]
     return next(task for task in cluster.running() if task.job == job)
 
@@ -137,7 +138,7 @@ def test_arrays_that_are_warned_preempted_and_killed_lose_nothing(cluster: Slurm
     wait_for(lambda: count(study, "tell") >= told + 4)
 
     finished.append(Finished(study))
-    for process in [*study.living_workers(), study.master() or {}]:
+    for process in [*holders.living_workers(study), holders.master(study) or {}]:
         os.kill(int(process["pid"]), signal.SIGKILL)
     wait_for(lambda: "RUNNING" not in cluster.states(second))
     cluster.command("scancel", second)  # what was preempted and waits

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.store import holders
 from bohb_nas.store.journal import State, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -60,7 +61,7 @@ def count(study: Path, event: str) -> int:
 
 def master(study: Path) -> int | None:
     """The process that leads."""
-    note = StudyDir(study).master()
+    note = holders.master(StudyDir(study))
     return int(note["pid"]) if note is not None and "pid" in note else None
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from bohb_nas.errors import StorageError
-from bohb_nas.files import Lock, holder, read_note
+from bohb_nas.files import Lock, holder
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import Origin, Trial
+from bohb_nas.store import holders
+from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -95,4 +97,4 @@ def test_a_worker_that_names_no_process_of_its_own_is_none(tmp_path: Path, pid: 
     study.make()
     with Lock(study.worker_lock("h", "d")) as lock:
         assert lock.acquire(json.dumps({"host": "h", "device": "d", "pid": pid}))
-        assert list(study.living_workers()) == []
+        assert list(holders.living_workers(study)) == []
