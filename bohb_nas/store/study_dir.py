@@ -281,7 +281,7 @@ class StudyDir:
 
 
 _OWN_NAMES = frozenset(
-    {
+    [
         "study.json",
         "space.json",
         "inputs",
@@ -297,8 +297,9 @@ _OWN_NAMES = frozenset(
         "workers",
         "trials",
         "tls",
-    }
-    | {"report", "trained"}
+        "report",
+        "trained",
+    ]
 )
 
 

@@ -10,6 +10,7 @@ from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.records import Origin, Result, Status, Trial
+from bohb_nas.store import handovers
 from bohb_nas.store.study_dir import StudyDir
 
 CRASHES = """
@@ -55,4 +56,4 @@ def test_a_crash_is_the_trial_s(study: StudyDir) -> None:
 def test_a_crash_when_the_program_is_to_leave_need_not_be_and_is_not_told(study: StudyDir) -> None:
     assert trained(study, leaves=True).status is Status.PREEMPTED
     assert not study.result("t00000").exists()
-    assert study.was_left("t00000"), "it is started elsewhere at once"
+    assert handovers.was_left(study, "t00000"), "it is started elsewhere at once"
