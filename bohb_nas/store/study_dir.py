@@ -281,26 +281,8 @@ class StudyDir:
 
 
 _OWN_NAMES = frozenset(
-    [
-        "study.json",
-        "space.json",
-        "inputs",
-        "journal.jsonl",
-        "master.lock",
-        "leases",
-        "device.json",
-        "scheduler.json",
-        "job.sh",
-        "done",
-        "results",
-        "running",
-        "workers",
-        "trials",
-        "tls",
-        "report",
-        "trained",
-    ]
-)
+    {"study.json", "space.json", "inputs", "journal.jsonl", "master.lock", "leases", "device.json", "scheduler.json"}
+) | {*("job.sh", "done", "results", "running", "workers", "trials", "tls", "report", "trained")}
 
 
 def _file_name(text: str) -> str:
