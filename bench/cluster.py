@@ -36,6 +36,8 @@ from bohb_nas.store.study_dir import StudyDir
 N_RESUMED = 100_000
 N_WORKERS = 64
 WATCHED_S = 60.0
+_BUSY_S = 0.1
+"""Seconds per unit of budget where a master is to be replaced: its workers are at work, and its machine is not."""
 TOY = ("--space", "toy", "--worker", "toy", "--method", "random_search", "--budget-min", "1", "--budget-max", "9")
 
 
@@ -246,9 +248,9 @@ def tells(study: Path) -> int:
 def takeover(folder: Path) -> None:
     """From the SIGKILL of a master to the first line of the next, which a worker starts."""
     path = folder / "takeover"
-    subprocess.run(run(path, "--trials", "1", slow=0.0), check=True, capture_output=True)
+    subprocess.run(run(path, "--trials", "1", slow=_BUSY_S), check=True, capture_output=True)
     study = StudyDir(path)
-    first = started(run(path, "--trials", "100000", "--workers", "0", slow=0.0))
+    first = started(run(path, "--trials", "100000", "--workers", "0", slow=_BUSY_S))
     until(lambda: asks(path) >= 1 and not study.done.exists())
     workers = [started([sys.executable, "-m", "bohb_nas", "worker", str(path), "--device", f"cpu{k}"]) for k in range(2)]
     seconds = []

@@ -81,7 +81,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     from bohb_nas.engine import submission
     from bohb_nas.engine.job_array import script
     from bohb_nas.engine.job_template import fill
-    from bohb_nas.engine.lead import prepare
+    from bohb_nas.engine.opening import prepare
     from bohb_nas.engine.plan import Request
     from bohb_nas.files import write_atomic
 

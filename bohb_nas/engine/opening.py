@@ -1,0 +1,176 @@
+"""Opens a study, new or existing, under its lock: everything is checked before anything is written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bohb_nas
+from bohb_nas.engine import beforehand, launch
+from bohb_nas.engine.cluster import listening_ip
+from bohb_nas.engine.drive import replay
+from bohb_nas.engine.election import Seat, choose_lock, leading
+from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.view import Display
+from bohb_nas.errors import StudyError, StudyHeldError
+from bohb_nas.knowledge import Knowledge
+from bohb_nas.methods import Method
+from bohb_nas.store.frozen import recall
+from bohb_nas.store.journal import State, fold
+from bohb_nas.store.notes import read_note
+from bohb_nas.store.study_dir import StudyDir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A study that may be led."""
+
+    meta: dict[str, Any]
+    parts: launch.Parts
+    knowledge: Knowledge
+    optimizer: Method
+    """Fresh: nothing is replayed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(_Made):
+    """A study that this process leads."""
+
+    seat: Seat
+
+
+@contextmanager
+def open_study(
+    study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False, leads: bool = True
+) -> Iterator[Opened]:
+    """Holds the study's lock around a new or resumed study, checked before anything is written.
+
+    Args:
+        study: the study.
+        request: what is asked of it.
+        display: told what people should know.
+        n_workers: how many will work at once.
+        checked: whether data and worker have been looked at by this process already.
+        leads: whether this machine leads it, so that it has to have where to listen.
+    """
+    make = None
+    if not study.exists():
+        make = _new(study, request, display, n_workers=n_workers)
+        if leads:
+            listening_ip(make.meta["listen"])
+        study.make()
+        if make.meta["lock"] == "lease":
+            study.leases.mkdir(mode=0o700, exist_ok=True)
+    else:
+        study.check_access()
+        if request.lock is not None:
+            _change_lock(study, request.lock)
+    with leading(study, lasts_s=request.lease_s, say=display.say) as seat:
+        if make is not None and not study.exists():
+            launch.create(study, make.meta, make.parts.space, make.knowledge)
+        else:
+            make = existing(study, request, display, n_workers=n_workers, checked=checked)
+        yield Opened(meta=make.meta, parts=make.parts, knowledge=make.knowledge, optimizer=make.optimizer, seat=seat)
+
+
+def _change_lock(study: StudyDir, asked: str) -> None:
+    """Puts leases in the place of a study's lock, while nobody leads.
+
+    Raises:
+        StudyHeldError: somebody does.
+        StudyError: it has leases already, and the lock is asked for.
+    """
+    if asked == "kernel" and study.leases.is_dir():
+        raise StudyError(f"--lock kernel: the masters of {study.path} use leases, and a stopped one might come back; leave --lock out")
+    if asked == "lease" and not study.leases.is_dir():
+        with leading(study):
+            study.leases.mkdir(mode=0o700, exist_ok=True)
+
+
+def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Made:
+    meta = plan(request)
+    meta["lock"], why = choose_lock(study, said=request.lock, listen=meta["listen"])
+    if why is not None:
+        display.say(f"{why}; masters of this study keep each other out by a lease")
+    space = launch.new_space(meta)
+    parts = launch.build(meta, space)
+    known, notes = beforehand.gather(meta, space, own=study.path)
+    checked, data = launch.check(meta, space)
+    if data is not None:
+        meta["data_fingerprint"] = data.fingerprint
+    known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
+    known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
+    for note in [*checked, *notes, *found]:
+        display.say(note)
+    return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+
+
+def existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> _Made:
+    """What an existing study needs to be led; its lock need not be held, and nothing is written.
+
+    Args:
+        study: that exists.
+        request: what may differ from it.
+        display: told what people should know.
+        n_workers: how many will work at once.
+        checked: whether this process has asked the worker already.
+
+    Raises:
+        UsageError: the study cannot be led as asked.
+    """
+    meta, space = launch.reopen(study, request)
+    parts = launch.build(meta, space)
+    known = recall(study, meta.get("frozen") or {})
+    notes, data = launch.check(meta, space, ask_worker=not checked)
+    for note in notes if not checked else ():
+        display.say(note)
+    known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
+    return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+
+
+def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, *, n_workers: int) -> Method:
+    return bohb_nas.make_optimizer(
+        meta["method"],
+        space=parts.space,
+        budgets=parts.budgets,
+        seed=meta["seed"],
+        n_workers=n_workers,
+        options=parts.method_options,
+        knowledge=knowledge,
+    )
+
+
+def finished(study: StudyDir, meta: dict[str, Any], state: State) -> bool:
+    """Whether the study has ended under the stop rule that holds now."""
+    if state.pending or not study.done.exists():
+        return False
+    return bool(read_note(study.done).get("stop") == meta["stop"])
+
+
+def prepare(path: Path, request: Request, display: Display) -> bool:
+    """Makes the study that `request` describes, or takes an existing one, and leaves leading it to its workers.
+
+    Returns:
+        Whether anything is left to do in it.
+
+    Raises:
+        UsageError: what was asked cannot be done; nothing was written.
+        StudyHeldError: somebody leads the study, and what was asked would change it.
+        StorageError: the disk refused a write.
+    """
+    study = StudyDir(path.absolute())
+    try:
+        with open_study(study, request, display, n_workers=1, leads=False) as opened:
+            state = fold(study.journal)
+            if finished(study, opened.meta, state):
+                return False
+            beforehand.check_told(opened.knowledge, state)
+            replay(opened.optimizer, state)
+            launch.keep(study, {**opened.meta, "worth": opened.parts.worth})
+            study.done.unlink(missing_ok=True)  # of an earlier stop rule: workers would take it for today's
+    except StudyHeldError as e:
+        asked, stored = launch.reopen(study, request)[0], study.read_meta()
+        if changed := [name for name, value in asked.items() if stored.get(name) != value]:
+            raise StudyHeldError(f"{e}; its {', '.join(changed)} cannot change meanwhile: ask for what it has, or stop the master") from e
+    return True
