@@ -367,7 +367,14 @@ def test_a_journal_is_damaged_when_two_looks_say_so() -> None:
         next(looks)
 
 
-PROGRAM = "import sys\nfrom bohb_nas import cli_watch\nfrom bohb_nas.cli import main\ncli_watch._REDRAW_S = 0.05\nmain()\n"
+PROGRAM = """
+import signal, sys
+from bohb_nas import cli_watch
+from bohb_nas.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores for what it starts in the background
+cli_watch._REDRAW_S = 0.05
+main()
+"""
 
 
 def test_a_terminal_is_drawn_over_and_never_cleared(study: StudyDir) -> None:
