@@ -5,6 +5,7 @@ Imports stand inside the commands, so that `--help`, `list`, `status` and `best`
 import json
 import os
 import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -60,6 +61,8 @@ def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> N
 
     request = Request(**said)
     if standby:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):  # a cluster's warnings, which the worker beside heeds
+            signal.signal(number, signal.SIG_IGN)
         sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) is not None else 3)
     outcome, state = lead(directory, request, local_devices(n_workers), display())
     _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED)

@@ -20,6 +20,7 @@ from bohb_nas.study_options import study_options
 if TYPE_CHECKING:
     from bohb_nas.engine.job_array import JobArray
 
+_START_S = 10.0
 _BESIDE_S = 60.0
 """What a task needs beside the budget of a trial, to start and to end."""
 _HANDED_DOWN = ("BOHB_NAS_CACHE", "PYTHONPATH")
@@ -88,7 +89,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     study = StudyDir(directory.absolute())
     job = _job(study, cluster, study.workers if logs is None else logs.absolute(), {name: said.pop(name) for name in _OF_ARRAY})
     text = script(job) if template is None else fill(_read(template), job)
-    request = Request(**(said | {"listen": said["listen"] or "host"}))
+    request = Request(**(said | {"listen": said["listen"] or _listen(study)}))
     for remark in _remarks(job, _budgets(study, request), plain=template is None):
         click.echo(remark, err=True)
     if only_print:
@@ -108,10 +109,17 @@ def _job(study: StudyDir, cluster: str, logs: Path, said: dict[str, Any]) -> "Jo
     from bohb_nas.engine.job_array import Cluster, JobArray, worker_command
 
     variables = {name: value for name in _HANDED_DOWN if (value := os.environ.get(name))}
+    if said["gpus_per_task"] == 0:
+        variables["CUDA_VISIBLE_DEVICES"] = ""  # where devices are not fenced off, a worker would take one that its task was not given
     if said["cpus_per_task"] is not None:
         variables["OMP_NUM_THREADS"] = str(said["cpus_per_task"])
     command = worker_command(sys.executable, study.path, time_s=said["time_s"], grace_s=said["grace_s"], environment=variables)
     return JobArray(cluster=Cluster(cluster), command=command, logs=logs, **said)
+
+
+def _listen(study: StudyDir) -> str | None:
+    """Where masters listen unless it is said: where others reach them, or where the study has them listen already."""
+    return None if study.exists() and study.read_meta().get("listen", "loopback") != "loopback" else "host"
 
 
 def _budgets(study: StudyDir, request: Any) -> dict[str, Any]:
@@ -133,16 +141,25 @@ def _remarks(job: "JobArray", budgets: dict[str, Any], *, plain: bool) -> Iterat
     Raises:
         UsageError: its tasks could finish no trial.
     """
-    limit, least, most = job.time_s, budgets["min"] + _BESIDE_S, budgets["max"] + _BESIDE_S
+    from bohb_nas.engine.job_array import reserved_s
+
+    limit = job.time_s - reserved_s(job.time_s)
+    least, most = budgets["min"] + _BESIDE_S, budgets["max"] + _BESIDE_S
+    if (grace_s := job.grace_s) is not None and grace_s + _START_S > limit:
+        raise UsageError(
+            f"--grace {format_duration(grace_s)} leaves nothing of --time {format_duration(job.time_s)} to train in; "
+            "give less grace or more time"
+        )
     if budgets["unit"] == "s" and limit < least:
         raise UsageError(
-            f"--time {format_duration(limit)} is shorter than the cheapest budget, {format_duration(budgets['min'])}, "
-            f"and a minute to start and end; give --time {format_duration(least)} or more"
+            f"--time {format_duration(job.time_s)} is shorter than the cheapest budget, {format_duration(budgets['min'])}, "
+            f"and a minute each to start and to end; give --time {format_duration(least + _BESIDE_S)} or more"
         )
     if budgets["unit"] == "s" and limit < most:
         yield (
-            f"note: no task of --time {format_duration(limit)} can train the dearest budget, {format_duration(budgets['max'])}, by itself; "
-            "workers that can hand over pass such trials on from task to task"
+            f"note: no task of --time {format_duration(job.time_s)} can train the dearest budget, "
+            f"{format_duration(budgets['max'])}, by itself; "
+            "workers that can hand over pass such trials on from task to task, others leave them to a worker with more time"
         )
     if plain and job.gpus_per_task > 1:
         yield f"note: a worker trains on one GPU; {job.gpus_per_task - 1} of each task's will idle: ask for more tasks, or use a --template"

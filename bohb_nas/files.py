@@ -57,7 +57,8 @@ def append_line(path: Path, line: str) -> None:
                     written += os.write(descriptor, data[written:])
                 os.fsync(descriptor)
             except OSError:
-                os.ftruncate(descriptor, before)
+                if os.fstat(descriptor).st_size == before + written:  # else somebody else has written behind it
+                    os.ftruncate(descriptor, before)
                 raise
         finally:
             os.close(descriptor)

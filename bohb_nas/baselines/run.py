@@ -26,7 +26,8 @@ from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import UsageError
 from bohb_nas.files import Lock, dump_json, write_atomic
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
-from bohb_nas.store.journal import Event, Journal, State, fold, repair
+from bohb_nas.store.journal import Event, Journal, State, fold
+from bohb_nas.store.lines import repair, sound_bytes
 from bohb_nas.store.study_dir import StudyDir
 
 ALONE = "baselines"
@@ -72,10 +73,11 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
     with leading(study, say=say) as seat:
         if not study.exists():
             study.write_meta(meta)
+        size = sound_bytes(study.journal)
         state = fold(study.journal)
         due = [current(state, trial, retry_failed=request.retry_failed) for trial in trials]
         if any(t.trial_id not in state.results for t in due):
-            _train(study, meta, state, due, device=request.device, seat=seat, say=say)
+            _train(study, meta, state, due, device=request.device, seat=seat, size=size, say=say)
     told = [attempt for trial in trials for attempt in attempts(state, trial)]
     dataset = meta["worker_options"]["dataset"]
     return figures(state, chosen, told, dataset=dataset, budget=budget)
@@ -150,14 +152,14 @@ def worker_options(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _train(
-    study: StudyDir, meta: dict[str, Any], state: State, trials: Sequence[Trial], *, device: str | None, seat: Seat, say: Say
+    study: StudyDir, meta: dict[str, Any], state: State, trials: Sequence[Trial], *, device: str | None, seat: Seat, size: int, say: Say
 ) -> None:
     place = named_device(device) if device is not None else local_devices(1)[0]
     with _own(study, place):
         if note := repair(study.journal):
             say(note)
         journal = Journal(study.journal, state, check=seat.check)
-        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=last_alive(study)))
+        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=last_alive(study)), size=size)
         alone = meta["method"] == ALONE
         if alone:
             study.done.unlink(missing_ok=True)

@@ -220,6 +220,7 @@ def main() -> int:
     requests = _Requests()
     signal.signal(signal.SIGUSR1, requests.on_signal)
     signal.signal(signal.SIGTERM, _on_sigterm(os.getpid()))
+    signal.signal(signal.SIGUSR2, _on_sigterm(os.getpid()))
     signal.signal(END, lambda number, frame: sys.exit(128 + signal.SIGTERM))  # so that a worker can clean up behind it
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -6,22 +6,23 @@ heartbeat says. So a lost scheduler, a lost answer or a task that dask would run
 
 import asyncio
 import json
-import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from distributed import Client, Scheduler
+from distributed.core import Status as WorkerStatus
 from distributed.scheduler import WorkerState
 
 from bohb_nas.engine import serve
 from bohb_nas.engine.cluster import LOOPBACK, configure, publish, published, security
 from bohb_nas.engine.devices import host
+from bohb_nas.engine.placement import fittest
 from bohb_nas.engine.training_process import StartError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
@@ -36,6 +37,9 @@ _LOOK_S = 0.25
 _LAST_S = 0.5
 _SETTLE_S = 0.1
 """For the last timers of dask's streams, which run out within 10 ms and would complain of a loop that ended before them."""
+
+_PATIENCE = 3
+"""Trials may wait for a worker with more time, up to so many for each that is free: among the next there may be shorter ones."""
 
 MAX_DEATHS = 3
 """A trial whose worker program died so often is told as crashed."""
@@ -81,6 +85,10 @@ class DaskEngine:
         """Addresses of workers that take nothing more."""
         self._runs: dict[str, Future[None]] = {}
         self._orphans: dict[str, Trial] = {}
+        self._begun: dict[str, int] = {}
+        """Attempts at a trial when it was sent out."""
+        self._waiting: set[str] = set()
+        """Trials of which it was said that no worker has the time for them."""
         self._lost: dict[str, str] = {}
         """What was said instead of an answer, by trial; no death yet: its training may go on without us."""
         self._deaths: dict[str, list[str]] = {}
@@ -92,8 +100,12 @@ class DaskEngine:
         configure()
         self._thread.start()
         self._call(self._open())
-        publish(self._study, self._scheduler.address, self._term)
+        self.publish()
         return self
+
+    def publish(self) -> None:
+        """Says where this master can be reached."""
+        publish(self._study, self._scheduler.address, self._term)
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         leader = published(self._study.scheduler_json)
@@ -111,22 +123,26 @@ class DaskEngine:
     def free(self) -> int:
         """How many joined workers have nothing to do, beside those that trials without a worker wait for."""
         waiting = sum(not self._in_training(trial) for trial in self._orphans.values())
-        return max(0, len(self._free()) - waiting)
+        return max(0, min(len(self._free()), _PATIENCE * len(self._free()) - waiting))
 
     def submit(self, trial: Trial) -> None:
         """Sends a trial to a worker; where none has the time for it, it waits for one."""
         free = {address: state.extra for address, state in self._free().items()}
         address = fittest(free, needs_s=self._needs_s(trial), now=time.time())
         if address is None:
+            if free and trial.trial_id not in self._waiting:
+                self._waiting.add(trial.trial_id)
+                self._say(f"trial {trial.trial_id} waits: none of the {len(free)} free worker(s) has the time for it, nor can hand it over")
             self._orphans[trial.trial_id] = trial
             return
         self._in_flight[trial.trial_id] = address
+        self._begun[trial.trial_id] = len(self._study.attempts(trial.trial_id))
         self._runs[trial.trial_id] = asyncio.run_coroutine_threadsafe(self._run(trial, address), self._loop)
 
     def _free(self) -> dict[str, WorkerState]:
         busy = {*self._in_flight.values(), *self._retired}
         joined = list(dict.items(self._scheduler.workers))  # at once: the scheduler's own thread changes it
-        return {address: state for address, state in joined if address not in busy}
+        return {address: state for address, state in joined if address not in busy and state.status is WorkerStatus.running}
 
     def adopt(self, trial: Trial) -> None:
         """Takes charge of a trial of an earlier master; `wait` finds out what became of it."""
@@ -174,15 +190,17 @@ class DaskEngine:
                 if len(self._deaths.get(trial.trial_id, ())) >= MAX_DEATHS:
                     message = f"lost {MAX_DEATHS} times while it was trained; last: {self._deaths[trial.trial_id][-1]}"
                     results.append(Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message=message))
+                    handovers.drop(self._study, trial.trial_id)
                 elif not self._sent_out(trial):
                     continue
             del self._orphans[trial.trial_id]
         return results
 
     def _count_death(self, trial: Trial) -> None:
-        """Nobody trains a trial that was lost: its worker died, unless it had left in good order."""
+        """Nobody trains a trial that was lost: its worker died, unless it had left in good order, or never begun."""
         problem = self._lost.pop(trial.trial_id, None)
-        if problem is not None and not handovers.was_left(self._study, trial.trial_id):
+        begun = len(self._study.attempts(trial.trial_id)) > self._begun.get(trial.trial_id, 0)
+        if problem is not None and begun and not handovers.was_left(self._study, trial.trial_id):
             self._deaths.setdefault(trial.trial_id, []).append(problem)
 
     def _sent_out(self, trial: Trial) -> bool:
@@ -261,28 +279,5 @@ class DaskEngine:
 def _touched(path: Path) -> float | None:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:
+    except OSError:
         return None
-
-
-def fittest(workers: Mapping[str, Mapping[str, Any]], *, needs_s: float | None, now: float) -> str | None:
-    """The worker to give a trial to: of those that have the time for it, the one that has to leave first.
-
-    What is short goes to those with little time left, so that the others can train what is long.
-
-    Args:
-        workers: address -> what it said of itself when it joined: `until`, seconds since the epoch or None, and `hands_over`.
-        needs_s: seconds that the trial is expected to take, or None.
-        now: seconds since the epoch.
-
-    Returns:
-        Its address; None where no worker has the time, nor can hand over what it has not finished.
-    """
-
-    def ends(address: str) -> float:
-        until = workers[address].get("until")
-        return float(until) if isinstance(until, int | float) else math.inf
-
-    fit = [a for a in workers if workers[a].get("hands_over") or needs_s is None or now + needs_s <= ends(a)]
-    in_time = [a for a in fit if needs_s is None or now + needs_s <= ends(a)]
-    return min(in_time, key=ends) if in_time else max(fit, key=ends, default=None)

@@ -83,8 +83,16 @@ class Pace:
     in_seconds: bool
 
     def needs_s(self, trial: Trial) -> float | None:
-        """Seconds from its start to its result, as far as can be told; None where budgets are no seconds."""
-        return trial.budget + _beside_s(self.state, trial.budget) if self.in_seconds else None
+        """Seconds from its start to its result, as far as can be told.
+
+        Where budgets are no seconds: the longest of the latest trials of this budget, or of others in proportion; None before the first.
+        """
+        if self.in_seconds:
+            return trial.budget + _beside_s(self.state, trial.budget)
+        known = self.state.took_s.get(trial.budget) or [
+            seconds * trial.budget / budget for budget, of_budget in self.state.took_s.items() for seconds in of_budget
+        ]
+        return max(known, default=None)
 
 
 class Wish(Enum):

@@ -23,6 +23,9 @@ _REST_S = 5.0
 _STAGGER_S = 0.5
 """Within which the workers of a machine that begin at once look whether another has started one."""
 _POLL_S = 0.1
+_POLL_LEASE_S = 1.0
+"""A lease lasts much longer, and every look costs a file server something."""
+_END_S = 10.0
 
 
 class Seat(Protocol):
@@ -70,7 +73,7 @@ def leading(study: StudyDir, *, lasts_s: float | None = None, say: Callable[[str
         taken = not study.leases.is_dir() and lock.acquire(json.dumps(note))
     except NoLocksError as e:
         say(f"{e}; masters of this study keep each other out by a lease in {study.leases}")
-        study.leases.mkdir(mode=0o700)
+        study.leases.mkdir(mode=0o700, exist_ok=True)
     except StorageError as e:
         raise StudyError(str(e)) from e
     if study.leases.is_dir():
@@ -102,10 +105,10 @@ def stand_by(study: StudyDir, gone: Callable[[], bool]) -> bool:
     with Lock(study.standby_lock(host())) as lock:
         if not _taken(lock):
             return False
-        while not study.done.exists() and not gone():
+        while not os.path.exists(study.done) and not gone():
             if holders.master(study) is None:
                 return True
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_LEASE_S if os.path.isdir(study.leases) else _POLL_S)
     return False
 
 
@@ -128,11 +131,13 @@ class Candidate:
 
     Args:
         study: to lead.
+        say: told what people should know.
         listen: where the master listens; None where the study says.
     """
 
-    def __init__(self, study: StudyDir, *, listen: str | None = None) -> None:
+    def __init__(self, study: StudyDir, *, say: Callable[[str], None], listen: str | None = None) -> None:
         self._study = study
+        self._say = say
         self._listen = listen
         self._started: list[asyncio.subprocess.Process] = []
         self._next = time.monotonic() + random.uniform(0.0, _STAGGER_S)
@@ -145,9 +150,13 @@ class Candidate:
         self._next = time.monotonic() + _REST_S
         command = [sys.executable, "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0", "--standby"]
         command += ["--listen", self._listen] if self._listen is not None else []
-        started = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
-        )
+        try:
+            started = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError as e:  # no process or memory left: later perhaps
+            self._say(f"no process can be started that stands by to lead: {e}")
+            return
         self._started.append(started)
 
     def _somebody_stands_by(self) -> bool:
@@ -162,4 +171,8 @@ class Candidate:
             if process.returncode is None and not self._study.done.exists():
                 process.terminate()
         for process in self._started:
-            await process.wait()
+            try:
+                await asyncio.wait_for(process.wait(), _END_S)
+            except TimeoutError:  # stopped, or waiting for a worker that does not get ready
+                process.kill()
+                await process.wait()

@@ -201,13 +201,14 @@ def _pbs(job: JobArray) -> list[str]:
 
 
 def _sge(job: JobArray) -> list[str]:
+    slots = job.cpus_per_task or 1  # memory is asked for each of them
     return [
         "-S /bin/bash",
         f"-N {job.name}",
         f"-t {job.range}",
         *_given("-pe smp {}", job.cpus_per_task),
         *_given("-l gpu={}", job.gpus_per_task or None),
-        *_given("-l mem_free={}", job.memory),
+        *_given("-l mem_free={}M", None if job.memory_mib is None else math.ceil(job.memory_mib / slots)),
         f"-l h_rt={job.time}",
         f"-l s_rt={_hours(max(1.0, job.time_s - job.warning_s))}",
         *_given("-q {}", job.partition),

@@ -42,6 +42,7 @@ _MAY_DIFFER = (
     "promote",
     "skip_unreadable",
     "listen",
+    "lease_s",
     "require_same_gpu",
     "lock",
     "data_fingerprint",
@@ -198,7 +199,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     if changed and not request.accept_changed_inputs:
         listed = "\n  ".join(changed)
         raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
-    meta = {**stored, **{name: wanted[name] for name in ("stop", "promote", "skip_unreadable", "listen", "require_same_gpu")}}
+    meta = {**stored, **{name: wanted[name] for name in ("stop", "promote", "skip_unreadable", "listen", "lease_s", "require_same_gpu")}}
     return meta, space_from_json(study.read_space())
 
 

@@ -5,13 +5,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.cluster import listening_ip
+from bohb_nas.engine.cluster import listening_ip, published
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, check_kind
 from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
@@ -19,9 +19,10 @@ from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.view import Display, View
-from bohb_nas.errors import StorageError, StudyHeldError
+from bohb_nas.errors import StorageError, StudyHeldError, UsageError
 from bohb_nas.files import write_atomic
-from bohb_nas.store.journal import Event, Journal, State, fold, repair
+from bohb_nas.store.journal import Event, Journal, State, fold
+from bohb_nas.store.lines import repair, sound_bytes
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -75,9 +76,10 @@ def lead(
     study = StudyDir(path.absolute())
     with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked) as opened:
         meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
-        ip = listening_ip(meta["listen"])
+        ip = _ip(meta["listen"], elected=checked, display=display)
         for device in devices:
             check_kind(study, device, required=meta["require_same_gpu"])
+        size = sound_bytes(study.journal)  # before it is read: what a stopped master still adds is noticed
         state = fold(study.journal)
         if finished(study, meta, state):
             return Outcome.FINISHED, state
@@ -92,7 +94,7 @@ def lead(
         journal = Journal(study.journal, state, check=opened.seat.check)
         until = last_alive(study)
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
-        journal.lead(Event(term=max(state.term + 1, opened.seat.number), time=time.time(), until=until))
+        journal.lead(Event(term=max(state.term + 1, opened.seat.number), time=time.time(), until=until), size=size)
         study.done.unlink(missing_ok=True)
         pace = Pace(state, in_seconds=parts.stop.in_seconds)
         with _signals() as wish, DaskEngine(study, term=state.term, ip=ip, needs_s=pace.needs_s, say=display.say) as engine:
@@ -100,8 +102,13 @@ def lead(
 
             def tick() -> None:
                 opened.seat.check()
-                with suppress(OSError):  # only tells a later master how long this one lived
+                _check_term(study, state.term, leases=opened.seat.number > 0)
+                try:
                     os.utime(study.scheduler_json)
+                except FileNotFoundError:
+                    engine.publish()
+                except OSError:
+                    display.tick()  # a disk that does not answer is said where something is written
                 workers.check()
                 display.tick()
 
@@ -131,6 +138,10 @@ def lead(
                     outcome = loop.run()
             except (StorageError, StudyHeldError):
                 raise  # the workers keep what they finish and wait for the next master
+            except OSError as e:
+                raise StorageError(
+                    f"{study.path} does not answer: {e}; run the same command again: everything recorded so far is kept"
+                ) from e
             except BaseException:
                 workers.stop()
                 raise
@@ -140,6 +151,32 @@ def lead(
                 workers.wait(5.0)
             workers.stop()
     return outcome, state
+
+
+def _ip(listen: str, *, elected: bool, display: Display) -> str:
+    """The address to listen at; on a machine that was not there when it was chosen, the one by which others know it.
+
+    Raises:
+        UsageError: this machine has no such address.
+    """
+    try:
+        return listening_ip(listen)
+    except UsageError as e:
+        if not elected:
+            raise
+        display.say(f"{e}; listening at the address by which other machines know this one")
+        return listening_ip("host")
+
+
+def _check_term(study: StudyDir, term: int, *, leases: bool) -> None:
+    """Makes sure that nobody leads by a lock that this master cannot see.
+
+    Raises:
+        StudyHeldError: somebody does.
+    """
+    leader = published(study.scheduler_json)
+    if (leader is not None and leader.term > term) or (not leases and os.path.isdir(study.leases)):
+        raise StudyHeldError(f"another master leads {study.path} by now; this one ends")
 
 
 def last_alive(study: StudyDir) -> float | None:
@@ -157,6 +194,7 @@ def _signals() -> Iterator[Callable[[], Wish]]:
         wishes[0] = Wish.DRAIN if number == signal.SIGINT and wishes[0] is Wish.GO_ON else Wish.STOP
 
     earlier = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+    earlier |= {n: signal.signal(n, lambda number, frame: None) for n in (signal.SIGUSR1, signal.SIGUSR2)}  # warnings for workers
     try:
         yield lambda: wishes[0]
     finally:

@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.errors import BohbNasError
-from bohb_nas.files import holder
 from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
 
@@ -73,7 +72,7 @@ class LocalWorkers:
         Raises:
             BohbNasError: on every device workers have ended too often, and nobody else works.
         """
-        vacant = [p for p in self._places if not p.living and holder(self._study.worker_lock(host(), p.device.name)) is None]
+        vacant = [p for p in self._places if not p.living and not holders.device_taken(self._study, host(), p.device.name)]
         for place in vacant:
             if time.monotonic() - place.since > _SETTLED_S:
                 place.starts = 0
@@ -96,8 +95,10 @@ class LocalWorkers:
     def stop(self, *, patience_s: float = 10.0) -> None:
         """Ends the workers of this study that a `run` on this machine started, also an earlier one; their trials are asked again.
 
-        Those that somebody else started stand for election when nobody leads, and stay.
+        Those that somebody else started stand for election when nobody leads, and stay; so do all where this run keeps none.
         """
+        if not self._places:
+            return
         living = [w for w in holders.living_workers(self._study) if w.get("host") == host() and w.get("stand") is False]
         for worker in living:
             _signal(int(worker["pid"]), signal.SIGTERM)
@@ -116,7 +117,7 @@ class LocalWorkers:
         while any(p.living for p in self._places) and time.monotonic() < deadline:
             time.sleep(0.05)
 
-    def _any_of(self, workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _any_of(self, workers: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Those of the workers that still hold their device."""
         living = [w.get("pid") for w in holders.living_workers(self._study)]
         return [w for w in workers if w.get("pid") in living]
@@ -125,7 +126,7 @@ class LocalWorkers:
 def _signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return
 
 

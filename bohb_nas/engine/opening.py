@@ -66,7 +66,8 @@ def open_study(
         study.check_access()
         if request.lock is not None:
             _change_lock(study, request.lock)
-    with leading(study, lasts_s=request.lease_s, say=display.say) as seat:
+    lasts_s = plan(request, base=study.read_meta() if study.exists() else None)["lease_s"]
+    with leading(study, lasts_s=lasts_s, say=display.say) as seat:
         if make is not None and not study.exists():
             launch.create(study, make.meta, make.parts.space, make.knowledge)
         else:

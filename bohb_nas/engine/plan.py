@@ -95,6 +95,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "stop": stop,
         **_knowledge(request, given),
         "listen": _said(request.listen, given.get("listen"), "loopback"),
+        "lease_s": _said(request.lease_s, given.get("lease_s"), None),
         "require_same_gpu": _said(request.require_same_gpu, given.get("require_same_gpu"), False),
         "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
         "cwd": given.get("cwd", str(Path.cwd())),

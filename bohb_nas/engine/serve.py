@@ -56,7 +56,6 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     meta = study.read_meta()
     if terms.listen is not None:
         listening_ip(terms.listen)
-    check_kind(study, device, required=meta.get("require_same_gpu", False))
     lock = _own(study, device, terms)
     configure()
     leaving = Leaving()
@@ -66,11 +65,12 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     trainer = Trainer(study, meta, device=device, say=say)
     global _trainer
     _trainer = trainer
-    candidate = Candidate(study, listen=terms.listen) if terms.stand else None
+    candidate = Candidate(study, say=say, listen=terms.listen) if terms.stand else None
     touching = asyncio.create_task(_touch(study.worker_lock(host(), device.name)))
     with lock:
         try:
-            note_kind(study, device)
+            note_kind(study, device)  # before it is checked: of several that start at once one is the first
+            check_kind(study, device, required=meta.get("require_same_gpu", False))
             if not await _started(trainer, leaving.asked):
                 say(f"left: {leaving.why}")
                 return 0

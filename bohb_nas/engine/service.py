@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -81,6 +82,8 @@ class Service:
         self._name = name
         self._say = say
         self._unreachable = ""
+        self._unreached = ""
+        """Why the last attempt to join a master failed."""
         self._said_to_leave = False
         self._last_call = self._when_to_leave()
 
@@ -96,7 +99,7 @@ class Service:
     async def run(self) -> int:
         """Serves until there is nothing more to do here."""
         alone_since = time.monotonic()
-        while not self._study.done.exists():
+        while not os.path.exists(self._study.done):
             if self._candidate is not None:
                 await self._candidate.stand()
             leader = published(self._study.scheduler_json) if holders.master(self._study) is not None else None
@@ -108,12 +111,20 @@ class Service:
                 await self._leave()
                 return 0
             if time.monotonic() - alone_since > self._terms.wait_s:
-                again = f"`bohb-nas run {self._study.path}` leads it again"
-                self._say(f"nobody has led this study for {self._terms.wait_s:g} s; leaving. {again}")
+                self._say(f"{self._alone()}; leaving after {self._terms.wait_s:g} s")
                 return 0
             await _first(self._leaving.asked.wait(), asyncio.sleep(_LOOK_S))
         self._say("the study is done")
         return 0
+
+    def _is_done(self) -> bool:
+        return os.path.exists(self._study.done)
+
+    def _alone(self) -> str:
+        """Why there is nobody to work for."""
+        if holders.master(self._study) is not None and self._unreached:
+            return self._unreached
+        return f"nobody leads this study; `bohb-nas run {self._study.path}` leads it again"
 
     def _is_over(self) -> bool:
         """Whether to leave, because of a signal or of the time."""
@@ -131,23 +142,24 @@ class Service:
 
     async def _join(self, leader: Leader) -> bool:
         """Serves one master until it goes, is superseded, or this program leaves; False when nobody answers at its address."""
-        worker = self._worker(leader)
         try:
+            worker = self._worker(leader)
             await worker
-        except (OSError, TimeoutError, RuntimeError):
+        except (OSError, TimeoutError, RuntimeError) as e:
+            self._unreached = f"the master on {leader.host} did not answer at {leader.address}: {type(e).__name__}: {str(e)[:200]}"
             return False
         try:
             await _first(
                 worker.finished(),
                 self._leaving.asked.wait(),
-                _until(self._study.done.exists, self._superseded(leader), self._is_over),
+                _until(self._is_done, self._superseded(leader), self._is_over),
                 asyncio.shield(self._trainer.unfit),
                 self._stand(),
             )
             if self._is_over():
                 await self._leave()
         finally:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, OSError):
                 await asyncio.wait_for(worker.close(timeout=1, executor_wait=False, nanny=False), 5)
         return True
 
@@ -177,7 +189,9 @@ class Service:
     def _superseded(self, leader: Leader) -> Callable[[], bool]:
         def check() -> bool:
             now = published(self._study.scheduler_json)
-            return (now is not None and now.term > leader.term) or (self._study.leases.is_dir() and holders.master(self._study) is None)
+            return (now is not None and now.term > leader.term) or (
+                os.path.isdir(self._study.leases) and holders.master(self._study) is None
+            )
 
         return check
 

@@ -15,11 +15,12 @@ from typing import Any
 
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.training_process import StartError, TrainingProcess
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import StorageError, StudyError
 from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.inputs import changed_inputs
+from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
 _BEAT_S = 1.0
@@ -49,6 +50,8 @@ class Trainer:
         self._child: TrainingProcess | None = None
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
+        self._storing: set[str] = set()
+        """Trials that are finished and not on the disk yet."""
         self._killed = False
         """Whether the last attempt's child ended by a SIGKILL that was not sent here."""
         self._leaving: str | None = None
@@ -82,7 +85,8 @@ class Trainer:
             Whether nothing is in training any more.
         """
         self.retire(why)
-        if self._child is not None and self._child.ask_to_leave():
+        asked = self._child is not None and self._child.ask_to_leave()
+        if asked or self._storing:
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self.finish()), grace_s)
         return not self.busy
@@ -107,9 +111,13 @@ class Trainer:
         self.hands_over = self._child.hands_over
 
     async def stop(self) -> None:
-        """Ends whatever is in training at once and for good: it has no result, and is asked again elsewhere."""
-        for job in self._jobs.values():
-            job.cancel()
+        """Ends whatever is in training at once and for good: it has no result, and is asked again elsewhere.
+
+        What is finished and only waits for the disk is waited for.
+        """
+        for trial_id, job in self._jobs.items():
+            if trial_id not in self._storing:
+                job.cancel()
         await self.finish()
         await self._end_child()
 
@@ -119,16 +127,31 @@ class Trainer:
             await child.end()
 
     async def _train(self, trial: Trial) -> Result:
-        """Trains a trial; once more when its process was killed from outside, which need not be the trial's fault."""
-        for last in (False, True):
-            if (known := self._study.read_result(trial, say=self._say)) is not None:
-                return known.result
-            if self._leaving is not None:
-                return Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0, message=self._leaving)
-            result = await self._train_once(trial, last=last)
-            if result is not None:
-                return result
+        """Trains a trial; once more when its process was killed from outside, which need not be the trial's fault.
+
+        Raises:
+            StartError: nothing can be trained here, this trial or another.
+        """
+        try:
+            for last in (False, True):
+                if (known := self._study.read_result(trial, say=self._say)) is not None:
+                    return known.result
+                if self._leaving is not None:
+                    return Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0, message=self._leaving)
+                result = await self._train_once(trial, last=last)
+                if result is not None:
+                    return result
+        except (OSError, StorageError, StudyError) as e:  # the study's disk: no trial's fault
+            self._give_up(str(e))
+            raise StartError(str(e)) from e
+        except StartError as e:
+            self._give_up(str(e))
+            raise
         raise AssertionError("the last attempt has a result")
+
+    def _give_up(self, why: str) -> None:
+        if not self.unfit.done():
+            self.unfit.set_result(why)
 
     async def _train_once(self, trial: Trial, *, last: bool) -> Result | None:
         """One attempt at a trial; None where its process was killed and it is not the last."""
@@ -148,7 +171,11 @@ class Trainer:
             place = {"host": host(), "device": self._device.name, "attempt": int(workdir.name), **self._device.about()}
             times = {"began": began, "ended": time.time(), "idle_s": idle_s}
             result = replace(result, details={**result.details, "engine": place | times})
-            result = await self._store(Evaluation(trial=trial, result=result))
+            self._storing.add(trial.trial_id)
+            try:
+                result = await self._store(Evaluation(trial=trial, result=result))
+            finally:
+                self._storing.discard(trial.trial_id)
             self._idle_since = time.time()
             handovers.drop(self._study, trial.trial_id)
             return result
@@ -156,13 +183,17 @@ class Trainer:
             if self._leaving is not None:
                 self._left(Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0), workdir)
             raise
-        except StartError as e:
-            self.unfit.set_result(str(e)) if not self.unfit.done() else None
-            raise
         finally:
             beat.cancel()
+            self._end_beat(trial, workdir)
+
+    def _end_beat(self, trial: Trial, workdir: Path) -> None:
+        """Takes the heartbeat away, unless it is another's by now."""
+        path = self._study.heartbeat(trial.trial_id)
+        note = read_note(path)
+        if (note.get("host"), note.get("pid"), note.get("attempt")) == (host(), os.getpid(), int(workdir.name)):
             with suppress(OSError):
-                self._study.heartbeat(trial.trial_id).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
     async def _leaves_soon(self) -> bool:
         """Whether this program is to leave: the signal that says so may have ended what the trial had started, and come here later."""
@@ -223,12 +254,14 @@ class Trainer:
     async def _beat(self, trial: Trial, workdir: Path) -> None:
         path = self._study.heartbeat(trial.trial_id)
         note = {"trial_id": trial.trial_id, "host": host(), "device": self._device.name, "pid": os.getpid(), "since": time.time()}
+        said = False
         while True:
             try:
-                if path.exists():
+                if said and os.path.exists(path):
                     os.utime(path)
-                else:
+                else:  # at first even where one stands: it is of somebody who trained this trial before
                     write_atomic(path, json.dumps({**note, "attempt": int(workdir.name)}) + "\n")
+                    said = True
             except (StorageError, OSError) as e:
                 self._say(f"heartbeat of {trial.trial_id}: {e}")
             await asyncio.sleep(_BEAT_S)

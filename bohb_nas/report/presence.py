@@ -87,7 +87,7 @@ def master(study: StudyDir, state: State) -> dict[str, Any] | None:
     `silent`: it holds the lock, yet has not touched its address for `SILENT_S`: it is stopped, or its machine is out of reach.
     """
     try:
-        note = holders.master(study)
+        note = holders.master(study, now=time.time)
     except NoLocksError:
         note = None
     age_s = notes.age_s(study.scheduler_json)
@@ -117,7 +117,7 @@ def workers(study: StudyDir, beating: Mapping[str, Beat], models: Mapping[Place,
         models: of devices whose worker's own note does not say it.
     """
     try:
-        living = list(holders.living_workers(study))
+        living = list(holders.living_workers(study, now=time.time))
     except NoLocksError:
         living = []
     at = {(b.host, b.device): (i, b) for i, b in beating.items()}

@@ -1,10 +1,13 @@
 """Who leads a study and who works for it now, as locks and leases say."""
 
+import os
+import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.errors import NoLocksError
 from bohb_nas.files import holder
 from bohb_nas.store.lease import file_time, newest
 from bohb_nas.store.notes import parse_note, read_note
@@ -14,41 +17,64 @@ _SILENT_S = 30.0
 """A living worker touches its lock every few seconds."""
 
 
-def living_workers(study: StudyDir) -> Iterator[dict[str, Any]]:
+def living_workers(study: StudyDir, *, now: Callable[[], float] | None = None) -> Iterator[Mapping[str, Any]]:
     """What the living workers' locks say of them: host, device, pid, since, and more of the device.
 
-    Where locks do not reach every machine, those that touched theirs lately live.
+    Where locks do not reach every machine, those of other machines that touched theirs lately live.
+
+    Args:
+        study: theirs.
+        now: seconds of the clock that ages are taken by; None asks the file system, by writing a file.
     """
-    for path in sorted(study.workers.glob("*.lock")) if study.workers.is_dir() else ():
-        if study.leases.is_dir():
-            if _touched_lately(path) and _names_a_process(said := read_note(path)):
-                yield said
-        elif (note := holder(path)) is not None and _names_a_process(said := parse_note(note)):
-            yield said
+    for path in sorted(study.workers.glob("*.lock")) if os.path.isdir(study.workers) else ():
+        note = _of_holder(study, path, now)
+        if _names_a_process(note):
+            yield note
 
 
-def master(study: StudyDir) -> dict[str, Any] | None:
-    """What the living master's lock or lease says of it (host, pid, since), or None when nobody leads."""
-    if study.leases.is_dir():
+def master(study: StudyDir, *, now: Callable[[], float] | None = None) -> dict[str, Any] | None:
+    """What the living master's lock or lease says of it (host, pid, since), or None when nobody leads.
+
+    Args:
+        study: that is led.
+        now: see `living_workers`.
+    """
+    if os.path.isdir(study.leases):
         held = newest(study.leases)
-        return None if held is None or held.expired(_file_time(study)) else held.note
+        return None if held is None or held.expired(_now(study, now)) else held.note
     note = holder(study.master_lock)
     return None if note is None else parse_note(note)
 
 
-def _file_time(study: StudyDir) -> float:
+def device_taken(study: StudyDir, host: str, device: str) -> bool:
+    """Whether a worker of this machine owns a device."""
+    try:
+        return holder(study.worker_lock(host, device)) is not None
+    except NoLocksError:
+        return holder(study.local_lock(device)) is not None
+
+
+def _of_holder(study: StudyDir, path: Path, now: Callable[[], float] | None) -> Mapping[str, Any]:
+    """The note of a lock that is held, as far as that can be seen from here; empty otherwise."""
+    if not os.path.isdir(study.leases):
+        return parse_note(holder(path) or "")
+    note = read_note(path)
+    if note.get("host") == socket.gethostname() and isinstance(note.get("device"), str):
+        return note if device_taken(study, note["host"], note["device"]) else {}
+    try:
+        return note if _now(study, now) - path.stat().st_mtime < _SILENT_S else {}
+    except OSError:
+        return {}
+
+
+def _now(study: StudyDir, now: Callable[[], float] | None) -> float:
     """The time that the file system would give a file now; this machine's where nothing may be written."""
+    if now is not None:
+        return now()
     try:
         return file_time(study.leases)
     except OSError:
         return time.time()
-
-
-def _touched_lately(path: Path) -> bool:
-    try:
-        return time.time() - path.stat().st_mtime < _SILENT_S
-    except FileNotFoundError:
-        return False
 
 
 def _names_a_process(note: Mapping[str, Any]) -> bool:

@@ -103,6 +103,8 @@ class State:
     """Time of the last line."""
     beside_s: dict[float, list[float]] = field(default_factory=dict)
     """Seconds from ask to tell that were not of training: of each budget's latest trials that ended well under the master that asked."""
+    took_s: dict[float, list[float]] = field(default_factory=dict)
+    """Seconds from ask to tell of the same trials."""
     asked_under: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Term and time of the ask, of trials that are not told yet."""
     incumbent: Evaluation | None = None
@@ -154,9 +156,10 @@ class State:
         trial = self.trials[result.trial_id]
         if asked_term == term and result.status is Status.OK and trial.origin not in ASIDE:
             trained_s = result.metrics.get("new_s", result.train_s)  # a continued trial counts what was trained before in its train_s
-            of_budget = self.beside_s.setdefault(trial.budget, [])
-            of_budget.append(time - asked - trained_s)
-            del of_budget[:-_LATEST]
+            for seconds, kept in ((time - asked - trained_s, self.beside_s), (time - asked, self.took_s)):
+                of_budget = kept.setdefault(trial.budget, [])
+                of_budget.append(seconds)
+                del of_budget[:-_LATEST]
 
     def _asked(self, term: int, trial: Trial) -> bool:
         if term < self.term:
@@ -170,7 +173,7 @@ class State:
         return True
 
     def _told(self, term: int, result: Result) -> bool:
-        if result.trial_id in self.results or (term < self.term and result.trial_id not in self.trials):
+        if result.trial_id in self.results or term < self.term:  # the next master told it, from its result file
             return False
         if result.trial_id not in self.trials:
             raise JournalError(f"trial {result.trial_id} was told but never asked")
@@ -255,16 +258,19 @@ class Journal:
         self._check = check
         self.state = state
 
-    def lead(self, event: Event) -> None:
-        """Writes the line that begins a term, and makes sure that nobody wrote at the same time.
+    def lead(self, event: Event, *, size: int) -> None:
+        """Writes the line that begins a term, and makes sure that it follows what the state was folded from.
+
+        Args:
+            event: the line.
+            size: bytes of the file when it was folded, without a torn end.
 
         Raises:
             StudyHeldError: an earlier master, stopped until now, wrote a last line that this one has not read.
         """
-        before = self._path.stat().st_size if self._path.exists() else 0
         self.write(event)
         with self._path.open("rb") as stream:
-            stream.seek(before)
+            stream.seek(size)
             written = stream.read()
         if written != event.to_line().encode() + b"\n":
             raise StudyHeldError(f"an earlier master wrote to {self._path} while this one took over; run the same command again")

@@ -41,7 +41,7 @@ class Held:
         """Seconds since it was renewed, at a time of the clock that stamps files."""
         try:
             return now - self.path.stat().st_mtime
-        except FileNotFoundError:
+        except OSError:
             return float("inf")
 
     def expired(self, now: float) -> bool:
@@ -52,7 +52,7 @@ class Held:
 
 def newest(folder: Path) -> Held | None:
     """The lease with the highest number, or None where there was none."""
-    numbers = [int(p.stem) for p in folder.glob("*.json") if p.stem.isdecimal()] if folder.is_dir() else []
+    numbers = [int(p.stem) for p in folder.glob("*.json") if p.stem.isdecimal()] if os.path.isdir(folder) else []
     if not numbers:
         return None
     path = _file(folder, max(numbers))
@@ -82,6 +82,11 @@ def _stamp(folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
+def since_boot() -> float:
+    """Seconds of a clock that goes on while this process, or its whole machine, sleeps; a virtual machine that is frozen stops it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Lease:
     """The right to lead, for a time.
 
@@ -91,12 +96,13 @@ class Lease:
         clock: seconds of a clock that goes on while this process is stopped.
     """
 
-    def __init__(self, folder: Path, *, lasts_s: float = LASTS_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: Path, *, lasts_s: float = LASTS_S, clock: Callable[[], float] = since_boot) -> None:
         self._folder = folder
         self._lasts_s = lasts_s
         self._clock = clock
         self._renewed = clock()
         self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
         self.number = 0
         """Of the lease that is held; it grows from one holder to the next."""
 
@@ -117,7 +123,8 @@ class Lease:
         if not write_once(_file(self._folder, number), json.dumps({**note, "lasts_s": self._lasts_s}) + "\n"):
             return False
         self.number, self._renewed = number, began
-        threading.Thread(target=self._renew, name="lease", daemon=True).start()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
         return True
 
     def check(self) -> None:
@@ -135,6 +142,8 @@ class Lease:
     def release(self) -> None:
         """Lets another lead at once; harmless when it is not held."""
         self._ended.set()
+        if self._thread is not None:
+            self._thread.join()  # or it might renew what is given back here
         if self.number:
             with suppress(OSError):  # else it runs out by itself
                 os.utime(_file(self._folder, self.number), (0, 0))

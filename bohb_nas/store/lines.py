@@ -51,6 +51,16 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield nth, line
 
 
+def sound_bytes(path: Path) -> int:
+    """How many bytes of a journal are lines that were completed.
+
+    Raises:
+        JournalError: the file cannot be read.
+    """
+    with opened(path) as stream:
+        return _sound_bytes(stream)
+
+
 def _sound_bytes(stream: BinaryIO) -> int:
     """How many bytes of a journal are lines that were completed: all but a last one without its newline, or that is no JSON."""
     size = stream.seek(0, os.SEEK_END)

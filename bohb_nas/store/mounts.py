@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_SHARED = frozenset({"afs", "beegfs", "cifs", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2", "orangefs", "pvfs2", "smb3"})
+_SHARED = frozenset({"9p", "afs", "beegfs", "cifs", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2"}) | {
+    *("orangefs", "panfs", "pvfs2", "smb3", "virtiofs", "wekafs")
+}
 _LOCKED_BY_DEFAULT = frozenset({"ceph", "gfs2", "gpfs", "nfs", "nfs4", "ocfs2"})
 """Where a lock is the server's unless the mount says otherwise."""
 _LOCAL_ONLY = frozenset({"nolock", "local_lock=all", "local_lock=posix", "localflock"})

@@ -160,8 +160,13 @@ class StudyDir:
         """Makes the folder of the next attempt at a trial."""
         n = int(self.attempts(trial_id)[-1].name) + 1 if self.attempts(trial_id) else 0
         folder = self.trials / trial_id / str(n)
-        folder.mkdir(parents=True)
-        return folder
+        while True:
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:  # another's, that was not shown when the folder was listed
+                folder = folder.with_name(str(int(folder.name) + 1))
+            else:
+                return folder
 
     def checkpoint(self, trial_id: str) -> Path | None:
         """The newest checkpoint folder of a trial, or None."""

@@ -12,6 +12,7 @@ from bohb_nas.engine.plan import Request
 from bohb_nas.records import Worker
 from bohb_nas.store.frozen import recall
 from bohb_nas.store.journal import Event, Journal, State, fold, repair
+from bohb_nas.store.lines import sound_bytes
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.workers.toy import ToyWorker
 
@@ -24,13 +25,14 @@ def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tu
     optimizer = make_optimizer(
         meta["method"], space=space, budgets=parts.budgets, seed=meta["seed"], options=parts.method_options, knowledge=known
     )
+    size = sound_bytes(study.journal)
     state = fold(study.journal)
     beforehand.check_told(known, state)
     replay(optimizer, state)
     launch.keep(study, meta)
     repair(study.journal)
     journal = Journal(study.journal, state)
-    journal.lead(Event(term=state.term + 1, time=time.time(), until=last_alive(study)))
+    journal.lead(Event(term=state.term + 1, time=time.time(), until=last_alive(study)), size=size)
     loop = Drive(
         optimizer=optimizer,
         engine=InProcessEngine(study, worker or ToyWorker(seconds_per_budget=0.0)),

@@ -4,7 +4,7 @@
 #$ -t 1-4
 #$ -pe smp 8
 #$ -l gpu=2
-#$ -l mem_free=16384M
+#$ -l mem_free=2048M
 #$ -l h_rt=01:30:01
 #$ -l s_rt=01:27:31
 #$ -q gpu,gpu-long

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bohb_nas.errors import JournalError
+from bohb_nas.errors import JournalError, StudyHeldError
 from bohb_nas.records import Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold, read_events, repair
 
@@ -36,7 +36,7 @@ def write(path: Path, *events: Event) -> None:
         journal.write(event)
 
 
-EVENTS = [lead(1), ask(0), ask(1), tell(0), ask(2), tell(2, loss=None), lead(2), tell(1)]
+EVENTS = [lead(1), ask(0), ask(1), tell(0), ask(2), tell(2, loss=None), lead(2), tell(1, term=2)]
 
 
 def test_lines_are_the_contract(tmp_path: Path) -> None:
@@ -72,12 +72,27 @@ def test_what_a_superseded_master_asks_does_not_count() -> None:
     assert list(state.trials) == ["t0", "t1"]
 
 
-def test_what_a_superseded_master_tells_of_its_own_trials_does_not_count() -> None:
+def test_what_a_superseded_master_tells_does_not_count() -> None:
     state = State()
     for event in [lead(1), ask(0, term=1), lead(2)]:
         state.apply(event)
     assert not state.apply(tell(9, term=1)), "asked by the superseded master alone"
-    assert state.apply(tell(0, term=1)), "asked while it led: its result is as good as any"
+    assert not state.apply(tell(0, term=1)), "the next master tells what the result file says, which may be better than a crash"
+    assert state.apply(tell(0, term=2))
+
+
+def test_a_term_begins_right_behind_what_was_folded(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, lead(1), ask(0))
+    size = path.stat().st_size
+    state = fold(path)
+    with path.open("a") as stream:  # a master that was stopped until now
+        stream.write(ask(1, term=1).to_line() + "\n")
+    with pytest.raises(StudyHeldError, match="an earlier master wrote"):
+        Journal(path, state).lead(lead(2), size=size)
+    again = fold(path)
+    Journal(path, again).lead(lead(3), size=path.stat().st_size)
+    assert (again.term, list(again.trials)) == (3, ["t0", "t1"])
 
 
 def test_time_counts_up_to_the_death_of_a_master() -> None:

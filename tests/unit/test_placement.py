@@ -2,7 +2,7 @@
 
 import pytest
 
-from bohb_nas.engine.dask_engine import fittest
+from bohb_nas.engine.placement import fittest
 
 NOW = 1000.0
 
@@ -22,7 +22,8 @@ def worker(left_s: float | None, *, hands_over: bool = False) -> dict[str, objec
         ({"a": worker(5.0), "b": worker(9.9)}, 10.0, None),
         ({"a": worker(5.0, hands_over=True), "b": worker(9.0, hands_over=True), "c": worker(9.5)}, 10.0, "b"),
         ({"a": worker(5.0, hands_over=True), "b": worker(11.0)}, 10.0, "b"),
-        ({"a": worker(5.0), "b": worker(7.0)}, None, "a"),
+        ({"a": worker(5.0), "b": worker(7.0)}, None, "b"),
+        ({"a": worker(5.0), "b": worker(None)}, None, "b"),
         ({"a": {}}, 10.0, "a"),
     ],
 )
