@@ -1,7 +1,10 @@
-"""What a trainer makes of a crash when its program is to leave."""
+"""What a trainer makes of crashes, of heartbeats that are not its own, and of disks that fail."""
 
 import asyncio
+import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -9,7 +12,9 @@ from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.trainer import Trainer
-from bohb_nas.records import Origin, Result, Status, Trial
+from bohb_nas.engine.training_process import StartError
+from bohb_nas.errors import StorageError
+from bohb_nas.records import Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.study_dir import StudyDir
 
@@ -57,3 +62,101 @@ def test_a_crash_when_the_program_is_to_leave_need_not_be_and_is_not_told(study:
     assert trained(study, leaves=True).status is Status.PREEMPTED
     assert not study.result("t00000").exists()
     assert handovers.was_left(study, "t00000"), "it is started elsewhere at once"
+
+
+WAITS = """
+import time
+from bohb_nas import Result, Status
+def train(trial, workdir):
+    (workdir / "began").touch()
+    while not (workdir / "go").exists():
+        time.sleep(0.01)
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=1.0, train_s=0.0)
+"""
+_T = TypeVar("_T")
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> StudyDir:
+    """A study whose worker waits for a file."""
+    (tmp_path / "waits.py").write_text(WAITS)
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space="toy", worker=str(tmp_path / "waits.py")))
+    create(study, meta, new_space(meta))
+    return study
+
+
+def play(study: StudyDir, with_trainer: Callable[[Trainer], Awaitable[_T]]) -> _T:
+    async def whole() -> _T:
+        trainer = Trainer(study, study.read_meta(), device=local_devices(1)[0], say=print)
+        await trainer.start()
+        try:
+            return await with_trainer(trainer)
+        finally:
+            await trainer.stop()
+
+    return asyncio.run(whole())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def test_the_heartbeat_of_a_dead_predecessor_is_replaced_and_another_s_is_left_alone(waiting: StudyDir) -> None:
+    heartbeat = waiting.heartbeat("t00000")
+    heartbeat.write_text(json.dumps({"trial_id": "t00000", "host": "node17", "device": "cpu0", "pid": 4, "since": 0.0, "attempt": 0}))
+
+    async def steps(trainer: Trainer) -> None:
+        job = trainer.train(TRIAL)
+        await until((waiting.trials / "t00000" / "0" / "began").exists)
+        note = json.loads(heartbeat.read_text())
+        assert (note["host"], note["pid"]) != ("node17", 4)
+        heartbeat.write_text(json.dumps({**note, "host": "node18"}))  # somebody took it for abandoned
+        (waiting.trials / "t00000" / "0" / "go").touch()
+        assert (await job).status is Status.OK
+
+    play(waiting, steps)
+    assert json.loads(heartbeat.read_text())["host"] == "node18"
+
+
+def test_a_disk_that_fails_is_no_trial_s_fault(waiting: StudyDir) -> None:
+    (waiting.trials / "t00000").write_text("no folder can be made here")
+
+    async def steps(trainer: Trainer) -> None:
+        with pytest.raises(StartError, match="t00000"):
+            await trainer.train(TRIAL)
+        assert "t00000" in trainer.unfit.result()
+
+    play(waiting, steps)
+    assert not waiting.result("t00000").exists()
+
+
+def test_what_is_finished_outlives_a_stop_while_the_disk_refuses_it(waiting: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = []
+    write = StudyDir.write_result
+
+    def full(study: StudyDir, evaluation: Evaluation) -> bool:
+        refused.append(evaluation)
+        if len(refused) == 1:
+            raise StorageError("no space left")
+        return write(study, evaluation)
+
+    monkeypatch.setattr(StudyDir, "write_result", full)
+
+    async def steps(trainer: Trainer) -> None:
+        job = trainer.train(TRIAL)
+        await until((waiting.trials / "t00000" / "0" / "began").exists)
+        (waiting.trials / "t00000" / "0" / "go").touch()
+        await until(lambda: len(refused) == 1)
+        await trainer.stop()
+        assert (await job).status is Status.OK
+
+    play(waiting, steps)
+    assert waiting.result("t00000").exists()
+
+
+def test_a_number_that_another_machine_took_for_its_attempt_is_passed_over(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StudyDir, "attempts", lambda study, trial_id: [])  # as a file server shows it that is late
+    assert [study.new_attempt("t00000").name for _ in range(3)] == ["0", "1", "2"]
