@@ -26,6 +26,7 @@ from bohb_nas import make_optimizer
 from bohb_nas.engine import launch
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import local_devices
+from bohb_nas.engine.election import leading
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
@@ -99,7 +100,7 @@ def dispatch(folder: Path) -> None:
     """From submit to the result in the master, and as fast as two workers go."""
     study = new_study(folder / "dispatch", trials=10_000)
     trials = trials_of(study, 2250)
-    with DaskEngine(study, term=1, say=lambda text: None) as engine:
+    with leading(study), DaskEngine(study, term=1, say=lambda text: None) as engine:
         workers = LocalWorkers(study, local_devices(2), say=print)
         while engine.n_workers() < 2:
             time.sleep(0.05)

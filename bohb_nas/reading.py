@@ -5,12 +5,12 @@ written again.
 """
 
 import errno
-import json
-import math
 import os
 import stat
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 NOT_AS_MEANT = frozenset({errno.ELOOP, errno.EINVAL, errno.EFBIG, errno.EISDIR})
 """Error numbers that speak of what lies there, not of a disk that fails."""
@@ -53,34 +53,20 @@ def read_regular(path: Path, *, limit: int, follow: bool = True) -> bytes:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """The value of a JSON text that a program wrote, such that it can be written again.
+    """The value of a JSON text that a program wrote, such that it can be written again; whole numbers from 2^64 on become floats.
 
     Raises:
         ValueError: it is not JSON in UTF-8, holds NaN, an infinity, a number beyond every float with a point or exponent, or half a
             surrogate pair, or is nested more than 100 deep.
         RecursionError: it is nested too deeply for even that to be found out.
     """
-    text = data if isinstance(data, str) else data.decode()
-    value = _DECODER.decode(text)
-    if "\\u" in text:  # the only way in for half a pair
-        json.dumps(value, ensure_ascii=False).encode()
-    if text.count("[") + text.count("{") > _MOST_DEEP:
+    text = data.encode() if isinstance(data, str) else data
+    value = orjson.loads(text)
+    if text.count(b"[") + text.count(b"{") > _MOST_DEEP:
         _check_depth(value)
     return value
 
 
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise ValueError(f"{digits[:40]} is beyond every number")
-    return value
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
 _MOST_DEEP = 100
 """Of objects and lists in each other: whatever is done with the value later has to reach its ground, too."""
 
