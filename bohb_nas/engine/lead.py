@@ -21,8 +21,9 @@ from bohb_nas.engine.plan import Request
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
 from bohb_nas.files import write_atomic
-from bohb_nas.store.journal import Event, Journal, State, fold
-from bohb_nas.store.lines import repair, sound_bytes
+from bohb_nas.store.journal import Event, Journal, State
+from bohb_nas.store.lines import repair
+from bohb_nas.store.reading_ahead import Reading
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -74,13 +75,13 @@ def lead(
         StorageError: the disk refused a write; everything recorded so far is kept.
     """
     study = StudyDir(path.absolute())
+    early = Reading(study.journal)
     with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked) as opened:
         meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
         ip = _ip(meta["listen"], elected=checked, display=display)
         for device in devices:
             check_kind(study, device, required=meta["require_same_gpu"])
-        size = sound_bytes(study.journal)  # before it is read: what a stopped master still adds is noticed
-        state = fold(study.journal)
+        size, state = early.folded()
         if finished(study, meta, state):
             return Outcome.FINISHED, state
         beforehand.check_told(knowledge, state)
