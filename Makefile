@@ -28,7 +28,7 @@ test: $(VENV)/installed-dev  ## the tests, without network or GPU
 	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes: killed processes, full disks, real data
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 check: $(VENV)/installed-dev  ## style, types, layers
 	$(BIN)/ruff format --check .

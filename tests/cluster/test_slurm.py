@@ -104,7 +104,7 @@ def test_an_array_searches_to_the_end_although_its_leader_is_requeued(cluster: S
     finished, terms, first = Finished(study), count(study, "lead"), leader(cluster, study)
     began = time.monotonic()
     cluster.requeue(first)
-    wait_for(lambda: count(study, "lead") > terms, 30)
+    wait_for(lambda: count(study, "lead") > terms)
     print(f"\na new master {time.monotonic() - began:.1f} s after the leader was requeued")
     cluster.release(first)
     wait_for(study.done.exists)
