@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import reprlib
 import struct
 import uuid
@@ -126,8 +127,18 @@ def write_once(path: Path, data: bytes | str) -> bool:
 
 
 def dump_json(value: Any) -> str:
-    """One line of strict JSON: no NaN, no infinity, keys as given."""
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    """One line of strict JSON that every reader takes: no NaN, no infinity, no number beyond every float; keys as given.
+
+    Raises:
+        ValueError: it holds one.
+    """
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    if _ENDLESS.search(text):
+        raise ValueError("a whole number of 300 digits or more cannot be written: no reader takes it")
+    return text
+
+
+_ENDLESS = re.compile("[0-9]{300}")
 
 
 def load_json(text: str) -> Any:

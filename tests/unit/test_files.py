@@ -8,6 +8,7 @@ import pytest
 
 from bohb_nas.errors import StorageError
 from bohb_nas.files import Lock, append_line, dump_json, holder, write_atomic, write_once
+from bohb_nas.reading import parse_json
 
 
 def test_lines_are_appended(tmp_path: Path) -> None:
@@ -103,3 +104,11 @@ def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:
         assert lock.acquire("mine")
         assert holder(path) == "mine"
     assert holder(path) is None
+
+
+def test_what_no_reader_takes_is_not_written() -> None:
+    assert parse_json(dump_json({"n": 10**298})) == {"n": 1e298}
+    with pytest.raises(ValueError, match="300 digits"):
+        dump_json({"n": 10**400})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        dump_json({"x": float("inf")})
