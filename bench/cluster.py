@@ -36,7 +36,8 @@ from bohb_nas.store.study_dir import StudyDir
 
 N_RESUMED = 100_000
 N_WORKERS = 64
-WATCHED_S = 60.0
+WATCHED_S = 2.0 * N_WORKERS
+"""Two trials of every worker: those that began together end together."""
 _BUSY_S = 0.1
 """Seconds per unit of budget where a master is to be replaced: its workers are at work, and its machine is not."""
 TOY = ("--space", "toy", "--worker", "toy", "--method", "random_search", "--budget-min", "1", "--budget-max", "9")
