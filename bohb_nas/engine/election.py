@@ -23,8 +23,8 @@ _REST_S = 5.0
 _STAGGER_S = 0.5
 """Within which the workers of a machine that begin at once look whether another has started one."""
 _POLL_S = 0.1
-_POLL_LEASE_S = 1.0
-"""A lease lasts much longer, and every look costs a file server something."""
+_POLL_SHARED_S = 1.0
+"""Every look costs a file server something."""
 _END_S = 10.0
 
 
@@ -105,10 +105,11 @@ def stand_by(study: StudyDir, gone: Callable[[], bool]) -> bool:
     with Lock(study.standby_lock(host())) as lock:
         if not _taken(lock):
             return False
+        slowly = os.path.isdir(study.leases) or mounts.is_shared(mounts.of(study.path))
         while not os.path.exists(study.done) and not gone():
             if holders.master(study) is None:
                 return True
-            time.sleep(_POLL_LEASE_S if os.path.isdir(study.leases) else _POLL_S)
+            time.sleep(_POLL_SHARED_S if slowly else _POLL_S)
     return False
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -47,7 +48,7 @@ def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[
     existing(study, request, display, n_workers=1)
     if not election.stand_by(study, gone):
         return None
-    return lead(path, request, [], display, checked=True, gone=gone)
+    return lead(path, replace(request, listen=None), [], display, checked=True, listen=request.listen, gone=gone)
 
 
 def lead(
@@ -57,6 +58,7 @@ def lead(
     display: Display,
     *,
     checked: bool = False,
+    listen: str | None = None,
     gone: Callable[[], bool] = lambda: False,
 ) -> tuple[Outcome, State]:
     """Runs the search that `request` describes in a study directory, or resumes it there.
@@ -67,6 +69,7 @@ def lead(
         devices: on which to keep workers.
         display: shows what happens.
         checked: whether data and worker have been looked at by this process already.
+        listen: where this machine listens, if that is not what the study says for all.
         gone: whether to stop at once, asked a few times a second.
 
     Raises:
@@ -78,7 +81,7 @@ def lead(
     early = Reading(study.journal)
     with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked) as opened:
         meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
-        ip = _ip(meta["listen"], elected=checked, display=display)
+        ip = _ip(listen or meta["listen"], elected=checked, display=display)
         for device in devices:
             check_kind(study, device, required=meta["require_same_gpu"])
         size, state = early.folded()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_SHARED = frozenset({"9p", "afs", "beegfs", "cifs", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2"}) | {
+_SHARED = frozenset({"9p", "afs", "beegfs", "ceph", "cifs", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2"}) | {
     *("orangefs", "panfs", "pvfs2", "smb3", "virtiofs", "wekafs")
 }
 _LOCKED_BY_DEFAULT = frozenset({"ceph", "gfs2", "gpfs", "nfs", "nfs4", "ocfs2"})
@@ -40,11 +40,14 @@ def of(path: Path, lines: Iterable[str] | None = None) -> Mount | None:
     return max(enumerate(around), key=lambda found: (len(found[1].point), found[0]))[1] if around else None
 
 
+def is_shared(mount: Mount | None) -> bool:
+    """Whether other machines may see it."""
+    return mount is not None and (mount.kind in _SHARED or mount.kind.startswith("fuse."))
+
+
 def only_local_locks(mount: Mount | None) -> str | None:
     """Why two machines could hold the same lock at once, or None where they cannot, or where the mount is of one machine."""
-    if mount is None:
-        return None
-    if mount.kind not in _SHARED and not mount.kind.startswith("fuse."):
+    if mount is None or not is_shared(mount):
         return None
     if said := sorted(_LOCAL_ONLY & mount.options):
         return f"{mount.point} ({mount.kind}) is mounted with {said[0]}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import study_fakes
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -17,21 +18,9 @@ from bohb_nas.report import live, tables
 from bohb_nas.report.final import read_source, summary
 from bohb_nas.report.status import speed, status, use_of_time
 from bohb_nas.store.journal import Event, Journal, State, read_events
-from bohb_nas.store.study_dir import FORMAT, StudyDir
+from bohb_nas.store.study_dir import StudyDir
 
-META: dict[str, Any] = {
-    "format": FORMAT,
-    "space": "joint",
-    "method": "bohb",
-    "method_options": {},
-    "worker": "image_classifier",
-    "worker_options": {"dataset": "digits"},
-    "budgets": Budgets(min=1, max=9).to_json(),
-    "seed": 3,
-    "promote": "restart",
-    "cwd": "/",
-    "stop": {"brackets": 2, "trials": None, "total_s": None},
-}
+META: dict[str, Any] = {**study_fakes.META, "budgets": Budgets(min=1, max=9).to_json()}
 
 
 def trial(n: int, budget: float, origin: Origin = Origin.RANDOM) -> Trial:
