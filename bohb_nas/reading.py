@@ -56,8 +56,8 @@ def parse_json(data: bytes | str) -> Any:
     """The value of a JSON text that a program wrote, such that it can be written again; whole numbers from 2^64 on become floats.
 
     Raises:
-        ValueError: it is not JSON in UTF-8, holds NaN, an infinity, a number beyond every float with a point or exponent, or half a
-            surrogate pair, or is nested more than 100 deep.
+        ValueError: it is not JSON in UTF-8, holds NaN, an infinity, a number beyond every float, or half a surrogate pair, or is nested
+            more than 100 deep.
         RecursionError: it is nested too deeply for even that to be found out.
     """
     text = data.encode() if isinstance(data, str) else data

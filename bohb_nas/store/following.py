@@ -73,8 +73,8 @@ class Follower:
         number = self._lines + 1
         try:
             event = Event.from_line(line)
-        except (RecordError, ValueError, OverflowError, RecursionError) as e:
-            if last and not isinstance(e, RecordError | OverflowError):  # no JSON: whoever leads next cuts it off
+        except (RecordError, ValueError, RecursionError) as e:
+            if last and not isinstance(e, RecordError):  # no JSON: whoever leads next cuts it off
                 return False
             raise JournalError(f"{self._path}, line {number} is damaged ({e}); restore the file from a backup") from e
         try:

@@ -208,7 +208,7 @@ def read_events(path: Path) -> Iterator[Event]:
     for nth, line in lines(path):
         try:
             event = Event.from_line(line)
-        except (RecordError, ValueError, OverflowError, RecursionError) as e:
+        except (RecordError, ValueError, RecursionError) as e:
             raise JournalError(
                 f"{path}, line {nth} is damaged ({str(e)[:300]}); nothing was changed. Restore the file from a backup: "
                 "what was asked after this line depends on it"

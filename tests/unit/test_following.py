@@ -101,7 +101,8 @@ def test_a_shorter_or_another_journal_is_folded_anew(path: Path) -> None:
     [
         (b"{}\n", "line 6 is damaged"),
         (b"garbage\n" + LINES[5], "line 6 is damaged"),
-        (b'{"event":"lead","term":1,"time":' + b"9" * 400 + b"}\n", "line 6 is damaged"),
+        (b'{"event":"lead","term":1,"time":' + b"9" * 400 + b"}\n" + LINES[5], "line 6 is damaged"),
+        (b'{"event":"lead","term":1,"time":"soon"}\n', "line 6 is damaged"),
         (LINES[1], "line 6: trial t0 was asked twice"),
     ],
 )
