@@ -14,6 +14,7 @@ from bohb_nas.errors import RecordError
 _Word = TypeVar("_Word", bound=StrEnum)
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """Of trials and configurations; it may be a file's name."""
+_ID = ID.fullmatch
 _LONG = 40
 """Characters of a text that is no word any more."""
 
@@ -30,7 +31,10 @@ def number(value: object) -> bool:
 
 def plain(config: Mapping[Any, Any]) -> bool:
     """Whether every entry has a name and is worth a text, a truth or a finite number."""
-    return all(isinstance(k, str) and (type(v) is str or isinstance(v, bool | str) or number(v)) for k, v in config.items())
+    for name, value in config.items():  # a loop, for `all` would make a generator of each of a hundred thousand configurations
+        if not (isinstance(name, str) and (type(value) is str or number(value) or isinstance(value, bool | str))):
+            return False
+    return True
 
 
 def shared(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,16 +51,6 @@ def refuse(kind: type, record: Mapping[str, Any], name: str, accepted: str) -> N
     raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(record.get(name))[:200]}; accepted is {accepted}")
 
 
-def check(kind: type, record: Mapping[str, Any], name: str, good: object, accepted: str) -> None:
-    """Refuses a field that is not good.
-
-    Raises:
-        RecordError: it is not.
-    """
-    if not good:
-        refuse(kind, record, name, accepted)
-
-
 def check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
     """Refuses ids that could be anything else, such as paths.
 
@@ -65,7 +59,7 @@ def check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:
     """
     for name in names:
         value = record[name]
-        if not (isinstance(value, str) and ID.fullmatch(value)):
+        if not (isinstance(value, str) and _ID(value)):
             refuse(kind, record, name, "1 to 64 letters, digits, - and _")
 
 
@@ -75,10 +69,16 @@ def word(kind: type, words: type[_Word], name: str, value: object) -> _Word:
     Raises:
         RecordError: it is none.
     """
-    found = words.__members__.get(value.upper()) if isinstance(value, str) else None
-    if found is None or found != value:
+    found: _Word | None = _members(words).get(value) if isinstance(value, str) else None
+    if found is None:
         raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(value)[:200]}; accepted is one of {', '.join(words)}")
     return found
+
+
+@cache
+def _members(words: type[_Word]) -> dict[str, _Word]:
+    """The words of a closed set by what a file holds."""
+    return {member.value: member for member in words}
 
 
 @cache

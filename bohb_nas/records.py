@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from bohb_nas.entries import check, check_id, entries, number, plain, refuse, shared, word
+from bohb_nas.entries import check_id, entries, number, plain, refuse, shared, word
 from bohb_nas.errors import RecordError, UsageError
 
 Value = bool | int | float | str
@@ -139,11 +139,14 @@ class Trial:
         check_id(cls, record, "trial_id", "config_id")
         if record.get("resume_from") is not None:
             check_id(cls, record, "resume_from")
-        check(cls, record, "config", isinstance(record["config"], dict) and plain(record["config"]), "an object of plain values")
+        if not (isinstance(record["config"], dict) and plain(record["config"])):
+            refuse(cls, record, "config", "an object of plain values")
         record["config"] = shared(record["config"])
-        check(cls, record, "budget", number(record["budget"]) and record["budget"] > 0, "a positive number")
+        if not (number(record["budget"]) and record["budget"] > 0):
+            refuse(cls, record, "budget", "a positive number")
         for name in ("bracket", "rung", "seed"):
-            check(cls, record, name, type(record[name]) is int and record[name] >= 0, "a whole number from 0")
+            if not (type(record[name]) is int and record[name] >= 0):
+                refuse(cls, record, name, "a whole number from 0")
         record["origin"] = word(cls, Origin, "origin", record["origin"])
         return cls(**record)
 
@@ -202,12 +205,15 @@ class Result:
         check_id(cls, record, "trial_id")
         record["status"] = word(cls, Status, "status", record["status"])
         for name in ("metrics", "details"):
-            check(cls, record, name, isinstance(record.get(name, {}), dict), "an object")
+            if not isinstance(record.get(name, {}), dict):
+                refuse(cls, record, name, "an object")
         record["metrics"] = shared(record.get("metrics", {}))
         config = record.get("config")
-        check(cls, record, "config", config is None or (isinstance(config, dict) and plain(config)), "null or an object of plain values")
+        if not (config is None or (isinstance(config, dict) and plain(config))):
+            refuse(cls, record, "config", "null or an object of plain values")
         message = record.get("message")
-        check(cls, record, "message", message is None or isinstance(message, str), "null or a text")
+        if not (message is None or isinstance(message, str)):
+            refuse(cls, record, "message", "null or a text")
         return cls(**record)
 
 

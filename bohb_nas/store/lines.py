@@ -1,7 +1,6 @@
 """The lines of a journal as they lie on the disk: which of them were completed, and where a torn end begins."""
 
 import io
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import BinaryIO
 
 from bohb_nas.errors import JournalError
 from bohb_nas.files import storing, sync_folder
-from bohb_nas.reading import open_regular
+from bohb_nas.reading import open_regular, parse_json
 from bohb_nas.records import RESULT_LIMIT_BYTES
 
 LINE_LIMIT_BYTES = 4 * RESULT_LIMIT_BYTES
@@ -72,7 +71,7 @@ def _sound_bytes(stream: BinaryIO) -> int:
         return start
     stream.seek(start)
     try:
-        json.loads(stream.read(size - start) or b"0")
+        parse_json(stream.read(size - start) or b"0")
     except (ValueError, RecursionError):
         return start
     return size

@@ -162,11 +162,11 @@ def test_cut_at_every_byte_the_journal_loses_at_most_its_last_line(tmp_path: Pat
             kept.unlink()
 
 
-def test_nul_bytes_and_half_json_at_the_end_are_torn(tmp_path: Path) -> None:
+def test_what_is_no_json_at_the_end_is_torn(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, *EVENTS[:3])
     whole = path.read_bytes()
-    for tail in (b"\0" * 40 + b"\n", b'{"event": "ask", "ter\n', b"\xff\xfe"):
+    for tail in (b"\0" * 40 + b"\n", b'{"event": "ask", "ter\n', b"\xff\xfe", b"9" * 400 + b"\n", b"NaN\n"):
         path.write_bytes(whole + tail)
         assert "torn" in (repair(path) or "")
         assert path.read_bytes() == whole
