@@ -44,6 +44,9 @@ _PATIENCE = 3
 MAX_DEATHS = 3
 """A trial whose worker program died so often is told as crashed."""
 
+MAX_CUTS = 10
+"""So is one that so many workers had to leave while nothing of it could be handed over: it needs more time than they have."""
+
 _T = TypeVar("_T")
 
 
@@ -93,11 +96,11 @@ class DaskEngine:
         """What was said instead of an answer, by trial; no death yet: its training may go on without us."""
         self._deaths: dict[str, list[str]] = {}
         """The same, of trials that had to be started again."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
 
     def __enter__(self) -> Self:
         configure()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
         self._thread.start()
         self._call(self._open())
         self.publish()
@@ -187,8 +190,7 @@ class DaskEngine:
                 continue
             else:
                 self._count_death(trial)
-                if len(self._deaths.get(trial.trial_id, ())) >= MAX_DEATHS:
-                    message = f"lost {MAX_DEATHS} times while it was trained; last: {self._deaths[trial.trial_id][-1]}"
+                if (message := self._given_up(trial)) is not None:
                     results.append(Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message=message))
                     handovers.drop(self._study, trial.trial_id)
                 elif not self._sent_out(trial):
@@ -202,6 +204,15 @@ class DaskEngine:
         begun = len(self._study.attempts(trial.trial_id)) > self._begun.get(trial.trial_id, 0)
         if problem is not None and begun and not handovers.was_left(self._study, trial.trial_id):
             self._deaths.setdefault(trial.trial_id, []).append(problem)
+
+    def _given_up(self, trial: Trial) -> str | None:
+        """Why a trial is not sent out once more."""
+        deaths = self._deaths.get(trial.trial_id, [])
+        if len(deaths) >= MAX_DEATHS:
+            return f"lost {MAX_DEATHS} times while it was trained; last: {deaths[-1]}"
+        if handovers.cuts(self._study, trial.trial_id) >= MAX_CUTS:
+            return f"{MAX_CUTS} workers had to leave before it was trained, and nothing of it can be handed over; give workers more time"
+        return None
 
     def _sent_out(self, trial: Trial) -> bool:
         """Sends an orphan to a worker, if one has the time for it."""

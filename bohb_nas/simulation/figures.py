@@ -1,6 +1,6 @@
 """Draws a comparison: regret over time per problem and over all of them, and the critical-difference diagram.
 
-SVG and PNG, the same bytes for the same runs. Matplotlib is an extra: `pip install 'bohb-nas[benchmarks]'`.
+SVG and PNG, the same bytes for the same runs.
 """
 
 import io

@@ -1,6 +1,5 @@
 """A comparison that was asked for: checked as a whole before anything is written, then run, stored and summed up."""
 
-import importlib.util
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -65,9 +64,7 @@ def carry_out(request: Request, say: Say) -> list[dict[str, Any]]:
     compared = comparisons(runs, best=best_known(stored.values()), methods=list(dict.fromkeys(key.method for key in runs)))
     found = [standings(c, reference=request.reference if request.reference in c.methods else None) for c in compared]
     written = csv_files.write(found, request.out)
-    if request.figures and importlib.util.find_spec("matplotlib") is None:
-        say("no figures: matplotlib is not installed; pip install 'bohb-nas[benchmarks]', then the same with --report")
-    elif request.figures:
+    if request.figures:
         from bohb_nas.simulation.figures import draw
 
         written += [path for c, one in zip(compared, found, strict=True) for path in draw(c, one, request.out)]

@@ -18,6 +18,11 @@ def was_left(study: StudyDir, trial_id: str) -> bool:
     return bool(attempts) and left(attempts[-1]).exists()
 
 
+def cuts(study: StudyDir, trial_id: str) -> int:
+    """How many workers had to leave a trial of which nothing could be handed over: each began it anew."""
+    return sum(left(a).exists() for a in study.attempts(trial_id)) if newest(study, trial_id) is None else 0
+
+
 def newest(study: StudyDir, trial_id: str) -> Path | None:
     """What the latest interrupted attempt left to go on from; a folder that was made and never filled is nothing."""
     found = [folder for a in study.attempts(trial_id) if (folder := a / "handover").is_dir() and any(folder.iterdir())]
