@@ -28,7 +28,9 @@ def write(folder: Path, problem: Problem, *, method: str, n: int, seed: int, n_w
         n_probes: configurations.
     """
     study, budgets = StudyDir(folder), problem.budgets
-    meta = plan(Request(space="toy", worker="toy", method=method, budget_min=budgets.min, budget_max=budgets.max, eta=budgets.eta, trials=n))
+    meta = plan(
+        Request(space="toy", worker="toy", method=method, budget_min=budgets.min, budget_max=budgets.max, eta=budgets.eta, trials=n)
+    )
     meta["space"], meta["budgets"], meta["seed"] = problem.name, budgets.to_json(), seed
     study.make()
     launch.create(study, meta | {"inputs": {}}, problem.space)
