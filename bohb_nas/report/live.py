@@ -11,10 +11,10 @@ from rich.text import Text
 from bohb_nas.durations import format_duration
 from bohb_nas.records import ASIDE, Budgets
 from bohb_nas.report import tables
-from bohb_nas.report.failures import first_line
 from bohb_nas.report.presence import beats, running
 from bohb_nas.report.status import best, rung, time_left_s
 from bohb_nas.store.journal import Event, State
+from bohb_nas.store.notes import first_line
 from bohb_nas.store.study_dir import StudyDir
 
 
