@@ -48,7 +48,7 @@ def validation(record: Record) -> Comparison | None:
     return Comparison(budget=budget, measured="validation", rows=[row for row, _ in rows])
 
 
-def tested(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
+def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
     """The test errors of what `bohb-nas train` trained for good in the study's directory; None without.
 
     Args:

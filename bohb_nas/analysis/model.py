@@ -16,9 +16,11 @@ FEWEST = 4
 """Picks of either kind, below which nothing is tested."""
 _Z = 1.959963984540054
 """The 97.5th percentile of the standard normal distribution."""
+_EDGE = 1e-12
+"""Where 0 and 1 solve the equation themselves, its other solution is looked for from here on."""
 
 
-def tests(by_budget: Sequence[Observations]) -> list[ModelTest]:
+def picks(by_budget: Sequence[Observations]) -> list[ModelTest]:
     """The test of every budget at which a model's or a random pick entered, cheapest first; p-values are Holm-adjusted over all."""
     found = [_test(observations) for observations in by_budget if {Origin.MODEL, Origin.RANDOM} & {*observations.origins}]
     tested = [one for one in found if one["p_value"] is not None]
@@ -62,8 +64,8 @@ def interval(theta: float, m: int, n: int) -> tuple[float, float]:
         k = (m + n) / 2 - 1
         return (theta - t) ** 2 - _Z**2 * t * (1 - t) * (1 + k * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n)
 
-    low = 0.0 if theta == 0 else float(optimize.brentq(beyond, 0.0, theta))
-    high = 1.0 if theta == 1 else float(optimize.brentq(beyond, theta, 1.0))
+    low = 0.0 if theta == 0 else float(optimize.brentq(beyond, 0.0, min(theta, 1 - _EDGE)))
+    high = 1.0 if theta == 1 else float(optimize.brentq(beyond, max(theta, _EDGE), 1.0))
     return low, high
 
 

@@ -5,10 +5,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from bohb_nas.analysis import ablation, budgets, comparison, importance, incumbent, model, pace, ranks, sentences, trajectory
-from bohb_nas.analysis.findings import Ablation, Findings, Sentence, StudyFacts
+from bohb_nas.analysis import ablation, budgets, comparison, incumbent, model, pace, ranks, sentences, trajectory
+from bohb_nas.analysis.budgets import Explain, Explanation
+from bohb_nas.analysis.findings import Ablation, Findings, Importance, Sentence, StudyFacts
 from bohb_nas.analysis.hyperparameters import hyperparameters
-from bohb_nas.analysis.importance import Explain, Explanation
 from bohb_nas.analysis.observations import Observations, Record, Told, budgets_of, known_to, mean, observe, read
 from bohb_nas.durations import budget_text
 from bohb_nas.errors import SpaceError
@@ -57,13 +57,13 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
     compared = comparison.validation(record)
     correlation = ranks.table([o for o in observed if len(o)], names, seed=seed)
     probed = ranks.table([observe(probes, budget) for budget in budgets_of(probes)], names, seed=seed)
-    tests, spent = model.tests(observed), pace.pace(told, record.span_s)
+    tests, spent = model.picks(observed), pace.pace(told, record.span_s)
     rungs = Budgets(**record.meta["budgets"]).rungs
     found = Findings(
         study=_facts(record, rungs),
         hyperparameters=hyperparameters(record.space) if record.space is not None else [],
         budgets=entries,
-        over_budgets=importance.over_budgets(record.space, observed, explain, seed=seed) if record.space is not None else None,
+        over_budgets=budgets.over_budgets(record.space, observed, explain, seed=seed) if record.space is not None else None,
         rank_correlation=correlation,
         rank_probe=probed,
         shapes=ranks.shapes([one for one in told if one.trial.origin is not Origin.BASELINE]),
@@ -76,7 +76,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
         incumbent=incumbent.describe(record.study, changes[-1]) if changes else None,
         ablation=_ablation(record, searched, observed, explanations),
         comparison=compared,
-        tested=comparison.tested(record.study, rungs),
+        tested=comparison.trained(record.study, rungs),
         sentences=[
             *sentences.of_importance(entries, names),
             *sentences.of_budgets(correlation, probed, names),
@@ -118,11 +118,11 @@ def _observations(record: Record, search: Sequence[Told], budget: float) -> Obse
 def _explanations(record: Record, observed: Sequence[Observations], explain: Explain, *, seed: int) -> list[Explanation | None]:
     if record.space is None:
         return [None] * len(observed)
-    return [importance.explained(record.space, o, explain, seed=seed) for o in observed]
+    return [budgets.explained(record.space, o, explain, seed=seed) for o in observed]
 
 
-def _nothing(record: Record, observations: Observations) -> Any:
-    return importance.nothing(len(observations), _NO_SPACE if record.space is None else _NO_OBSERVATIONS)
+def _nothing(record: Record, observations: Observations) -> Importance:
+    return budgets.nothing(len(observations), _NO_SPACE if record.space is None else _NO_OBSERVATIONS)
 
 
 def _ablation(
