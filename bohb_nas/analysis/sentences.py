@@ -49,15 +49,15 @@ def _mostly_promoted(budget: Budget) -> bool:
 
 
 def of_budgets(search: Sequence[RankCorrelation], probe: Sequence[RankCorrelation], names: Names) -> Iterator[Sentence]:
-    """Whether cheap budgets rank like dear ones: a sentence for every budget but the dearest, from probes where there are enough."""
+    """Whether each budget ranks like the next dearer one, and like the dearest that it can be held against; from probes where possible."""
     for low in sorted({pair["low"] for pair in search} | {pair["low"] for pair in probe}):
         drawn = [pair for pair in probe if pair["low"] == low and pair["spearman"] is not None]
-        known = drawn or [pair for pair in search if pair["low"] == low and pair["spearman"] is not None]
-        if known:
-            yield _ranks(known[-1], names, drawn=bool(drawn))
-        elif there := [pair for pair in search if pair["low"] == low]:
-            pair = there[0]
-            text = f"Whether {names[low]} ranks configurations like {names[pair['high']]} cannot be told: {pair['note']}"
+        found = [pair for pair in search if pair["low"] == low]
+        known = drawn or [pair for pair in found if pair["spearman"] is not None]
+        for pair in known[:1] + known[1:][-1:]:
+            yield _ranks(pair, names, drawn=bool(drawn))
+        if not known and found:
+            text = f"Whether {names[low]} ranks configurations like {names[found[0]['high']]} cannot be told: {found[0]['note']}"
             yield Sentence(about="budgets", text=text, holds=False)
 
 
