@@ -132,7 +132,7 @@ def of_pace(pace: Pace) -> Iterator[Sentence]:
         return
     share = "" if pace["train_share"] is None else f"; workers trained {_share(pace['train_share'])} of their time"
     span = format_duration(max(1, round(pace["span_s"])))
-    text = f"{pace['device_hours']:.3g} device hours in {span}, {pace['evaluations_per_hour']:.3g} evaluations an hour{share}"
+    text = f"{_number(pace['device_hours'])} device hours in {span}, {_number(pace['evaluations_per_hour'])} evaluations an hour{share}"
     yield Sentence(about="pace", text=text, holds=True)
 
 
@@ -143,6 +143,10 @@ def caution(text: str) -> Sentence:
 
 def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _range(limits: Sequence[float]) -> str:
