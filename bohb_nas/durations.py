@@ -39,3 +39,8 @@ def format_duration(seconds: float) -> str:
         if n:
             parts.append(f"{n}{unit}")
     return "".join(parts[:2])
+
+
+def budget_text(budget: float, unit: str) -> str:
+    """A budget with its unit: a duration when the unit is seconds."""
+    return format_duration(budget) if unit == "s" else f"{budget:g} {unit}"

@@ -3,15 +3,13 @@
 from typing import Any
 
 from bohb_nas.records import Status
-from bohb_nas.report.engines import stay
 from bohb_nas.report.logs import newest, tail
 from bohb_nas.store.journal import State
-from bohb_nas.store.notes import printable
+from bohb_nas.store.notes import first_line
+from bohb_nas.store.stays import stay
 from bohb_nas.store.study_dir import StudyDir
 
 _N_LINES = 5
-_END = 4096
-"""Characters of a message that are looked at, from either end."""
 
 
 def failures(study: StudyDir, state: State, *, n: int = 3) -> list[dict[str, Any]]:
@@ -35,13 +33,3 @@ def failures(study: StudyDir, state: State, *, n: int = 3) -> list[dict[str, Any
                 }
             )
     return found
-
-
-def first_line(message: str | None) -> str:
-    """The line of a message that says most: the first, of a traceback the last."""
-    said = message or ""
-    ends = said if len(said) <= 2 * _END else f"{said[:_END]}\n{said[-_END:]}"
-    lines = [line for line in printable(ends).splitlines() if line.strip()]
-    if not lines:
-        return "no reason given"
-    return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:200]

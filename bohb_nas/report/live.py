@@ -8,13 +8,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import format_duration
+from bohb_nas.durations import budget_text, format_duration
 from bohb_nas.records import ASIDE, Budgets
 from bohb_nas.report import tables
-from bohb_nas.report.failures import first_line
 from bohb_nas.report.presence import beats, running
 from bohb_nas.report.status import best, rung, time_left_s
 from bohb_nas.store.journal import Event, State
+from bohb_nas.store.notes import first_line
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -23,7 +23,7 @@ def line(event: Event, state: State, unit: str) -> str:
     if event.trial is not None:
         t = event.trial
         origin = f"{t.origin}" if not event.reason else f"{t.origin}: {event.reason}"
-        return f"ask  {t.trial_id} {t.config_id} bracket {t.bracket} rung {t.rung} budget {tables.budget_text(t.budget, unit)} ({origin})"
+        return f"ask  {t.trial_id} {t.config_id} bracket {t.bracket} rung {t.rung} budget {budget_text(t.budget, unit)} ({origin})"
     if event.result is not None:
         r = event.result
         outcome = f"loss {r.loss:.5g}" if r.loss is not None else f"{r.status}: {first_line(r.message)}"
@@ -75,7 +75,7 @@ def _running(trials: list[dict[str, Any]], unit: str) -> Table:
         table.add_column(name)
     for trial in trials[:12]:
         elapsed = trial["elapsed_s"]
-        shown = "waiting" if elapsed is None else f"{_seconds(elapsed)} / {tables.budget_text(trial['budget'], unit)}"
+        shown = "waiting" if elapsed is None else f"{_seconds(elapsed)} / {budget_text(trial['budget'], unit)}"
         bar = ProgressBar(total=trial["budget"], completed=elapsed or 0.0, width=20)
         table.add_row(trial["trial_id"], trial["worker"] or "", shown, bar if unit == "s" else "")
     return table

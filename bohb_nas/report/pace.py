@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bohb_nas.records import ASIDE
-from bohb_nas.report.engines import Stay, stay
 from bohb_nas.store.journal import State
+from bohb_nas.store.stays import Stay, stay
 
 HOUR_S = 3600.0
 

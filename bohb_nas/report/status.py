@@ -9,12 +9,12 @@ from typing import Any
 
 from bohb_nas.records import ASIDE, Budgets, Evaluation, Status
 from bohb_nas.report import presence
-from bohb_nas.report.engines import Stay, of_workers, stay
 from bohb_nas.report.failures import failures
 from bohb_nas.report.pace import throughput
 from bohb_nas.store import notes
 from bohb_nas.store.following import Follower
 from bohb_nas.store.journal import State
+from bohb_nas.store.stays import Stay, stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -113,7 +113,7 @@ class Watch:
             "by_model": _count(one.model for one in stays if one is not None and one.model is not None),
             "by_status_and_budget": _by_status_and_budget(evaluations),
             "violating": sum(bool(e.result.violates) for e in evaluations),
-            "use_of_time": _sound(_use(self._searched)),
+            "use_of_time": _sound(use(self._searched)),
             "speed": _sound(speed(searched)),
         }
 
@@ -170,20 +170,7 @@ def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
         workers, of a study that was left and resumed, is nobody's time;
         `idle_median_s`, `idle_p95_s`: gap between a trial's end and the next one's start on the same worker.
     """
-    return _use([one for e in evaluations if (one := stay(e.result)) is not None])
-
-
-def _use(told: list[Stay]) -> dict[str, float] | None:
-    if not told:
-        return None
-    trained_s, gaps = sum(one.trained_s for one in told), [one.idle_s for one in told if one.idle_s is not None]
-    worker_s = sum(max(one.ended for one in each) - each[0].began for each in of_workers(told))
-    if trained_s > 1.05 * worker_s:
-        return None
-    figures = {"train_s": trained_s, "worker_s": worker_s, "train_share": trained_s / worker_s if worker_s > 0 else 0.0}
-    if len(gaps) > 1:
-        figures |= {"idle_median_s": statistics.median(gaps), "idle_p95_s": statistics.quantiles(gaps, n=20, method="inclusive")[-1]}
-    return figures
+    return use([one for e in evaluations if (one := stay(e.result)) is not None])
 
 
 def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:

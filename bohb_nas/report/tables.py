@@ -8,13 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import format_duration
+from bohb_nas.durations import budget_text, format_duration
 from bohb_nas.store.notes import printable
-
-
-def budget_text(budget: float, unit: str) -> str:
-    """A budget with its unit: a duration when the unit is seconds."""
-    return format_duration(budget) if unit == "s" else f"{budget:g} {unit}"
 
 
 def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Mapping[str, int] | None = None) -> Table:

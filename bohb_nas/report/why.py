@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bohb_nas.durations import budget_text
 from bohb_nas.errors import StudyError
 from bohb_nas.files import dump_json
-from bohb_nas.report.tables import budget_text, configuration
+from bohb_nas.report.tables import configuration
 from bohb_nas.store.journal import Event, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
 

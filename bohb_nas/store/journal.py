@@ -216,8 +216,12 @@ def read_events(path: Path) -> Iterator[Event]:
         yield event
 
 
-def fold(path: Path) -> State:
+def fold(path: Path, *, heard: Callable[[State, Event], None] | None = None) -> State:
     """The state that a journal folds to.
+
+    Args:
+        path: of the journal.
+        heard: called after every line that counts, with the state and what the line says.
 
     Raises:
         JournalError: a line is damaged, or contradicts an earlier one; its number is named.
@@ -226,9 +230,11 @@ def fold(path: Path) -> State:
     with _uncollected():
         for nth, event in enumerate(read_events(path), start=1):
             try:
-                state.apply(event)
+                counts = state.apply(event)
             except JournalError as e:
                 raise JournalError(f"{path}, line {nth}: {e}; nothing was changed. Restore the file from a backup") from e
+            if counts and heard is not None:
+                heard(state, event)
     return state
 
 

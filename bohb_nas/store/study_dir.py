@@ -1,4 +1,7 @@
-"""The study directory: the only place that composes its paths, and the rules for who may use it."""
+"""The study directory: the only place that composes its paths, and the rules for who may use it.
+
+Longer than 300 lines because it has every path.
+"""
 
 import hashlib
 import itertools
@@ -115,6 +118,16 @@ class StudyDir:
     def tls(self) -> Path:
         """Key and certificate of this study."""
         return self.path / "tls"
+
+    @property
+    def report(self) -> Path:
+        """Figures and the page of an analysis."""
+        return self.path / "report"
+
+    @property
+    def trained(self) -> Path:
+        """Models trained for good, a folder for each seed."""
+        return self.path / "trained"
 
     def result(self, trial_id: str) -> Path:
         """The result file of a trial."""

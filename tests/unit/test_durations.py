@@ -1,6 +1,6 @@
 import pytest
 
-from bohb_nas.durations import format_duration, parse_duration
+from bohb_nas.durations import budget_text, format_duration, parse_duration
 from bohb_nas.errors import DurationError
 
 
@@ -51,3 +51,8 @@ def test_what_people_read(seconds: float, text: str) -> None:
 @pytest.mark.parametrize("seconds", [400, 1200, 3600, 10800, 5400, 133.25])
 def test_round_trip(seconds: float) -> None:
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, rel=1e-3)
+
+
+def test_budgets_have_their_unit() -> None:
+    assert budget_text(1200.0, "s") == "20m"
+    assert budget_text(81.0, "epochs") == "81 epochs"

@@ -81,6 +81,20 @@ def test_what_a_superseded_master_tells_does_not_count() -> None:
     assert state.apply(tell(0, term=2))
 
 
+def test_whoever_listens_to_a_fold_hears_the_lines_that_count(tmp_path: Path) -> None:
+    path, heard = tmp_path / "j", []
+    lines = [
+        Event(term=2, time=1.0),
+        ask(0, term=2, time=2.0),
+        ask(1, term=1, time=3.0),
+        tell(0, term=2, time=4.0),
+        tell(0, term=2, time=5.0),
+    ]
+    path.write_text("".join(event.to_line() + "\n" for event in lines))
+    fold(path, heard=lambda state, event: heard.append((event.time, len(state.results))))
+    assert heard == [(1.0, 0), (2.0, 0), (4.0, 1)]
+
+
 def test_a_term_begins_right_behind_what_was_folded(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, lead(1), ask(0))

@@ -46,6 +46,7 @@ def imported(folder: Path, *arguments: str) -> set[str]:
         ["submit", "--help"],
         ["baselines", "--help"],
         ["doctor", "--help"],
+        ["analyze", "--help"],
         ["list", "methods"],
         ["list", "spaces"],
         ["status"],

@@ -25,10 +25,10 @@ from bohb_nas.errors import JournalError
 from bohb_nas.files import Lock
 from bohb_nas.records import Result, Status
 from bohb_nas.report import tables
-from bohb_nas.report.failures import first_line
 from bohb_nas.report.logs import trial_logs, worker_logs
 from bohb_nas.report.status import Watch, status
 from bohb_nas.store.journal import Event
+from bohb_nas.store.notes import first_line
 from bohb_nas.store.study_dir import StudyDir
 
 

@@ -12,11 +12,11 @@ from typing import Any
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import Lock, dump_json
 from bohb_nas.records import ASIDE, Result, Trial
-from bohb_nas.report.engines import stay
 from bohb_nas.report.exports import _event_file as event_file
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.journal import State
+from bohb_nas.store.stays import stay
 from bohb_nas.store.study_dir import StudyDir
 
 FILE = "events.out.tfevents.0.bohb-nas"

@@ -1,6 +1,7 @@
 """What the engine wrote into results: where and when each was trained, read with suspicion."""
 
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,3 +62,23 @@ def of_workers(stays: Iterable[Stay]) -> list[list[Stay]]:
             found.append(places[one.place])
         places[one.place].append(one)
     return found
+
+
+def use(told: Sequence[Stay]) -> dict[str, float] | None:
+    """How workers spent their time; None when nothing is told, or when they say to have trained for longer than there was time.
+
+    Returns:
+        `train_s` over `worker_s` is `train_share`: from each worker's first start to its last end; what lies between two workers, of a
+        study that was left and resumed, is nobody's time. `idle_median_s`, `idle_p95_s`: gap between a trial's end and the next one's
+        start on the same worker.
+    """
+    if not told:
+        return None
+    trained_s, gaps = sum(one.trained_s for one in told), [one.idle_s for one in told if one.idle_s is not None]
+    worker_s = sum(max(one.ended for one in each) - each[0].began for each in of_workers(told))
+    if trained_s > 1.05 * worker_s:
+        return None
+    figures = {"train_s": trained_s, "worker_s": worker_s, "train_share": trained_s / worker_s if worker_s > 0 else 0.0}
+    if len(gaps) > 1:
+        figures |= {"idle_median_s": statistics.median(gaps), "idle_p95_s": statistics.quantiles(gaps, n=20, method="inclusive")[-1]}
+    return figures

@@ -1,0 +1,174 @@
+"""Hand-designed networks beside the incumbent, all trained by the same worker for equal time; and the tests of models trained for good.
+
+Validation errors of one budget are compared, never those of different ones. The incumbent's is the lowest of many, so that it flatters
+the incumbent; a test error is not chosen by.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint, proportions_ztest
+
+from bohb_nas.analysis.findings import Compared, Comparison
+from bohb_nas.analysis.model import holm
+from bohb_nas.analysis.observations import Record, Told, mean
+from bohb_nas.analysis.trajectory import incumbents
+from bohb_nas.records import Origin, Status
+from bohb_nas.store import notes
+from bohb_nas.store.study_dir import StudyDir
+
+_NAMED = re.compile(r"baseline-(.+)-[0-9a-f]{8}")
+"""The configuration of a baseline."""
+WELCH = "Welch's t-test over seeds"
+_PROPORTIONS = (
+    "two-proportion z-test of the first seeds on {n:,} and {m:,} images: it takes them for different images, and leaves out seeds"
+)
+_NONE = "no test: fewer than two seeds, and no error over a known number of images"
+
+
+def validation(record: Record) -> Comparison | None:
+    """Baselines and the search's best at the same budget: the dearest that has both, else the dearest with baselines; None without."""
+    baselines = [one for one in record.of(Origin.BASELINE) if one.result.status is Status.OK]
+    searched = [one for one in record.search if one.result.status is Status.OK and not one.result.violates]
+    budgets = {one.trial.budget for one in baselines}
+    if not budgets:
+        return None
+    budget = max(budgets & {one.trial.budget for one in searched} or budgets)
+    rows = [_row(name, "baseline", each) for name, each in _by_name([one for one in baselines if one.trial.budget == budget])]
+    best = incumbents([one for one in searched if one.trial.budget == budget])
+    if best:
+        seeds = [one for one in searched if one.trial.budget == budget and one.trial.config_id == best[-1].trial.config_id]
+        own = _row(best[-1].trial.trial_id, "incumbent", [best[-1], *(one for one in seeds if one is not best[-1])])
+        _test(rows, own)
+        rows.append(own)
+    return Comparison(budget=budget, measured="validation", rows=[row for row, _ in rows])
+
+
+def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
+    """The test errors of what `bohb-nas train` trained for good in the study's directory; None without.
+
+    Args:
+        study: its directory.
+        budgets: of the study: the one within 2 % of the time trained is the comparison's, else that time is.
+    """
+    models = [note for path in sorted(study.trained.glob("seed-*/model.json")) if (note := notes.read_note(path))]
+    good = [model for model in models if notes.number(model, "test_error") is not None and isinstance(model.get("config"), dict)]
+    if not good:
+        return None
+    by_config: dict[str, list[dict[str, Any]]] = {}
+    for model in good:
+        by_config.setdefault(repr(sorted(model["config"].items(), key=lambda item: str(item[0]))), []).append(model)
+    rows = [
+        _compared(
+            "trained for good" if len(by_config) == 1 else f"trained for good, {nth}",
+            "incumbent",
+            [float(model["test_error"]) for model in each],
+            n_images=notes.whole(each[0], "n_test"),
+            params=notes.number(each[0], "params"),
+            flops=notes.number(each[0], "flops"),
+            train_s=mean([notes.number(model, "train_s") or 0.0 for model in each]),
+        )
+        for nth, each in enumerate(by_config.values(), start=1)
+    ]
+    took = rows[0]["train_s"] or 0.0
+    return Comparison(budget=next((b for b in budgets if abs(b - took) <= 0.02 * b), took), measured="test", rows=rows)
+
+
+_Row = tuple[Compared, NDArray[np.float64]]
+"""A row, and the error of each seed."""
+
+
+def _by_name(told: Sequence[Told]) -> list[tuple[str, list[Told]]]:
+    """The trials of each baseline, in the order of its first."""
+    found: dict[str, list[Told]] = {}
+    for one in told:
+        found.setdefault(one.trial.config_id, []).append(one)
+    return [(name_of(config_id), each) for config_id, each in found.items()]
+
+
+def name_of(config_id: str) -> str:
+    """The baseline that a configuration is of."""
+    named = _NAMED.fullmatch(config_id)
+    return named[1] if named is not None else config_id
+
+
+def _row(name: str, kind: Any, told: Sequence[Told]) -> _Row:
+    results = [one.result for one in told]
+    errors = [result.loss for result in results if result.loss is not None]
+    images = results[0].metrics.get("n_valid")
+    row = _compared(
+        name,
+        kind,
+        errors,
+        n_images=int(images) if images is not None and images >= 1 and images == int(images) else None,
+        params=results[0].metrics.get("params"),
+        flops=results[0].metrics.get("flops"),
+        train_s=mean([result.train_s for result in results]),
+    )
+    return row, np.array(errors)
+
+
+def _compared(
+    name: str,
+    kind: Any,
+    errors: Sequence[float],
+    *,
+    n_images: int | None,
+    params: float | None,
+    flops: float | None,
+    train_s: float,
+) -> Compared:
+    several = len(errors) > 1
+    sd = float(np.std(errors, ddof=1)) if several else None
+    half = float(stats.t.ppf(0.975, len(errors) - 1)) * sd / len(errors) ** 0.5 if sd is not None else 0.0
+    return Compared(
+        name=name,
+        kind=kind,
+        n_seeds=len(errors),
+        error=mean(errors),
+        sd=sd,
+        seed_interval=[mean(errors) - half, mean(errors) + half] if several else None,
+        wilson=wilson(errors[0], n_images),
+        n_images=n_images,
+        params=params,
+        flops=flops,
+        train_s=train_s,
+        difference=None,
+        p_value=None,
+        p_holm=None,
+        test=None,
+    )
+
+
+def wilson(error: float, n_images: int | None) -> list[float] | None:
+    """Wilson's 95 % interval (1927) of an error over so many images; None where it is no share of images, or their number not known."""
+    if n_images is None or not 0 <= error <= 1:
+        return None
+    return [float(limit) for limit in proportion_confint(round(error * n_images), n_images, method="wilson")]
+
+
+def _test(rows: Sequence[_Row], own: _Row) -> None:
+    """Fills in the differences of rows from the incumbent's, and their tests, Holm-adjusted."""
+    for row, errors in rows:
+        if row["error"] is not None and own[0]["error"] is not None:
+            row["difference"] = row["error"] - own[0]["error"]
+        row["p_value"], row["test"] = _p_value(row, errors, *own)
+    known = [row for row, _ in rows if row["p_value"] is not None]
+    for row, adjusted in zip(known, holm([row["p_value"] for row in known]), strict=True):
+        row["p_holm"] = adjusted
+
+
+def _p_value(row: Compared, errors: NDArray[np.float64], own: Compared, own_errors: NDArray[np.float64]) -> tuple[float | None, str]:
+    if min(errors.size, own_errors.size) > 1 and np.ptp(errors) + np.ptp(own_errors) > 0:
+        return float(stats.ttest_ind(errors, own_errors, equal_var=False).pvalue), WELCH
+    n, m = row["n_images"], own["n_images"]
+    if n is None or m is None or row["wilson"] is None or own["wilson"] is None:
+        return None, _NONE
+    wrong = round(float(errors[0]) * n), round(float(own_errors[0]) * m)
+    if sum(wrong) in (0, n + m):
+        return 1.0, _PROPORTIONS.format(n=n, m=m)
+    return float(proportions_ztest(wrong, (n, m))[1]), _PROPORTIONS.format(n=n, m=m)

@@ -1,0 +1,83 @@
+"""Whether the model's picks are better than random ones: Mann-Whitney at each budget, among configurations that entered there."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+from statsmodels.stats.multitest import multipletests
+
+from bohb_nas.analysis.findings import ModelTest
+from bohb_nas.analysis.observations import Observations
+from bohb_nas.records import Origin
+
+FEWEST = 4
+"""Picks of either kind, below which nothing is tested."""
+_Z = 1.959963984540054
+"""The 97.5th percentile of the standard normal distribution."""
+_EDGE = 1e-12
+"""Where 0 and 1 solve the equation themselves, its other solution is looked for from here on."""
+
+
+def picks(by_budget: Sequence[Observations]) -> list[ModelTest]:
+    """The test of every budget at which a model's or a random pick entered, cheapest first; p-values are Holm-adjusted over all."""
+    found = [_test(observations) for observations in by_budget if {Origin.MODEL, Origin.RANDOM} & {*observations.origins}]
+    tested = [one for one in found if one["p_value"] is not None]
+    for one, adjusted in zip(tested, holm([one["p_value"] for one in tested]), strict=True):
+        one["p_holm"] = adjusted
+    return found
+
+
+def _test(observations: Observations) -> ModelTest:
+    model, random = (observations.losses[[o is origin for o in observations.origins]] for origin in (Origin.MODEL, Origin.RANDOM))
+    enough = min(len(model), len(random)) >= FEWEST
+    better = superiority(model, random) if enough else None
+    return ModelTest(
+        budget=observations.budget,
+        n_model=len(model),
+        n_random=len(random),
+        median_model=median(model),
+        median_random=median(random),
+        better=better,
+        interval=list(interval(better, len(model), len(random))) if better is not None else None,
+        p_value=float(stats.mannwhitneyu(model, random).pvalue) if enough else None,
+        p_holm=None,
+    )
+
+
+def superiority(one: ArrayLike, other: ArrayLike) -> float:
+    """How probable it is that a loss of the first, (m,), is lower than one of the second, (n,); a tie is half."""
+    a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    higher = stats.rankdata(np.concatenate([a, b]))[a.size :].sum() - b.size * (b.size + 1) / 2
+    return float(higher / (a.size * b.size))
+
+
+def interval(theta: float, m: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a probability of superiority from m and n values: a score interval, inside [0, 1] even for 0 and 1.
+
+    Source: Newcombe 2006 (Statistics in Medicine 25, 559-573), method 5: (theta - t)^2 = z^2 V(t) with
+    V(t) = t (1 - t) (1 + k ((1 - t) / (2 - t) + t / (1 + t))) / (m n) and k = (m + n) / 2 - 1.
+    """
+
+    def beyond(t: float) -> float:
+        k = (m + n) / 2 - 1
+        return (theta - t) ** 2 - _Z**2 * t * (1 - t) * (1 + k * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n)
+
+    low = 0.0 if theta == 0 else float(optimize.brentq(beyond, 0.0, min(theta, 1 - _EDGE)))
+    high = 1.0 if theta == 1 else float(optimize.brentq(beyond, max(theta, _EDGE), 1.0))
+    return low, high
+
+
+def median(losses: NDArray[np.float64]) -> float | None:
+    """Of (n,), without a sum that could overflow; None of none."""
+    if losses.size == 0:
+        return None
+    ordered = np.sort(losses)
+    low, high = float(ordered[(losses.size - 1) // 2]), float(ordered[losses.size // 2])
+    return math.fsum((low / 2, high / 2))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float]:
+    """Holm's adjustment (1979) of n p-values."""
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []

@@ -1,0 +1,166 @@
+"""What may be said of a study in a sentence: a claim only where the statistics allow it, else that they do not.
+
+* A hyperparameter is named when its share lies above what chance reaches.
+* A cheap budget ranks like a dear one when the 95 % interval of Spearman's rho lies above 0.5. It does not when the interval lies below:
+  of configurations drawn at random; of promoted ones, among which ranks agree less, only when it lies below 0.
+* The model is better than random picks when the Holm-adjusted p-value is below 0.05; likewise worse.
+* The incumbent is better than a baseline when the Holm-adjusted p-value, times the configurations among which it was chosen by the same
+  error (Bonferroni), is below 0.05; a baseline is better than the incumbent when the p-value is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bohb_nas.analysis.findings import Budget, Compared, Comparison, ModelTest, Pace, RankCorrelation, Sentence
+from bohb_nas.analysis.ranks import FEWEST
+from bohb_nas.durations import format_duration
+
+LEVEL = 0.05
+ALIKE = 0.5
+"""Spearman's rho from which on a budget ranks like another."""
+_MOST_NAMED = 3
+_HOUR_S = 3600.0
+
+Names = Mapping[float, str]
+"""Of budgets, for people."""
+
+
+def of_importance(budgets: Sequence[Budget], names: Names) -> Iterator[Sentence]:
+    """What matters at each budget."""
+    for budget in budgets:
+        at = f"At {names[budget['budget']]}" + (
+            f", among {budget['n']} mostly promoted configurations," if _mostly_promoted(budget) else ""
+        )
+        claimed = [p for p in budget["parameters"] if p["claimed"]]
+        chance = "" if budget["threshold"] is None else f" ({_share(budget['threshold'])})"
+        if budget["refused"] is not None:
+            text = f"{at} nothing can be said of importance: {budget['refused']}"
+        elif not claimed:
+            text = f"{at} no hyperparameter explains more of the variation than chance reaches{chance}, n = {budget['n']}"
+        else:
+            told = [f"`{p['name']}` explains {_share(p['with_parents'])} (spread {_range(p['spread'])})" for p in claimed[:_MOST_NAMED]]
+            more = len(claimed) - len(told)
+            rest = f"{more} more are" if more > 1 else "one more is" if more else "nothing else is"
+            text = f"{at} {', '.join(told)} of the variation; {rest} above what chance reaches{chance}, n = {budget['n']}"
+        yield Sentence(about="importance", text=text, holds=bool(claimed))
+
+
+def _mostly_promoted(budget: Budget) -> bool:
+    return 2 * budget["by_origin"].get("promoted", 0) > budget["n"]
+
+
+def of_budgets(search: Sequence[RankCorrelation], probe: Sequence[RankCorrelation], names: Names) -> Iterator[Sentence]:
+    """Whether each budget ranks like the next dearer one, and like the dearest that it can be held against; from probes where possible."""
+    for low in sorted({pair["low"] for pair in search} | {pair["low"] for pair in probe}):
+        drawn = [pair for pair in probe if pair["low"] == low and pair["spearman"] is not None]
+        found = [pair for pair in search if pair["low"] == low]
+        known = drawn or [pair for pair in found if pair["spearman"] is not None]
+        for pair in known[:1] + known[1:][-1:]:
+            yield _ranks(pair, names, drawn=bool(drawn))
+        if not known and found:
+            text = f"Whether {names[low]} ranks configurations like {names[found[0]['high']]} cannot be told: {found[0]['note']}"
+            yield Sentence(about="budgets", text=text, holds=False)
+
+
+def _ranks(pair: RankCorrelation, names: Names, *, drawn: bool) -> Sentence:
+    assert pair["spearman"] is not None
+    assert pair["interval"] is not None
+    (lowest, highest), low, high = pair["interval"], names[pair["low"]], names[pair["high"]]
+    promoted = not drawn and pair["note"] is not None
+    whom = " probes" if drawn else " after promotion" if promoted else ""
+    figures = f"Spearman {pair['spearman']:.2f} [{lowest:.2f}, {highest:.2f}], n = {pair['n']}{whom}"
+    if lowest > ALIKE:
+        return Sentence(about="budgets", text=f"{low} ranks configurations like {high}: {figures}", holds=True)
+    if highest < (0 if promoted else ALIKE):
+        return Sentence(about="budgets", text=f"{low} misleads: it does not rank configurations like {high}: {figures}", holds=True)
+    why = "; promotion hides how far it does, `run --rank-probe` shows it" if promoted else ""
+    return Sentence(about="budgets", text=f"Whether {low} ranks configurations like {high} cannot be told: {figures}{why}", holds=False)
+
+
+def of_model(tests: Sequence[ModelTest], names: Names) -> Iterator[Sentence]:
+    """Whether the model helps, at every budget where there are enough picks; one sentence where there are nowhere."""
+    tested = [one for one in tests if one["p_holm"] is not None]
+    for one in tested:
+        assert one["better"] is not None
+        assert one["interval"] is not None
+        assert one["p_holm"] is not None
+        figures = (
+            f"the lower loss in {_share(one['better'])} of pairs {_interval(one['interval'])}, "
+            f"{_p(one['p_holm'])}, n = {one['n_model']} and {one['n_random']}"
+        )
+        told = one["p_holm"] < LEVEL and one["better"] != 0.5
+        word = "not told apart from" if not told else "better than" if one["better"] > 0.5 else "worse than"
+        yield Sentence(about="model", text=f"At {names[one['budget']]} the model's picks are {word} random ones: {figures}", holds=told)
+    if not tested and any(one["n_model"] for one in tests):
+        text = f"Whether the model helps cannot be told: no budget has {FEWEST} of its picks and {FEWEST} random ones"
+        yield Sentence(about="model", text=text, holds=False)
+
+
+def of_comparison(found: Comparison | None, names: Names, *, n_searched: int) -> Iterator[Sentence]:
+    """The incumbent beside each baseline.
+
+    Args:
+        found: the comparison.
+        names: of budgets.
+        n_searched: configurations of that budget among which the incumbent was chosen.
+    """
+    own = next((row for row in found["rows"] if row["kind"] == "incumbent"), None) if found is not None else None
+    if found is None or own is None:
+        return
+    for row in found["rows"]:
+        if row["kind"] == "baseline" and row["difference"] is not None:
+            yield _compared(row, own, n_searched, f"At {names.get(found['budget'], format_duration(found['budget']))}")
+
+
+def _compared(row: Compared, own: Compared, n_searched: int, at: str) -> Sentence:
+    assert row["difference"] is not None
+    figures = f"{_loss(own)} against {_loss(row)}"
+    if row["p_holm"] is None:
+        return Sentence(about="comparison", text=f"{at} the incumbent has {figures} of {row['name']}; {row['test']}", holds=False)
+    told = f"{_p(row['p_holm'])} by the {row['test']}"
+    if row["difference"] > 0 and row["p_holm"] * n_searched < LEVEL:
+        text, holds = f"{at} the incumbent beats {row['name']}: {figures}, {told}, chosen among {n_searched}", True
+    elif row["difference"] < 0 and row["p_holm"] < LEVEL:
+        text, holds = f"{at} {row['name']} beats the incumbent: {figures}, {told}", True
+    else:
+        text, holds = f"{at} the incumbent, chosen among {n_searched}, and {row['name']} are not told apart: {figures}, {told}", False
+    return Sentence(about="comparison", text=text, holds=holds)
+
+
+def of_pace(pace: Pace) -> Iterator[Sentence]:
+    """How the time was used."""
+    if pace["evaluations_per_hour"] is None:
+        return
+    share = "" if pace["train_share"] is None else f"; workers trained {_share(pace['train_share'])} of their time"
+    span = format_duration(max(1, round(pace["span_s"])))
+    text = f"{_number(pace['device_hours'])} device hours in {span}, {_number(pace['evaluations_per_hour'])} evaluations an hour{share}"
+    yield Sentence(about="pace", text=text, holds=True)
+
+
+def caution(text: str) -> Sentence:
+    """What whoever reads the rest should know."""
+    return Sentence(about="caution", text=text, holds=True)
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _range(limits: Sequence[float]) -> str:
+    return f"{100 * limits[0]:.0f} to {100 * limits[1]:.0f} %"
+
+
+def _interval(limits: Sequence[float]) -> str:
+    return f"[{100 * limits[0]:.0f}, {100 * limits[1]:.0f} %]"
+
+
+def _loss(row: Compared) -> str:
+    assert row["error"] is not None
+    return f"{row['error']:.4g}"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"

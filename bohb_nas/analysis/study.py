@@ -1,0 +1,196 @@
+"""All findings of one study, put together from the modules beside this one."""
+
+import importlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from bohb_nas.analysis import ablation, budgets, comparison, incumbent, model, pace, ranks, sentences, trajectory
+from bohb_nas.analysis.budgets import Explain, Explanation
+from bohb_nas.analysis.findings import Ablation, Findings, Importance, Sentence, StudyFacts
+from bohb_nas.analysis.hyperparameters import hyperparameters
+from bohb_nas.analysis.observations import Observations, Record, Told, budgets_of, known_to, mean, observe, read
+from bohb_nas.durations import budget_text
+from bohb_nas.errors import SpaceError
+from bohb_nas.records import Budgets, Origin, Value
+from bohb_nas.space.legality import complete
+from bohb_nas.store.study_dir import StudyDir
+
+_NO_SPACE = "the study has no space: its baselines were trained without a search"
+_NO_OBSERVATIONS = "no observation of the search"
+
+
+def find(study: StudyDir, *, seed: int = 0, device: str | None = None, explain: Explain | None = None) -> Findings:
+    """What a study says; nothing of it is run or imported, nothing is written.
+
+    Args:
+        study: its directory.
+        seed: of the forests and of permutations: the same one finds the same.
+        device: the model of the device whose evaluations alone count; None takes all.
+        explain: what asks a forest; None is `bohb_nas.analysis.fanova.explain`.
+
+    Raises:
+        StudyError: there is no study, or a part of it is damaged.
+        UsageError: no evaluation is of that device.
+    """
+    return findings(read(study, device=device), explain if explain is not None else _fanova(), seed=seed)
+
+
+def _fanova() -> Explain:
+    explain: Explain = importlib.import_module("bohb_nas.analysis.fanova").explain
+    return explain
+
+
+def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
+    """What a study says that was read."""
+    unit, search, told = record.meta["budgets"]["unit"], record.search, record.told
+    names = {budget: budget_text(budget, unit) for budget in budgets_of(told)}
+    observed = [_observations(record, search, budget) for budget in names]
+    probes = record.of(Origin.PROBE)
+    explanations = _explanations(record, observed, explain, seed=seed)
+    entries = [
+        budgets.entry(o.budget, told, o, e.importance if e is not None else _nothing(record, o), names)
+        for o, e in zip(observed, explanations, strict=True)
+    ]
+    changes = trajectory.incumbents(told)
+    searched = [one for one in changes if not one.aside]
+    compared = comparison.validation(record)
+    correlation = ranks.table([o for o in observed if len(o)], names, seed=seed)
+    probed = ranks.table([observe(probes, budget) for budget in budgets_of(probes)], names, seed=seed)
+    tests, spent = model.picks(observed), pace.pace(told, record.span_s)
+    rungs = Budgets(**record.meta["budgets"]).rungs
+    found = Findings(
+        study=_facts(record, rungs),
+        hyperparameters=hyperparameters(record.space) if record.space is not None else [],
+        budgets=entries,
+        over_budgets=budgets.over_budgets(record.space, observed, explain, seed=seed) if record.space is not None else None,
+        rank_correlation=correlation,
+        rank_probe=probed,
+        shapes=ranks.shapes([one for one in told if one.trial.origin is not Origin.BASELINE]),
+        trajectory=trajectory.points(search),
+        incumbents=trajectory.points(searched),
+        trials=pace.rows(told),
+        model=tests,
+        hours=pace.hours(told),
+        pace=spent,
+        incumbent=incumbent.describe(record.study, changes[-1]) if changes else None,
+        ablation=_ablation(record, searched, observed, explanations),
+        comparison=compared,
+        tested=comparison.trained(record.study, rungs),
+        sentences=[
+            *sentences.of_importance(entries, names),
+            *sentences.of_budgets(correlation, probed, names),
+            *sentences.of_model(tests, names),
+            *sentences.of_comparison(compared, names, n_searched=_n_at(search, compared["budget"] if compared is not None else None)),
+            *sentences.of_pace(spent),
+            *_cautions(record, observed),
+        ],
+    )
+    return cast(Findings, _finite(found))
+
+
+def _facts(record: Record, rungs: Sequence[float]) -> StudyFacts:
+    meta, told = record.meta, record.told
+    dataset = meta["worker_options"].get("dataset")
+    return StudyFacts(
+        name=record.study.path.name,
+        space=meta["space"],
+        dataset=dataset if isinstance(dataset, str) else None,
+        worker=meta["worker"],
+        method=meta["method"],
+        unit=meta["budgets"]["unit"],
+        eta=meta["budgets"].get("eta", Budgets().eta),
+        budgets=list(rungs),
+        seed=meta["seed"],
+        done=record.done,
+        n_trials=len(told),
+        by_status=budgets.count(str(one.result.status) for one in told),
+        by_origin=budgets.count(str(one.trial.origin) for one in told),
+        devices=budgets.count(one.device for one in told if one.device is not None),
+    )
+
+
+def _observations(record: Record, search: Sequence[Told], budget: float) -> Observations:
+    found = observe(search, budget)
+    return known_to(record.space, found) if record.space is not None else found
+
+
+def _explanations(record: Record, observed: Sequence[Observations], explain: Explain, *, seed: int) -> list[Explanation | None]:
+    if record.space is None:
+        return [None] * len(observed)
+    return [budgets.explained(record.space, o, explain, seed=seed) for o in observed]
+
+
+def _nothing(record: Record, observations: Observations) -> Importance:
+    return budgets.nothing(len(observations), _NO_SPACE if record.space is None else _NO_OBSERVATIONS)
+
+
+def _ablation(
+    record: Record, searched: Sequence[Told], observed: Sequence[Observations], explanations: Sequence[Explanation | None]
+) -> Ablation | None:
+    """The path to the search's incumbent, on the forest of the dearest budget that has one."""
+    forests = [(o.budget, e) for o, e in zip(observed, explanations, strict=True) if e is not None and e.importance["refused"] is None]
+    if not searched or not forests or record.space is None:
+        return None
+    goal, (budget, forest) = searched[-1].trial.config, forests[-1]
+    try:
+        complete(record.space, goal)
+    except SpaceError:
+        return None
+    name, start = _start(record, budget)
+    return ablation.path(record.space, forest.predict, start, goal, name=name, budget=budget)
+
+
+def _start(record: Record, budget: float) -> tuple[str, Mapping[str, Value]]:
+    """The best baseline at a budget whose configuration is of the space; else the space's default."""
+    assert record.space is not None
+    by_config: dict[str, list[Told]] = {}
+    for one in record.of(Origin.BASELINE):
+        if one.trial.budget == budget and one.result.loss is not None:
+            by_config.setdefault(one.trial.config_id, []).append(one)
+    for each in sorted(by_config.values(), key=lambda each: mean([one.result.loss or 0.0 for one in each])):
+        try:
+            return comparison.name_of(each[0].trial.config_id), complete(record.space, each[0].trial.config)
+        except SpaceError:
+            continue
+    return "default", ablation.default(record.space)
+
+
+def _n_at(told: Sequence[Told], budget: float | None) -> int:
+    return sum(one.trial.budget == budget and one.result.loss is not None for one in told)
+
+
+def _cautions(record: Record, observed: Sequence[Observations]) -> Iterator[Sentence]:
+    if not record.told:
+        yield sentences.caution("No evaluation has ended yet")
+        return
+    devices = sorted({one.device for one in record.told if one.device is not None})
+    if record.device is not None:
+        yield sentences.caution(f"Only the {len(record.told)} evaluations on {record.device} are counted")
+    elif len(devices) > 1:
+        yield sentences.caution(
+            f"Evaluations come from {len(devices)} models of devices ({', '.join(devices)}): equal seconds on them are not equal budgets; "
+            "--device MODEL counts those of one"
+        )
+    left_out, diverged = sum(o.n_left_out for o in observed), sum(o.n_diverged for o in observed)
+    if left_out:
+        yield sentences.caution(f"{left_out} failed trials say nothing of their configurations and are left out")
+    if diverged:
+        yield sentences.caution(f"{diverged} diverged trials count as the worst loss of their budget")
+    strangers = sum(len(observe(record.search, o.budget)) - len(o) for o in observed)
+    if strangers:
+        yield sentences.caution(f"{strangers} observations have configurations that are none of the space's, and are left out")
+    if not record.done:
+        yield sentences.caution("The study is not done: its figures may change")
+
+
+def _finite(value: Any) -> Any:
+    """The value without the infinities that sums of enormous numbers end in: JSON has none."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: _finite(entry) for name, entry in value.items()}
+        case list():
+            return [_finite(entry) for entry in value]
+    return value

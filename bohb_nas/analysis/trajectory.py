@@ -1,0 +1,31 @@
+"""The search over time: its evaluations, and its incumbent whenever that changed (the paper's figure 1)."""
+
+from collections.abc import Iterable
+
+from bohb_nas.analysis.findings import Point
+from bohb_nas.analysis.observations import Told
+
+
+def points(told: Iterable[Told]) -> list[Point]:
+    """Every evaluation that ended well, in the order of telling."""
+    return [_point(one, one.result.loss) for one in told if one.result.loss is not None]
+
+
+def incumbents(told: Iterable[Told]) -> list[Told]:
+    """Those that were the incumbent when they were told: lowest loss at the highest budget so far, no constraint broken.
+
+    A baseline or a probe is one only while the search has none.
+    """
+    found: list[Told] = []
+    best: tuple[bool, float, float] | None = None
+    for one in told:
+        if one.result.loss is not None and not one.result.violates:
+            rank = (one.aside, -one.trial.budget, one.result.loss)
+            if best is None or rank < best:
+                best = rank
+                found.append(one)
+    return found
+
+
+def _point(one: Told, loss: float) -> Point:
+    return Point(time=one.told, budget=one.trial.budget, loss=loss, trial_id=one.trial.trial_id, origin=str(one.trial.origin))

@@ -1,0 +1,203 @@
+"""The command `bohb-nas analyze`: what a study says, as a summary, figures, one page, JSON and CSV. Nothing of the study is run."""
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bohb_nas.errors import JournalError, UsageError
+from bohb_nas.store.study_dir import StudyDir
+
+_LOOK_S = 5.0
+"""Between two looks of --watch."""
+_WIDTH = 160
+"""Of the summary where there is no terminal: a row is never broken in a narrow one."""
+_SEVERAL = Path("report")
+"""Where the report of several studies goes."""
+
+
+@click.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="All findings as one JSON object, of several studies a list; no file unless asked.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where the report goes.  [DIR/report; of several ./report]")
+@click.option("--csv", "csv_folder", type=click.Path(path_type=Path), metavar="FOLDER", help="Also every number, a CSV file per table.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(["png", "svg", "pdf"]), help="Of the figures; may be repeated.  [all three]"
+)
+@click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw.")
+@click.option("--report/--no-report", default=True, show_default=True, help="Whether to write report.html.")
+@click.option("--watch", is_flag=True, help="Again whenever a trial was asked or told, until the study is done or Ctrl-C.")
+@click.option("--device", metavar="MODEL", help="Only evaluations on this model of a device.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of forests and permutations.")
+def analyze(*, directories: tuple[Path, ...], as_json: bool, watch: bool, device: str | None, seed: int, **said: Any) -> None:
+    """Says what mattered in a study, whether its short budgets can be trusted, and how it compares; several are overlaid."""
+    studies = [StudyDir(directory.absolute()) for directory in directories]
+    for study in studies:
+        study.read_meta()
+    output = _Output(studies, as_json=as_json, **said)
+    look = _Look(studies, labels=_labels(directories), device=device, seed=seed)
+    if not watch:
+        output.write(look())
+        return
+    with suppress(KeyboardInterrupt):
+        for _ in changes(studies, lambda: time.sleep(_LOOK_S)):
+            output.write(look.wary(), again=True)
+
+
+def _labels(directories: Sequence[Path]) -> list[str]:
+    """What tells studies apart: the names of their directories, or where two have the same, what was typed."""
+    names = [directory.absolute().name for directory in directories]
+    often = Counter(names)
+    return [str(directory) if often[name] > 1 else name for directory, name in zip(directories, names, strict=True)]
+
+
+def changes(studies: Sequence[StudyDir], pause: Callable[[], None]) -> Iterator[None]:
+    """Yields at once, and again whenever a journal has grown or a study was finished; ends when all are done.
+
+    Args:
+        studies: what is watched.
+        pause: waits a moment between two looks.
+    """
+    before: list[tuple[int, bool]] | None = None
+    while True:
+        now = [(study.journal.stat().st_size if study.journal.exists() else 0, study.done.exists()) for study in studies]
+        if now != before:
+            before = now
+            yield
+        if all(done for _, done in now):
+            return
+        pause()
+
+
+@dataclass(slots=True)
+class _Look:
+    """Finds anew what studies say."""
+
+    studies: Sequence[StudyDir]
+    labels: Sequence[str]
+    device: str | None
+    seed: int
+    _damaged: bool = False
+
+    def __call__(self) -> list[Any]:
+        """The findings of each."""
+        from bohb_nas.analysis.study import find
+
+        found = [find(study, seed=self.seed, device=self.device) for study in self.studies]
+        for one, label in zip(found, self.labels, strict=True):
+            one["study"]["name"] = label
+        return found
+
+    def wary(self) -> list[Any] | None:
+        """The findings, or None at the first look that sees a damaged journal: a shared file may be seen half."""
+        try:
+            found = self()
+        except JournalError:
+            if self._damaged:
+                raise
+            self._damaged = True
+            return None
+        self._damaged = False
+        return found
+
+
+@dataclass(slots=True)
+class _Output:
+    """Where findings go.
+
+    Raises:
+        UsageError: a folder cannot be written; nothing was written.
+    """
+
+    studies: Sequence[StudyDir]
+    as_json: bool
+    to: Path | None
+    csv_folder: Path | None
+    formats: tuple[str, ...]
+    figures: bool
+    report: bool
+
+    def __post_init__(self) -> None:
+        for option, folder in (("--to", self.folder), ("--csv", self.csv_folder)):
+            if folder is not None:
+                _check_writable(option, folder)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the report goes; None where none is wanted."""
+        if not (self.figures or self.report) or (self.as_json and self.to is None):
+            return None
+        return self.to if self.to is not None else self.studies[0].report if len(self.studies) == 1 else _SEVERAL
+
+    def write(self, found: list[Any] | None, *, again: bool = False) -> None:
+        """Writes the files, then says what was found.
+
+        Args:
+            found: the findings of each study; None says nothing.
+            again: whether this is one of several times.
+        """
+        if found is None:
+            return
+        if self.folder is not None:
+            self._report(found, self.folder)
+        if self.csv_folder is not None:
+            from bohb_nas.report.findings_csv import write
+
+            click.echo(f"tables: {len(write(found, self.csv_folder))} files in {self.csv_folder}", err=True)
+        if self.as_json:
+            from bohb_nas.files import dump_json
+
+            click.echo(dump_json(found[0] if len(found) == 1 else found))
+        else:
+            _show(found, again=again)
+
+    def _report(self, found: list[Any], folder: Path) -> None:
+        import importlib
+
+        from bohb_nas.analysis.incumbent import picture
+        from bohb_nas.files import storing, write_atomic
+
+        best = [one["incumbent"] for one in found]
+        pictures = [picture(s, b["trial_id"]) if b is not None else None for s, b in zip(self.studies, best, strict=True)]
+        with storing(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.figures:
+            draw = importlib.import_module("bohb_nas.report.figures").draw
+            drawn = draw(found, folder, formats=self.formats or ("png", "svg", "pdf"), pictures=pictures)
+            click.echo(f"figures: {len(drawn)} files in {folder}", err=True)
+        if self.report:
+            page = importlib.import_module("bohb_nas.report.html").page
+            write_atomic(folder / "report.html", page(found, pictures=pictures))
+            click.echo(f"report: {folder / 'report.html'}", err=True)
+
+
+def _check_writable(option: str, folder: Path) -> None:
+    """Refuses a folder that cannot be made or written to."""
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(p))
+    if not there.is_dir():
+        raise UsageError(f"{option} {folder}: {there} is no folder; name another with {option}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {folder}: {there} is not writable; name a folder that is with {option}")
+
+
+def _show(found: Sequence[Any], *, again: bool) -> None:
+    """The summaries; of --watch over the one before in a terminal, else under the time."""
+    from rich.console import Console
+
+    from bohb_nas.report.summary import summary
+
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False, soft_wrap=not terminal, markup=False, width=None if terminal else _WIDTH)
+    if again and terminal:
+        click.clear()
+    elif again:
+        click.echo(f"--- {time.strftime('%H:%M:%S')}")
+    for one in found:
+        console.print(summary(one))

@@ -1,0 +1,100 @@
+"""The findings of a study on one screen of a terminal (rich)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bohb_nas.analysis.findings import Budget, Comparison, Findings
+from bohb_nas.durations import budget_text
+from bohb_nas.store.notes import printable
+
+_MOST_NAMED = 3
+
+
+def summary(found: Findings) -> RenderableType:
+    """What `bohb-nas analyze` shows: a row per budget, what may be said and what may not, the comparison, the incumbent."""
+    study = found["study"]
+    state = "done" if study["done"] else "not done"
+    on = f"{study['space']}, {study['dataset']}" if study["dataset"] is not None else study["space"]
+    statuses = ", ".join(f"{n} {word}" for word, n in study["by_status"].items()) or "none"
+    lines: list[RenderableType] = [
+        Text(printable(f"{study['name']}: {study['method']} on {on}; {study['n_trials']} evaluations ({statuses}), {state}"), style="bold")
+    ]
+    if found["budgets"]:
+        lines.append(_budgets(found))
+    for sentence in found["sentences"]:
+        caution = sentence["about"] == "caution"
+        lines.append(Text(printable(f"- {sentence['text']}"), style="yellow" if caution else "" if sentence["holds"] else "dim"))
+    lines += [_comparison(one, study["unit"]) for one in (found["comparison"], found.get("tested")) if one is not None]
+    if (best := found["incumbent"]) is not None:
+        at = budget_text(best["budget"], study["unit"])
+        lines.append(Text(f"incumbent {best['trial_id']}: loss {best['loss']:.5g} at {at} ({best['origin']})"))
+    return Group(*lines)
+
+
+def _budgets(found: Findings) -> Table:
+    table = _table("budget", "told", "failed", "n", "best loss", "median", "R2", "chance")
+    table.add_column("what matters most, dim where chance may have done it")
+    for budget in found["budgets"]:
+        losses = budget["losses"]
+        table.add_row(
+            budget_text(budget["budget"], found["study"]["unit"]),
+            str(budget["n_told"]),
+            str(budget["n_failed"]),
+            str(budget["n"]),
+            "" if losses is None else f"{losses[0]:.4g}",
+            "" if losses is None else f"{losses[2]:.4g}",
+            "" if budget["oob_r2"] is None else f"{budget['oob_r2']:.2f}",
+            "" if budget["threshold"] is None else f"{100 * budget['threshold']:.0f} %",
+            _most(budget),
+        )
+    return table
+
+
+def _most(budget: Budget) -> Text:
+    parts = [
+        (printable(f"{p['name']} {100 * p['with_parents']:.0f} %"), "" if p["claimed"] else "dim")
+        for p in budget["parameters"][:_MOST_NAMED]
+    ]
+    return Text(", ").join(Text(text, style=style) for text, style in parts)
+
+
+def _comparison(found: Comparison, unit: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"at {budget_text(found['budget'], unit)}", no_wrap=True)
+    for name in (f"{found['measured']} error", "95 % over images", "95 % over seeds", "seeds", "M params", "MFLOPs", "p (Holm)"):
+        table.add_column(name, justify="right")
+    for row in found["rows"]:
+        table.add_row(
+            printable(row["name"]),
+            _share(row["error"]),
+            _shares(row["wilson"]),
+            _shares(row["seed_interval"]),
+            str(row["n_seeds"]),
+            _millions(row, "params", ".4g"),
+            _millions(row, "flops", ".5g"),
+            "" if row["p_holm"] is None else f"{row['p_holm']:.2g}",
+        )
+    return table
+
+
+def _table(first: str, *more: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in (first, *more):
+        table.add_column(name, justify="right")
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _shares(limits: list[float] | None) -> str:
+    return "" if limits is None else f"{limits[0]:.4g} to {limits[1]:.4g}"
+
+
+def _millions(row: Mapping[str, Any], name: str, how: str) -> str:
+    return "" if row[name] is None else format(row[name] / 1e6, how)

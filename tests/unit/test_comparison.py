@@ -1,0 +1,138 @@
+"""Baselines beside the incumbent: intervals and tests from books and by hand, and equal time only."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from analysis_fakes import Run, make_study
+from scipy import stats
+
+from bohb_nas.analysis.comparison import trained, validation, wilson
+from bohb_nas.analysis.findings import Comparison
+from bohb_nas.analysis.observations import read
+from bohb_nas.records import Origin, Status
+
+SIZE = {"params": 1e6, "flops": 2e6}
+
+
+def baseline(name: str, loss: float | Status, *, seed: int = 0, budget: float = 9.0, n: float | None = 1000.0) -> Run:
+    metrics = SIZE | ({} if n is None else {"n_valid": n})
+    return Run(config_id=f"baseline-{name}-0123abcd", budget=budget, loss=loss, seed=seed, origin=Origin.BASELINE, metrics=metrics)
+
+
+def searched(config_id: str, loss: float, *, seed: int = 0, budget: float = 9.0, n: float = 1000.0, **more: Any) -> Run:
+    return Run(config_id=config_id, budget=budget, loss=loss, seed=seed, metrics={"n_valid": n}, **more)
+
+
+def compared(tmp_path: Path, *runs: Run) -> Comparison:
+    found = validation(read(make_study(tmp_path / "s", runs)))
+    assert found is not None
+    return found
+
+
+def test_wilson_is_that_of_a_published_example() -> None:
+    # Newcombe 1998 (Statistics in Medicine 17, 857-872), table I, method 3: 81 of 263, and 0 of 20
+    assert wilson(81 / 263, 263) == pytest.approx([0.2553, 0.3662], abs=5e-5)
+    assert wilson(0.0, 20) == pytest.approx([0.0, 0.1611], abs=5e-5)
+    assert wilson(1.5, 20) is None
+    assert wilson(0.5, None) is None
+
+
+def test_seeds_by_hand(tmp_path: Path) -> None:
+    found = compared(tmp_path, *(baseline("a", loss, seed=k) for k, loss in enumerate((0.1, 0.2, 0.3))))
+    (row,) = found["rows"]
+    assert (row["name"], row["kind"], row["n_seeds"], row["n_images"]) == ("a", "baseline", 3, 1000)
+    assert (row["error"], row["sd"]) == pytest.approx((0.2, 0.1))
+    assert row["seed_interval"] == pytest.approx([0.2 - 0.248414, 0.2 + 0.248414], abs=1e-5)  # t of 2: 4.302653, times .1 / sqrt(3)
+    assert (row["params"], row["flops"], row["train_s"]) == (1e6, 2e6, 9.0)
+    assert (row["difference"], row["p_value"], row["test"]) == (None, None, None)  # nothing to compare with
+
+
+def test_one_seed_each_is_tested_on_its_images(tmp_path: Path) -> None:
+    found = compared(tmp_path, baseline("a", 0.13), searched("x", 0.10), searched("y", 0.4))
+    row, own = found["rows"]
+    assert (own["name"], own["kind"], own["error"]) == ("x-9-0", "incumbent", 0.10)
+    assert row["difference"] == pytest.approx(0.03)
+    z = 0.03 / math.sqrt(0.115 * 0.885 * 2 / 1000)
+    assert row["p_value"] == pytest.approx(math.erfc(z / math.sqrt(2)))
+    assert row["test"] is not None
+    assert row["test"].startswith("two-proportion z-test of the first seeds on 1,000 and 1,000 images")
+
+
+def test_several_seeds_each_are_tested_by_welch(tmp_path: Path) -> None:
+    runs = [baseline("a", loss, seed=k) for k, loss in enumerate((0.3, 0.4, 0.5))]
+    found = compared(tmp_path, *runs, searched("x", 0.1), searched("x", 0.2, seed=1))
+    row, own = found["rows"]
+    assert own["n_seeds"] == 2
+    assert own["error"] == pytest.approx(0.15)
+    # t = .25 / sqrt(.01 / 3 + .005 / 2), Welch's degrees of freedom (.01 / 3 + .005 / 2)^2 / ((.01 / 3)^2 / 2 + (.005 / 2)^2)
+    assert row["p_value"] == pytest.approx(2 * stats.t.sf(3.27327, 2.8824), abs=1e-4)
+    assert row["test"] == "Welch's t-test over seeds"
+
+
+def test_p_values_are_adjusted_over_the_baselines(tmp_path: Path) -> None:
+    found = compared(tmp_path, baseline("a", 0.13), baseline("b", 0.2), baseline("c", 0.11, n=None), searched("x", 0.10))
+    a, b, c, _ = found["rows"]
+    assert a["p_value"] is not None
+    assert b["p_value"] is not None
+    assert (a["p_holm"], b["p_holm"]) == pytest.approx((a["p_value"], 2 * b["p_value"]))
+    assert (c["p_value"], c["p_holm"], c["wilson"]) == (None, None, None)
+    assert c["test"] is not None
+    assert c["test"].startswith("no test")
+
+
+def test_only_equal_time_is_compared(tmp_path: Path) -> None:
+    baselines = [baseline("a", 0.3, budget=3.0), baseline("b", 0.1, budget=27.0)]
+    found = compared(tmp_path, *baselines, searched("x", 0.2, budget=3.0), searched("y", 0.01, budget=9.0))
+    assert found["budget"] == 3.0
+    assert [(row["name"], row["error"]) for row in found["rows"]] == [("a", 0.3), ("x-3-0", 0.2)]
+
+
+def test_the_dearest_baselines_stand_alone_where_the_search_has_no_such_budget(tmp_path: Path) -> None:
+    found = compared(tmp_path, baseline("a", 0.3, budget=3.0), baseline("b", 0.1, budget=27.0), searched("y", 0.01))
+    assert (found["budget"], [row["name"] for row in found["rows"]]) == (27.0, ["b"])
+
+
+def test_what_breaks_a_constraint_or_failed_is_not_compared(tmp_path: Path) -> None:
+    runs = [
+        baseline("a", 0.3),
+        baseline("b", Status.CRASHED),
+        searched("x", 0.1, details={"violates": ["params <= 1"]}),
+        searched("y", 0.2),
+    ]
+    assert [row["name"] for row in compared(tmp_path, *runs)["rows"]] == ["a", "y-9-0"]
+
+
+def test_without_baselines_there_is_none(tmp_path: Path) -> None:
+    assert validation(read(make_study(tmp_path / "s", [searched("x", 0.1)]))) is None
+
+
+def test_losses_that_are_no_shares_are_compared_without_images(tmp_path: Path) -> None:
+    row, own = compared(tmp_path, baseline("a", 3.0), searched("x", 2.0))["rows"]
+    assert (row["difference"], row["wilson"], own["wilson"], row["p_value"]) == (1.0, None, None, None)
+
+
+def test_no_error_at_all_is_no_difference(tmp_path: Path) -> None:
+    row, _ = compared(tmp_path, baseline("a", 0.0), searched("x", 0.0))["rows"]
+    assert row["p_value"] == 1.0
+
+
+def test_models_trained_for_good_have_test_errors(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s")
+    assert trained(study, [1.0, 9.0]) is None
+    for seed, (error, config) in enumerate([(0.1, {"width": 4}), (0.2, {"width": 4})]):
+        folder = study.trained / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        facts = {"test_error": error, "n_test": 500, "params": 7.0, "flops": 8.0, "train_s": 9.05, "seed": seed, "config": config}
+        (folder / "model.json").write_text(json.dumps(facts))
+    (study.trained / "seed-7").mkdir()
+    (study.trained / "seed-7" / "model.json").write_text("no JSON")
+    found = trained(study, [1.0, 9.0])
+    assert found is not None
+    assert (found["measured"], found["budget"]) == ("test", 9.0)
+    (row,) = found["rows"]
+    assert (row["name"], row["n_seeds"], row["n_images"]) == ("trained for good", 2, 500)
+    assert row["error"] == pytest.approx(0.15)
+    assert row["wilson"] == wilson(0.1, 500)

@@ -1,0 +1,82 @@
+"""Every number of findings as CSV, read back by Python's own reader."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from analysis_fakes import Run, explain, make_study
+
+from bohb_nas.analysis.study import find
+from bohb_nas.report.findings_csv import TABLES, text
+
+
+def rows(name: str, found: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text(TABLES[name](found)))))
+
+
+def findings(path: Path) -> Any:
+    """Of one evaluation, with an importance, a comparison and a path as figures would have them."""
+    found: Any = find(make_study(path, [Run(config_id="a", loss=0.25, message='of "two"\nlines')]), explain=explain)
+    shares = {"main": 0.4, "with_parents": 0.5, "total": 0.6, "p_active": 1.0, "n_active": 20, "when_active": None}
+    curve = {"at": [1, "x"], "place": [0.0, 1.0], "mean": [0.3, 0.2], "low": [0.1, 0.1], "high": [0.5, 0.4]}
+    lr = {"name": "lr", **shares, "spread": [0.45, 0.55], "claimed": True, "curve": curve}
+    pair = {"names": ["lr", "width"], "share": 0.1, "spread": [0.0, 0.2], "map": {"at": [[1, 2], [3]], "mean": [[0.1], [0.2]]}}
+    good = {"cutoff": 0.3, "rule": "best quarter", "n_below": 5, "parameters": [lr | {"curve": None, "claimed": False}]}
+    said = {"n": 20, "refused": None, "oob_r2": 0.5, "threshold": 0.1, "parameters": [lr], "pairs": [pair], "good": good}
+    found["budgets"][0] |= said
+    found["over_budgets"] = said | {"good": None}
+    row = {"name": "wrn", "kind": "baseline", "error": 0.2, "seed_interval": None, "wilson": [0.1, 0.3]}
+    found["comparison"] = {"budget": 9.0, "measured": "validation", "rows": [row]}
+    found["tested"] = {"budget": 9.0, "measured": "test", "rows": [row]}
+    before, after = {"lr": 0.1, "width": None}, {"lr": 0.2, "width": 4}
+    step = {"names": ["lr", "width"], "before": before, "after": after, "loss": 0.1, "spread": [0.0, 0.2]}
+    found["ablation"] = {"start": "default", "budget": 9.0, "loss": 0.3, "spread": [0.2, 0.4], "steps": [step]}
+    return found
+
+
+def test_importance_of_budgets_regions_and_all(tmp_path: Path) -> None:
+    found = rows("importance", findings(tmp_path / "s"))
+    assert [(row["budget"], row["region"], row["claimed"]) for row in found] == [
+        ("1.0", "all", "true"),
+        ("1.0", "good", "false"),
+        ("all", "all", "true"),
+    ]
+    assert (found[0]["name"], found[0]["with_parents"], found[0]["when_active"], found[0]["spread_high"]) == ("lr", "0.5", "", "0.55")
+
+
+def test_pairs_curves_and_maps(tmp_path: Path) -> None:
+    found = findings(tmp_path / "s")
+    assert rows("pairs", found)[0] == {
+        **{"budget": "1.0", "first": "lr", "second": "width", "share": "0.1"},
+        **{"spread_low": "0.0", "spread_high": "0.2"},
+    }
+    assert [(row["at"], row["mean"], row["high"]) for row in rows("curves", found)[:2]] == [("1", "0.3", "0.5"), ("x", "0.2", "0.4")]
+    assert [(row["first_at"], row["second_at"], row["mean"]) for row in rows("maps", found)[:2]] == [("1", "3", "0.1"), ("2", "3", "0.2")]
+
+
+def test_budgets_have_their_counts_and_losses(tmp_path: Path) -> None:
+    (row,) = rows("budgets", findings(tmp_path / "s"))
+    assert (row["budget"], row["n"], row["median"], row["status.ok"], row["origin.random"]) == ("1.0", "20", "0.25", "1", "1")
+
+
+def test_comparison_and_tests_stand_in_one_table(tmp_path: Path) -> None:
+    found = rows("comparison", findings(tmp_path / "s"))
+    assert [(row["measured"], row["name"], row["wilson_high"], row["seed_interval_low"]) for row in found] == [
+        ("validation", "wrn", "0.3", ""),
+        ("test", "wrn", "0.3", ""),
+    ]
+
+
+def test_the_path_and_the_trials(tmp_path: Path) -> None:
+    found = findings(tmp_path / "s")
+    start, step = rows("ablation", found)
+    assert (start["step"], start["changed"], start["loss"]) == ("0", "default", "0.3")
+    assert (step["changed"], step["before"]) == ("lr", '{"lr":0.1,"width":null}')
+    (trial,) = rows("trials", found)
+    assert (trial["trial_id"], trial["loss"], trial["config.width"], trial["config.optimizer"]) == ("a-1-0", "0.25", "4", "adam")
+
+
+def test_rows_of_different_columns_stand_in_one_table_and_no_row_has_a_header() -> None:
+    assert text([{"a": 1}, {"b": [1, "x"], "a": None}, {"c": True}]) == 'a,b,c\n1,,\n,"[1,""x""]",\n,,true\n'
+    assert text([]) == "study\n"
