@@ -20,11 +20,28 @@ from matplotlib.figure import Figure
 from bohb_nas.analysis.findings import Findings
 from bohb_nas.files import storing
 from bohb_nas.plotting import FORMATS, STYLE, save
-from bohb_nas.report.figures import importance, marginals, trajectory
+from bohb_nas.report.figures import (
+    ablation,
+    architecture,
+    comparison,
+    correlation,
+    hours,
+    importance,
+    learning_curve,
+    marginals,
+    model,
+    pairs,
+    parallel,
+    samples,
+    shapes,
+    trajectory,
+)
 from bohb_nas.report.figures._labels import stem
 
+_DPI = 200
 _STYLE = STYLE | {
     "text.parse_math": False,
+    "figure.dpi": _DPI,
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -35,9 +52,21 @@ _STYLE = STYLE | {
     "ytick.major.width": 0.6,
     "pdf.fonttype": 42,
 }
-"""Names are no mathematics; fonts are embedded as journals want them."""
-_DPI = 200
-_KINDS: tuple[Callable[[Findings], Iterator[tuple[str, Figure]]], ...] = (importance.figures, marginals.figures)
+"""Names are no mathematics; pages are laid out as a PNG has them; fonts are embedded as journals want them."""
+_KINDS: tuple[Callable[[Findings], Iterator[tuple[str, Figure]]], ...] = (
+    importance.figures,
+    marginals.figures,
+    pairs.figures,
+    correlation.figures,
+    shapes.figures,
+    model.figures,
+    hours.figures,
+    ablation.figures,
+    parallel.figures,
+    architecture.figures,
+    learning_curve.figures,
+    comparison.figures,
+)
 
 
 def draw(
@@ -65,10 +94,11 @@ def draw(
     taken: set[str] = set()
     with mpl.rc_context(_STYLE):
         written += _save(trajectory.figures(studies), folder, formats)
-        for found in studies:
+        for k, found in enumerate(studies):
             own = folder if len(studies) == 1 else folder / stem("study", found["study"]["name"], taken)
             for kind in _KINDS:
                 written += _save(kind(found), own, formats)
+            written += _save(samples.figures(found, pictures[k] if k < len(pictures) else None), own, formats)
     return written
 
 

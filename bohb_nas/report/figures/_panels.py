@@ -17,6 +17,7 @@ COLUMN_IN, PAGE_IN = 3.3, 7.0
 """Widths of a figure in print: one column, and two."""
 SMALL = 6.0
 """The smallest letters, in points."""
+_STEPS = (1, 2, 2.5, 5, 10)
 _SPREAD = 30.0
 """Losses further apart than this ratio stand on a logarithmic axis."""
 
@@ -42,10 +43,10 @@ def plain_ticks(place: Axes, which: str) -> None:
         decades = math.log10(high / low) if low > 0 else 0.0
         axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=6))
         if decades < 0.5:
-            axis.set_major_locator(MaxNLocator(4))
+            axis.set_major_locator(MaxNLocator(4, steps=_STEPS))
         axis.set_minor_locator(NullLocator())
     elif axis.get_scale() == "linear":
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
 
