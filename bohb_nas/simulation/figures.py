@@ -3,7 +3,6 @@
 SVG and PNG, the same bytes for the same runs.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,18 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bohb_nas.files import write_atomic
+from bohb_nas.plotting import COLOURS, LINES, STYLE, save
 from bohb_nas.simulation.curves import Comparison
 from bohb_nas.simulation.suites import is_synthetic
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")  # told apart by everybody
-_LINES = ("-", "--", "-.", ":")
+_FORMATS = ("svg", "png")
 _FLOOR = 1e-4
 """The lowest regret that a logarithmic axis shows."""
 _START = 0.1
 """The first time shown, in mean full costs."""
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "bohb-nas",
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-
 _Array = NDArray[np.float64]
 
 
@@ -50,13 +39,15 @@ def draw(comparison: Comparison, figures: Mapping[str, Any], folder: Path) -> li
     c = comparison.conditions
     suffix = f"w{c.workers}-{c.promote}{'-overhead' if c.overhead else ''}-{c.horizon:g}"
     written = []
-    with mpl.rc_context(_STYLE):
-        written += _save(_by_problem(comparison), folder / f"regret-by-problem-{suffix}")
+    with mpl.rc_context(STYLE):
+        written += save(_by_problem(comparison), folder / f"regret-by-problem-{suffix}", formats=_FORMATS)
         if figures["problems"]:
-            written += _save(_mean_regret(comparison, figures["problems"]), folder / f"regret-{suffix}")
+            written += save(_mean_regret(comparison, figures["problems"]), folder / f"regret-{suffix}", formats=_FORMATS)
         for one in figures["across"]:
             if one["critical_difference"] is not None:
-                written += _save(_critical_difference(one), folder / f"critical-difference-{suffix}-at-{one['checkpoint']:g}")
+                written += save(
+                    _critical_difference(one), folder / f"critical-difference-{suffix}-at-{one['checkpoint']:g}", formats=_FORMATS
+                )
     return written
 
 
@@ -84,7 +75,7 @@ def _by_problem(comparison: Comparison) -> Figure:
             if known.size:
                 low, median, high = np.quantile(np.maximum(known, _FLOOR) if logarithmic else known, [0.25, 0.5, 0.75], axis=0)
                 _line(place, times, median, m, label=f"{method} (n = {len(known)})")
-                place.fill_between(times, low, high, step="post", color=_COLOURS[m % len(_COLOURS)], alpha=0.15, linewidth=0)
+                place.fill_between(times, low, high, step="post", color=COLOURS[m % len(COLOURS)], alpha=0.15, linewidth=0)
         _label(place, comparison.problems[k], logarithmic=logarithmic)
         place.legend(fontsize=5, frameon=False)
     figure.suptitle(f"normalised regret, median and quartiles over seeds, {comparison.conditions.workers} worker(s)")
@@ -107,7 +98,7 @@ def _mean_regret(comparison: Comparison, shared: Sequence[str]) -> Figure:
 
 
 def _line(place: Axes, times: _Array, values: _Array, m: int, *, label: str) -> None:
-    colour, line = _COLOURS[m % len(_COLOURS)], _LINES[m // len(_COLOURS) % len(_LINES)]
+    colour, line = COLOURS[m % len(COLOURS)], LINES[m // len(COLOURS) % len(LINES)]
     place.step(times, values, where="post", color=colour, linestyle=line, label=label, linewidth=1.2)
 
 
@@ -142,16 +133,3 @@ def _critical_difference(one: Mapping[str, Any]) -> Figure:
         place.hlines(-0.25 * (k + 1), min(members) - 0.03, max(members) + 0.03, color="black", linewidth=3)
     place.set_title(f"mean rank over {one['n_problems']} problems at {one['checkpoint']:g} mean full costs")
     return figure
-
-
-def _save(figure: Figure, path: Path) -> list[Path]:
-    """As SVG and PNG, without the date and the program's version, so that the same runs give the same bytes."""
-    written = []
-    FigureCanvasAgg(figure)
-    for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-        stream = io.BytesIO()
-        figure.savefig(stream, format=kind, metadata=metadata, dpi=150)
-        file = path.with_name(f"{path.name}.{kind}")
-        write_atomic(file, stream.getvalue())
-        written.append(file)
-    return written

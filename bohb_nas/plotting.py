@@ -1,0 +1,62 @@
+"""How every figure looks, and how it is written: the same bytes for the same content."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bohb_nas.files import write_atomic
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+"""Told apart by everybody (Okabe and Ito 2008)."""
+LineStyle: TypeAlias = Literal["-", "--", "-.", ":"]
+LINES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "bohb-nas",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+"""Texts of an SVG stay texts."""
+_NO_DATE: dict[str, dict[str, None]] = {
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+FORMATS = tuple(_NO_DATE)
+"""In which a figure can be written."""
+
+
+def save(figure: Figure, path: Path, *, formats: Sequence[str], dpi: float = 150) -> list[Path]:
+    """Writes a figure without the date and the program's version, so that the same content gives the same bytes.
+
+    Args:
+        figure: what to write.
+        path: of the files, without the suffix.
+        formats: of `FORMATS`, one file for each.
+        dpi: dots per inch of a PNG.
+
+    Returns:
+        The files, in the order of the formats.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    written = []
+    FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # names may be in any script; an SVG has them as text
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # once for all formats: it takes as long as drawing
+        for kind in formats:
+            stream = io.BytesIO()
+            figure.savefig(stream, format=kind, metadata=_NO_DATE[kind], dpi=dpi)
+            file = path.with_name(f"{path.name}.{kind}")
+            write_atomic(file, stream.getvalue())
+            written.append(file)
+    return written

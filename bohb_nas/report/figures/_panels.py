@@ -1,0 +1,111 @@
+"""Panels: pages of them, axes for losses and for the values of hyperparameters, and a panel that says why it is empty."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from bohb_nas.analysis.findings import Hyperparameter
+from bohb_nas.records import Value
+from bohb_nas.report.figures._labels import number, said, short
+
+COLUMN_IN, PAGE_IN = 3.3, 7.0
+"""Widths of a figure in print: one column, and two."""
+SMALL = 6.0
+"""The smallest letters, in points."""
+_STEPS = (1, 2, 2.5, 5, 10)
+_SPREAD = 30.0
+"""Losses further apart than this ratio stand on a logarithmic axis."""
+
+
+def page(rows: int, columns: int, *, width: float = PAGE_IN, height: float = 2.0) -> tuple[Figure, list[Axes]]:
+    """A figure of panels, row by row; `height` is of one row, in inches."""
+    figure = Figure(figsize=(width, height * rows + 0.3), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def empty(place: Axes, why: str, *, width: int = 34) -> None:
+    """A panel that says why nothing is drawn."""
+    place.set(xticks=[], yticks=[])
+    place.spines[:].set_visible(False)
+    place.text(0.5, 0.5, textwrap.fill(why, width), ha="center", va="center", transform=place.transAxes, fontsize=SMALL + 0.5, color="0.35")
+
+
+def plain_ticks(place: Axes, which: str) -> None:
+    """Ticks in plain figures, a few of them, on whatever scale the axis has."""
+    axis = place.xaxis if which == "x" else place.yaxis
+    if axis.get_scale() == "log":
+        low, high = sorted(axis.get_view_interval())
+        decades = math.log10(high / low) if low > 0 else 0.0
+        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=6))
+        if decades < 0.5:
+            axis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+        axis.set_minor_locator(NullLocator())
+    elif axis.get_scale() == "linear":
+        axis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+
+
+def scale_losses(place: Axes, losses: Sequence[float], which: str = "y") -> None:
+    """An axis that shows losses: logarithmic where they are positive and far apart, and so even where some are not positive."""
+    values = np.asarray(losses, dtype=float)
+    if not values.size:
+        return
+    kind = "linear"
+    if values.min() > 0:
+        if values.max() / values.min() > _SPREAD:
+            kind = "log"
+    else:
+        low, high = np.quantile(values, [0.25, 0.75])
+        if values.max() / 1e3 - values.min() / 1e3 > high - low:
+            kind = "symlog"
+    threshold = float(np.median(np.abs(values))) or 1e-3
+    options = {"linthresh": threshold} if kind == "symlog" else {}
+    (place.set_xscale if which == "x" else place.set_yscale)(kind, **options)
+    plain_ticks(place, which)
+
+
+class ValueAxis:
+    """The axis of a hyperparameter's values: numbers where they are, levels side by side."""
+
+    def __init__(self, one: Hyperparameter) -> None:
+        self.one = one
+        self.levels = list(one["choices"])
+
+    def place(self, value: Value) -> float | None:
+        """Where a value is; None where it cannot be."""
+        if self.levels:
+            return next((float(i) for i, level in enumerate(self.levels) if _same(level, value)), None)
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+    def dress(self, place: Axes, which: str = "x") -> None:
+        """Sets scale, limits and ticks."""
+        axis = place.xaxis if which == "x" else place.yaxis
+        limits = place.set_xlim if which == "x" else place.set_ylim
+        if self.levels:
+            limits(-0.5, len(self.levels) - 0.5)
+            shown = range(0, len(self.levels), -(-len(self.levels) // 12))
+            axis.set_major_locator(FixedLocator(list(shown)))
+            axis.set_major_formatter(FixedFormatter([short(said(self.levels[k]), 12) for k in shown]))
+            if which == "x" and sum(len(said(self.levels[k])) for k in shown) > 16:
+                place.tick_params(axis="x", labelrotation=90 if len(shown) > 6 else 30)
+            return
+        lower, upper = self.one["lower"], self.one["upper"]
+        if self.one["log"] and lower is not None and lower > 0:
+            (place.set_xscale if which == "x" else place.set_yscale)("log")
+        if lower is not None and upper is not None and upper > lower:
+            pad = 0.03
+            if self.one["log"] and lower > 0:
+                ratio = (upper / lower) ** pad
+                limits(lower / ratio, upper * ratio)
+            else:
+                limits(lower - pad * (upper - lower), upper + pad * (upper - lower))
+        plain_ticks(place, which)
+
+
+def _same(level: Value, value: Value) -> bool:
+    return level == value and isinstance(level, bool) == isinstance(value, bool)

@@ -1,0 +1,100 @@
+"""How far a budget's order of configurations is another's: their losses against each other, and what can be said of the order."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bohb_nas.analysis.findings import Findings, RankCorrelation, Row
+from bohb_nas.plotting import COLOURS
+from bohb_nas.records import Origin
+from bohb_nas.report.figures._labels import chance
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, empty, scale_losses
+from bohb_nas.report.tables import budget_text
+
+_MOST = 6
+"""Budgets in the matrix: of more, the dearest."""
+
+
+def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+    """`rank-correlation`: below the diagonal losses against losses, above it rank correlations of search and probes."""
+    budgets = sorted({b for r in (*found["rank_correlation"], *found["rank_probe"]) for b in (r["low"], r["high"])})[-_MOST:]
+    if len(budgets) < 2:
+        return
+    n, unit = len(budgets), found["study"]["unit"]
+    side = min(1.75, PAGE_IN / n)
+    figure = Figure(figsize=(max(side * n, 3.6), side * n + 0.4), layout="constrained")
+    places = figure.subplots(n, n, squeeze=False)
+    search = _losses(found["trials"], probe=False)
+    probes = _losses(found["trials"], probe=True)
+    for i, high in enumerate(budgets):
+        for j, low in enumerate(budgets):
+            place = places[i, j]
+            if i == j:
+                empty(place, "")
+                place.text(0.5, 0.5, budget_text(low, unit), ha="center", va="center", transform=place.transAxes, fontsize=10)
+            elif i > j:
+                _scatter(place, search, probes, low, high)
+                place.tick_params(labelsize=SMALL - 0.5, length=2)
+                if i == n - 1:
+                    place.set_xlabel(f"loss at {budget_text(low, unit)}", fontsize=SMALL)
+                if j == 0:
+                    place.set_ylabel(f"loss at {budget_text(high, unit)}", fontsize=SMALL)
+            else:
+                _said(place, _find(found["rank_correlation"], high, low), _find(found["rank_probe"], high, low))
+    figure.suptitle("rank correlation ρ (Spearman) with 95 % interval; the search's is lower for its promotions", fontsize=SMALL + 1)
+    yield "rank-correlation", figure
+
+
+def _losses(rows: Sequence[Row], *, probe: bool) -> dict[float, dict[str, float]]:
+    """The last loss of each configuration by budget."""
+    found: dict[float, dict[str, float]] = {}
+    for row in rows:
+        if row["loss"] is not None and row["origin"] != Origin.BASELINE and (row["origin"] == Origin.PROBE) == probe:
+            found.setdefault(row["budget"], {})[row["config_id"]] = row["loss"]
+    return found
+
+
+def _find(entries: Sequence[RankCorrelation], low: float, high: float) -> RankCorrelation | None:
+    return next((r for r in entries if r["low"] == low and r["high"] == high), None)
+
+
+def _scatter(
+    place: Axes, search: Mapping[float, Mapping[str, float]], probes: Mapping[float, Mapping[str, float]], low: float, high: float
+) -> None:
+    """A point for each configuration with a loss at both budgets."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for losses, colour, marker, name in ((search, COLOURS[0], "o", "search"), (probes, COLOURS[1], "^", "probe")):
+        both = sorted(losses.get(low, {}).keys() & losses.get(high, {}).keys())
+        x, y = [losses[low][c] for c in both], [losses[high][c] for c in both]
+        if both:
+            place.scatter(x, y, s=7, color=colour, marker=marker, alpha=0.7, linewidths=0, gid=f"{name}-{low:g}-{high:g}")
+        xs += x
+        ys += y
+    if not xs:
+        empty(place, "no configuration at both")
+        return
+    scale_losses(place, xs, "x")
+    scale_losses(place, ys, "y")
+
+
+def _said(place: Axes, search: RankCorrelation | None, probe: RankCorrelation | None) -> None:
+    """Two fields, the search's and the probes', coloured by the correlation."""
+    empty(place, "")
+    place.set(xlim=(0, 1), ylim=(0, 1))
+    fields = [(name, one) for name, one in (("search", search), ("probes", probe)) if one is not None]
+    palette = mpl.colormaps["RdBu"]
+    for k, (name, one) in enumerate(fields):
+        bottom, height = 1 - (k + 1) / len(fields), 1 / len(fields)
+        rho = one["spearman"]
+        colour = "0.95" if rho is None else palette(0.5 + 0.3 * rho)
+        place.axhspan(bottom, bottom + height - 0.02, color=colour, linewidth=0)
+        lines = [f"{name}, n = {one['n']}"]
+        lines.append("too few" if rho is None else f"ρ = {rho:.2f}")
+        if one["interval"] is not None:
+            lines.append(f"[{one['interval'][0]:.2f}, {one['interval'][1]:.2f}]")
+        if one["p_value"] is not None:
+            lines.append(chance(one["p_value"]))
+        place.text(0.5, bottom + height / 2, "\n".join(lines), ha="center", va="center", fontsize=SMALL if len(fields) > 1 else SMALL + 1)

@@ -1,0 +1,73 @@
+"""Where the time went: device hours by budget as they add up, and how many trials were in training."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bohb_nas.analysis.findings import Findings
+from bohb_nas.plotting import COLOURS
+from bohb_nas.report.figures._labels import budget_colours, number
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, plain_ticks
+from bohb_nas.report.figures.trajectory import time_unit
+from bohb_nas.report.tables import budget_text
+
+
+def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+    """`device-hours`: hours of devices by budget, and trials in training, over time."""
+    if not any(one["times"] for one in found["hours"]):
+        return
+    end = max(found["pace"]["span_s"], *(t for one in found["hours"] for t in one["times"]))
+    unit, size = time_unit(end)
+    figure = Figure(figsize=(PAGE_IN, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _hours(left, found, size, end)
+    _in_training(right, found, size)
+    for place in (left, right):
+        place.set_xlabel(f"time since the start [{unit}]")
+        plain_ticks(place, "x")
+    yield "device-hours", figure
+
+
+def _hours(place: Axes, found: Findings, size: float, end: float) -> None:
+    """A line for each budget from zero to the end."""
+    colours = budget_colours([one["budget"] for one in found["hours"]])
+    for one in found["hours"]:
+        if one["times"]:
+            label = f"{budget_text(one['budget'], found['study']['unit'])}: {number(one['hours'][-1])} h"
+            times = [0.0, *(t / size for t in one["times"]), end / size]
+            place.step(
+                times,
+                [0.0, *one["hours"], one["hours"][-1]],
+                where="post",
+                color=colours[one["budget"]],
+                label=label,
+                gid=f"hours-{one['budget']:g}",
+            )
+    place.set_ylabel("device hours")
+    plain_ticks(place, "y")
+    place.legend(fontsize=SMALL + 0.5, frameon=False)
+
+
+def _in_training(place: Axes, found: Findings, size: float) -> None:
+    """How many trials were asked and not yet told, over time."""
+    times = np.array([(row["asked"], row["told"]) for row in found["trials"]], dtype=float).reshape(-1, 2)
+    changes = sorted([(t, 1) for t in times[:, 0].tolist()] + [(t, -1) for t in times[:, 1].tolist()])
+    n = np.cumsum([step for _, step in changes])
+    place.fill_between([t / size for t, _ in changes], n, step="post", color=COLOURS[5], linewidth=0, gid="in-training")
+    pace = found["pace"]
+    if pace["n_workers"]:
+        place.axhline(pace["n_workers"], color="black", linewidth=0.8, linestyle="--")
+    place.set_ylabel("trials in training")
+    place.set_ylim(0, None)
+    place.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    words = [f"{pace['n_workers']} workers (dashed)"]
+    if pace["evaluations_per_hour"] is not None:
+        words.append(f"{number(pace['evaluations_per_hour'])} evaluations/h")
+    if pace["train_share"] is not None:
+        words.append(f"{pace['train_share']:.0%} in training")
+    if pace["idle_median_s"] is not None:
+        words.append(f"{number(pace['idle_median_s'])} s between trials")
+    place.set_title("\n".join(", ".join(words[k : k + 2]) for k in range(0, len(words), 2)), fontsize=SMALL + 0.5)

@@ -1,0 +1,65 @@
+"""The losses of the model's picks beside those of random ones, by budget."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bohb_nas.analysis.findings import Findings, ModelTest
+from bohb_nas.plotting import COLOURS
+from bohb_nas.records import Origin
+from bohb_nas.report.figures._labels import chance
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, page, scale_losses
+from bohb_nas.report.tables import budget_text
+
+_COLUMNS = 4
+
+
+def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+    """`model`: a panel for each budget at which configurations of both kinds, or of one, entered."""
+    tests = [t for t in found["model"] if t["n_model"]]
+    if not tests:
+        return
+    columns = min(_COLUMNS, len(tests))
+    rows = -(-len(tests) // columns)
+    figure, places = page(rows, columns, width=PAGE_IN * max(2, columns) / _COLUMNS, height=2.3)
+    for place, test in zip(places, tests, strict=False):
+        _panel(place, found, test)
+    for place in places[len(tests) :]:
+        place.set_axis_off()
+    figure.supylabel("loss", fontsize=8)
+    yield "model", figure
+
+
+def _panel(place: Axes, found: Findings, test: ModelTest) -> None:
+    """A point for each configuration, spread as far as its neighbours demand, over a box of quartiles."""
+    rows = [row for row in found["trials"] if row["budget"] == test["budget"] and row["loss"] is not None]
+    groups = [[float(r["loss"] or 0.0) for r in rows if r["origin"] == origin] for origin in (Origin.RANDOM, Origin.MODEL)]
+    scale_losses(place, [loss for group in groups for loss in group])
+    for k, (losses, colour, name) in enumerate(zip(groups, (COLOURS[7], COLOURS[0]), ("random", "model"), strict=True)):
+        if not losses:
+            continue
+        aside = (np.arange(len(losses)) * 0.618034 % 1.0 - 0.5) * 0.5  # even without chance
+        place.scatter(k + aside, losses, s=5, color=colour, alpha=0.6, linewidths=0, gid=f"{name}-{test['budget']:g}")
+        place.boxplot(
+            [losses],
+            positions=[k],
+            widths=0.62,
+            showfliers=False,
+            medianprops={"color": "black", "linewidth": 1.4},
+            boxprops={"linewidth": 0.7},
+            whiskerprops={"linewidth": 0.7},
+            capprops={"linewidth": 0.7},
+        )
+    place.set_xticks([0, 1], [f"random\nn = {test['n_random']}", f"model\nn = {test['n_model']}"], fontsize=SMALL + 0.5)
+    place.set_xlim(-0.6, 1.6)
+    lines = []
+    if test["better"] is not None:
+        between = "" if test["interval"] is None else f" [{test['interval'][0]:.2f}, {test['interval'][1]:.2f}]"
+        lines.append(f"model lower: {test['better']:.2f}{between}")
+    if test["p_value"] is not None:
+        lines.append(chance(test["p_value"]) + ("" if test["p_holm"] is None else f" (Holm: {test['p_holm']:.2g})"))
+    if not lines:
+        lines.append("too few for a test")
+    place.set_title(budget_text(test["budget"], found["study"]["unit"]) + "\n" + "\n".join(lines), fontsize=SMALL)
