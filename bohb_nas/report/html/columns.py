@@ -1,0 +1,124 @@
+"""Findings as the page's script reads them: trials in columns, words as codes, numbers no longer than a screen shows."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bohb_nas.analysis.findings import Findings, Importance, Row, RungHours, Shape
+from bohb_nas.report.html.words import budget
+
+_DIGITS = 6
+"""Significant digits; the CSV files have all."""
+_CURVE_POINTS = 300
+"""At most, of a curve that grows by every evaluation."""
+
+
+def columns(findings: Findings) -> dict[str, Any]:
+    """One study for the script; every number is finite or None."""
+    study, trials = findings["study"], findings["trials"]
+    budgets = sorted({*study["budgets"], *(t["budget"] for t in trials), *(b["budget"] for b in findings["budgets"])})
+    rung = {b: k for k, b in enumerate(budgets)}
+    rows = {t["trial_id"]: k for k, t in enumerate(trials)}
+    data: dict[str, Any] = {
+        "name": study["name"],
+        "unit": study["unit"],
+        "budgets": budgets,
+        "labels": [budget(b, study["unit"]) for b in budgets],
+        "hyperparameters": findings["hyperparameters"],
+        **_trials(trials, rung),
+        "trajectory": [rows[p["trial_id"]] for p in findings["trajectory"]],
+        "incumbents": [rows[p["trial_id"]] for p in findings["incumbents"]],
+        "importance": [_importance(b, rung[b["budget"]]) for b in findings["budgets"]],
+        "shapes": _shapes(findings["shapes"], rung),
+        "hours": [_thinned(one, rung[one["budget"]]) for one in findings["hours"]],
+        "correlation": findings["rank_correlation"],
+        "probe": findings["rank_probe"],
+        "model": findings["model"],
+        "incumbent": {k: v for k, v in findings["incumbent"].items() if k != "network"} if findings["incumbent"] else None,
+        "ablation": findings["ablation"],
+        "comparison": findings["comparison"],
+    }
+    if findings["over_budgets"] is not None:
+        data["importance"].append(_importance(findings["over_budgets"], None))
+    short: dict[str, Any] = _short(data)
+    return short
+
+
+def script_text(value: Any) -> str:
+    """JSON that may stand in a script element: no `<`, and nothing but ASCII."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _short(value: Any) -> Any:
+    match value:
+        case float():
+            rounded = float(f"{value:.{_DIGITS}g}")
+            return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+        case dict():
+            return {k: _short(v) for k, v in value.items()}
+        case list():
+            return [_short(v) for v in value]
+        case _:
+            return value
+
+
+def _trials(trials: Sequence[Row], rung: dict[float, int]) -> dict[str, Any]:
+    """Trials in columns, each configuration once."""
+    configs: dict[tuple[str, str], int] = {}
+    values = []
+    which = []
+    for t in trials:
+        key = (t["config_id"], json.dumps(t["config"], sort_keys=True))
+        if key not in configs:
+            configs[key] = len(configs)
+            values.append(t["config"])
+        which.append(configs[key])
+    names = dict.fromkeys(name for config in values for name in config)
+    return {
+        "trials": {
+            "id": [t["trial_id"] for t in trials],
+            "config": which,
+            "budget": [rung[t["budget"]] for t in trials],
+            "origin": _coded([t["origin"] for t in trials]),
+            "status": _coded([t["status"] for t in trials]),
+            "device": _coded([t["device"] for t in trials]),
+            "message": _coded([t["message"] for t in trials]),
+            **{key: [t[key] for t in trials] for key in ("bracket", "loss", "asked", "told", "train_s", "params", "flops")},
+        },
+        "configs": {
+            "id": [config_id for config_id, _ in configs],
+            "values": {name: _column([c.get(name) for c in values]) for name in names},
+        },
+    }
+
+
+def _column(values: list[Any]) -> Any:
+    """Numbers as they are; a column with words or truths in it coded."""
+    return _coded(values) if any(isinstance(v, str | bool) for v in values) else values
+
+
+def _coded(values: Iterable[Any]) -> dict[str, Any]:
+    """Distinct values in `words`, and for each value its place there, or None."""
+    words: dict[tuple[type, Any], int] = {}  # True and 1 are equal, and two values
+    codes = [None if v is None else words.setdefault((type(v), v), len(words)) for v in values]
+    return {"words": [word for _, word in words], "codes": codes}
+
+
+def _importance(one: Importance, rung: int | None) -> dict[str, Any]:
+    kept = ("n", "refused", "oob_r2", "threshold", "parameters", "pairs", "good")
+    return {"budget": rung, "selected": one.get("selected"), **{key: one[key] for key in kept}}  # type: ignore[literal-required]
+
+
+def _shapes(shapes: Sequence[Shape], rung: dict[float, int]) -> dict[str, Any]:
+    return {
+        "id": [s["config_id"] for s in shapes],
+        "origin": _coded([s["origin"] for s in shapes]),
+        "budgets": [[rung[b] for b, _ in s["losses"]] for s in shapes],
+        "losses": [[loss for _, loss in s["losses"]] for s in shapes],
+    }
+
+
+def _thinned(one: RungHours, rung: int) -> dict[str, Any]:
+    n = len(one["times"])
+    kept = sorted({round(k * (n - 1) / (_CURVE_POINTS - 1)) for k in range(_CURVE_POINTS)}) if n > _CURVE_POINTS else range(n)
+    return {"budget": rung, "times": [one["times"][k] for k in kept], "hours": [one["hours"][k] for k in kept]}

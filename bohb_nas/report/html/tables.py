@@ -1,0 +1,175 @@
+"""The report's tables of one study: every figure's numbers, readable without a script."""
+
+from collections.abc import Sequence
+
+from bohb_nas.analysis.findings import Compared, Findings, Importance, ModelTest, Parameter, RankCorrelation
+from bohb_nas.report.html.markup import Markup, element, facts, join, more, table
+from bohb_nas.report.html.words import NONE, budget, count, counts, interval, number, p_value, seconds, settings, share
+
+
+def budgets(findings: Findings) -> Markup:
+    """What was trained at each budget, and what came of it."""
+    unit = findings["study"]["unit"]
+    heads = ("budget", "told", "failed", "lowest", "quartile", "median", "quartile", "highest", "from", "ended")
+    rows = [
+        (
+            budget(b["budget"], unit),
+            count(b["n_told"]),
+            count(b["n_failed"]),
+            *([number(x) for x in b["losses"]] if b["losses"] else [NONE] * 5),
+            counts(b["by_origin"]),
+            counts(b["by_status"]),
+        )
+        for b in findings["budgets"]
+    ]
+    return table("Evaluations and their losses by budget", heads, rows, words=(0, 8, 9)) if rows else _nothing("No trial has ended yet.")
+
+
+def incumbents(findings: Findings) -> Markup:
+    """The incumbent whenever it changed."""
+    unit = findings["study"]["unit"]
+    heads = ("trial", "origin", "after", "budget", "loss")
+    rows = [(p["trial_id"], p["origin"], seconds(p["time"]), budget(p["budget"], unit), number(p["loss"])) for p in findings["incumbents"]]
+    return more("Every incumbent as a table", table("The incumbent whenever it changed", heads, rows, words=(0, 1))) if rows else Markup("")
+
+
+def importance(findings: Findings) -> Markup:
+    """Importance at each budget, then over all of them."""
+    unit = findings["study"]["unit"]
+    parts = [_importance(b, f"At {budget(b['budget'], unit)}", b["selected"]) for b in findings["budgets"]]
+    if findings["over_budgets"] is not None:
+        parts.append(_importance(findings["over_budgets"], "Over all budgets", "Each loss is taken as its quantile among its budget's."))
+    return join(parts) if parts else _nothing("Nothing to explain yet: no trial has ended.")
+
+
+def _importance(one: Importance, where: str, remark: str | None) -> Markup:
+    if one["refused"] is not None:
+        return _nothing(f"{where}: {one['refused']}")
+    basis = f"{one['n']} observations · out-of-bag R² {number(one['oob_r2'])} · chance reaches {share(one['threshold'])}"
+    parts = [element("p", basis, *([element("br"), remark] if remark else []), class_="note"), _parameters(where, one["parameters"])]
+    if one["pairs"]:
+        pairs = [(" × ".join(p["names"]), share(p["share"]), interval(p["spread"], shares=True)) for p in one["pairs"]]
+        parts.append(table(f"{where}: interactions, without main effects", ("pair", "share", "spread over trees"), pairs))
+    if one["good"] is not None:
+        good = one["good"]
+        parts.append(
+            element("p", f"Among good configurations: {good['rule']}; {good['n_below']} observations are below {number(good['cutoff'])}.")
+        )
+        parts.append(_parameters(f"{where}, among good configurations", good["parameters"]))
+    return more(f"{where} as a table", *parts)
+
+
+def _parameters(where: str, parameters: Sequence[Parameter]) -> Markup:
+    heads = ("hyperparameter", "claimed", "main", "with parents", "spread over trees", "total", "when active", "P(active)", "n active")
+    rows = [
+        (
+            p["name"],
+            "yes" if p["claimed"] else "no",
+            share(p["main"]),
+            share(p["with_parents"]),
+            interval(p["spread"], shares=True),
+            share(p["total"]),
+            share(p["when_active"]),
+            share(p["p_active"]),
+            count(p["n_active"]),
+        )
+        for p in parameters
+    ]
+    return table(f"{where}: shares of the variance of the loss", heads, rows, words=(0, 1), faded=[not p["claimed"] for p in parameters])
+
+
+def correlations(findings: Findings) -> Markup:
+    """How far one budget's order is another's: by the search, and by probes."""
+    unit = findings["study"]["unit"]
+    found = []
+    for caption, rows in (
+        ("Rank correlation over what the search trained", findings["rank_correlation"]),
+        ("Rank correlation over probes, drawn at random and trained at every budget", findings["rank_probe"]),
+    ):
+        if rows:
+            heads = ("budgets", "n", "Spearman", "95 % interval", "p", "Kendall", "p", "note")
+            found.append(
+                table(caption, heads, [_correlation(r, unit) for r in rows], words=(0, 7), faded=[r["spearman"] is None for r in rows])
+            )
+    return join(found) if found else _nothing("No two budgets to compare yet.")
+
+
+def _correlation(r: RankCorrelation, unit: str) -> tuple[str, ...]:
+    return (
+        f"{budget(r['low'], unit)} and {budget(r['high'], unit)}",
+        count(r["n"]),
+        number(r["spearman"]),
+        interval(r["interval"]),
+        p_value(r["p_value"]),
+        number(r["kendall"]),
+        p_value(r["kendall_p_value"]),
+        r["note"] or "",
+    )
+
+
+def model(findings: Findings) -> Markup:
+    """The model's picks against random ones."""
+    unit = findings["study"]["unit"]
+
+    def row(m: ModelTest) -> tuple[str, ...]:
+        numbers = (number(m["median_model"]), number(m["median_random"]), share(m["better"]), interval(m["interval"], shares=True))
+        return budget(m["budget"], unit), count(m["n_model"]), count(m["n_random"]), *numbers, p_value(m["p_value"]), p_value(m["p_holm"])
+
+    heads = ("budget", "n model", "n random", "median, model", "median, random", "model better", "95 % interval", "p", "p, Holm")
+    rows = [row(m) for m in findings["model"]]
+    return table("Configurations that entered at a budget", heads, rows) if rows else _nothing("No picks to compare.")
+
+
+def pace(findings: Findings) -> Markup:
+    """How the time was used."""
+    p = findings["pace"]
+    known = {
+        "time from the first ask": seconds(p["span_s"]),
+        "device hours": number(p["device_hours"]),
+        "evaluations per hour": number(p["evaluations_per_hour"]),
+        "workers that answered": count(p["n_workers"]),
+        "workers' time spent in training": share(p["train_share"]),
+        "median pause between trials": seconds(p["idle_median_s"]),
+    }
+    return facts(known | {f"evaluations on {device}": count(n) for device, n in findings["study"]["devices"].items()})
+
+
+def ablation(findings: Findings) -> Markup:
+    """The way from a known configuration to the incumbent."""
+    one, unit = findings["ablation"], findings["study"]["unit"]
+    if one is None:
+        return Markup("")
+    start = (f"start: {one['start']}", "", "", number(one["loss"]), interval(one["spread"]))
+    rows = [
+        (", ".join(s["names"]), settings(s["before"]), settings(s["after"]), number(s["loss"]), interval(s["spread"])) for s in one["steps"]
+    ]
+    heads = ("change of", "from", "to", "predicted loss", "spread over trees")
+    caption = f"From {one['start']} to the incumbent, predicted at {budget(one['budget'], unit)}"
+    return more("Every step as a table", table(caption, heads, [start, *rows], words=(0, 1, 2)))
+
+
+def comparison(findings: Findings) -> Markup:
+    """Hand-designed networks beside the incumbent."""
+    found = findings["comparison"]
+    if found is None:
+        return _nothing("No hand-designed network was trained by this study's worker: `bohb-nas baselines` does that.")
+
+    def row(r: Compared) -> tuple[str, ...]:
+        error = (
+            count(r["n_seeds"]),
+            share(r["error"]),
+            share(r["sd"]),
+            interval(r["seed_interval"], shares=True),
+            interval(r["wilson"], shares=True),
+        )
+        cost = (count(r["params"]), count(r["flops"]), seconds(r["train_s"]))
+        return r["name"], *error, share(r["difference"]), p_value(r["p_value"]), p_value(r["p_holm"]), *cost, r["test"] or ""
+
+    uncertain = ("sd", "95 % over seeds", "95 % of images, one seed", "beyond the incumbent", "p", "p, Holm")
+    heads = ("network", "seeds", "error", *uncertain, "parameters", "FLOPs", "trained", "test")
+    caption = f"{found['measured'].capitalize()} error after {budget(found['budget'], findings['study']['unit'])} each"
+    return table(caption, heads, [row(r) for r in found["rows"]], words=(0, len(heads) - 1))
+
+
+def _nothing(text: str) -> Markup:
+    return element("p", text, class_="refused")

@@ -1,0 +1,73 @@
+"""Numbers as the report writes them; what is not known is a dash."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bohb_nas.durations import format_duration
+
+NONE = "–"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    return NONE if value is None else f"{value:.4g}".replace("-", "−")
+
+
+def share(value: float | None) -> str:
+    """A share as per cent."""
+    return NONE if value is None else f"{100 * value:.1f} %".replace("-", "−")
+
+
+def count(value: float | None) -> str:
+    """A count: 1 234, 27.3 M."""
+    if value is None:
+        return NONE
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {letter}"
+    return f"{value:,.0f}".replace(",", " ")
+
+
+def interval(ends: Sequence[float] | None, *, shares: bool = False) -> str:
+    """From one end to the other."""
+    return NONE if ends is None else " to ".join((share if shares else number)(end) for end in ends)
+
+
+def p_value(value: float | None) -> str:
+    """Two significant digits, and no more than four places."""
+    if value is None:
+        return NONE
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def budget(value: float, unit: str) -> str:
+    """A budget in the study's unit; seconds as durations."""
+    return format_duration(value) if unit == "s" and value > 0 else f"{value:g} {unit}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration."""
+    return NONE if value is None else format_duration(value) if value > 0 else "0s"
+
+
+def value(one: Any) -> str:
+    """The value of a hyperparameter; None is inactive."""
+    match one:
+        case None:
+            return "inactive"
+        case bool():
+            return "true" if one else "false"
+        case float():
+            return f"{one:.6g}"
+        case _:
+            return str(one)
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Hyperparameters with their values, in a row."""
+    return ", ".join(f"{name} = {value(one)}" for name, one in values.items())
+
+
+def counts(by: Mapping[str, int]) -> str:
+    """How many of each, in a row."""
+    return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in by.items()) or NONE
