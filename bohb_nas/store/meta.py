@@ -40,6 +40,9 @@ def wrong_in(meta: object) -> str | None:
     for name in _NUMBERS:
         if meta.get(name) is not None and not number(meta[name]):
             return f"{name} is {repr(meta[name])[:100]}"
+    probe = meta.get("rank_probe", 0)
+    if not (type(probe) is int and 0 <= probe < _MOST):
+        return f"rank_probe is {repr(probe)[:100]}"
     if not 0 <= meta["seed"] < 2**128:
         return f"seed is {str(meta['seed'])[:100]}"
     return _wrong_in_budgets(meta["budgets"]) or _wrong_in_stop(meta["stop"])
