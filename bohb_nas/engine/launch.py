@@ -187,6 +187,11 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         StudyError: it is another search or none, or the user's files have changed since.
     """
     stored = study.read_meta()
+    if stored.get("imported"):
+        raise StudyError(
+            f"{study.path} was imported from {stored['imported'].get('from')}, whose log does not say what trained its configurations: "
+            f"it cannot go on. Search in another DIR, which learns from this one with --warm-start {study.path}"
+        )
     if not study.space_json.exists():
         raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
     wanted = plan(request, base=stored)

@@ -11,7 +11,7 @@ _SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str
 )
 _MAY_BE = {"listen": str, "lock": str, "require_same_gpu": bool, "preset": str, "initial": str, "prior": str}
 """Kinds of what a study may lack, or have none of."""
-_MAY_LIST, _MAY_MAP = ("constraints", "warm_start"), ("frozen", "inputs")
+_MAY_LIST, _MAY_MAP = ("constraints", "warm_start"), ("frozen", "inputs", "imported")
 """What holds texts, or texts for texts, where a study has them."""
 _NUMBERS = ("worth", "hard_limit_s", "created")
 _MOST = 2**53
