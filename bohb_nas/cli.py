@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_analyze, cli_baselines, cli_doctor, cli_simulate, cli_submit, cli_train, cli_watch
+from bohb_nas import cli_analyze, cli_baselines, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError
 from bohb_nas.option_types import Duration
@@ -190,7 +190,15 @@ def _quoted(path: Path) -> str:
 
 
 _LOOKING = (cli_watch.status, cli_watch.logs, cli_watch.export, cli_analyze.analyze)
-for _more in (*_LOOKING, cli_submit.submit, cli_train.train, cli_baselines.baselines, cli_doctor.doctor, cli_simulate.simulate):
+for _more in (
+    *_LOOKING,
+    cli_submit.submit,
+    cli_train.train,
+    cli_baselines.baselines,
+    cli_doctor.doctor,
+    cli_simulate.simulate,
+    cli_exchange.import_hpbandster,
+):
     cli.add_command(_more)
 
 

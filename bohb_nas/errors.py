@@ -11,6 +11,7 @@ The tree::
     │   ├── CommandError              a `--command` template that cannot be run
     │   ├── OptionError               an option that the chosen method or worker refuses
     │   ├── KnowledgeError            an initial, prior, warm-start or constraint that does not fit the search
+    │   ├── LogError                  a log of another program that cannot be imported
     │   ├── ProblemError              a benchmark problem that is not there, or whose data are not
     │   ├── DeviceError               a device of another model than a study allows
     │   │   └── DeviceBusyError       … or that another worker owns
@@ -64,6 +65,10 @@ class OptionError(UsageError):
 
 class KnowledgeError(UsageError):
     """What the user knows beforehand does not fit the search: an initial configuration, a prior, an earlier study, a constraint."""
+
+
+class LogError(UsageError):
+    """A log of another program that cannot be imported as it is."""
 
 
 class ProblemError(UsageError):

@@ -35,6 +35,7 @@ def study_options(command: _Command) -> _Command:
         click.option("--brackets", type=int, metavar="N", help="Stop after N brackets.  [32]"),
         click.option("--trials", type=int, metavar="N", help="Stop after N trials."),
         click.option("--total-time", "total_s", type=Duration(), help="Stop after this time under a master, over all resumes."),
+        click.option("--rank-probe", type=int, metavar="K", help="Beside it, train K random configurations at every budget.  [none]"),
         click.option("--seed", type=click.IntRange(min=0), help="Of the search.  [0]"),
         click.option(
             "--hard-limit", "hard_limit_s", type=Duration(), help="Stop a trial after this time.  [a command: 1.5 x budget + 60 s]"

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Set
 
-from bohb_nas.records import Trial
+from bohb_nas.records import ASIDE, Trial
 from bohb_nas.store.journal import State
 from bohb_nas.store.study_dir import StudyDir
 
@@ -53,7 +53,7 @@ class Checkpoints:
 
     def _note(self, trial: Trial) -> None:
         known = self._newest.get(trial.config_id)
-        if known is None or known.budget < trial.budget:
+        if trial.origin not in ASIDE and (known is None or known.budget < trial.budget):
             self._newest[trial.config_id] = trial
 
     def _sweep(self) -> None:

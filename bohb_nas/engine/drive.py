@@ -13,11 +13,12 @@ from typing import Protocol
 
 from bohb_nas.engine.beforehand import untold_text
 from bohb_nas.engine.checkpoints import Checkpoints
+from bohb_nas.engine.probes import Probes
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, RecordError, SpaceError
 from bohb_nas.files import dump_json
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import ask
-from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
+from bohb_nas.records import ASIDE, Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State
 
 HOPELESS = 20
@@ -57,13 +58,17 @@ class StopRule:
     """Whether budgets are seconds, so that a trial can be too long for the time left."""
 
     def reached(self, state: State, *, now: float, budget: float) -> bool:
-        """Whether a trial of `budget` may no longer be asked."""
-        led_s = state.led_s + (now - state.last if state.last is not None else 0.0)
+        """Whether a trial of `budget` may no longer be asked by the search."""
         return (
             (self.trials is not None and state.n_asked >= self.trials)
-            or (self.total_s is not None and led_s + (budget + _beside_s(state, budget) if self.in_seconds else 0.0) > self.total_s)
+            or self.late(state, now=now, budget=budget)
             or (self.worth is not None and state.budget_asked + budget > self.worth * (1 + 1e-9))
         )
+
+    def late(self, state: State, *, now: float, budget: float) -> bool:
+        """Whether a trial of `budget`, of the search or beside it, could not end in time."""
+        led_s = state.led_s + (now - state.last if state.last is not None else 0.0)
+        return self.total_s is not None and led_s + (budget + _beside_s(state, budget) if self.in_seconds else 0.0) > self.total_s
 
 
 def _beside_s(state: State, budget: float) -> float:
@@ -109,7 +114,7 @@ class Outcome(Enum):
     """How a call of `drive` ended."""
 
     FINISHED = auto()
-    """The stop rule is met, or the optimizer has nothing left to propose, and all is told."""
+    """The stop rule is met, or the optimizer has nothing left to propose; no probe is left, and all is told."""
     DRAINED = auto()
     STOPPED = auto()
 
@@ -174,6 +179,8 @@ class Drive:
     tick_s: float = 0.25
     knowledge: Knowledge = NOTHING
     """Its constraints say which trials are refused and which results do not count."""
+    probes: Probes | None = None
+    """Trained beside the search."""
     _n_crashed_in_a_row: int = 0
 
     def run(self) -> Outcome:
@@ -185,7 +192,7 @@ class Drive:
             wish = self.wish()
             if wish is Wish.STOP:
                 return Outcome.STOPPED
-            asking_now = asking and wish is Wish.GO_ON
+            asking_now = wish is Wish.GO_ON and (asking or self._probe(searching=False) is not None)
             if not self.journal.state.pending and not asking_now:
                 return Outcome.FINISHED if wish is Wish.GO_ON else Outcome.DRAINED
             # Counted before looking at results: whoever is free now has stored what it finished, so it is told before
@@ -196,23 +203,36 @@ class Drive:
                 waiting = False
             self.tick()
             if free > 0 and not waiting:
-                asking, waiting = self._ask(free)
+                asking, waiting = self._ask(free, searching=asking)
 
-    def _ask(self, free: int) -> tuple[bool, bool]:
-        """Fills at most `free` workers.
+    def _probe(self, *, searching: bool) -> Trial | None:
+        """The trial of the rank probe that is due."""
+        if self.probes is None:
+            return None
+        state, now = self.journal.state, self.clock()
+        return self.probes.next(state, searching=searching, late=lambda budget: self.stop.late(state, now=now, budget=budget))
+
+    def _ask(self, free: int, *, searching: bool) -> tuple[bool, bool]:
+        """Fills at most `free` workers: with what is due of the probe, else with what the search asks while it goes on.
 
         Returns:
-            Whether anything new may ever be asked, and whether a result must come first.
+            Whether the search may ever ask anything new, and whether a result must come first.
         """
         state = self.journal.state
         for _ in range(min(free, self.engine.free())):
+            if self.probes is not None and (probe := self._probe(searching=searching)) is not None:
+                self._write(Event(term=state.term, time=self.clock(), trial=_checked(probe), reason=self.probes.reason(probe)))
+                self.engine.submit(probe)
+                continue
+            if not searching:
+                return False, False
             if self.stop.reached(state, now=self.clock(), budget=self.budgets.rungs[0]):
                 return False, False
             asked = ask(self.optimizer)
             if asked is Idle.DONE:
                 return False, False
             if isinstance(asked, Idle):
-                if not state.pending:
+                if all(trial.origin in ASIDE for trial in state.pending):
                     raise BohbNasError("the method waits for a result although nothing is running; it can never go on")
                 return True, True
             if self.stop.reached(state, now=self.clock(), budget=asked.budget):
@@ -225,7 +245,7 @@ class Drive:
             reason, why = getattr(self.optimizer, "reason", None), getattr(self.optimizer, "explanation", None)
             self._write(Event(term=state.term, time=self.clock(), trial=trial, reason=reason, why=why))
             self.engine.submit(trial)
-        return True, False
+        return searching, False
 
     def _source(self, trial: Trial) -> str | None:
         """The trial of the same configuration at the highest lower budget, when it is to be continued."""
@@ -238,10 +258,14 @@ class Drive:
             return
         result = self._judged(result)
         self._write(Event(term=self.journal.state.term, time=self.clock(), result=result))
-        self.optimizer.tell(result)
+        trial = self.journal.state.trials[result.trial_id]
+        if trial.origin not in ASIDE:
+            self.optimizer.tell(result)
         self.checkpoints.told(result.trial_id)
         self._check_hope(result)
-        untold = self.knowledge.untold(self.journal.state.trials[result.trial_id].config, result)
+        if trial.origin in ASIDE:
+            return
+        untold = self.knowledge.untold(trial.config, result)
         if untold:
             raise KnowledgeError(untold_text(untold, result.trial_id, result.metrics))
 

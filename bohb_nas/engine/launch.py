@@ -1,7 +1,7 @@
 """From the record of a study to an open study: everything is checked before anything is written.
 
-What was typed for an existing study and says otherwise than its record is listed and refused; only workers, stop rule
-and promotion mode may differ.
+What was typed for an existing study and says otherwise than its record is listed and refused; only workers, stop rule,
+size of the rank probe and promotion mode may differ.
 """
 
 import json
@@ -39,6 +39,7 @@ _CHECK_S = 600.0
 """Until a worker has said whether it accepts the space."""
 _MAY_DIFFER = (
     "stop",
+    "rank_probe",
     "promote",
     "skip_unreadable",
     "listen",
@@ -54,6 +55,8 @@ _MAY_DIFFER = (
     "cwd",
     "format",
 )
+_TAKEN = ("stop", "rank_probe", "promote", "skip_unreadable", "listen", "lease_s", "require_same_gpu")
+"""Of these, what a study takes from whoever resumes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +187,11 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         StudyError: it is another search or none, or the user's files have changed since.
     """
     stored = study.read_meta()
+    if stored.get("imported"):
+        raise StudyError(
+            f"{study.path} was imported from {stored['imported'].get('from')}, whose log does not say what trained its configurations: "
+            f"it cannot go on. Search in another DIR, which learns from this one with --warm-start {study.path}"
+        )
     if not study.space_json.exists():
         raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
     wanted = plan(request, base=stored)
@@ -199,7 +207,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     if changed and not request.accept_changed_inputs:
         listed = "\n  ".join(changed)
         raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
-    meta = {**stored, **{name: wanted[name] for name in ("stop", "promote", "skip_unreadable", "listen", "lease_s", "require_same_gpu")}}
+    meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
     return meta, space_from_json(study.read_space())
 
 

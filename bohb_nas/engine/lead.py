@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
@@ -19,9 +20,11 @@ from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study
 from bohb_nas.engine.plan import Request
+from bohb_nas.engine.probes import Probes
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
 from bohb_nas.files import write_atomic
+from bohb_nas.knowledge import Knowledge
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.lines import repair
 from bohb_nas.store.reading_ahead import Reading
@@ -124,6 +127,7 @@ def lead(
                 stop=parts.stop,
                 budgets=parts.budgets,
                 knowledge=knowledge,
+                probes=_probes(meta, parts, knowledge),
                 continue_promoted=continued,
                 checkpoints=Checkpoints(
                     study,
@@ -151,10 +155,17 @@ def lead(
                 raise
             if outcome is Outcome.FINISHED:
                 opened.seat.check()
-                write_atomic(study.done, json.dumps({"time": time.time(), "stop": meta["stop"]}) + "\n")
+                ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}
+                write_atomic(study.done, json.dumps(ended) + "\n")
                 workers.wait(5.0)
             workers.stop()
     return outcome, state
+
+
+def _probes(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge) -> Probes | None:
+    if not meta["rank_probe"]:
+        return None
+    return Probes(parts.space, parts.budgets, seed=meta["seed"], n=meta["rank_probe"], allowed=knowledge.allowed)
 
 
 def _ip(listen: str, *, elected: bool, display: Display) -> str:

@@ -143,10 +143,11 @@ def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, 
 
 
 def finished(study: StudyDir, meta: dict[str, Any], state: State) -> bool:
-    """Whether the study has ended under the stop rule that holds now."""
+    """Whether the study has ended under the stop rule and the rank probe that hold now."""
     if state.pending or not study.done.exists():
         return False
-    return bool(read_note(study.done).get("stop") == meta["stop"])
+    note = read_note(study.done)
+    return bool(note.get("stop") == meta["stop"] and note.get("rank_probe", 0) == meta["rank_probe"])
 
 
 def prepare(path: Path, request: Request, display: Display) -> bool:

@@ -55,6 +55,7 @@ class Request:
     lock: str | None = None
     lease_s: float | None = None
     require_same_gpu: bool | None = None
+    rank_probe: int | None = None
 
     @property
     def sizes_bounded(self) -> tuple[str, ...]:
@@ -75,6 +76,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     eta = _said(request.eta, earlier.get("eta"), 3.0)
     minimum = _said(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3)
     unit = _said(request.budget_unit, earlier.get("unit"), "s")
+    budgets = Budgets(min=minimum, max=maximum, eta=eta, unit=unit)
     stop = _stop(request, given, preset)
     if unit == "s" and stop["total_s"] is not None and stop["total_s"] < minimum:
         raise UsageError(
@@ -88,11 +90,12 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "method": _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb")),
         "method_options": {**given.get("method_options", {}), **request.method_options},
         **_worker(request, given, preset, unit=unit, top=maximum),
-        "budgets": asdict(Budgets(min=minimum, max=maximum, eta=eta, unit=unit)),
+        "budgets": asdict(budgets),
         "seed": _said(request.seed, given.get("seed"), 0),
         "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
         "promote": _said(request.promote, given.get("promote"), "restart"),
         "stop": stop,
+        "rank_probe": _rank_probe(request, given, n_budgets=len(budgets.rungs)),
         **_knowledge(request, given),
         "listen": _said(request.listen, given.get("listen"), "loopback"),
         "lease_s": _said(request.lease_s, given.get("lease_s"), None),
@@ -188,3 +191,20 @@ def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> di
     if any(v is not None for v in said.values()):
         return said
     return given.get("stop") or {**said, "brackets": preset.get("brackets")}
+
+
+def _rank_probe(request: Request, given: dict[str, Any], *, n_budgets: int) -> int:
+    """How many configurations are trained at every budget; it may grow when a study is resumed.
+
+    Raises:
+        UsageError: fewer than before, or there is only one budget.
+    """
+    asked, before = request.rank_probe, given.get("rank_probe", 0)
+    if asked is None:
+        return int(before)
+    if asked < max(1, before):
+        trained = f"; the study has {before}, and it may grow only" if before else ""
+        raise UsageError(f"--rank-probe {asked}: accepted is a whole number from {max(1, before)}{trained}")
+    if n_budgets < 2:
+        raise UsageError(f"--rank-probe {asked}: it compares budgets, and there is only one; give a smaller --budget-min, or leave it out")
+    return asked

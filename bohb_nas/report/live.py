@@ -12,7 +12,7 @@ from bohb_nas.durations import budget_text, format_duration
 from bohb_nas.records import ASIDE, Budgets
 from bohb_nas.report import tables
 from bohb_nas.report.presence import beats, running
-from bohb_nas.report.status import best, rung, time_left_s
+from bohb_nas.report.status import best, rank_probe, rung, time_left_s
 from bohb_nas.store.journal import Event, State
 from bohb_nas.store.notes import first_line
 from bohb_nas.store.study_dir import StudyDir
@@ -44,7 +44,8 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
     for trial in state.trials.values():
         picks[trial.origin] = picks.get(trial.origin, 0) + 1
     head = f"{meta['method']} · {len(state.results)} evaluations · {n_workers} worker(s) · led for {_seconds(state.led_s)}"
-    if (left_s := time_left_s(state, meta["stop"], worth=worth)) is not None:
+    probe = rank_probe(meta, state)
+    if (left_s := time_left_s(state, meta["stop"], worth=worth, probe=probe)) is not None:
         head += f" · about {_seconds(left_s)} left"
     return Group(
         Text(head),
@@ -52,6 +53,7 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
         Text(_brackets(state)),
         _running(trials, budgets.unit),
         Text("picks: " + (", ".join(f"{n} {word}" for word, n in picks.items()) or "none")),
+        *([Text(tables.rank_probe(probe))] if probe is not None else []),
         tables.incumbent(best(study, state), budgets.unit),
     )
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bohb_nas.records import ASIDE
+from bohb_nas.records import Origin
 from bohb_nas.store.journal import State
 from bohb_nas.store.stays import Stay, stay
 
@@ -33,11 +33,11 @@ def throughput(state: State, stays: Iterable[Stay], trials: Iterable[Mapping[str
     for event in reversed(state.events):
         if event.time < start:
             break
-        if event.result is not None and not state.beside(event):
+        if event.result is not None and state.origin(event) is not Origin.BASELINE:
             late += 1
             one = stay(event.result)
             late_s += max(0.0, min(one.ended, end) - max(one.began, start)) if one is not None else 0.0
-    told = sum(t.origin not in ASIDE for t in map(state.trials.__getitem__, state.results))
+    told = sum(t.origin is not Origin.BASELINE for t in map(state.trials.__getitem__, state.results))
     all_s = sum(one.ended - one.began for one in stays) + sum(elapsed)
     late_s += sum(min(s, end - start) for s in elapsed)
     return {"overall": _per_hour(told, all_s, state.led_s + since_last_s), "last_hour": _per_hour(late, late_s, end - start)}

@@ -11,7 +11,7 @@ from typing import Any
 
 from bohb_nas.entries import ID
 from bohb_nas.errors import NoLocksError
-from bohb_nas.records import ASIDE
+from bohb_nas.records import Origin
 from bohb_nas.store import holders, notes
 from bohb_nas.store.journal import State
 from bohb_nas.store.study_dir import StudyDir
@@ -63,8 +63,8 @@ def beats(study: StudyDir) -> dict[str, Beat]:
 
 
 def running(state: State, beating: Mapping[str, Beat]) -> list[dict[str, Any]]:
-    """The trials that were asked and not told, with who trains them; those beside the search only while somebody does."""
-    beside = [t for i in beating if (t := state.trials.get(i)) is not None and t.origin in ASIDE and i not in state.results]
+    """The trials that were asked and not told, with who trains them; baselines only while somebody does."""
+    beside = [t for i in beating if (t := state.trials.get(i)) is not None and t.origin is Origin.BASELINE and i not in state.results]
     return [
         {
             "trial_id": t.trial_id,

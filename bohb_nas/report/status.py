@@ -4,10 +4,10 @@ import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bohb_nas.records import ASIDE, Budgets, Evaluation, Status
+from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status
 from bohb_nas.report import presence
 from bohb_nas.report.failures import failures
 from bohb_nas.report.pace import throughput
@@ -42,7 +42,7 @@ class Watch:
         self._stays: list[Stay | None] = []
         """Of each evaluation."""
         self._searched: list[Stay] = []
-        """Of those of the search."""
+        """Of all but baselines, which are trained while nobody leads."""
 
     def look(self) -> State:
         """The state of the study now.
@@ -64,6 +64,7 @@ class Watch:
         beating, done = presence.beats(study), study.done.exists()
         master, under_way = presence.master(study, state), presence.running(state, beating)
         models = {one.place: one.model for one in self._stays if one is not None and one.model is not None}
+        probe = rank_probe(meta, state)
         waiting = [t["trial_id"] for t in under_way if t["worker"] is None]
         figures = {
             "evaluations": len(state.results),
@@ -80,9 +81,10 @@ class Watch:
             "constraints": meta.get("constraints") or [],
             "promote": meta["promote"],
             "seed": meta["seed"],
+            "rank_probe": probe,
             "master": master,
             "led_s": state.led_s,
-            "time_left_s": None if done else time_left_s(state, meta["stop"], worth=meta.get("worth")),
+            "time_left_s": None if done else time_left_s(state, meta["stop"], worth=meta.get("worth"), probe=probe),
             "workers": presence.workers(study, beating, models),
             "trials_running": under_way,
             "queue": {"n": len(waiting), "trials": waiting[:10]},
@@ -102,11 +104,10 @@ class Watch:
         self._evaluations += new
         self._stays += [stay(e.result) for e in new]
         evaluations, stays = self._evaluations, self._stays
-        beside = [e.trial.origin in ASIDE for e in evaluations]
-        if all(beside):
-            beside = [False] * len(beside)
-        searched = [e for e, aside in zip(evaluations, beside, strict=True) if not aside]
-        self._searched = [one for one, aside in zip(stays, beside, strict=True) if one is not None and not aside]
+        alone = all(e.trial.origin is Origin.BASELINE for e in evaluations)
+        searched = [e for e in evaluations if alone or e.trial.origin not in ASIDE]
+        led = [alone or e.trial.origin is not Origin.BASELINE for e in evaluations]
+        self._searched = [one for one, counts in zip(stays, led, strict=True) if one is not None and counts]
         self._told = {
             "by_status": _count(e.result.status for e in evaluations),
             "by_budget": {f"{b:g}": rung(searched, b) for b in budgets.rungs},
@@ -191,23 +192,49 @@ def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:
     }
 
 
-def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None) -> float | None:
+def rank_probe(meta: Mapping[str, Any], state: State) -> dict[str, Any] | None:
+    """How far the rank probe is; None for a study without one.
+
+    Returns:
+        `configurations`, and of the `trials` that they make at all budgets: how many were `asked`, are `told`, have `failed`;
+        `budget_left` is the sum of the budgets that are not told.
+    """
+    n, rungs = meta.get("rank_probe", 0), Budgets(**meta["budgets"]).rungs
+    if not n:
+        return None
+    asked = [t for t in state.trials.values() if t.origin is Origin.PROBE]
+    told = [t for t in asked if t.trial_id in state.results]
+    return {
+        "configurations": n,
+        "trials": n * len(rungs),
+        "asked": len(asked),
+        "told": len(told),
+        "failed": sum(state.results[t.trial_id].status is not Status.OK for t in told),
+        "budget_left": n * sum(rungs) - sum(t.budget for t in told),
+    }
+
+
+def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None, probe: Mapping[str, Any] | None = None) -> float | None:
     """Seconds until the stop rule is met, at the pace so far; None while nothing is known.
 
     Args:
         state: of the study.
         stop: its stop rule.
         worth: sum of the budgets after which it ends, where brackets decide.
+        probe: its rank probe, as `rank_probe` has it.
     """
     estimates = []
     told = [state.trials[i] for i in state.results if state.trials[i].origin not in ASIDE]
     if stop["total_s"] is not None:
         estimates.append(stop["total_s"] - state.led_s)
-    if stop["trials"] is not None and told:
-        estimates.append((stop["trials"] - len(told)) * state.led_s / len(told))
-    if worth is not None and told:
-        budgets = sum(t.budget for t in told)
-        estimates.append((worth - budgets) * state.led_s / budgets)
+    if told:
+        searched = sum(t.budget for t in told)
+        probed = sum(t.budget for i in state.results if (t := state.trials[i]).origin is Origin.PROBE)
+        left = probe["budget_left"] if probe is not None else 0.0
+        if stop["trials"] is not None:
+            estimates.append(((stop["trials"] - len(told)) * searched / len(told) + left) * state.led_s / (searched + probed))
+        if worth is not None:
+            estimates.append((worth - searched + left) * state.led_s / (searched + probed))
     return max(0.0, min(estimates)) if estimates else None
 
 

@@ -64,6 +64,8 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
                 printable(f"constraints: {', '.join(figures['constraints'])}; broken by {figures['violating']} results, which do not count")
             )
         )
+    if figures["rank_probe"] is not None:
+        lines.append(Text(rank_probe(figures["rank_probe"])))
     lines += [Text(line) for line in (_master(figures["master"]), _queue(figures["queue"]), _throughput(figures["throughput"])) if line]
     if (used := figures["use_of_time"]) is not None:
         idle = f", idle between trials {used['idle_median_s']:.2f} s (median)" if "idle_median_s" in used else ""
@@ -85,6 +87,13 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     else:
         lines.append(incumbent(figures["incumbent"], unit))
     return Group(*lines, *failures(figures["failures"], unit))
+
+
+def rank_probe(probe: Mapping[str, Any]) -> str:
+    """How far the rank probe is."""
+    failed = f", {probe['failed']} of them failed" if probe["failed"] else ""
+    finished = f"{probe['told']} of {probe['trials']} trials finished{failed}"
+    return f"rank probe: {finished}; {probe['configurations']} random configurations at every budget"
 
 
 def _master(master: Mapping[str, Any] | None) -> str | None:

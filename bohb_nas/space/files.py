@@ -42,6 +42,23 @@ def load_space(reference: str) -> ConfigurationSpace:
     return _checked(reference, make if callable(make) else lambda: make)
 
 
+def load_pcs(path: str) -> ConfigurationSpace:
+    """The search space in a PCS file, of the new form or the old.
+
+    Raises:
+        SpaceError: it is of neither.
+    """
+    from ConfigSpace.read_and_write import pcs, pcs_new  # deprecated, and of use for old runs alone
+
+    try:
+        return _checked(path, lambda: pcs_new.read(_text(path).splitlines()))
+    except SpaceError as e:
+        try:
+            return _checked(path, lambda: pcs.read(_text(path).splitlines()))
+        except SpaceError:
+            raise e from None
+
+
 def space_from_json(text: str) -> ConfigurationSpace:
     """The inverse of `space_to_json`.
 

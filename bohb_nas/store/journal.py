@@ -16,7 +16,7 @@ from bohb_nas.entries import number
 from bohb_nas.errors import JournalError, RecordError, StudyHeldError
 from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
-from bohb_nas.records import ASIDE, Evaluation, Result, Status, Trial
+from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.lines import lines, repair
 
 __all__ = ["Event", "Journal", "State", "fold", "read_events", "repair"]
@@ -110,7 +110,7 @@ class State:
     incumbent: Evaluation | None = None
     """The lowest loss among OK trials that break no constraint, at the highest budget that has one; the earliest of equals.
 
-    A baseline is the incumbent only as long as the search has none.
+    A baseline is the incumbent only as long as the search has none; a probe never is.
     """
 
     def apply(self, event: Event) -> bool:
@@ -136,15 +136,19 @@ class State:
         else:
             # what a pick rests on is read from the file when somebody asks
             self.events.append(event if event.why is None else replace(event, why=None))
-            if not self.beside(event):
+            if self.origin(event) is not Origin.BASELINE:  # which are trained while nobody leads the search
                 self._lead_until(event.time)
         self.last = event.time
         return True
 
     def beside(self, event: Event) -> bool:
         """Whether an ask, or a tell of what was asked, belongs to a trial beside the search."""
+        return self.origin(event) in ASIDE
+
+    def origin(self, event: Event) -> Origin | None:
+        """Of the trial that an event asks or tells."""
         trial = event.trial if event.result is None else self.trials.get(event.result.trial_id)
-        return trial is not None and trial.origin in ASIDE
+        return trial.origin if trial is not None else None
 
     def _lead_until(self, time: float | None) -> None:
         if time is not None and self.last is not None:
@@ -180,14 +184,14 @@ class State:
         self.results[result.trial_id] = result
         if result.loss is not None and not result.violates:
             trial, best = self.trials[result.trial_id], self.incumbent
-            if best is None or _rank(trial, result) < _rank(best.trial, best.result):
+            if trial.origin is not Origin.PROBE and (best is None or _rank(trial, result) < _rank(best.trial, best.result)):
                 self.incumbent = Evaluation(trial=trial, result=result)
         return True
 
     @property
     def pending(self) -> list[Trial]:
-        """Of the search, asked and not told, oldest first."""
-        return [t for t in map(self.trials.__getitem__, self.asked_under) if t.origin not in ASIDE]
+        """Of the search and its probe, asked and not told, oldest first."""
+        return [t for t in map(self.trials.__getitem__, self.asked_under) if t.origin is not Origin.BASELINE]
 
     def evaluations(self) -> Iterator[Evaluation]:
         """All finished evaluations in the order of telling."""

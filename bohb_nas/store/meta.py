@@ -11,7 +11,7 @@ _SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str
 )
 _MAY_BE = {"listen": str, "lock": str, "require_same_gpu": bool, "preset": str, "initial": str, "prior": str}
 """Kinds of what a study may lack, or have none of."""
-_MAY_LIST, _MAY_MAP = ("constraints", "warm_start"), ("frozen", "inputs")
+_MAY_LIST, _MAY_MAP = ("constraints", "warm_start"), ("frozen", "inputs", "imported")
 """What holds texts, or texts for texts, where a study has them."""
 _NUMBERS = ("worth", "hard_limit_s", "created")
 _MOST = 2**53
@@ -40,6 +40,9 @@ def wrong_in(meta: object) -> str | None:
     for name in _NUMBERS:
         if meta.get(name) is not None and not number(meta[name]):
             return f"{name} is {repr(meta[name])[:100]}"
+    probe = meta.get("rank_probe", 0)
+    if not (type(probe) is int and 0 <= probe < _MOST):
+        return f"rank_probe is {repr(probe)[:100]}"
     if not 0 <= meta["seed"] < 2**128:
         return f"seed is {str(meta['seed'])[:100]}"
     return _wrong_in_budgets(meta["budgets"]) or _wrong_in_stop(meta["stop"])

@@ -1,0 +1,22 @@
+"""The command `bohb-nas import-hpbandster`: what an HpBandSter run recorded becomes a study."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command(name="import-hpbandster")
+@click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--space", metavar="S", help="What was searched: a name, FILE.py, ConfigSpace's JSON, YAML or PCS.  [FROM/configspace.json]")
+@click.option("--budget-unit", "unit", metavar="U", help="What budgets count: s for seconds, epochs, …  [not said]")
+def import_hpbandster(*, source: Path, directory: Path, space: str | None, unit: str | None) -> None:
+    """Makes a study in DIR of the log of an HpBandSter run, configs.json and results.json in FROM, for analyze, status, best and export."""
+    from bohb_nas.imports.hpbandster import bring
+
+    imported = bring(source, directory, space=space, unit=unit)
+    for note in imported.notes:
+        click.echo(note, err=True)
+    click.echo(f"{imported.n_evaluations} evaluations: {directory}", err=True)
+    click.echo(f"next: bohb-nas status {shlex.quote(str(directory))}")

@@ -1,0 +1,102 @@
+"""All finished evaluations of a study as one flat table: a row each, in the order of telling."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.errors import UsageError
+from bohb_nas.reading import parse_json
+from bohb_nas.records import Evaluation, Result, Trial, Value
+from bohb_nas.report.engines import stay
+from bohb_nas.report.status import Watch
+from bohb_nas.store.journal import State
+from bohb_nas.store.study_dir import StudyDir
+
+COLUMNS = (
+    *("trial_id", "config_id", "origin", "status", "loss", "budget", "unit", "bracket", "rung", "seed", "resume_from", "asked", "told"),
+    *("began", "ended", "train_s", "host", "device", "model", "violates", "message"),
+)
+"""Of the trial and its result."""
+Row = dict[str, Any]
+"""Column -> value; None where there is none."""
+
+
+def table(watch: Watch) -> tuple[list[str], list[Row]]:
+    """The columns, and the rows: every row has every column.
+
+    After the columns of the trial and its result come `config.NAME` for each hyperparameter, in the space's order, empty where it is
+    inactive, and `metric.NAME` for each metric that a worker returned.
+    """
+    study, state = watch.study, watch.look()
+    unit, evaluations, (asked, told) = study.read_meta()["budgets"]["unit"], list(state.evaluations()), times(state)
+    names = list(dict.fromkeys([*hyperparameters(study), *(name for e in evaluations for name in configuration(e))]))
+    measured = sorted({name for e in evaluations for name in e.result.metrics})
+    rows = []
+    for e in evaluations:
+        config, metrics, trial_id = configuration(e), e.result.metrics, e.trial.trial_id
+        row = _row(e.trial, e.result, unit=unit, asked=asked[trial_id], told=told[trial_id])
+        row |= {f"config.{name}": config.get(name) for name in names} | {f"metric.{name}": metrics.get(name) for name in measured}
+        rows.append(row)
+    return [*COLUMNS, *(f"config.{name}" for name in names), *(f"metric.{name}" for name in measured)], rows
+
+
+def configuration(evaluation: Evaluation) -> Mapping[str, Value]:
+    """What was trained, or what a worker that searches by itself found."""
+    return evaluation.result.config if evaluation.result.config is not None else evaluation.trial.config
+
+
+def times(state: State) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds since the epoch at which each trial was asked, and at which it was told."""
+    asked = {e.trial.trial_id: e.time for e in state.events if e.trial is not None}
+    return asked, {e.result.trial_id: e.time for e in state.events if e.result is not None}
+
+
+def hyperparameters(study: StudyDir) -> list[str]:
+    """The names of the space's hyperparameters, in its order; none where a study has no space."""
+    if not study.space_json.exists():
+        return []
+    space = parse_json(study.read_space())
+    listed = space.get("hyperparameters", []) if isinstance(space, dict) else []
+    return [str(one["name"]) for one in listed if isinstance(one, dict) and "name" in one]
+
+
+def check_file(to: Path) -> None:
+    """Refuses what no file can be written to.
+
+    Raises:
+        UsageError: it is a folder, or its folder is not there.
+    """
+    if to.is_dir():
+        raise UsageError(f"--to {to} is a folder; name a file in it")
+    if not to.parent.is_dir():
+        raise UsageError(f"--to {to}: {to.parent} is no folder; make it, or name another file")
+    if not os.access(to.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"--to {to}: {to.parent} is not writable; name a file in a folder where you may write")
+
+
+def _row(trial: Trial, result: Result, *, unit: str, asked: float, told: float) -> Row:
+    where = stay(result)
+    return {
+        "trial_id": trial.trial_id,
+        "config_id": trial.config_id,
+        "origin": str(trial.origin),
+        "status": str(result.status),
+        "loss": result.loss,
+        "budget": trial.budget,
+        "unit": unit,
+        "bracket": trial.bracket,
+        "rung": trial.rung,
+        "seed": trial.seed,
+        "resume_from": trial.resume_from,
+        "asked": asked,
+        "told": told,
+        "began": None if where is None else where.began,
+        "ended": None if where is None else where.ended,
+        "train_s": result.train_s,
+        "host": None if where is None else where.host,
+        "device": None if where is None else where.device,
+        "model": None if where is None else where.model,
+        "violates": "; ".join(result.violates) or None,
+        "message": result.message,
+    }

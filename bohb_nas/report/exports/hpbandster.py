@@ -1,0 +1,129 @@
+"""A study as a run directory of HpBandSter, which its own reader and DeepCAVE open.
+
+Format: `configspace.json`, the space as ConfigSpace writes it; `configs.json`, a line `[id, configuration, {"model_based_pick": bool}]`
+for each configuration; `results.json`, a line `[id, budget, {"submitted", "started", "finished"}, {"loss", "info"}, null]` for each
+finished evaluation. An id is `[i, 0, j]`: of the configurations that entered at rung i, the j-th. Two rules come from DeepCAVE: a failed
+evaluation has a loss and the state CRASHED, since null would count as a success, and hyperparameters without a choice are
+left out, since one of them turns every importance into NaN. A file `bohb_nas.json` says whose export it is.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.errors import StorageError, UsageError
+from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Trial, Value
+from bohb_nas.report.engines import stay
+from bohb_nas.report.exports._table import configuration, times
+from bohb_nas.report.status import Watch
+from bohb_nas.store import notes
+
+OWNER = "bohb_nas.json"
+"""Beside the files that HpBandSter knows: the study, and the unit of its budgets."""
+_FAILED_LOSS = 1.0
+"""What a failure counts as, or the highest loss of a success where that is more: it must not look like the best."""
+
+
+def make(watch: Watch, to: Path) -> "RunDirectory":
+    """The export to a folder.
+
+    Raises:
+        UsageError: the study has no space, or there is something else than an earlier export of it.
+    """
+    from bohb_nas.space.files import space_from_json, space_to_json
+    from bohb_nas.space.without import without_constants
+
+    study = watch.study
+    if not study.space_json.exists():
+        raise UsageError(f"{study.path} has no search space: baselines alone were trained in it; --format csv takes them")
+    if to.exists() and not to.is_dir():
+        raise UsageError(f"--to {to} is a file; a run directory of HpBandSter is a folder, name one that is new")
+    name = notes.printable(str(study.path))[:200]
+    if to.is_dir() and any(to.iterdir()) and notes.text(notes.read_note(to / OWNER), "study") != name:
+        raise UsageError(f"--to {to} holds something else than an earlier export of this study; name a new or empty folder")
+    space, left_out = without_constants(space_from_json(study.read_space()))
+    return RunDirectory(watch, to, name=name, space=space_to_json(space), left_out=left_out)
+
+
+class RunDirectory:
+    """The files of a study in a folder, each replaced as a whole."""
+
+    def __init__(self, watch: Watch, to: Path, *, name: str, space: str, left_out: frozenset[str]) -> None:
+        self._watch = watch
+        self._to = to
+        self._name = name
+        self._space = space
+        self._left_out = left_out
+
+    def update(self) -> str:
+        """Writes all finished evaluations of this moment."""
+        try:
+            self._to.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise StorageError(f"cannot make {self._to}: {e.strerror}; free space, or name a folder where you may write") from e
+        state, unit = self._watch.look(), self._watch.study.read_meta()["budgets"]["unit"]
+        told = [e for e in state.evaluations() if e.trial.origin not in ASIDE]
+        ids = _ids(list(state.trials.values()), told, self._left_out)
+        picks = {t.config_id: t.origin is Origin.MODEL for t in reversed(state.trials.values())}
+        configs = [[list(ids[key]), dict(config), {"model_based_pick": picks[key[0]]}] for key, config in _configs(told, self._left_out)]
+        asked, ended = times(state)
+        worst = max([_FAILED_LOSS, *(e.result.loss for e in told if e.result.loss is not None)])
+        results = [_line(e, list(ids[_key(e, self._left_out)]), asked=asked, ended=ended, failed=worst) for e in told]
+        for name, text in (
+            (OWNER, dump_json({"study": self._name, "unit": unit}) + "\n"),
+            ("configspace.json", self._space + "\n"),
+            ("configs.json", "".join(dump_json(line) + "\n" for line in configs)),
+            ("results.json", "".join(dump_json(line) + "\n" for line in results)),
+        ):
+            write_atomic(self._to / name, text, mode=0o644)
+        beside = len(state.results) - len(told)
+        return f"{len(results)} evaluations of {len(configs)} configurations: {self._to}" + (
+            f"; {beside} baselines and probes are left out: HpBandSter has no word for them" if beside else ""
+        )
+
+
+_Key = tuple[str, str]
+"""A configuration's id in the study, and the configuration as JSON: a worker that searches by itself finds another at every budget."""
+
+
+def _config(evaluation: Evaluation, left_out: frozenset[str]) -> Mapping[str, Value]:
+    return {name: value for name, value in configuration(evaluation).items() if name not in left_out}
+
+
+def _key(evaluation: Evaluation, left_out: frozenset[str]) -> _Key:
+    return evaluation.trial.config_id, dump_json(_config(evaluation, left_out))
+
+
+def _configs(told: list[Evaluation], left_out: frozenset[str]) -> list[tuple[_Key, Mapping[str, Value]]]:
+    return list({_key(e, left_out): _config(e, left_out) for e in told}.items())
+
+
+def _ids(asked: list[Trial], told: list[Evaluation], left_out: frozenset[str]) -> dict[_Key, tuple[int, int, int]]:
+    """[i, 0, j] of every configuration: i its entry rung, j its number among those."""
+    entered = {t.config_id: t.rung for t in reversed(asked)}
+    ids: dict[_Key, tuple[int, int, int]] = {}
+    counts: dict[int, int] = {}
+    for key, _ in _configs(told, left_out):
+        rung = entered[key[0]]
+        ids[key] = rung, 0, counts.get(rung, 0)
+        counts[rung] = counts.get(rung, 0) + 1
+    return ids
+
+
+def _line(e: Evaluation, config_id: list[int], *, asked: Mapping[str, float], ended: Mapping[str, float], failed: float) -> list[Any]:
+    trial_id, where = e.trial.trial_id, stay(e.result)
+    stamps = {
+        "submitted": asked[trial_id],
+        "started": asked[trial_id] if where is None else where.began,
+        "finished": ended[trial_id] if where is None else where.ended,
+    }
+    loss = failed if e.result.loss is None else e.result.loss
+    return [config_id, e.trial.budget, stamps, {"loss": loss, "info": _info(e.trial, e.result)}, None]
+
+
+def _info(trial: Trial, result: Result) -> dict[str, Any]:
+    told: dict[str, Any] = {"trial_id": trial.trial_id, "status": str(result.status), "train_s": result.train_s}
+    told |= {"state": "CRASHED", "message": result.message or ""} if result.loss is None else {}
+    told |= {"violates": list(result.violates)} if result.violates else {}
+    return told | ({"metrics": dict(result.metrics)} if result.metrics else {})

@@ -1,0 +1,160 @@
+"""A study as CSV and JSON, read back with Python's own readers."""
+
+import csv
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from study_fakes import META, make_study, result, trial
+
+from bohb_nas.cli import cli
+from bohb_nas.records import Origin, Result, Status, Trial
+from bohb_nas.store.journal import Event, Journal, State, fold
+from bohb_nas.store.study_dir import StudyDir
+
+NOW = 1_700_000_000.0
+FIXED = [
+    *("trial_id", "config_id", "origin", "status", "loss", "budget", "unit", "bracket", "rung", "seed", "resume_from", "asked", "told"),
+    *("began", "ended", "train_s", "host", "device", "model", "violates", "message"),
+]
+
+
+def export(study: StudyDir, name: str, to: Path) -> None:
+    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", name, "--to", str(to)])
+    assert shown.exit_code == 0, shown.output
+    assert str(to) in shown.stderr
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream, strict=True))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    return make_study(tmp_path / "study", now=NOW)
+
+
+def test_every_finished_evaluation_is_a_row(study: StudyDir, tmp_path: Path) -> None:
+    export(study, "csv", tmp_path / "x.csv")
+    rows = read_csv(tmp_path / "x.csv")
+    assert list(rows[0]) == [*FIXED, "config.momentum", "config.crop", "config.nesterov", "config.depth", "metric.new_s"]
+    assert [(r["trial_id"], r["status"], r["loss"], r["budget"]) for r in rows] == [
+        ("t0", "ok", "0.5", "1.0"),
+        ("t1", "crashed", "", "1.0"),
+        ("t2", "ok", "0.25", "3.0"),
+    ]
+    start = NOW - 1800
+    assert [(float(r["asked"]), float(r["told"]), float(r["began"]), float(r["ended"])) for r in rows] == [
+        (start, start + 300, start, start + 300),
+        (start + 300, start + 600, start + 300, start + 600),
+        (start + 600, start + 1200, start + 600, start + 1200),
+    ]
+    assert rows[1]["message"] == "out of luck\nmore"
+    assert (rows[2]["host"], rows[2]["device"], rows[2]["model"]) == ("far", "g1", "Slow 1")
+    assert (rows[2]["config.momentum"], rows[2]["config.crop"], rows[2]["config.nesterov"], rows[2]["config.depth"]) == (
+        *("0.7", "on", "True"),
+        "2",
+    )
+
+
+def test_json_keeps_the_types(study: StudyDir, tmp_path: Path) -> None:
+    export(study, "json", tmp_path / "x.json")
+    rows = json.loads((tmp_path / "x.json").read_text())
+    assert [r["loss"] for r in rows] == [0.5, None, 0.25]
+    assert rows[2]["config.nesterov"] is True
+    assert rows[2]["config.depth"] == 2
+    export(study, "csv", tmp_path / "x.csv")
+    texts = read_csv(tmp_path / "x.csv")
+    assert [list(row) for row in rows] == [list(row) for row in texts]
+    assert [["" if v is None else str(v) for v in row.values()] for row in rows] == [list(row.values()) for row in texts]
+
+
+def conditional(path: Path) -> StudyDir:
+    """A space of three, in which one is inactive where `a` is "x", and texts that tempt a reader."""
+    study = StudyDir(path)
+    study.make()
+    study.write_meta(META)
+    study.space_json.write_text(json.dumps({"hyperparameters": [{"name": n} for n in ("never", "a", 'lr,"b"')]}))
+    journal = Journal(study.journal, State())
+    configs: list[dict[str, Any]] = [{"a": "x"}, {"a": 'y, "z"\nw', 'lr,"b"': 1e-300}, {"a": "é", 'lr,"b"': 0.1}]
+    origins = [Origin.RANDOM, Origin.BASELINE, Origin.PROBE]
+    for n, (config, origin) in enumerate(zip(configs, origins, strict=True)):
+        asked = Trial(trial_id=f"t{n}", config_id=f"c{n}", config=config, budget=1.0, bracket=0, rung=0, seed=0, origin=origin)
+        told = Result(trial_id=f"t{n}", status=Status.OK, loss=n / 3, train_s=1.0, details={"violates": ["size<=3", "b>=1"]} if n else {})
+        journal.write(Event(term=0, time=n + 0.25, trial=asked))
+        journal.write(Event(term=0, time=n + 0.5, result=told))
+    return study
+
+
+def test_a_column_for_every_hyperparameter_and_nothing_where_it_is_inactive(tmp_path: Path) -> None:
+    study = conditional(tmp_path / "study")
+    for name in ("csv", "json"):
+        export(study, name, tmp_path / name)
+    rows = read_csv(tmp_path / "csv")
+    assert [n for n in rows[0] if n.startswith("config.")] == ["config.never", "config.a", 'config.lr,"b"']
+    assert [tuple(r[n] for n in ("config.never", "config.a", 'config.lr,"b"')) for r in rows] == [
+        ("", "x", ""),
+        ("", 'y, "z"\nw', "1e-300"),
+        ("", "é", "0.1"),
+    ]
+    assert [r["origin"] for r in rows] == ["random", "baseline", "probe"]
+    assert [r["violates"] for r in rows] == ["", "size<=3; b>=1", "size<=3; b>=1"]
+    assert [float(r["loss"]) for r in rows] == [0, 1 / 3, 2 / 3], "every digit"
+    records = json.loads((tmp_path / "json").read_text())
+    assert [r['config.lr,"b"'] for r in records] == [None, 1e-300, 0.1]
+
+
+def test_what_a_worker_found_by_itself_is_the_configuration(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", now=NOW)
+    journal = Journal(study.journal, fold(study.journal))
+    told = Result(trial_id="t3", status=Status.OK, loss=0.1, train_s=1.0, config={"cell": 5})
+    journal.write(Event(term=4, time=NOW, result=told))
+    export(study, "json", tmp_path / "x")
+    last = json.loads((tmp_path / "x").read_text())[-1]
+    assert (last["config.cell"], last["config.momentum"]) == (5, None)
+
+
+def test_a_study_without_evaluations_has_columns_and_no_rows(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta(META)
+    export(study, "csv", tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text() == ",".join(FIXED) + "\n"
+    export(study, "json", tmp_path / "x.json")
+    assert json.loads((tmp_path / "x.json").read_text()) == []
+
+
+def test_a_later_export_replaces_the_file_as_a_whole(study: StudyDir, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        export(study, "csv", tmp_path / "x.csv")
+        journal = Journal(study.journal, fold(study.journal))
+        journal.write(Event(term=4, time=NOW, result=result(3, 0.125)))
+        export(study, "csv", tmp_path / "x.csv")
+    finally:
+        os.umask(before)
+    assert [r["trial_id"] for r in read_csv(tmp_path / "x.csv")] == ["t0", "t1", "t2", "t3"]
+    assert stat.S_IMODE((tmp_path / "x.csv").stat().st_mode) == 0o644
+    assert {p.name for p in tmp_path.iterdir()} == {"study", "x.csv"}
+
+
+@pytest.mark.parametrize(("to", "said"), [("study", "is a folder"), ("nowhere/x.csv", "nowhere is no folder")])
+def test_where_no_file_can_be_written(study: StudyDir, tmp_path: Path, to: str, said: str) -> None:
+    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "csv", "--to", str(tmp_path / to)])
+    assert shown.exit_code == 2
+    assert said in shown.stderr
+
+
+def test_pandas_reads_both_alike(study: StudyDir, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    for name in ("csv", "json"):
+        export(study, name, tmp_path / name)
+    frames = [pandas.read_csv(tmp_path / "csv"), pandas.read_json(tmp_path / "json")]
+    for frame in frames:
+        assert frame.groupby("budget")["loss"].min().to_dict() == {1.0: 0.5, 3.0: 0.25}
+        assert frame["config.nesterov"].tolist() == [trial(n).config["nesterov"] for n in range(3)]
