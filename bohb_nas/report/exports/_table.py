@@ -8,9 +8,9 @@ from typing import Any
 from bohb_nas.errors import UsageError
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Evaluation, Result, Trial, Value
-from bohb_nas.report.engines import stay
 from bohb_nas.report.status import Watch
 from bohb_nas.store.journal import State
+from bohb_nas.store.stays import stay
 from bohb_nas.store.study_dir import StudyDir
 
 COLUMNS = (

@@ -14,10 +14,10 @@ from typing import Any
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Trial, Value
-from bohb_nas.report.engines import stay
 from bohb_nas.report.exports._table import configuration, times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
+from bohb_nas.store.stays import stay
 
 OWNER = "bohb_nas.json"
 """Beside the files that HpBandSter knows: the study, and the unit of its budgets."""

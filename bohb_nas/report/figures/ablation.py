@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import AblationStep, Findings
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import said, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, scale_losses
-from bohb_nas.report.tables import budget_text
 
 _ROW_IN = 0.19
 

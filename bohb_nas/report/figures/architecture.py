@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
 from bohb_nas.analysis.findings import Findings, Incumbent
+from bohb_nas.durations import budget_text
 from bohb_nas.report.figures._blocks import Row, Tree, groups_of_leaves, is_leaf, rows, said, sound
 from bohb_nas.report.figures._labels import count, number, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, empty
 from bohb_nas.report.figures._sketch import LINE_IN, Box, Line, Node, Sketch, beside, box, graph, stacked, wire
-from bohb_nas.report.tables import budget_text
 
 _CONV, _DEPTHWISE, _POOL, _PLAIN = "#cfe3f3", "#cdebe0", "#fbe3c3", "#eeeeee"
 _KINDS = ("#9ad0f5", "#f7c873", "#7fd1b5", "#e6b3d0", "#f5ec8a", "#f0a27a", "#8fb8dd", "#cccccc")

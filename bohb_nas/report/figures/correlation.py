@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings, RankCorrelation, Row
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.records import Origin
 from bohb_nas.report.figures._labels import chance
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, empty, scale_losses
-from bohb_nas.report.tables import budget_text
 
 _MOST = 6
 """Budgets in the matrix: of more, the dearest."""

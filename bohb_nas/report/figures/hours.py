@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bohb_nas.analysis.findings import Findings
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import budget_colours, number
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, plain_ticks
 from bohb_nas.report.figures.trajectory import time_unit
-from bohb_nas.report.tables import budget_text
 
 
 def figures(found: Findings) -> Iterator[tuple[str, Figure]]:

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bohb_nas.analysis.findings import Findings, Importance, Parameter
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import GREY, number, short
 from bohb_nas.report.figures._panels import SMALL, empty, page
-from bohb_nas.report.tables import budget_text
 
 _MOST = 15
 """Bars in a panel."""

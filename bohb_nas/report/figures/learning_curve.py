@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS, LINES
 from bohb_nas.report.figures._labels import number, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, page, scale_losses
 from bohb_nas.report.figures.trajectory import time_unit
-from bohb_nas.report.tables import budget_text
 
 _AXES = ("step", "seconds")
 _MOST = 6

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Pair
+from bohb_nas.durations import budget_text
 from bohb_nas.records import Value
 from bohb_nas.report.figures._labels import INCUMBENT, said, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, page, plain_ticks
-from bohb_nas.report.tables import budget_text
 
 _MOST = 6
 _COLUMNS = 3

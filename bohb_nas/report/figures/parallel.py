@@ -11,10 +11,10 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings, Hyperparameter, Row
+from bohb_nas.durations import budget_text
 from bohb_nas.records import Origin
 from bohb_nas.report.figures._labels import said, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, plain_ticks
-from bohb_nas.report.tables import budget_text
 
 _MOST = 12
 """Axes on a page: of more, the most important."""

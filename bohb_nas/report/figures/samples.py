@@ -7,9 +7,9 @@ import matplotlib.image
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings
+from bohb_nas.durations import budget_text
 from bohb_nas.report.figures._labels import short
 from bohb_nas.report.figures._panels import PAGE_IN, empty
-from bohb_nas.report.tables import budget_text
 
 _HIGHEST_IN = 6.0
 _MOST_PIXELS = 4096

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bohb_nas.analysis.findings import Findings
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import INCUMBENT
 from bohb_nas.report.figures._panels import COLUMN_IN, SMALL, scale_losses
-from bohb_nas.report.tables import budget_text
 
 
 def figures(found: Findings) -> Iterator[tuple[str, Figure]]:

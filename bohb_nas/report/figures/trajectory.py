@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bohb_nas.analysis.findings import Findings, Point
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS, LINES, LineStyle
 from bohb_nas.report.figures._labels import GREY, budget_colours, budget_markers, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, scale_losses
-from bohb_nas.report.tables import budget_text
 
 _UNITS = (("d", 86400.0, 3), ("h", 3600.0, 2), ("min", 60.0, 3), ("s", 1.0, 0))
 
