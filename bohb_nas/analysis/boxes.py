@@ -1,0 +1,169 @@
+"""A regression tree over a conditional space as a function on the whole product box: every leaf in disjoint boxes.
+
+A tree says what happens at -1, where a hyperparameter is inactive. The function that is decomposed has no such place: where a
+hyperparameter is inactive, whatever it is changes nothing. So a leaf becomes the places of the box whose active part it takes:
+
+=====================================================  ==========================================================
+what a leaf takes of a conditional hyperparameter      where in the box that is
+=====================================================  ==========================================================
+everything                                             no restriction
+some values, not -1                                    where it is active, and has one of these values
+-1 alone                                               where it is inactive, whatever it is
+-1 and some values                                     both of the last two
+=====================================================  ==========================================================
+
+Hyperparameters that no condition ties together, directly or through others, restrict a leaf independently: a leaf is the product of a
+region for each family of tied ones, and only these regions are cut into boxes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bohb_nas.analysis.layout import Condition, Layout, Region
+from bohb_nas.errors import AnalysisError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """What the leaves take of one family of columns: p disjoint boxes; a leaf without one takes all."""
+
+    columns: Ints
+    """(c,)."""
+    leaf: Ints
+    """(p,) whose part a box is, rising."""
+    lo: Floats
+    """(p, c)."""
+    hi: Floats
+    share: Floats
+    """(p,) of the volume of its leaf's region."""
+    size: Floats
+    """(leaves,) volume of each leaf's region; 1 without a box."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaves:
+    """A piecewise constant function on the unit cube: disjoint leaves that fill it, each a product of regions."""
+
+    values: Floats
+    """(leaves,)."""
+    volumes: Floats
+    """(leaves,), summing to 1."""
+    blocks: tuple[Block, ...]
+    """One per family of columns."""
+
+
+def of_tree(tree: Any, layout: Layout) -> Leaves:
+    """The leaves of a tree.
+
+    Args:
+        tree: scikit-learn's, `estimator.tree_`.
+        layout: what the tree was fitted on.
+
+    Raises:
+        AnalysisError: the volumes do not sum to 1 within 1e-9.
+    """
+    taken, values = _taken(tree, layout)
+    blocks = [_block(taken, columns, layout) for columns in layout.families]
+    volumes = np.prod([block.size for block in blocks], axis=0)
+    if not abs(volumes.sum() - 1.0) <= _TOLERANCE:
+        raise AnalysisError(f"the leaves of a tree fill {volumes.sum():.12g} of the box instead of 1: its conditions contradict each other")
+    return Leaves(values=values, volumes=volumes, blocks=tuple(blocks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What leaves take of some columns; a side may still count only where its column is active."""
+
+    lo: Floats
+    """(b, c)."""
+    hi: Floats
+    inactive: Bools
+    """(b, c) whether -1 is taken."""
+    leaf: Ints
+    """(b,)."""
+
+    def __getitem__(self, chosen: Any) -> "_Taken":
+        return _Taken(lo=self.lo[chosen], hi=self.hi[chosen], inactive=self.inactive[chosen], leaf=self.leaf[chosen])
+
+    @property
+    def free(self) -> Bools:
+        """(b, c) where nothing is restricted."""
+        return (self.lo <= 0) & (self.hi >= 1)
+
+
+def _taken(tree: Any, layout: Layout) -> tuple[_Taken, Floats]:
+    """What each leaf takes of every column, level by level from the root; and the leaves' values."""
+    left, right, columns = tree.children_left, tree.children_right, tree.feature
+    lo, hi = np.zeros((tree.node_count, layout.d)), np.ones((tree.node_count, layout.d))
+    inactive = np.zeros((tree.node_count, layout.d), dtype=np.bool_)
+    inactive[0, list(layout.condition_of)] = True
+    places = layout.places(columns, tree.threshold)
+    nodes = np.flatnonzero(left[:1] >= 0)
+    while nodes.size:
+        for children in (left[nodes], right[nodes]):
+            lo[children], hi[children], inactive[children] = lo[nodes], hi[nodes], inactive[nodes]
+        j, below, above = columns[nodes], left[nodes], right[nodes]
+        hi[below, j] = np.minimum(hi[below, j], places[nodes])
+        lo[above, j] = np.maximum(lo[above, j], places[nodes])
+        inactive[above, j] = False
+        nodes = np.concatenate([below, above])
+        nodes = nodes[left[nodes] >= 0]
+    ends = left < 0
+    taken = _Taken(lo=lo[ends], hi=hi[ends], inactive=inactive[ends], leaf=np.arange(ends.sum()))
+    return taken, np.asarray(tree.value[ends, 0, 0], dtype=np.float64)
+
+
+def _block(taken: _Taken, columns: Ints, layout: Layout) -> Block:
+    conditional = np.isin(columns, list(layout.condition_of))
+    own = _Taken(lo=taken.lo[:, columns], hi=taken.hi[:, columns], inactive=taken.inactive[:, columns], leaf=taken.leaf)
+    restricted = ~(own.free & (own.inactive | ~conditional)).all(axis=1)
+    boxes, place = own[restricted], {int(j): i for i, j in enumerate(columns)}
+    for condition in layout.conditions:
+        if int(condition.children[0]) in place:
+            children, ancestors = ([place[int(j)] for j in group] for group in (condition.children, condition.ancestors))
+            boxes = _placed(boxes, children, ancestors, condition)
+    volumes = (boxes.hi - boxes.lo).prod(axis=1)
+    order = np.argsort(boxes.leaf, kind="stable")
+    order = order[volumes[order] > 0]
+    boxes, volumes = boxes[order], volumes[order]
+    size = np.asarray(np.bincount(boxes.leaf, weights=volumes, minlength=len(taken.leaf)), dtype=np.float64)
+    size[~restricted] = 1.0
+    return Block(columns=columns, leaf=boxes.leaf, lo=boxes.lo, hi=boxes.hi, share=volumes / size[boxes.leaf], size=size)
+
+
+def _placed(boxes: _Taken, children: Sequence[int], ancestors: Sequence[int], condition: Condition) -> _Taken:
+    """Boxes, those that restrict the children of a condition cut along it; what they take of the ancestors is final already."""
+    lo, hi, inactive = boxes.lo[:, children], boxes.hi[:, children], boxes.inactive[:, children]
+    free = (inactive & (lo <= 0) & (hi >= 1)).all(axis=1)
+    active = _cut(boxes[~free & (hi > lo).all(axis=1)], ancestors, condition.inside)
+    inactive_ones = _cut(boxes[~free & inactive.all(axis=1)], ancestors, condition.outside)
+    inactive_ones.lo[:, children], inactive_ones.hi[:, children] = 0.0, 1.0
+    parts = (boxes[free], active, inactive_ones)
+    return _Taken(
+        lo=np.concatenate([p.lo for p in parts]),
+        hi=np.concatenate([p.hi for p in parts]),
+        inactive=np.concatenate([p.inactive for p in parts]),
+        leaf=np.concatenate([p.leaf for p in parts]),
+    )
+
+
+def _cut(boxes: _Taken, ancestors: Sequence[int], region: Region) -> _Taken:
+    """What of each box lies in a region of the ancestors."""
+    of_box = np.repeat(np.arange(len(boxes.leaf)), len(region.lo))
+    of_region = np.tile(np.arange(len(region.lo)), len(boxes.leaf))
+    lo = np.maximum(boxes.lo[of_box][:, ancestors], region.lo[of_region])
+    hi = np.minimum(boxes.hi[of_box][:, ancestors], region.hi[of_region])
+    there = (hi > lo).all(axis=1)
+    cut = boxes[of_box[there]]
+    cut.lo[:, ancestors], cut.hi[:, ancestors] = lo[there], hi[there]
+    return cut

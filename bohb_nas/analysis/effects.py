@@ -1,0 +1,196 @@
+"""The functional ANOVA of a piecewise constant function: variances of main effects, pairs and totals.
+
+The box is a product of sides, so the decomposition is unique and its variances sum to that of the function (Hooker 2007; Hutter, Hoos,
+Leyton-Brown 2014).
+What a leaf adds to a marginal is a product of steps, one for each side that it restricts: sums of steps are running sums of
+differences, so that a marginal costs as much as there are steps. A side that a leaf does not restrict adds a constant, which drops out
+of every effect with that side. Main effects and pairs are exact; totals are means over lines through the box, each of them exact.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from bohb_nas.analysis.boxes import Block, Leaves
+from bohb_nas.analysis.steps import joint_variance
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_BATCH = 256
+"""Edges whose joint marginals with all others are worked out at a time."""
+
+
+class Effects:
+    """The effects of one function of d columns."""
+
+    variance: float
+    main: Floats
+    """(d,) variances of main effects."""
+
+    def __init__(self, leaves: Leaves, d: int) -> None:
+        self._d, self._blocks, self._volumes = d, leaves.blocks, leaves.volumes
+        self._block_of = {int(j): i for i, block in enumerate(leaves.blocks) for j in block.columns}
+        self._edges = [np.unique(np.concatenate([[0.0, 1.0], *ends])) for ends in _ends(leaves.blocks, d)]
+        self._first = np.concatenate([[0], np.cumsum([len(e) for e in self._edges])])
+        self._widths = np.concatenate([np.append(np.diff(e), 0.0) for e in self._edges])
+        n_edges = int(self._first[-1])
+        by_leaf: list[tuple[Ints, Ints, Floats]] = []
+        self._of_boxes: list[sparse.csr_matrix | None] = []
+        """Per block (its boxes, edges of all columns): by how much each box's side, of mean 1, rises there; None of a lone column."""
+        for block in leaves.blocks:
+            boxes, edges, rises = self._steps(block)
+            by_leaf.append((block.leaf[boxes], edges, rises * block.share[boxes]))
+            lone = len(block.columns) == 1
+            self._of_boxes.append(None if lone else sparse.csr_matrix((rises, (boxes, edges)), shape=(len(block.leaf), n_edges)))
+        rows, columns, data = (np.concatenate(parts) for parts in zip(*by_leaf, strict=True))
+        self._by_edge = sparse.csr_matrix((data, (columns, rows)), shape=(n_edges, len(leaves.values)))
+        """(edges of all columns, leaves): the same of whole leaves."""
+        self._take(leaves.values)
+
+    def _take(self, values: Floats) -> None:
+        centred = values - values @ self._volumes
+        self._values, self._mass = centred, centred * self._volumes
+        self.variance = float(centred**2 @ self._volumes)
+        self._weighted = self._by_edge.copy()
+        self._weighted.data = self._by_edge.data * self._mass[self._by_edge.indices]
+        heights = np.cumsum(self._by_edge @ self._mass)
+        mean = np.add.reduceat(heights * self._widths, self._first[:-1])
+        self.main = np.maximum(np.add.reduceat(heights**2 * self._widths, self._first[:-1]) - mean**2, 0.0)
+
+    def valued(self, values: Floats) -> "Effects":
+        """The effects of a function with the same leaves and other values (leaves,)."""
+        other = copy.copy(self)
+        other._take(values)
+        return other
+
+    def pairs(self) -> Floats:
+        """(d, d) variances of all interactions of two columns, on both sides of a diagonal of zeros."""
+        found = np.zeros((self._d, self._d))
+        for columns in _batches(self._first):
+            own = self._range(columns)
+            rises = (self._by_edge[own.start :] @ self._weighted[own].T.tocsr()).toarray()
+            found[columns[0] :, columns] = self._interactions(rises, np.arange(columns[0], self._d), columns)
+        found = np.tril(found, k=-1)
+        found += found.T
+        for block in self._blocks:
+            if len(block.columns) > 1:
+                found[np.ix_(block.columns, block.columns)] = self._tied(block, block.columns, block.columns)
+        np.fill_diagonal(found, 0.0)
+        return found
+
+    def with_parent(self, children: Ints, parent: int) -> Floats:
+        """(c,) variances of the main effects of some columns and of their interactions with one that a condition ties them to."""
+        block = self._blocks[self._block_of[parent]]
+        return np.asarray(self.main[children] + self._tied(block, children, np.array([parent]))[:, 0])
+
+    def with_ancestors(self, column: int, ancestors: Ints) -> float:
+        """The variance of a column's main effect and of all its interactions with ancestors, among whatever number of them."""
+        block = next(block for block in self._blocks if column in block.columns)
+        axes = np.searchsorted(block.columns, [column, *ancestors])
+        lo, hi = block.lo[:, axes], block.hi[:, axes]
+        own = (hi[:, 0] - lo[:, 0]) < 1
+        heights = (self._mass[block.leaf] * block.share)[own] / (hi - lo)[own].prod(axis=1)
+        return joint_variance(lo[own], hi[own], heights)
+
+    def totals(self, points: Floats) -> Floats:
+        """(d,) variances of all effects with each column: the mean variance along lines through points (n, d) of the box.
+
+        That is E[Var(f | all other columns)] (Homma, Saltelli 1996). Which leaves a line meets, and over which length, is exact.
+        """
+        misses = [_misses(block, points) for block in self._blocks]
+        missing = np.zeros((len(self._volumes), len(points)), dtype=np.int16)
+        absent = []
+        for block, (count, _) in zip(self._blocks, misses, strict=True):
+            first = np.flatnonzero(np.diff(block.leaf, prepend=-1))
+            hit = np.add.reduceat(count == 0, first, axis=0) if len(first) else np.empty((0, len(points)), dtype=np.bool_)
+            absent.append(np.repeat(~hit.astype(np.bool_), np.diff(np.append(first, len(block.leaf))), axis=0))
+            missing[block.leaf[first]] += ~hit.astype(np.bool_)
+        found = np.zeros(self._d)
+        for block, (count, own), outside in zip(self._blocks, misses, absent, strict=True):
+            for i, (boxes, beside) in enumerate(own):
+                leaf = block.leaf[boxes]
+                met = (count[boxes] == beside) & (missing[leaf] == outside[boxes])
+                lengths = (block.hi - block.lo)[boxes, i]
+                values = self._values[leaf]
+                mean, square = (lengths * values) @ met, (lengths * values**2) @ met
+                found[block.columns[i]] = np.maximum(square - mean**2, 0.0).mean()
+        return found
+
+    def _steps(self, block: Block) -> tuple[Ints, Ints, Floats]:
+        """Boxes, edges, rises: where each box of a block begins and ends on the sides that it restricts."""
+        boxes, edges, rises = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+        for i, j in enumerate(block.columns):
+            own = np.flatnonzero(block.hi[:, i] - block.lo[:, i] < 1)
+            height = 1 / (block.hi[own, i] - block.lo[own, i])
+            for ends, sign in ((block.lo, 1), (block.hi, -1)):
+                boxes.append(own)
+                edges.append(self._first[j] + np.searchsorted(self._edges[j], ends[own, i]))
+                rises.append(sign * height)
+        return np.concatenate(boxes), np.concatenate(edges), np.concatenate(rises)
+
+    def _tied(self, block: Block, rows: Ints, columns: Ints) -> Floats:
+        """(rows, columns) variances of the interactions of columns of one block, whose boxes do not restrict them independently."""
+        boxes = self._of_boxes[self._block_of[int(columns[0])]]
+        assert boxes is not None
+        one, other = (np.concatenate([np.arange(self._first[j], self._first[j + 1]) for j in group]) for group in (rows, columns))
+        weighted = boxes.T.tocsr()[other]
+        weighted.data = weighted.data * (self._mass[block.leaf] * block.share)[weighted.indices]
+        return self._interactions((boxes.T.tocsr()[one] @ weighted.T.tocsr()).toarray(), rows, columns)
+
+    def _range(self, columns: Ints) -> slice:
+        """Where the edges of columns that follow each other stand."""
+        return slice(int(self._first[columns[0]]), int(self._first[columns[-1] + 1]))
+
+    def _interactions(self, rises: Floats, rows: Ints, columns: Ints) -> Floats:
+        """(rows, columns) variances of interactions, from the rises of the joint marginals (edges of rows, edges of columns)."""
+        heights = rises.cumsum(axis=0).cumsum(axis=1)
+        (first, widths), (first_other, widths_other) = self._sides(rows), self._sides(columns)
+        down, across = widths[:, None], widths_other[None]
+        over_rows = np.add.reduceat(heights * down, first, axis=0)
+        over_columns = np.add.reduceat(heights * across, first_other, axis=1)
+        mean = np.add.reduceat(over_rows * across, first_other, axis=1)
+        np.square(heights, out=heights)
+        squares = np.add.reduceat(np.add.reduceat(heights * down, first, axis=0) * across, first_other, axis=1)
+        along = np.add.reduceat(over_rows**2 * across, first_other, axis=1) + np.add.reduceat(over_columns**2 * down, first, axis=0)
+        return np.asarray(np.maximum(squares - along + mean**2, 0.0))
+
+    def _sides(self, columns: Ints) -> tuple[Ints, Floats]:
+        """Where each column's edges begin among those of some columns; the width of what follows each edge."""
+        counts = self._first[columns + 1] - self._first[columns]
+        widths = np.concatenate([self._widths[self._first[j] : self._first[j + 1]] for j in columns])
+        return np.cumsum(counts) - counts, widths
+
+
+def _batches(first: Ints) -> Iterator[Ints]:
+    """Columns in order, as many at a time as have some hundreds of edges together."""
+    d, start = len(first) - 1, 0
+    while start < d:
+        stop = max(start + 1, int(np.searchsorted(first, first[start] + _BATCH, side="right")) - 1)
+        yield np.arange(start, min(stop, d))
+        start = min(stop, d)
+
+
+def _ends(blocks: Iterable[Block], d: int) -> list[list[Floats]]:
+    """Per column, where boxes begin and end."""
+    found: list[list[Floats]] = [[] for _ in range(d)]
+    for block in blocks:
+        for i, j in enumerate(block.columns):
+            found[j] = [block.lo[:, i], block.hi[:, i]]
+    return found
+
+
+def _misses(block: Block, points: Floats) -> tuple[NDArray[np.int8], list[tuple[Ints, Bools]]]:
+    """On how many sides each box misses each point, (p, n); and per column the boxes that restrict it, and whether they miss there."""
+    count = np.zeros((len(block.leaf), len(points)), dtype=np.int8)
+    own = []
+    for i, j in enumerate(block.columns):
+        boxes = np.flatnonzero(block.hi[:, i] - block.lo[:, i] < 1)
+        beside = (points[:, j] < block.lo[boxes, i, None]) | (points[:, j] >= block.hi[boxes, i, None])
+        count[boxes] += beside
+        own.append((boxes, beside))
+    return count, own

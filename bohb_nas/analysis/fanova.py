@@ -1,0 +1,135 @@
+"""How much each hyperparameter matters: the functional ANOVA of a random forest over a conditional space.
+
+The forest is decomposed exactly, on the box extension: a function on the product of all hyperparameters' ranges, under the measure of the
+search distribution, on which an inactive hyperparameter has no effect. See docs/analysis.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+from numpy.typing import NDArray
+
+from bohb_nas.analysis.cells import Box
+from bohb_nas.analysis.effects import Effects
+from bohb_nas.analysis.findings import GoodRegion, Importance
+from bohb_nas.analysis.forest import Forest, fit
+from bohb_nas.analysis.importance import View, pairs, parameters
+from bohb_nas.analysis.observed import Observed, Refused, observe
+from bohb_nas.analysis.shares import shares
+from bohb_nas.analysis.uncertainty import LEAST_PERMUTATIONS, thresholds
+from bohb_nas.errors import AnalysisError
+from bohb_nas.records import Value
+
+Floats = NDArray[np.float64]
+
+GOOD = 0.25
+"""The share of observations that are good, where no cut-off is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The importance of hyperparameters, and the forest behind it."""
+
+    importance: Importance
+    forest: Forest | None = None
+    """None where nothing is said; so of `observed`."""
+    observed: Observed | None = None
+
+    def predict(self, configs: Sequence[Mapping[str, Value]]) -> Floats:
+        """(trees, n) the loss that each tree expects of n configurations.
+
+        Raises:
+            AnalysisError: the importance was refused: there is no forest that predicts anything.
+        """
+        if self.forest is None or self.observed is None:
+            raise AnalysisError(f"no prediction without an importance: {self.importance['refused']}")
+        return self.observed.to_losses(self.forest.predict(self.forest.layout.box.points(configs)))
+
+
+def explain(
+    space: ConfigurationSpace,
+    configs: Sequence[Mapping[str, Value]],
+    losses: Floats,
+    *,
+    seed: int = 0,
+    n_trees: int = 64,
+    n_permutations: int = 30,
+    cutoff: float | None = None,
+    curves: bool = True,
+    n_maps: int = 6,
+) -> Explanation:
+    """The importance of a space's hyperparameters for a loss.
+
+    Args:
+        space: which was searched.
+        configs: n configurations of it, active hyperparameters only. Equal ones count as one, with the mean of their losses.
+        losses: (n,) finite.
+        seed: of forests and shuffles.
+        n_trees: of the forest.
+        n_permutations: shuffles behind the threshold, at least 19.
+        cutoff: the loss up to which a configuration is good; None is the first quartile.
+        curves: whether marginals are given.
+        n_maps: of how many of the strongest pairs a joint marginal is given.
+
+    Raises:
+        SpaceError: a configuration is not of the space.
+        AnalysisError: a loss is not finite; as many losses as configurations are needed; fewer than 19 shuffles.
+    """
+    _check(configs, losses, n_permutations)
+    box = Box(space)
+    observed = observe(box, configs, np.asarray(losses, dtype=np.float64))
+    if isinstance(observed, Refused):
+        return Explanation(importance=_nothing(observed.n, observed.reason))
+    forest = fit(box, observed.points, observed.losses, seed=seed, n_trees=n_trees)
+    oob_r2 = forest.oob_r2(observed.points, observed.losses)
+    if not oob_r2 > 0:
+        refused = f"the forest predicts no better than the mean does (out-of-bag R² {oob_r2:.2f})"
+        return Explanation(importance=_nothing(observed.n, refused, oob_r2))
+    leaves = forest.leaves()
+    effects = [Effects(one, forest.layout.d) for one in leaves]
+    found = shares(effects, forest.layout, all_pairs=True)
+    assert found is not None, "trees that predict something have a variance"
+    limit = float(np.quantile(observed.losses, GOOD)) if cutoff is None else observed.to_unit(cutoff)
+    chance = thresholds(box, observed.points, observed.losses, (np.inf, limit), seed=seed, n_permutations=n_permutations)
+    whole = View(
+        observed=observed, layout=forest.layout, leaves=leaves, effects=effects, found=found, threshold=float(chance[0]), seed=seed
+    )
+    importance = Importance(
+        n=observed.n,
+        refused=None,
+        oob_r2=oob_r2,
+        threshold=whole.threshold,
+        parameters=parameters(whole, curves=curves),
+        pairs=pairs(whole, n_maps=n_maps),
+        good=_good(whole, limit, float(chance[1]), rule="given" if cutoff is not None else "first quartile of the losses"),
+    )
+    return Explanation(importance=importance, forest=forest, observed=observed)
+
+
+def _check(configs: Sequence[Mapping[str, Value]], losses: Floats, n_permutations: int) -> None:
+    if len(configs) != len(losses):
+        raise AnalysisError(f"{len(configs)} configurations and {len(losses)} losses: each configuration needs one loss")
+    if not np.isfinite(losses).all():
+        raise AnalysisError("a loss is not finite; leave out what failed")
+    if n_permutations < LEAST_PERMUTATIONS:
+        raise AnalysisError(
+            f"{n_permutations} shuffles: accepted are {LEAST_PERMUTATIONS} or more, for a threshold that chance passes once in 20 times"
+        )
+
+
+def _nothing(n: int, refused: str, oob_r2: float | None = None) -> Importance:
+    return Importance(n=n, refused=refused, oob_r2=oob_r2, threshold=None, parameters=[], pairs=[], good=None)
+
+
+def _good(whole: View, limit: float, threshold: float, *, rule: str) -> GoodRegion | None:
+    """The importance for the loss cut off at a limit; None where no tree goes below it."""
+    leaves = [replace(one, values=np.minimum(one.values, limit)) for one in whole.leaves]
+    effects = [e.valued(one.values) for e, one in zip(whole.effects, leaves, strict=True)]
+    found = shares(effects, whole.layout, all_pairs=False)
+    if found is None:
+        return None
+    view = replace(whole, leaves=leaves, effects=effects, found=found, threshold=threshold)
+    n_below = int((whole.observed.losses <= limit).sum())
+    return GoodRegion(cutoff=whole.observed.to_loss(limit), rule=rule, n_below=n_below, parameters=parameters(view, curves=False))

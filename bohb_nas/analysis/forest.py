@@ -1,0 +1,59 @@
+"""A random forest over a conditional space: what is decomposed, and how well it predicts what it has not seen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
+
+from bohb_nas.analysis.boxes import Leaves, of_tree
+from bohb_nas.analysis.cells import Box
+from bohb_nas.analysis.layout import Layout
+
+Floats = NDArray[np.float64]
+
+_MAX_FEATURES = 0.7
+"""Share of the hyperparameters that a split may choose from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forest:
+    """Trees over one layout."""
+
+    layout: Layout
+    regressor: Any
+
+    @property
+    def trees(self) -> list[Any]:
+        """scikit-learn's, each `tree_`."""
+        return [one.tree_ for one in self.regressor.estimators_]
+
+    def leaves(self) -> list[Leaves]:
+        """The leaves of every tree."""
+        return [of_tree(tree, self.layout) for tree in self.trees]
+
+    def predict(self, points: Floats) -> Floats:
+        """(trees, n) what each tree says of points (n, d) of the box."""
+        features = np.ascontiguousarray(self.layout.features(points))
+        return np.array([tree.predict(features).ravel() for tree in self.trees])
+
+    def oob_r2(self, points: Floats, losses: Floats) -> float:
+        """1 - squared error / variance, each loss (n,) predicted by trees that have not seen it, where there are any."""
+        unseen = np.ones((len(self.trees), len(losses)), dtype=np.bool_)
+        for tree, drawn in enumerate(self.regressor.estimators_samples_):
+            unseen[tree, drawn] = False
+        counts = unseen.sum(axis=0)
+        rated = counts > 0
+        predicted = (self.predict(points) * unseen).sum(axis=0)[rated] / counts[rated]
+        truth = losses[rated]
+        return float(1.0 - ((truth - predicted) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+
+
+def fit(box: Box, points: Floats, losses: Floats, *, seed: int, n_trees: int) -> Forest:
+    """A forest on losses (n,) at points (n, d) of the box."""
+    layout = Layout(box, points, losses)
+    regressor = RandomForestRegressor(
+        n_estimators=n_trees, max_features=_MAX_FEATURES, min_samples_leaf=1, bootstrap=True, random_state=seed
+    )
+    return Forest(layout=layout, regressor=regressor.fit(layout.features(points), losses))

@@ -1,0 +1,71 @@
+"""Observations in the box of a space: each configuration once, losses of a size that can be squared, or why there are too few."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bohb_nas.analysis.cells import Box
+from bohb_nas.records import Value
+
+Floats = NDArray[np.float64]
+
+LEAST = 10
+"""Different configurations below which nothing is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Configurations and their losses."""
+
+    points: Floats
+    """(n, d) of the box."""
+    losses: Floats
+    """(n,) of mean 0 and variance 1."""
+    size: float
+    """The largest loss, sign aside; what follows is in units of it, because 1e300 has no square."""
+    mean: float
+    deviation: float
+
+    @property
+    def n(self) -> int:
+        """How many."""
+        return len(self.losses)
+
+    def to_loss(self, value: float) -> float:
+        """The study's loss behind one of mean 0 and variance 1."""
+        return float((self.mean + self.deviation * value) * self.size)
+
+    def to_losses(self, values: Floats) -> Floats:
+        """The same of arrays."""
+        return np.asarray((self.mean + self.deviation * values) * self.size)
+
+    def to_unit(self, loss: float) -> float:
+        """The way back."""
+        return (loss / self.size - self.mean) / self.deviation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Observations that nothing can be said from."""
+
+    n: int
+    reason: str
+
+
+def observe(box: Box, configs: Sequence[Mapping[str, Value]], losses: Floats) -> Observed | Refused:
+    """N configurations with finite losses (n,); equal configurations become one, with the mean of their losses."""
+    if not box.names:
+        return Refused(n=len(losses), reason="every hyperparameter of the space has one value")
+    if not len(losses):
+        return Refused(n=0, reason=f"no configuration; at least {LEAST} different ones are needed")
+    points, which = np.unique(box.points(configs), axis=0, return_inverse=True, equal_nan=True)
+    size = float(np.abs(losses).max(initial=0.0)) or 1.0
+    own = np.bincount(which.ravel(), weights=losses / size, minlength=len(points)) / np.bincount(which.ravel(), minlength=len(points))
+    mean, deviation = float(own.mean()), float(own.std())
+    if len(points) < LEAST:
+        return Refused(n=len(points), reason=f"{len(points)} different configurations; at least {LEAST} are needed")
+    if own.max() == own.min() or not deviation > 0:
+        return Refused(n=len(points), reason="all losses are equal")
+    return Observed(points=points, losses=(own - mean) / deviation, size=size, mean=mean, deviation=deviation)

@@ -1,0 +1,60 @@
+"""The effects of a whole forest as shares of its trees' variance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from bohb_nas.analysis.effects import Effects
+from bohb_nas.analysis.layout import Layout
+
+Floats = NDArray[np.float64]
+
+SPREAD = (5.0, 95.0)
+"""Percentiles over the trees."""
+_N_LINES = 128
+"""Through each tree, for total effects: a power of 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Shares of the variance, tree by tree; t trees, those without any variance left out."""
+
+    main: Floats
+    """(t, d)."""
+    with_parents: Floats
+    """(t, d)."""
+    pairs: Floats | None
+    """(t, d, d); None where they were not asked for."""
+
+
+def shares(effects: Sequence[Effects], layout: Layout, *, all_pairs: bool) -> Shares | None:
+    """The shares of a forest's trees; None when no tree has a variance."""
+    some = [one for one in effects if one.variance > 0]
+    if not some:
+        return None
+    main, grouped, pairs = [], [], []
+    for one in some:
+        family = one.main.copy()
+        for condition in layout.conditions:
+            if len(condition.ancestors) == 1:
+                family[condition.children] = one.with_parent(condition.children, int(condition.ancestors[0]))
+            elif len(condition.ancestors) > 1:
+                family[condition.children] = [one.with_ancestors(int(j), condition.ancestors) for j in condition.children]
+        main.append(one.main / one.variance)
+        grouped.append(family / one.variance)
+        if all_pairs:
+            pairs.append(one.pairs() / one.variance)
+    return Shares(main=np.array(main), with_parents=np.array(grouped), pairs=np.array(pairs) if all_pairs else None)
+
+
+def total_shares(effects: Sequence[Effects], d: int, *, seed: int) -> Floats:
+    """(d,) mean shares of total effects over trees with a variance, each from lines of its own."""
+    found = []
+    for tree, one in enumerate(effects):
+        if one.variance > 0:
+            points = qmc.Sobol(d, seed=np.random.default_rng([seed, tree])).random(_N_LINES)
+            found.append(one.totals(points) / one.variance)
+    return np.asarray(np.mean(found, axis=0))
