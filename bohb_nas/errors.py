@@ -18,6 +18,7 @@ The tree::
     │   └── StudyError                a study directory that cannot be used for this search
     │       ├── StudyHeldError        … because a living master leads it
     │       └── JournalError          … because its journal cannot be replayed
+    ├── AnalysisError                 an analysis that cannot be made of these observations, or that contradicts itself
     ├── RecordError                   a record (trial, result, journal line) that breaks its contract
     └── StorageError                  the disk refused a write: full, read-only, gone
         └── NoLocksError              … or has no locks
@@ -93,6 +94,10 @@ class StudyHeldError(StudyError):
 
 class JournalError(StudyError):
     """A journal that cannot be replayed."""
+
+
+class AnalysisError(BohbNasError):
+    """An analysis that cannot be made of these observations, or that contradicts itself."""
 
 
 class RecordError(BohbNasError):

@@ -9,6 +9,7 @@ of every effect with that side. Main effects and pairs are exact; totals are mea
 
 import copy
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,20 @@ _BATCH = 256
 """Edges whose joint marginals with all others are worked out at a time."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Steps:
+    """Where the boxes of a block begin and end on the sides that they restrict."""
+
+    boxes: Ints
+    """(s,)."""
+    columns: Ints
+    """(s,)."""
+    edges: Ints
+    """(s,) among the edges of all columns."""
+    rises: Floats
+    """(s,) of the density along the side, whose mean is 1."""
+
+
 class Effects:
     """The effects of one function of d columns."""
 
@@ -38,29 +53,23 @@ class Effects:
         self._edges = [np.unique(np.concatenate([[0.0, 1.0], *ends])) for ends in _ends(leaves.blocks, d)]
         self._first = np.concatenate([[0], np.cumsum([len(e) for e in self._edges])])
         self._widths = np.concatenate([np.append(np.diff(e), 0.0) for e in self._edges])
-        n_edges = int(self._first[-1])
-        by_leaf: list[tuple[Ints, Ints, Floats]] = []
-        self._of_boxes: list[sparse.csr_matrix | None] = []
-        """Per block (its boxes, edges of all columns): by how much each box's side, of mean 1, rises there; None of a lone column."""
-        for block in leaves.blocks:
-            boxes, edges, rises = self._steps(block)
-            by_leaf.append((block.leaf[boxes], edges, rises * block.share[boxes]))
-            lone = len(block.columns) == 1
-            self._of_boxes.append(None if lone else sparse.csr_matrix((rises, (boxes, edges)), shape=(len(block.leaf), n_edges)))
-        rows, columns, data = (np.concatenate(parts) for parts in zip(*by_leaf, strict=True))
-        self._by_edge = sparse.csr_matrix((data, (columns, rows)), shape=(n_edges, len(leaves.values)))
-        """(edges of all columns, leaves): the same of whole leaves."""
+        self._steps = [self._steps_of(block) for block in leaves.blocks]
         self._take(leaves.values)
 
     def _take(self, values: Floats) -> None:
         centred = values - values @ self._volumes
         self._values, self._mass = centred, centred * self._volumes
         self.variance = float(centred**2 @ self._volumes)
-        self._weighted = self._by_edge.copy()
-        self._weighted.data = self._by_edge.data * self._mass[self._by_edge.indices]
-        heights = np.cumsum(self._by_edge @ self._mass)
+        rises = np.zeros(len(self._widths))
+        for block, steps in zip(self._blocks, self._steps, strict=True):
+            rises += np.bincount(steps.edges, steps.rises * self._mass_of(block)[steps.boxes], minlength=len(rises))
+        heights = rises.cumsum()
         mean = np.add.reduceat(heights * self._widths, self._first[:-1])
         self.main = np.maximum(np.add.reduceat(heights**2 * self._widths, self._first[:-1]) - mean**2, 0.0)
+
+    def _mass_of(self, block: Block) -> Floats:
+        """(p,) integrals of the function over the boxes of a block."""
+        return self._mass[block.leaf] * block.share
 
     def valued(self, values: Floats) -> "Effects":
         """The effects of a function with the same leaves and other values (leaves,)."""
@@ -71,22 +80,33 @@ class Effects:
     def pairs(self) -> Floats:
         """(d, d) variances of all interactions of two columns, on both sides of a diagonal of zeros."""
         found = np.zeros((self._d, self._d))
+        by_edge = self._by_edge()
+        weighted = _scaled(by_edge, self._mass)
         for columns in _batches(self._first):
             own = self._range(columns)
-            rises = (self._by_edge[own.start :] @ self._weighted[own].T.tocsr()).toarray()
+            rises = (by_edge[own.start :] @ weighted[own].T.tocsr()).toarray()
             found[columns[0] :, columns] = self._interactions(rises, np.arange(columns[0], self._d), columns)
         found = np.tril(found, k=-1)
         found += found.T
-        for block in self._blocks:
+        for block, steps in zip(self._blocks, self._steps, strict=True):
             if len(block.columns) > 1:
-                found[np.ix_(block.columns, block.columns)] = self._tied(block, block.columns, block.columns)
+                found[np.ix_(block.columns, block.columns)] = self._tied(block, steps)
         np.fill_diagonal(found, 0.0)
         return found
 
     def with_parent(self, children: Ints, parent: int) -> Floats:
         """(c,) variances of the main effects of some columns and of their interactions with one that a condition ties them to."""
-        block = self._blocks[self._block_of[parent]]
-        return np.asarray(self.main[children] + self._tied(block, children, np.array([parent]))[:, 0])
+        block, steps = self._blocks[self._block_of[parent]], self._steps[self._block_of[parent]]
+        i, n = int(np.searchsorted(block.columns, parent)), len(self._edges[parent])
+        chosen = np.isin(steps.columns, children)
+        boxes = steps.boxes[chosen]
+        lo, hi = block.lo[boxes, i], block.hi[boxes, i]
+        heights = steps.rises[chosen] * self._mass_of(block)[boxes] / (hi - lo)
+        place = np.concatenate([np.arange(self._first[j], self._first[j + 1]) for j in children])
+        row = np.searchsorted(place, steps.edges[chosen]) * n
+        rises = np.bincount(row + np.searchsorted(self._edges[parent], lo), heights, minlength=len(place) * n)
+        rises -= np.bincount(row + np.searchsorted(self._edges[parent], hi), heights, minlength=len(place) * n)
+        return np.asarray(self.main[children] + self._interactions(rises.reshape(-1, n), children, np.array([parent]))[:, 0])
 
     def with_ancestors(self, column: int, ancestors: Ints) -> float:
         """The variance of a column's main effect and of all its interactions with ancestors, among whatever number of them."""
@@ -94,7 +114,7 @@ class Effects:
         axes = np.searchsorted(block.columns, [column, *ancestors])
         lo, hi = block.lo[:, axes], block.hi[:, axes]
         own = (hi[:, 0] - lo[:, 0]) < 1
-        heights = (self._mass[block.leaf] * block.share)[own] / (hi - lo)[own].prod(axis=1)
+        heights = self._mass_of(block)[own] / (hi - lo)[own].prod(axis=1)
         return joint_variance(lo[own], hi[own], heights)
 
     def totals(self, points: Floats) -> Floats:
@@ -121,26 +141,32 @@ class Effects:
                 found[block.columns[i]] = np.maximum(square - mean**2, 0.0).mean()
         return found
 
-    def _steps(self, block: Block) -> tuple[Ints, Ints, Floats]:
-        """Boxes, edges, rises: where each box of a block begins and ends on the sides that it restricts."""
-        boxes, edges, rises = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+    def _steps_of(self, block: Block) -> _Steps:
+        parts = []
         for i, j in enumerate(block.columns):
             own = np.flatnonzero(block.hi[:, i] - block.lo[:, i] < 1)
             height = 1 / (block.hi[own, i] - block.lo[own, i])
+            column = np.full(len(own), j)
             for ends, sign in ((block.lo, 1), (block.hi, -1)):
-                boxes.append(own)
-                edges.append(self._first[j] + np.searchsorted(self._edges[j], ends[own, i]))
-                rises.append(sign * height)
-        return np.concatenate(boxes), np.concatenate(edges), np.concatenate(rises)
+                parts.append((own, column, self._first[j] + np.searchsorted(self._edges[j], ends[own, i]), sign * height))
+        boxes, columns, edges, rises = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return _Steps(boxes=boxes, columns=columns, edges=edges, rises=rises)
 
-    def _tied(self, block: Block, rows: Ints, columns: Ints) -> Floats:
-        """(rows, columns) variances of the interactions of columns of one block, whose boxes do not restrict them independently."""
-        boxes = self._of_boxes[self._block_of[int(columns[0])]]
-        assert boxes is not None
-        one, other = (np.concatenate([np.arange(self._first[j], self._first[j + 1]) for j in group]) for group in (rows, columns))
-        weighted = boxes.T.tocsr()[other]
-        weighted.data = weighted.data * (self._mass[block.leaf] * block.share)[weighted.indices]
-        return self._interactions((boxes.T.tocsr()[one] @ weighted.T.tocsr()).toarray(), rows, columns)
+    def _by_edge(self) -> sparse.csr_matrix:
+        """(edges of all columns, leaves): by how much each leaf's restriction of a side, of mean 1, rises there."""
+        pairs = list(zip(self._blocks, self._steps, strict=True))
+        leaves = np.concatenate([block.leaf[steps.boxes] for block, steps in pairs])
+        rises = np.concatenate([steps.rises * block.share[steps.boxes] for block, steps in pairs])
+        edges = np.concatenate([steps.edges for _, steps in pairs])
+        return sparse.csr_matrix((rises, (edges, leaves)), shape=(len(self._widths), len(self._volumes)))
+
+    def _tied(self, block: Block, steps: _Steps) -> Floats:
+        """(c, c) variances of the interactions of a block's columns, whose boxes do not restrict them independently."""
+        place = np.concatenate([np.arange(self._first[j], self._first[j + 1]) for j in block.columns])
+        shape = len(place), len(block.leaf)
+        by_edge = sparse.csr_matrix((steps.rises, (np.searchsorted(place, steps.edges), steps.boxes)), shape=shape)
+        rises = (by_edge @ _scaled(by_edge, self._mass_of(block)).T.tocsr()).toarray()
+        return self._interactions(rises, block.columns, block.columns)
 
     def _range(self, columns: Ints) -> slice:
         """Where the edges of columns that follow each other stand."""
@@ -164,6 +190,13 @@ class Effects:
         counts = self._first[columns + 1] - self._first[columns]
         widths = np.concatenate([self._widths[self._first[j] : self._first[j + 1]] for j in columns])
         return np.cumsum(counts) - counts, widths
+
+
+def _scaled(matrix: sparse.csr_matrix, factors: Floats) -> sparse.csr_matrix:
+    """A matrix with its columns multiplied."""
+    scaled = matrix.copy()
+    scaled.data = matrix.data * factors[matrix.indices]
+    return scaled
 
 
 def _batches(first: Ints) -> Iterator[Ints]:

@@ -35,13 +35,17 @@ def shares(effects: Sequence[Effects], layout: Layout, *, all_pairs: bool) -> Sh
     some = [one for one in effects if one.variance > 0]
     if not some:
         return None
+    only: dict[int, list[int]] = {}
+    for condition in layout.conditions:
+        if len(condition.ancestors) == 1:
+            only.setdefault(int(condition.ancestors[0]), []).extend(condition.children.tolist())
     main, grouped, pairs = [], [], []
     for one in some:
         family = one.main.copy()
+        for parent, children in only.items():
+            family[np.sort(children)] = one.with_parent(np.sort(children), parent)
         for condition in layout.conditions:
-            if len(condition.ancestors) == 1:
-                family[condition.children] = one.with_parent(condition.children, int(condition.ancestors[0]))
-            elif len(condition.ancestors) > 1:
+            if len(condition.ancestors) > 1:
                 family[condition.children] = [one.with_ancestors(int(j), condition.ancestors) for j in condition.children]
         main.append(one.main / one.variance)
         grouped.append(family / one.variance)

@@ -85,7 +85,7 @@ class Axes:
         hyperparameter, edges = self._integers[j], self._edges[j]
         values = np.asarray(hyperparameter.to_value(entries), dtype=np.float64)
         if edges is None:
-            return _scaled(hyperparameter, values)
+            return scaled(hyperparameter, values)
         return middles(edges)[(values - hyperparameter.lower).astype(np.int64)]
 
     def _entry(self, j: int, points: Floats) -> Floats:
@@ -112,7 +112,7 @@ def _edges(hyperparameter: Hyperparameter[Any, Any]) -> Floats | None:
         k = int(hyperparameter.upper) - int(hyperparameter.lower) + 1
         if k > MOST_CELLS:
             return None
-        edges = _scaled(hyperparameter, np.arange(k + 1, dtype=np.float64) + float(hyperparameter.lower) - 0.5)
+        edges = scaled(hyperparameter, np.arange(k + 1, dtype=np.float64) + float(hyperparameter.lower) - 0.5)
         edges[0], edges[-1] = 0.0, 1.0
         return edges
     if hasattr(hyperparameter, "sequence"):
@@ -126,7 +126,8 @@ def _axis(hyperparameter: Hyperparameter[Any, Any], edges: Floats | None) -> Axi
     return Axis(edges=edges)
 
 
-def _scaled(hyperparameter: IntegerHyperparameter, values: Floats) -> Floats:
+def scaled(hyperparameter: IntegerHyperparameter, values: Floats) -> Floats:
+    """The places (n,) of an integer's values (n,) and of what lies half-way between two, on its scale."""
     low, high = hyperparameter.lower - 0.5, hyperparameter.upper + 0.5
     if getattr(hyperparameter, "log", False):
         return np.asarray(np.log(values / low) / np.log(high / low))

@@ -106,6 +106,10 @@ class Encoding:
         """ConfigSpace's object behind a column."""
         return self._hyperparameters[self._columns[column]]
 
+    def value(self, column: int, entry: float) -> Value:
+        """The value that an entry of a column stands for."""
+        return _to_value(self.hyperparameter(column), entry)
+
     def has_children(self, column: int) -> bool:
         """Whether another hyperparameter's existence depends on a column's."""
         return self._columns[column] in self._parents
