@@ -33,21 +33,20 @@ Explain = Callable[..., Explanation]
 """`bohb_nas.analysis.fanova.explain`: of a space, configurations, their losses (n,) and a `seed`."""
 
 
-def entry(budget: float, told: Sequence[Told], observations: Observations, importance: Importance, names: Mapping[float, str]) -> Budget:
+def entry(observations: Observations, told: Sequence[Told], *, importance: Importance, names: Mapping[float, str]) -> Budget:
     """The entry of a budget.
 
     Args:
-        budget: which.
+        observations: of the search there.
         told: all evaluations of the study, those beside the search included.
-        observations: of the search at this budget.
         importance: of them.
         names: of the budgets, for people.
     """
-    here = [one for one in told if one.trial.budget == budget]
+    here = [one for one in told if one.trial.budget == observations.budget]
     losses = [one.result.loss for one in here if one.result.loss is not None and not one.aside]
     return Budget(
         **importance,
-        budget=budget,
+        budget=observations.budget,
         n_told=len(here),
         n_failed=sum(one.result.status is not Status.OK for one in here),
         by_status=count(str(one.result.status) for one in here),

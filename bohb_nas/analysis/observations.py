@@ -170,17 +170,6 @@ class Observations:
     def __len__(self) -> int:
         return len(self.config_ids)
 
-    def keep(self, which: Sequence[bool]) -> "Observations":
-        """Those of (n,) that are marked."""
-        chosen = np.flatnonzero(which)
-        return replace(
-            self,
-            config_ids=tuple(self.config_ids[k] for k in chosen),
-            configs=tuple(self.configs[k] for k in chosen),
-            losses=self.losses[chosen],
-            origins=tuple(self.origins[k] for k in chosen),
-        )
-
 
 def observe(told: Iterable[Told], budget: float) -> Observations:
     """The observations at a budget, in the order in which their configurations were first told there."""
@@ -217,14 +206,15 @@ def mean(losses: Sequence[float]) -> float:
     return math.fsum(loss / len(losses) for loss in losses)
 
 
-def known_to(space: ConfigurationSpace, observations: Observations) -> Observations:
-    """The observations whose configurations are of a space: a study that was made elsewhere may hold others."""
+def strangers(space: ConfigurationSpace, told: Iterable[Told]) -> frozenset[str]:
+    """The configurations that are none of a space's: a study that was made elsewhere may hold such."""
     encoding = Encoding(space)
+    configs = {one.trial.config_id: one.trial.config for one in told}
     try:
-        encoding.encode(observations.configs)
+        encoding.encode([*configs.values()])
     except SpaceError:
-        return observations.keep([_is_of(encoding, config) for config in observations.configs])
-    return observations
+        return frozenset(config_id for config_id, config in configs.items() if not _is_of(encoding, config))
+    return frozenset()
 
 
 def _is_of(encoding: Encoding, config: Mapping[str, Value]) -> bool:

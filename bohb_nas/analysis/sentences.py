@@ -1,8 +1,8 @@
 """What may be said of a study in a sentence: a claim only where the statistics allow it, else that they do not.
 
 * A hyperparameter is named when its share lies above what chance reaches.
-* A cheap budget ranks like a dear one when the 95 % interval of Spearman's rho lies above 0.5. It does not when the interval lies below:
-  of configurations drawn at random; of promoted ones, among which ranks agree less, only when it lies below 0.
+* A cheap budget ranks like a dear one when the 95 % interval of Spearman's rho lies above 0.5. It misleads when the interval lies below,
+  which promoted configurations cannot show: selection at several budgets can turn even the sign of their ranks.
 * The model is better than random picks when the Holm-adjusted p-value is below 0.05; likewise worse.
 * The incumbent is better than a baseline when the Holm-adjusted p-value, times the configurations among which it was chosen by the same
   error (Bonferroni), is below 0.05; a baseline is better than the incumbent when the p-value is.
@@ -70,7 +70,7 @@ def _ranks(pair: RankCorrelation, names: Names, *, drawn: bool) -> Sentence:
     figures = f"Spearman {pair['spearman']:.2f} [{lowest:.2f}, {highest:.2f}], n = {pair['n']}{whom}"
     if lowest > ALIKE:
         return Sentence(about="budgets", text=f"{low} ranks configurations like {high}: {figures}", holds=True)
-    if highest < (0 if promoted else ALIKE):
+    if highest < ALIKE and not promoted:
         return Sentence(about="budgets", text=f"{low} misleads: it does not rank configurations like {high}: {figures}", holds=True)
     why = "; promotion hides how far it does, `run --rank-probe` shows it" if promoted else ""
     return Sentence(about="budgets", text=f"Whether {low} ranks configurations like {high} cannot be told: {figures}{why}", holds=False)

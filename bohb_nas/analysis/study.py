@@ -2,14 +2,14 @@
 
 import importlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, cast
 
 from bohb_nas.analysis import ablation, budgets, comparison, incumbent, model, pace, ranks, sentences, trajectory
 from bohb_nas.analysis.budgets import Explain, Explanation
 from bohb_nas.analysis.findings import Ablation, Findings, Importance, Sentence, StudyFacts
 from bohb_nas.analysis.hyperparameters import hyperparameters
-from bohb_nas.analysis.observations import Observations, Record, Told, budgets_of, known_to, mean, observe, read
+from bohb_nas.analysis.observations import Observations, Record, Told, budgets_of, mean, observe, read, strangers
 from bohb_nas.durations import budget_text
 from bohb_nas.errors import SpaceError
 from bohb_nas.records import Budgets, Origin, Value
@@ -45,11 +45,12 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
     """What a study says that was read."""
     unit, search, told = record.meta["budgets"]["unit"], record.search, record.told
     names = {budget: budget_text(budget, unit) for budget in budgets_of(told)}
-    observed = [_observations(record, search, budget) for budget in names]
+    unknown = strangers(record.space, search) if record.space is not None else frozenset()
+    observed = [observe([one for one in search if one.trial.config_id not in unknown], budget) for budget in names]
     probes = record.of(Origin.PROBE)
     explanations = _explanations(record, observed, explain, seed=seed)
     entries = [
-        budgets.entry(o.budget, told, o, e.importance if e is not None else _nothing(record, o), names)
+        budgets.entry(o, told, importance=e.importance if e is not None else _nothing(record, o), names=names)
         for o, e in zip(observed, explanations, strict=True)
     ]
     changes = trajectory.incumbents(told)
@@ -83,7 +84,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
             *sentences.of_model(tests, names),
             *sentences.of_comparison(compared, names, n_searched=_n_at(search, compared["budget"] if compared is not None else None)),
             *sentences.of_pace(spent),
-            *_cautions(record, observed),
+            *_cautions(record, observed, unknown),
         ],
     )
     return cast(Findings, _finite(found))
@@ -108,11 +109,6 @@ def _facts(record: Record, rungs: Sequence[float]) -> StudyFacts:
         by_origin=budgets.count(str(one.trial.origin) for one in told),
         devices=budgets.count(one.device for one in told if one.device is not None),
     )
-
-
-def _observations(record: Record, search: Sequence[Told], budget: float) -> Observations:
-    found = observe(search, budget)
-    return known_to(record.space, found) if record.space is not None else found
 
 
 def _explanations(record: Record, observed: Sequence[Observations], explain: Explain, *, seed: int) -> list[Explanation | None]:
@@ -160,7 +156,7 @@ def _n_at(told: Sequence[Told], budget: float | None) -> int:
     return sum(one.trial.budget == budget and one.result.loss is not None for one in told)
 
 
-def _cautions(record: Record, observed: Sequence[Observations]) -> Iterator[Sentence]:
+def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str]) -> Iterator[Sentence]:
     if not record.told:
         yield sentences.caution("No evaluation has ended yet")
         return
@@ -177,9 +173,8 @@ def _cautions(record: Record, observed: Sequence[Observations]) -> Iterator[Sent
         yield sentences.caution(f"{left_out} failed trials say nothing of their configurations and are left out")
     if diverged:
         yield sentences.caution(f"{diverged} diverged trials count as the worst loss of their budget")
-    strangers = sum(len(observe(record.search, o.budget)) - len(o) for o in observed)
-    if strangers:
-        yield sentences.caution(f"{strangers} observations have configurations that are none of the space's, and are left out")
+    if unknown:
+        yield sentences.caution(f"{len(unknown)} configurations are none of the space's, and are left out")
     if not record.done:
         yield sentences.caution("The study is not done: its figures may change")
 

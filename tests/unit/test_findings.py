@@ -195,4 +195,4 @@ def test_a_running_study_with_a_torn_last_line(tmp_path: Path) -> None:
 def test_configurations_of_another_space_are_counted(tmp_path: Path) -> None:
     said = found(make_study(tmp_path / "s", [*many(12), Run(config_id="x", config={"depth": 1})]))
     assert (said["budgets"][0]["n"], said["budgets"][0]["n_told"]) == (12, 13)
-    assert cautions(said) == ["1 observations have configurations that are none of the space's, and are left out"]
+    assert cautions(said) == ["1 configurations are none of the space's, and are left out"]

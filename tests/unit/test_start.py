@@ -76,3 +76,10 @@ def test_the_master_does_without_torch() -> None:
     program = "import bohb_nas.engine.lead, bohb_nas.methods.bohb, sys; print(*{m.partition('.')[0] for m in sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout.split()
+
+
+def test_an_analysis_does_without_torch() -> None:
+    modules = "analysis.study", "analysis.incumbent", "report.summary", "report.findings_csv"
+    program = f"import sys, {', '.join(f'bohb_nas.{name}' for name in modules)}; print(*{{m.partition('.')[0] for m in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "torch" not in done.stdout.split()
