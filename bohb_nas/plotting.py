@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bohb_nas.files import write_atomic
@@ -23,12 +25,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
 }
 """Texts of an SVG stay texts."""
-_NO_DATE: dict[str, dict[str, None]] = {
-    "svg": {"Date": None},
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-FORMATS = tuple(_NO_DATE)
+FORMATS = ("png", "svg", "pdf")
 """In which a figure can be written."""
 
 
@@ -48,15 +45,29 @@ def save(figure: Figure, path: Path, *, formats: Sequence[str], dpi: float = 150
         StorageError: the disk refused.
     """
     written = []
-    FigureCanvasAgg(figure)
+    figure.set_dpi(dpi)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # names may be in any script; an SVG has them as text
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # once for all formats: it takes as long as drawing
+        FigureCanvasAgg(figure)
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # once for all formats: it takes as long as drawing
         for kind in formats:
             stream = io.BytesIO()
-            figure.savefig(stream, format=kind, metadata=_NO_DATE[kind], dpi=dpi)
+            figure.set_dpi(dpi)
+            _write(figure, kind, stream)
             file = path.with_name(f"{path.name}.{kind}")
             write_atomic(file, stream.getvalue())
             written.append(file)
     return written
+
+
+def _write(figure: Figure, kind: str, stream: io.BytesIO) -> None:
+    """One format; what `Figure.savefig` does, which would draw everything twice."""
+    match kind:
+        case "svg":
+            FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        case "pdf":
+            FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None, "Creator": None, "Producer": None})  # type: ignore[no-untyped-call]
+        case _:
+            FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})  # type: ignore[no-untyped-call]

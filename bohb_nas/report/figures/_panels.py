@@ -41,7 +41,7 @@ def plain_ticks(place: Axes, which: str) -> None:
     if axis.get_scale() == "log":
         low, high = sorted(axis.get_view_interval())
         decades = math.log10(high / low) if low > 0 else 0.0
-        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=6))
+        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=4))
         if decades < 0.5:
             axis.set_major_locator(MaxNLocator(4, steps=_STEPS))
         axis.set_minor_locator(NullLocator())

@@ -35,7 +35,7 @@ def _figure(panels: Sequence[tuple[str, Importance, Sequence[Parameter]]], *, go
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     bars = max(6, min(_MOST, max(len(parameters) for _, _, parameters in panels)))
-    figure, places = page(rows, columns, width=3.5 * columns, height=_ROW_IN * bars + 0.75)
+    figure, places = page(rows, columns, width=3.5 * columns, height=_ROW_IN * bars + 0.85)
     for place, (name, one, parameters) in zip(places, panels, strict=False):
         place.set_title(name, fontsize=8, loc="left")
         if one["refused"] is not None or not parameters:
@@ -72,4 +72,4 @@ def _bars(place: Axes, one: Importance, parameters: Sequence[Parameter], n_all: 
         about += f", chance {one['threshold']:.0%}"
     if n_all > len(parameters):
         place.set_title(f"{len(parameters)} of {n_all}", fontsize=SMALL + 0.5, loc="right")
-    place.set_xlabel(f"share of the variance ({about})", fontsize=SMALL + 0.5)
+    place.set_xlabel(f"share of the variance\n{about}", fontsize=SMALL + 0.5)

@@ -36,7 +36,6 @@ def _panel(place: Axes, found: Findings, test: ModelTest) -> None:
     """A point for each configuration, spread as far as its neighbours demand, over a box of quartiles."""
     rows = [row for row in found["trials"] if row["budget"] == test["budget"] and row["loss"] is not None]
     groups = [[float(r["loss"] or 0.0) for r in rows if r["origin"] == origin] for origin in (Origin.RANDOM, Origin.MODEL)]
-    scale_losses(place, [loss for group in groups for loss in group])
     for k, (losses, colour, name) in enumerate(zip(groups, (COLOURS[7], COLOURS[0]), ("random", "model"), strict=True)):
         if not losses:
             continue
@@ -54,6 +53,7 @@ def _panel(place: Axes, found: Findings, test: ModelTest) -> None:
         )
     place.set_xticks([0, 1], [f"random\nn = {test['n_random']}", f"model\nn = {test['n_model']}"], fontsize=SMALL + 0.5)
     place.set_xlim(-0.6, 1.6)
+    scale_losses(place, [loss for group in groups for loss in group])
     lines = []
     if test["better"] is not None:
         between = "" if test["interval"] is None else f" [{test['interval'][0]:.2f}, {test['interval'][1]:.2f}]"
