@@ -167,7 +167,7 @@ def _section(section: _Section, studies: Sequence[Findings], pictures: Sequence[
         if section.id == "incumbent":
             before.append(summary.of_study(k, studies, summary.incumbent(findings, pictures[k])))
         if section.tables is not None:
-            after.append(summary.of_study(k, studies, section.tables(findings)))
+            after.append(summary.of_study(k, studies, section.tables(findings), named=not before))
     return element(
         "section",
         element("h2", section.title, id=f"{section.id}-title"),

@@ -31,9 +31,9 @@ _PICTURE_WIDTH = 768
 """Up to which a small picture is enlarged, in whole steps."""
 
 
-def of_study(k: int, studies: Sequence[Findings], *content: str) -> Markup:
+def of_study(k: int, studies: Sequence[Findings], *content: str, named: bool = True) -> Markup:
     """What is said of one study, under its name where there are several."""
-    name = [element("h3", studies[k]["study"]["name"], class_="study-name")] if len(studies) > 1 else []
+    name = [element("h3", studies[k]["study"]["name"], class_="study-name")] if named and len(studies) > 1 else []
     return element("div", *name, *content, class_="of-study", data_study=k)
 
 
@@ -47,7 +47,7 @@ def header(studies: Sequence[Findings]) -> Markup:
         _SIGN,
         element("div", element("p", "bohb-nas · analysis", class_="kicker"), element("h1", names), *lines),
         element("div", id="theme"),
-        element("noscript", element("p", note, class_="refused")),
+        element("p", note, class_="refused", id="scriptless"),
     )
 
 

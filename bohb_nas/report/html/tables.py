@@ -49,7 +49,8 @@ def _importance(one: Importance, where: str, remark: str | None) -> Markup:
     parts = [element("p", basis, *([element("br"), remark] if remark else []), class_="note"), _parameters(where, one["parameters"])]
     if one["pairs"]:
         pairs = [(" × ".join(p["names"]), share(p["share"]), interval(p["spread"], shares=True)) for p in one["pairs"]]
-        parts.append(table(f"{where}: interactions, without main effects", ("pair", "share", "spread over trees"), pairs))
+        chance = [one["threshold"] is not None and p["share"] <= one["threshold"] for p in one["pairs"]]
+        parts.append(table(f"{where}: interactions, without main effects", ("pair", "share", "spread over trees"), pairs, faded=chance))
     if one["good"] is not None:
         good = one["good"]
         parts.append(

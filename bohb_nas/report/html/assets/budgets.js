@@ -34,6 +34,8 @@ chart("correlation", (host, chosen) => {
   host.append(key([swatch(0), "by what the search trained"], ...(probed ? [[swatch(1), "by probes, which nobody selected"]] : []), [null, "grey: the interval holds 0"]));
 });
 
+const THREADS = 400; // more lines than these hide each other
+
 chart("shapes", (host, chosen) => {
   const study = STUDIES[chosen];
   const { shapes } = study;
@@ -42,6 +44,7 @@ chart("shapes", (host, chosen) => {
   const origins = [...new Set(shapes.origin)];
   const off = new Set();
   const state = { log: wantsLog(shapes.losses.flat()) };
+  const legend = h("div");
   const positive = shapes.losses.flat().every((loss) => loss > 0);
   const limit = outlierLimit(shapes.losses.flat());
 
@@ -49,7 +52,8 @@ chart("shapes", (host, chosen) => {
     const height = width < 560 ? 300 : 360;
     const seen = [...shapes.id.keys()].filter((k) => !off.has(shapes.origin[k]));
     const inside = (k) => shapes.losses[k].every((loss) => loss <= limit);
-    const shown = seen.filter(inside);
+    const near = seen.filter(inside);
+    const shown = thinned(near, THREADS);
     const y = scale(state.log, range(shown.flatMap((k) => shapes.losses[k])), height - 46, 30, { pad: 0.04 });
     const box = inner(width, height, y);
     const x = { ...levels(used.map((rung) => study.labels[rung]), box.left, box.right), levels: true };
@@ -62,7 +66,7 @@ chart("shapes", (host, chosen) => {
       svg.append(s("path", { class: `thread series-${n % COLOURS}`, d: some.map(line).join("") }));
     });
     const best = study.incumbent === null ? -1 : shapes.id.indexOf(study.incumbent.config_id);
-    if (best >= 0 && shown.includes(best)) svg.append(s("path", { class: "incumbent alone", d: line(best) }));
+    if (near.includes(best)) svg.append(s("path", { class: "incumbent alone", d: line(best) }));
     for (const k of shown) {
       shapes.losses[k].forEach((loss, j) => {
         points.push([x.at(used.indexOf(shapes.budgets[k][j])), y.at(loss)]);
@@ -73,8 +77,14 @@ chart("shapes", (host, chosen) => {
       const [k, j] = which[n];
       return [`loss ${number(shapes.losses[k][j])}`, `configuration ${shapes.id[k]}, ${shapes.origin[k]}`, `budget ${study.labels[shapes.budgets[k][j]]}`];
     };
-    const left = seen.length - shown.length;
-    return { height, points, describe, summary: `${shown.length} configurations with a loss at several budgets${left ? `; ${left} with far losses are not shown` : ""}.` };
+    const far = seen.length - near.length;
+    return { height, points, describe, summary: told(shown.length, near.length, far) };
+  }
+
+  function told(n, near, far) {
+    const text = `${n} of ${near} configurations with a loss at several budgets${far ? `; ${far} with far losses are left out` : ""}.`;
+    legend.replaceChildren(key([null, text], [null, "Thick line: the incumbent's."]));
+    return text;
   }
 
   const flip = (origin) => (on) => {
@@ -90,7 +100,7 @@ chart("shapes", (host, chosen) => {
     ),
   );
   const redraw = plot(host, "Loss by budget", draw);
-  host.append(key([null, "Thick line: the incumbent's configuration."]));
+  host.append(legend);
 });
 
 chart("model", (host, chosen) => {

@@ -129,25 +129,33 @@ function rankedNames(study) {
   return [...new Set([...ranked, ...rest, ...known])].filter((name) => known.has(name));
 }
 
+const OVERVIEW = 18; // small curves before the rest is asked for
+
 // A small curve of every hyperparameter on one common scale of losses.
 function overview(study, names, pick) {
   const which = telling(study);
   const found = names.map((name) => [name, curves(study, name).find(([k]) => k === which)?.[1]]).filter(([, curve]) => curve !== undefined);
   const ends = range(found.flatMap(([, curve]) => curve.mean));
   const y = linear(ends, 56, 6);
-  const small = found.map(([name, curve]) => {
+  const small = found.map(([name, curve], n) => {
     const axis = study.hyperparameters.find((one) => one.name === name);
     const x = isNumeric(axis) ? scale(axis.log, [axis.lower, axis.upper], 4, 136) : levels(curve.at, 4, 136);
     const points = curve.at.map((value, k) => [x.at(isNumeric(axis) ? value : k), y.at(curve.mean[k])]);
     const drawn = isNumeric(axis) ? s("path", { class: "line", d: path(points) }) : s("path", { class: "mark", d: points.map(([px, py]) => mark(0, px, py, 3.5)).join("") });
     const p = study.importance[which].parameters.find((one) => one.name === name);
     const svg = s("svg", { viewBox: "0 0 140 62", "aria-hidden": "true", class: "series-0" }, drawn);
-    const button = h("button", { type: "button", class: p.claimed ? "small" : "small faded", title: name }, h("span", { class: "name" }, name), h("span", { class: "share" }, share(p.with_parents)), svg);
+    const button = h("button", { type: "button", hidden: n >= OVERVIEW, class: p.claimed ? "small" : "small faded", title: name }, h("span", { class: "name" }, name), h("span", { class: "share" }, share(p.with_parents)), svg);
     button.addEventListener("click", () => pick(name));
     return button;
   });
   const title = `All of them at ${new Map(analyses(study)).get(which)}, on one scale of losses; grey where nothing is claimed`;
-  return h("div", {}, h("h3", {}, title), h("div", { class: "overview" }, small));
+  const rest = h("button", { type: "button" }, `Show all ${small.length}`);
+  rest.addEventListener("click", () => {
+    for (const button of small) button.hidden = false;
+    rest.remove();
+    small[OVERVIEW].focus();
+  });
+  return h("div", {}, h("h3", {}, title), h("div", { class: "overview" }, small), small.length > OVERVIEW ? h("div", { class: "pages" }, rest) : null);
 }
 
 chart("maps", (host, chosen) => {

@@ -119,15 +119,16 @@ chart("pairs", (host, chosen) => {
   if (!telling.length) return;
   const figure = h("div");
   const show = (which) => {
+    const { threshold } = study.importance[which];
     const pairs = study.importance[which].pairs.slice(0, 8);
     figure.replaceChildren();
     plot(figure, "Strongest interactions of two hyperparameters", (svg, width) => {
       const items = pairs.map((pair) => ({
         name: pair.names.join(" × "),
-        parts: [{ value: pair.share, low: pair.spread[0], high: pair.spread[1], series: chosen, faded: false, lines: [`${pair.names.join(" × ")}: ${share(pair.share)}`, `spread over trees ${share(pair.spread[0])} to ${share(pair.spread[1])}`] }],
+        parts: [{ value: pair.share, low: pair.spread[0], high: pair.spread[1], series: chosen, faded: threshold !== null && pair.share <= threshold, lines: [`${pair.names.join(" × ")}: ${share(pair.share)}`, `spread over trees ${share(pair.spread[0])} to ${share(pair.spread[1])}`] }],
       }));
-      const top = Math.max(0.01, ...pairs.map((pair) => Math.max(pair.share, pair.spread[1])));
-      const drawn = rowChart(svg, width, { items, ends: [0, Math.min(1, top * 1.04)], bars: true, format: share, tickFormat: perCent, title: "share of the variance of the loss, without main effects" });
+      const top = Math.max(0.01, threshold ?? 0, ...pairs.map((pair) => Math.max(pair.share, pair.spread[1])));
+      const drawn = rowChart(svg, width, { items, ends: [0, Math.min(1, top * 1.04)], bars: true, format: share, tickFormat: perCent, reference: threshold, referenceText: threshold === null ? "" : `chance reaches ${share(threshold)}`, title: "share of the variance of the loss, without main effects" });
       return { ...drawn, summary: `Strongest: ${pairs[0].names.join(" and ")}, ${share(pairs[0].share)}.` };
     });
   };

@@ -1,6 +1,7 @@
 // Configurations as lines from axis to axis; a slider keeps those with the lowest losses.
 
 const GROUPS = 5; // of lines by loss, each one shade
+const LINES = 300; // more than these hide each other
 
 chart("parallel", (host, chosen) => {
   const study = STUDIES[chosen];
@@ -10,6 +11,8 @@ chart("parallel", (host, chosen) => {
   const names = rankedNames(study).filter((name) => study.configs.values.has(name));
   if (!usable.length || !names.length) return host.append(refusal("No evaluation has ended well yet."));
   const state = { rung: telling(study) >= 0 ? (study.importance[telling(study)].budget ?? rungs[0]) : rungs[0], n: Math.min(8, names.length), keep: 100 };
+  const most = Math.max(...rungs.map((rung) => usable.filter((k) => trials.budget[k] === rung).length));
+  if (most > LINES) state.keep = Math.max(1, Math.round((LINES / most) * 100));
   const told = h("output", {});
 
   function draw(svg, width) {
@@ -25,7 +28,7 @@ chart("parallel", (host, chosen) => {
     const loss = linear(range(rows.map((k) => Math.min(trials.loss[k], limit))), box.bottom, box.top);
     const points = (k) => [...shown.map((name, a) => [box.left + a * step, scales[a].at(study.configs.values.get(name)[trials.config[k]])]), [box.right, loss.at(Math.min(trials.loss[k], limit))]];
     const lines = (some) => some.map((k) => path(points(k))).join("");
-    svg.append(s("path", { class: "thread past", d: lines(rows.slice(kept)) }));
+    svg.append(s("path", { class: "thread past", d: lines(thinned(rows.slice(kept), LINES)) }));
     for (let group = GROUPS - 1; group >= 0; group--) {
       const some = rows.slice(Math.floor((kept * group) / GROUPS), Math.floor((kept * (group + 1)) / GROUPS));
       svg.append(s("path", { class: `thread kept rank-${group}`, d: lines(some) }));
@@ -70,7 +73,7 @@ chart("parallel", (host, chosen) => {
     svg.append(s("text", { x, y: box.bottom + 38, "text-anchor": "middle" }, clipped(low, step - 8)));
   }
 
-  const slider = h("input", { type: "range", min: 1, max: 100, value: 100, step: 1 });
+  const slider = h("input", { type: "range", min: 1, max: 100, value: state.keep, step: 1 });
   slider.addEventListener("input", () => {
     state.keep = Number(slider.value);
     redraw();
@@ -83,6 +86,6 @@ chart("parallel", (host, chosen) => {
     ),
   );
   const redraw = plot(host, "Configurations from axis to axis", draw);
-  host.append(key([null, "Darker lines have lower losses; the thick one is the incumbent. A narrow page shows fewer axes."]));
+  host.append(key([null, `Darker lines have lower losses; the thick one is the incumbent; grey ones, at most ${LINES}, are not kept. A narrow page shows fewer axes.`]));
   return undefined;
 });

@@ -6,10 +6,11 @@ function rowChart(svg, width, { items, ends, bars = false, format = number, tick
   const beside = width >= 620 && longest <= 34;
   const nameWidth = beside ? Math.min(230, longest * CHARACTER + 14) : 0;
   const several = Math.max(...items.map((item) => item.parts.length)) > 1;
-  const valueWidth = 62;
+  const values = items.flatMap((item) => item.parts.map((part) => format(part.value).length));
+  const valueWidth = Math.max(...values) * CHARACTER + 8;
   const thick = several ? 12 : 14;
   const gap = several ? 5 : 3;
-  const box = { left: nameWidth + 2, right: width - valueWidth - 8, top: reference === null ? 8 : 24 };
+  const box = { left: nameWidth + 2, right: width - valueWidth - 10, top: reference === null ? 8 : 24 };
   const x = scale(log, ends, box.left, box.right, { format: tickFormat });
   const points = [];
   const lines = [];

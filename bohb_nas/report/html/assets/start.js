@@ -52,6 +52,7 @@ function printing() {
   });
 }
 
+document.getElementById("scriptless").hidden = true;
 theme();
 if (STUDIES.length > 1) {
   document.getElementById("choose-study").append(choice("Study", STUDIES.map((study, k) => [k, study.name]), 0, (k) => fill(Number(k))));

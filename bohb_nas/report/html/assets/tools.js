@@ -5,7 +5,7 @@ const STUDIES = JSON.parse(document.getElementById("data").textContent).map(open
 const SPACE = document.querySelector("header svg").namespaceURI;
 const NONE = "–";
 const COLOURS = 8;
-const CHARACTER = 6.8; // width of an average character of a figure's text, in px
+const CHARACTER = 7.2; // width of an average character of a figure's text, in px
 
 function made(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
@@ -119,6 +119,11 @@ function levels(values, from, to) {
 
 function scale(log, ends, from, to, options) {
   return log && ends[0] > 0 ? logarithmic(ends, from, to, options) : linear(ends, from, to, options);
+}
+
+// At most n, evenly spread over all.
+function thinned(all, n) {
+  return all.length <= n ? all : Array.from({ length: n }, (_, k) => all[Math.floor((k * all.length) / n)]);
 }
 
 // Whether a logarithmic scale shows more: positive values over more than two decades.
