@@ -186,10 +186,10 @@ def test_importance_goes_by_the_chosen_budget_and_share(show: Show) -> None:
     best = budget["parameters"][0]
     assert f"{budget['n']} observations" in part.locator(".note").first.inner_text()
     assert part.locator(".plot").first.locator("text.name").first.text_content() == best["name"]
-    assert part.locator(".plot").first.locator("text.value").first.text_content() == f"{100 * best['with_parents']:.1f} %"
+    assert part.locator(".plot").first.locator("text.value").first.text_content() == f"{100 * best['with_parents']:.1f}\u00a0%"
     part.get_by_role("combobox", name="Share").select_option("total")
     most = max(p["total"] for p in budget["parameters"])
-    assert part.locator(".plot").first.locator("text.value").first.text_content() == f"{100 * most:.1f} %"
+    assert part.locator(".plot").first.locator("text.value").first.text_content() == f"{100 * most:.1f}\u00a0%"
 
 
 def test_a_refusal_is_told_in_its_words_and_draws_no_bar(show: Show) -> None:
@@ -197,7 +197,7 @@ def test_a_refusal_is_told_in_its_words_and_draws_no_bar(show: Show) -> None:
     part = section(shown, "importance")
     assert part.get_by_text("8 observations: nothing is claimed below 10", exact=True).is_visible()
     assert part.locator(".bar").count() == 0
-    assert "refused" in section(shown, "effects").inner_text()
+    assert "no importance" in section(shown, "effects").inner_text()
 
 
 def test_what_claims_nothing_is_grey(show: Show) -> None:

@@ -187,7 +187,7 @@ def test_the_drawing_shows_every_kind_of_layer() -> None:
         "from the input",
         "dropout 0.25",
         "dropped at rate 0.1",
-        "8 × 4 × 4 · 1 234 parameters",
+        "8 × 4 × 4 · 1\u202f234 parameters",
     ):
         assert expected in text
 
@@ -197,10 +197,10 @@ def test_the_drawing_shows_every_kind_of_layer() -> None:
     [
         (words.number(-0.00012345), "−0.0001234"),
         (words.number(None), "–"),
-        (words.share(0.1234), "12.3 %"),
-        (words.count(1234.0), "1 234"),
-        (words.count(27_312_000), "27.3 M"),
-        (words.interval([0.25, 0.5], shares=True), "25.0 % to 50.0 %"),
+        (words.share(0.1234), "12.3\u00a0%"),
+        (words.count(1234.0), "1\u202f234"),
+        (words.count(27_312_000), "27.3\u00a0M"),
+        (words.interval([0.25, 0.5], shares=True), "25.0\u00a0% to 50.0\u00a0%"),
         (words.p_value(0.00003), "< 0.0001"),
         (words.budget(3600.0, "s"), "1h"),
         (words.budget(27.0, "epochs"), "27 epochs"),
