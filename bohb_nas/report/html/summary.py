@@ -3,6 +3,7 @@
 import base64
 import struct
 from collections.abc import Sequence
+from html import escape
 
 from bohb_nas.analysis.findings import Findings, Sentence
 from bohb_nas.report.html.markup import Markup, element, facts, join
@@ -101,16 +102,16 @@ def _figures(findings: Findings) -> Markup:
 
 
 def _sentences(sentences: Sequence[Sentence]) -> Markup:
-    """By what they are about; those without a claim are grey, and say so to who cannot see that."""
-    items = [
-        element(
-            "li",
-            element("span", _ABOUT[s["about"]], class_="about"),
-            element("span", *([] if s["holds"] else [element("span", "Not claimed: ", class_="unseen")]), s["text"]),
-            class_=f"{s['about']}{'' if s['holds'] else ' faded'}",
-        )
-        for s in sentences
-    ]
+    """By what they are about, names as code; those without a claim are grey, and say so to who cannot see that."""
+    items = []
+    before = None
+    for s in sentences:
+        label = element("span", _ABOUT[s["about"]], class_="about again" if s["about"] == before else "about")
+        text = [] if s["holds"] else [element("span", "Not claimed: ", class_="unseen")]
+        for k, part in enumerate(s["text"].split("`")):
+            text.append(element("code", part) if k % 2 else Markup(escape(part)))
+        items.append(element("li", label, element("span", *text), class_=f"{s['about']}{'' if s['holds'] else ' faded'}"))
+        before = s["about"]
     return element("ul", *items, class_="sentences")
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from bohb_nas.analysis.findings import Compared, Findings, Importance, ModelTest, Parameter, RankCorrelation
+from bohb_nas.analysis.findings import Compared, Comparison, Findings, Importance, ModelTest, Parameter, RankCorrelation
+from bohb_nas.report.html.columns import PAIRS, comparisons
 from bohb_nas.report.html.markup import Markup, element, facts, join, more, table
 from bohb_nas.report.html.words import NONE, budget, count, counts, interval, number, p_value, seconds, settings, share
 
@@ -48,9 +49,11 @@ def _importance(one: Importance, where: str, remark: str | None) -> Markup:
     basis = f"{one['n']} observations · out-of-bag R² {number(one['oob_r2'])} · chance reaches {share(one['threshold'])}"
     parts = [element("p", basis, *([element("br"), remark] if remark else []), class_="note"), _parameters(where, one["parameters"])]
     if one["pairs"]:
-        pairs = [(" × ".join(p["names"]), share(p["share"]), interval(p["spread"], shares=True)) for p in one["pairs"]]
-        chance = [one["threshold"] is not None and p["share"] <= one["threshold"] for p in one["pairs"]]
-        parts.append(table(f"{where}: interactions, without main effects", ("pair", "share", "spread over trees"), pairs, faded=chance))
+        strongest = one["pairs"][:PAIRS]
+        pairs = [(" × ".join(p["names"]), share(p["share"]), interval(p["spread"], shares=True)) for p in strongest]
+        chance = [one["threshold"] is not None and p["share"] <= one["threshold"] for p in strongest]
+        n = f", the strongest {PAIRS} of {len(one['pairs'])}" if len(one["pairs"]) > PAIRS else ""
+        parts.append(table(f"{where}: interactions without main effects{n}", ("pair", "share", "spread over trees"), pairs, faded=chance))
     if one["good"] is not None:
         good = one["good"]
         parts.append(
@@ -151,11 +154,14 @@ def ablation(findings: Findings) -> Markup:
 
 def comparison(findings: Findings) -> Markup:
     """Hand-designed networks beside the incumbent."""
-    found = findings["comparison"]
-    if found is None:
+    found = comparisons(findings)
+    if not found:
         text = ("No hand-designed network was trained by this study's worker: ", element("code", "bohb-nas baselines"), " does that.")
         return element("p", *text, class_="refused")
+    return join(_comparison(one, findings["study"]["unit"]) for one in found)
 
+
+def _comparison(found: Comparison, unit: str) -> Markup:
     def row(r: Compared) -> tuple[str, ...]:
         error = (
             count(r["n_seeds"]),
@@ -169,7 +175,7 @@ def comparison(findings: Findings) -> Markup:
 
     uncertain = ("sd", "95\u00a0% over seeds", "95\u00a0% of images, one seed", "beyond the incumbent", "p", "p, Holm")
     heads = ("network", "seeds", "error", *uncertain, "parameters", "FLOPs", "trained", "test")
-    caption = f"{found['measured'].capitalize()} error after {budget(found['budget'], findings['study']['unit'])} each"
+    caption = f"{found['measured'].capitalize()} error after {budget(found['budget'], unit)} each"
     return table(caption, heads, [row(r) for r in found["rows"]], words=(0, len(heads) - 1))
 
 

@@ -141,8 +141,11 @@ chart("learning", (host, chosen) => {
 });
 
 chart("comparison", (host, chosen) => {
-  const { comparison } = STUDIES[chosen];
-  const rows = comparison?.rows.filter((one) => one.error !== null) ?? [];
+  for (const one of STUDIES[chosen].comparisons) compared(host, one);
+});
+
+function compared(host, comparison) {
+  const rows = comparison.rows.filter((one) => one.error !== null);
   if (!rows.length) return;
   const items = rows.map((one) => {
     const [low, high] = one.seed_interval ?? [null, null];
@@ -156,7 +159,7 @@ chart("comparison", (host, chosen) => {
   });
   const ends = range(items.flatMap((item) => [item.parts[0].value, item.parts[0].low, item.parts[0].high]));
   const slack = (ends[1] - ends[0]) * 0.05;
-  dots(host, "Error beside hand-designed networks", {
+  dots(host, `${comparison.measured} error beside hand-designed networks`, {
     items,
     ends: [Math.max(0, ends[0] - slack), ends[1] + slack],
     reference: null,
@@ -165,4 +168,4 @@ chart("comparison", (host, chosen) => {
     title: `${comparison.measured} error`,
     summary: items.map((item) => `${item.name} ${share(item.parts[0].value)}`).join("; "),
   });
-});
+}
