@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bohb_nas.analysis.findings import Findings, Importance, Row, RungHours, Shape
+from bohb_nas.analysis.findings import Comparison, Findings, Importance, Parameter, Row, RungHours, Shape
 from bohb_nas.report.html.words import budget
 
 _DIGITS = 6
 """Significant digits; the CSV files have all."""
+PAIRS = 30
+"""The strongest that the page holds; a space has thousands, and the CSV files have all."""
 _CURVE_POINTS = 300
 """At most, of a curve that grows by every evaluation."""
 
@@ -36,12 +38,17 @@ def columns(findings: Findings) -> dict[str, Any]:
         "model": findings["model"],
         "incumbent": {k: v for k, v in findings["incumbent"].items() if k != "network"} if findings["incumbent"] else None,
         "ablation": findings["ablation"],
-        "comparison": findings["comparison"],
+        "comparisons": comparisons(findings),
     }
     if findings["over_budgets"] is not None:
         data["importance"].append(_importance(findings["over_budgets"], None))
     short: dict[str, Any] = _short(data)
     return short
+
+
+def comparisons(findings: Findings) -> list[Comparison]:
+    """By validation in the study, and by test of what was trained for good, as far as they are there."""
+    return [one for one in (findings["comparison"], findings.get("tested")) if one is not None]
 
 
 def script_text(value: Any) -> str:
@@ -105,8 +112,20 @@ def _coded(values: Iterable[Any]) -> dict[str, Any]:
 
 
 def _importance(one: Importance, rung: int | None) -> dict[str, Any]:
-    kept = ("n", "refused", "oob_r2", "threshold", "parameters", "pairs", "good")
-    return {"budget": rung, "selected": one.get("selected"), **{key: one[key] for key in kept}}  # type: ignore[literal-required]
+    kept = ("n", "refused", "oob_r2", "threshold", "good")
+    return {
+        "budget": rung,
+        "selected": one.get("selected"),
+        "parameters": [_parameter(p) for p in one["parameters"]],
+        "pairs": one["pairs"][:PAIRS],
+        **{key: one[key] for key in kept},  # type: ignore[literal-required]
+    }
+
+
+def _parameter(one: Parameter) -> dict[str, Any]:
+    """Without places on an axis, which the script works out for itself."""
+    curve = one["curve"]
+    return {**one, "curve": None if curve is None else {key: curve[key] for key in ("at", "mean", "low", "high")}}
 
 
 def _shapes(shapes: Sequence[Shape], rung: dict[float, int]) -> dict[str, Any]:

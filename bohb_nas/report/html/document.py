@@ -11,7 +11,7 @@ from bohb_nas.report.html import summary, tables
 from bohb_nas.report.html.columns import columns, script_text
 from bohb_nas.report.html.markup import Markup, element, join
 
-_SCRIPTS = ("tools", "figure", "rows", "trajectory", "importance", "effects", "budgets", "incumbent", "parallel", "trials", "start")
+_SCRIPTS = ("tools", "figure", "rows", "trajectory", "importance", "effects", "maps", "budgets", "incumbent", "parallel", "trials", "start")
 """In the order in which they build on each other."""
 
 
@@ -63,7 +63,7 @@ _SECTIONS = (
         id="model",
         title="Model and chance",
         lead="Whether configurations that the model picked have lower losses than random ones, among those that entered at a budget. "
-        "50 % is no difference.",
+        "50\u00a0% is no difference.",
         charts=("model",),
         tables=tables.model,
     ),
@@ -84,7 +84,7 @@ _SECTIONS = (
     _Section(
         id="comparison",
         title="Hand-designed networks",
-        lead="Trained by the same worker for the same time. Points are means over seeds, whiskers 95 % intervals over seeds.",
+        lead="Trained by the same worker for the same time. Points are means over seeds, whiskers 95\u00a0% intervals over seeds.",
         charts=("comparison",),
         tables=tables.comparison,
     ),
@@ -167,7 +167,7 @@ def _section(section: _Section, studies: Sequence[Findings], pictures: Sequence[
         if section.id == "incumbent":
             before.append(summary.of_study(k, studies, summary.incumbent(findings, pictures[k])))
         if section.tables is not None:
-            after.append(summary.of_study(k, studies, section.tables(findings)))
+            after.append(summary.of_study(k, studies, section.tables(findings), named=not before))
     return element(
         "section",
         element("h2", section.title, id=f"{section.id}-title"),

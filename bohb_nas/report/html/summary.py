@@ -3,6 +3,7 @@
 import base64
 import struct
 from collections.abc import Sequence
+from html import escape
 
 from bohb_nas.analysis.findings import Findings, Sentence
 from bohb_nas.report.html.markup import Markup, element, facts, join
@@ -31,9 +32,9 @@ _PICTURE_WIDTH = 768
 """Up to which a small picture is enlarged, in whole steps."""
 
 
-def of_study(k: int, studies: Sequence[Findings], *content: str) -> Markup:
+def of_study(k: int, studies: Sequence[Findings], *content: str, named: bool = True) -> Markup:
     """What is said of one study, under its name where there are several."""
-    name = [element("h3", studies[k]["study"]["name"], class_="study-name")] if len(studies) > 1 else []
+    name = [element("h3", studies[k]["study"]["name"], class_="study-name")] if named and len(studies) > 1 else []
     return element("div", *name, *content, class_="of-study", data_study=k)
 
 
@@ -47,7 +48,7 @@ def header(studies: Sequence[Findings]) -> Markup:
         _SIGN,
         element("div", element("p", "bohb-nas · analysis", class_="kicker"), element("h1", names), *lines),
         element("div", id="theme"),
-        element("noscript", element("p", note, class_="refused")),
+        element("p", note, class_="refused", id="scriptless"),
     )
 
 
@@ -86,7 +87,7 @@ def _figures(findings: Findings) -> Markup:
             f"after {budget(best['budget'], s['unit'])}" if best else "no trial ended well",
         ),
         ("trials told", count(s["n_trials"]), counts(s["by_origin"])),
-        ("failed", count(failed), counts({k: v for k, v in s["by_status"].items() if k != "ok"}) if failed else "every trial ended well"),
+        ("failed", count(failed), counts({k: v for k, v in s["by_status"].items() if k != "ok"}) if failed else "none so far"),
         ("device hours", number(pace["device_hours"]), f"in {seconds(pace['span_s'])}"),
         ("evaluations per hour", number(pace["evaluations_per_hour"]), f"{count(pace['n_workers'])} workers"),
     ]
@@ -101,16 +102,16 @@ def _figures(findings: Findings) -> Markup:
 
 
 def _sentences(sentences: Sequence[Sentence]) -> Markup:
-    """By what they are about; those without a claim are grey, and say so to who cannot see that."""
-    items = [
-        element(
-            "li",
-            element("span", _ABOUT[s["about"]], class_="about"),
-            element("span", *([] if s["holds"] else [element("span", "Not claimed: ", class_="unseen")]), s["text"]),
-            class_=f"{s['about']}{'' if s['holds'] else ' faded'}",
-        )
-        for s in sentences
-    ]
+    """By what they are about, names as code; those without a claim are grey, and say so to who cannot see that."""
+    items = []
+    before = None
+    for s in sentences:
+        label = element("span", _ABOUT[s["about"]], class_="about again" if s["about"] == before else "about")
+        text = [] if s["holds"] else [element("span", "Not claimed: ", class_="unseen")]
+        for k, part in enumerate(s["text"].split("`")):
+            text.append(element("code", part) if k % 2 else Markup(escape(part)))
+        items.append(element("li", label, element("span", *text), class_=f"{s['about']}{'' if s['holds'] else ' faded'}"))
+        before = s["about"]
     return element("ul", *items, class_="sentences")
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from bohb_nas.analysis.findings import Compared, Findings, Importance, ModelTest, Parameter, RankCorrelation
+from bohb_nas.analysis.findings import Compared, Comparison, Findings, Importance, ModelTest, Parameter, RankCorrelation
+from bohb_nas.report.html.columns import PAIRS, comparisons
 from bohb_nas.report.html.markup import Markup, element, facts, join, more, table
 from bohb_nas.report.html.words import NONE, budget, count, counts, interval, number, p_value, seconds, settings, share
 
@@ -44,12 +45,15 @@ def importance(findings: Findings) -> Markup:
 
 def _importance(one: Importance, where: str, remark: str | None) -> Markup:
     if one["refused"] is not None:
-        return _nothing(f"{where}: {one['refused']}")
+        return element("p", f"{where}: {one['refused']}", class_="note")
     basis = f"{one['n']} observations · out-of-bag R² {number(one['oob_r2'])} · chance reaches {share(one['threshold'])}"
     parts = [element("p", basis, *([element("br"), remark] if remark else []), class_="note"), _parameters(where, one["parameters"])]
     if one["pairs"]:
-        pairs = [(" × ".join(p["names"]), share(p["share"]), interval(p["spread"], shares=True)) for p in one["pairs"]]
-        parts.append(table(f"{where}: interactions, without main effects", ("pair", "share", "spread over trees"), pairs))
+        strongest = one["pairs"][:PAIRS]
+        pairs = [(" × ".join(p["names"]), share(p["share"]), interval(p["spread"], shares=True)) for p in strongest]
+        chance = [one["threshold"] is not None and p["share"] <= one["threshold"] for p in strongest]
+        n = f", the strongest {PAIRS} of {len(one['pairs'])}" if len(one["pairs"]) > PAIRS else ""
+        parts.append(table(f"{where}: interactions without main effects{n}", ("pair", "share", "spread over trees"), pairs, faded=chance))
     if one["good"] is not None:
         good = one["good"]
         parts.append(
@@ -87,7 +91,7 @@ def correlations(findings: Findings) -> Markup:
         ("Rank correlation over probes, drawn at random and trained at every budget", findings["rank_probe"]),
     ):
         if rows:
-            heads = ("budgets", "n", "Spearman", "95 % interval", "p", "Kendall", "p", "note")
+            heads = ("budgets", "n", "Spearman", "95\u00a0% interval", "p", "Kendall", "p", "note")
             found.append(
                 table(caption, heads, [_correlation(r, unit) for r in rows], words=(0, 7), faded=[r["spearman"] is None for r in rows])
             )
@@ -115,7 +119,7 @@ def model(findings: Findings) -> Markup:
         numbers = (number(m["median_model"]), number(m["median_random"]), share(m["better"]), interval(m["interval"], shares=True))
         return budget(m["budget"], unit), count(m["n_model"]), count(m["n_random"]), *numbers, p_value(m["p_value"]), p_value(m["p_holm"])
 
-    heads = ("budget", "n model", "n random", "median, model", "median, random", "model better", "95 % interval", "p", "p, Holm")
+    heads = ("budget", "n model", "n random", "median, model", "median, random", "model better", "95\u00a0% interval", "p", "p, Holm")
     rows = [row(m) for m in findings["model"]]
     return table("Configurations that entered at a budget", heads, rows) if rows else _nothing("No picks to compare.")
 
@@ -150,10 +154,14 @@ def ablation(findings: Findings) -> Markup:
 
 def comparison(findings: Findings) -> Markup:
     """Hand-designed networks beside the incumbent."""
-    found = findings["comparison"]
-    if found is None:
-        return _nothing("No hand-designed network was trained by this study's worker: `bohb-nas baselines` does that.")
+    found = comparisons(findings)
+    if not found:
+        text = ("No hand-designed network was trained by this study's worker: ", element("code", "bohb-nas baselines"), " does that.")
+        return element("p", *text, class_="refused")
+    return join(_comparison(one, findings["study"]["unit"]) for one in found)
 
+
+def _comparison(found: Comparison, unit: str) -> Markup:
     def row(r: Compared) -> tuple[str, ...]:
         error = (
             count(r["n_seeds"]),
@@ -165,9 +173,9 @@ def comparison(findings: Findings) -> Markup:
         cost = (count(r["params"]), count(r["flops"]), seconds(r["train_s"]))
         return r["name"], *error, share(r["difference"]), p_value(r["p_value"]), p_value(r["p_holm"]), *cost, r["test"] or ""
 
-    uncertain = ("sd", "95 % over seeds", "95 % of images, one seed", "beyond the incumbent", "p", "p, Holm")
+    uncertain = ("sd", "95\u00a0% over seeds", "95\u00a0% of images, one seed", "beyond the incumbent", "p", "p, Holm")
     heads = ("network", "seeds", "error", *uncertain, "parameters", "FLOPs", "trained", "test")
-    caption = f"{found['measured'].capitalize()} error after {budget(found['budget'], findings['study']['unit'])} each"
+    caption = f"{found['measured'].capitalize()} error after {budget(found['budget'], unit)} each"
     return table(caption, heads, [row(r) for r in found["rows"]], words=(0, len(heads) - 1))
 
 

@@ -15,17 +15,17 @@ def number(value: float | None) -> str:
 
 def share(value: float | None) -> str:
     """A share as per cent."""
-    return NONE if value is None else f"{100 * value:.1f} %".replace("-", "−")
+    return NONE if value is None else f"{100 * value:.1f}\u00a0%".replace("-", "−")
 
 
 def count(value: float | None) -> str:
-    """A count: 1 234, 27.3 M."""
+    """A count: in thousands set apart, or in millions and beyond: 27.3 M."""
     if value is None:
         return NONE
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
         if abs(value) >= size:
-            return f"{value / size:.3g} {letter}"
-    return f"{value:,.0f}".replace(",", " ")
+            return f"{value / size:.3g}\u00a0{letter}"
+    return f"{value:,.0f}".replace(",", "\u202f")
 
 
 def interval(ends: Sequence[float] | None, *, shares: bool = False) -> str:

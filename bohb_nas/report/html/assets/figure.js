@@ -16,8 +16,19 @@ function mark(k, x, y, r) {
   return MARKS[k % MARKS.length](round(x), round(y), r);
 }
 
+// A mark as figures have it; of no series it is grey.
 function swatch(series, shape = series) {
-  return s("svg", { width: 14, height: 14, viewBox: "0 0 14 14", "aria-hidden": "true", class: `series-${series % COLOURS}` }, s("path", { class: "mark", d: mark(shape, 7, 7, 4.5) }));
+  return s(
+    "svg",
+    {
+      width: 14,
+      height: 14,
+      viewBox: "0 0 14 14",
+      "aria-hidden": "true",
+      class: series === null ? "series-none" : `series-${series % COLOURS}`,
+    },
+    s("path", { class: "mark", d: mark(shape, 7, 7, 4.5) }),
+  );
 }
 
 function path(points) {
@@ -47,7 +58,9 @@ function plot(parent, name, draw) {
     hide();
     const svg = s("svg", { role: "img" });
     drawn = draw(svg, width);
-    order = drawn.points.map((_, k) => k).sort((a, b) => drawn.points[a][0] - drawn.points[b][0] || drawn.points[a][1] - drawn.points[b][1]);
+    order = drawn.points
+      .map((_, k) => k)
+      .sort((a, b) => drawn.points[a][0] - drawn.points[b][0] || drawn.points[a][1] - drawn.points[b][1]);
     if (drawn.down) order = drawn.points.map((_, k) => k);
     made(svg, { width, height: drawn.height, viewBox: `0 0 ${width} ${drawn.height}`, "aria-label": `${name}. ${drawn.summary}` }, [ring]);
     holder.replaceChildren(svg, tip, said);
@@ -87,7 +100,9 @@ function plot(parent, name, draw) {
   holder.addEventListener("pointerleave", hide);
   holder.addEventListener("blur", hide);
   holder.addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity }[event.key];
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity }[
+      event.key
+    ];
     if (event.key === "Escape") hide();
     if (by === undefined || !order.length) return;
     event.preventDefault();

@@ -1,6 +1,11 @@
 // How much each hyperparameter explains at a budget, of one study or of several beside each other, and the strongest pairs.
 
-const MEASURES = [["with_parents", "with parents"], ["main", "alone"], ["total", "all its effects"], ["when_active", "where it is active"]];
+const MEASURES = [
+  ["with_parents", "with parents"],
+  ["main", "alone"],
+  ["total", "all its effects"],
+  ["when_active", "where it is active"],
+];
 const FEW = 12;
 
 function analyses(study) {
@@ -33,7 +38,7 @@ chart("importance", (host, chosen) => {
   }
 
   function items() {
-    const studies = [chosen, ...state.others];
+    const studies = [chosen, ...state.others].filter((index) => of(index) !== undefined);
     const found = studies.map((index) => new Map(parameters(of(index)).map((p) => [p.name, p])));
     const names = [...new Set(found.flatMap((map) => [...map.keys()]))];
     const size = (name) => Math.max(...found.map((map) => map.get(name)?.[state.measure] ?? -1));
@@ -65,7 +70,8 @@ chart("importance", (host, chosen) => {
       items: rows,
       ends: [0, Math.min(1, top * 1.04)],
       bars: true,
-      format: share, tickFormat: perCent,
+      format: share,
+      tickFormat: perCent,
       reference: threshold,
       referenceText: threshold === null ? "" : `chance reaches ${share(threshold)}`,
       title: `share of the variance of the loss, ${MEASURES.find(([name]) => name === state.measure)[1]}`,
@@ -78,7 +84,14 @@ chart("importance", (host, chosen) => {
     const one = of(chosen);
     const rest = [];
     for (const index of state.others) if (of(index) === undefined) rest.push(`${STUDIES[index].name} has no such budget.`);
-    const facts = one.refused !== null ? [] : [`${one.n} observations`, `out-of-bag R² ${number(one.oob_r2)}`, ...(state.good && one.good ? [one.good.rule, `${one.good.n_below} below ${number(one.good.cutoff)}`] : [])];
+    const facts =
+      one.refused !== null
+        ? []
+        : [
+            `${one.n} observations`,
+            `out-of-bag R² ${number(one.oob_r2)}`,
+            ...(state.good && one.good ? [one.good.rule, `${one.good.n_below} below ${number(one.good.cutoff)}`] : []),
+          ];
     remark.replaceChildren([facts.join(" · "), one.selected, ...rest].filter(Boolean).join(" — "));
     if (one.refused !== null) return figure.replaceChildren(refusal(one.refused));
     if (!parameters(one).length) return figure.replaceChildren(refusal("Nothing to show among good configurations at this budget."));
@@ -87,22 +100,46 @@ chart("importance", (host, chosen) => {
     return undefined;
   }
 
-  const set = (name, turn = (value) => value) => (value) => {
-    state[name] = turn(value);
-    refresh();
-  };
+  const set =
+    (name, turn = (value) => value) =>
+    (value) => {
+      state[name] = turn(value);
+      refresh();
+    };
   const most = Math.max(...study.importance.map((one) => one.parameters.length));
   host.append(
     controls(
       radios("Budget", analyses(study), state.which, set("which", Number)),
       choice("Share", MEASURES, state.measure, set("measure")),
-      study.importance.some((one) => one.good) ? radios("Configurations", [["all", "all"], ["good", "good ones"]], "all", set("good", (value) => value === "good")) : null,
-      most > FEW ? radios("Show", [["few", `the first ${FEW}`], ["all", `all ${most}`]], "few", set("all", (value) => value === "all")) : null,
+      study.importance.some((one) => one.good)
+        ? radios(
+            "Configurations",
+            [
+              ["all", "all"],
+              ["good", "good ones"],
+            ],
+            "all",
+            set("good", (value) => value === "good"),
+          )
+        : null,
+      most > FEW
+        ? radios(
+            "Show",
+            [
+              ["few", `the first ${FEW}`],
+              ["all", `all ${most}`],
+            ],
+            "few",
+            set("all", (value) => value === "all"),
+          )
+        : null,
       STUDIES.length > 1
         ? ticks(
             "Beside it",
             STUDIES.map((other, k) =>
-              k === chosen ? null : tick(other.name, false, (on) => (on ? state.others.add(k) : state.others.delete(k), refresh()), swatch(k, 1)),
+              k === chosen
+                ? null
+                : tick(other.name, false, (on) => (on ? state.others.add(k) : state.others.delete(k), refresh()), swatch(k, 1)),
             ),
           )
         : null,
@@ -115,23 +152,57 @@ chart("importance", (host, chosen) => {
 
 chart("pairs", (host, chosen) => {
   const study = STUDIES[chosen];
-  const telling = study.importance.map((one, k) => [k, one]).filter(([, one]) => one.pairs.length);
-  if (!telling.length) return;
+  const some = [...study.importance.keys()].filter((k) => study.importance[k].pairs.length);
+  if (!some.length) return;
+  const first = some.includes(telling(study)) ? telling(study) : some.at(-1);
   const figure = h("div");
   const show = (which) => {
+    const { threshold } = study.importance[which];
     const pairs = study.importance[which].pairs.slice(0, 8);
     figure.replaceChildren();
     plot(figure, "Strongest interactions of two hyperparameters", (svg, width) => {
       const items = pairs.map((pair) => ({
         name: pair.names.join(" × "),
-        parts: [{ value: pair.share, low: pair.spread[0], high: pair.spread[1], series: chosen, faded: false, lines: [`${pair.names.join(" × ")}: ${share(pair.share)}`, `spread over trees ${share(pair.spread[0])} to ${share(pair.spread[1])}`] }],
+        parts: [
+          {
+            value: pair.share,
+            low: pair.spread[0],
+            high: pair.spread[1],
+            series: chosen,
+            faded: threshold !== null && pair.share <= threshold,
+            lines: [
+              `${pair.names.join(" × ")}: ${share(pair.share)}`,
+              `spread over trees ${share(pair.spread[0])} to ${share(pair.spread[1])}`,
+            ],
+          },
+        ],
       }));
-      const top = Math.max(0.01, ...pairs.map((pair) => Math.max(pair.share, pair.spread[1])));
-      const drawn = rowChart(svg, width, { items, ends: [0, Math.min(1, top * 1.04)], bars: true, format: share, tickFormat: perCent, title: "share of the variance of the loss, without main effects" });
+      const top = Math.max(0.01, threshold ?? 0, ...pairs.map((pair) => Math.max(pair.share, pair.spread[1])));
+      const drawn = rowChart(svg, width, {
+        items,
+        ends: [0, Math.min(1, top * 1.04)],
+        bars: true,
+        format: share,
+        tickFormat: perCent,
+        reference: threshold,
+        referenceText: threshold === null ? "" : `chance reaches ${share(threshold)}`,
+        title: "share of the variance of the loss, without main effects",
+      });
       return { ...drawn, summary: `Strongest: ${pairs[0].names.join(" and ")}, ${share(pairs[0].share)}.` };
     });
   };
   const names = analyses(study);
-  host.append(h("h3", {}, "Interactions"), controls(radios("Budget", telling.map(([k]) => names[k]), telling.at(-1)[0], (k) => show(Number(k)))), figure);
-  show(telling.at(-1)[0]);
+  host.append(
+    h("h3", {}, "Interactions"),
+    controls(
+      radios(
+        "Budget",
+        some.map((k) => names[k]),
+        first,
+        (k) => show(Number(k)),
+      ),
+    ),
+    figure,
+  );
+  show(first);
 });

@@ -1,6 +1,7 @@
 // Configurations as lines from axis to axis; a slider keeps those with the lowest losses.
 
 const GROUPS = 5; // of lines by loss, each one shade
+const LINES = 300; // more than these hide each other
 
 chart("parallel", (host, chosen) => {
   const study = STUDIES[chosen];
@@ -9,7 +10,13 @@ chart("parallel", (host, chosen) => {
   const rungs = [...new Set(usable.map((k) => trials.budget[k]))].sort((a, b) => a - b);
   const names = rankedNames(study).filter((name) => study.configs.values.has(name));
   if (!usable.length || !names.length) return host.append(refusal("No evaluation has ended well yet."));
-  const state = { rung: telling(study) >= 0 ? (study.importance[telling(study)].budget ?? rungs[0]) : rungs[0], n: Math.min(8, names.length), keep: 100 };
+  const state = {
+    rung: telling(study) >= 0 ? (study.importance[telling(study)].budget ?? rungs[0]) : rungs[0],
+    n: Math.min(8, names.length),
+    keep: 100,
+  };
+  const most = Math.max(...rungs.map((rung) => usable.filter((k) => trials.budget[k] === rung).length));
+  if (most > LINES) state.keep = Math.max(1, Math.round((LINES / most) * 100));
   const told = h("output", {});
 
   function draw(svg, width) {
@@ -20,23 +27,39 @@ chart("parallel", (host, chosen) => {
     const step = width / (shown.length + 1);
     const box = { left: step / 2, right: width - step / 2, top: 44, bottom: height - 62 };
     const off = box.bottom + 16; // where inactive ones pass
-    const scales = shown.map((name) => axis(study.hyperparameters.find((one) => one.name === name), name));
-    const limit = outlierLimit(rows.map((k) => trials.loss[k]));
+    const scales = shown.map((name) =>
+      axis(
+        study.hyperparameters.find((one) => one.name === name),
+        name,
+      ),
+    );
+    const { limit } = spread(rows.map((k) => trials.loss[k]));
     const loss = linear(range(rows.map((k) => Math.min(trials.loss[k], limit))), box.bottom, box.top);
-    const points = (k) => [...shown.map((name, a) => [box.left + a * step, scales[a].at(study.configs.values.get(name)[trials.config[k]])]), [box.right, loss.at(Math.min(trials.loss[k], limit))]];
+    const points = (k) => [
+      ...shown.map((name, a) => [box.left + a * step, scales[a].at(study.configs.values.get(name)[trials.config[k]])]),
+      [box.right, loss.at(Math.min(trials.loss[k], limit))],
+    ];
     const lines = (some) => some.map((k) => path(points(k))).join("");
-    svg.append(s("path", { class: "thread past", d: lines(rows.slice(kept)) }));
+    svg.append(s("path", { class: "thread past", d: lines(thinned(rows.slice(kept), LINES)) }));
     for (let group = GROUPS - 1; group >= 0; group--) {
       const some = rows.slice(Math.floor((kept * group) / GROUPS), Math.floor((kept * (group + 1)) / GROUPS));
       svg.append(s("path", { class: `thread kept rank-${group}`, d: lines(some) }));
     }
-    if (study.best >= 0 && trials.budget[study.best] === state.rung) svg.append(s("path", { class: "incumbent alone", d: lines([study.best]) }));
+    if (study.best >= 0 && trials.budget[study.best] === state.rung)
+      svg.append(s("path", { class: "incumbent alone", d: lines([study.best]) }));
     shown.forEach((name, a) => {
       const x = box.left + a * step;
       label(svg, x, name, scales[a].ends, step, box);
       if (scales[a].gaps) svg.append(s("circle", { class: "gap", cx: x, cy: off, r: 3 }));
     });
-    label(svg, box.right, "loss", [number(range(rows.map((k) => trials.loss[k]))[0]), number(range(rows.map((k) => Math.min(trials.loss[k], limit)))[1])], step, box);
+    label(
+      svg,
+      box.right,
+      "loss",
+      [number(range(rows.map((k) => trials.loss[k]))[0]), number(range(rows.map((k) => Math.min(trials.loss[k], limit)))[1])],
+      step,
+      box,
+    );
     if (scales.some((one) => one.gaps)) svg.append(s("text", { class: "title", x: 0, y: height - 2 }, "rings below the axes: inactive"));
     const worst = rows.length ? trials.loss[rows[kept - 1]] : null;
     told.textContent = `${Math.min(kept, rows.length)} of ${rows.length} configurations, loss up to ${number(worst)}`;
@@ -47,7 +70,13 @@ chart("parallel", (host, chosen) => {
       return [`loss ${number(trials.loss[k])}`, `trial ${trials.id[k]}, ${trials.origin[k]}`, ...set];
     };
     const left = names.length - shown.length;
-    return { height, points: ends, describe, down: true, summary: `${told.textContent}. ${shown.length} hyperparameters by importance${left ? `, ${left} not shown` : ""}.` };
+    return {
+      height,
+      points: ends,
+      describe,
+      down: true,
+      summary: `${told.textContent}. ${shown.length} hyperparameters by importance${left ? `, ${left} not shown` : ""}.`,
+    };
 
     function axis(one, name) {
       const values = study.configs.values.get(name);
@@ -58,7 +87,11 @@ chart("parallel", (host, chosen) => {
       }
       const choices = one?.choices.length ? one.choices : [...new Set(values.filter((value) => value !== null))];
       const along = levels(choices, box.bottom, box.top);
-      return { gaps, ends: [valueText(choices[0]), valueText(choices.at(-1))], at: (value) => (choices.includes(value) ? along.at(choices.indexOf(value)) : off) };
+      return {
+        gaps,
+        ends: [valueText(choices[0]), valueText(choices.at(-1))],
+        at: (value) => (choices.includes(value) ? along.at(choices.indexOf(value)) : off),
+      };
     }
   }
 
@@ -70,19 +103,43 @@ chart("parallel", (host, chosen) => {
     svg.append(s("text", { x, y: box.bottom + 38, "text-anchor": "middle" }, clipped(low, step - 8)));
   }
 
-  const slider = h("input", { type: "range", min: 1, max: 100, value: 100, step: 1 });
+  const slider = h("input", { type: "range", min: 1, max: 100, value: state.keep, step: 1 });
   slider.addEventListener("input", () => {
     state.keep = Number(slider.value);
     redraw();
   });
   host.append(
     controls(
-      radios("Budget", rungs.map((rung) => [rung, study.labels[rung]]), state.rung, (rung) => { state.rung = Number(rung); redraw(); }),
-      choice("Hyperparameters", [4, 8, 12, 16].filter((n) => n < names.length).concat(names.length).map((n) => [n, `the first ${n}`]), state.n, (n) => { state.n = Number(n); redraw(); }),
+      radios(
+        "Budget",
+        rungs.map((rung) => [rung, study.labels[rung]]),
+        state.rung,
+        (rung) => {
+          state.rung = Number(rung);
+          redraw();
+        },
+      ),
+      choice(
+        "Hyperparameters",
+        [4, 8, 12, 16]
+          .filter((n) => n < names.length)
+          .concat(names.length)
+          .map((n) => [n, `the first ${n}`]),
+        state.n,
+        (n) => {
+          state.n = Number(n);
+          redraw();
+        },
+      ),
       h("label", { class: "control" }, h("span", {}, "Keep the lowest losses"), slider, told),
     ),
   );
   const redraw = plot(host, "Configurations from axis to axis", draw);
-  host.append(key([null, "Darker lines have lower losses; the thick one is the incumbent. A narrow page shows fewer axes."]));
+  host.append(
+    key([
+      null,
+      `Darker: lower losses; thick: the incumbent; grey: not kept, at most ${LINES} of them. A narrow page has fewer axes.`,
+    ]),
+  );
   return undefined;
 });

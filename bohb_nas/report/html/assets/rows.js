@@ -1,15 +1,31 @@
 // Rows with a name each, and a bar or a point with its interval on a common scale.
 
 // `items`: [{ name, parts: [{ value, low, high, series, faded, lines }] }]; `bars` start at zero.
-function rowChart(svg, width, { items, ends, bars = false, format = number, tickFormat = format, reference = null, referenceText = "", title, join = false, log = false }) {
+function rowChart(
+  svg,
+  width,
+  {
+    items,
+    ends,
+    bars = false,
+    format = number,
+    tickFormat = format,
+    reference = null,
+    referenceText = "",
+    title,
+    join = false,
+    log = false,
+  },
+) {
   const longest = Math.max(...items.map((item) => item.name.length));
   const beside = width >= 620 && longest <= 34;
   const nameWidth = beside ? Math.min(230, longest * CHARACTER + 14) : 0;
   const several = Math.max(...items.map((item) => item.parts.length)) > 1;
-  const valueWidth = 62;
+  const values = items.flatMap((item) => item.parts.map((part) => format(part.value).length));
+  const valueWidth = Math.max(...values) * CHARACTER + 8;
   const thick = several ? 12 : 14;
   const gap = several ? 5 : 3;
-  const box = { left: nameWidth + 2, right: width - valueWidth - 8, top: reference === null ? 8 : 24 };
+  const box = { left: nameWidth + 2, right: width - valueWidth - 10, top: reference === null ? 8 : 24 };
   const x = scale(log, ends, box.left, box.right, { format: tickFormat });
   const points = [];
   const lines = [];
@@ -21,7 +37,12 @@ function rowChart(svg, width, { items, ends, bars = false, format = number, tick
     const label = clipped(item.name, beside ? nameWidth - 8 : width - 4);
     const faded = item.parts.every((part) => part.faded);
     svg.append(
-      s("text", { class: faded ? "name faded" : "name", x: 0, y: beside ? y + tall / 2 + 4 : y - 3 }, label, label === item.name ? null : s("title", {}, item.name)),
+      s(
+        "text",
+        { class: faded ? "name faded" : "name", x: 0, y: beside ? y + tall / 2 + 4 : y - 3 },
+        label,
+        label === item.name ? null : s("title", {}, item.name),
+      ),
     );
     for (const part of item.parts) {
       const centre = y + thick / 2 + 1;
@@ -35,7 +56,7 @@ function rowChart(svg, width, { items, ends, bars = false, format = number, tick
       }
       y += thick + gap;
     }
-    y += beside ? 7 : 9;
+    y += several ? 14 : beside ? 7 : 9;
   }
   const bottom = y + 2;
   const behind = [];
@@ -52,7 +73,9 @@ function rowChart(svg, width, { items, ends, bars = false, format = number, tick
     const at = round(x.at(reference));
     behind.push(s("line", { class: "reference", x1: at, x2: at, y1: box.top - 6, y2: bottom }));
     const half = (referenceText.length * CHARACTER) / 2;
-    behind.push(s("text", { class: "title", x: Math.min(Math.max(at, half), width - half), y: 12, "text-anchor": "middle" }, referenceText));
+    behind.push(
+      s("text", { class: "title", x: Math.min(Math.max(at, half), width - half), y: 12, "text-anchor": "middle" }, referenceText),
+    );
   }
   if (join) behind.push(s("path", { class: "way", d: path.map(([px, py], k) => `${k ? "L" : "M"}${round(px)} ${round(py)}`).join("") }));
   svg.prepend(...behind);
@@ -63,10 +86,25 @@ function rowChart(svg, width, { items, ends, bars = false, format = number, tick
 function row(svg, x, part, { bars, thick, centre, zero }) {
   const group = s("g", { class: `series-${part.series % COLOURS}${part.faded ? " faded" : ""}` });
   const at = round(x.at(part.value));
-  if (bars) group.append(s("rect", { class: "bar", x: Math.min(at, zero), y: centre - thick / 2, width: Math.max(1, Math.abs(at - zero)), height: thick, rx: 2 }));
+  if (bars)
+    group.append(
+      s("rect", {
+        class: "bar",
+        x: Math.min(at, zero),
+        y: centre - thick / 2,
+        width: Math.max(1, Math.abs(at - zero)),
+        height: thick,
+        rx: 2,
+      }),
+    );
   if (part.low !== null && part.high !== null) {
     const [a, b] = [round(x.at(part.low)), round(x.at(part.high))];
-    group.append(s("path", { class: bars ? "whisker over" : "whisker", d: `M${a} ${centre}H${b}M${a} ${centre - 4}V${centre + 4}M${b} ${centre - 4}V${centre + 4}` }));
+    group.append(
+      s("path", {
+        class: bars ? "whisker over" : "whisker",
+        d: `M${a} ${centre}H${b}M${a} ${centre - 4}V${centre + 4}M${b} ${centre - 4}V${centre + 4}`,
+      }),
+    );
   }
   if (!bars) group.append(s("path", { class: "mark", d: mark(part.shape ?? part.series, at, centre, 5) }));
   svg.append(group);

@@ -6,11 +6,16 @@ function fill(chosen) {
     host.replaceChildren();
     build(host, chosen);
   }
-  for (const part of document.querySelectorAll(".of-study")) part.hidden = Number(part.dataset.study) !== chosen && part.closest("#summary") === null;
+  for (const part of document.querySelectorAll(".of-study"))
+    part.hidden = Number(part.dataset.study) !== chosen && part.closest("#summary") === null;
 }
 
 function theme() {
-  const options = [["auto", "as the system"], ["light", "light"], ["dark", "dark"]];
+  const options = [
+    ["auto", "as the system"],
+    ["light", "light"],
+    ["dark", "dark"],
+  ];
   const change = (value) => {
     if (value === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = value;
@@ -52,9 +57,17 @@ function printing() {
   });
 }
 
+document.getElementById("scriptless").hidden = true;
 theme();
 if (STUDIES.length > 1) {
-  document.getElementById("choose-study").append(choice("Study", STUDIES.map((study, k) => [k, study.name]), 0, (k) => fill(Number(k))));
+  document.getElementById("choose-study").append(
+    choice(
+      "Study",
+      STUDIES.map((study, k) => [k, study.name]),
+      0,
+      (k) => fill(Number(k)),
+    ),
+  );
 }
 fill(0);
 navigation();

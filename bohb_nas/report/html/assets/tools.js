@@ -5,7 +5,7 @@ const STUDIES = JSON.parse(document.getElementById("data").textContent).map(open
 const SPACE = document.querySelector("header svg").namespaceURI;
 const NONE = "–";
 const COLOURS = 8;
-const CHARACTER = 6.8; // width of an average character of a figure's text, in px
+const CHARACTER = 7.2; // width of an average character of a figure's text, in px
 
 function made(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
@@ -37,27 +37,41 @@ function opened(study) {
 function number(x) {
   if (x === null || x === undefined) return NONE;
   const size = Math.abs(x);
-  const text = size !== 0 && (size >= 1e6 || size < 1e-4) ? x.toExponential(2).replace("e+", "e").replace(/\.?0+e/, "e") : String(Number(x.toPrecision(4)));
+  const text =
+    size !== 0 && (size >= 1e6 || size < 1e-4)
+      ? x
+          .toExponential(2)
+          .replace("e+", "e")
+          .replace(/\.?0+e/, "e")
+      : String(Number(x.toPrecision(4)));
   return text.replace("-", "−");
 }
 
 function share(x) {
-  return x === null || x === undefined ? NONE : `${(100 * x).toFixed(1).replace("-", "−")} %`;
+  return x === null || x === undefined ? NONE : `${(100 * x).toFixed(1).replace("-", "−")}\u00a0%`;
 }
 
 // A share without the zeros that a scale does not need.
 function perCent(x) {
-  return `${String(Number((100 * x).toPrecision(3))).replace("-", "−")} %`;
+  return `${String(Number((100 * x).toPrecision(3))).replace("-", "−")}\u00a0%`;
 }
 
 function count(x) {
   if (x === null) return NONE;
-  const [size, letter] = [[1e12, " T"], [1e9, " G"], [1e6, " M"]].find(([one]) => Math.abs(x) >= one) ?? [1, ""];
+  const [size, letter] = [
+    [1e12, "\u00a0T"],
+    [1e9, "\u00a0G"],
+    [1e6, "\u00a0M"],
+  ].find(([one]) => Math.abs(x) >= one) ?? [1, ""];
   return letter ? `${Number((x / size).toPrecision(3))}${letter}` : String(Math.round(x)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
 function duration(seconds) {
-  const units = [["d", 86400], ["h", 3600], ["min", 60]];
+  const units = [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+  ];
   for (const [name, size] of units) if (seconds >= 2 * size) return `${Number((seconds / size).toPrecision(3))} ${name}`;
   return `${Number(seconds.toPrecision(3))} s`;
 }
@@ -91,7 +105,11 @@ function linear([lo, hi], from, to, { pad = 0, format = null } = {}) {
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9 && ticks.length < 50; k++) {
     ticks.push([k * step, (format ?? plain)(k === 0 ? 0 : k * step)]);
   }
-  return { at: (value) => from + ((value - low) / (high - low)) * (to - from), back: (px) => low + ((px - from) / (to - from)) * (high - low), ticks };
+  return {
+    at: (value) => from + ((value - low) / (high - low)) * (to - from),
+    back: (px) => low + ((px - from) / (to - from)) * (high - low),
+    ticks,
+  };
 }
 
 function logarithmic([lo, hi], from, to, { format = number } = {}) {
@@ -121,20 +139,41 @@ function scale(log, ends, from, to, options) {
   return log && ends[0] > 0 ? logarithmic(ends, from, to, options) : linear(ends, from, to, options);
 }
 
-// Whether a logarithmic scale shows more: positive values over more than two decades.
-function wantsLog(values) {
-  const [lo, hi] = range(values);
-  return lo > 0 && hi / lo > 100;
+// At most n, evenly spread over all.
+function thinned(all, n) {
+  return all.length <= n ? all : Array.from({ length: n }, (_, k) => all[Math.floor((k * all.length) / n)]);
+}
+
+// How losses are shown: `limit` is where those begin that are too far from the rest, `log` whether the rest spans over two decades.
+const FAR = 10; // interquartile ranges beyond the third quartile, of logarithms too where all are positive
+function spread(losses) {
+  const sorted = losses.slice().sort((a, b) => a - b);
+  const [first, third] = [0.25, 0.75].map((q) => sorted[Math.floor(q * (sorted.length - 1))]);
+  const positive = sorted[0] > 0;
+  if (sorted.length < 8 || first === third) return { limit: Infinity, log: positive && sorted.at(-1) / sorted[0] > 100 };
+  const steep = positive ? third * (third / first) ** FAR : Infinity;
+  const last = sorted.findLast((loss) => loss <= steep);
+  if (positive && last / sorted[0] > 100) return { limit: steep, log: true };
+  return { limit: Math.min(steep, third + FAR * (third - first)), log: false };
 }
 
 function timeTicks(end) {
-  const [unit, size] = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]].find(([, one]) => end >= 2 * one) ?? ["s", 1];
+  const [unit, size] = [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ].find(([, one]) => end >= 2 * one) ?? ["s", 1];
   return { unit, size };
 }
 
 // Controls, each with its label.
 function choice(label, options, value, change) {
-  const select = h("select", {}, options.map(([one, text]) => h("option", { value: one, selected: String(one) === String(value) }, text)));
+  const select = h(
+    "select",
+    {},
+    options.map(([one, text]) => h("option", { value: one, selected: String(one) === String(value) }, text)),
+  );
   select.addEventListener("change", () => change(select.value));
   return h("label", { class: "control" }, h("span", {}, label), select);
 }
@@ -166,7 +205,11 @@ function controls(...some) {
 
 // What the marks of a figure stand for: [swatch or null, text].
 function key(...entries) {
-  return h("p", { class: "key" }, entries.map(([sign, text]) => h("span", {}, sign, sign === null ? null : " ", text)));
+  return h(
+    "p",
+    { class: "key" },
+    entries.map(([sign, text]) => h("span", {}, sign, sign === null ? null : " ", text)),
+  );
 }
 
 function refusal(text) {

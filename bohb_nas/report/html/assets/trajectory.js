@@ -1,15 +1,13 @@
 // Every evaluation over time, and the incumbent's line; several studies on top of each other.
 
-const OUTLIER = 10; // interquartile ranges above the third quartile from which a loss is out of the picture
-
 function runs(study, index) {
-  return study.trajectory.map((k) => ({ study: index, k, budget: study.budgets[study.trials.budget[k]], time: study.trials.told[k], loss: study.trials.loss[k] }));
-}
-
-function outlierLimit(losses) {
-  const sorted = losses.slice().sort((a, b) => a - b);
-  const quartile = (q) => sorted[Math.floor(q * (sorted.length - 1))];
-  return sorted.length < 8 ? Infinity : quartile(0.75) + OUTLIER * (quartile(0.75) - quartile(0.25));
+  return study.trajectory.map((k) => ({
+    study: index,
+    k,
+    budget: study.budgets[study.trials.budget[k]],
+    time: study.trials.told[k],
+    loss: study.trials.loss[k],
+  }));
 }
 
 chart("trajectory", (host, chosen) => {
@@ -20,9 +18,9 @@ chart("trajectory", (host, chosen) => {
   const budgets = [...new Set(all.map((run) => run.budget))].sort((a, b) => a - b);
   const shown = new Set(budgets);
   const studies = new Set(STUDIES.keys());
-  const limit = outlierLimit(all.map((run) => run.loss));
+  const { limit, log } = spread(all.map((run) => run.loss));
   const positive = all.every((run) => run.loss > 0);
-  const state = { logLoss: wantsLog(all.map((run) => run.loss)), logTime: false, outliers: false };
+  const state = { logLoss: log, logTime: false, outliers: false };
 
   function draw(svg, width) {
     const height = width < 560 ? 340 : 420;
@@ -41,29 +39,58 @@ chart("trajectory", (host, chosen) => {
         if (!shown.has(budget)) return;
         const some = seen.map((run, k) => [run, points[k]]).filter(([run]) => run.study === study && run.budget === budget);
         const series = `series-${(several ? study : b) % COLOURS}`;
-        svg.append(s("path", { class: `${series} mark cloud`, d: some.map(([, [px, py]]) => mark(b, px, py, some.length > 1500 ? 1.8 : 3)).join("") }));
+        svg.append(
+          s("path", {
+            class: `${series} mark cloud`,
+            d: some.map(([, [px, py]]) => mark(b, px, py, some.length > 1500 ? 1.8 : 3)).join(""),
+          }),
+        );
         let least = Infinity;
         const best = some.filter(([run]) => (run.loss < least ? ((least = run.loss), true) : false));
-        if (!several) svg.append(s("path", { class: `${series} best`, d: steps(best.map(([, point]) => point), box.right) }));
+        if (!several)
+          svg.append(
+            s("path", {
+              class: `${series} best`,
+              d: steps(
+                best.map(([, point]) => point),
+                box.right,
+              ),
+            }),
+          );
       });
       const line = incumbents(study).filter((run) => shown.has(run.budget) && (state.outliers || run.loss <= limit));
-      svg.append(s("path", { class: `incumbent series-${study % COLOURS}${several ? "" : " alone"}`, d: steps(line.map(place), box.right) }));
+      svg.append(
+        s("path", { class: `incumbent series-${study % COLOURS}${several ? "" : " alone"}`, d: steps(line.map(place), box.right) }),
+      );
     }
     const best = incumbents(chosen).at(-1);
     const left = all.length - seen.length;
-    const summary = `${seen.length} evaluations${left ? `, ${left} not shown` : ""}. Incumbent: loss ${best ? number(best.loss) : NONE}${best ? ` at ${labels.get(best.budget)}` : ""}.`;
+    const leader = best ? ` Incumbent: loss ${number(best.loss)} at ${labels.get(best.budget)}.` : "";
+    const summary = `${seen.length} evaluations${left ? `, ${left} not shown` : ""}.${leader}`;
     return { height, points, describe: (k) => lines(seen[k]), summary };
   }
 
   function incumbents(index) {
     const study = STUDIES[index];
-    return study.incumbents.map((k) => ({ study: index, k, budget: study.budgets[study.trials.budget[k]], time: study.trials.told[k], loss: study.trials.loss[k] }));
+    return study.incumbents.map((k) => ({
+      study: index,
+      k,
+      budget: study.budgets[study.trials.budget[k]],
+      time: study.trials.told[k],
+      loss: study.trials.loss[k],
+    }));
   }
 
   function lines(run) {
     const { trials } = STUDIES[run.study];
     const name = several ? [STUDIES[run.study].name] : [];
-    return [`loss ${number(run.loss)}`, ...name, `trial ${trials.id[run.k]}, ${trials.origin[run.k]}`, `budget ${labels.get(run.budget)}`, `after ${duration(run.time)}`];
+    return [
+      `loss ${number(run.loss)}`,
+      ...name,
+      `trial ${trials.id[run.k]}, ${trials.origin[run.k]}`,
+      `budget ${labels.get(run.budget)}`,
+      `after ${duration(run.time)}`,
+    ];
   }
 
   const flip = (set, one) => (on) => {
@@ -78,14 +105,45 @@ chart("trajectory", (host, chosen) => {
   const beyond = all.filter((run) => run.loss > limit).length;
   host.append(
     controls(
-      ticks("Budgets", budgets.map((budget, b) => tick(labels.get(budget), true, flip(shown, budget), several ? swatch(7, b) : swatch(b)))),
-      several ? ticks("Studies", STUDIES.map((study, k) => tick(study.name, true, flip(studies, k), swatch(k, 1)))) : null,
-      positive ? radios("Loss", [["linear", "linear"], ["log", "log"]], state.logLoss ? "log" : "linear", set("logLoss", "log")) : null,
-      radios("Time", [["linear", "linear"], ["log", "log"]], "linear", set("logTime", "log")),
+      ticks(
+        "Budgets",
+        budgets.map((budget, b) => tick(labels.get(budget), true, flip(shown, budget), several ? swatch(null, b) : swatch(b))),
+      ),
+      several
+        ? ticks(
+            "Studies",
+            STUDIES.map((study, k) => tick(study.name, true, flip(studies, k), swatch(k, 1))),
+          )
+        : null,
+      positive
+        ? radios(
+            "Loss",
+            [
+              ["linear", "linear"],
+              ["log", "log"],
+            ],
+            state.logLoss ? "log" : "linear",
+            set("logLoss", "log"),
+          )
+        : null,
+      radios(
+        "Time",
+        [
+          ["linear", "linear"],
+          ["log", "log"],
+        ],
+        "linear",
+        set("logTime", "log"),
+      ),
       beyond ? ticks("Far losses", tick(`${beyond} above ${number(limit)}`, false, set("outliers"))) : null,
     ),
   );
   const redraw = plot(host, "Loss of every evaluation over time", draw);
-  host.append(key([null, several ? "Lines: the incumbent of each study." : "Thick line: the incumbent. Thin lines: the lowest loss so far at each budget."]));
+  host.append(
+    key([
+      null,
+      several ? "Lines: the incumbent of each study." : "Thick line: the incumbent. Thin lines: the lowest loss so far at each budget.",
+    ]),
+  );
   return undefined;
 });

@@ -9,10 +9,10 @@ chart("trials", (host, chosen) => {
   const { trials } = study;
   const columns = [
     { name: "trial", of: (k) => trials.id[k] },
+    { name: "loss", of: (k) => trials.loss[k] },
     { name: "configuration", of: (k) => study.configs.id[trials.config[k]] },
     { name: "budget", of: (k) => study.budgets[trials.budget[k]], text: (k) => study.labels[trials.budget[k]] },
     { name: "status", of: (k) => trials.status[k], text: (k) => trials.status[k].replaceAll("_", " ") },
-    { name: "loss", of: (k) => trials.loss[k] },
     { name: "origin", of: (k) => trials.origin[k] },
     { name: "bracket", of: (k) => trials.bracket[k] },
     { name: "told", of: (k) => trials.told[k], text: (k) => duration(trials.told[k]) },
@@ -20,7 +20,9 @@ chart("trials", (host, chosen) => {
     { name: "parameters", of: (k) => trials.params[k], text: (k) => count(trials.params[k]) },
     { name: "FLOPs", of: (k) => trials.flops[k], text: (k) => count(trials.flops[k]) },
     { name: "device", of: (k) => trials.device[k] },
-  ].filter((column) => trials.id.length === 0 || ["trial", "loss"].includes(column.name) || trials.id.some((_, k) => column.of(k) !== null));
+  ].filter(
+    (column) => trials.id.length === 0 || ["trial", "loss"].includes(column.name) || trials.id.some((_, k) => column.of(k) !== null),
+  );
   const known = new Map(columns.map((column) => [column.name.toLowerCase(), column.of]));
   for (const [name, values] of study.configs.values) known.set(name.toLowerCase(), (k) => values[trials.config[k]]);
   const state = { words: "", status: "", budget: "", origin: "", sort: "told", down: false, page: 0, open: -1 };
@@ -30,11 +32,16 @@ chart("trials", (host, chosen) => {
   function condition(word) {
     const [, name, sign, rest] = CONDITION.exec(word) ?? [];
     const of = name === undefined ? undefined : known.get(name.toLowerCase());
-    if (of === undefined) return (k) => [trials.id[k], study.configs.id[trials.config[k]], trials.status[k], trials.origin[k], trials.device[k], trials.message[k]].some((text) => text !== null && text.toLowerCase().includes(word));
+    if (of === undefined)
+      return (k) =>
+        [trials.id[k], study.configs.id[trials.config[k]], trials.status[k], trials.origin[k], trials.device[k], trials.message[k]].some(
+          (text) => text !== null && text.toLowerCase().includes(word),
+        );
     const limit = Number(rest);
     return (k) => {
       const value = of(k);
-      if (sign === "=" || sign === "!=") return (String(valueOrDash(value)).toLowerCase() === rest || (rest !== "" && value === limit)) === (sign === "=");
+      if (sign === "=" || sign === "!=")
+        return (String(valueOrDash(value)).toLowerCase() === rest || (rest !== "" && value === limit)) === (sign === "=");
       if (typeof value !== "number" || rest === "" || Number.isNaN(limit)) return false;
       return sign === "<" ? value < limit : sign === ">" ? value > limit : sign === "<=" ? value <= limit : value >= limit;
     };
@@ -80,18 +87,33 @@ chart("trials", (host, chosen) => {
     head.replaceChildren(
       ...columns.map((column) => {
         const sorted = state.sort === column.name;
-        const button = h("button", { type: "button", "data-sort": column.name }, column.name, h("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (state.down ? "↓" : "↑") : ""));
+        const button = h(
+          "button",
+          { type: "button", "data-sort": column.name },
+          column.name,
+          sorted ? h("span", { "aria-hidden": "true" }, state.down ? " ↓" : " ↑") : null,
+        );
         button.addEventListener("click", () => {
           state.down = sorted && !state.down;
           state.sort = column.name;
           filter();
           head.querySelector(`[aria-sort] button`).focus();
         });
-        return h("th", { scope: "col", class: numeric.has(column) ? "number" : "word", "aria-sort": sorted ? (state.down ? "descending" : "ascending") : null }, button);
+        return h(
+          "th",
+          {
+            scope: "col",
+            class: numeric.has(column) ? "number" : "word",
+            "aria-sort": sorted ? (state.down ? "descending" : "ascending") : null,
+          },
+          button,
+        );
       }),
     );
     body.replaceChildren(...seen.flatMap((k) => [line(k), ...(k === state.open ? [full(k)] : [])]));
-    told.textContent = rows.length ? `${rows.length} of ${trials.id.length} trials; ${from + 1} to ${from + seen.length} shown` : `None of ${trials.id.length} trials`;
+    told.textContent = rows.length
+      ? `${rows.length} of ${trials.id.length} trials; ${from + 1} to ${from + seen.length} shown`
+      : `None of ${trials.id.length} trials`;
     back.disabled = state.page === 0;
     on.disabled = from + PAGE >= rows.length;
   }
@@ -113,8 +135,14 @@ chart("trials", (host, chosen) => {
   }
 
   function full(k) {
-    const set = [...study.configs.values].map(([name, values]) => [name, values[trials.config[k]]]).filter(([, value]) => value !== null && value !== undefined);
-    const list = h("dl", { class: "facts" }, set.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, valueText(value)))));
+    const set = [...study.configs.values]
+      .map(([name, values]) => [name, values[trials.config[k]]])
+      .filter(([, value]) => value !== null && value !== undefined);
+    const list = h(
+      "dl",
+      { class: "facts" },
+      set.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, valueText(value)))),
+    );
     const message = trials.message[k] === null ? null : h("pre", { class: "message" }, trials.message[k]);
     return h("tr", { class: "full" }, h("td", { colspan: columns.length }, h("div", {}, message, list)));
   }
@@ -143,7 +171,11 @@ chart("trials", (host, chosen) => {
       choice("Origin", distinct(trials.origin), "", set("origin")),
     ),
     told,
-    h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Trials" }, h("table", { class: "trials" }, h("caption", { class: "unseen" }, "All trials"), h("thead", {}, head), body)),
+    h(
+      "div",
+      { class: "wide", tabindex: 0, role: "region", "aria-label": "Trials" },
+      h("table", { class: "trials" }, h("caption", { class: "unseen" }, "All trials"), h("thead", {}, head), body),
+    ),
     h("div", { class: "pages" }, back, on),
   );
   filter();
