@@ -171,12 +171,14 @@ def _follow(study: StudyDir, log: Any, offset: int, *, newer: bool) -> None:
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--format", "format_", metavar="F", required=True, help="What to write: csv, hpbandster, json, prometheus or tensorboard.")
+@click.option(
+    "--format", "format_", metavar="F", required=True, help="What to write: csv, hpbandster, json, mlflow, prometheus or tensorboard."
+)
 @click.option("--to", type=click.Path(path_type=Path), required=True, metavar="OUT", help="The file or folder to write.")
 @click.option("--watch", is_flag=True, help="Bring it up to date again and again, until the study is done or Ctrl-C.")
 @click.option("--every", type=Duration(), default="5s", show_default=True, help="Between two updates of --watch.")
 def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float) -> None:
-    """Writes a study for other programs: tables, a run of HpBandSter, metrics for Prometheus, runs for TensorBoard."""
+    """Writes a study for other programs: tables, runs for HpBandSter, MLflow and TensorBoard, metrics for Prometheus."""
     from bohb_nas.report.exports import make
     from bohb_nas.report.status import Watch
 

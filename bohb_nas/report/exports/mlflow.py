@@ -1,0 +1,132 @@
+"""A study as runs of MLflow, written by MLflow's own client: one run for each finished evaluation, in an SQLite file.
+
+A run is written once: an update adds those that are missing, whoever wrote the others, and goes on with one that was interrupted.
+"""
+
+import importlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.errors import StorageError, UsageError
+from bohb_nas.records import Evaluation
+from bohb_nas.report.engines import stay
+from bohb_nas.report.exports._table import check_file, configuration, times
+from bohb_nas.report.status import Watch
+from bohb_nas.store import notes
+
+_ID = "bohb_nas.trial_id"
+_PAGE = 1000
+_LONGEST = 500
+"""Characters of a value: the most that every version of MLflow takes."""
+_FORBIDDEN = re.compile(r"[^\w\-. /]")
+"""What MLflow does not take in a name."""
+
+
+def make(watch: Watch, to: Path) -> "Runs":
+    """The export to an SQLite file; MLflow no longer takes folders.
+
+    Raises:
+        UsageError: MLflow is not installed, or no such file can be written.
+    """
+    try:
+        tracking, entities, *_ = map(importlib.import_module, ("mlflow.tracking", "mlflow.entities", "sqlalchemy", "alembic"))
+    except ImportError as e:
+        raise UsageError(f"--format mlflow needs MLflow ({e}): pip install 'bohb-nas[mlflow]'") from e
+    if to.suffix != ".db":
+        raise UsageError(
+            f"--to {to}: MLflow's runs go to an SQLite file; accepted is a name that ends in .db, e.g. {to.with_suffix('.db')}"
+        )
+    check_file(to)
+    return Runs(watch, to, tracking=tracking, entities=entities)
+
+
+class Runs:
+    """The runs of a study in a store of MLflow, in an experiment of the study's path."""
+
+    def __init__(self, watch: Watch, to: Path, *, tracking: Any, entities: Any) -> None:
+        self._watch = watch
+        self._to = to
+        self._tracking = tracking
+        self._client: Any = None
+        self._entities = entities
+        self._complete: set[str] = set()
+        """Trials whose runs are written."""
+
+    def update(self) -> str:
+        """Adds the runs that are missing."""
+        exceptions = importlib.import_module("mlflow.exceptions")
+        state = self._watch.look()
+        asked, told = times(state)
+        try:
+            self._client = self._client or self._tracking.MlflowClient(tracking_uri=f"sqlite:///{self._to}")
+            experiment = self._experiment()
+            begun = self._begun(experiment)
+            for e in state.evaluations():
+                trial_id = e.trial.trial_id
+                if trial_id not in self._complete:
+                    self._write(e, experiment, begun.get(trial_id), asked=asked[trial_id], told=told[trial_id])
+                    self._complete.add(trial_id)
+        except (exceptions.MlflowException, OSError) as e:
+            raise StorageError(f"MLflow cannot write {self._to}: {str(e)[:500]}; what it has is kept, the same command goes on") from e
+        return f"{len(self._complete)} runs: {self._to}; `mlflow ui --backend-store-uri sqlite:///{self._to}` shows them"
+
+    def _experiment(self) -> str:
+        name = notes.printable(str(self._watch.study.path))[:200]
+        known = self._client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        files = self._to.with_suffix(".artifacts").as_uri()  # of which there are none
+        return str(self._client.create_experiment(name, artifact_location=files))
+
+    def _begun(self, experiment: str) -> dict[str, str]:
+        """Trial -> run, of runs that an interruption left unfinished; those that are complete are noted."""
+        begun: dict[str, str] = {}
+        token = None
+        while True:
+            page = self._client.search_runs([experiment], max_results=_PAGE, page_token=token)
+            for run in page:
+                trial_id = run.data.tags.get(_ID)
+                if trial_id is not None and run.info.status in ("FINISHED", "FAILED"):
+                    self._complete.add(trial_id)
+                elif trial_id is not None:
+                    begun[trial_id] = run.info.run_id
+            token = page.token
+            if not token:
+                return begun
+
+    def _write(self, e: Evaluation, experiment: str, run_id: str | None, *, asked: float, told: float) -> None:
+        where = stay(e.result)
+        began, ended = (asked, told) if where is None else (where.began, where.ended)
+        if run_id is None:
+            tags = {_ID: e.trial.trial_id, "mlflow.runName": e.trial.trial_id}
+            run_id = self._client.create_run(experiment, start_time=round(began * 1000), tags=tags).info.run_id
+        stamp = round(ended * 1000)
+        metrics = [self._entities.Metric(name, value, stamp, 0) for name, value in _metrics(e).items()]
+        params = [self._entities.Param(name, value) for name, value in _params(configuration(e)).items()]
+        for start in range(0, max(len(metrics), len(params)), 100):  # of what MLflow takes at once
+            self._client.log_batch(run_id, metrics=metrics[start : start + 100], params=params[start : start + 100])
+        self._client.log_batch(run_id, tags=[self._entities.RunTag(name, value) for name, value in _tags(e).items()])
+        self._client.set_terminated(run_id, status="FINISHED" if e.result.loss is not None else "FAILED", end_time=stamp)
+
+
+def _metrics(e: Evaluation) -> dict[str, float]:
+    told = {} if e.result.loss is None else {"loss": e.result.loss}
+    return told | {"budget": e.trial.budget, "train_s": e.result.train_s} | {f"metric.{_name(k)}": v for k, v in e.result.metrics.items()}
+
+
+def _params(config: Mapping[str, Any]) -> dict[str, str]:
+    return {_name(name): str(value)[:_LONGEST] for name, value in config.items()}
+
+
+def _tags(e: Evaluation) -> dict[str, str]:
+    trial, where = e.trial, stay(e.result)
+    found = {"config_id": trial.config_id, "origin": trial.origin, "status": e.result.status, "bracket": trial.bracket, "rung": trial.rung}
+    found |= {"seed": trial.seed, "violates": "; ".join(e.result.violates), "message": e.result.message or ""}
+    found |= {} if where is None else {"host": where.host, "device": where.device, "model": where.model or ""}
+    return {f"bohb_nas.{name}": str(value)[:_LONGEST] for name, value in found.items() if value != ""}
+
+
+def _name(text: str) -> str:
+    return _FORBIDDEN.sub("_", text)[:200]

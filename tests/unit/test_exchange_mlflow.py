@@ -1,0 +1,71 @@
+"""A study as runs of MLflow, read back with MLflow's own client; skipped where MLflow is not installed."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from study_fakes import make_study, result
+
+from bohb_nas.cli import cli
+from bohb_nas.store.journal import Event, Journal, fold
+from bohb_nas.store.study_dir import StudyDir
+
+NOW = 1_700_000_000.0
+
+
+def export(study: StudyDir, to: Path) -> Any:
+    return CliRunner().invoke(cli, ["export", str(study.path), "--format", "mlflow", "--to", str(to)])
+
+
+def test_without_mlflow_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mlflow", "mlflow.tracking"):
+        monkeypatch.setitem(sys.modules, name, None)
+    shown = export(make_study(tmp_path / "study", now=NOW), tmp_path / "x.db")
+    assert shown.exit_code == 2
+    assert "pip install 'bohb-nas[mlflow]'" in shown.stderr
+    assert not (tmp_path / "x.db").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_evaluation_is_a_run_and_none_is_written_twice(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
+    from mlflow.tracking import MlflowClient
+
+    study, to = make_study(tmp_path / "study", now=NOW), tmp_path / "x.db"
+    assert export(study, to).exit_code == 0
+    client = MlflowClient(tracking_uri=f"sqlite:///{to}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == str(study.path)]
+
+    def runs() -> dict[str, Any]:
+        return {r.data.tags["bohb_nas.trial_id"]: r for r in client.search_runs([experiment.experiment_id])}
+
+    first = runs()
+    assert set(first) == {"t0", "t1", "t2"}
+    assert {i: r.info.status for i, r in first.items()} == {"t0": "FINISHED", "t1": "FAILED", "t2": "FINISHED"}
+    assert first["t2"].data.metrics == {"loss": 0.25, "budget": 3.0, "train_s": 1.0, "metric.new_s": 1.0}
+    assert "loss" not in first["t1"].data.metrics
+    assert first["t2"].data.params == {"momentum": "0.7", "crop": "on", "nesterov": "True", "depth": "2"}
+    tags = first["t1"].data.tags
+    assert (tags["bohb_nas.status"], tags["bohb_nas.message"], tags["bohb_nas.origin"]) == ("crashed", "out of luck\nmore", "random")
+    start = round((NOW - 1800) * 1000)
+    assert (first["t2"].info.start_time, first["t2"].info.end_time) == (start + 600_000, start + 1_200_000)
+    journal = Journal(study.journal, fold(study.journal))
+    journal.write(Event(term=4, time=NOW, result=result(3, 0.125)))
+    client.update_run(first["t2"].info.run_id, status="RUNNING")
+    assert "4 runs" in export(study, to).stderr
+    again = runs()
+    assert len(client.search_runs([experiment.experiment_id])) == 4
+    assert {i: r.info.run_id for i, r in again.items() if i in first} == {i: r.info.run_id for i, r in first.items()}
+    assert {r.info.status for r in again.values()} == {"FINISHED", "FAILED"}
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.parametrize(("to", "said"), [("x.txt", "a name that ends in .db, e.g. .*x.db"), ("nowhere/x.db", "nowhere is no folder")])
+def test_where_no_runs_can_be_written(tmp_path: Path, to: str, said: str) -> None:
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
+    shown = export(make_study(tmp_path / "study", now=NOW), tmp_path / to)
+    assert shown.exit_code == 2
+    assert re.search(said, shown.stderr)
