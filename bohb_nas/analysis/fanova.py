@@ -17,7 +17,7 @@ from bohb_nas.analysis.findings import GoodRegion, Importance
 from bohb_nas.analysis.forest import Forest, fit
 from bohb_nas.analysis.importance import View, pairs, parameters
 from bohb_nas.analysis.observed import Observed, Refused, observe
-from bohb_nas.analysis.shares import shares
+from bohb_nas.analysis.shares import shares, total_shares
 from bohb_nas.analysis.uncertainty import LEAST_PERMUTATIONS, thresholds
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
@@ -93,9 +93,10 @@ def explain(
     assert found is not None, "trees that predict something have a variance"
     limit = float(np.quantile(observed.losses, GOOD)) if cutoff is None else observed.to_unit(cutoff)
     chance = thresholds(box, observed.points, observed.losses, (np.inf, limit), seed=seed, n_permutations=n_permutations)
-    whole = View(
-        observed=observed, layout=forest.layout, leaves=leaves, effects=effects, found=found, threshold=float(chance[0]), seed=seed
-    )
+    total = total_shares(leaves, (np.inf, limit), forest.layout.d, seed=seed)
+    whole = View(observed=observed, layout=forest.layout, leaves=leaves, found=found, threshold=float(chance[0]), total=total[0])
+    near = shares([e.valued(np.minimum(one.values, limit)) for e, one in zip(effects, leaves, strict=True)], forest.layout, all_pairs=False)
+    rule = "given" if cutoff is not None else "first quartile of the losses"
     importance = Importance(
         n=observed.n,
         refused=None,
@@ -103,7 +104,7 @@ def explain(
         threshold=whole.threshold,
         parameters=parameters(whole, curves=curves),
         pairs=pairs(whole, n_maps=n_maps),
-        good=_good(whole, limit, float(chance[1]), rule="given" if cutoff is not None else "first quartile of the losses"),
+        good=None if near is None else _good(replace(whole, found=near, threshold=float(chance[1]), total=total[1]), limit, rule),
     )
     return Explanation(importance=importance, forest=forest, observed=observed)
 
@@ -123,13 +124,8 @@ def _nothing(n: int, refused: str, oob_r2: float | None = None) -> Importance:
     return Importance(n=n, refused=refused, oob_r2=oob_r2, threshold=None, parameters=[], pairs=[], good=None)
 
 
-def _good(whole: View, limit: float, threshold: float, *, rule: str) -> GoodRegion | None:
-    """The importance for the loss cut off at a limit; None where no tree goes below it."""
-    leaves = [replace(one, values=np.minimum(one.values, limit)) for one in whole.leaves]
-    effects = [e.valued(one.values) for e, one in zip(whole.effects, leaves, strict=True)]
-    found = shares(effects, whole.layout, all_pairs=False)
-    if found is None:
-        return None
-    view = replace(whole, leaves=leaves, effects=effects, found=found, threshold=threshold)
-    n_below = int((whole.observed.losses <= limit).sum())
-    return GoodRegion(cutoff=whole.observed.to_loss(limit), rule=rule, n_below=n_below, parameters=parameters(view, curves=False))
+def _good(view: View, limit: float, rule: str) -> GoodRegion:
+    """The importance for the loss cut off at a limit."""
+    cut = replace(view, leaves=[replace(one, values=np.minimum(one.values, limit)) for one in view.leaves])
+    n_below = int((view.observed.losses <= limit).sum())
+    return GoodRegion(cutoff=view.observed.to_loss(limit), rule=rule, n_below=n_below, parameters=parameters(cut, curves=False))
