@@ -1,5 +1,6 @@
 """A random forest over a conditional space: what is decomposed, and how well it predicts what it has not seen."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from bohb_nas.analysis.layout import Layout
 Floats = NDArray[np.float64]
 
 _MAX_FEATURES = 0.7
-"""Share of the hyperparameters that a split may choose from."""
+"""Share of the hyperparameters that a split may choose from, rounded up."""
 _MOST_DRAWS = 5000
 """Observations that a tree is grown on, with repetition; of more, each tree sees other ones."""
 
@@ -58,7 +59,7 @@ def fit(box: Box, points: Floats, losses: Floats, *, seed: int, n_trees: int) ->
     regressor = RandomForestRegressor(
         max_samples=min(len(losses), _MOST_DRAWS),
         n_estimators=n_trees,
-        max_features=_MAX_FEATURES,
+        max_features=math.ceil(_MAX_FEATURES * layout.d),
         min_samples_leaf=1,
         bootstrap=True,
         random_state=seed,

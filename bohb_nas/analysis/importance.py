@@ -25,8 +25,8 @@ class View:
     layout: Layout
     leaves: Sequence[Leaves]
     found: Shares
-    threshold: float
-    """The share that chance reaches."""
+    threshold: float | None
+    """The share that chance reaches; None where that is not known."""
     total: Floats
     """(d,) shares of total effects."""
 
@@ -52,7 +52,7 @@ def parameters(view: View, *, curves: bool) -> list[Parameter]:
                 n_active=int((~np.isnan(view.observed.points[:, j])).sum()),
                 when_active=_when_active(active, j),
                 spread=[float(low[j]), float(high[j])],
-                claimed=bool(grouped[j] > view.threshold),
+                claimed=view.threshold is not None and bool(grouped[j] > view.threshold),
                 curve=curve(active, view.layout, j, view.observed) if curves and active[0].p > 0 else None,
             )
         )
