@@ -23,7 +23,7 @@ class Active:
     share: Floats
     """(p,) of its leaf's region: the part of a box where they are active."""
     weights: Floats
-    """(leaves,) volumes of leaves there, summing to 1."""
+    """(leaves,) volumes of leaves there, summing to 1; 0 where they never are."""
 
     def variance(self) -> float:
         """Of the function there."""
@@ -66,7 +66,7 @@ def where_active(leaves: Leaves, layout: Layout, column: int) -> Active:
     there = np.full(len(leaves.values), p)
     there[block.leaf] = 0.0
     np.add.at(there, block.leaf, share)
-    return Active(leaves=leaves, block=block, p=p, share=share, weights=leaves.volumes * there / p)
+    return Active(leaves=leaves, block=block, p=p, share=share, weights=leaves.volumes * there / (p or 1.0))
 
 
 def _inside(block: Block, condition: Condition) -> Floats:

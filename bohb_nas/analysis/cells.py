@@ -33,9 +33,8 @@ Ints = NDArray[np.int64]
 
 _MOST_GROUPS = 2**20
 """How many combinations of its ancestors' values a condition may distinguish."""
-_OF_THEIR_OWN = BetaFloatHyperparameter, BetaIntegerHyperparameter, NormalFloatHyperparameter, NormalIntegerHyperparameter
-"""Hyperparameters whose places on their axis are not equally likely."""
 _N_TABULATED = 4097
+"""Places at which the distribution of a hyperparameter that is not uniform is tabulated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,26 +166,21 @@ class Box:
 
 
 def _side(hyperparameter: Hyperparameter[Any, Any], axis: Axis) -> Side:
-    own = isinstance(hyperparameter, _OF_THEIR_OWN)
-    if axis.levels is not None:
-        return Side(chances=axis.levels / axis.levels.sum(), is_levels=True)
-    if axis.edges is not None:
-        chances = np.diff(axis.edges)
-        if own and isinstance(hyperparameter, IntegerHyperparameter):
-            vectors = hyperparameter.to_vector(np.arange(len(chances)) + int(hyperparameter.lower))
-            chances = np.asarray(hyperparameter.pdf_vector(vectors), dtype=np.float64)
-        return Side(chances=chances / chances.sum(), is_levels=False)
-    if own and isinstance(hyperparameter, IntegerHyperparameter):
-        raise AnalysisError(
-            f"{hyperparameter.name} is a {type(hyperparameter).__name__} of more than 128 values, which no importance can be given for; "
-            "accepted are a uniform one, or one of fewer values"
-        )
-    if own:
-        at = np.linspace(0.0, 1.0, _N_TABULATED)
-        density = np.asarray(hyperparameter.pdf_vector(at), dtype=np.float64)
-        below = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-        return Side(chances=None, is_levels=False, rising=(at, below / below[-1]))
-    return Side(chances=None, is_levels=False)
+    match hyperparameter:
+        case BetaIntegerHyperparameter() | NormalIntegerHyperparameter():
+            raise AnalysisError(
+                f"{hyperparameter.name} is a {type(hyperparameter).__name__}, whose draws follow another distribution than ConfigSpace "
+                "states: no importance can be given; accepted are uniform integers"
+            )
+        case BetaFloatHyperparameter() | NormalFloatHyperparameter():
+            at = np.linspace(0.0, 1.0, _N_TABULATED)
+            density = np.asarray(hyperparameter.pdf_vector(at), dtype=np.float64)
+            below = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+            return Side(chances=None, is_levels=False, rising=(at, below / below[-1]))
+        case _ if axis.levels is not None:
+            return Side(chances=axis.levels / axis.levels.sum(), is_levels=True)
+        case _:
+            return Side(chances=None if axis.edges is None else np.diff(axis.edges), is_levels=False)
 
 
 def _literals(space: ConfigurationSpace, name: str) -> list[Literal]:

@@ -1,10 +1,10 @@
-"""The functional ANOVA of a piecewise constant function: variances of main effects, pairs and totals.
+"""The functional ANOVA of a piecewise constant function: variances of main effects and of interactions.
 
 The box is a product of sides, so the decomposition is unique and its variances sum to that of the function (Hooker 2007; Hutter, Hoos,
 Leyton-Brown 2014).
 What a leaf adds to a marginal is a product of steps, one for each side that it restricts: sums of steps are running sums of
 differences, so that a marginal costs as much as there are steps. A side that a leaf does not restrict adds a constant, which drops out
-of every effect with that side. Main effects and pairs are exact; totals are means over lines through the box, each of them exact.
+of every effect with that side.
 """
 
 import copy
@@ -104,9 +104,9 @@ class Effects:
         heights = steps.rises[chosen] * self._mass_of(block)[boxes] / (hi - lo)
         place = np.concatenate([np.arange(self._first[j], self._first[j + 1]) for j in children])
         row = np.searchsorted(place, steps.edges[chosen]) * n
-        rises = np.bincount(row + np.searchsorted(self._edges[parent], lo), heights, minlength=len(place) * n)
-        rises -= np.bincount(row + np.searchsorted(self._edges[parent], hi), heights, minlength=len(place) * n)
-        return np.asarray(self.main[children] + self._interactions(rises.reshape(-1, n), children, np.array([parent]))[:, 0])
+        begin, end = (row + np.searchsorted(self._edges[parent], ends) for ends in (lo, hi))
+        rises = np.bincount(np.append(begin, end), np.append(heights, -heights), minlength=len(place) * n).reshape(-1, n)
+        return np.asarray(self.main[children] + self._interactions(np.asarray(rises), children, np.array([parent]))[:, 0])
 
     def with_ancestors(self, column: int, ancestors: Ints) -> float:
         """The variance of a column's main effect and of all its interactions with ancestors, among whatever number of them."""
@@ -116,30 +116,6 @@ class Effects:
         own = (hi[:, 0] - lo[:, 0]) < 1
         heights = self._mass_of(block)[own] / (hi - lo)[own].prod(axis=1)
         return joint_variance(lo[own], hi[own], heights)
-
-    def totals(self, points: Floats) -> Floats:
-        """(d,) variances of all effects with each column: the mean variance along lines through points (n, d) of the box.
-
-        That is E[Var(f | all other columns)] (Homma, Saltelli 1996). Which leaves a line meets, and over which length, is exact.
-        """
-        misses = [_misses(block, points) for block in self._blocks]
-        missing = np.zeros((len(self._volumes), len(points)), dtype=np.int16)
-        absent = []
-        for block, (count, _) in zip(self._blocks, misses, strict=True):
-            first = np.flatnonzero(np.diff(block.leaf, prepend=-1))
-            hit = np.add.reduceat(count == 0, first, axis=0) if len(first) else np.empty((0, len(points)), dtype=np.bool_)
-            absent.append(np.repeat(~hit.astype(np.bool_), np.diff(np.append(first, len(block.leaf))), axis=0))
-            missing[block.leaf[first]] += ~hit.astype(np.bool_)
-        found = np.zeros(self._d)
-        for block, (count, own), outside in zip(self._blocks, misses, absent, strict=True):
-            for i, (boxes, beside) in enumerate(own):
-                leaf = block.leaf[boxes]
-                met = (count[boxes] == beside) & (missing[leaf] == outside[boxes])
-                lengths = (block.hi - block.lo)[boxes, i]
-                values = self._values[leaf]
-                mean, square = (lengths * values) @ met, (lengths * values**2) @ met
-                found[block.columns[i]] = np.maximum(square - mean**2, 0.0).mean()
-        return found
 
     def _steps_of(self, block: Block) -> _Steps:
         parts = []
@@ -215,15 +191,3 @@ def _ends(blocks: Iterable[Block], d: int) -> list[list[Floats]]:
         for i, j in enumerate(block.columns):
             found[j] = [block.lo[:, i], block.hi[:, i]]
     return found
-
-
-def _misses(block: Block, points: Floats) -> tuple[NDArray[np.int8], list[tuple[Ints, Bools]]]:
-    """On how many sides each box misses each point, (p, n); and per column the boxes that restrict it, and whether they miss there."""
-    count = np.zeros((len(block.leaf), len(points)), dtype=np.int8)
-    own = []
-    for i, j in enumerate(block.columns):
-        boxes = np.flatnonzero(block.hi[:, i] - block.lo[:, i] < 1)
-        beside = (points[:, j] < block.lo[boxes, i, None]) | (points[:, j] >= block.hi[boxes, i, None])
-        count[boxes] += beside
-        own.append((boxes, beside))
-    return count, own

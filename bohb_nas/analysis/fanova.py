@@ -17,7 +17,7 @@ from bohb_nas.analysis.findings import GoodRegion, Importance
 from bohb_nas.analysis.forest import Forest, fit
 from bohb_nas.analysis.importance import View, pairs, parameters
 from bohb_nas.analysis.observed import Observed, Refused, observe
-from bohb_nas.analysis.shares import shares
+from bohb_nas.analysis.shares import shares, total_shares
 from bohb_nas.analysis.uncertainty import LEAST_PERMUTATIONS, thresholds
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
@@ -68,17 +68,20 @@ def explain(
         losses: (n,) finite.
         seed: of forests and shuffles.
         n_trees: of the forest.
-        n_permutations: shuffles behind the threshold, at least 19.
+        n_permutations: shuffles behind the threshold, at least 19; with 0 there is no threshold, and nothing is claimed.
         cutoff: the loss up to which a configuration is good; None is the first quartile.
         curves: whether marginals are given.
         n_maps: of how many of the strongest pairs a joint marginal is given.
 
     Raises:
         SpaceError: a configuration is not of the space.
-        AnalysisError: a loss is not finite; as many losses as configurations are needed; fewer than 19 shuffles.
+        AnalysisError: a loss is not finite; as many losses as configurations are needed; 1 to 18 shuffles.
     """
     _check(configs, losses, n_permutations)
-    box = Box(space)
+    try:
+        box = Box(space)
+    except AnalysisError as e:
+        return Explanation(importance=_nothing(len(configs), str(e)))
     observed = observe(box, configs, np.asarray(losses, dtype=np.float64))
     if isinstance(observed, Refused):
         return Explanation(importance=_nothing(observed.n, observed.reason))
@@ -92,10 +95,14 @@ def explain(
     found = shares(effects, forest.layout, all_pairs=True)
     assert found is not None, "trees that predict something have a variance"
     limit = float(np.quantile(observed.losses, GOOD)) if cutoff is None else observed.to_unit(cutoff)
-    chance = thresholds(box, observed.points, observed.losses, (np.inf, limit), seed=seed, n_permutations=n_permutations)
-    whole = View(
-        observed=observed, layout=forest.layout, leaves=leaves, effects=effects, found=found, threshold=float(chance[0]), seed=seed
-    )
+    limits = np.inf, limit
+    chance: Sequence[float | None] = (None, None)
+    if n_permutations:
+        chance = thresholds(box, observed.points, observed.losses, limits, seed=seed, n_permutations=n_permutations).tolist()
+    total = total_shares(leaves, limits, forest.layout.d, seed=seed)
+    whole = View(observed=observed, layout=forest.layout, leaves=leaves, found=found, threshold=chance[0], total=total[0])
+    near = shares([e.valued(np.minimum(one.values, limit)) for e, one in zip(effects, leaves, strict=True)], forest.layout, all_pairs=False)
+    rule = "given" if cutoff is not None else "first quartile of the losses"
     importance = Importance(
         n=observed.n,
         refused=None,
@@ -103,7 +110,7 @@ def explain(
         threshold=whole.threshold,
         parameters=parameters(whole, curves=curves),
         pairs=pairs(whole, n_maps=n_maps),
-        good=_good(whole, limit, float(chance[1]), rule="given" if cutoff is not None else "first quartile of the losses"),
+        good=None if near is None else _good(replace(whole, found=near, threshold=chance[1], total=total[1]), limit, rule),
     )
     return Explanation(importance=importance, forest=forest, observed=observed)
 
@@ -113,9 +120,9 @@ def _check(configs: Sequence[Mapping[str, Value]], losses: Floats, n_permutation
         raise AnalysisError(f"{len(configs)} configurations and {len(losses)} losses: each configuration needs one loss")
     if not np.isfinite(losses).all():
         raise AnalysisError("a loss is not finite; leave out what failed")
-    if n_permutations < LEAST_PERMUTATIONS:
+    if 0 != n_permutations < LEAST_PERMUTATIONS:
         raise AnalysisError(
-            f"{n_permutations} shuffles: accepted are {LEAST_PERMUTATIONS} or more, for a threshold that chance passes once in 20 times"
+            f"{n_permutations} shuffles: accepted are 0, or {LEAST_PERMUTATIONS} and more: chance passes their threshold once in 20 times"
         )
 
 
@@ -123,13 +130,8 @@ def _nothing(n: int, refused: str, oob_r2: float | None = None) -> Importance:
     return Importance(n=n, refused=refused, oob_r2=oob_r2, threshold=None, parameters=[], pairs=[], good=None)
 
 
-def _good(whole: View, limit: float, threshold: float, *, rule: str) -> GoodRegion | None:
-    """The importance for the loss cut off at a limit; None where no tree goes below it."""
-    leaves = [replace(one, values=np.minimum(one.values, limit)) for one in whole.leaves]
-    effects = [e.valued(one.values) for e, one in zip(whole.effects, leaves, strict=True)]
-    found = shares(effects, whole.layout, all_pairs=False)
-    if found is None:
-        return None
-    view = replace(whole, leaves=leaves, effects=effects, found=found, threshold=threshold)
-    n_below = int((whole.observed.losses <= limit).sum())
-    return GoodRegion(cutoff=whole.observed.to_loss(limit), rule=rule, n_below=n_below, parameters=parameters(view, curves=False))
+def _good(view: View, limit: float, rule: str) -> GoodRegion:
+    """The importance for the loss cut off at a limit."""
+    cut = replace(view, leaves=[replace(one, values=np.minimum(one.values, limit)) for one in view.leaves])
+    n_below = int((view.observed.losses <= limit).sum())
+    return GoodRegion(cutoff=view.observed.to_loss(limit), rule=rule, n_below=n_below, parameters=parameters(cut, curves=False))

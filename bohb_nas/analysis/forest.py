@@ -1,5 +1,6 @@
 """A random forest over a conditional space: what is decomposed, and how well it predicts what it has not seen."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ from bohb_nas.analysis.layout import Layout
 Floats = NDArray[np.float64]
 
 _MAX_FEATURES = 0.7
-"""Share of the hyperparameters that a split may choose from."""
+"""Share of the hyperparameters that a split may choose from, rounded up."""
+_MOST_DRAWS = 5000
+"""Observations that a tree is grown on, with repetition; of more, each tree sees other ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,11 @@ def fit(box: Box, points: Floats, losses: Floats, *, seed: int, n_trees: int) ->
     """A forest on losses (n,) at points (n, d) of the box."""
     layout = Layout(box, points, losses)
     regressor = RandomForestRegressor(
-        n_estimators=n_trees, max_features=_MAX_FEATURES, min_samples_leaf=1, bootstrap=True, random_state=seed
+        max_samples=min(len(losses), _MOST_DRAWS),
+        n_estimators=n_trees,
+        max_features=math.ceil(_MAX_FEATURES * layout.d),
+        min_samples_leaf=1,
+        bootstrap=True,
+        random_state=seed,
     )
     return Forest(layout=layout, regressor=regressor.fit(layout.features(points), losses))

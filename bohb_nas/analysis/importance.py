@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from bohb_nas.analysis.active import Active, where_active
 from bohb_nas.analysis.boxes import Leaves
 from bohb_nas.analysis.curves import curve, pair_map
-from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.findings import Pair, Parameter
 from bohb_nas.analysis.layout import Layout
 from bohb_nas.analysis.observed import Observed
-from bohb_nas.analysis.shares import SPREAD, Shares, total_shares
+from bohb_nas.analysis.shares import SPREAD, Shares
 
 Floats = NDArray[np.float64]
 
@@ -25,18 +24,18 @@ class View:
     observed: Observed
     layout: Layout
     leaves: Sequence[Leaves]
-    effects: Sequence[Effects]
     found: Shares
-    threshold: float
-    """The share that chance reaches."""
-    seed: int
+    threshold: float | None
+    """The share that chance reaches; None where that is not known."""
+    total: Floats
+    """(d,) shares of total effects."""
 
 
 def parameters(view: View, *, curves: bool) -> list[Parameter]:
     """Every hyperparameter with a choice, by falling `with_parents`."""
     main, grouped = view.found.main.mean(axis=0), view.found.with_parents.mean(axis=0)
     low, high = np.percentile(view.found.with_parents, SPREAD, axis=0)
-    totals = np.maximum(total_shares(view.effects, view.layout.d, seed=view.seed), np.maximum(main, grouped))
+    totals = np.maximum(view.total, np.maximum(main, grouped))
     told, seen = [], dict[int, list[Active]]()
     for j in np.argsort(-grouped, kind="stable").tolist():
         condition = view.layout.condition_of.get(j)
@@ -53,7 +52,7 @@ def parameters(view: View, *, curves: bool) -> list[Parameter]:
                 n_active=int((~np.isnan(view.observed.points[:, j])).sum()),
                 when_active=_when_active(active, j),
                 spread=[float(low[j]), float(high[j])],
-                claimed=bool(grouped[j] > view.threshold),
+                claimed=view.threshold is not None and bool(grouped[j] > view.threshold),
                 curve=curve(active, view.layout, j, view.observed) if curves and active[0].p > 0 else None,
             )
         )

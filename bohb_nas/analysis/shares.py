@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from bohb_nas.analysis.boxes import Leaves
 from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.layout import Layout
+from bohb_nas.analysis.totals import totals
 
 Floats = NDArray[np.float64]
 
@@ -54,11 +56,14 @@ def shares(effects: Sequence[Effects], layout: Layout, *, all_pairs: bool) -> Sh
     return Shares(main=np.array(main), with_parents=np.array(grouped), pairs=np.array(pairs) if all_pairs else None)
 
 
-def total_shares(effects: Sequence[Effects], d: int, *, seed: int) -> Floats:
-    """(d,) mean shares of total effects over trees with a variance, each from lines of its own."""
-    found = []
-    for tree, one in enumerate(effects):
-        if one.variance > 0:
-            points = qmc.Sobol(d, seed=np.random.default_rng([seed, tree])).random(_N_LINES)
-            found.append(one.totals(points) / one.variance)
-    return np.asarray(np.mean(found, axis=0))
+def total_shares(forest: Sequence[Leaves], cutoffs: Sequence[float], d: int, *, seed: int) -> Floats:
+    """(cutoffs, d) mean shares of total effects over the trees, each from lines of its own; of trees without a variance none."""
+    sums, counts = np.zeros((len(cutoffs), d)), np.zeros((len(cutoffs), 1))
+    for tree, leaves in enumerate(forest):
+        points = qmc.Sobol(d, seed=np.random.default_rng([seed, tree])).random(_N_LINES)
+        values = np.minimum(leaves.values, np.array(cutoffs)[:, None])
+        values = values - (values @ leaves.volumes)[:, None]
+        variance = (values**2 @ leaves.volumes)[:, None]
+        sums += np.divide(totals(leaves, points, values), variance, out=np.zeros_like(sums), where=variance > 0)
+        counts += variance > 0
+    return sums / np.maximum(counts, 1)

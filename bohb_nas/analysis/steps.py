@@ -23,10 +23,11 @@ def joint_variance(lo: Floats, hi: Floats, heights: Floats) -> float:
     shape = tuple(len(e) for e in edges)
     if np.prod(shape, dtype=np.float64) > _MOST_CELLS:
         return _by_overlaps(lo, hi, heights)
-    grid = np.zeros(shape)
     ends = [(np.searchsorted(e, lo[:, i]), np.searchsorted(e, hi[:, i])) for i, e in enumerate(edges)]
-    for corner in itertools.product((0, 1), repeat=len(edges)):
-        np.add.at(grid, tuple(end[c] for end, c in zip(ends, corner, strict=True)), heights * (-1) ** sum(corner))
+    corners = list(itertools.product((0, 1), repeat=len(edges)))
+    at = [np.ravel_multi_index([end[c] for end, c in zip(ends, corner, strict=True)], shape) for corner in corners]
+    rises = [heights * (-1) ** sum(corner) for corner in corners]
+    grid = np.bincount(np.concatenate(at), np.concatenate(rises), minlength=int(np.prod(shape))).reshape(shape)
     for axis in range(len(edges)):
         grid = grid.cumsum(axis=axis)
     own, *others = [np.append(np.diff(e), 0.0) for e in edges]

@@ -11,13 +11,27 @@ from space_fakes import everything, finite
 
 from bohb_nas.analysis.active import where_active
 from bohb_nas.analysis.cells import Box
+from bohb_nas.analysis.curves import curve, pair_map
 from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.forest import Forest, fit
+from bohb_nas.analysis.observed import Observed
 from bohb_nas.analysis.shares import shares
+from bohb_nas.analysis.totals import totals
+from bohb_nas.records import Value
 from bohb_nas.space.axes import Axes, Axis
 from bohb_nas.space.encoding import Encoding
 
 Floats = NDArray[np.float64]
+
+VALUES: dict[str, list[Value]] = {
+    "op": ["conv", "pool", "skip"],
+    "depth": [1, 2, 3, 4],
+    "kernel": [1, 2, 3],
+    "size": ["s", "m", "l"],
+    "norm": ["batch", "group"],
+    "groups": [1, 2, 3, 4, 5],
+}
+"""Of the finite space."""
 
 
 def forest(space: ConfigurationSpace, n: int, *, n_trees: int, seed: int = 0) -> Forest:
@@ -112,9 +126,8 @@ def test_lines_through_every_cell_give_the_total_effects() -> None:
         table = values.reshape([len(c) for c in chances])
         whole = anova(table, chances, range(d))
         expected = [whole - anova(table, chances, [k for k in range(d) if k != j]) for j in range(d)]
-        effects = Effects(leaves, d)
-        lines = np.array([effects.totals(through[[i]]) for i in range(len(through))])
-        assert weights @ lines == pytest.approx(expected, abs=1e-12)
+        lines = np.array([totals(leaves, through[[i]], leaves.values[None])[0] for i in range(len(through))])
+        assert weights @ lines == pytest.approx(expected, abs=1e-5)
 
 
 def test_what_is_said_where_a_hyperparameter_is_active_equals_the_sum_over_these_cells() -> None:
@@ -207,3 +220,36 @@ def test_main_effects_and_pairs_agree_with_monte_carlo_on_the_same_trees() -> No
     for j, k in zip(*(axis[strongest].tolist() for axis in np.triu_indices(one.layout.d, 1)), strict=True):
         share = common([j, k]) - main[:, j] - main[:, k]
         assert abs(share.mean() - found.pairs[:, j, k].mean()) <= 0.01
+
+
+def test_curves_and_maps_equal_means_over_the_cells_where_their_hyperparameters_are_active() -> None:
+    space = finite()
+    encoding = Encoding(space)
+    one = forest(space, 150, n_trees=3)
+    points, chances = cells(space)
+    active = Axes(Encoding(space)).active(places(space, points))
+    weights = np.prod([c[points[:, j].astype(int)] for j, c in enumerate(chances)], axis=0)
+    values = said(one, space, points)
+    observed = Observed(points=points, losses=np.zeros(len(points)), size=2.0, mean=5.0, deviation=0.5)  # a loss is 2 (5 + value / 2)
+    leaves = one.leaves()
+
+    def mean(chosen: NDArray[np.bool_]) -> Floats:
+        return np.asarray(10 + values[:, chosen] @ weights[chosen] / weights[chosen].sum())
+
+    for j, name in enumerate(encoding.names):
+        drawn = curve([where_active(tree, one.layout, j) for tree in leaves], one.layout, j, observed)
+        assert drawn["at"] == VALUES[name]
+        by_level = np.array([mean(active[:, j] & (points[:, j] == i)) for i in range(len(chances[j]))])
+        assert drawn["mean"] == pytest.approx(by_level.mean(axis=1))
+        assert drawn["low"] == pytest.approx(np.percentile(by_level, 5, axis=1))
+        assert drawn["high"] == pytest.approx(np.percentile(by_level, 95, axis=1))
+    for j, k in itertools.combinations(range(len(chances)), 2):
+        there = active[:, j] & active[:, k]
+        rows, columns = ([i for i in range(len(chances[c])) if (there & (points[:, c] == i)).any()] for c in (j, k))
+        drawn_map = pair_map(leaves, one.layout, (j, k), observed)
+        if drawn_map is None:
+            assert len(rows) < 2 or len(columns) < 2
+            continue
+        expected = [[mean(there & (points[:, j] == a) & (points[:, k] == b)).mean() for b in columns] for a in rows]
+        assert np.array(drawn_map["mean"]) == pytest.approx(np.array(expected))
+        assert [len(at) for at in drawn_map["at"]] == [len(rows), len(columns)]

@@ -1,0 +1,351 @@
+"""Importances of functions whose true ones are worked out by hand; what is refused; what is told."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from ConfigSpace import (
+    AndConjunction,
+    Categorical,
+    ConfigurationSpace,
+    Constant,
+    EqualsCondition,
+    Float,
+    ForbiddenAndConjunction,
+    ForbiddenEqualsClause,
+    GreaterThanCondition,
+    Integer,
+    OrConjunction,
+)
+from ConfigSpace.hyperparameters import (
+    BetaFloatHyperparameter,
+    BetaIntegerHyperparameter,
+    IntegerHyperparameter,
+    NormalFloatHyperparameter,
+    NormalIntegerHyperparameter,
+)
+from numpy.typing import NDArray
+from scipy.stats import beta, sobol_indices, uniform
+from space_fakes import everything
+
+from bohb_nas.analysis.boxes import of_tree
+from bohb_nas.analysis.cells import Box
+from bohb_nas.analysis.fanova import Explanation, explain
+from bohb_nas.analysis.findings import Parameter
+from bohb_nas.analysis.forest import fit
+from bohb_nas.analysis.totals import totals
+from bohb_nas.errors import AnalysisError
+from bohb_nas.records import Value
+from bohb_nas.space.encoding import Encoding
+
+Floats = NDArray[np.float64]
+Config = Mapping[str, Any]
+
+
+def explained(space: ConfigurationSpace, loss: Callable[[Config], float], n: int, **options: Any) -> Explanation:
+    encoding = Encoding(space)
+    configs = [encoding.sample(seed) for seed in range(n)]
+    return explain(space, configs, np.array([loss(c) for c in configs]), **{"n_trees": 16, "n_permutations": 0, "n_maps": 0, **options})
+
+
+def parameters(found: Explanation) -> dict[str, Parameter]:
+    assert found.importance["refused"] is None
+    return {p["name"]: p for p in found.importance["parameters"]}
+
+
+def pair(found: Explanation, one: str, other: str) -> float:
+    return next(p["share"] for p in found.importance["pairs"] if set(p["names"]) == {one, other})
+
+
+def unit(*names: str) -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    space.add(*[Float(name, (0.0, 1.0)) for name in names])
+    return space
+
+
+def test_a_linear_function_with_an_interaction() -> None:
+    # x + y - 4 x y has mean 0; E[f | x] = 1/2 - x varies by 1/12, so does y's; -4 (x - 1/2)(y - 1/2) by 16/144. In all 5/18.
+    found = explained(unit("x", "y", "noise"), lambda c: c["x"] + c["y"] - 4 * c["x"] * c["y"], 400, n_permutations=19)
+    told = parameters(found)
+    assert told["x"]["main"] == pytest.approx(0.3, abs=0.03)
+    assert told["y"]["main"] == pytest.approx(0.3, abs=0.03)
+    assert pair(found, "x", "y") == pytest.approx(0.4, abs=0.05)
+    assert told["x"]["total"] == pytest.approx(0.7, abs=0.05)
+    assert told["noise"]["main"] < 0.01
+    assert [told[name]["claimed"] for name in ("x", "y", "noise")] == [True, True, False]
+
+
+def test_a_logarithmic_range_is_searched_on_its_logarithm() -> None:
+    # log10(lr) is uniform over a length of 4, variance 16/12; 2 x has 4/12
+    space = unit("x")
+    space.add(Float("lr", (1e-5, 1e-1), log=True))
+    told = parameters(explained(space, lambda c: math.log10(c["lr"]) + 2 * c["x"], 300))
+    assert told["lr"]["main"] == pytest.approx(0.8, abs=0.03)
+    assert told["x"]["main"] == pytest.approx(0.2, abs=0.03)
+
+
+def test_weights_of_levels_are_their_measure() -> None:
+    # levels a (0.7), b (0.1), c (0.2) with losses 0, 2, 1: mean 0.4, mean square 0.6, variance 0.44; x: 1/12
+    space = unit("x")
+    space.add(Categorical("c", ["a", "b", "c"], weights=[0.7, 0.1, 0.2]))
+    told = parameters(explained(space, lambda c: {"a": 0, "b": 2, "c": 1}[c["c"]] + c["x"], 300))
+    assert told["c"]["main"] == pytest.approx(0.44 / (0.44 + 1 / 12), abs=0.02)
+
+
+def test_a_condition() -> None:
+    # 1[on] (1 + 3 (z - 1/2)) + x: on 1/4, z and its interaction 9/48 each, x 1/12, in all 17/24
+    space = unit("x", "z")
+    space.add(Categorical("p", ["off", "on"]))
+    space.add(EqualsCondition(space["z"], space["p"], "on"))
+    found = explained(space, lambda c: c["x"] + (1 + 3 * (c["z"] - 0.5) if "z" in c else 0), 500)
+    told, whole = parameters(found), 17 / 24
+    assert told["p"]["main"] == pytest.approx(0.25 / whole, abs=0.03)
+    assert told["z"]["main"] == pytest.approx(0.1875 / whole, abs=0.03)
+    assert pair(found, "p", "z") == pytest.approx(0.1875 / whole, abs=0.03)
+    assert told["z"]["with_parents"] == pytest.approx(0.375 / whole, abs=0.05)
+    assert told["z"]["p_active"] == 0.5
+    assert told["z"]["n_active"] == pytest.approx(250, abs=50)
+    # where it is active, z has 9/12 of 9/12 + 1/12
+    assert told["z"]["when_active"] == pytest.approx(0.9, abs=0.03)
+    assert [p["name"] for p in found.importance["parameters"]][:2] == ["z", "p"]
+
+
+def nested() -> ConfigurationSpace:
+    space = unit("x", "v", "u", "w")
+    space.add(Categorical("a", ["on", "off"]), Categorical("b", ["on", "off"]))
+    space.add(
+        EqualsCondition(space["v"], space["a"], "on"),
+        AndConjunction(GreaterThanCondition(space["u"], space["v"], 0.5), EqualsCondition(space["u"], space["b"], "on")),
+        OrConjunction(EqualsCondition(space["w"], space["a"], "off"), EqualsCondition(space["w"], space["b"], "off")),
+    )
+    return space
+
+
+def nested_loss(c: Config) -> float:
+    return float(c["x"] + 2 * (c.get("v", 0.5) - 0.5) + 6 * (c.get("u", 0.5) - 0.5) + 2 * (c.get("w", 0.5) - 0.5))
+
+
+def test_nested_conditions_with_and_and_or() -> None:
+    # u exists with probability 1/8, v 1/2, w 3/4; a term s (z - 1/2) varies by P s²/12, of which P² s²/12 is its main effect:
+    # u 3/8 and 3/64, v 1/6 and 1/12, w 1/4 and 3/16; x 1/12; in all 7/8
+    found = explained(nested(), nested_loss, 1500)
+    told, whole = parameters(found), 7 / 8
+    assert [told[name]["p_active"] for name in "xvuwab"] == [1, 0.5, 0.125, 0.75, 1, 1]
+    for name, main, grouped in (("u", 3 / 64, 3 / 8), ("v", 1 / 12, 1 / 6), ("w", 3 / 16, 1 / 4), ("x", 1 / 12, 1 / 12)):
+        assert told[name]["main"] == pytest.approx(main / whole, abs=0.03)
+        assert told[name]["with_parents"] == pytest.approx(grouped / whole, abs=0.05)
+    assert told["a"]["main"] < 0.01
+    # averaged over a, the terms of u and w keep 3/16 and 5/24, that of v its main effect: what is lost is a's
+    assert told["a"]["total"] == pytest.approx((3 / 16 + 1 / 24 + 1 / 12) / whole, abs=0.05)
+    assert told["b"]["total"] == pytest.approx((3 / 16 + 1 / 24) / whole, abs=0.05)
+
+
+def test_total_effects_agree_with_sobol_indices_on_the_same_tree() -> None:
+    space = nested()
+    encoding, box = Encoding(space), Box(space)
+    configs = [encoding.sample(seed) for seed in range(300)]
+    forest = fit(box, box.points(configs), np.array([nested_loss(c) for c in configs]), seed=0, n_trees=1)
+    tree, layout = forest.trees[0], forest.layout
+
+    def function(places: Floats) -> Floats:
+        points = np.array(places.T)
+        for j in (layout.box.names.index("a"), layout.box.names.index("b")):
+            order = layout.orders[j]
+            assert order is not None
+            points[:, j] = order[(points[:, j] >= 0.5).astype(int)]
+        points = np.where(encoding.active(points), points, np.nan)
+        return np.asarray(forest.predict(points))
+
+    expected = sobol_indices(func=function, n=4096, dists=[uniform()] * layout.d, random_state=0)
+    leaves = of_tree(tree, layout)
+    values = leaves.values - leaves.values @ leaves.volumes
+    through = np.random.default_rng(0).random((4096, layout.d))
+    found = totals(leaves, through, values[None])[0] / (values**2 @ leaves.volumes)
+    assert found == pytest.approx(np.ravel(expected.total_order), abs=0.03)
+
+
+def test_hyperparameters_of_their_own_distribution_are_measured_by_it() -> None:
+    # a loss of 1 where z <= 0.3, of probability F(0.3): variance F (1 - F); x: 1/12
+    space = unit("x")
+    space.add(BetaFloatHyperparameter("z", alpha=2, beta=5, lower=0.0, upper=1.0))
+    chance = beta(2, 5).cdf(0.3)
+    told = parameters(explained(space, lambda c: c["x"] + (c["z"] <= 0.3), 300))
+    assert told["z"]["main"] == pytest.approx(chance * (1 - chance) / (chance * (1 - chance) + 1 / 12), abs=0.02)
+
+
+def test_a_normal_hyperparameter_has_its_mean_in_the_middle_of_its_side() -> None:
+    space = ConfigurationSpace()
+    space.add(NormalFloatHyperparameter("r", 0, 1, lower=-1, upper=1), Float("x", (0.0, 1.0)))
+    box = Box(space)
+    r = box.names.index("r")
+    # a third of a normal cut off at -1 and 1 lies above 0.3028: (Phi(0.3028) - 1/2) / (Phi(1) - 1/2) = 0.1190 / 0.3413
+    assert box.points([{"r": 0.0, "x": 0.5}, {"r": 0.3028, "x": 0.5}])[:, r] == pytest.approx([0.5, 0.5 + 0.1190 / 0.3413 / 2], abs=1e-3)
+    assert box.values(r, np.array([0.5])) == [pytest.approx(0.0, abs=1e-9)]
+
+
+@pytest.mark.parametrize(
+    "kind", [NormalIntegerHyperparameter("n", 3, 1, lower=1, upper=5), BetaIntegerHyperparameter("n", 2, 2, lower=1, upper=5)]
+)
+def test_integers_of_their_own_distribution_are_refused(kind: IntegerHyperparameter) -> None:
+    space = unit("x")
+    space.add(kind)
+    configs: list[dict[str, Value]] = [{"x": i / 20, "n": 3} for i in range(20)]
+    found = explain(space, configs, np.arange(20.0))
+    assert "follow another distribution" in str(found.importance["refused"])
+
+
+def test_curves_are_in_the_hyperparameters_own_unit() -> None:
+    space = unit("x")
+    space.add(
+        Float("lr", (1e-4, 1.0), log=True), Integer("depth", (1, 4)), Integer("width", (1, 4096), log=True), Categorical("c", ["a", "b"])
+    )
+    told = parameters(explained(space, lambda c: math.log10(c["lr"]) + c["depth"] + (c["c"] == "b"), 300))
+    lr, depth, width, c = (told[name]["curve"] for name in ("lr", "depth", "width", "c"))
+    assert lr is not None
+    assert depth is not None
+    assert width is not None
+    assert c is not None
+    assert len(lr["at"]) == 64
+    assert lr["at"][:2] == pytest.approx([10 ** (-4 + 4 / 128), 10 ** (-4 + 12 / 128)])
+    assert np.polyfit(lr["place"], lr["mean"], 1)[0] == pytest.approx(4, rel=0.1)
+    assert depth["at"] == [1, 2, 3, 4]
+    assert depth["place"] == pytest.approx([1 / 8, 3 / 8, 5 / 8, 7 / 8])
+    assert np.diff(depth["mean"]) == pytest.approx([1, 1, 1], abs=0.25)
+    assert width["at"] == sorted(set(width["at"]))  # small integers fill several intervals of the grid, and stand there once
+    assert c["at"] == ["a", "b"]
+    assert c["place"] == [0, 1]
+    assert c["mean"][1] - c["mean"][0] == pytest.approx(1, abs=0.2)
+    assert (np.array(lr["low"]) <= lr["mean"]).all()
+
+
+def test_everything_that_is_told_is_json() -> None:
+    space = everything()
+    encoding = Encoding(space)
+    found = explained(space, lambda c: c["rate"] + c.get("inner", 0), 60, n_trees=4, n_maps=6)
+    told = json.loads(json.dumps(found.importance, allow_nan=False))
+    assert {p["name"] for p in told["parameters"]} == set(encoding.names)
+    assert len(told["pairs"]) == len(encoding.names) * (len(encoding.names) - 1) // 2
+    assert told["good"]["n_below"] == 15
+    never = next(p for p in told["parameters"] if p["name"] == "not_of_fixed")
+    assert (never["p_active"], never["main"], never["when_active"], never["curve"]) == (0, 0, None, None)
+
+
+def test_the_good_region_is_where_the_loss_is_below_the_cut() -> None:
+    # beyond 1 the loss is cut off: x, which acts only there, matters not
+    space = unit("x", "y")
+    found = explained(space, lambda c: c["y"] if c["y"] < 0.5 else 1 + 10 * c["x"], 300, cutoff=1.0)
+    assert found.importance["good"] is not None
+    assert found.importance["good"]["cutoff"] == pytest.approx(1)
+    good = {p["name"]: p for p in found.importance["good"]["parameters"]}
+    assert good["y"]["main"] > 0.9
+    assert good["x"]["total"] < 0.05
+    # on the whole: y chooses between means of 1/4 and 6, x acts on a half: 100/24 of 5.75²/4 + 100/24 and the little that y does below
+    assert parameters(found)["x"]["total"] == pytest.approx((100 / 24) / (5.75**2 / 4 + 100 / 24 + 1 / 96), abs=0.04)
+
+
+def test_predictions_are_losses() -> None:
+    found = explained(unit("x"), lambda c: 1000 + c["x"], 200)
+    predicted = found.predict([{"x": 0.25}, {"x": 0.75}])
+    assert predicted.shape == (16, 2)
+    assert predicted.mean(axis=0) == pytest.approx([1000.25, 1000.75], abs=0.05)
+
+
+def test_equal_configurations_count_once() -> None:
+    space = unit("x")
+    configs: list[dict[str, Value]] = [{"x": i / 40} for i in range(40)]
+    found = explain(space, configs * 2, np.concatenate([np.arange(40.0), np.arange(40.0) + 2]), n_trees=8, n_permutations=0)
+    assert found.importance["n"] == 40
+    assert parameters(found)["x"]["n_active"] == 40
+
+
+def test_huge_losses_do_not_overflow() -> None:
+    small = explained(unit("x", "y"), lambda c: c["x"] - 0.5, 100)
+    huge = explained(unit("x", "y"), lambda c: 1e300 * (c["x"] - 0.5), 100)
+    assert parameters(huge)["x"]["main"] == pytest.approx(parameters(small)["x"]["main"], rel=1e-3)
+    curve = parameters(huge)["x"]["curve"]
+    assert curve is not None
+    assert curve["mean"][-1] == pytest.approx(0.49e300, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("n", "loss", "reason"),
+    [
+        (0, lambda c: c["x"], "no configuration"),
+        (9, lambda c: c["x"], "9 different configurations; at least 10"),
+        (50, lambda c: 0.1, "all losses are equal"),
+        (50, lambda c: math.sin(1e9 * c["x"]), "no better than the mean"),
+    ],
+)
+def test_what_is_refused(n: int, loss: Callable[[Config], float], reason: str) -> None:
+    found = explained(unit("x"), loss, n)
+    assert reason in str(found.importance["refused"])
+    assert (found.importance["n"], found.importance["parameters"], found.importance["pairs"]) == (n, [], [])
+    with pytest.raises(AnalysisError, match="no prediction"):
+        found.predict([{"x": 0.5}])
+
+
+def test_a_space_without_a_choice_is_refused() -> None:
+    space = ConfigurationSpace()
+    space.add(Constant("three", 3), Categorical("only", ["x"]))
+    found = explain(space, [{"three": 3, "only": "x"}] * 20, np.arange(20.0))
+    assert found.importance["refused"] == "every hyperparameter of the space has one value"
+
+
+def test_configurations_without_any_difference_are_refused() -> None:
+    found = explain(unit("x"), [{"x": 0.5}] * 20, np.arange(20.0))
+    assert "1 different configurations" in str(found.importance["refused"])
+
+
+def test_shuffles_have_to_be_enough_for_a_threshold() -> None:
+    with pytest.raises(AnalysisError, match="18 shuffles"):
+        explained(unit("x"), lambda c: c["x"], 50, n_permutations=18)
+    unknown = explained(unit("x"), lambda c: c["x"], 50, n_permutations=0)
+    assert unknown.importance["threshold"] is None
+    assert not parameters(unknown)["x"]["claimed"]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_losses_have_to_be_finite(bad: float) -> None:
+    with pytest.raises(AnalysisError, match="not finite"):
+        explain(unit("x"), [{"x": 0.5}], np.array([bad]))
+
+
+def test_hyperparameters_with_one_value_have_no_row() -> None:
+    space = unit("x")
+    space.add(Constant("three", 3), Categorical("only", ["x"]))
+    assert set(parameters(explained(space, lambda c: c["x"], 50))) == {"x"}
+
+
+def test_forbidden_combinations_are_part_of_the_box() -> None:
+    # without the clause a is worth 1/4 of 1/4 + 1/12 + …; the box does not know of it
+    space = unit("x")
+    space.add(Categorical("a", ["p", "q"]), Categorical("b", ["p", "q"]))
+    space.add(ForbiddenAndConjunction(ForbiddenEqualsClause(space["a"], "q"), ForbiddenEqualsClause(space["b"], "q")))
+    rng = np.random.default_rng(0)
+    configs: list[dict[str, Value]] = [
+        {"x": float(rng.random()), **dict(zip("ab", ab, strict=True))} for ab in ("pp", "pq", "qp") for _ in range(60)
+    ]
+    found = explain(space, configs, np.array([(c["a"] == "q") + float(c["x"]) for c in configs]), n_trees=16, n_permutations=0)
+    assert parameters(found)["a"]["main"] == pytest.approx(0.25 / (0.25 + 1 / 12), abs=0.03)
+
+
+def test_the_same_seed_says_the_same() -> None:
+    one, other = (explained(unit("x", "y"), lambda c: c["x"], 40, seed=3, n_permutations=19).importance for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.slow
+def test_chance_is_seldom_claimed() -> None:
+    """At 5 % in truth, more than 4 of 30 have a probability of 1.6 %."""
+    space = unit(*"stuvwxyz")
+    encoding = Encoding(space)
+    claimed = 0
+    for seed in range(30):
+        configs = [encoding.sample(1000 * seed + i) for i in range(30)]
+        noise = np.random.default_rng(seed).normal(size=30)
+        found = explain(space, configs, noise, seed=seed, n_trees=32, n_permutations=30, curves=False, n_maps=0).importance
+        claimed += any(p["claimed"] for p in found["parameters"])
+    assert claimed <= 4
