@@ -1,9 +1,10 @@
 """What `bohb-nas analyze` takes on large studies: seconds, memory, the size of its page. A table, some minutes.
 
-    python bench/analyze.py [--evaluations 1000 10000] [--folder DIR]
+    python bench/analyze.py [--evaluations 1000 10000] [--space joint] [--folder DIR]
 
-The studies are simulated: successive halving over random configurations of the joint space, whose loss is a formula with noise. Their
-journals are written as a search writes them, without the disk's patience. Seconds are this machine's: the load is printed before and after.
+The studies are simulated: successive halving over random configurations of a space, whose loss is a formula with noise. Their journals
+are written as a search writes them, without the disk's patience. Seconds are this machine's and its neighbours': the load is printed
+before and after, and the seconds of its processor stand beside those of the clock.
 """
 
 import argparse
@@ -18,12 +19,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from bohb_nas.engine import launch
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial, Value
-from bohb_nas.search_spaces.joint import space as joint
 from bohb_nas.space.encoding import Encoding
+from bohb_nas.space.files import load_space
 from bohb_nas.store.journal import Event
 from bohb_nas.store.study_dir import StudyDir
 
@@ -37,42 +39,56 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluations", nargs="+", type=int, default=[1000, 10_000], help="of the studies")
+    parser.add_argument("--space", default="joint", help="the name of a space of image classifiers: joint, wrn, cell, mobile, zela2018")
     parser.add_argument("--folder", type=Path, help="where the studies are put  [a new temporary one]")
     chosen = parser.parse_args()
     model = next((t.split(":")[1].strip() for t in Path("/proc/cpuinfo").read_text().splitlines() if t.startswith("model name")), "?")
     print(f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}")
-    print(f"{'evaluations':>12} {'what':38} {'seconds':>8} {'peak MiB':>9}  aim")
+    encoding = Encoding(load_space(chosen.space))
+    print(f"space {chosen.space}: {len(encoding.names)} hyperparameters with a choice")
+    print(f"{'evaluations':>12} {'what':30} {'seconds':>8} {'of CPU':>8} {'peak MiB':>9}  aim")
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         for n in chosen.evaluations:
-            measure(simulated(Path(folder) / str(n), n), n)
+            measure(simulated(Path(folder) / str(n), n, space=chosen.space), n)
     print(f"load {os.getloadavg()[0]:.1f}")
+
+
+class Used(NamedTuple):
+    """What a command took, its start included."""
+
+    seconds: float
+    cpu_s: float
+    peak_mib: float
+    """Of its memory, or of the largest command before."""
 
 
 def measure(study: StudyDir, n: int) -> None:
     """Prints the rows of a study."""
-    row(n, "all numbers, --json", *timed(study, "--json"))
-    row(n, "figures (png, svg, pdf)", *timed(study, "--no-report"))
-    row(n, "figures (png) and page", *timed(study, "--format", "png"), aim=f"<= {AIM_S:g} s" if n >= 10_000 else "")
+    row(n, "all numbers, --json", timed(study, "--json"))
+    row(n, "figures (png, svg, pdf)", timed(study, "--no-report"))
+    row(n, "figures (png) and page", timed(study, "--format", "png"), aim=f"<= {AIM_S:g} s" if n >= 10_000 else "")
     size = (study.report / "report.html").stat().st_size / 1e6
-    print(f"{n:12} {'report.html':38} {size:8.2f} {'MB':>9}  {f'<= {AIM_MB:g} MB' if n >= 10_000 else '<= 1 MB'}")
+    print(f"{n:12} {f'report.html, {size:.2f} MB':57}  {f'<= {AIM_MB:g} MB' if n >= 10_000 else '<= 1 MB'}")
 
 
-def row(n: int, what: str, seconds: float, peak_mib: float, *, aim: str = "") -> None:
+def row(n: int, what: str, used: Used, *, aim: str = "") -> None:
     """Prints a row of the table."""
-    print(f"{n:12} {what:38} {seconds:8.1f} {peak_mib:9.0f}  {aim}", flush=True)
+    print(f"{n:12} {what:30} {used.seconds:8.1f} {used.cpu_s:8.1f} {used.peak_mib:9.0f}  {aim}", flush=True)
 
 
-def timed(study: StudyDir, *arguments: str) -> tuple[float, float]:
-    """Wall seconds of the command, its start included, and the peak of its memory, MiB, or of the largest command before."""
-    began = time.perf_counter()
+def timed(study: StudyDir, *arguments: str) -> Used:
+    """Runs the command."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "bohb_nas", "analyze", str(study.path), *arguments], check=True, capture_output=True)
-    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Used(time.perf_counter() - began, cpu_s, after.ru_maxrss / 2**10)
 
 
-def simulated(path: Path, n: int) -> StudyDir:
+def simulated(path: Path, n: int, *, space: str) -> StudyDir:
     """A study of about n evaluations: of each budget's configurations the best third is promoted."""
-    study, encoding, rng = StudyDir(path), Encoding(joint()), random.Random(0)
-    request = Request(space="joint", worker="toy", method="bohb", budget_min=BUDGETS.min, budget_max=BUDGETS.max, eta=ETA, trials=n)
+    study, encoding, rng = StudyDir(path), Encoding(load_space(space)), random.Random(0)
+    request = Request(space=space, worker="toy", method="bohb", budget_min=BUDGETS.min, budget_max=BUDGETS.max, eta=ETA, trials=n)
     study.make()
     launch.create(study, (meta := plan(request)), launch.new_space(meta))
     rungs = BUDGETS.rungs

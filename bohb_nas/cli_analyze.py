@@ -47,8 +47,12 @@ def analyze(*, directories: tuple[Path, ...], as_json: bool, watch: bool, device
         output.write(look())
         return
     with suppress(KeyboardInterrupt):
-        for _ in changes(studies, lambda: time.sleep(_LOOK_S)):
-            output.write(look.wary(), again=True)
+        for _ in changes(studies, _pause):
+            output.write(look.wary(_pause), again=True)
+
+
+def _pause() -> None:
+    time.sleep(_LOOK_S)
 
 
 def _labels(directories: Sequence[Path]) -> list[str]:
@@ -84,7 +88,6 @@ class _Look:
     labels: Sequence[str]
     device: str | None
     seed: int
-    _damaged: bool = False
 
     def __call__(self) -> list[Any]:
         """The findings of each."""
@@ -95,17 +98,13 @@ class _Look:
             one["study"]["name"] = label
         return found
 
-    def wary(self) -> list[Any] | None:
-        """The findings, or None at the first look that sees a damaged journal: a shared file may be seen half."""
+    def wary(self, pause: Callable[[], None]) -> list[Any]:
+        """The same. A journal is damaged when two looks say so, with a pause between them: a shared file may be seen half."""
         try:
-            found = self()
+            return self()
         except JournalError:
-            if self._damaged:
-                raise
-            self._damaged = True
-            return None
-        self._damaged = False
-        return found
+            pause()
+            return self()
 
 
 @dataclass(slots=True)
@@ -136,15 +135,13 @@ class _Output:
             return None
         return self.to if self.to is not None else self.studies[0].report if len(self.studies) == 1 else _SEVERAL
 
-    def write(self, found: list[Any] | None, *, again: bool = False) -> None:
+    def write(self, found: list[Any], *, again: bool = False) -> None:
         """Writes the files, then says what was found.
 
         Args:
-            found: the findings of each study; None says nothing.
+            found: the findings of each study.
             again: whether this is one of several times.
         """
-        if found is None:
-            return
         if self.folder is not None:
             self._report(found, self.folder)
         if self.csv_folder is not None:

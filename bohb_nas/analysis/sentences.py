@@ -37,10 +37,12 @@ def of_importance(budgets: Sequence[Budget], names: Names) -> Iterator[Sentence]
         elif not claimed:
             text = f"{at} no hyperparameter explains more of the variation than chance reaches{chance}, n = {budget['n']}"
         else:
-            told = [f"`{p['name']}` explains {_share(p['with_parents'])} (spread {_range(p['spread'])})" for p in claimed[:_MOST_NAMED]]
-            more = len(claimed) - len(told)
+            first, *others = claimed[:_MOST_NAMED]
+            told = f"`{first['name']}` explains {_share(first['with_parents'])} (spread {_range(first['spread'])}) of the variation"
+            told += "".join(f", `{p['name']}` {_share(p['with_parents'])} ({_range(p['spread'])})" for p in others)
+            more = len(claimed) - 1 - len(others)
             rest = f"{more} more are" if more > 1 else "one more is" if more else "nothing else is"
-            text = f"{at} {', '.join(told)} of the variation; {rest} above what chance reaches{chance}, n = {budget['n']}"
+            text = f"{at} {told}; {rest} above what chance reaches{chance}, n = {budget['n']}"
         yield Sentence(about="importance", text=text, holds=bool(claimed))
 
 

@@ -192,6 +192,22 @@ def test_watching_a_study_that_is_done_is_one_look(study: StudyDir, drawn: list[
     assert analyze(study.path, "--watch", "--no-report", "--no-figures").stdout.startswith("--- ")
 
 
+def test_a_journal_that_was_seen_half_is_looked_at_once_more(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, pauses = study.journal.read_text(), iter([None])
+    study.journal.write_text(whole.replace('"event":"tell"', '"event":"te', 1))
+
+    def pause() -> None:
+        next(pauses)
+        study.journal.write_text(whole)
+
+    monkeypatch.setattr("bohb_nas.cli_analyze._pause", pause)
+    assert analyze(study.path, "--watch", "--json").exit_code == 0
+    study.journal.write_text(whole.replace('"event":"tell"', '"event":"te', 1))
+    done = analyze(study.path, "--json")
+    assert done.exit_code == 2
+    assert "line 3 is damaged" in done.stderr
+
+
 def test_the_summary_of_what_was_compared_and_of_names_that_a_terminal_would_obey(tmp_path: Path) -> None:
     said = find(make_study(tmp_path / "s", [Run(config_id="a", loss=0.125)]), explain=explain)
     row: Any = {

@@ -52,7 +52,9 @@ def test_what_is_above_chance_is_named() -> None:
 def test_no_more_than_three_are_named() -> None:
     five = [parameter(f"x{k}", 0.2, claimed=True) for k in range(5)]
     ((text, holds),) = said(of_importance([budget(*five, n_promoted=15)], NAMES))
-    assert text.startswith("At 18m, among 20 mostly promoted configurations, `x0` explains 20 %")
+    assert text.startswith(
+        "At 18m, among 20 mostly promoted configurations, `x0` explains 20 % (spread 10 to 30 %) of the variation, `x1` 20 % (10 to 30 %)"
+    )
     assert "x3" not in text
     assert "; 2 more are above what chance reaches" in text
     assert holds
