@@ -1,6 +1,7 @@
 """How every figure looks, and how it is written: the same bytes for the same content."""
 
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ def save(figure: Figure, path: Path, *, formats: Sequence[str], dpi: float = 150
         StorageError: the disk refused.
     """
     written = []
+    _identify(figure)
     figure.set_dpi(dpi)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # names may be in any script; an SVG has them as text
@@ -60,6 +62,16 @@ def save(figure: Figure, path: Path, *, formats: Sequence[str], dpi: float = 150
             write_atomic(file, stream.getvalue())
             written.append(file)
     return written
+
+
+def _identify(figure: Figure) -> None:
+    """Makes the ids that marks were given valid in XML, and each one's own."""
+    taken: dict[str, int] = {}
+    marks = [mark for place in figure.axes for mark in (*place.images, *place.collections, *place.patches, *place.lines) if mark.get_gid()]
+    for artist in marks:
+        name = re.sub(r"[^\w.-]", "_", artist.get_gid() or "", flags=re.ASCII)
+        taken[name] = taken.get(name, 0) + 1
+        artist.set_gid(name if taken[name] == 1 else f"{name}.{taken[name]}")
 
 
 def _write(figure: Figure, kind: str, stream: io.BytesIO) -> None:

@@ -13,6 +13,7 @@ there is no file.
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -39,6 +40,8 @@ from bohb_nas.report.figures import (
 from bohb_nas.report.figures._labels import stem
 
 _DPI = 200
+_LARGEST = 1e150
+"""Beyond it the arithmetic of axes overflows."""
 _STYLE = STYLE | {
     "text.parse_math": False,
     "figure.dpi": _DPI,
@@ -92,6 +95,7 @@ def draw(
     """
     written: list[Path] = []
     taken: set[str] = set()
+    studies = [_bounded(found) for found in studies]
     with mpl.rc_context(_STYLE):
         written += _save(trajectory.figures(studies), folder, formats)
         for k, found in enumerate(studies):
@@ -100,6 +104,19 @@ def draw(
                 written += _save(kind(found), own, formats)
             written += _save(samples.figures(found, pictures[k] if k < len(pictures) else None), own, formats)
     return written
+
+
+def _bounded(entry: Any) -> Any:
+    """The same entry, numbers that no axis has room for at the largest that one has, or zero."""
+    match entry:
+        case dict():
+            return {key: _bounded(value) for key, value in entry.items()}
+        case list():
+            return [_bounded(value) for value in entry]
+        case float():
+            return 0.0 if abs(entry) < 1 / _LARGEST else min(max(entry, -_LARGEST), _LARGEST)
+        case _:
+            return entry
 
 
 def _save(figures: Iterator[tuple[str, Figure]], folder: Path, formats: Sequence[str]) -> list[Path]:

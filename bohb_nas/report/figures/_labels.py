@@ -1,12 +1,14 @@
 """How names, values and budgets are said in a figure, and what colour a budget has."""
 
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.colors import to_hex
 
+from bohb_nas.analysis.findings import Findings
 from bohb_nas.records import Value
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -37,6 +39,31 @@ def short(text: str, most: int = 24) -> str:
         return line
     tail = (most - 1) // 2
     return f"{line[: most - 1 - tail]}…{line[-tail:]}"
+
+
+def short_name(name: str, found: Findings, most: int = 24) -> str:
+    """The name of a hyperparameter where there is room for `most` letters; others of its space that would look alike do not."""
+    line = short(name, most)
+    alike = [one["name"] for one in found["hyperparameters"] if short(one["name"], most) == line]
+    if len(alike) < 2 or name not in alike:
+        return line
+    start = _shared(alike)
+    while start and name[start - 1].isalnum():
+        start -= 1
+    end = min(_shared([one[::-1] for one in alike]), *(len(one) - start for one in alike))
+    while end and name[-end].isalnum():
+        end -= 1
+    own = name[start : len(name) - end]
+    room = most - len(own) - 2
+    if room < 6 or start <= room - room // 2 or end < room // 2:
+        number_of = next(k for k, one in enumerate(found["hyperparameters"], start=1) if one["name"] == name)
+        return f"{short(own, most - 4)} #{number_of}"
+    return f"{name[: room - room // 2]}…{own}…{name[-(room // 2) :]}"
+
+
+def _shared(words: Sequence[str]) -> int:
+    """How many letters all begin with."""
+    return sum(1 for _ in itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*words, strict=False)))
 
 
 def said(value: Value | None) -> str:

@@ -3,6 +3,7 @@
 Lengths are inches, y points down. Every sketch has one line in at the top and one out at the bottom, at the same x.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -122,15 +123,14 @@ def beside(lanes: Sequence[Sketch], sign: str) -> Sketch:
 
 
 def graph(nodes: Sequence[Sequence[tuple[int, Sketch]]]) -> Sketch:
-    """Nodes one below the other, edges to the next on the line between, all others in lanes left and right of it.
+    """Nodes one below the other; an edge to the next on the line between, all others in lanes left and right of it.
 
     Args:
         nodes: of each node from node 1 on, its edges: the node that each comes from, and what it passes through.
     """
     y = [0.0]
     for edges in nodes:
-        through = max(y[source] + part.height for source, part in edges)
-        y.append(max(through, y[-1]) + 2 * _NODE_IN + 3 * _GAP_IN)
+        y.append(y[-1] + max(part.height for _, part in edges) + 2 * _NODE_IN + 2 * _GAP_IN)
     lanes: dict[tuple[int, int], list[tuple[float, float]]] = {}
     widths: dict[tuple[int, int], float] = {}
     placed: list[tuple[int, int, Sketch, tuple[int, int] | None]] = []
@@ -151,7 +151,7 @@ def graph(nodes: Sequence[Sequence[tuple[int, Sketch]]]) -> Sketch:
     right = max([middle / 2, *(centres[lane] + widths[lane] / 2 for lane in widths)])
     marks: list[Mark] = []
     for source, target, part, taken in placed:
-        marks += _edge(y[source] + _NODE_IN, y[target] + _NODE_IN, part, None if taken is None else centres[taken])
+        marks += _edge(y[source] + _NODE_IN, y[target] + _NODE_IN, part, 0.0 if taken is None else centres[taken])
     marks += [Node(0.0, at + _NODE_IN, str(k)) for k, at in enumerate(y)]
     whole = Sketch(right - left, y[-1] + 2 * _NODE_IN, -left, tuple(marks))
     return replace(whole, marks=whole.moved(-left, 0.0))
@@ -179,11 +179,11 @@ def _centres(widths: dict[tuple[int, int], float], middle: float) -> dict[tuple[
     return found
 
 
-def _edge(top: float, bottom: float, part: Sketch, lane: float | None) -> list[Mark]:
-    """From node to node, around x = 0."""
-    x = 0.0 if lane is None else lane
-    first = (top + bottom - part.height) / 2
-    out, back = (top + _NODE_IN, bottom - _NODE_IN) if lane is None else (top + 0.5 * _NODE_IN, bottom - 0.5 * _NODE_IN)
-    side = 0.0 if lane is None else (0.85 * _NODE_IN if lane > 0 else -0.85 * _NODE_IN)
-    marks: list[Mark] = [Line(((side, out), (x, out), (x, first))), *part.moved(x - part.axis, first)]
-    return [*marks, Line(((x, first + part.height), (x, back), (side, back)), arrow=True)]
+def _edge(top: float, bottom: float, part: Sketch, x: float) -> list[Mark]:
+    """From node to node around x = 0 by way of a lane; the part stands right before its target, where no other lane is crossed."""
+    side, end = (_NODE_IN, 0.5 * _NODE_IN) if x else (0.0, _NODE_IN)
+    side = math.copysign(0.85 * side, x)
+    last = bottom - _NODE_IN - _GAP_IN
+    first = last - part.height
+    marks: list[Mark] = [Line(((side, top + end), (x, top + end), (x, first))), *part.moved(x - part.axis, first)]
+    return [*marks, Line(((x, last), (x, bottom - end), (side, bottom - end)), arrow=True)]

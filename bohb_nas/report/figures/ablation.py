@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from bohb_nas.analysis.findings import AblationStep, Findings
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
-from bohb_nas.report.figures._labels import said, short
+from bohb_nas.report.figures._labels import said, short, short_name
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, scale_losses
 
 _ROW_IN = 0.19
@@ -27,7 +27,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
         place.plot([low, high], [k, k], color=COLOURS[0], linewidth=1.0, alpha=0.6, gid=f"spread-{k}")
     place.step(losses, range(n), where="post", color=COLOURS[0], linewidth=0.8, alpha=0.8)
     place.plot(losses, range(n), color=COLOURS[0], marker="o", markersize=3.5, linewidth=0, gid="losses")
-    place.set_yticks(range(n), [short(path["start"], 60), *map(_said, path["steps"])], fontsize=SMALL + 0.5)
+    place.set_yticks(range(n), [short(path["start"], 60), *(_said(step, found) for step in path["steps"])], fontsize=SMALL + 0.5)
     place.set_ylim(n - 0.5, -0.5)
     place.tick_params(axis="y", length=0)
     place.grid(axis="y", color="0.92", linewidth=0.6)
@@ -37,8 +37,8 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     yield "ablation", figure
 
 
-def _said(step: AblationStep) -> str:
+def _said(step: AblationStep, found: Findings) -> str:
     """The change, and how many hyperparameters come and go with it."""
     first, *others = step["names"]
     more = f" (and {len(others)} more)" if others else ""
-    return f"{short(first, 30)}: {said(step['before'].get(first))} → {said(step['after'].get(first))}{more}"
+    return f"{short_name(first, found, 30)}: {said(step['before'].get(first))} → {said(step['after'].get(first))}{more}"

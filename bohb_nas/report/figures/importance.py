@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bohb_nas.analysis.findings import Findings, Importance, Parameter
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
-from bohb_nas.report.figures._labels import GREY, number, short
+from bohb_nas.report.figures._labels import GREY, number, short_name
 from bohb_nas.report.figures._panels import SMALL, empty, page
 
 _MOST = 15
@@ -25,13 +25,17 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     if found["over_budgets"] is not None:
         named.append(("all budgets", found["over_budgets"]))
     if named:
-        yield "importance", _figure([(name, one, one["parameters"]) for name, one in named], good=False)
-    good = [(f"{name}, loss below {number(one['good']['cutoff'])}", one, one["good"]["parameters"]) for name, one in named if one["good"]]
+        yield "importance", _figure(found, [(name, one, one["parameters"]) for name, one in named], good=False)
+    good = []
+    for name, one in named:
+        if one["good"] is not None:
+            title = f"{name.removeprefix('budget ')}, loss < {number(one['good']['cutoff'])}"
+            good.append((title, one, one["good"]["parameters"]))
     if good:
-        yield "importance-good", _figure(good, good=True)
+        yield "importance-good", _figure(found, good, good=True)
 
 
-def _figure(panels: Sequence[tuple[str, Importance, Sequence[Parameter]]], *, good: bool) -> Figure:
+def _figure(found: Findings, panels: Sequence[tuple[str, Importance, Sequence[Parameter]]], *, good: bool) -> Figure:
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     bars = max(6, min(_MOST, max(len(parameters) for _, _, parameters in panels)))
@@ -41,13 +45,13 @@ def _figure(panels: Sequence[tuple[str, Importance, Sequence[Parameter]]], *, go
         if one["refused"] is not None or not parameters:
             empty(place, one["refused"] or "no hyperparameter")
         else:
-            _bars(place, one, parameters[:_MOST], len(parameters), good=good)
+            _bars(place, found, one, parameters[:_MOST], len(parameters), good=good)
     for place in places[len(panels) :]:
         place.set_axis_off()
     return figure
 
 
-def _bars(place: Axes, one: Importance, parameters: Sequence[Parameter], n_all: int, *, good: bool) -> None:
+def _bars(place: Axes, found: Findings, one: Importance, parameters: Sequence[Parameter], n_all: int, *, good: bool) -> None:
     for k, p in enumerate(parameters):
         colour = COLOURS[0] if p["claimed"] else GREY
         place.barh(k, p["with_parents"], height=0.72, color=colour, alpha=1.0 if p["claimed"] else 0.6, gid=f"bar-{k}")
@@ -55,7 +59,7 @@ def _bars(place: Axes, one: Importance, parameters: Sequence[Parameter], n_all: 
         place.plot([low, high], [k, k], color="black", linewidth=0.8, marker="|", markersize=3, gid=f"spread-{k}")
         if p["n_active"] < one["n"] and not good:
             place.text(0.995, k, f"n = {p['n_active']}", transform=place.get_yaxis_transform(), ha="right", va="center", fontsize=SMALL)
-    place.set_yticks(range(len(parameters)), [short(p["name"], 26) for p in parameters], fontsize=SMALL + 0.5)
+    place.set_yticks(range(len(parameters)), [short_name(p["name"], found, 26) for p in parameters], fontsize=SMALL + 0.5)
     place.set(ylim=(max(6, len(parameters)) - 0.4, -0.6))
     longest = max(*(max(p["with_parents"], p["spread"][1]) for p in parameters), one["threshold"] or 0.0, 1e-3)
     place.set_xlim(0, 1.25 * longest)  # the rest is for the counts

@@ -10,7 +10,7 @@ from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Paramet
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.records import Origin
-from bohb_nas.report.figures._labels import GREY, INCUMBENT, said, short, stem
+from bohb_nas.report.figures._labels import GREY, INCUMBENT, said, short, short_name, stem
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, empty, page, plain_ticks
 
 _MOST = 6
@@ -49,7 +49,7 @@ def _overview(found: Findings, ones: Sequence[Hyperparameter], budgets: Sequence
         for j, budget in enumerate(budgets):
             place = places[k * len(budgets) + j]
             _panel(place, found, one, budget, title=budget_text(budget["budget"], found["study"]["unit"]) if k == 0 else "")
-            place.set_xlabel(short(one["name"], 30), fontsize=SMALL + 1)
+            place.set_xlabel(short_name(one["name"], found, 26), fontsize=SMALL + 1)
             if j == 0:
                 place.set_ylabel("loss", fontsize=SMALL + 1)
     return figure
@@ -65,8 +65,8 @@ def _one(found: Findings, one: Hyperparameter) -> Figure:
         _panel(place, found, one, budget, title=budget_text(budget["budget"], found["study"]["unit"]))
     for place in places[len(budgets) :]:
         place.set_axis_off()
-    name = short(one["name"], 20 * columns)
-    figure.supxlabel(f"{name} (where {short(one['condition'], 60)})" if one["condition"] and columns > 1 else name, fontsize=8)
+    name = one["name"] + (f" (where {one['condition']})" if one["condition"] else "")
+    figure.supxlabel(short(name, 24 * max(columns, 2)), fontsize=8)
     figure.supylabel("mean loss", fontsize=8)
     return figure
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Pair
 from bohb_nas.durations import budget_text
 from bohb_nas.records import Value
-from bohb_nas.report.figures._labels import INCUMBENT, said, short
+from bohb_nas.report.figures._labels import INCUMBENT, said, short, short_name
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, page, plain_ticks
 
 _MOST = 6
@@ -49,7 +49,7 @@ def _map(place: Axes, found: Findings, axes: Sequence[Hyperparameter], pair: Pai
     bar.outline.set_visible(False)
     plain_ticks(bar.ax, "y")
     for which, values, one in zip("xy", at, axes, strict=True):
-        _ticks(place, which, values, one)
+        _ticks(place, which, values, one, short_name(one["name"], found, 26))
     low, high = pair["spread"]
     place.set_title(f"{pair['share']:.1%} [{low:.1%}, {high:.1%}]", fontsize=SMALL + 0.5)
     incumbent = found["incumbent"]
@@ -59,17 +59,17 @@ def _map(place: Axes, found: Findings, axes: Sequence[Hyperparameter], pair: Pai
             place.plot(where[0], where[1], marker="X", markersize=6.5, color=INCUMBENT, markeredgecolor="white", gid="incumbent")
 
 
-def _ticks(place: Axes, which: str, values: Sequence[Value], one: Hyperparameter) -> None:
+def _ticks(place: Axes, which: str, values: Sequence[Value], one: Hyperparameter, name: str) -> None:
     """A few of the grid's values."""
     n = len(values)
     shown = list(range(n)) if one["choices"] and n <= _TICKS + 1 else sorted({round(k) for k in np.linspace(0, n - 1, min(n, _TICKS - 1))})
     texts = [short(said(values[k]), 9) for k in shown]
     if which == "x":
         place.set_xticks(shown, texts, fontsize=SMALL, rotation=30 if sum(map(len, texts)) > 18 else 0)
-        place.set_xlabel(short(one["name"], 26), fontsize=SMALL + 0.5)
+        place.set_xlabel(name, fontsize=SMALL + 0.5)
     else:
         place.set_yticks(shown, texts, fontsize=SMALL)
-        place.set_ylabel(short(one["name"], 26), fontsize=SMALL + 0.5)
+        place.set_ylabel(name, fontsize=SMALL + 0.5)
 
 
 def _nearest(values: Sequence[Value], value: Value | None, one: Hyperparameter) -> float | None:

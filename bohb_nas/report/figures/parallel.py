@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bohb_nas.analysis.findings import Findings, Hyperparameter, Row
 from bohb_nas.durations import budget_text
 from bohb_nas.records import Origin
-from bohb_nas.report.figures._labels import said, short
+from bohb_nas.report.figures._labels import said, short, short_name
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, plain_ticks
 
 _MOST = 12
@@ -60,7 +60,7 @@ def _figure(found: Findings, budget: float, axes: Sequence[Hyperparameter], rows
             )
     place.set_xlim(-0.15, max(len(axes) - 0.4, 0.6))
     place.set_ylim(-0.04, 1.04)
-    place.set_xticks(range(len(axes)), [short(one["name"], 20) for one in axes], rotation=30, ha="right", fontsize=SMALL + 0.5)
+    place.set_xticks(range(len(axes)), [short_name(one["name"], found, 20) for one in axes], rotation=30, ha="right", fontsize=SMALL + 0.5)
     place.set_yticks([])
     place.spines[:].set_visible(False)
     bar = figure.colorbar(ScalarMappable(norm, "viridis"), ax=place, pad=0.01, aspect=25)

@@ -1,0 +1,326 @@
+"""What the figures of an analysis show, read back from their SVGs; what is expected is counted in the findings."""
+
+import collections
+import io
+import itertools
+import math
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import findings_fakes
+import matplotlib.image
+import numpy as np
+import pytest
+
+from bohb_nas.analysis.findings import Findings
+from bohb_nas.errors import StorageError
+from bohb_nas.report.figures import draw
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def usual() -> Findings:
+    return findings_fakes.findings(n_axes=6)
+
+
+@pytest.fixture(scope="module")
+def drawn(usual: Findings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("figures")
+    draw([usual], folder, formats=("svg",))
+    return folder
+
+
+def least(
+    *,
+    seed: int = 0,
+    name: str = "study",
+    n_configs: int = 1,
+    budgets: tuple[float, ...] = (400.0,),
+    names: tuple[str, ...] = ("learning_rate",),
+) -> Findings:
+    """A study with few figures."""
+    found = findings_fakes.findings(seed=seed, name=name, n_configs=n_configs, budgets=budgets, names=names, n_axes=len(names), family=None)
+    found["comparison"] = found["ablation"] = None
+    for budget in found["budgets"]:
+        budget["good"], budget["pairs"] = None, []
+    assert found["incumbent"] is not None
+    found["incumbent"]["curve"] = []
+    return found
+
+
+def texts(path: Path) -> list[str]:
+    return ["".join(one.itertext()).strip() for one in ET.parse(path).iter(f"{SVG}text")]  # noqa: S314
+
+
+def group(path: Path, name: str) -> ET.Element:
+    return next(one for one in ET.parse(path).iter(f"{SVG}g") if one.get("id") == name)  # noqa: S314
+
+
+def groups(path: Path, beginning: str) -> list[ET.Element]:
+    return [one for one in ET.parse(path).iter(f"{SVG}g") if (one.get("id") or "").startswith(beginning)]  # noqa: S314
+
+
+def points(one: ET.Element) -> list[tuple[float, float]]:
+    """The corners of the first path in a group."""
+    path = next(one.iter(f"{SVG}path"))
+    return [(float(x), float(y)) for x, y in re.findall(r"[ML] (-?[\d.]+) (-?[\d.]+)", path.get("d") or "")]
+
+
+def ticks(path: Path, axis: str) -> dict[str, float]:
+    """Where the labelled ticks of the first panel's axis are."""
+    which = {"x": "matplotlib.axis_1", "y": "matplotlib.axis_2"}[axis]
+    found = {}
+    for tick in group(path, which).iter(f"{SVG}g"):
+        if re.match(r"[xy]tick_\d+$", tick.get("id") or ""):
+            use = next(tick.iter(f"{SVG}use"))
+            found["".join(tick.itertext()).strip()] = float(use.get(axis) or "nan")
+    return found
+
+
+def test_every_kind_has_its_file(usual: Findings, drawn: Path) -> None:
+    names = {path.stem for path in drawn.iterdir()}
+    assert {one for one in names if not one.startswith("marginal-")} == {
+        "trajectory", "importance", "importance-good", "marginals-strongest", "pairs-400", "pairs-1200", "rank-correlation",
+        "loss-by-budget", "model", "device-hours", "ablation", "parallel-coordinates", "architecture", "learning-curve", "comparison",
+    }  # fmt: skip
+    assert {one for one in names if one.startswith("marginal-")} == {f"marginal-{one['name']}" for one in usual["hyperparameters"]}
+
+
+def test_a_mark_for_every_evaluation(usual: Findings, drawn: Path) -> None:
+    for budget, n in collections.Counter(p["budget"] for p in usual["trajectory"]).items():
+        marks = list(group(drawn / "trajectory.svg", f"evaluations-{budget:g}").iter(f"{SVG}use"))
+        assert len(marks) == n
+        assert f"(n = {n})" in " ".join(texts(drawn / "trajectory.svg"))
+
+
+def test_the_incumbents_line_has_a_step_for_each_of_them(usual: Findings, drawn: Path) -> None:
+    line = points(group(drawn / "trajectory.svg", "incumbent"))
+    assert len({y for _, y in line}) == len({p["loss"] for p in usual["incumbents"]})
+
+
+def test_bars_are_as_long_as_their_shares_and_grey_below_chance(usual: Findings, drawn: Path) -> None:
+    file = drawn / "importance.svg"
+    at = {float(label.removesuffix(" %")) / 100: x for label, x in ticks(file, "x").items()}
+    low, high = min(at), max(at)
+    claimed = set()
+    for k, parameter in enumerate(usual["budgets"][0]["parameters"]):
+        bar = group(file, f"bar-{k}")
+        left, right = (side(x for x, _ in points(bar)) for side in (min, max))
+        share = low + (right - at[low]) / (at[high] - at[low]) * (high - low)
+        assert left == pytest.approx(at[0.0], abs=1e-3)
+        assert share == pytest.approx(parameter["with_parents"], abs=1e-3)
+        style = next(bar.iter(f"{SVG}path")).get("style") or ""
+        assert ("#0072b2" in style) == parameter["claimed"]
+        assert ("#9a9a9a" in style) == (not parameter["claimed"])
+        claimed.add(parameter["claimed"])
+    assert claimed == {True, False}
+    threshold = points(group(file, "threshold"))[0][0]
+    assert low + (threshold - at[low]) / (at[high] - at[low]) * (high - low) == pytest.approx(usual["budgets"][0]["threshold"], abs=1e-3)
+
+
+def test_what_importance_rests_on_is_written_beside_it(usual: Findings, drawn: Path) -> None:
+    said = texts(drawn / "importance.svg")
+    for budget in usual["budgets"][:2]:
+        assert f"n = {budget['n']}, R² {budget['oob_r2']:.2f}, chance {budget['threshold']:.0%}" in said
+    assert "6 observations; importance needs" in said  # the last budget's refusal, on two lines
+    conditional = [p for p in usual["budgets"][0]["parameters"] if p["n_active"] < usual["budgets"][0]["n"]]
+    assert conditional
+    assert said.count(f"n = {conditional[0]['n_active']}") >= len(conditional)
+
+
+def test_a_tick_in_the_rug_for_every_active_observation(usual: Findings, drawn: Path) -> None:
+    for name in ("learning_rate", "dropout", "batch_size"):
+        rows = [r for r in usual["trials"] if r["budget"] == 400 and r["loss"] is not None and name in r["config"]]
+        rug = next(group(drawn / f"marginal-{name}.svg", "rug").iter(f"{SVG}path")).get("d") or ""
+        assert rug.count("M") == len(rows) > 0
+    assert len(rows) > len([r for r in usual["trials"] if r["budget"] == 400 and "dropout" in r["config"]])  # that is conditional
+
+
+def test_the_incumbents_value_stands_on_a_logarithmic_axis(usual: Findings, drawn: Path) -> None:
+    file = drawn / "marginal-learning_rate.svg"
+    assert usual["incumbent"] is not None
+    value = usual["incumbent"]["config"]["learning_rate"]
+    assert isinstance(value, float)
+    at = ticks(file, "x")
+    (low, left), (high, right) = [(math.log(float(label)), x) for label, x in at.items()][:: len(at) - 1]
+    x = points(group(file, "incumbent"))[0][0]
+    assert low + (x - left) / (right - left) * (high - low) == pytest.approx(math.log(value), abs=1e-3)
+
+
+def test_levels_stand_side_by_side(drawn: Path) -> None:
+    assert list(ticks(drawn / "marginal-optimizer.svg", "x")) == ["sgd", "adam", "muon"]
+    assert list(ticks(drawn / "marginal-batch_size.svg", "x")) == ["32", "64", "128", "256"]
+
+
+def test_rank_correlations_of_search_and_probes_stand_side_by_side(usual: Findings, drawn: Path) -> None:
+    said = texts(drawn / "rank-correlation.svg")
+    for name, entries in (("search", usual["rank_correlation"]), ("probes", usual["rank_probe"])):
+        for one in entries:
+            assert f"{name}, n = {one['n']}" in said
+            assert f"ρ = {one['spearman']:.2f}" in said
+            assert one["interval"] is not None
+            assert f"[{one['interval'][0]:.2f}, {one['interval'][1]:.2f}]" in said
+    both = next(r for r in usual["rank_correlation"] if (r["low"], r["high"]) == (400, 1200))
+    assert len(list(group(drawn / "rank-correlation.svg", "search-400-1200").iter(f"{SVG}use"))) == both["n"]
+
+
+def test_the_models_test_is_written_over_its_panel(usual: Findings, drawn: Path) -> None:
+    one = usual["model"][0]
+    said = texts(drawn / "model.svg")
+    assert one["p_value"] is not None
+    assert one["p_holm"] is not None
+    assert f"p = {one['p_value']:.2g} (Holm: {one['p_holm']:.2g})" in said
+    for origin, n in (("model", one["n_model"]), ("random", one["n_random"])):
+        assert len(list(group(drawn / "model.svg", f"{origin}-400").iter(f"{SVG}use"))) == n
+
+
+def test_a_line_for_every_configuration_with_gaps_where_it_is_inactive(usual: Findings, drawn: Path) -> None:
+    dearest = [r for r in usual["trials"] if r["budget"] == 3600 and r["loss"] is not None]
+    shown = {one.get("id"): one for one in groups(drawn / "parallel-coordinates.svg", "configuration-")}
+    assert set(shown) == {f"configuration-{r['trial_id']}" for r in dearest}
+    names = [one["name"] for one in usual["hyperparameters"]]  # importance was refused there: the space's own order
+    for row in dearest:
+        both = sum(a in row["config"] and b in row["config"] for a, b in itertools.pairwise(names))
+        assert len(list(shown[f"configuration-{row['trial_id']}"].iter(f"{SVG}path"))) == both
+    assert len({len(row["config"]) for row in dearest}) > 1
+
+
+def test_the_way_to_the_incumbent_names_each_change(usual: Findings, drawn: Path) -> None:
+    said = texts(drawn / "ablation.svg")
+    assert usual["ablation"] is not None
+    assert "the space's default" in said
+    for step in usual["ablation"]["steps"]:
+        assert any(line.startswith(f"{step['names'][0]}: ") and " → " in line for line in said)
+
+
+def test_networks_are_ordered_by_their_error(usual: Findings, drawn: Path) -> None:
+    file = drawn / "comparison.svg"
+    named = [one for one in group(file, "matplotlib.axis_2").iter(f"{SVG}g") if (one.get("id") or "").startswith("ytick_")]
+    assert ["".join(one.itertext()).strip() for one in named] == ["incumbent", "ResNet-20", "WRN-28-10", "VGG-like"]
+    assert "3 seeds, 2 M params, 200 M FLOPs, p = 0.03 (Holm)" in texts(file)
+
+
+def test_names_are_no_mathematics_no_marks_and_no_paths(tmp_path: Path) -> None:
+    odd = least(name="../$a$ <b>", n_configs=12, names=findings_fakes.ODD_NAMES)
+    written = draw([odd], tmp_path / "out", formats=("svg",))
+    assert {path.parent for path in written} == {tmp_path / "out"}
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", path.name) for path in written)
+    own = [path for path in written if path.name.startswith("marginal-")]
+    assert len(own) == len({path.name.lower() for path in own}) == len(findings_fakes.ODD_NAMES)
+    said = [text for path in own for text in texts(path)]
+    for name in findings_fakes.ODD_NAMES:
+        assert len(name) > 40 or any(text in (name, f"{name} (where a_b_c == 'sgd')") for text in said)
+    assert {name for name in findings_fakes.ODD_NAMES if len(name) < 24} <= set(texts(tmp_path / "out" / "importance.svg"))
+
+
+def test_a_refusal_is_written_where_the_bars_would_be(tmp_path: Path) -> None:
+    refused = findings_fakes.findings(refused="the forest predicts nothing", n_configs=12, family=None)
+    names = {path.stem for path in draw([refused], tmp_path, formats=("svg",))}
+    assert texts(tmp_path / "importance.svg").count("the forest predicts nothing") == 4  # three budgets and all of them
+    assert not groups(tmp_path / "importance.svg", "bar-")
+    assert not {one for one in names if one.startswith(("marginal", "pairs", "architecture", "importance-good"))}
+
+
+def test_a_study_without_evaluations_has_no_figure(tmp_path: Path) -> None:
+    assert draw([findings_fakes.nothing()], tmp_path / "out") == []
+    assert draw([findings_fakes.nothing(), findings_fakes.nothing()], tmp_path / "out") == []
+    assert draw([], tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_evaluation_is_enough_for_some(tmp_path: Path) -> None:
+    one = findings_fakes.findings(n_configs=1, budgets=(400.0,), n_axes=2, family=None)
+    names = {path.stem for path in draw([one], tmp_path, formats=("svg",))}
+    assert names == {"trajectory", "importance", "device-hours", "learning-curve", "comparison"}
+
+
+def test_several_studies_share_a_trajectory(tmp_path: Path) -> None:
+    studies = [
+        findings_fakes.findings(seed=k, name=name, n_configs=1, n_axes=1, budgets=(400.0,), family=None)
+        for k, name in enumerate(("a", "b", "A"))
+    ]
+    written = draw(studies, tmp_path, formats=("svg",))
+    folders = {path.parent.name for path in written if path.parent != tmp_path}
+    assert len(folders) == 3
+    assert {"study-a", "study-b"} < folders
+    assert [path.name for path in written if path.parent == tmp_path] == ["trajectory.svg"]
+    for k, study in enumerate(studies):
+        marks = [use for one in groups(tmp_path / "trajectory.svg", f"evaluations-{k}-") for use in one.iter(f"{SVG}use")]
+        assert len(marks) == len(study["trajectory"])
+        assert f"{study['study']['name']} (n = {len(study['trajectory'])})" in texts(tmp_path / "trajectory.svg")
+
+
+def test_the_same_findings_give_the_same_bytes(tmp_path: Path) -> None:
+    found = least()
+    first, second = (draw([found], tmp_path / name, formats=("png", "svg", "pdf")) for name in ("first", "second"))
+    assert [path.suffix for path in first[:3]] == [".png", ".svg", ".pdf"]
+    assert [path.name for path in first] == [path.name for path in second]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert first[0].read_bytes().startswith(b"\x89PNG")
+    assert first[2].read_bytes().startswith(b"%PDF")
+    assert b"CreationDate" not in first[2].read_bytes()
+
+
+def test_an_svg_is_the_same_with_and_without_other_formats(tmp_path: Path) -> None:
+    found = least(n_configs=10)
+    alone = draw([found], tmp_path / "alone", formats=("svg",))
+    beside = draw([found], tmp_path / "beside", formats=("png", "svg"))
+    assert [path.name for path in alone] == [path.name for path in beside if path.suffix == ".svg"]
+    for path in alone:
+        assert path.read_bytes() == (tmp_path / "beside" / path.name).read_bytes()
+
+
+LOSSES = {
+    "huge": [1e300, 1e299, 3.0, 2.0],
+    "largest": [1.7e308, -1.7e308, 0.0, 1.0],
+    "zero": [0.0] * 4,
+    "negative": [-1e6, -3.0, -2.0, 5.0],
+    "tiny": [1e-320, 1e-310, 1e-300, 1e-290],
+}
+
+
+@pytest.mark.parametrize("values", list(LOSSES.values()), ids=list(LOSSES))
+def test_losses_of_any_size_can_be_drawn(values: list[float], tmp_path: Path) -> None:
+    found = least(n_configs=8, budgets=(400.0, 1200.0))
+    k = 0
+    replaced: dict[str, float] = {}
+    for row in found["trials"]:
+        if row["loss"] is not None:
+            replaced[row["trial_id"]] = row["loss"] = values[k % 4]
+            k += 1
+    for point in found["trajectory"] + found["incumbents"]:
+        point["loss"] = replaced[point["trial_id"]]
+    for shape in found["shapes"]:
+        shape["losses"] = [[budget, values[j % 4]] for j, (budget, _) in enumerate(shape["losses"])]
+    names = {path.stem for path in draw([found], tmp_path, formats=("svg",))}
+    assert {"trajectory", "loss-by-budget", "parallel-coordinates", "rank-correlation", "model"} <= names
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        draw([findings_fakes.findings(n_configs=3)], tmp_path / "file" / "figures", formats=("svg",))
+
+
+def png(height: int, width: int) -> bytes:
+    stream = io.BytesIO()
+    matplotlib.image.imsave(stream, np.zeros((height, width, 3), dtype=np.uint8), format="png")
+    return stream.getvalue()
+
+
+def test_sample_images_have_a_caption(tmp_path: Path) -> None:
+    found = least()
+    assert found["incumbent"] is not None
+    draw([found], tmp_path, formats=("svg",), pictures=[png(128, 256)])
+    assert f"training images as incumbent {found['incumbent']['trial_id']} saw them at 400s" in texts(tmp_path / "samples.svg")
+    assert list(ET.parse(tmp_path / "samples.svg").iter(f"{SVG}image"))  # noqa: S314
+
+
+def test_a_picture_that_is_none_is_said(tmp_path: Path) -> None:
+    found = least()
+    for picture in (b"", b"no picture", png(8, 8)[:40]):
+        draw([found], tmp_path, formats=("svg",), pictures=[picture])
+        assert any("cannot be read" in text for text in texts(tmp_path / "samples.svg"))
