@@ -28,6 +28,9 @@ _SIGN = element(
     aria_hidden="true",
 )
 """An incumbent's line going down; the script learns from it what an SVG element is."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PICTURE_LIMIT = 2**20
+"""Bytes of a picture that the page takes up."""
 _PICTURE_WIDTH = 768
 """Up to which a small picture is enlarged, in whole steps."""
 
@@ -89,7 +92,11 @@ def _figures(findings: Findings) -> Markup:
         ("trials told", count(s["n_trials"]), counts(s["by_origin"])),
         ("failed", count(failed), counts({k: v for k, v in s["by_status"].items() if k != "ok"}) if failed else "none so far"),
         ("device hours", number(pace["device_hours"]), f"in {seconds(pace['span_s'])}"),
-        ("evaluations per hour", number(pace["evaluations_per_hour"]), f"{count(pace['n_workers'])} workers"),
+        (
+            "evaluations per hour",
+            number(pace["evaluations_per_hour"]),
+            f"{count(pace['n_workers'])} worker{'' if pace['n_workers'] == 1 else 's'}",
+        ),
     ]
     return element(
         "dl",
@@ -128,10 +135,8 @@ def incumbent(findings: Findings, picture: bytes | None) -> Markup:
     ]
     parts = [element("p", " · ".join(known), class_="note"), facts({name: value(one) for name, one in best["config"].items()})]
     if best["network"] is not None:
-        parts += [
-            element("h3", "Architecture"),
-            element("div", drawing(best["network"]), class_="wide", tabindex=0, role="region", aria_label="Architecture"),
-        ]
+        drawn = drawing(best["network"]) or element("p", "Its worker left a network in a form that is not known here.", class_="refused")
+        parts += [element("h3", "Architecture"), element("div", drawn, class_="wide", tabindex=0, role="region", aria_label="Architecture")]
     if picture is not None:
         parts += [element("h3", "What its augmentation makes of images"), _image(picture)]
     return join(parts)
@@ -139,8 +144,10 @@ def incumbent(findings: Findings, picture: bytes | None) -> Markup:
 
 def _image(picture: bytes) -> Markup:
     """The PNG in the page, small ones enlarged without smoothing."""
+    if not picture.startswith(_PNG) or not 24 <= len(picture) <= _PICTURE_LIMIT:
+        return element("p", f"Its picture is left out: shown is a PNG of up to {_PICTURE_LIMIT:,} bytes.", class_="refused")
     width, height = struct.unpack(">II", picture[16:24])  # of its header chunk, which every PNG begins with
-    scale = max(1, _PICTURE_WIDTH // width)
+    scale = max(1, _PICTURE_WIDTH // max(1, width))
     coded = base64.b64encode(picture).decode()
     return element(
         "img",
