@@ -282,3 +282,15 @@ def test_the_wheel_holds_its_style_and_script() -> None:
     assets = [str(file.relative_to(root)) for file in (root / "report/html/assets").iterdir()]
     assert len(assets) > 5
     assert [name for name in assets if not any(fnmatch(name, pattern) for pattern in patterns)] == []
+
+
+def test_much_that_is_left_open_is_said_on_demand() -> None:
+    study = findings()
+    study["sentences"] = [{"about": "budgets", "text": f"question `{k}`", "holds": k == 0} for k in range(6)]
+    text = page([study])
+    shown, _, hidden = text.partition("5 more questions, which the statistics leave open</summary>")
+    assert "question <code>0</code>" in shown
+    assert "question <code>1</code>" not in shown
+    assert hidden.count("Not claimed: ") == 5
+    study["sentences"] = study["sentences"][:4]
+    assert "leave open</summary>" not in page([study])

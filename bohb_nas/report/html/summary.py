@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from bohb_nas.analysis.findings import Findings, Sentence
-from bohb_nas.report.html.markup import Markup, element, facts, join
+from bohb_nas.report.html.markup import Markup, element, facts, join, more
 from bohb_nas.report.html.network import drawing
 from bohb_nas.report.html.words import budget, count, counts, number, seconds, value
 
@@ -18,6 +18,8 @@ _ABOUT = {
     "pace": "Pace",
     "caution": "Caution",
 }
+_FEW = 3
+"""Sentences without a claim that are shown at once."""
 _STAIRS = "M6 8 H18 V22 H30 V34 H42"
 _SIGN = element(
     "svg",
@@ -108,8 +110,21 @@ def _figures(findings: Findings) -> Markup:
     )
 
 
+def _plural(n: int, what: str) -> str:
+    return f"{count(n)} {what}{'' if n == 1 else 's'}"
+
+
 def _sentences(sentences: Sequence[Sentence]) -> Markup:
-    """By what they are about, names as code; those without a claim are grey, and say so to who cannot see that."""
+    """What holds, then what does not: grey, and on demand where it is much."""
+    held = [s for s in sentences if s["holds"]]
+    others = [s for s in sentences if not s["holds"]]
+    if len(others) <= _FEW:
+        return _listed(sentences)
+    return join((_listed(held), more(f"{len(others)} more questions, which the statistics leave open", _listed(others))))
+
+
+def _listed(sentences: Sequence[Sentence]) -> Markup:
+    """Sentences by what they are about, names as code; those without a claim say so to who does not see that they are grey."""
     items = []
     before = None
     for s in sentences:
