@@ -225,6 +225,7 @@ def test_a_small_picture_is_enlarged_in_whole_steps() -> None:
     ("shown", "expected"),
     [
         (words.number(-0.00012345), "−0.0001234"),
+        (words.number(144_956.3), "144956"),
         (words.number(None), "–"),
         (words.share(0.1234), "12.3\u00a0%"),
         (words.count(1234.0), "1\u202f234"),

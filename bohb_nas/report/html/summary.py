@@ -97,7 +97,7 @@ def _figures(findings: Findings) -> Markup:
         (
             "evaluations per hour",
             number(pace["evaluations_per_hour"]),
-            f"{count(pace['n_workers'])} worker{'' if pace['n_workers'] == 1 else 's'}",
+            _plural(pace["n_workers"], "worker") if pace["n_workers"] else "",
         ),
     ]
     return element(

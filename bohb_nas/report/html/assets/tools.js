@@ -98,7 +98,8 @@ function linear([lo, hi], from, to, { pad = 0, format = null } = {}) {
   const n = Math.max(3, Math.floor(Math.abs(to - from) / (format ? 80 : 46)));
   const rough = (high - low) / n;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((k) => k * power >= rough * 0.999);
+  const wide = power * [1, 2, 5, 10].find((k) => k * power >= rough * 0.999);
+  const step = Math.floor(high / wide) - Math.ceil(low / wide) < 1 ? wide / 5 : wide; // two ticks make a scale
   const digits = Math.min(12, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
   const plain = (value) => (Math.abs(value) >= 1e6 || step < 1e-6 ? number(value) : value.toFixed(digits).replace("-", "−"));
   const ticks = [];

@@ -173,7 +173,7 @@ chart("trials", (host, chosen) => {
     told,
     h(
       "div",
-      { class: "wide", tabindex: 0, role: "region", "aria-label": "Trials" },
+      { class: "wide", tabindex: 0, role: "region", "aria-label": "Table of trials" },
       h("table", { class: "trials" }, h("caption", { class: "unseen" }, "All trials"), h("thead", {}, head), body),
     ),
     h("div", { class: "pages" }, back, on),
