@@ -295,3 +295,18 @@ def test_much_that_is_left_open_is_said_on_demand() -> None:
     assert hidden.count("Not claimed: ") == 5
     study["sentences"] = study["sentences"][:4]
     assert "leave open</summary>" not in page([study])
+
+
+def test_the_values_of_a_curve_are_written_once() -> None:
+    study = findings(n_configs=60)
+    first, second = (b["parameters"] for b in study["budgets"][:2])
+    name = first[0]["name"]
+    other = next(p for p in second if p["name"] == name)
+    assert first[0]["curve"] is not None
+    assert other["curve"] is not None
+    data = columns(study)
+    assert data["grids"][name] == pytest.approx(first[0]["curve"]["at"], rel=1e-5)
+    assert {str(p["curve"]["at"]) for one in data["importance"] for p in one["parameters"]} == {"None"}
+    other["curve"]["at"] = [*other["curve"]["at"][:-1], 0.75]
+    own = next(p for p in columns(study)["importance"][1]["parameters"] if p["name"] == name)
+    assert own["curve"]["at"][-1] == 0.75

@@ -30,6 +30,7 @@ function opened(study) {
   for (const name of ["origin", "status", "device", "message"]) trials[name] = words(trials[name]);
   study.shapes.origin = words(study.shapes.origin);
   study.configs.values = new Map(Object.entries(study.configs.values).map(([name, column]) => [name, words(column)]));
+  for (const one of study.importance) for (const p of one.parameters) if (p.curve !== null) p.curve.at ??= study.grids[p.name];
   study.best = study.incumbent === null ? -1 : trials.id.indexOf(study.incumbent.trial_id);
   return study;
 }
