@@ -353,12 +353,13 @@ def test_without_scripts_it_still_says_what_was_found(show: Show) -> None:
     assert shown.locator("#importance table").first.is_visible()
 
 
-def test_on_paper_all_is_open_and_nothing_is_to_be_clicked(show: Show) -> None:
-    shown = show(html("usual"))
+def test_on_paper_all_is_open_light_and_no_wider_than_the_page(show: Show) -> None:
+    shown = show(html("usual"), width=800, color_scheme="dark")
     shown.emulate_media(media="print")
     shown.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert shown.locator("nav").is_hidden()
-    assert shown.locator(".controls:visible").count() == 0
+    assert shown.evaluate("document.documentElement.scrollWidth") == 800
+    assert shown.evaluate("getComputedStyle(document.querySelector('h2')).color") == "rgb(29, 35, 41)"
     assert shown.locator("details:not([open])").count() == 0
     shown.evaluate("dispatchEvent(new Event('afterprint'))")
     assert shown.locator("details[open]").count() == 0

@@ -23,6 +23,8 @@ from bohb_nas.report.html.markup import Markup, element
 from bohb_nas.report.html.network import drawing, folded
 
 EVIL = "</script><img src=x onerror=alert(1)>\u2028'\""
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\0\x40" + b"\0\0\0\x20"
+"""The beginning of one, 64 wide and 32 high."""
 
 
 class Reader(HTMLParser):
@@ -71,7 +73,7 @@ def test_the_policy_names_the_style_and_the_script_that_are_there() -> None:
 
 @pytest.mark.parametrize("study", [findings(), nothing(), findings(names=(EVIL,), name=EVIL)], ids=["usual", "nothing", "evil"])
 def test_nothing_is_fetched_and_no_attribute_acts(study: Any) -> None:
-    text = page([study], pictures=[b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\0\x40" * 2])
+    text = page([study], pictures=[PNG])
     read = Reader(text)
     assert re.findall(r"https?://|url\(|@import|//cdn", text) == []
     for tag, attrs in read.elements:
@@ -177,7 +179,9 @@ def test_the_drawing_shows_every_kind_of_layer() -> None:
     conv = layer("conv", out=8, kernel=3, stride=2, groups=4)
     sides = layer("sum", paths=[layer("chain", layers=[conv, layer("activation", kind="relu")]), layer("identity")])
     cell = layer("graph", nodes=[[{"source": 0, **conv}], [{"source": 1, **layer("dropout", rate=0.25)}]])
-    text = Reader(drawing(layer("chain", layers=[sides, sides, cell, layer("droppath", rate=0.1, path=conv)]))).text
+    drawn = drawing(layer("chain", layers=[sides, sides, cell, layer("droppath", rate=0.1, path=conv)]))
+    assert drawn is not None
+    text = Reader(drawn).text
     for expected in (
         "× 2",
         "2 branches, added",
@@ -193,9 +197,35 @@ def test_the_drawing_shows_every_kind_of_layer() -> None:
 
 
 @pytest.mark.parametrize(
+    "tree", [{}, {"layer": "conv"}, {"layer": "sum", "paths": 3}, {"layer": "chain", "layers": [None]}, {"layer": [], "x": 1}]
+)
+def test_a_foreign_network_is_left_out(tree: dict[str, Any]) -> None:
+    assert drawing(tree) is None
+    study = findings()
+    assert study["incumbent"] is not None
+    study["incumbent"]["network"] = tree
+    assert "in a form that is not known here" in Reader(page([study])).text
+
+
+@pytest.mark.parametrize("picture", [b"", b"GIF89a" + b"\0" * 40, PNG[:20], PNG + b"\0" * 2**20])
+def test_a_foreign_picture_is_left_out(picture: bytes) -> None:
+    read = Reader(page([findings()], pictures=[picture]))
+    assert "Its picture is left out" in read.text
+    assert "img" not in [tag for tag, _ in read.elements]
+
+
+def test_a_small_picture_is_enlarged_in_whole_steps() -> None:
+    read = Reader(page([findings()], pictures=[PNG]))
+    (image,) = (attrs for tag, attrs in read.elements if tag == "img")
+    assert (image["width"], image["height"]) == ("768", "384")
+    assert image["src"] == "data:image/png;base64," + base64.b64encode(PNG).decode()
+
+
+@pytest.mark.parametrize(
     ("shown", "expected"),
     [
         (words.number(-0.00012345), "−0.0001234"),
+        (words.number(144_956.3), "144956"),
         (words.number(None), "–"),
         (words.share(0.1234), "12.3\u00a0%"),
         (words.count(1234.0), "1\u202f234"),
@@ -253,3 +283,30 @@ def test_the_wheel_holds_its_style_and_script() -> None:
     assets = [str(file.relative_to(root)) for file in (root / "report/html/assets").iterdir()]
     assert len(assets) > 5
     assert [name for name in assets if not any(fnmatch(name, pattern) for pattern in patterns)] == []
+
+
+def test_much_that_is_left_open_is_said_on_demand() -> None:
+    study = findings()
+    study["sentences"] = [{"about": "budgets", "text": f"question `{k}`", "holds": k == 0} for k in range(6)]
+    text = page([study])
+    shown, _, hidden = text.partition("5 more questions, which the statistics leave open</summary>")
+    assert "question <code>0</code>" in shown
+    assert "question <code>1</code>" not in shown
+    assert hidden.count("Not claimed: ") == 5
+    study["sentences"] = study["sentences"][:4]
+    assert "leave open</summary>" not in page([study])
+
+
+def test_the_values_of_a_curve_are_written_once() -> None:
+    study = findings(n_configs=60)
+    first, second = (b["parameters"] for b in study["budgets"][:2])
+    name = first[0]["name"]
+    other = next(p for p in second if p["name"] == name)
+    assert first[0]["curve"] is not None
+    assert other["curve"] is not None
+    data = columns(study)
+    assert data["grids"][name] == pytest.approx(first[0]["curve"]["at"], rel=1e-5)
+    assert {str(p["curve"]["at"]) for one in data["importance"] for p in one["parameters"]} == {"None"}
+    other["curve"]["at"] = [*other["curve"]["at"][:-1], 0.75]
+    own = next(p for p in columns(study)["importance"][1]["parameters"] if p["name"] == name)
+    assert own["curve"]["at"][-1] == 0.75

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bohb_nas.analysis.findings import Comparison, Findings, Importance, Parameter, Row, RungHours, Shape
+from bohb_nas.records import Value
 from bohb_nas.report.html.words import budget
 
 _DIGITS = 6
 """Significant digits; the CSV files have all."""
-PAIRS = 30
-"""The strongest that the page holds; a space has thousands, and the CSV files have all."""
+STRONGEST = 30
+"""Pairs that the page holds, and rows of longer tables; a space has thousands of pairs, and the CSV files have all."""
 _CURVE_POINTS = 300
 """At most, of a curve that grows by every evaluation."""
 
@@ -21,6 +22,7 @@ def columns(findings: Findings) -> dict[str, Any]:
     budgets = sorted({*study["budgets"], *(t["budget"] for t in trials), *(b["budget"] for b in findings["budgets"])})
     rung = {b: k for k, b in enumerate(budgets)}
     rows = {t["trial_id"]: k for k, t in enumerate(trials)}
+    grids: dict[str, list[Value]] = {}
     data: dict[str, Any] = {
         "name": study["name"],
         "unit": study["unit"],
@@ -30,7 +32,7 @@ def columns(findings: Findings) -> dict[str, Any]:
         **_trials(trials, rung),
         "trajectory": [rows[p["trial_id"]] for p in findings["trajectory"]],
         "incumbents": [rows[p["trial_id"]] for p in findings["incumbents"]],
-        "importance": [_importance(b, rung[b["budget"]]) for b in findings["budgets"]],
+        "importance": [_importance(b, rung[b["budget"]], grids) for b in findings["budgets"]],
         "shapes": _shapes(findings["shapes"], rung),
         "hours": [_thinned(one, rung[one["budget"]]) for one in findings["hours"]],
         "correlation": findings["rank_correlation"],
@@ -41,7 +43,8 @@ def columns(findings: Findings) -> dict[str, Any]:
         "comparisons": comparisons(findings),
     }
     if findings["over_budgets"] is not None:
-        data["importance"].append(_importance(findings["over_budgets"], None))
+        data["importance"].append(_importance(findings["over_budgets"], None, grids))
+    data["grids"] = grids
     short: dict[str, Any] = _short(data)
     return short
 
@@ -90,7 +93,7 @@ def _trials(trials: Sequence[Row], rung: dict[float, int]) -> dict[str, Any]:
             "status": _coded([t["status"] for t in trials]),
             "device": _coded([t["device"] for t in trials]),
             "message": _coded([t["message"] for t in trials]),
-            **{key: [t[key] for t in trials] for key in ("bracket", "loss", "asked", "told", "train_s", "params", "flops")},
+            **{key: [t[key] for t in trials] for key in ("bracket", "loss", "told", "train_s", "params", "flops")},
         },
         "configs": {
             "id": [config_id for config_id, _ in configs],
@@ -111,21 +114,24 @@ def _coded(values: Iterable[Any]) -> dict[str, Any]:
     return {"words": [word for _, word in words], "codes": codes}
 
 
-def _importance(one: Importance, rung: int | None) -> dict[str, Any]:
+def _importance(one: Importance, rung: int | None, grids: dict[str, list[Value]]) -> dict[str, Any]:
     kept = ("n", "refused", "oob_r2", "threshold", "good")
     return {
         "budget": rung,
         "selected": one.get("selected"),
-        "parameters": [_parameter(p) for p in one["parameters"]],
-        "pairs": one["pairs"][:PAIRS],
+        "parameters": [_parameter(p, grids) for p in one["parameters"]],
+        "pairs": one["pairs"][:STRONGEST],
         **{key: one[key] for key in kept},  # type: ignore[literal-required]
     }
 
 
-def _parameter(one: Parameter) -> dict[str, Any]:
-    """Without places on an axis, which the script works out for itself."""
+def _parameter(one: Parameter, grids: dict[str, list[Value]]) -> dict[str, Any]:
+    """One with its curve; the values of a curve stand in `grids` once, where every budget has the same."""
     curve = one["curve"]
-    return {**one, "curve": None if curve is None else {key: curve[key] for key in ("at", "mean", "low", "high")}}
+    if curve is None:
+        return {**one}
+    shared = grids.setdefault(one["name"], curve["at"]) == curve["at"]
+    return {**one, "curve": {"at": None if shared else curve["at"], **{key: curve[key] for key in ("mean", "low", "high")}}}
 
 
 def _shapes(shapes: Sequence[Shape], rung: dict[float, int]) -> dict[str, Any]:

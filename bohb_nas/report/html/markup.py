@@ -45,7 +45,7 @@ def table(
         words: the columns of words; the others are numbers.
         faded: (r,) the rows that claim nothing; none when shorter.
     """
-    side = ["word" if k in words else "number" for k in range(len(heads))]
+    side = ["word" if k in words else None for k in range(len(heads))]
     head = element("tr", *(element("th", text, scope="col", class_=s) for text, s in zip(heads, side, strict=True)))
     body = [
         element(

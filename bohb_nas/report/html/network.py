@@ -21,13 +21,20 @@ def folded(layers: Iterable[Tree]) -> Iterator[tuple[int, Tree]]:
         yield len(alike), alike[0]
 
 
-def drawing(tree: Tree) -> Markup:
+def drawing(tree: Tree) -> Markup | None:
     """The network as HTML that a screen reader can walk through.
 
     Args:
-        tree: as `layers.drawing.draw` makes it.
+        tree: as `layers.drawing.draw` makes it, and as a worker of somebody else may not.
+
+    Returns:
+        None where it is another kind of tree.
     """
-    return element("div", *_sequence([tree]), class_="network", role="group", aria_label="Architecture, from input to output")
+    try:
+        lines = _sequence([tree])
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):  # whatever a foreign worker wrote
+        return None
+    return element("div", *lines, class_="network", role="group", aria_label="Architecture, from input to output")
 
 
 def _flat(layers: Iterable[Tree]) -> Iterator[Tree]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from bohb_nas.analysis.findings import Findings, Sentence
-from bohb_nas.report.html.markup import Markup, element, facts, join
+from bohb_nas.report.html.markup import Markup, element, facts, join, more
 from bohb_nas.report.html.network import drawing
 from bohb_nas.report.html.words import budget, count, counts, number, seconds, value
 
@@ -18,6 +18,8 @@ _ABOUT = {
     "pace": "Pace",
     "caution": "Caution",
 }
+_FEW = 3
+"""Sentences without a claim that are shown at once."""
 _STAIRS = "M6 8 H18 V22 H30 V34 H42"
 _SIGN = element(
     "svg",
@@ -28,6 +30,9 @@ _SIGN = element(
     aria_hidden="true",
 )
 """An incumbent's line going down; the script learns from it what an SVG element is."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PICTURE_LIMIT = 2**20
+"""Bytes of a picture that the page takes up."""
 _PICTURE_WIDTH = 768
 """Up to which a small picture is enlarged, in whole steps."""
 
@@ -89,7 +94,11 @@ def _figures(findings: Findings) -> Markup:
         ("trials told", count(s["n_trials"]), counts(s["by_origin"])),
         ("failed", count(failed), counts({k: v for k, v in s["by_status"].items() if k != "ok"}) if failed else "none so far"),
         ("device hours", number(pace["device_hours"]), f"in {seconds(pace['span_s'])}"),
-        ("evaluations per hour", number(pace["evaluations_per_hour"]), f"{count(pace['n_workers'])} workers"),
+        (
+            "evaluations per hour",
+            number(pace["evaluations_per_hour"]),
+            _plural(pace["n_workers"], "worker") if pace["n_workers"] else "",
+        ),
     ]
     return element(
         "dl",
@@ -101,8 +110,21 @@ def _figures(findings: Findings) -> Markup:
     )
 
 
+def _plural(n: int, what: str) -> str:
+    return f"{count(n)} {what}{'' if n == 1 else 's'}"
+
+
 def _sentences(sentences: Sequence[Sentence]) -> Markup:
-    """By what they are about, names as code; those without a claim are grey, and say so to who cannot see that."""
+    """What holds, then what does not: grey, and on demand where it is much."""
+    held = [s for s in sentences if s["holds"]]
+    others = [s for s in sentences if not s["holds"]]
+    if len(others) <= _FEW:
+        return _listed(sentences)
+    return join((_listed(held), more(f"{len(others)} more questions, which the statistics leave open", _listed(others))))
+
+
+def _listed(sentences: Sequence[Sentence]) -> Markup:
+    """Sentences by what they are about, names as code; those without a claim say so to who does not see that they are grey."""
     items = []
     before = None
     for s in sentences:
@@ -128,10 +150,8 @@ def incumbent(findings: Findings, picture: bytes | None) -> Markup:
     ]
     parts = [element("p", " · ".join(known), class_="note"), facts({name: value(one) for name, one in best["config"].items()})]
     if best["network"] is not None:
-        parts += [
-            element("h3", "Architecture"),
-            element("div", drawing(best["network"]), class_="wide", tabindex=0, role="region", aria_label="Architecture"),
-        ]
+        drawn = drawing(best["network"]) or element("p", "Its worker left a network in a form that is not known here.", class_="refused")
+        parts += [element("h3", "Architecture"), element("div", drawn, class_="wide", tabindex=0, role="region", aria_label="Architecture")]
     if picture is not None:
         parts += [element("h3", "What its augmentation makes of images"), _image(picture)]
     return join(parts)
@@ -139,8 +159,10 @@ def incumbent(findings: Findings, picture: bytes | None) -> Markup:
 
 def _image(picture: bytes) -> Markup:
     """The PNG in the page, small ones enlarged without smoothing."""
+    if not picture.startswith(_PNG) or not 24 <= len(picture) <= _PICTURE_LIMIT:
+        return element("p", f"Its picture is left out: shown is a PNG of up to {_PICTURE_LIMIT:,} bytes.", class_="refused")
     width, height = struct.unpack(">II", picture[16:24])  # of its header chunk, which every PNG begins with
-    scale = max(1, _PICTURE_WIDTH // width)
+    scale = max(1, _PICTURE_WIDTH // max(1, width))
     coded = base64.b64encode(picture).decode()
     return element(
         "img",

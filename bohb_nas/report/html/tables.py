@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bohb_nas.analysis.findings import Compared, Comparison, Findings, Importance, ModelTest, Parameter, RankCorrelation
-from bohb_nas.report.html.columns import PAIRS, comparisons
+from bohb_nas.report.html.columns import STRONGEST, comparisons
 from bohb_nas.report.html.markup import Markup, element, facts, join, more, table
 from bohb_nas.report.html.words import NONE, budget, count, counts, interval, number, p_value, seconds, settings, share
 
@@ -49,17 +49,18 @@ def _importance(one: Importance, where: str, remark: str | None) -> Markup:
     basis = f"{one['n']} observations · out-of-bag R² {number(one['oob_r2'])} · chance reaches {share(one['threshold'])}"
     parts = [element("p", basis, *([element("br"), remark] if remark else []), class_="note"), _parameters(where, one["parameters"])]
     if one["pairs"]:
-        strongest = one["pairs"][:PAIRS]
+        strongest = one["pairs"][:STRONGEST]
         pairs = [(" × ".join(p["names"]), share(p["share"]), interval(p["spread"], shares=True)) for p in strongest]
         chance = [one["threshold"] is not None and p["share"] <= one["threshold"] for p in strongest]
-        n = f", the strongest {PAIRS} of {len(one['pairs'])}" if len(one["pairs"]) > PAIRS else ""
+        n = f", the strongest {STRONGEST} of {len(one['pairs'])}" if len(one["pairs"]) > STRONGEST else ""
         parts.append(table(f"{where}: interactions without main effects{n}", ("pair", "share", "spread over trees"), pairs, faded=chance))
     if one["good"] is not None:
         good = one["good"]
         parts.append(
             element("p", f"Among good configurations: {good['rule']}; {good['n_below']} observations are below {number(good['cutoff'])}.")
         )
-        parts.append(_parameters(f"{where}, among good configurations", good["parameters"]))
+        n = f", the first {STRONGEST} of {len(good['parameters'])}" if len(good["parameters"]) > STRONGEST else ""
+        parts.append(_parameters(f"{where}, among good configurations{n}", good["parameters"][:STRONGEST]))
     return more(f"{where} as a table", *parts)
 
 

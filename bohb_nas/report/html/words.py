@@ -9,8 +9,10 @@ NONE = "–"
 
 
 def number(value: float | None) -> str:
-    """Four significant digits."""
-    return NONE if value is None else f"{value:.4g}".replace("-", "−")
+    """Four significant digits, and all before the point up to a million."""
+    if value is None:
+        return NONE
+    return (f"{value:.0f}" if 1e4 <= abs(value) < 1e6 else f"{value:.4g}").replace("-", "−")
 
 
 def share(value: float | None) -> str:

@@ -136,10 +136,7 @@ chart("parallel", (host, chosen) => {
   );
   const redraw = plot(host, "Configurations from axis to axis", draw);
   host.append(
-    key([
-      null,
-      `Darker: lower losses; thick: the incumbent; grey: not kept, at most ${LINES} of them. A narrow page has fewer axes.`,
-    ]),
+    key([null, `Darker: lower losses; thick: the incumbent; grey: not kept, at most ${LINES} of them. A narrow page has fewer axes.`]),
   );
   return undefined;
 });

@@ -18,8 +18,8 @@ function rowChart(
   },
 ) {
   const longest = Math.max(...items.map((item) => item.name.length));
-  const beside = width >= 620 && longest <= 34;
-  const nameWidth = beside ? Math.min(230, longest * CHARACTER + 14) : 0;
+  const beside = longest * CHARACTER + 14 <= width * 0.36;
+  const nameWidth = beside ? longest * CHARACTER + 14 : 0;
   const several = Math.max(...items.map((item) => item.parts.length)) > 1;
   const values = items.flatMap((item) => item.parts.map((part) => format(part.value).length));
   const valueWidth = Math.max(...values) * CHARACTER + 8;

@@ -30,6 +30,7 @@ function opened(study) {
   for (const name of ["origin", "status", "device", "message"]) trials[name] = words(trials[name]);
   study.shapes.origin = words(study.shapes.origin);
   study.configs.values = new Map(Object.entries(study.configs.values).map(([name, column]) => [name, words(column)]));
+  for (const one of study.importance) for (const p of one.parameters) if (p.curve !== null) p.curve.at ??= study.grids[p.name];
   study.best = study.incumbent === null ? -1 : trials.id.indexOf(study.incumbent.trial_id);
   return study;
 }
@@ -98,7 +99,8 @@ function linear([lo, hi], from, to, { pad = 0, format = null } = {}) {
   const n = Math.max(3, Math.floor(Math.abs(to - from) / (format ? 80 : 46)));
   const rough = (high - low) / n;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((k) => k * power >= rough * 0.999);
+  const wide = power * [1, 2, 5, 10].find((k) => k * power >= rough * 0.999);
+  const step = Math.floor(high / wide) - Math.ceil(low / wide) < 1 ? wide / 5 : wide; // two ticks make a scale
   const digits = Math.min(12, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
   const plain = (value) => (Math.abs(value) >= 1e6 || step < 1e-6 ? number(value) : value.toFixed(digits).replace("-", "−"));
   const ticks = [];

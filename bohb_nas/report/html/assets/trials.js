@@ -103,7 +103,7 @@ chart("trials", (host, chosen) => {
           "th",
           {
             scope: "col",
-            class: numeric.has(column) ? "number" : "word",
+            class: numeric.has(column) ? null : "word",
             "aria-sort": sorted ? (state.down ? "descending" : "ascending") : null,
           },
           button,
@@ -122,7 +122,7 @@ chart("trials", (host, chosen) => {
     const cells = columns.map((column, c) => {
       const value = column.of(k);
       const text = column.text?.(k) ?? (typeof value === "number" ? number(value) : valueOrDash(value));
-      if (c > 0) return h("td", { class: numeric.has(column) ? "number" : "word" }, text);
+      if (c > 0) return h("td", { class: numeric.has(column) ? null : "word" }, text);
       const button = h("button", { type: "button", class: "opener", "aria-expanded": String(k === state.open) }, text);
       button.addEventListener("click", () => {
         state.open = k === state.open ? -1 : k;
@@ -173,7 +173,7 @@ chart("trials", (host, chosen) => {
     told,
     h(
       "div",
-      { class: "wide", tabindex: 0, role: "region", "aria-label": "Trials" },
+      { class: "wide", tabindex: 0, role: "region", "aria-label": "Table of trials" },
       h("table", { class: "trials" }, h("caption", { class: "unseen" }, "All trials"), h("thead", {}, head), body),
     ),
     h("div", { class: "pages" }, back, on),
