@@ -1,5 +1,6 @@
 """The rank probe beside a search: trained at every budget, within its share, never twice, and unheard by the search."""
 
+import io
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
+from rich.console import Console
 
 from bohb_nas import make_optimizer, refs
 from bohb_nas.engine.checkpoints import Checkpoints
@@ -23,6 +25,7 @@ from bohb_nas.engine.probes import Probes
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial
+from bohb_nas.report import live, tables
 from bohb_nas.report.status import status
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.study_dir import FORMAT, StudyDir
@@ -207,6 +210,19 @@ def test_a_probe_that_was_asked_is_in_training_in_status_whoever_trains_it(tmp_p
     figures = status(study)
     assert (figures["rank_probe"]["asked"], figures["rank_probe"]["told"], figures["rank_probe"]["budget_left"]) == (2, 1, 12.0)
     assert [t["trial_id"] for t in figures["trials_running"]] == ["probe-00000-1"]
+
+
+def test_the_time_left_counts_the_probes_that_are_left(tmp_path: Path) -> None:
+    """By hand: 4 trials of 1 s and a probe of 1 s took 5 s; 5 trials and probes of 3 and 9 s are left."""
+    study = StudyDir(tmp_path / "study")
+    search(study.path, probe=1, method="hyperband", wish=lambda j: Wish.STOP if len(j.state.results) == 5 else Wish.GO_ON)
+    figures = status(study)
+    assert figures["time_left_s"] == pytest.approx(5 + 12)
+    state, shown = fold(study.journal), Console(width=200, record=True, file=io.StringIO())
+    shown.print(tables.status(figures))
+    shown.print(live.screen(study, {**META, "rank_probe": 1}, state, n_workers=1, worth=None))
+    said = "rank probe: 1 of 3 trials finished; 1 random configurations at every budget"
+    assert shown.export_text().count(said) == 2
 
 
 def test_a_study_without_a_probe_has_none_in_status(tmp_path: Path) -> None:
