@@ -212,6 +212,25 @@ def test_a_probe_that_was_asked_is_in_training_in_status_whoever_trains_it(tmp_p
     assert [t["trial_id"] for t in figures["trials_running"]] == ["probe-00000-1"]
 
 
+def test_a_probe_is_no_incumbent_even_where_the_search_has_none(tmp_path: Path) -> None:
+    state = State()
+    probe = Probes(space(), BUDGETS, seed=1, n=1, allowed=NOTHING.allowed).next(state, searching=False, late=lambda b: False)
+    assert probe is not None
+    state.apply(Event(term=0, time=0.0, trial=probe))
+    state.apply(Event(term=0, time=1.0, result=Result(trial_id=probe.trial_id, status=Status.OK, loss=0.0, train_s=1.0)))
+    assert state.incumbent is None
+
+
+def test_no_checkpoint_of_a_probe_is_kept_for_a_method_that_does_not_say_what_it_promotes(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    search(study.path, probe=1, method="hyperband", stop=StopRule(trials=9))
+    for trial_id in ("t00003", "probe-00000-0"):
+        (study.attempts(trial_id)[0] / "checkpoint").mkdir(exist_ok=True)
+    Checkpoints(study, fold(study.journal), continue_promoted=True, promotable=None, n_rungs=3)
+    assert study.checkpoint("t00003") is not None
+    assert study.checkpoint("probe-00000-0") is None
+
+
 def test_the_time_left_counts_the_probes_that_are_left(tmp_path: Path) -> None:
     """By hand: 4 trials of 1 s and a probe of 1 s took 5 s; 5 trials and probes of 3 and 9 s are left."""
     study = StudyDir(tmp_path / "study")
