@@ -223,7 +223,7 @@ def test_a_probe_is_no_incumbent_even_where_the_search_has_none(tmp_path: Path) 
 
 def test_no_checkpoint_of_a_probe_is_kept_for_a_method_that_does_not_say_what_it_promotes(tmp_path: Path) -> None:
     study = StudyDir(tmp_path / "study")
-    search(study.path, probe=1, method="hyperband", stop=StopRule(trials=9))
+    search(study.path, probe=1, method="hyperband", wish=lambda j: Wish.STOP if len(j.state.results) == 5 else Wish.GO_ON)
     for trial_id in ("t00003", "probe-00000-0"):
         (study.attempts(trial_id)[0] / "checkpoint").mkdir(exist_ok=True)
     Checkpoints(study, fold(study.journal), continue_promoted=True, promotable=None, n_rungs=3)
