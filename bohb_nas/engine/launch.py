@@ -32,6 +32,7 @@ from bohb_nas.refs import load_module
 from bohb_nas.space.files import load_space, space_from_json, space_to_json
 from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
+from bohb_nas.store.meta import refuse_imported
 from bohb_nas.store.study_dir import StudyDir
 
 DEFAULT_BRACKETS = 32
@@ -187,11 +188,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         StudyError: it is another search or none, or the user's files have changed since.
     """
     stored = study.read_meta()
-    if stored.get("imported"):
-        raise StudyError(
-            f"{study.path} was imported from {stored['imported'].get('from')}, whose log does not say what trained its configurations: "
-            f"it cannot go on. Search in another DIR, which learns from this one with --warm-start {study.path}"
-        )
+    refuse_imported(stored, study.path)
     if not study.space_json.exists():
         raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
     wanted = plan(request, base=stored)

@@ -203,7 +203,7 @@ def _rank_probe(request: Request, given: dict[str, Any], *, n_budgets: int) -> i
     if asked is None:
         return int(before)
     if asked < max(1, before):
-        trained = f"; the study has {before}, and it may grow only" if before else ""
+        trained = f"; the study has {before}, and it may only grow" if before else ""
         raise UsageError(f"--rank-probe {asked}: accepted is a whole number from {max(1, before)}{trained}")
     if n_budgets < 2:
         raise UsageError(f"--rank-probe {asked}: it compares budgets, and there is only one; give a smaller --budget-min, or leave it out")

@@ -75,7 +75,7 @@ class Probes:
 
     def reason(self, trial: Trial) -> str:
         """Why a trial of the probe is asked, for people."""
-        return f"rank probe: drawn at random and trained at every budget, {trial.rung + 1} of {len(self._rungs)}"
+        return f"drawn at random and trained at every budget, {trial.rung + 1} of {len(self._rungs)}"
 
     def _known(self, state: State, number: int) -> tuple[Mapping[str, Value], int] | None:
         """A configuration as it was asked at another budget, whatever would be drawn today."""

@@ -1,9 +1,10 @@
 """What the record of a study (study.json) must be, so that whoever reads it can rely on it."""
 
+from pathlib import Path
 from typing import Any
 
 from bohb_nas.entries import number
-from bohb_nas.errors import UsageError
+from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.records import Budgets
 
 _SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(
@@ -46,6 +47,19 @@ def wrong_in(meta: object) -> str | None:
     if not 0 <= meta["seed"] < 2**128:
         return f"seed is {str(meta['seed'])[:100]}"
     return _wrong_in_budgets(meta["budgets"]) or _wrong_in_stop(meta["stop"])
+
+
+def refuse_imported(meta: dict[str, Any], path: Path) -> None:
+    """Refuses to go on with what another program recorded.
+
+    Raises:
+        StudyError: the study at `path` was imported.
+    """
+    if imported := meta.get("imported"):
+        raise StudyError(
+            f"{path} was imported from {imported.get('from')}, whose log does not say what trained its configurations: "
+            f"it cannot go on. Search in another DIR, which learns from this one with --warm-start {path}"
+        )
 
 
 def _all_texts(values: Any, kind: type) -> bool:

@@ -143,6 +143,7 @@ def test_the_other_commands_take_it_for_their_own() -> None:
     for command in (
         ["run", "study"],
         ["run", "study", "--trials", "9"],
+        ["worker", "study"],
         ["submit", "study", "--cluster", "slurm", "--array", "2", "--print"],
     ):
         refused = CliRunner().invoke(cli, command)
