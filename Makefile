@@ -19,8 +19,9 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --editable '.[hpbandster]' || echo "hpbandster needs a C compiler: its comparison tests will be skipped"
 	touch $@
 
-run: $(VENV)/installed  ## search the embedded digits for two minutes, show the result, train and test it
+run: $(VENV)/installed  ## search the embedded digits for two minutes, explain, train and test the result
 	$(BIN)/bohb-nas run $(STUDY) --dataset digits --budget-min 2s --budget-max 18s --max-flops 5M --total-time 2m --workers 2
+	$(BIN)/bohb-nas analyze $(STUDY)
 	$(BIN)/bohb-nas train $(STUDY) --seeds 1
 	$(BIN)/bohb-nas best $(STUDY) --json
 
@@ -43,6 +44,9 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/knowledge.py
 	$(BIN)/python bench/cluster.py
 	$(BIN)/python bench/watching.py
+	$(BIN)/python bench/fanova.py
+	$(BIN)/python bench/true_importance.py
+	$(BIN)/python bench/analyze.py
 	$(BIN)/python bench/handover.py
 	$(BIN)/python bench/augment.py
 	$(BIN)/python bench/paper_pipeline.py

@@ -6,7 +6,7 @@ The rules that every finding rests on:
   nothing about it and is left out, and counted.
 * A configuration that was told several times at one budget is one observation, with the mean of its losses.
 * A result that breaks a constraint is an observation like any other; it is only never the incumbent.
-* Baselines and probes are not of the search: neither is in its observations.
+* Baselines and probes are not of the search. Probes are observations of importance all the same: nothing selected them.
 """
 
 import math

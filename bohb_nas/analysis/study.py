@@ -45,13 +45,15 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
     """What a study says that was read."""
     unit, search, told = record.meta["budgets"]["unit"], record.search, record.told
     names = {budget: budget_text(budget, unit) for budget in budgets_of(told)}
-    unknown = strangers(record.space, search) if record.space is not None else frozenset()
+    drawn = [one for one in told if one.trial.origin is not Origin.BASELINE]
+    unknown = strangers(record.space, drawn) if record.space is not None else frozenset()
     observed = [observe([one for one in search if one.trial.config_id not in unknown], budget) for budget in names]
     probes = record.of(Origin.PROBE)
-    explanations = _explanations(record, observed, explain, seed=seed)
+    explained = [observe([one for one in drawn if one.trial.config_id not in unknown], budget) for budget in names]
+    explanations = _explanations(record, explained, explain, seed=seed)
     entries = [
         budgets.entry(o, told, importance=e.importance if e is not None else _nothing(record, o), names=names)
-        for o, e in zip(observed, explanations, strict=True)
+        for o, e in zip(explained, explanations, strict=True)
     ]
     changes = trajectory.incumbents(told)
     searched = [one for one in changes if not one.aside]
@@ -64,7 +66,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
         study=_facts(record, rungs),
         hyperparameters=hyperparameters(record.space) if record.space is not None else [],
         budgets=entries,
-        over_budgets=budgets.over_budgets(record.space, observed, explain, seed=seed) if record.space is not None else None,
+        over_budgets=budgets.over_budgets(record.space, explained, explain, seed=seed) if record.space is not None else None,
         rank_correlation=correlation,
         rank_probe=probed,
         shapes=ranks.shapes([one for one in told if one.trial.origin is not Origin.BASELINE]),
@@ -75,7 +77,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
         hours=pace.hours(told),
         pace=spent,
         incumbent=incumbent.describe(record.study, changes[-1]) if changes else None,
-        ablation=_ablation(record, searched, observed, explanations),
+        ablation=_ablation(record, searched, explained, explanations),
         comparison=compared,
         tested=comparison.trained(record.study, rungs),
         sentences=[

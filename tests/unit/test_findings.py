@@ -140,14 +140,14 @@ def test_one_value_of_a_parameter(tmp_path: Path) -> None:
     assert [step["names"] for step in said["ablation"]["steps"]] == [["x"]]  # y is the default, of `only` there is no choice
 
 
-def test_probes_have_a_table_of_their_own(tmp_path: Path) -> None:
+def test_probes_have_a_table_of_their_own_and_count_for_importance(tmp_path: Path) -> None:
     probes = [replace(run, origin=Origin.PROBE, config_id=f"p{k}") for budget in (1.0, 3.0) for k, run in enumerate(many(5, budget=budget))]
     said = found(make_study(tmp_path / "s", many(3) + probes))
     assert said["rank_correlation"] == []
     (pair,) = said["rank_probe"]
     assert (pair["n"], pair["note"]) == (5, None)
     assert pair["spearman"] == pytest.approx(1.0)
-    assert [b["n"] for b in said["budgets"]] == [3, 0]
+    assert [b["n"] for b in said["budgets"]] == [8, 5], "nothing selected them: they count for importance"
     assert {shape["config_id"] for shape in said["shapes"]} == {f"p{k}" for k in range(5)}
     assert len(said["trials"]) == 13
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.records import Evaluation
-from bohb_nas.store.stays import stay
 from bohb_nas.report.exports._table import check_file, configuration, times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
+from bohb_nas.store.stays import stay
 
 _ID = "bohb_nas.trial_id"
 _PAGE = 1000
