@@ -86,7 +86,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
             *sentences.of_model(tests, names),
             *sentences.of_comparison(compared, names, n_searched=_n_at(search, compared["budget"] if compared is not None else None)),
             *sentences.of_pace(spent),
-            *_cautions(record, observed, unknown),
+            *_cautions(record, explained, unknown),
         ],
     )
     return cast(Findings, _finite(found))
