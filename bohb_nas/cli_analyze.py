@@ -156,8 +156,6 @@ class _Output:
             _show(found, again=again)
 
     def _report(self, found: list[Any], folder: Path) -> None:
-        import importlib
-
         from bohb_nas.analysis.incumbent import picture
         from bohb_nas.files import storing, write_atomic
 
@@ -166,11 +164,13 @@ class _Output:
         with storing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.figures:
-            draw = importlib.import_module("bohb_nas.report.figures").draw
+            from bohb_nas.report.figures import draw
+
             drawn = draw(found, folder, formats=self.formats or ("png", "svg", "pdf"), pictures=pictures)
             click.echo(f"figures: {len(drawn)} files in {folder}", err=True)
         if self.report:
-            page = importlib.import_module("bohb_nas.report.html").page
+            from bohb_nas.report.html import page
+
             write_atomic(folder / "report.html", page(found, pictures=pictures))
             click.echo(f"report: {folder / 'report.html'}", err=True)
 

@@ -1,6 +1,5 @@
 """All findings of one study, put together from the modules beside this one."""
 
-import importlib
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, cast
@@ -37,7 +36,8 @@ def find(study: StudyDir, *, seed: int = 0, device: str | None = None, explain: 
 
 
 def _fanova() -> Explain:
-    explain: Explain = importlib.import_module("bohb_nas.analysis.fanova").explain
+    from bohb_nas.analysis.fanova import explain  # scikit-learn takes a second to import
+
     return explain
 
 

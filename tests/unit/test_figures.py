@@ -95,6 +95,15 @@ def test_a_mark_for_every_evaluation(usual: Findings, drawn: Path) -> None:
         assert f"(n = {n})" in " ".join(texts(drawn / "trajectory.svg"))
 
 
+def test_validation_errors_of_hand_designed_networks_are_lines_in_the_trajectory(usual: Findings, drawn: Path, tmp_path: Path) -> None:
+    found = least()
+    assert usual["comparison"] is not None
+    found["comparison"] = {**usual["comparison"], "measured": "validation", "budget": 400.0}
+    draw([found], tmp_path, formats=("svg",))
+    assert "ResNet-20 at 400s" in texts(tmp_path / "trajectory.svg")
+    assert not any("ResNet-20" in text for text in texts(drawn / "trajectory.svg"))  # test errors are no losses
+
+
 def test_the_incumbents_line_has_a_step_for_each_of_them(usual: Findings, drawn: Path) -> None:
     line = points(group(drawn / "trajectory.svg", "incumbent"))
     assert len({y for _, y in line}) == len({p["loss"] for p in usual["incumbents"]})
@@ -131,11 +140,11 @@ def test_what_importance_rests_on_is_written_beside_it(usual: Findings, drawn: P
 
 
 def test_a_tick_in_the_rug_for_every_active_observation(usual: Findings, drawn: Path) -> None:
+    counts = {p["name"]: p["n_active"] for p in usual["budgets"][0]["parameters"]}
+    assert counts["dropout"] < counts["learning_rate"]  # it is conditional
     for name in ("learning_rate", "dropout", "batch_size"):
-        rows = [r for r in usual["trials"] if r["budget"] == 400 and r["loss"] is not None and name in r["config"]]
         rug = next(group(drawn / f"marginal-{name}.svg", "rug").iter(f"{SVG}path")).get("d") or ""
-        assert rug.count("M") == len(rows) > 0
-    assert len(rows) > len([r for r in usual["trials"] if r["budget"] == 400 and "dropout" in r["config"]])  # that is conditional
+        assert rug.count("M") == counts[name]
 
 
 def test_the_incumbents_value_stands_on_a_logarithmic_axis(usual: Findings, drawn: Path) -> None:
@@ -200,6 +209,13 @@ def test_networks_are_ordered_by_their_error(usual: Findings, drawn: Path) -> No
     named = [one for one in group(file, "matplotlib.axis_2").iter(f"{SVG}g") if (one.get("id") or "").startswith("ytick_")]
     assert ["".join(one.itertext()).strip() for one in named] == ["incumbent", "ResNet-20", "WRN-28-10", "VGG-like"]
     assert "3 seeds, 2 M params, 200 M FLOPs, p = 0.03 (Holm)" in texts(file)
+
+
+def test_what_was_tested_has_a_figure_of_its_own(usual: Findings, tmp_path: Path) -> None:
+    found = least()
+    found["tested"] = usual["comparison"]
+    assert "comparison-tested" in {path.stem for path in draw([found], tmp_path, formats=("svg",))}
+    assert "test error after 1h each" in texts(tmp_path / "comparison-tested.svg")
 
 
 def test_names_are_no_mathematics_no_marks_and_no_paths(tmp_path: Path) -> None:

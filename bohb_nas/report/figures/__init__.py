@@ -1,14 +1,7 @@
 """Draws what an analysis found: every figure of a report, as PNG, SVG and PDF; the same findings give the same bytes.
 
-============================  ==========================================================================
-`trajectory`                  every evaluation over time, the incumbents' lines; of several studies together
-`importance`                  how much each hyperparameter matters, by budget; `importance-good` in the good region
-`marginals-strongest`         the mean loss along the strongest hyperparameters, by budget
-`marginal-NAME`               the same, for each hyperparameter
-============================  ==========================================================================
-
-Of several studies each has a folder of its name for its figures; only the trajectory is drawn of all. Where there is nothing to draw
-there is no file.
+A module for each kind, which offers `figures(findings)`: names of files and figures, one after the other.
+docs/figures.md says what each of them shows.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -5,21 +5,25 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bohb_nas.analysis.findings import Compared, Findings
-from bohb_nas.durations import budget_text
+from bohb_nas.analysis.findings import Compared, Comparison, Findings
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import INCUMBENT, chance, count, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, plain_ticks
+from bohb_nas.report.tables import budget_text
 
 _ROW_IN = 0.24
 
 
 def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
-    """`comparison`: a row for each network, the lowest error on top."""
-    comparison = found["comparison"]
-    rows = [row for row in comparison["rows"] if row["error"] is not None] if comparison is not None else []
-    if comparison is None or not rows:
-        return
+    """`comparison` of validation errors, and `comparison-tested` of the test errors of what was trained for good."""
+    for name, comparison in (("comparison", found["comparison"]), ("comparison-tested", found.get("tested"))):
+        rows = [row for row in comparison["rows"] if row["error"] is not None] if comparison is not None else []
+        if comparison is not None and rows:
+            yield name, _figure(found, comparison, rows)
+
+
+def _figure(found: Findings, comparison: Comparison, rows: list[Compared]) -> Figure:
+    """A row for each network, the lowest error on top."""
     rows.sort(key=lambda row: row["error"] or 0.0)
     figure = Figure(figsize=(PAGE_IN, _ROW_IN * len(rows) + 1.0), layout="constrained")
     place = figure.subplots()
@@ -46,7 +50,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
         Line2D([], [], color="0.3", linewidth=0.9, marker="|", markersize=4, label="95 % of the first seed over images (Wilson)"),
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=SMALL + 0.5, frameon=False)
-    yield "comparison", figure
+    return figure
 
 
 def _said(row: Compared) -> str:

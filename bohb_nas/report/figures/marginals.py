@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Parameter
-from bohb_nas.durations import budget_text
+from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Parameter, Row
 from bohb_nas.plotting import COLOURS
-from bohb_nas.records import Origin
+from bohb_nas.records import ASIDE, Status, Value
 from bohb_nas.report.figures._labels import GREY, INCUMBENT, said, short, short_name, stem
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, empty, page, plain_ticks
+from bohb_nas.report.tables import budget_text
 
 _MOST = 6
 """Hyperparameters on the page of the strongest."""
@@ -96,17 +96,18 @@ def _panel(place: Axes, found: Findings, one: Hyperparameter, budget: Budget, *,
     place.set_ylim(bottom - 0.2 * room, top + 0.08 * room)
     plain_ticks(place, "y")
     place.tick_params(labelsize=SMALL)
-    _rug(place, axis, [row["config"] for row in found["trials"] if _observed(row, budget["budget"])])
+    _rug(place, axis, list({row["config_id"]: row["config"] for row in found["trials"] if _observed(row, budget["budget"])}.values()))
     _incumbent(place, axis, found)
     share = f"{parameter['with_parents']:.0%}, n = {parameter['n_active']}"
     place.set_title(share, fontsize=SMALL, loc="right", color="black" if parameter["claimed"] else "0.4")
 
 
-def _observed(row: Mapping[str, object], budget: float) -> bool:
-    return row["budget"] == budget and row["loss"] is not None and row["origin"] != Origin.BASELINE
+def _observed(row: Row, budget: float) -> bool:
+    """Whether importance counts it: what the search trained, and what it says of its configuration."""
+    return row["budget"] == budget and row["status"] in (Status.OK, Status.DIVERGED) and row["origin"] not in ASIDE
 
 
-def _rug(place: Axes, axis: ValueAxis, configs: Sequence[Mapping[str, bool | int | float | str]]) -> None:
+def _rug(place: Axes, axis: ValueAxis, configs: Sequence[Mapping[str, Value]]) -> None:
     """A tick at the bottom for each observation; those of one level side by side."""
     name = axis.one["name"]
     at = [x for config in configs if name in config and (x := axis.place(config[name])) is not None]
