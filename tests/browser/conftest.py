@@ -22,7 +22,9 @@ def browser() -> "Iterator[Browser]":
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here: `apt-get install chromium` brings it")
     with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root has no sandbox; the page is ours
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )  # root has no sandbox; the page is ours
         yield chromium
         chromium.close()
 
@@ -37,7 +39,7 @@ def show(browser: "Browser", tmp_path: Path) -> "Iterator[Callable[..., Page]]":
     def shown(html: str, *, width: int = 1280, **options: Any) -> "Page":
         file = tmp_path / f"report {len(pages)}.html"
         file.write_text(html, encoding="utf-8")
-        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
+        page = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce", **options)
         pages.append(page)
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
