@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bohb_nas.analysis.findings import Compared, Comparison, Findings
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import INCUMBENT, chance, count, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, plain_ticks
-from bohb_nas.report.tables import budget_text
 
 _ROW_IN = 0.24
 

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Parameter, Row
+from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.records import ASIDE, Status, Value
 from bohb_nas.report.figures._labels import GREY, INCUMBENT, said, short, short_name, stem
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, empty, page, plain_ticks
-from bohb_nas.report.tables import budget_text
 
 _MOST = 6
 """Hyperparameters on the page of the strongest."""
