@@ -106,7 +106,7 @@ def _taken(tree: Any, layout: Layout) -> tuple[_Taken, Floats]:
     left, right, columns = tree.children_left, tree.children_right, tree.feature
     lo, hi = np.zeros((tree.node_count, layout.d)), np.ones((tree.node_count, layout.d))
     inactive = np.zeros((tree.node_count, layout.d), dtype=np.bool_)
-    inactive[0, list(layout.condition_of)] = True
+    inactive[0] = layout.conditional
     places = layout.places(columns, tree.threshold)
     nodes = np.flatnonzero(left[:1] >= 0)
     while nodes.size:
@@ -124,9 +124,8 @@ def _taken(tree: Any, layout: Layout) -> tuple[_Taken, Floats]:
 
 
 def _block(taken: _Taken, columns: Ints, layout: Layout) -> Block:
-    conditional = np.isin(columns, list(layout.condition_of))
     own = _Taken(lo=taken.lo[:, columns], hi=taken.hi[:, columns], inactive=taken.inactive[:, columns], leaf=taken.leaf)
-    restricted = ~(own.free & (own.inactive | ~conditional)).all(axis=1)
+    restricted = ~(own.free & (own.inactive | ~layout.conditional[columns])).all(axis=1)
     boxes, place = own[restricted], {int(j): i for i, j in enumerate(columns)}
     for condition in layout.conditions:
         if int(condition.children[0]) in place:

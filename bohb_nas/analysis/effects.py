@@ -1,10 +1,9 @@
 """The functional ANOVA of a piecewise constant function: variances of main effects and of interactions.
 
 The box is a product of sides, so the decomposition is unique and its variances sum to that of the function (Hooker 2007; Hutter, Hoos,
-Leyton-Brown 2014).
-What a leaf adds to a marginal is a product of steps, one for each side that it restricts: sums of steps are running sums of
-differences, so that a marginal costs as much as there are steps. A side that a leaf does not restrict adds a constant, which drops out
-of every effect with that side.
+Leyton-Brown 2014). What a leaf adds to a marginal is a product of steps, one for each side that it restricts: sums of steps are
+running sums of differences, so that a marginal costs as much as there are steps. A side that a leaf does not restrict adds a constant,
+which drops out of every effect with that side.
 """
 
 import copy
@@ -20,7 +19,6 @@ from bohb_nas.analysis.steps import joint_variance
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 _BATCH = 256
 """Edges whose joint marginals with all others are worked out at a time."""
@@ -58,7 +56,7 @@ class Effects:
 
     def _take(self, values: Floats) -> None:
         centred = values - values @ self._volumes
-        self._values, self._mass = centred, centred * self._volumes
+        self._mass = centred * self._volumes
         self.variance = float(centred**2 @ self._volumes)
         rises = np.zeros(len(self._widths))
         for block, steps in zip(self._blocks, self._steps, strict=True):

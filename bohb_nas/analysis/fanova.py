@@ -27,6 +27,9 @@ Floats = NDArray[np.float64]
 GOOD = 0.25
 """The share of observations that are good, where no cut-off is given."""
 
+_ROUNDING = 1e-9
+"""A loss that is this close to a cut-off, in standard deviations, is good."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -133,5 +136,5 @@ def _nothing(n: int, refused: str, oob_r2: float | None = None) -> Importance:
 def _good(view: View, limit: float, rule: str) -> GoodRegion:
     """The importance for the loss cut off at a limit."""
     cut = replace(view, leaves=[replace(one, values=np.minimum(one.values, limit)) for one in view.leaves])
-    n_below = int((view.observed.losses <= limit).sum())
+    n_below = int((view.observed.losses <= limit + _ROUNDING).sum())
     return GoodRegion(cutoff=view.observed.to_loss(limit), rule=rule, n_below=n_below, parameters=parameters(cut, curves=False))

@@ -64,6 +64,8 @@ class Layout:
         self.conditions = [self._condition(activity) for activity in box.activities]
         self.condition_of: dict[int, Condition] = {int(j): one for one in self.conditions for j in one.children}
         """By column; a column without one is always active."""
+        self.conditional = np.isin(np.arange(self.d), list(self.condition_of))
+        """(d,) which columns have one."""
         self.families = _families(self.d, self.conditions)
         """Columns that conditions tie together, each family in order; most have one member."""
 

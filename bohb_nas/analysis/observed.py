@@ -60,7 +60,9 @@ def observe(box: Box, configs: Sequence[Mapping[str, Value]], losses: Floats) ->
         return Refused(n=len(losses), reason="every hyperparameter of the space has one value")
     if not len(losses):
         return Refused(n=0, reason=f"no configuration; at least {LEAST} different ones are needed")
-    points, which = np.unique(box.points(configs), axis=0, return_inverse=True, equal_nan=True)
+    points = box.points(configs)
+    _, first, which = np.unique(np.nan_to_num(points, nan=-1.0), axis=0, return_index=True, return_inverse=True)
+    points = points[first]
     size = float(np.abs(losses).max(initial=0.0)) or 1.0
     own = np.bincount(which.ravel(), weights=losses / size, minlength=len(points)) / np.bincount(which.ravel(), minlength=len(points))
     mean, deviation = float(own.mean()), float(own.std())

@@ -24,6 +24,7 @@ def totals(leaves: Leaves, points: Floats, values: Floats) -> Floats:
     """
     misses = [_misses(block, points) for block in leaves.blocks]
     missing = np.zeros((len(leaves.volumes), len(points)), dtype=np.int16)
+    missing[leaves.volumes <= 0] = 2
     absent: list[Bools] = []
     for block, (count, _) in zip(leaves.blocks, misses, strict=True):
         first = np.flatnonzero(np.diff(block.leaf, prepend=-1))

@@ -254,11 +254,17 @@ def test_predictions_are_losses() -> None:
 
 
 def test_equal_configurations_count_once() -> None:
-    space = unit("x")
-    configs: list[dict[str, Value]] = [{"x": i / 40} for i in range(40)]
+    space = unit("x", "z")
+    space.add(Categorical("p", ["off", "on"]))
+    space.add(EqualsCondition(space["z"], space["p"], "on"))
+    configs: list[dict[str, Value]] = [{"x": i / 40, "p": "off"} if i % 2 else {"x": i / 40, "p": "on", "z": 0.5} for i in range(40)]
     found = explain(space, configs * 2, np.concatenate([np.arange(40.0), np.arange(40.0) + 2]), n_trees=8, n_permutations=0)
     assert found.importance["n"] == 40
-    assert parameters(found)["x"]["n_active"] == 40
+    told = parameters(found)
+    assert (told["x"]["n_active"], told["z"]["n_active"]) == (40, 20)
+    curve = told["x"]["curve"]
+    assert curve is not None
+    assert np.mean(curve["mean"]) == pytest.approx(19.5 + 1, abs=1.5)
 
 
 def test_huge_losses_do_not_overflow() -> None:
@@ -317,6 +323,21 @@ def test_hyperparameters_with_one_value_have_no_row() -> None:
     space = unit("x")
     space.add(Constant("three", 3), Categorical("only", ["x"]))
     assert set(parameters(explained(space, lambda c: c["x"], 50))) == {"x"}
+
+
+def test_what_the_space_would_not_say_is_taken_as_it_is() -> None:
+    """A log of old in which z is missing where it should be: it counts as inactive, and the box stays whole."""
+    space = unit("x", "z")
+    space.add(Categorical("p", ["off", "on"]))
+    space.add(EqualsCondition(space["z"], space["p"], "on"))
+    rng = np.random.default_rng(0)
+    configs: list[dict[str, Value]] = [
+        {"x": float(rng.random()), "p": "on", **({"z": float(rng.random())} if i % 2 else {})} for i in range(80)
+    ]
+    found = explain(space, configs, np.array([float(c.get("z", 2)) + float(c["x"]) for c in configs]), n_trees=8, n_permutations=0)
+    told = parameters(found)
+    assert told["z"]["n_active"] == 40
+    assert all(0 <= p["main"] <= p["total"] <= 1.05 for p in told.values())
 
 
 def test_forbidden_combinations_are_part_of_the_box() -> None:
