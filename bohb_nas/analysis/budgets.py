@@ -52,12 +52,18 @@ def entry(observations: Observations, told: Sequence[Told], *, importance: Impor
         by_status=count(str(one.result.status) for one in here),
         by_origin=count(str(one.trial.origin) for one in here),
         losses=quartiles(np.array(losses)) if losses else None,
+        n_promoted=n_promoted(observations),
         selected=_selected(observations, names),
     )
 
 
+def n_promoted(observations: Observations) -> int:
+    """How many came to their budget by promotion."""
+    return sum(origin is Origin.PROMOTED for origin in observations.origins)
+
+
 def _selected(observations: Observations, names: Mapping[float, str]) -> str | None:
-    n = sum(origin is Origin.PROMOTED for origin in observations.origins)
+    n = n_promoted(observations)
     if n == 0:
         return None
     return (

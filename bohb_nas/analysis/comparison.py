@@ -24,10 +24,9 @@ from bohb_nas.store.study_dir import StudyDir
 _NAMED = re.compile(r"baseline-(.+)-[0-9a-f]{8}")
 """The configuration of a baseline."""
 WELCH = "Welch's t-test over seeds"
-_PROPORTIONS = (
-    "two-proportion z-test of the first seeds on {n:,} and {m:,} images: it takes them for different images, and leaves out seeds"
-)
-_NONE = "no test: fewer than two seeds, and no error over a known number of images"
+_ONE_OF = "t-test of one seed against {n}, which takes the seeds of both to spread alike"
+_PROPORTIONS = "two-proportion z-test on {n:,} and {m:,} images: it takes them for different images, and knows nothing of seeds"
+_NONE = "no test: no seeds that differ, and no error over a known number of images"
 
 
 def validation(record: Record) -> Comparison | None:
@@ -162,9 +161,19 @@ def _test(rows: Sequence[_Row], own: _Row) -> None:
         row["p_holm"] = adjusted
 
 
+def _one_against(several: NDArray[np.float64], one: float) -> float:
+    """The two-sided p-value of one more draw from the normal distribution of k others: Student's t with k - 1 degrees of freedom."""
+    k = several.size
+    t = (one - several.mean()) / (several.std(ddof=1) * (1 + 1 / k) ** 0.5)
+    return float(2 * stats.t.sf(abs(t), k - 1))
+
+
 def _p_value(row: Compared, errors: NDArray[np.float64], own: Compared, own_errors: NDArray[np.float64]) -> tuple[float | None, str]:
     if min(errors.size, own_errors.size) > 1 and np.ptp(errors) + np.ptp(own_errors) > 0:
         return float(stats.ttest_ind(errors, own_errors, equal_var=False).pvalue), WELCH
+    for several, one in ((errors, own_errors), (own_errors, errors)):
+        if several.size > 1 and one.size == 1 and np.ptp(several) > 0:
+            return _one_against(several, float(one[0])), _ONE_OF.format(n=several.size)
     n, m = row["n_images"], own["n_images"]
     if n is None or m is None or row["wilson"] is None or own["wilson"] is None:
         return None, _NONE

@@ -146,6 +146,8 @@ class Budget(Importance):
     by_origin: dict[str, int]
     losses: list[float] | None
     """[lowest, first quartile, median, third quartile, highest] of those that ended well."""
+    n_promoted: int
+    """Observations that came there by promotion."""
     selected: str | None
     """How its configurations were selected, where they were, and so whom its importance speaks of."""
 

@@ -1,11 +1,13 @@
 """What may be said of a study in a sentence: a claim only where the statistics allow it, else that they do not.
 
 * A hyperparameter is named when its share lies above what chance reaches.
-* A cheap budget ranks like a dear one when the 95 % interval of Spearman's rho lies above 0.5. It misleads when the interval lies below,
-  which promoted configurations cannot show: selection at several budgets can turn even the sign of their ranks.
+* A cheap budget ranks like a dear one when the 95 % interval of Spearman's rho lies above 0.5. It does not when the interval lies below,
+  and misleads when it lies below 0. Neither can promoted configurations show: selection at several budgets can turn even the sign of
+  their ranks. Probes come first; what was promoted is heard where probes cannot tell.
 * The model is better than random picks when the Holm-adjusted p-value is below 0.05; likewise worse.
 * The incumbent is better than a baseline when the Holm-adjusted p-value, times the configurations among which it was chosen by the same
-  error (Bonferroni), is below 0.05; a baseline is better than the incumbent when the p-value is.
+  error (Bonferroni), is below 0.05; a baseline is better than the incumbent when the p-value is. One seed each allows no claim: how much
+  seeds differ is not known.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +20,6 @@ LEVEL = 0.05
 ALIKE = 0.5
 """Spearman's rho from which on a budget ranks like another."""
 _MOST_NAMED = 3
-_HOUR_S = 3600.0
 
 Names = Mapping[float, str]
 """Of budgets, for people."""
@@ -47,20 +48,33 @@ def of_importance(budgets: Sequence[Budget], names: Names) -> Iterator[Sentence]
 
 
 def _mostly_promoted(budget: Budget) -> bool:
-    return 2 * budget["by_origin"].get("promoted", 0) > budget["n"]
+    return 2 * budget["n_promoted"] > budget["n"]
 
 
 def of_budgets(search: Sequence[RankCorrelation], probe: Sequence[RankCorrelation], names: Names) -> Iterator[Sentence]:
     """Whether each budget ranks like the next dearer one, and like the dearest that it can be held against; from probes where possible."""
     for low in sorted({pair["low"] for pair in search} | {pair["low"] for pair in probe}):
-        drawn = [pair for pair in probe if pair["low"] == low and pair["spearman"] is not None]
-        found = [pair for pair in search if pair["low"] == low]
-        known = drawn or [pair for pair in found if pair["spearman"] is not None]
-        for pair in known[:1] + known[1:][-1:]:
-            yield _ranks(pair, names, drawn=bool(drawn))
-        if not known and found:
-            text = f"Whether {names[low]} ranks configurations like {names[found[0]['high']]} cannot be told: {found[0]['note']}"
-            yield Sentence(about="budgets", text=text, holds=False)
+        drawn = {pair["high"]: pair for pair in probe if pair["low"] == low}
+        found = {pair["high"]: pair for pair in search if pair["low"] == low}
+        said = {high: _better_known(drawn.get(high), found.get(high), names) for high in sorted(drawn.keys() | found.keys())}
+        known = [sentence for sentence, figure in said.values() if figure]
+        unknown = [sentence for sentence, figure in said.values() if not figure]
+        yield from known[:1] + known[1:][-1:] if known else unknown[:1]
+
+
+def _better_known(drawn: RankCorrelation | None, found: RankCorrelation | None, names: Names) -> tuple[Sentence, bool]:
+    """What is said of a pair of budgets, and whether there is a figure: by probes, unless only what was promoted can tell."""
+    by_probes = _ranks(drawn, names, drawn=True) if drawn is not None and drawn["spearman"] is not None else None
+    by_search = _ranks(found, names, drawn=False) if found is not None and found["spearman"] is not None else None
+    for sentence in (by_probes, by_search):
+        if sentence is not None and sentence["holds"]:
+            return sentence, True
+    if (sentence := by_probes or by_search) is not None:
+        return sentence, True
+    pair = found if found is not None else drawn
+    assert pair is not None
+    text = f"Whether {names[pair['low']]} ranks configurations like {names[pair['high']]} cannot be told: {pair['note']}"
+    return Sentence(about="budgets", text=text, holds=False), False
 
 
 def _ranks(pair: RankCorrelation, names: Names, *, drawn: bool) -> Sentence:
@@ -73,7 +87,8 @@ def _ranks(pair: RankCorrelation, names: Names, *, drawn: bool) -> Sentence:
     if lowest > ALIKE:
         return Sentence(about="budgets", text=f"{low} ranks configurations like {high}: {figures}", holds=True)
     if highest < ALIKE and not promoted:
-        return Sentence(about="budgets", text=f"{low} misleads: it does not rank configurations like {high}: {figures}", holds=True)
+        word = "misleads: it ranks configurations against" if highest < 0 else "does not rank configurations like"
+        return Sentence(about="budgets", text=f"{low} {word} {high}: {figures}", holds=True)
     why = "; promotion hides how far it does, `run --rank-probe` shows it" if promoted else ""
     return Sentence(about="budgets", text=f"Whether {low} ranks configurations like {high} cannot be told: {figures}{why}", holds=False)
 
@@ -97,34 +112,42 @@ def of_model(tests: Sequence[ModelTest], names: Names) -> Iterator[Sentence]:
         yield Sentence(about="model", text=text, holds=False)
 
 
-def of_comparison(found: Comparison | None, names: Names, *, n_searched: int) -> Iterator[Sentence]:
-    """The incumbent beside each baseline.
+def of_comparison(found: Comparison | None, names: Names, *, n_searched: int, incumbent: str | None) -> Iterator[Sentence]:
+    """The incumbent, or the best at the baselines' budget where that is another, beside each baseline.
 
     Args:
         found: the comparison.
         names: of budgets.
-        n_searched: configurations of that budget among which the incumbent was chosen.
+        n_searched: configurations of that budget among which it was chosen.
+        incumbent: the trial that is the study's.
     """
     own = next((row for row in found["rows"] if row["kind"] == "incumbent"), None) if found is not None else None
     if found is None or own is None:
         return
     for row in found["rows"]:
         if row["kind"] == "baseline" and row["difference"] is not None:
-            yield _compared(row, own, n_searched, f"At {names.get(found['budget'], format_duration(found['budget']))}")
+            at = f"At {names.get(found['budget'], format_duration(found['budget']))}"
+            who = "the incumbent" if own["name"] == incumbent else f"{own['name']}, the best of the search there,"
+            yield _compared(row, own, n_searched, at=at, who=who)
 
 
-def _compared(row: Compared, own: Compared, n_searched: int, at: str) -> Sentence:
+def _compared(row: Compared, own: Compared, n_searched: int, *, at: str, who: str) -> Sentence:
     assert row["difference"] is not None
     figures = f"{_loss(own)} against {_loss(row)}"
     if row["p_holm"] is None:
-        return Sentence(about="comparison", text=f"{at} the incumbent has {figures} of {row['name']}; {row['test']}", holds=False)
+        return Sentence(about="comparison", text=f"{at} {who} has {figures} of {row['name']}; {row['test']}", holds=False)
     told = f"{_p(row['p_holm'])} by the {row['test']}"
-    if row["difference"] > 0 and row["p_holm"] * n_searched < LEVEL:
-        text, holds = f"{at} the incumbent beats {row['name']}: {figures}, {told}, chosen among {n_searched}", True
+    if row["n_seeds"] == own["n_seeds"] == 1:
+        text, holds = f"{at} {who} has {figures} of {row['name']}, one seed each, which allows no claim; {told}", False
+    elif row["difference"] > 0 and row["p_holm"] * n_searched < LEVEL:
+        text, holds = f"{at} {who} beats {row['name']}: {figures}, {told}, chosen among {n_searched}", True
     elif row["difference"] < 0 and row["p_holm"] < LEVEL:
-        text, holds = f"{at} {row['name']} beats the incumbent: {figures}, {told}", True
+        text, holds = f"{at} {row['name']} beats {who.removesuffix(',')}: {figures}, {told}", True
     else:
-        text, holds = f"{at} the incumbent, chosen among {n_searched}, and {row['name']} are not told apart: {figures}, {told}", False
+        text, holds = (
+            f"{at} {who.removesuffix(',')}, chosen among {n_searched}, and {row['name']} are not told apart: {figures}, {told}",
+            False,
+        )
     return Sentence(about="comparison", text=text, holds=holds)
 
 

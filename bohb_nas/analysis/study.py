@@ -84,7 +84,12 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
             *sentences.of_importance(entries, names),
             *sentences.of_budgets(correlation, probed, names),
             *sentences.of_model(tests, names),
-            *sentences.of_comparison(compared, names, n_searched=_n_at(search, compared["budget"] if compared is not None else None)),
+            *sentences.of_comparison(
+                compared,
+                names,
+                n_searched=_n_at(search, compared["budget"] if compared is not None else None),
+                incumbent=searched[-1].trial.trial_id if searched else None,
+            ),
             *sentences.of_pace(spent),
             *_cautions(record, explained, unknown),
         ],

@@ -104,6 +104,7 @@ def budget(rng: np.random.Generator, axes: Sequence[Hyperparameter], at: float, 
         "by_status": counts(t["status"] for t in rows),
         "by_origin": counts(t["origin"] for t in rows),
         "losses": np.quantile(losses, [0, 0.25, 0.5, 0.75, 1]).tolist() if losses else None,
+        "n_promoted": promoted,
         "selected": f"{promoted} of {len(rows)} were promoted: it speaks of their region" if promoted else None,
     }
 

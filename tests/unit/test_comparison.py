@@ -58,7 +58,16 @@ def test_one_seed_each_is_tested_on_its_images(tmp_path: Path) -> None:
     z = 0.03 / math.sqrt(0.115 * 0.885 * 2 / 1000)
     assert row["p_value"] == pytest.approx(math.erfc(z / math.sqrt(2)))
     assert row["test"] is not None
-    assert row["test"].startswith("two-proportion z-test of the first seeds on 1,000 and 1,000 images")
+    assert row["test"].startswith("two-proportion z-test on 1,000 and 1,000 images")
+
+
+def test_one_seed_is_held_against_the_spread_of_several(tmp_path: Path) -> None:
+    seeds = [baseline("resnet", loss, seed=k) for k, loss in enumerate((0.25, 0.4, 0.45))]
+    row = compared(tmp_path, *seeds, searched("c1", 0.3))["rows"][0]
+    assert row["test"] is not None
+    assert row["test"].startswith("t-test of one seed against 3")
+    t = (11 / 30 - 0.3) / 0.104083 / (4 / 3) ** 0.5  # mean 11/30, standard deviation sqrt(0.0216667 / 2)
+    assert row["p_value"] == pytest.approx(1 - t / (2 + t * t) ** 0.5, abs=1e-4)  # Student's t has this tail with two degrees of freedom
 
 
 def test_several_seeds_each_are_tested_by_welch(tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ def budget(*parameters: Parameter, refused: str | None = None, n_promoted: int =
         n_told=20,
         n_failed=0,
         by_status={},
-        by_origin={"promoted": n_promoted},
+        by_origin={},
         losses=None,
+        n_promoted=n_promoted,
         selected=None,
     )
 
@@ -81,7 +82,8 @@ def pair(rho: float | None, interval: list[float] | None, *, high: float = 3.0, 
         ([0.62, 0.91], True, "6m ranks configurations like 18m: Spearman 0.70 [0.62, 0.91], n = 27 after promotion", True),
         ([0.62, 0.91], False, "6m ranks configurations like 18m: Spearman 0.70 [0.62, 0.91], n = 27", True),
         ([0.45, 0.91], False, "Whether 6m ranks configurations like 18m cannot be told", False),
-        ([-0.1, 0.45], False, "6m misleads: it does not rank configurations like 18m", True),
+        ([-0.1, 0.45], False, "6m does not rank configurations like 18m", True),  # noise alone may do that: nothing misleads
+        ([-0.8, -0.1], False, "6m misleads: it ranks configurations against 18m", True),
         ([-0.1, 0.45], True, "Whether 6m ranks configurations like 18m cannot be told", False),  # selection alone may do that
         ([-0.8, -0.1], True, "Whether 6m ranks configurations like 18m cannot be told", False),
     ],
@@ -95,8 +97,24 @@ def test_what_the_interval_says_of_a_budget(interval: list[float], *, promoted: 
 
 def test_probes_are_believed_before_what_was_promoted() -> None:
     ((text, holds),) = said(of_budgets([pair(0.9, [0.8, 0.95], note="promoted")], [pair(0.0, [-0.3, 0.3])], NAMES))
-    assert text == "6m misleads: it does not rank configurations like 18m: Spearman 0.00 [-0.30, 0.30], n = 27 probes"
+    assert text == "6m does not rank configurations like 18m: Spearman 0.00 [-0.30, 0.30], n = 27 probes"
     assert holds
+
+
+def test_what_was_promoted_is_heard_where_probes_cannot_tell() -> None:
+    unclear = pair(0.4, [-0.7, 0.95])
+    assert said(of_budgets([pair(0.9, [0.8, 0.95], note="promoted")], [unclear], NAMES)) == [
+        ("6m ranks configurations like 18m: Spearman 0.90 [0.80, 0.95], n = 27 after promotion", True)
+    ]
+    ((text, holds),) = said(of_budgets([pair(0.4, [0.1, 0.6], note="promoted")], [unclear], NAMES))
+    assert text.endswith("probes")
+    assert not holds
+
+
+def test_too_few_probes_alone_are_said_to_be_too_few() -> None:
+    assert said(of_budgets([], [pair(None, None, note="too few: 3")], NAMES)) == [
+        ("Whether 6m ranks configurations like 18m cannot be told: too few: 3", False)
+    ]
 
 
 def test_a_budget_is_held_against_the_next_and_against_the_dearest_that_it_can_be() -> None:
@@ -145,10 +163,17 @@ def test_where_no_budget_has_enough_picks_one_sentence_says_so() -> None:
     assert said(of_model([], NAMES)) == []
 
 
-def compared(difference: float, p_holm: float | None) -> Comparison:
+def compared(difference: float, p_holm: float | None, *, n_seeds: int = 3) -> Comparison:
     row: dict[str, Any] = dict.fromkeys(("sd", "seed_interval", "wilson", "n_images", "params", "flops", "train_s", "p_value"))
     own = row | {"name": "t1", "kind": "incumbent", "n_seeds": 1, "error": 0.1, "difference": None, "p_holm": None, "test": None}
-    other = row | {"name": "wrn", "kind": "baseline", "n_seeds": 1, "error": 0.1 + difference, "difference": difference, "p_holm": p_holm}
+    other = row | {
+        "name": "wrn",
+        "kind": "baseline",
+        "n_seeds": n_seeds,
+        "error": 0.1 + difference,
+        "difference": difference,
+        "p_holm": p_holm,
+    }
     return Comparison(budget=9.0, measured="validation", rows=[other | {"test": "z-test" if p_holm is not None else "no test"}, own])  # type: ignore[list-item]
 
 
@@ -168,13 +193,26 @@ def compared(difference: float, p_holm: float | None) -> Comparison:
     ],
 )
 def test_what_beats_a_baseline(difference: float, p_holm: float | None, begins: str, *, holds: bool) -> None:
-    ((text, claimed),) = said(of_comparison(compared(difference, p_holm), NAMES, n_searched=30))
+    ((text, claimed),) = said(of_comparison(compared(difference, p_holm), NAMES, n_searched=30, incumbent="t1"))
     assert text.startswith(begins)
     assert claimed is holds
 
 
+def test_one_seed_each_allows_no_claim() -> None:
+    ((text, claimed),) = said(of_comparison(compared(0.05, 1e-9, n_seeds=1), NAMES, n_searched=30, incumbent="t1"))
+    assert text.startswith("At 1h the incumbent has 0.1 against 0.15 of wrn, one seed each, which allows no claim; p < 0.001")
+    assert not claimed
+
+
+def test_the_best_at_a_budget_is_not_called_the_incumbent_where_another_is() -> None:
+    ((text, _),) = said(of_comparison(compared(0.05, 0.001), NAMES, n_searched=30, incumbent="t2"))
+    assert text.startswith("At 1h t1, the best of the search there, beats wrn")
+    ((text, _),) = said(of_comparison(compared(-0.05, 0.001), NAMES, n_searched=30, incumbent="t2"))
+    assert text.startswith("At 1h wrn beats t1, the best of the search there: 0.1 against 0.05")
+
+
 def test_without_a_comparison_nothing_is_compared() -> None:
-    assert said(of_comparison(None, NAMES, n_searched=0)) == []
+    assert said(of_comparison(None, NAMES, n_searched=0, incumbent=None)) == []
 
 
 def test_pace() -> None:
