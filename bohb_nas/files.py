@@ -133,12 +133,26 @@ def dump_json(value: Any) -> str:
         ValueError: it holds one.
     """
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    if _ENDLESS.search(text):
+    if _ENDLESS.search(text) and _is_endless(value):
         raise ValueError("a whole number of 300 digits or more cannot be written: no reader takes it")
     return text
 
 
 _ENDLESS = re.compile("[0-9]{300}")
+
+
+def _is_endless(value: Any) -> bool:
+    """Whether a whole number of 300 digits or more is in it; such digits in a text are none."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+        elif isinstance(one, int) and abs(one) >= 10**299:
+            return True
+    return False
 
 
 def load_json(text: str) -> Any:

@@ -10,6 +10,7 @@
   seeds differ is not known.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from bohb_nas.analysis.findings import Budget, Compared, Comparison, ModelTest, Pace, RankCorrelation, Sentence
@@ -153,7 +154,7 @@ def _compared(row: Compared, own: Compared, n_searched: int, *, at: str, who: st
 
 def of_pace(pace: Pace) -> Iterator[Sentence]:
     """How the time was used."""
-    if pace["evaluations_per_hour"] is None:
+    if pace["evaluations_per_hour"] is None or not math.isfinite(pace["span_s"]):
         return
     share = "" if pace["train_share"] is None else f"; workers trained {_share(pace['train_share'])} of their time"
     span = format_duration(max(1, round(pace["span_s"])))

@@ -193,6 +193,10 @@ def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> di
     return given.get("stop") or {**said, "brackets": preset.get("brackets")}
 
 
+_MOST_PROBES = 10_000
+"""Configurations of a rank probe; a few dozen settle what it asks."""
+
+
 def _rank_probe(request: Request, given: dict[str, Any], *, n_budgets: int) -> int:
     """How many configurations are trained at every budget; it may grow when a study is resumed.
 
@@ -202,9 +206,9 @@ def _rank_probe(request: Request, given: dict[str, Any], *, n_budgets: int) -> i
     asked, before = request.rank_probe, given.get("rank_probe", 0)
     if asked is None:
         return int(before)
-    if asked < max(1, before):
+    if not max(1, before) <= asked <= _MOST_PROBES:
         trained = f"; the study has {before}, and it may only grow" if before else ""
-        raise UsageError(f"--rank-probe {asked}: accepted is a whole number from {max(1, before)}{trained}")
+        raise UsageError(f"--rank-probe {asked}: accepted is a whole number from {max(1, before)} to {_MOST_PROBES}{trained}")
     if n_budgets < 2:
         raise UsageError(f"--rank-probe {asked}: it compares budgets, and there is only one; give a smaller --budget-min, or leave it out")
     return asked

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.entries import number
 from bohb_nas.errors import LogError, StudyError
-from bohb_nas.files import write_atomic
+from bohb_nas.files import storing, write_atomic
 from bohb_nas.imports.hpbandster_log import CONFIGS, RESULTS, Log, Run, read
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial
 from bohb_nas.space.files import load_pcs, load_space, space_to_json
@@ -59,11 +60,11 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     Raises:
         UsageError: something is missing, does not fit, or stands in the way; nothing was written.
     """
-    study = StudyDir(target.absolute())
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+    target = target.absolute()
+    if os.path.lexists(target) and not _is_empty(target):
         raise StudyError(f"{target} exists and is no empty directory; name a new DIR, nothing is overwritten")
-    if not source.is_dir():
-        raise LogError(f"{source} is no folder; accepted is one with {CONFIGS} and {RESULTS}")
+    if not os.path.isdir(source):
+        raise LogError(f"{source} is no folder that can be reached; accepted is one with {CONFIGS} and {RESULTS}")
     reference = str(_space_file(source)) if space is None else space
     reference = str(Path(reference).absolute()) if Path(reference).is_file() else reference
     searched = _space(reference)
@@ -76,12 +77,22 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     text = "".join(event.to_line() + "\n" for event in events)
     _check(events)
     meta = _meta(source, reference, budgets)
+    study = StudyDir(target.with_name(f".{target.name}.importing-{os.getpid()}"))  # whole before it has its name, whatever dies
     study.make()
     write_atomic(study.space_json, space_to_json(searched) + "\n")
     write_atomic(study.journal, text)
     write_atomic(study.done, json.dumps({"time": events[-1].time, "stop": meta["stop"]}) + "\n")
     study.write_meta(meta)
+    with storing(target):
+        os.rename(study.path, target)
     return Imported(n_evaluations=len(runs), notes=(*log.notes, *_said(budgets, reference)))
+
+
+def _is_empty(target: Path) -> bool:
+    try:
+        return not os.listdir(target)
+    except OSError:
+        return False
 
 
 def _said(budgets: Budgets, reference: str) -> list[str]:
@@ -122,6 +133,8 @@ def ladder(found: Sequence[float], *, unit: str) -> Budgets:
         if not distinct or not math.isclose(budget, distinct[-1], rel_tol=_TOLERANCE):
             distinct.append(budget)
     ratio = min((high / low for low, high in itertools.pairwise(distinct)), default=3.0)
+    if not math.isfinite(distinct[-1] / distinct[0]):
+        raise LogError(f"budgets from {distinct[0]:g} to {distinct[-1]:g} are too far apart; a run on such budgets cannot be imported")
     eta = float(round(ratio)) if math.isclose(ratio, round(ratio), rel_tol=_TOLERANCE) else ratio
     top = float(f"{distinct[-1]:.12g}")
     n = round(math.log(top / distinct[0]) / math.log(eta)) if eta > 1 else 0
@@ -170,7 +183,7 @@ def _result(run: Run, trial_id: str, *, own: bool) -> Result:
     if own and isinstance(run.info, dict):
         word, told = run.info.get("status"), run.info.get("metrics")
         seconds: Any = run.info.get("train_s")
-        if run.loss is None and word in set(Status) - {Status.OK}:
+        if run.loss is None and isinstance(word, str) and word in set(Status) - {Status.OK}:
             status = Status(word)
         train_s = float(seconds) if number(seconds) and seconds >= 0 else train_s
         metrics = {str(k): float(v) for k, v in told.items() if number(v)} if isinstance(told, dict) else {}

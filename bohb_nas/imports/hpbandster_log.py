@@ -194,7 +194,7 @@ def _message(result: Any, exception: Any, info: Any) -> str:
     words = next((text for text in (exception, told) if isinstance(text, str) and text), None)
     loss = result.get("loss") if isinstance(result, dict) else None
     return (
-        words[-_MESSAGE_LIMIT:]
+        words[-_MESSAGE_LIMIT:].encode(errors="replace").decode()
         if words is not None
         else f"the log says no more than a {'result of null' if result is None else f'loss of {loss}'}"
     )

@@ -193,7 +193,8 @@ def test_a_later_export_adds_what_is_new_and_nothing_else_is_overwritten(tmp_pat
 
 def test_a_study_without_a_space_or_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
-    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "hpbandster", "--to", str(study.journal)])
+    (tmp_path / "there").write_text("")
+    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "hpbandster", "--to", str(tmp_path / "there")])
     assert (shown.exit_code, "is a file" in shown.stderr) == (2, True)
     study.space_json.unlink()
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "hpbandster", "--to", str(tmp_path / "out")])

@@ -150,6 +150,36 @@ def test_where_no_file_can_be_written(study: StudyDir, tmp_path: Path, to: str, 
     assert said in shown.stderr
 
 
+@pytest.mark.parametrize("name", ["journal.jsonl", "study.json", "space.json", "new.csv"])
+def test_nothing_of_the_study_is_replaced(study: StudyDir, name: str) -> None:
+    before = {path: path.read_bytes() for path in study.path.rglob("*") if path.is_file()}
+    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "csv", "--to", str(study.path / name)])
+    assert shown.exit_code == 2
+    assert "lies in the study" in shown.output
+    assert {path: path.read_bytes() for path in study.path.rglob("*") if path.is_file()} == before
+
+
+def test_only_files_are_replaced(study: StudyDir, tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "theirs")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "json", "--to", str(tmp_path / name)])
+        assert shown.exit_code == 2
+        assert "is a link, a pipe or a device" in shown.output
+    assert (tmp_path / "theirs").read_text() == "kept"
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_damaged_space_is_named(study: StudyDir, tmp_path: Path) -> None:
+    for text in ("[" * 5000, '{"hyperparameters": null}', '{"hyperparameters": 1e400}'):
+        study.space_json.write_text(text)
+        shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "csv", "--to", str(tmp_path / "x.csv")])
+        assert shown.exit_code == 2
+        assert "space.json is damaged" in shown.output
+        assert not (tmp_path / "x.csv").exists()
+
+
 def test_pandas_reads_both_alike(study: StudyDir, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     for name in ("csv", "json"):

@@ -123,13 +123,15 @@ def test_another_user_may_read_the_metrics_and_nothing_is_left_aside(study: Stud
     [
         ("prometheus", "x.txt", "the node exporter reads files that end in .prom; accepted is such a file, e.g. .*x.prom"),
         ("prometheus", "nowhere/x.prom", "nowhere is no folder"),
-        ("tensorboard", "study/study.json", "is a file; TensorBoard reads folders"),
+        ("tensorboard", "study/study.json", "lies in the study, whose own files nothing may replace"),
+        ("tensorboard", "there", "is a file; TensorBoard reads folders"),
         ("csv2", "x", "--format 'csv2': accepted is one of .*prometheus"),
         ("_event_file", "x", "accepted is one of"),
         ("../status", "x", "accepted is one of"),
     ],
 )
 def test_what_cannot_be_written_is_refused(study: StudyDir, tmp_path: Path, name: str, to: str, said: str) -> None:
+    (tmp_path / "there").write_text("")
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", name, "--to", str(tmp_path / to)])
     assert shown.exit_code == 2
     assert re.search(said, shown.stderr), shown.stderr

@@ -362,3 +362,27 @@ def test_a_log_of_hpbandsters_own_logger(tmp_path: Path) -> None:
         (SGD, 3.0, Origin.PROMOTED, 0.25, 3.0),
     ]
     assert evaluations[1].result.message == "boom"
+
+
+def test_an_import_that_was_killed_is_as_if_it_had_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    log()
+
+    def killed(self: StudyDir, meta: dict[str, Any]) -> None:
+        del self, meta
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StudyDir, "write_meta", killed)
+        assert bring().exit_code == 137
+    assert not Path("study").exists()
+    assert len(taken()[0]) == len(RESULTS)
+
+
+def test_words_that_are_no_unicode_are_taken_as_far_as_they_are() -> None:
+    log(results=[*RESULTS[:2], result(C, 3.0, 1010.0, None, trace="half \ud800 a pair")])
+    assert [e.result.message for e in taken()[0] if e.result.loss is None] == ["half ? a pair"]
+
+
+def test_budgets_too_far_apart_are_refused() -> None:
+    with pytest.raises(LogError, match="too far apart"):
+        ladder([5e-324, 1e308], unit="s")

@@ -271,12 +271,13 @@ def test_it_may_grow_and_not_shrink_and_needs_two_budgets(tmp_path: Path) -> Non
     study.make()
     study.write_meta(plan(Request(space="toy", worker="toy", rank_probe=4)))
     study.space_json.write_text("{}")
-    with pytest.raises(UsageError, match=r"--rank-probe 3: accepted is a whole number from 4; the study has 4"):
+    with pytest.raises(UsageError, match=r"--rank-probe 3: accepted is a whole number from 4 to 10000; the study has 4"):
         reopen(study, Request(rank_probe=3))
     with pytest.raises(StudyError, match=r"seed"):
         reopen(study, Request(rank_probe=5, seed=3))
-    with pytest.raises(UsageError, match=r"--rank-probe 0: accepted is a whole number from 1"):
-        plan(Request(rank_probe=0))
+    for value in (0, 10_001, 10**22):
+        with pytest.raises(UsageError, match=rf"--rank-probe {value}: accepted is a whole number from 1 to 10000"):
+            plan(Request(rank_probe=value))
     with pytest.raises(UsageError, match=r"there is only one; give a smaller --budget-min"):
         plan(Request(rank_probe=4, budget_min=8.0, budget_max=9.0))
     assert plan(Request(), base=study.read_meta())["rank_probe"] == 4

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import UsageError
+from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Evaluation, Result, Trial, Value
 from bohb_nas.report.status import Watch
@@ -53,11 +53,20 @@ def times(state: State) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def hyperparameters(study: StudyDir) -> list[str]:
-    """The names of the space's hyperparameters, in its order; none where a study has no space."""
+    """The names of the space's hyperparameters, in its order; none where a study has no space.
+
+    Raises:
+        StudyError: the space's file is damaged.
+    """
     if not study.space_json.exists():
         return []
-    space = parse_json(study.read_space())
-    listed = space.get("hyperparameters", []) if isinstance(space, dict) else []
+    try:
+        space = parse_json(study.read_space())
+    except (ValueError, RecursionError) as e:
+        raise StudyError(f"{study.space_json} is damaged: {e}; restore it from a backup") from e
+    listed = space.get("hyperparameters") if isinstance(space, dict) else None
+    if not isinstance(listed, list):
+        raise StudyError(f"{study.space_json} is damaged: it lists no hyperparameters; restore it from a backup")
     return [str(one["name"]) for one in listed if isinstance(one, dict) and "name" in one]
 
 
@@ -67,10 +76,10 @@ def check_file(to: Path) -> None:
     Raises:
         UsageError: it is a folder, or its folder is not there.
     """
-    if to.is_dir():
+    if os.path.isdir(to):
         raise UsageError(f"--to {to} is a folder; name a file in it")
-    if not to.parent.is_dir():
-        raise UsageError(f"--to {to}: {to.parent} is no folder; make it, or name another file")
+    if not os.path.isdir(to.parent):
+        raise UsageError(f"--to {to}: {to.parent} is no folder that can be reached; make it, or name another file")
     if not os.access(to.parent, os.W_OK | os.X_OK):
         raise UsageError(f"--to {to}: {to.parent} is not writable; name a file in a folder where you may write")
 
