@@ -29,6 +29,9 @@ class Explanation(Protocol):
         ...
 
 
+LEAST_COMMON = 3
+"""Configurations that two budgets have in common, so that losses of one can be placed on the scale of the other."""
+
 Explain = Callable[..., Explanation]
 """`bohb_nas.analysis.fanova.explain`: of a space, configurations, their losses (n,) and a `seed`."""
 
@@ -92,15 +95,69 @@ def explained(space: ConfigurationSpace, observations: Observations, explain: Ex
 
 
 def over_budgets(space: ConfigurationSpace, by_budget: Sequence[Observations], explain: Explain, *, seed: int) -> Importance | None:
-    """The importance over the observations of all budgets, each loss as its quantile among those of its budget; None with one budget.
+    """The importance over the configurations of all budgets, each with the mean of its places (`places`); None with one budget.
 
-    Losses of different budgets lie on different scales; their ranks do not.
+    Args:
+        space: which was searched.
+        by_budget: what is known, cheapest budget first.
+        explain: makes a forest of it.
+        seed: of the forest.
     """
     there = [observations for observations in by_budget if len(observations)]
     if len(there) < 2:
         return None
-    configs = [config for observations in there for config in observations.configs]
-    return explain(space, configs, np.concatenate([quantiles(o.losses) for o in there]), seed=seed).importance
+    found = places(there)
+    if all(len(each) == 1 for each in found.values()):
+        n = sum(map(len, there[1:]))
+        why = f"no dearer budget has {LEAST_COMMON} configurations in common with a cheaper one: its {n} losses cannot be put on one scale"
+        return nothing(len(there[0]), why)
+    configs = {i: config for o in there for i, config in zip(o.config_ids, o.configs, strict=True)}
+    means = np.array([np.mean(each) for each in found.values()])
+    return explain(space, [configs[i] for i in found], means, seed=seed).importance
+
+
+def places(by_budget: Sequence[Observations]) -> dict[str, list[float]]:
+    """The losses of every configuration on one scale, in (0, 1): quantiles among the configurations of the cheapest budget.
+
+    Losses of different budgets lie on different scales. Their quantiles within each budget do, too: who was promoted stands among the
+    best, and would count as average there. So a dearer budget is tied to the next cheaper one by the configurations that have a loss at
+    both: in the order of their losses at the dearer, they take the places that they have at the cheaper. The others are put between
+    them by their losses. A budget with fewer than LEAST_COMMON such configurations is left out.
+
+    Args:
+        by_budget: what is known at one budget or more, cheapest first.
+
+    Returns:
+        By config id, a place for each budget at which the configuration has a loss.
+    """
+    cheapest = by_budget[0]
+    below = dict(zip(cheapest.config_ids, quantiles(cheapest.losses).tolist(), strict=True))
+    found = {i: [place] for i, place in below.items()}
+    for observations in by_budget[1:]:
+        common = np.array([i in below for i in observations.config_ids])
+        if common.sum() < LEAST_COMMON:
+            continue
+        known = np.array([below[i] for i in observations.config_ids if i in below])
+        below = dict(zip(observations.config_ids, _placed(observations.losses, common, known).tolist(), strict=True))
+        for i, place in below.items():
+            found.setdefault(i, []).append(place)
+    return found
+
+
+def _placed(losses: Floats, common: NDArray[np.bool_], known: Floats) -> Floats:
+    """The places of n losses (n,), from those (k,) that the k common configurations have elsewhere.
+
+    What lies below or above all common ones is spread evenly over the rest of the scale on that side, in the order of losses.
+    """
+    losses = losses / (np.abs(losses).max() or 1.0)
+    at, which = np.unique(losses[common], return_inverse=True)
+    order = np.argsort(losses[common], kind="stable")
+    place = np.bincount(which[order], weights=np.sort(known)) / np.bincount(which)
+    found: Floats = np.interp(losses, at, place)
+    under, over = losses < at[0], losses > at[-1]
+    found[under] = place[0] * quantiles(losses[under])
+    found[over] = place[-1] + (1 - place[-1]) * quantiles(losses[over])
+    return found
 
 
 def quantiles(losses: Floats) -> Floats:

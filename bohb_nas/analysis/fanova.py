@@ -137,4 +137,10 @@ def _good(view: View, limit: float, rule: str) -> GoodRegion:
     """The importance for the loss cut off at a limit."""
     cut = replace(view, leaves=[replace(one, values=np.minimum(one.values, limit)) for one in view.leaves])
     n_below = int((view.observed.losses <= limit + _ROUNDING).sum())
-    return GoodRegion(cutoff=view.observed.to_loss(limit), rule=rule, n_below=n_below, parameters=parameters(cut, curves=False))
+    return GoodRegion(
+        cutoff=view.observed.to_loss(limit),
+        rule=rule,
+        n_below=n_below,
+        threshold=view.threshold,
+        parameters=parameters(cut, curves=False),
+    )

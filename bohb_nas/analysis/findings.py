@@ -108,12 +108,17 @@ class Pair(TypedDict):
 
 
 class GoodRegion(TypedDict):
-    """Importance among good configurations: of the loss cut off at `cutoff`."""
+    """What makes configurations good, and better: the importance with every loss above the cut-off counting as the cut-off.
+
+    All observations have a part in it: it is no importance within a region of the space.
+    """
 
     cutoff: float
     rule: str
     """Where the cut-off comes from."""
     n_below: int
+    threshold: float | None
+    """What chance reaches, of the cut-off function: its own, from the same shuffles."""
     parameters: list[Parameter]
     """Without curves."""
 
@@ -346,7 +351,8 @@ class Findings(TypedDict):
     budgets: list[Budget]
     """Those with evaluations, cheapest first."""
     over_budgets: Importance | None
-    """Of all budgets together, each loss as its quantile among its budget's; None with one budget."""
+    """Of all budgets together: an observation is a configuration, its loss the mean of its quantiles on the cheapest budget's scale; None
+    with one budget."""
     rank_correlation: list[RankCorrelation]
     """Over what the search trained."""
     rank_probe: list[RankCorrelation]

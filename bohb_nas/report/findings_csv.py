@@ -58,13 +58,35 @@ def _cell(value: Any) -> Any:
             return value
 
 
+def _study(found: Findings) -> Iterator[Row]:
+    facts = dict(found["study"])
+    del facts["name"]  # the column `study`, which every table has
+    for word in ("status", "origin"):
+        facts |= _counts(word, found["study"], f"by_{word}")
+        del facts[f"by_{word}"]
+    yield facts
+
+
+def _counts(word: str, of: Mapping[str, Any], name: str) -> Row:
+    return {f"{word}.{key}": n for key, n in of[name].items()}
+
+
 def _budgets(found: Findings) -> Iterator[Row]:
     for b in found["budgets"]:
         losses: Sequence[float | None] = b["losses"] or [None] * 5
         names = ("lowest", "first_quartile", "median", "third_quartile", "highest")
-        counts = {f"status.{word}": n for word, n in b["by_status"].items()} | {f"origin.{word}": n for word, n in b["by_origin"].items()}
-        known = {name: b[name] for name in ("budget", "n_told", "n_failed", "n", "oob_r2", "threshold", "refused", "selected")}
-        yield known | dict(zip(names, losses, strict=True)) | counts
+        counts = _counts("status", b, "by_status") | _counts("origin", b, "by_origin")
+        told = {name: b[name] for name in ("budget", "n_told", "n_failed")}
+        yield told | _basis(b) | {"selected": b["selected"]} | dict(zip(names, losses, strict=True)) | counts
+    if (over := found["over_budgets"]) is not None:
+        yield {"budget": "all", **_basis(over)}
+
+
+def _basis(said: Importance) -> Row:
+    """What an importance rests on, and where its good region is."""
+    good: Mapping[str, Any] = said["good"] or {}
+    bare = {name: said[name] for name in ("n", "oob_r2", "threshold", "refused")}
+    return bare | {f"good.{name}": good.get(name) for name in ("cutoff", "rule", "n_below", "threshold")}
 
 
 def _importances(found: Findings) -> Iterator[tuple[float | str, Importance]]:
@@ -138,13 +160,27 @@ def _hours(found: Findings) -> Iterator[Row]:
             yield {"budget": rung["budget"], "time": time, "hours": hours}
 
 
+def _incumbent(found: Findings) -> Iterator[Row]:
+    if (best := found["incumbent"]) is not None:
+        bare = {name: value for name, value in best.items() if name not in ("config", "network", "curve")}
+        yield bare | {f"config.{name}": value for name, value in best["config"].items()}
+
+
+def _learning_curve(found: Findings) -> Iterator[Row]:
+    if (best := found["incumbent"]) is not None:
+        for point in best["curve"]:
+            yield {"trial_id": best["trial_id"], **point}
+
+
 def _ablation(found: Findings) -> Iterator[Row]:
     if (path := found["ablation"]) is not None:
-        yield {"step": 0, "changed": path["start"], "loss": path["loss"], **_limits("spread", path["spread"]), "before": {}, "after": {}}
+        head = {"budget": path["budget"], "start": path["start"]}
+        first = {"step": 0, "changed": path["start"], "loss": path["loss"], **_limits("spread", path["spread"])}
+        yield head | first | {"before": {}, "after": {}}
         for k, step in enumerate(path["steps"], start=1):
             changed = step["names"][0]
             row = {"step": k, "changed": changed, "loss": step["loss"], **_limits("spread", step["spread"])}
-            yield row | {"before": step["before"], "after": step["after"]}
+            yield head | row | {"before": step["before"], "after": step["after"]}
 
 
 def _comparison(found: Findings) -> Iterator[Row]:
@@ -165,6 +201,7 @@ def _plain(name: str) -> Callable[[Findings], Iterator[Row]]:
 
 
 TABLES: Mapping[str, Callable[[Findings], Iterator[Row]]] = {
+    "study": _study,
     "hyperparameters": _plain("hyperparameters"),
     "budgets": _budgets,
     "importance": _importance,
@@ -179,6 +216,8 @@ TABLES: Mapping[str, Callable[[Findings], Iterator[Row]]] = {
     "model": _model,
     "hours": _hours,
     "pace": lambda found: iter([dict(found["pace"])]),
+    "incumbent": _incumbent,
+    "learning_curve": _learning_curve,
     "ablation": _ablation,
     "comparison": _comparison,
     "sentences": _plain("sentences"),

@@ -37,7 +37,7 @@ def summary(found: Findings) -> RenderableType:
 
 def _budgets(found: Findings) -> Table:
     table = _table("budget", "told", "failed", "n", "best loss", "median", "R2", "chance")
-    table.add_column("what matters most, dim where chance may have done it")
+    table.add_column("what matters most (in parentheses: where chance may have done it)")
     for budget in found["budgets"]:
         losses = budget["losses"]
         table.add_row(
@@ -55,11 +55,9 @@ def _budgets(found: Findings) -> Table:
 
 
 def _most(budget: Budget) -> Text:
-    parts = [
-        (printable(f"{p['name']} {100 * p['with_parents']:.0f} %"), "" if p["claimed"] else "dim")
-        for p in budget["parameters"][:_MOST_NAMED]
-    ]
-    return Text(", ").join(Text(text, style=style) for text, style in parts)
+    """Parentheses tell what is not claimed where nothing is dim: in a file, in a pipe."""
+    parts = [(printable(f"{p['name']} {100 * p['with_parents']:.0f} %"), p["claimed"]) for p in budget["parameters"][:_MOST_NAMED]]
+    return Text(", ").join(Text(text) if claimed else Text(f"({text})", style="dim") for text, claimed in parts)
 
 
 def _comparison(found: Comparison, unit: str) -> Table:

@@ -35,6 +35,7 @@ def importance(rng: np.random.Generator, axes: Sequence[Hyperparameter], rows: S
             "cutoff": float(np.quantile(losses, 0.25)),
             "rule": "the best quarter",
             "n_below": n // 4,
+            "threshold": 1.1 * threshold,
             "parameters": [{**p, "curve": None} for p in found],
         },
     }

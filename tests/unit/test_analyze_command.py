@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from analysis_fakes import Run, explain, make_study
 from click.testing import CliRunner, Result
+from findings_fakes import findings as usual
 from rich.console import Console
 
 from bohb_nas.analysis.study import find
@@ -114,7 +115,7 @@ def test_figures_of_one_format_and_no_page(study: StudyDir, tmp_path: Path, draw
 
 def test_every_number_as_csv(study: StudyDir, tmp_path: Path) -> None:
     done = analyze(study.path, "--csv", tmp_path / "tables", "--no-figures", "--no-report")
-    assert done.stderr == f"tables: 17 files in {tmp_path / 'tables'}\n"
+    assert done.stderr == f"tables: 20 files in {tmp_path / 'tables'}\n"
     with (tmp_path / "tables" / "trials.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     said = find(study, explain=explain)
@@ -222,3 +223,14 @@ def test_the_summary_of_what_was_compared_and_of_names_that_a_terminal_would_obe
     text = capture.get()
     assert "\x1b" not in text
     assert " ".join(text.split("validation error")[1].split("\n")[1].split()) == "wrn 0.25 0.24 to 0.26 0.2 to 0.3 3 36.5 5900 0.02"
+
+
+def test_a_summary_in_a_file_tells_what_is_not_claimed() -> None:
+    said = usual()
+    one, other = said["budgets"][0]["parameters"][:2]
+    one |= {"name": "lr", "with_parents": 0.5, "claimed": True}
+    other |= {"name": "width", "with_parents": 0.25, "claimed": False}
+    file = io.StringIO()
+    Console(width=250, file=file).print(summary(said))
+    assert "lr 50 %, (width 25 %)" in file.getvalue()
+    assert "in parentheses: where chance may have done it" in file.getvalue()

@@ -239,11 +239,23 @@ def test_the_good_region_is_where_the_loss_is_below_the_cut() -> None:
     found = explained(space, lambda c: c["y"] if c["y"] < 0.5 else 1 + 10 * c["x"], 300, cutoff=1.0)
     assert found.importance["good"] is not None
     assert found.importance["good"]["cutoff"] == pytest.approx(1)
+    assert found.importance["good"]["threshold"] is None  # nothing was shuffled
     good = {p["name"]: p for p in found.importance["good"]["parameters"]}
     assert good["y"]["main"] > 0.9
     assert good["x"]["total"] < 0.05
     # on the whole: y chooses between means of 1/4 and 6, x acts on a half: 100/24 of 5.75²/4 + 100/24 and the little that y does below
     assert parameters(found)["x"]["total"] == pytest.approx((100 / 24) / (5.75**2 / 4 + 100 / 24 + 1 / 96), abs=0.04)
+
+
+def test_the_good_region_tells_the_threshold_that_its_claims_go_by() -> None:
+    found = explained(unit("x", "y"), lambda c: c["x"] + 0.3 * c["y"], 60, n_permutations=19)
+    good, whole = found.importance["good"], found.importance["threshold"]
+    assert good is not None
+    threshold = good["threshold"]
+    assert threshold is not None
+    assert 0 < threshold < 1
+    assert threshold != whole
+    assert [p["claimed"] for p in good["parameters"]] == [p["with_parents"] > threshold for p in good["parameters"]]
 
 
 def test_predictions_are_losses() -> None:

@@ -2,10 +2,13 @@
 
 import csv
 import io
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from analysis_fakes import Run, explain, make_study
+from findings_fakes import findings as usual
 
 from bohb_nas.analysis.study import find
 from bohb_nas.report.findings_csv import TABLES, text
@@ -22,7 +25,7 @@ def findings(path: Path) -> Any:
     curve = {"at": [1, "x"], "place": [0.0, 1.0], "mean": [0.3, 0.2], "low": [0.1, 0.1], "high": [0.5, 0.4]}
     lr = {"name": "lr", **shares, "spread": [0.45, 0.55], "claimed": True, "curve": curve}
     pair = {"names": ["lr", "width"], "share": 0.1, "spread": [0.0, 0.2], "map": {"at": [[1, 2], [3]], "mean": [[0.1], [0.2]]}}
-    good = {"cutoff": 0.3, "rule": "best quarter", "n_below": 5, "parameters": [lr | {"curve": None, "claimed": False}]}
+    good = {"cutoff": 0.3, "rule": "best quarter", "n_below": 5, "threshold": 0.2, "parameters": [lr | {"curve": None, "claimed": False}]}
     said = {"n": 20, "refused": None, "oob_r2": 0.5, "threshold": 0.1, "parameters": [lr], "pairs": [pair], "good": good}
     found["budgets"][0] |= said
     found["over_budgets"] = said | {"good": None}
@@ -56,8 +59,31 @@ def test_pairs_curves_and_maps(tmp_path: Path) -> None:
 
 
 def test_budgets_have_their_counts_and_losses(tmp_path: Path) -> None:
-    (row,) = rows("budgets", findings(tmp_path / "s"))
+    row = rows("budgets", findings(tmp_path / "s"))[0]
     assert (row["budget"], row["n"], row["median"], row["status.ok"], row["origin.random"]) == ("1.0", "20", "0.25", "1", "1")
+
+
+def test_what_an_importance_rests_on_stands_beside_the_budget_and_all(tmp_path: Path) -> None:
+    found = findings(tmp_path / "s")
+    found["over_budgets"] |= {"n": 21, "refused": "too few"}
+    row, over = rows("budgets", found)
+    assert [row[f"good.{name}"] for name in ("cutoff", "rule", "n_below", "threshold")] == ["0.3", "best quarter", "5", "0.2"]
+    assert [over[name] for name in ("budget", "n", "oob_r2", "threshold", "refused")] == ["all", "21", "0.5", "0.1", "too few"]
+    assert (over["good.cutoff"], over["n_told"]) == ("", "")
+
+
+def test_the_study_the_incumbent_and_its_curve(tmp_path: Path) -> None:
+    found = findings(tmp_path / "s")
+    found["incumbent"] |= {"params": 1e6, "flops": 2e9, "curve": [{"step": 1.0, "seconds": 2.0}, {"step": 2.0, "valid_error": 0.25}]}
+    (facts,) = rows("study", found)
+    assert (facts["method"], facts["budgets"], facts["n_trials"], facts["seed"]) == ("bohb", "[1.0,3.0,9.0]", "1", "3")
+    assert (facts["status.ok"], facts["origin.random"], facts["done"]) == ("1", "1", "true")
+    (best,) = rows("incumbent", found)
+    assert (best["trial_id"], best["params"], best["flops"], best["config.width"]) == ("a-1-0", "1000000.0", "2000000000.0", "4")
+    assert [(row["trial_id"], row["step"], row["valid_error"]) for row in rows("learning_curve", found)] == [
+        ("a-1-0", "1.0", ""),
+        ("a-1-0", "2.0", "0.25"),
+    ]
 
 
 def test_comparison_and_tests_stand_in_one_table(tmp_path: Path) -> None:
@@ -72,6 +98,7 @@ def test_the_path_and_the_trials(tmp_path: Path) -> None:
     found = findings(tmp_path / "s")
     start, step = rows("ablation", found)
     assert (start["step"], start["changed"], start["loss"]) == ("0", "default", "0.3")
+    assert [(row["budget"], row["start"]) for row in (start, step)] == [("9.0", "default")] * 2
     assert (step["changed"], step["before"]) == ("lr", '{"lr":0.1,"width":null}')
     (trial,) = rows("trials", found)
     assert (trial["trial_id"], trial["loss"], trial["config.width"], trial["config.optimizer"]) == ("a-1-0", "0.25", "4", "adam")
@@ -80,3 +107,30 @@ def test_the_path_and_the_trials(tmp_path: Path) -> None:
 def test_rows_of_different_columns_stand_in_one_table_and_no_row_has_a_header() -> None:
     assert text([{"a": 1}, {"b": [1, "x"], "a": None}, {"c": True}]) == 'a,b,c\n1,,\n,"[1,""x""]",\n,,true\n'
     assert text([]) == "study\n"
+
+
+def test_every_number_of_findings_is_in_a_table() -> None:
+    """But for the drawing of the incumbent's network."""
+    found: Any = usual()
+    found["incumbent"]["network"] = None
+    written = {cell for name in TABLES for row in rows(name, found) for cell in _numbers(row.values())}
+    assert {number for number in _leaves(found) if number not in written} == set()
+
+
+def _leaves(value: Any) -> set[float]:
+    match value:
+        case bool() | str() | None:
+            return set()
+        case dict():
+            return {number for entry in value.values() for number in _leaves(entry)}
+        case list():
+            return {number for entry in value for number in _leaves(entry)}
+    return {float(value)}
+
+
+def _numbers(cells: Iterable[str]) -> Iterator[float]:
+    for cell in cells:
+        try:
+            yield from _leaves(json.loads(cell))
+        except ValueError:
+            continue

@@ -310,3 +310,14 @@ def test_the_values_of_a_curve_are_written_once() -> None:
     other["curve"]["at"] = [*other["curve"]["at"][:-1], 0.75]
     own = next(p for p in columns(study)["importance"][1]["parameters"] if p["name"] == name)
     assert own["curve"]["at"][-1] == 0.75
+
+
+def test_a_good_region_is_of_losses_cut_off_and_tells_what_chance_reaches_there() -> None:
+    study = findings()
+    good = study["budgets"][0]["good"]
+    assert good is not None
+    good |= {"cutoff": 0.125, "rule": "given", "n_below": 7, "threshold": 0.4321}
+    n = study["budgets"][0]["n"]
+    text = page([study])
+    assert f"every loss above the cut-off counts as the cut-off, 0.125 (given); 7 of {n} observations are not above it" in text
+    assert "Chance reaches 43.2\u00a0%" in text

@@ -7,6 +7,10 @@ from bohb_nas.report.html.columns import STRONGEST, comparisons
 from bohb_nas.report.html.markup import Markup, element, facts, join, more, table
 from bohb_nas.report.html.words import NONE, budget, count, counts, interval, number, p_value, seconds, settings, share
 
+_OVER_BUDGETS = (
+    "Each configuration counts once, with the mean of its losses at all budgets, each taken as a quantile on the cheapest budget's scale."
+)
+
 
 def budgets(findings: Findings) -> Markup:
     """What was trained at each budget, and what came of it."""
@@ -39,7 +43,7 @@ def importance(findings: Findings) -> Markup:
     unit = findings["study"]["unit"]
     parts = [_importance(b, f"At {budget(b['budget'], unit)}", b["selected"]) for b in findings["budgets"]]
     if findings["over_budgets"] is not None:
-        parts.append(_importance(findings["over_budgets"], "Over all budgets", "Each loss is taken as its quantile among its budget's."))
+        parts.append(_importance(findings["over_budgets"], "Over all budgets", _OVER_BUDGETS))
     return join(parts) if parts else _nothing("Nothing to explain yet: no trial has ended.")
 
 
@@ -57,10 +61,15 @@ def _importance(one: Importance, where: str, remark: str | None) -> Markup:
     if one["good"] is not None:
         good = one["good"]
         parts.append(
-            element("p", f"Among good configurations: {good['rule']}; {good['n_below']} observations are below {number(good['cutoff'])}.")
+            element(
+                "p",
+                f"What makes configurations good, and better: every loss above the cut-off counts as the cut-off, {number(good['cutoff'])} "
+                f"({good['rule']}); {good['n_below']} of {one['n']} observations are not above it. "
+                f"Chance reaches {share(good['threshold'])}.",
+            )
         )
         n = f", the first {STRONGEST} of {len(good['parameters'])}" if len(good["parameters"]) > STRONGEST else ""
-        parts.append(_parameters(f"{where}, among good configurations{n}", good["parameters"][:STRONGEST]))
+        parts.append(_parameters(f"{where}, losses cut off{n}", good["parameters"][:STRONGEST]))
     return more(f"{where} as a table", *parts)
 
 

@@ -64,7 +64,7 @@ chart("importance", (host, chosen) => {
   function draw(svg, width) {
     const rows = items();
     const one = of(chosen);
-    const threshold = state.measure === "with_parents" && !state.good ? one.threshold : null;
+    const threshold = state.measure === "with_parents" ? (state.good ? one.good : one).threshold : null;
     const top = Math.max(0.01, threshold ?? 0, ...rows.flatMap((row) => row.parts.flatMap((p) => [p.value ?? 0, p.high ?? 0])));
     const drawn = rowChart(svg, width, {
       items: rows,
@@ -90,11 +90,16 @@ chart("importance", (host, chosen) => {
         : [
             `${one.n} observations`,
             `out-of-bag R² ${number(one.oob_r2)}`,
-            ...(state.good && one.good ? [one.good.rule, `${one.good.n_below} below ${number(one.good.cutoff)}`] : []),
+            ...(state.good && one.good
+              ? [
+                  `losses above ${number(one.good.cutoff)} count as ${number(one.good.cutoff)} (${one.good.rule})`,
+                  `${one.good.n_below} are not above it`,
+                ]
+              : []),
           ];
     remark.replaceChildren([facts.join(" · "), one.selected, ...rest].filter(Boolean).join(" — "));
     if (one.refused !== null) return figure.replaceChildren(refusal(one.refused));
-    if (!parameters(one).length) return figure.replaceChildren(refusal("Nothing to show among good configurations at this budget."));
+    if (!parameters(one).length) return figure.replaceChildren(refusal("Nothing to show of the loss cut off at this budget."));
     figure.replaceChildren();
     plot(figure, "Importance of hyperparameters", draw);
     return undefined;
@@ -113,10 +118,10 @@ chart("importance", (host, chosen) => {
       choice("Share", MEASURES, state.measure, set("measure")),
       study.importance.some((one) => one.good)
         ? radios(
-            "Configurations",
+            "Losses",
             [
-              ["all", "all"],
-              ["good", "good ones"],
+              ["all", "as they are"],
+              ["good", "cut off: what makes configurations good, and better"],
             ],
             "all",
             set("good", (value) => value === "good"),
