@@ -6,14 +6,16 @@ import itertools
 import math
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import findings_fakes
 import matplotlib.image
 import numpy as np
 import pytest
 
-from bohb_nas.analysis.findings import Findings
+from bohb_nas.analysis.findings import Findings, GoodRegion, RankCorrelation, Row
 from bohb_nas.errors import StorageError
 from bohb_nas.report.figures import draw
 
@@ -50,6 +52,40 @@ def least(
     return found
 
 
+def rows(*told: tuple[str, float, str, float | str]) -> list[Row]:
+    """Trials of configuration, budget, origin, and a loss or how they failed; all values are equal but those of the learning rate."""
+    template = least()["trials"][0]
+    found = []
+    for k, (config_id, budget, origin, end) in enumerate(told):
+        row: Row = {**template, "trial_id": f"t{k}", "config_id": config_id, "budget": budget, "origin": origin}
+        row["config"] = {"learning_rate": 0.001 * (1 + sorted({one[0] for one in told}).index(config_id))}
+        row["status"], row["loss"] = ("ok", end) if isinstance(end, float) else (end, None)
+        found.append(row)
+    return found
+
+
+def with_good(chance: Mapping[str, float | None]) -> Findings:
+    """A study with few figures, and a good region."""
+    found = least(n_configs=12)
+    region = {"cutoff": 0.2, "rule": "given", "n_below": 3, "parameters": found["budgets"][0]["parameters"], **chance}
+    found["budgets"][0]["good"] = cast(GoodRegion, region)
+    return found
+
+
+def correlation(low: float, high: float, *, n: int, spearman: float | None = None, note: str | None = None) -> RankCorrelation:
+    return {
+        "low": low,
+        "high": high,
+        "n": n,
+        "spearman": spearman,
+        "interval": None,
+        "p_value": None,
+        "kendall": None,
+        "kendall_p_value": None,
+        "note": note,
+    }
+
+
 def texts(path: Path) -> list[str]:
     return ["".join(one.itertext()).strip() for one in ET.parse(path).iter(f"{SVG}text")]  # noqa: S314
 
@@ -77,6 +113,16 @@ def ticks(path: Path, axis: str) -> dict[str, float]:
             use = next(tick.iter(f"{SVG}use"))
             found["".join(tick.itertext()).strip()] = float(use.get(axis) or "nan")
     return found
+
+
+def shares(places: Sequence[float]) -> list[float]:
+    """Where marks are if the first is at 0 and the second at 1."""
+    first, second = places[:2]
+    return [(place - first) / (second - first) for place in places]
+
+
+def marks(path: Path, name: str) -> list[tuple[float, float]]:
+    return [(float(use.get("x") or "nan"), float(use.get("y") or "nan")) for use in group(path, name).iter(f"{SVG}use")]
 
 
 def test_every_kind_has_its_file(usual: Findings, drawn: Path) -> None:
@@ -129,6 +175,26 @@ def test_bars_are_as_long_as_their_shares_and_grey_below_chance(usual: Findings,
     assert low + (threshold - at[low]) / (at[high] - at[low]) * (high - low) == pytest.approx(usual["budgets"][0]["threshold"], abs=1e-3)
 
 
+@pytest.mark.parametrize("chance", [{}, {"threshold": None}])
+def test_where_chance_is_unknown_among_good_configurations_there_is_no_line(chance: dict[str, None], tmp_path: Path) -> None:
+    draw([with_good(chance)], tmp_path, formats=("svg",))
+    assert groups(tmp_path / "importance-good.svg", "bar-")
+    assert not groups(tmp_path / "importance-good.svg", "threshold")
+    assert not any("chance" in text for text in texts(tmp_path / "importance-good.svg"))
+
+
+def test_chance_among_good_configurations_is_a_line_of_its_own(tmp_path: Path) -> None:
+    found = with_good({"threshold": 0.07})
+    draw([found], tmp_path, formats=("svg",))
+    file = tmp_path / "importance-good.svg"
+    at = {float(label.removesuffix(" %")) / 100: x for label, x in ticks(file, "x").items()}
+    low, high = min(at), max(at)
+    threshold = points(group(file, "threshold"))[0][0]
+    assert low + (threshold - at[low]) / (at[high] - at[low]) * (high - low) == pytest.approx(0.07, abs=1e-3)
+    assert f"3 of n = {found['budgets'][0]['n']} below it (given)" in texts(file)
+    assert "chance 7%" in texts(file)
+
+
 def test_what_importance_rests_on_is_written_beside_it(usual: Findings, drawn: Path) -> None:
     said = texts(drawn / "importance.svg")
     for budget in usual["budgets"][:2]:
@@ -140,11 +206,31 @@ def test_what_importance_rests_on_is_written_beside_it(usual: Findings, drawn: P
 
 
 def test_a_tick_in_the_rug_for_every_active_observation(usual: Findings, drawn: Path) -> None:
-    counts = {p["name"]: p["n_active"] for p in usual["budgets"][0]["parameters"]}
+    configs = [row["config"] for row in usual["trials"] if row["budget"] == 400.0 and row["loss"] is not None]
+    counts = {name: sum(name in config for config in configs) for name in ("learning_rate", "dropout", "batch_size")}
     assert counts["dropout"] < counts["learning_rate"]  # it is conditional
     for name in ("learning_rate", "dropout", "batch_size"):
         rug = next(group(drawn / f"marginal-{name}.svg", "rug").iter(f"{SVG}path")).get("d") or ""
         assert rug.count("M") == counts[name]
+
+
+def test_the_rug_counts_what_importance_counts(tmp_path: Path) -> None:
+    found = least(n_configs=12)
+    found["trials"] = rows(
+        ("a", 400.0, "random", 0.1),
+        ("b", 400.0, "model", 0.2),
+        ("b", 400.0, "promoted", 0.3),  # the same again
+        ("c", 400.0, "random", "diverged"),
+        ("d", 400.0, "probe", 0.4),
+        ("e", 400.0, "random", 0.5),
+        ("f", 400.0, "baseline", 0.1),
+        ("g", 400.0, "random", "crashed"),
+        ("h", 1200.0, "random", 0.1),
+    )
+    found["trials"][5]["config"] = found["trials"][0]["config"]  # drawn twice
+    draw([found], tmp_path, formats=("svg",))
+    rug = next(group(tmp_path / "marginal-learning_rate.svg", "rug").iter(f"{SVG}path")).get("d") or ""
+    assert rug.count("M") == 4  # a, b, c and d
 
 
 def test_the_incumbents_value_stands_on_a_logarithmic_axis(usual: Findings, drawn: Path) -> None:
@@ -175,6 +261,60 @@ def test_rank_correlations_of_search_and_probes_stand_side_by_side(usual: Findin
     assert len(list(group(drawn / "rank-correlation.svg", "search-400-1200").iter(f"{SVG}use"))) == both["n"]
 
 
+def test_losses_against_losses_are_those_of_the_table(tmp_path: Path) -> None:
+    found = least()
+    found["trials"] = rows(
+        *((config_id, budget, "random", loss) for budget in (400.0, 1200.0) for config_id, loss in (("a", 0.1), ("b", 0.2), ("c", 0.5))),
+        ("d", 400.0, "model", 0.3),
+        ("d", 1200.0, "promoted", "diverged"),  # the worst of the search's at 1200
+        ("e", 400.0, "random", 0.2),
+        ("e", 400.0, "random", 0.4),  # 0.3 is their mean
+        ("e", 1200.0, "promoted", 0.4),
+        ("f", 400.0, "random", 0.2),
+        ("f", 1200.0, "promoted", "crashed"),
+        ("g", 400.0, "baseline", 0.8),
+        ("g", 1200.0, "baseline", 0.8),
+        *((config_id, budget, "probe", loss) for budget in (400.0, 1200.0) for config_id, loss in (("p", 0.1), ("q", 0.2), ("r", 0.9))),
+        ("s", 400.0, "probe", "diverged"),  # the worst of the probes'
+        ("s", 1200.0, "probe", 0.3),
+    )
+    found["rank_correlation"] = [correlation(400.0, 1200.0, n=5, spearman=0.6)]
+    draw([found], tmp_path, formats=("svg",))
+    x, y = zip(*marks(tmp_path / "rank-correlation.svg", "search-400-1200"), strict=True)  # a to e
+    assert shares(x) == pytest.approx([0, 1, 4, 2, 2], abs=1e-3)
+    assert shares(y) == pytest.approx([0, 1, 4, 4, 3], abs=1e-3)
+    x, y = zip(*marks(tmp_path / "rank-correlation.svg", "probe-400-1200"), strict=True)
+    assert shares(x) == pytest.approx([0, 1, 8, 8], abs=1e-3)
+    assert shares(y) == pytest.approx([0, 1, 8, 2], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("origin", "search", "probes", "there"),
+    [("promoted", 0.4, 0.8, True), ("random", 0.4, 0.8, False), ("promoted", 0.4, None, False), ("promoted", None, 0.8, False)],
+)
+def test_promotions_are_blamed_where_there_are_some_and_a_figure_without_them(
+    origin: str, search: float | None, probes: float | None, there: bool, tmp_path: Path
+) -> None:
+    found = least()
+    found["trials"] = rows(("a", 400.0, "random", 0.1), ("a", 1200.0, origin, 0.1))
+    found["rank_correlation"] = [correlation(400.0, 1200.0, n=8, spearman=search)]
+    found["rank_probe"] = [correlation(400.0, 1200.0, n=8, spearman=probes)]
+    draw([found], tmp_path, formats=("svg",))
+    said = texts(tmp_path / "rank-correlation.svg")
+    assert "rank correlation ρ (Spearman) with 95 % interval" in said
+    assert ("the search's is usually lower for its promotions" in said) == there
+
+
+def test_a_pair_of_budgets_without_a_correlation_says_why(tmp_path: Path) -> None:
+    found = least()
+    found["trials"] = rows(("a", 400.0, "random", 0.1), ("a", 1200.0, "promoted", 0.1))
+    found["rank_correlation"] = [correlation(400.0, 1200.0, n=9, note="nothing to rank: every loss at 400s is the same")]
+    draw([found], tmp_path, formats=("svg",))
+    said = " ".join(texts(tmp_path / "rank-correlation.svg"))
+    assert "search, n = 9 nothing to rank: every loss at 400s is the same" in said
+    assert "too few" not in said
+
+
 def test_the_models_test_is_written_over_its_panel(usual: Findings, drawn: Path) -> None:
     one = usual["model"][0]
     said = texts(drawn / "model.svg")
@@ -183,6 +323,29 @@ def test_the_models_test_is_written_over_its_panel(usual: Findings, drawn: Path)
     assert f"p = {one['p_value']:.2g} (Holm: {one['p_holm']:.2g})" in said
     for origin, n in (("model", one["n_model"]), ("random", one["n_random"])):
         assert len(list(group(drawn / "model.svg", f"{origin}-400").iter(f"{SVG}use"))) == n
+
+
+def test_the_models_panel_shows_what_is_tested(tmp_path: Path) -> None:
+    found = least()
+    found["trials"] = rows(
+        ("a", 400.0, "model", 0.1),
+        ("b", 400.0, "model", 0.2),
+        ("c", 400.0, "model", "diverged"),  # the worst of the search's there
+        ("d", 400.0, "model", 0.2),
+        ("d", 400.0, "random", 0.4),  # 0.3 is their mean
+        ("e", 400.0, "random", 0.1),
+        ("f", 400.0, "random", 0.2),
+        ("g", 400.0, "promoted", 0.5),
+        ("h", 400.0, "model", "crashed"),
+        ("i", 400.0, "probe", 0.7),
+        ("j", 400.0, "baseline", 0.8),
+        ("k", 1200.0, "model", 0.9),
+    )
+    found["model"] = [{**found["model"][0], "budget": 400.0, "n_model": 4, "n_random": 2}]
+    draw([found], tmp_path, formats=("svg",))
+    model, random = ([y for _, y in marks(tmp_path / "model.svg", f"{origin}-400")] for origin in ("model", "random"))
+    assert shares(model) == pytest.approx([0, 1, 4, 2], abs=1e-3)
+    assert random == pytest.approx(model[:2], abs=1e-3)
 
 
 def test_a_line_for_every_configuration_with_gaps_where_it_is_inactive(usual: Findings, drawn: Path) -> None:

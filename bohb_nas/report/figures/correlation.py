@@ -1,20 +1,25 @@
 """How far a budget's order of configurations is another's: their losses against each other, and what can be said of the order."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bohb_nas.analysis.findings import Findings, RankCorrelation, Row
+from bohb_nas.analysis.findings import Findings, RankCorrelation
+from bohb_nas.analysis.observations import Observations
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
-from bohb_nas.records import Origin
+from bohb_nas.records import ASIDE, Origin
 from bohb_nas.report.figures._labels import chance
+from bohb_nas.report.figures._observations import observed
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, empty, scale_losses
 
 _MOST = 6
 """Budgets in the matrix: of more, the dearest."""
+_NOTE = 22
+"""Letters on a line of a note."""
 
 
 def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
@@ -26,8 +31,9 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     side = min(1.75, PAGE_IN / n)
     figure = Figure(figsize=(max(side * n, 3.6), side * n + 0.4), layout="constrained")
     places = figure.subplots(n, n, squeeze=False)
-    search = _losses(found["trials"], probe=False)
-    probes = _losses(found["trials"], probe=True)
+    of_search = [row for row in found["trials"] if row["origin"] not in ASIDE]
+    of_probes = [row for row in found["trials"] if row["origin"] == Origin.PROBE]
+    search, probes = ({budget: observed(rows, budget) for budget in budgets} for rows in (of_search, of_probes))
     for i, high in enumerate(budgets):
         for j, low in enumerate(budgets):
             place = places[i, j]
@@ -43,32 +49,26 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
                     place.set_ylabel(f"loss at {budget_text(high, unit)}", fontsize=SMALL)
             else:
                 _said(place, _find(found["rank_correlation"], high, low), _find(found["rank_probe"], high, low))
-    figure.suptitle("rank correlation ρ (Spearman) with 95 % interval; the search's is lower for its promotions", fontsize=SMALL + 1)
+    title = "rank correlation ρ (Spearman) with 95 % interval"
+    promoted = any(Origin.PROMOTED in seen.origins for seen in search.values())
+    if promoted and all(any(r["spearman"] is not None for r in entries) for entries in (found["rank_correlation"], found["rank_probe"])):
+        title += "\nthe search's is usually lower for its promotions"
+    figure.suptitle(title, fontsize=SMALL + 1)
     yield "rank-correlation", figure
-
-
-def _losses(rows: Sequence[Row], *, probe: bool) -> dict[float, dict[str, float]]:
-    """The last loss of each configuration by budget."""
-    found: dict[float, dict[str, float]] = {}
-    for row in rows:
-        if row["loss"] is not None and row["origin"] != Origin.BASELINE and (row["origin"] == Origin.PROBE) == probe:
-            found.setdefault(row["budget"], {})[row["config_id"]] = row["loss"]
-    return found
 
 
 def _find(entries: Sequence[RankCorrelation], low: float, high: float) -> RankCorrelation | None:
     return next((r for r in entries if r["low"] == low and r["high"] == high), None)
 
 
-def _scatter(
-    place: Axes, search: Mapping[float, Mapping[str, float]], probes: Mapping[float, Mapping[str, float]], low: float, high: float
-) -> None:
+def _scatter(place: Axes, search: Mapping[float, Observations], probes: Mapping[float, Observations], low: float, high: float) -> None:
     """A point for each configuration with a loss at both budgets."""
     xs: list[float] = []
     ys: list[float] = []
-    for losses, colour, marker, name in ((search, COLOURS[0], "o", "search"), (probes, COLOURS[1], "^", "probe")):
-        both = sorted(losses.get(low, {}).keys() & losses.get(high, {}).keys())
-        x, y = [losses[low][c] for c in both], [losses[high][c] for c in both]
+    for seen, colour, marker, name in ((search, COLOURS[0], "o", "search"), (probes, COLOURS[1], "^", "probe")):
+        lows, highs = (dict(zip(seen[budget].config_ids, seen[budget].losses.tolist(), strict=True)) for budget in (low, high))
+        both = sorted(lows.keys() & highs.keys())
+        x, y = [lows[c] for c in both], [highs[c] for c in both]
         if both:
             place.scatter(x, y, s=7, color=colour, marker=marker, alpha=0.7, linewidths=0, gid=f"{name}-{low:g}-{high:g}")
         xs += x
@@ -92,7 +92,7 @@ def _said(place: Axes, search: RankCorrelation | None, probe: RankCorrelation | 
         colour = "0.95" if rho is None else palette(0.5 + 0.3 * rho)
         place.axhspan(bottom, bottom + height - 0.02, color=colour, linewidth=0)
         lines = [f"{name}, n = {one['n']}"]
-        lines.append("too few" if rho is None else f"ρ = {rho:.2f}")
+        lines += textwrap.wrap(one["note"] or "", _NOTE) if rho is None else [f"ρ = {rho:.2f}"]
         if one["interval"] is not None:
             lines.append(f"[{one['interval'][0]:.2f}, {one['interval'][1]:.2f}]")
         if one["p_value"] is not None:

@@ -61,7 +61,9 @@ def _bars(place: Axes, found: Findings, one: Importance, parameters: Sequence[Pa
             place.text(0.995, k, f"n = {p['n_active']}", transform=place.get_yaxis_transform(), ha="right", va="center", fontsize=SMALL)
     place.set_yticks(range(len(parameters)), [short_name(p["name"], found, 26) for p in parameters], fontsize=SMALL + 0.5)
     place.set(ylim=(max(6, len(parameters)) - 0.4, -0.6))
-    longest = max(*(max(p["with_parents"], p["spread"][1]) for p in parameters), one["threshold"] or 0.0, 1e-3)
+    threshold = one["good"].get("threshold") if good and one["good"] is not None else one["threshold"]
+    chance = float(threshold) if isinstance(threshold, int | float) else None
+    longest = max(*(max(p["with_parents"], p["spread"][1]) for p in parameters), chance or 0.0, 1e-3)
     place.set_xlim(0, 1.25 * longest)  # the rest is for the counts
     place.set_xticks([tick for tick in MaxNLocator(5).tick_values(0, longest) if tick <= longest])
     place.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
@@ -71,9 +73,9 @@ def _bars(place: Axes, found: Findings, one: Importance, parameters: Sequence[Pa
         about += f", R² {one['oob_r2']:.2f}"
     if good and one["good"] is not None:
         about = f"{one['good']['n_below']} of n = {one['n']} below it ({one['good']['rule']})"
-    elif one["threshold"] is not None:
-        place.axvline(one["threshold"], color=COLOURS[1], linewidth=1.0, linestyle="--", gid="threshold")
-        about += f", chance {one['threshold']:.0%}"
+    if chance is not None:
+        place.axvline(chance, color=COLOURS[1], linewidth=1.0, linestyle="--", gid="threshold")
+        about += ("\n" if good else ", ") + f"chance {chance:.0%}"
     if n_all > len(parameters):
         place.set_title(f"{len(parameters)} of {n_all}", fontsize=SMALL + 0.5, loc="right")
     place.set_xlabel(f"share of the variance\n{about}", fontsize=SMALL + 0.5)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Parameter, Row
+from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Parameter
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
-from bohb_nas.records import ASIDE, Status, Value
+from bohb_nas.records import Origin, Value
 from bohb_nas.report.figures._labels import GREY, INCUMBENT, said, short, short_name, stem
+from bohb_nas.report.figures._observations import observed
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, empty, page, plain_ticks
 
 _MOST = 6
@@ -96,15 +97,16 @@ def _panel(place: Axes, found: Findings, one: Hyperparameter, budget: Budget, *,
     place.set_ylim(bottom - 0.2 * room, top + 0.08 * room)
     plain_ticks(place, "y")
     place.tick_params(labelsize=SMALL)
-    _rug(place, axis, list({row["config_id"]: row["config"] for row in found["trials"] if _observed(row, budget["budget"])}.values()))
+    _rug(place, axis, _configs(found, budget["budget"]))
     _incumbent(place, axis, found)
     share = f"{parameter['with_parents']:.0%}, n = {parameter['n_active']}"
     place.set_title(share, fontsize=SMALL, loc="right", color="black" if parameter["claimed"] else "0.4")
 
 
-def _observed(row: Row, budget: float) -> bool:
-    """Whether importance counts it: what the search trained, and what it says of its configuration."""
-    return row["budget"] == budget and row["status"] in (Status.OK, Status.DIVERGED) and row["origin"] not in ASIDE
+def _configs(found: Findings, budget: float) -> list[Mapping[str, Value]]:
+    """The configurations that importance counts: all but those of baselines, equal ones once."""
+    seen = observed([row for row in found["trials"] if row["origin"] != Origin.BASELINE], budget)
+    return list({tuple(sorted(config.items())): config for config in seen.configs}.values())
 
 
 def _rug(place: Axes, axis: ValueAxis, configs: Sequence[Mapping[str, Value]]) -> None:

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from bohb_nas.analysis.findings import Findings, ModelTest
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
-from bohb_nas.records import Origin
+from bohb_nas.records import ASIDE, Origin
 from bohb_nas.report.figures._labels import chance
+from bohb_nas.report.figures._observations import observed
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, page, scale_losses
 
 _COLUMNS = 4
@@ -33,9 +34,10 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
 
 
 def _panel(place: Axes, found: Findings, test: ModelTest) -> None:
-    """A point for each configuration, spread as far as its neighbours demand, over a box of quartiles."""
-    rows = [row for row in found["trials"] if row["budget"] == test["budget"] and row["loss"] is not None]
-    groups = [[float(r["loss"] or 0.0) for r in rows if r["origin"] == origin] for origin in (Origin.RANDOM, Origin.MODEL)]
+    """A point for each configuration that the test counts, spread as far as its neighbours demand, over a box of quartiles."""
+    seen = observed([row for row in found["trials"] if row["origin"] not in ASIDE], test["budget"])
+    entered = list(zip(seen.origins, seen.losses.tolist(), strict=True))
+    groups = [[loss for own, loss in entered if own is origin] for origin in (Origin.RANDOM, Origin.MODEL)]
     for k, (losses, colour, name) in enumerate(zip(groups, (COLOURS[7], COLOURS[0]), ("random", "model"), strict=True)):
         if not losses:
             continue
