@@ -100,13 +100,13 @@ class Slurm:
 
     def requeue(self, task: Task) -> None:
         """Ends a task, which then waits to be started again."""
-        self.command("scontrol", "requeue", task.job)
+        self.command("scontrol", "requeue", task.array)  # the last task's own number is that of the whole array
 
     def release(self, task: Task) -> None:
         """Lets a task that was requeued start again at once, which SLURM would put off by two minutes."""
         wait_for(lambda: any(t.job == task.job and t.state == "PENDING" for t in self.queue()))
         time.sleep(_HELD_S)
-        self.command("scontrol", "update", f"JobId={task.job}", "StartTime=now")
+        self.command("scontrol", "update", f"JobId={task.array}", "StartTime=now")
 
     def idle(self) -> bool:
         """Whether nothing waits, runs or is about to end."""

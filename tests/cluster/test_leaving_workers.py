@@ -161,4 +161,4 @@ def test_images_are_trained_on_for_the_rest_of_the_budget(study: Path, tmp_path:
     assert [line["event"] for line in lines(study)].count("ask") == 1
     assert result.details["earlier"], "what was trained before"
     assert 0.0 < result.details["attempt_s"] < 13.9
-    assert result.metrics["new_s"] == pytest.approx(14.0, rel=0.02)
+    assert result.metrics["new_s"] == pytest.approx(14.0, rel=0.25), "a step may be slow where others work, too; nothing is trained twice"
