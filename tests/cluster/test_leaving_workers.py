@@ -161,4 +161,7 @@ def test_images_are_trained_on_for_the_rest_of_the_budget(study: Path, tmp_path:
     assert [line["event"] for line in lines(study)].count("ask") == 1
     assert result.details["earlier"], "what was trained before"
     assert 0.0 < result.details["attempt_s"] < 13.9
-    assert result.metrics["new_s"] == pytest.approx(14.0, rel=0.25), "a step may be slow where others work, too; nothing is trained twice"
+    parts = [attempt["train_s"] for attempt in result.details["earlier"]] + [result.details["attempt_s"]]
+    assert result.metrics["new_s"] == pytest.approx(sum(parts)), "every second counts once"
+    last_step_s = result.metrics["step_max_s"]  # what the last step takes beyond the budget, where others work on the machine, too
+    assert 14.0 * 0.98 <= result.metrics["new_s"] <= 14.0 * 1.02 + last_step_s
