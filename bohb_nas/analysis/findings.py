@@ -1,7 +1,7 @@
 """The findings of an analysis: what `bohb-nas analyze --json` prints, and all that figures and the report are drawn from.
 
 Every entry is JSON. Losses are the study's, budgets in its unit, times in seconds since the first ask without the spans that nobody led.
-None stands for what cannot be said; why not is said beside it.
+None stands for what cannot be said; why not is said beside it. (Longer than other modules: the whole contract stands in one place.)
 """
 
 from typing import Any, Literal, NotRequired, TypedDict
