@@ -50,10 +50,7 @@ def save(figure: Figure, path: Path, *, formats: Sequence[str], dpi: float = 150
     figure.set_dpi(dpi)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # names may be in any script; an SVG has them as text
-        FigureCanvasAgg(figure)
-        if (engine := figure.get_layout_engine()) is not None:
-            engine.execute(figure)
-            figure.set_layout_engine("none")  # once for all formats: it takes as long as drawing
+        _lay_out(figure)
         for kind in formats:
             stream = io.BytesIO()
             figure.set_dpi(dpi)
@@ -62,6 +59,27 @@ def save(figure: Figure, path: Path, *, formats: Sequence[str], dpi: float = 150
             write_atomic(file, stream.getvalue())
             written.append(file)
     return written
+
+
+def _lay_out(figure: Figure) -> None:
+    """Gives everything its place, once for all formats: it takes as long as drawing.
+
+    An axis that looks for the place of its label measures all its ticks, when it is laid out and again when it is drawn. An empty label
+    needs no place; the others keep theirs.
+    """
+    FigureCanvasAgg(figure)
+    axes = [axis for place in figure.axes for axis in (place.xaxis, place.yaxis)]
+    for axis in axes:
+        if not axis.get_label_text():
+            axis.set_label_coords(0, 0)
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    for axis in axes:
+        if axis.get_label_text() and axis.axes.axison and axis.get_visible():
+            axis.get_tightbbox()  # places the label
+            label = axis.label.get_transform().transform(axis.label.get_position())
+            axis.set_label_coords(*axis.axes.transAxes.inverted().transform(label))
 
 
 def _identify(figure: Figure) -> None:

@@ -2,7 +2,8 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,8 @@ from bohb_nas.analysis.findings import Hyperparameter
 from bohb_nas.records import Value
 from bohb_nas.report.figures._labels import number, said, short
 
+Drawing: TypeAlias = Callable[[], Figure]
+"""A figure that is drawn when it is called for: its name is known before."""
 COLUMN_IN, PAGE_IN = 3.3, 7.0
 """Widths of a figure in print: one column, and two."""
 SMALL = 6.0
@@ -75,11 +78,12 @@ class ValueAxis:
     def __init__(self, one: Hyperparameter) -> None:
         self.one = one
         self.levels = list(one["choices"])
+        self._level_at = {_key(level): float(k) for k, level in reversed(list(enumerate(self.levels)))}
 
     def place(self, value: Value) -> float | None:
         """Where a value is; None where it cannot be."""
         if self.levels:
-            return next((float(i) for i, level in enumerate(self.levels) if _same(level, value)), None)
+            return self._level_at.get(_key(value))
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
     def dress(self, place: Axes, which: str = "x") -> None:
@@ -107,5 +111,6 @@ class ValueAxis:
         plain_ticks(place, which)
 
 
-def _same(level: Value, value: Value) -> bool:
-    return level == value and isinstance(level, bool) == isinstance(value, bool)
+def _key(level: Value) -> tuple[bool, Value]:
+    """What equal levels share: True is not 1."""
+    return isinstance(level, bool), level

@@ -1,23 +1,27 @@
 """The way from a known configuration to the incumbent, one change at a time."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from matplotlib.figure import Figure
 
-from bohb_nas.analysis.findings import AblationStep, Findings
+from bohb_nas.analysis.findings import Ablation, AblationStep, Findings
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import said, short, short_name
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, scale_losses
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, scale_losses
 
 _ROW_IN = 0.19
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`ablation`: the predicted loss after each change."""
     path = found["ablation"]
-    if path is None or not path["steps"]:
-        return
+    if path is not None and path["steps"]:
+        yield "ablation", partial(_figure, found, path)
+
+
+def _figure(found: Findings, path: Ablation) -> Figure:
     n = len(path["steps"]) + 1
     figure = Figure(figsize=(PAGE_IN, _ROW_IN * n + 0.7), layout="constrained")
     place = figure.subplots()
@@ -34,7 +38,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     place.set_axisbelow(True)
     scale_losses(place, losses + [edge for spread in spreads for edge in spread], "x")
     place.set_xlabel(f"loss at {budget_text(path['budget'], found['study']['unit'])} that the forest predicts (lines: spread over trees)")
-    yield "ablation", figure
+    return figure
 
 
 def _said(step: AblationStep, found: Findings) -> str:

@@ -1,6 +1,7 @@
 """The incumbent's network: the sequence of its blocks with shapes and parameters, and how each kind of block is built."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from bohb_nas.analysis.findings import Findings, Incumbent
 from bohb_nas.durations import budget_text
 from bohb_nas.report.figures._blocks import Row, Tree, groups_of_leaves, is_leaf, rows, said, sound
 from bohb_nas.report.figures._labels import count, number, short
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, empty
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, empty
 from bohb_nas.report.figures._sketch import LINE_IN, Box, Line, Node, Sketch, beside, box, graph, stacked, wire
 
 _CONV, _DEPTHWISE, _POOL, _PLAIN = "#cfe3f3", "#cdebe0", "#fbe3c3", "#eeeeee"
@@ -25,23 +26,24 @@ _MARGIN_IN = 0.2
 _HIGHEST_IN = 45.0
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`architecture`: of the incumbent, if its worker left the tree of its layers."""
     incumbent = found["incumbent"]
-    if incumbent is None or incumbent["network"] is None:
-        return
-    if not sound(incumbent["network"]):
-        yield "architecture", _refusal("what the incumbent's worker left of its network is no tree of layers")
-        return
-    sequence, kinds = rows(incumbent["network"])
+    if incumbent is not None and incumbent["network"] is not None:
+        yield "architecture", partial(_figure, found, incumbent, incumbent["network"])
+
+
+def _figure(found: Findings, incumbent: Incumbent, network: Tree) -> Figure:
+    if not sound(network):
+        return _refusal("what the incumbent's worker left of its network is no tree of layers")
+    sequence, kinds = rows(network)
     left = _sequence(sequence)
     beyond = _MARGIN_IN + left.width + _NOTES_IN
     right, right_width = _details(kinds[:_MOST_KINDS], PAGE_IN - beyond - _MARGIN_IN)
     width = max(PAGE_IN, beyond + right_width + _MARGIN_IN)
     height = max(left.height, max((y + one.height for _, y, one, _ in right), default=0.0)) + 0.75
     if height > _HIGHEST_IN:
-        yield "architecture", _refusal(f"the incumbent's network has {len(sequence)} different parts in sequence: too many for a page")
-        return
+        return _refusal(f"the incumbent's network has {len(sequence)} different parts in sequence: too many for a page")
     figure = Figure(figsize=(width, height))
     place = figure.add_axes((0, 0, 1, 1))
     place.set(xlim=(0, width), ylim=(height, 0))
@@ -52,7 +54,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     for x, y, one, title in right:
         place.text(beyond + x, 0.5 + y - 0.1, title, fontsize=SMALL + 1, va="center", fontweight="bold")
         _show(place, one, beyond + x, 0.5 + y + 0.05)
-    yield "architecture", figure
+    return figure
 
 
 def _refusal(why: str) -> Figure:

@@ -1,6 +1,7 @@
 """The incumbent beside hand-designed networks that the same worker trained for equal time."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -9,17 +10,17 @@ from bohb_nas.analysis.findings import Compared, Comparison, Findings
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import INCUMBENT, chance, count, short
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, plain_ticks
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, plain_ticks
 
 _ROW_IN = 0.24
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`comparison` of validation errors, and `comparison-tested` of the test errors of what was trained for good."""
     for name, comparison in (("comparison", found["comparison"]), ("comparison-tested", found.get("tested"))):
         rows = [row for row in comparison["rows"] if row["error"] is not None] if comparison is not None else []
         if comparison is not None and rows:
-            yield name, _figure(found, comparison, rows)
+            yield name, partial(_figure, found, comparison, rows)
 
 
 def _figure(found: Findings, comparison: Comparison, rows: list[Compared]) -> Figure:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,7 +15,8 @@ from bohb_nas.plotting import COLOURS
 from bohb_nas.records import ASIDE, Origin
 from bohb_nas.report.figures._labels import chance
 from bohb_nas.report.figures._observations import observed
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, empty, scale_losses
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, empty, scale_losses
+from bohb_nas.report.figures._thinning import MANY
 
 _MOST = 6
 """Budgets in the matrix: of more, the dearest."""
@@ -22,11 +24,14 @@ _NOTE = 22
 """Letters on a line of a note."""
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`rank-correlation`: below the diagonal losses against losses, above it rank correlations of search and probes."""
     budgets = sorted({b for r in (*found["rank_correlation"], *found["rank_probe"]) for b in (r["low"], r["high"])})[-_MOST:]
-    if len(budgets) < 2:
-        return
+    if len(budgets) > 1:
+        yield "rank-correlation", partial(_figure, found, budgets)
+
+
+def _figure(found: Findings, budgets: Sequence[float]) -> Figure:
     n, unit = len(budgets), found["study"]["unit"]
     side = min(1.75, PAGE_IN / n)
     figure = Figure(figsize=(max(side * n, 3.6), side * n + 0.4), layout="constrained")
@@ -54,7 +59,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     if promoted and all(any(r["spearman"] is not None for r in entries) for entries in (found["rank_correlation"], found["rank_probe"])):
         title += "\nthe search's is usually lower for its promotions"
     figure.suptitle(title, fontsize=SMALL + 1)
-    yield "rank-correlation", figure
+    return figure
 
 
 def _find(entries: Sequence[RankCorrelation], low: float, high: float) -> RankCorrelation | None:
@@ -70,7 +75,8 @@ def _scatter(place: Axes, search: Mapping[float, Observations], probes: Mapping[
         both = sorted(lows.keys() & highs.keys())
         x, y = [lows[c] for c in both], [highs[c] for c in both]
         if both:
-            place.scatter(x, y, s=7, color=colour, marker=marker, alpha=0.7, linewidths=0, gid=f"{name}-{low:g}-{high:g}")
+            drawn = place.scatter(x, y, s=7, color=colour, marker=marker, alpha=0.7, linewidths=0, gid=f"{name}-{low:g}-{high:g}")
+            drawn.set_rasterized(len(both) > MANY)
         xs += x
         ys += y
     if not xs:

@@ -1,6 +1,7 @@
 """Where the time went: device hours by budget as they add up, and how many trials were in training."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,14 +12,18 @@ from bohb_nas.analysis.findings import Findings
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import budget_colours, number
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, plain_ticks
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, plain_ticks
+from bohb_nas.report.figures._thinning import moved, outline
 from bohb_nas.report.figures.trajectory import time_unit
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`device-hours`: hours of devices by budget, and trials in training, over time."""
-    if not any(one["times"] for one in found["hours"]):
-        return
+    if any(one["times"] for one in found["hours"]):
+        yield "device-hours", partial(_figure, found)
+
+
+def _figure(found: Findings) -> Figure:
     end = max(found["pace"]["span_s"], *(t for one in found["hours"] for t in one["times"]))
     unit, size = time_unit(end)
     figure = Figure(figsize=(PAGE_IN, 2.6), layout="constrained")
@@ -28,7 +33,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     for place in (left, right):
         place.set_xlabel(f"time since the start [{unit}]")
         plain_ticks(place, "x")
-    yield "device-hours", figure
+    return figure
 
 
 def _hours(place: Axes, found: Findings, size: float, end: float) -> None:
@@ -37,10 +42,12 @@ def _hours(place: Axes, found: Findings, size: float, end: float) -> None:
     for one in found["hours"]:
         if one["times"]:
             label = f"{budget_text(one['budget'], found['study']['unit'])}: {number(one['hours'][-1])} h"
-            times = [0.0, *(t / size for t in one["times"]), end / size]
+            times = np.array([0.0, *one["times"], end]) / size
+            hours = np.array([0.0, *one["hours"], one["hours"][-1]])
+            some = moved(hours)
             place.step(
-                times,
-                [0.0, *one["hours"], one["hours"][-1]],
+                times[some],
+                hours[some],
                 where="post",
                 color=colours[one["budget"]],
                 label=label,
@@ -53,10 +60,13 @@ def _hours(place: Axes, found: Findings, size: float, end: float) -> None:
 
 def _in_training(place: Axes, found: Findings, size: float) -> None:
     """How many trials were asked and not yet told, over time."""
-    times = np.array([(row["asked"], row["told"]) for row in found["trials"]], dtype=float).reshape(-1, 2)
-    changes = sorted([(t, 1) for t in times[:, 0].tolist()] + [(t, -1) for t in times[:, 1].tolist()])
-    n = np.cumsum([step for _, step in changes])
-    place.fill_between([t / size for t, _ in changes], n, step="post", color=COLOURS[5], linewidth=0, gid="in-training")
+    ends = np.array([(row["asked"], row["told"]) for row in found["trials"]], dtype=float).reshape(-1, 2)
+    times, which = np.unique(ends, return_inverse=True)
+    n = np.cumsum(
+        np.bincount(which.reshape(-1, 2)[:, 0], minlength=len(times)) - np.bincount(which.reshape(-1, 2)[:, 1], minlength=len(times))
+    )
+    some = outline(times, n.astype(float))
+    place.fill_between(times[some] / size, n[some], step="post", color=COLOURS[5], linewidth=0, gid="in-training")
     pace = found["pace"]
     if pace["n_workers"]:
         place.axhline(pace["n_workers"], color="black", linewidth=0.8, linestyle="--")

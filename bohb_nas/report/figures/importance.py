@@ -1,6 +1,7 @@
 """Bars of how much each hyperparameter matters, a panel for each budget; what chance reaches as well is grey."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from bohb_nas.analysis.findings import Findings, Importance, Parameter
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import GREY, number, short_name
-from bohb_nas.report.figures._panels import SMALL, empty, page
+from bohb_nas.report.figures._panels import SMALL, Drawing, empty, page
 
 _MOST = 15
 """Bars in a panel."""
@@ -18,21 +19,21 @@ _ROW_IN = 0.125
 """The height of a bar with its gap."""
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`importance`, and `importance-good` of the good region where it was asked for."""
     unit = found["study"]["unit"]
     named: list[tuple[str, Importance]] = [(f"budget {budget_text(b['budget'], unit)}", b) for b in found["budgets"]]
     if found["over_budgets"] is not None:
         named.append(("all budgets", found["over_budgets"]))
     if named:
-        yield "importance", _figure(found, [(name, one, one["parameters"]) for name, one in named], good=False)
+        yield "importance", partial(_figure, found, [(name, one, one["parameters"]) for name, one in named], good=False)
     good = []
     for name, one in named:
         if one["good"] is not None:
             title = f"{name.removeprefix('budget ')}, loss < {number(one['good']['cutoff'])}"
             good.append((title, one, one["good"]["parameters"]))
     if good:
-        yield "importance-good", _figure(found, good, good=True)
+        yield "importance-good", partial(_figure, found, good, good=True)
 
 
 def _figure(found: Findings, panels: Sequence[tuple[str, Importance, Sequence[Parameter]]], *, good: bool) -> Figure:

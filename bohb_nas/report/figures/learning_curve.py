@@ -1,15 +1,16 @@
 """The incumbent's learning curve, as its worker wrote it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from matplotlib.figure import Figure
 
-from bohb_nas.analysis.findings import Findings
+from bohb_nas.analysis.findings import Findings, Incumbent
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS, LINES
 from bohb_nas.report.figures._labels import number, short
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, page, scale_losses
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, page, scale_losses
 from bohb_nas.report.figures.trajectory import time_unit
 
 _AXES = ("step", "seconds")
@@ -17,7 +18,7 @@ _MOST = 6
 """Panels."""
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`learning-curve`: a panel for each kind of measure, that is for each last word of a measure's name."""
     incumbent = found["incumbent"]
     if incumbent is None or len(incumbent["curve"]) < 2:
@@ -27,8 +28,12 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     kinds: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for point in curve for name in point if name not in _AXES):
         kinds.setdefault(name.rsplit("_", 1)[-1], []).append(name)
-    if not kinds or not all(along in point for point in curve):
-        return
+    if kinds and all(along in point for point in curve):
+        yield "learning-curve", partial(_figure, found, incumbent, kinds, along)
+
+
+def _figure(found: Findings, incumbent: Incumbent, kinds: Mapping[str, Sequence[str]], along: str) -> Figure:
+    curve = incumbent["curve"]
     shown = list(kinds)[:_MOST]
     columns = min(3, len(shown))
     figure, places = page(-(-len(shown) // columns), columns, width=PAGE_IN * max(2, columns) / 3, height=2.0)
@@ -48,4 +53,4 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
         place.set_axis_off()
     budget = budget_text(incumbent["budget"], found["study"]["unit"])
     figure.suptitle(f"incumbent {short(incumbent['trial_id'])} at {budget}, loss {number(incumbent['loss'])}", fontsize=8)
-    yield "learning-curve", figure
+    return figure

@@ -1,8 +1,12 @@
 """The mean loss at each value of a hyperparameter over everything else, a panel for each budget: figure 2 of Zela et al. (2018)."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -12,8 +16,11 @@ from bohb_nas.plotting import COLOURS
 from bohb_nas.records import Origin, Value
 from bohb_nas.report.figures._labels import GREY, INCUMBENT, said, short, short_name, stem
 from bohb_nas.report.figures._observations import observed
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, empty, page, plain_ticks
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, ValueAxis, empty, page, plain_ticks
+from bohb_nas.report.figures._thinning import side_by_side
 
+Configs: TypeAlias = Mapping[float, Sequence[Mapping[str, Value]]]
+"""The configurations that importance counts, by budget."""
 _MOST = 6
 """Hyperparameters on the page of the strongest."""
 _COLUMNS = 4
@@ -22,7 +29,7 @@ _FEW_POINTS = 8
 """A number with fewer values is drawn as points."""
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`marginals-strongest`, then `marginal-NAME` for every hyperparameter that a budget has a marginal of."""
     by_name = {one["name"]: one for one in found["hyperparameters"]}
     budgets = [b for b in found["budgets"] if any(p["curve"] is not None for p in b["parameters"])]
@@ -32,10 +39,11 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     drawn = [name for name, ones in curves.items() if any(p is not None for p in ones)]
     strength = {name: max(p["with_parents"] for p in curves[name] if p is not None) for name in drawn}
     strongest = sorted(drawn, key=lambda name: -strength[name])[:_MOST]
-    yield "marginals-strongest", _overview(found, [by_name[name] for name in strongest], budgets[-_COLUMNS:])
+    configs = {b["budget"]: _configs(found, b["budget"]) for b in found["budgets"]}
+    yield "marginals-strongest", partial(_overview, found, configs, [by_name[name] for name in strongest], budgets[-_COLUMNS:])
     taken: set[str] = {"marginals-strongest"}
     for name in drawn:
-        yield stem("marginal", name, taken), _one(found, by_name[name])
+        yield stem("marginal", name, taken), partial(_one, found, configs, by_name[name])
 
 
 def _of(budget: Budget, name: str) -> Parameter | None:
@@ -43,27 +51,30 @@ def _of(budget: Budget, name: str) -> Parameter | None:
     return next((p for p in budget["parameters"] if p["name"] == name and p["curve"] is not None and p["curve"]["at"]), None)
 
 
-def _overview(found: Findings, ones: Sequence[Hyperparameter], budgets: Sequence[Budget]) -> Figure:
+def _overview(found: Findings, configs: Configs, ones: Sequence[Hyperparameter], budgets: Sequence[Budget]) -> Figure:
     """A row for each hyperparameter, a column for each budget."""
     figure, places = page(len(ones), len(budgets), width=PAGE_IN if len(budgets) > 1 else PAGE_IN / 2, height=1.45)
     for k, one in enumerate(ones):
         for j, budget in enumerate(budgets):
             place = places[k * len(budgets) + j]
-            _panel(place, found, one, budget, title=budget_text(budget["budget"], found["study"]["unit"]) if k == 0 else "")
+            _panel(place, found, one, budget, configs[budget["budget"]])
+            if k == 0:
+                place.set_title(budget_text(budget["budget"], found["study"]["unit"]), fontsize=7.5, loc="left")
             place.set_xlabel(short_name(one["name"], found, 26), fontsize=SMALL + 1)
             if j == 0:
                 place.set_ylabel("loss", fontsize=SMALL + 1)
     return figure
 
 
-def _one(found: Findings, one: Hyperparameter) -> Figure:
+def _one(found: Findings, configs: Configs, one: Hyperparameter) -> Figure:
     """A panel for each budget."""
     budgets = found["budgets"]
     columns = min(_COLUMNS, len(budgets))
     rows = -(-len(budgets) // columns)
     figure, places = page(rows, columns, width=PAGE_IN * max(columns, 2) / 4 if columns < _COLUMNS else PAGE_IN, height=1.9)
     for place, budget in zip(places, budgets, strict=False):
-        _panel(place, found, one, budget, title=budget_text(budget["budget"], found["study"]["unit"]))
+        _panel(place, found, one, budget, configs[budget["budget"]])
+        place.set_title(budget_text(budget["budget"], found["study"]["unit"]), fontsize=7.5, loc="left")
     for place in places[len(budgets) :]:
         place.set_axis_off()
     name = one["name"] + (f" (where {one['condition']})" if one["condition"] else "")
@@ -72,9 +83,8 @@ def _one(found: Findings, one: Hyperparameter) -> Figure:
     return figure
 
 
-def _panel(place: Axes, found: Findings, one: Hyperparameter, budget: Budget, *, title: str) -> None:
+def _panel(place: Axes, found: Findings, one: Hyperparameter, budget: Budget, configs: Sequence[Mapping[str, Value]]) -> None:
     """The marginal with its spread, the observations below it and the incumbent's value."""
-    place.set_title(title, fontsize=7.5, loc="left")
     parameter = _of(budget, one["name"])
     if parameter is None or parameter["curve"] is None:
         empty(place, budget["refused"] or "no marginal", width=24)
@@ -97,7 +107,7 @@ def _panel(place: Axes, found: Findings, one: Hyperparameter, budget: Budget, *,
     place.set_ylim(bottom - 0.2 * room, top + 0.08 * room)
     plain_ticks(place, "y")
     place.tick_params(labelsize=SMALL)
-    _rug(place, axis, _configs(found, budget["budget"]))
+    _rug(place, axis, configs)
     _incumbent(place, axis, found)
     share = f"{parameter['with_parents']:.0%}, n = {parameter['n_active']}"
     place.set_title(share, fontsize=SMALL, loc="right", color="black" if parameter["claimed"] else "0.4")
@@ -110,20 +120,28 @@ def _configs(found: Findings, budget: float) -> list[Mapping[str, Value]]:
 
 
 def _rug(place: Axes, axis: ValueAxis, configs: Sequence[Mapping[str, Value]]) -> None:
-    """A tick at the bottom for each observation; those of one level side by side."""
+    """A tick at the bottom for each observation, of very many for those that it can show; those of one level side by side."""
     name = axis.one["name"]
     at = [x for config in configs if name in config and (x := axis.place(config[name])) is not None]
     if axis.levels:
-        seen = {x: at.count(x) for x in at}
+        seen = Counter(at)
         order: dict[float, int] = {}
         spread = []
         for x in at:
             k = order[x] = order.get(x, -1) + 1
             spread.append(x + 0.7 * ((k + 0.5) / seen[x] - 0.5))
         at = spread
-    there = [x for one in at for x in (one, one, math.nan)]  # one path for all: a thousand marks take long to write
+    drawn = side_by_side(np.array(at), log=place.get_xscale() == "log")
+    there = np.repeat(drawn, 3)
+    there[2::3] = math.nan  # one path for all: a thousand marks take long to write
     place.plot(
-        there, [0.0, 0.035, math.nan] * len(at), color="black", linewidth=0.4, alpha=0.7, transform=place.get_xaxis_transform(), gid="rug"
+        there,
+        [0.0, 0.035, math.nan] * len(drawn),
+        color="black",
+        linewidth=0.4,
+        alpha=0.7,
+        transform=place.get_xaxis_transform(),
+        gid="rug",
     )
 
 

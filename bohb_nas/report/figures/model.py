@@ -1,6 +1,7 @@
 """The losses of the model's picks beside those of random ones, by budget."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,16 +13,20 @@ from bohb_nas.plotting import COLOURS
 from bohb_nas.records import ASIDE, Origin
 from bohb_nas.report.figures._labels import chance
 from bohb_nas.report.figures._observations import observed
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, page, scale_losses
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, page, scale_losses
+from bohb_nas.report.figures._thinning import MANY
 
 _COLUMNS = 4
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`model`: a panel for each budget at which configurations of both kinds, or of one, entered."""
     tests = [t for t in found["model"] if t["n_model"]]
-    if not tests:
-        return
+    if tests:
+        yield "model", partial(_figure, found, tests)
+
+
+def _figure(found: Findings, tests: Sequence[ModelTest]) -> Figure:
     columns = min(_COLUMNS, len(tests))
     rows = -(-len(tests) // columns)
     figure, places = page(rows, columns, width=PAGE_IN * max(2, columns) / _COLUMNS, height=2.3)
@@ -30,7 +35,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     for place in places[len(tests) :]:
         place.set_axis_off()
     figure.supylabel("loss", fontsize=8)
-    yield "model", figure
+    return figure
 
 
 def _panel(place: Axes, found: Findings, test: ModelTest) -> None:
@@ -42,7 +47,8 @@ def _panel(place: Axes, found: Findings, test: ModelTest) -> None:
         if not losses:
             continue
         aside = (np.arange(len(losses)) * 0.618034 % 1.0 - 0.5) * 0.5  # even without chance
-        place.scatter(k + aside, losses, s=5, color=colour, alpha=0.6, linewidths=0, gid=f"{name}-{test['budget']:g}")
+        drawn = place.scatter(k + aside, losses, s=5, color=colour, alpha=0.6, linewidths=0, gid=f"{name}-{test['budget']:g}")
+        drawn.set_rasterized(len(entered) > MANY)
         place.boxplot(
             [losses],
             positions=[k],

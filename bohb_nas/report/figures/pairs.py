@@ -1,6 +1,7 @@
 """Maps of the strongest interactions: the mean loss over two hyperparameters, everything else averaged out."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,20 +11,20 @@ from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Pair
 from bohb_nas.durations import budget_text
 from bohb_nas.records import Value
 from bohb_nas.report.figures._labels import INCUMBENT, said, short, short_name
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, page, plain_ticks
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, ValueAxis, page, plain_ticks
 
 _MOST = 6
 _COLUMNS = 3
 _TICKS = 5
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`pairs-BUDGET` for each budget with maps."""
     by_name = {one["name"]: one for one in found["hyperparameters"]}
     for budget in found["budgets"]:
         mapped = [p for p in budget["pairs"] if p["map"] is not None and all(name in by_name for name in p["names"])][:_MOST]
         if mapped:
-            yield f"pairs-{budget['budget']:.10g}", _figure(found, by_name, budget, mapped)
+            yield f"pairs-{budget['budget']:.10g}", partial(_figure, found, by_name, budget, mapped)
 
 
 def _figure(found: Findings, by_name: dict[str, Hyperparameter], budget: Budget, mapped: Sequence[Pair]) -> Figure:

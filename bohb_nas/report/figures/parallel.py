@@ -1,6 +1,7 @@
 """Configurations as lines over parallel axes, coloured by their loss; where a hyperparameter is inactive the line has a gap."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -14,13 +15,13 @@ from bohb_nas.analysis.findings import Findings, Hyperparameter, Row
 from bohb_nas.durations import budget_text
 from bohb_nas.records import Origin
 from bohb_nas.report.figures._labels import said, short, short_name
-from bohb_nas.report.figures._panels import PAGE_IN, SMALL, ValueAxis, plain_ticks
+from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, ValueAxis, plain_ticks
 
 _MOST = 12
 """Axes on a page: of more, the most important."""
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`parallel-coordinates`: of the dearest budget with at least two evaluations."""
     for budget in reversed(found["budgets"]):
         rows = [r for r in found["trials"] if r["budget"] == budget["budget"] and r["loss"] is not None and r["origin"] != Origin.BASELINE]
@@ -29,7 +30,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
             moving = [one for one in found["hyperparameters"] if one["kind"] != "constant"]
             axes = sorted(moving, key=lambda one: rank.get(one["name"], len(rank)))[:_MOST]
             if axes:
-                yield "parallel-coordinates", _figure(found, budget["budget"], axes, rows, len(moving))
+                yield "parallel-coordinates", partial(_figure, found, budget["budget"], axes, rows, len(moving))
             return
 
 

@@ -2,25 +2,29 @@
 
 import io
 from collections.abc import Iterator
+from functools import partial
 
 import matplotlib.image
 from matplotlib.figure import Figure
 
-from bohb_nas.analysis.findings import Findings
+from bohb_nas.analysis.findings import Findings, Incumbent
 from bohb_nas.durations import budget_text
 from bohb_nas.report.figures._labels import short
-from bohb_nas.report.figures._panels import PAGE_IN, empty
+from bohb_nas.report.figures._panels import PAGE_IN, Drawing, empty
 
 _HIGHEST_IN = 6.0
 _MOST_PIXELS = 4096
 """Of a side."""
 
 
-def figures(found: Findings, picture: bytes | None) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings, picture: bytes | None) -> Iterator[tuple[str, Drawing]]:
     """`samples`: the picture that the worker left, with a caption."""
     incumbent = found["incumbent"]
-    if picture is None or incumbent is None:
-        return
+    if picture is not None and incumbent is not None:
+        yield "samples", partial(_figure, found, incumbent, picture)
+
+
+def _figure(found: Findings, incumbent: Incumbent, picture: bytes) -> Figure:
     try:
         pixels = matplotlib.image.imread(io.BytesIO(picture), format="png")
     except (OSError, ValueError, SyntaxError) as e:  # what the decoder raises for what is no PNG
@@ -36,4 +40,4 @@ def figures(found: Findings, picture: bytes | None) -> Iterator[tuple[str, Figur
         place.imshow(pixels[:_MOST_PIXELS, :_MOST_PIXELS], cmap="gray", interpolation="nearest", gid="samples")
         place.set_axis_off()
     place.set_title(caption, fontsize=8)
-    yield "samples", figure
+    return figure

@@ -1,24 +1,29 @@
 """The losses of configurations by budget: what more budget bought, and where lines cross."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bohb_nas.analysis.findings import Findings
+from bohb_nas.analysis.findings import Findings, Shape
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import INCUMBENT
-from bohb_nas.report.figures._panels import COLUMN_IN, SMALL, scale_losses
+from bohb_nas.report.figures._panels import COLUMN_IN, SMALL, Drawing, scale_losses
+from bohb_nas.report.figures._thinning import MANY
 
 
-def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`loss-by-budget`: a line for each configuration with a loss at several budgets."""
     shapes = [s for s in found["shapes"] if len(s["losses"]) > 1]
-    if not shapes:
-        return
+    if shapes:
+        yield "loss-by-budget", partial(_figure, found, shapes)
+
+
+def _figure(found: Findings, shapes: Sequence[Shape]) -> Figure:
     figure = Figure(figsize=(COLUMN_IN * 1.25, 2.9), layout="constrained")
     place = figure.subplots()
     budgets = sorted({budget for s in shapes for budget, _ in s["losses"]})
@@ -28,7 +33,8 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
         ones = [np.array(s["losses"]) for s in shapes if s["origin"] == origin]
         colour = COLOURS[(0, 2, 3, 4, 5, 7)[k % 6]]
         alpha = float(np.clip(40 / len(shapes), 0.15, 0.7))
-        place.add_collection(LineCollection(ones, colors=colour, linewidths=0.7, alpha=alpha, gid=f"shapes-{origin}"))
+        lines = LineCollection(ones, colors=colour, linewidths=0.7, alpha=alpha, gid=f"shapes-{origin}", rasterized=len(shapes) > MANY)
+        place.add_collection(lines)
         handles.append(Line2D([], [], color=colour, linewidth=1, label=f"{origin} (n = {len(ones)})"))
     medians = [float(np.median([loss for s in shapes for b, loss in s["losses"] if b == budget])) for budget in budgets]
     place.plot(budgets, medians, color="black", marker="o", markersize=3, linewidth=1.2, gid="median")
@@ -46,4 +52,4 @@ def figures(found: Findings) -> Iterator[tuple[str, Figure]]:
     place.set_xticks(budgets, [budget_text(b, found["study"]["unit"]) for b in budgets])
     place.set(xlabel="budget", ylabel="loss")
     figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=SMALL + 0.5, frameon=False)
-    yield "loss-by-budget", figure
+    return figure
