@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
-from bohb_nas.analysis.boxes import Leaves, of_tree
+from bohb_nas.analysis.boxes import Leaves, of_trees
 from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.layout import Layout
 
@@ -34,7 +34,7 @@ class Forest:
 
     def leaves(self) -> list[Leaves]:
         """The leaves of every tree."""
-        return [of_tree(tree, self.layout) for tree in self.trees]
+        return of_trees(self.trees, self.layout)
 
     def predict(self, points: Floats) -> Floats:
         """(trees, n) what each tree says of points (n, d) of the box."""

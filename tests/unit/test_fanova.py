@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, sobol_indices, uniform
 from space_fakes import everything
 
-from bohb_nas.analysis.boxes import of_tree
+from bohb_nas.analysis.boxes import of_trees
 from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.fanova import Explanation, explain
 from bohb_nas.analysis.findings import Parameter
@@ -160,7 +160,7 @@ def test_total_effects_agree_with_sobol_indices_on_the_same_tree() -> None:
         return np.asarray(forest.predict(points))
 
     expected = sobol_indices(func=function, n=4096, dists=[uniform()] * layout.d, random_state=0)
-    leaves = of_tree(tree, layout)
+    (leaves,) = of_trees([tree], layout)
     values = leaves.values - leaves.values @ leaves.volumes
     through = np.random.default_rng(0).random((4096, layout.d))
     found = totals(leaves, through, values[None])[0] / (values**2 @ leaves.volumes)
