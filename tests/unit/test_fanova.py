@@ -82,7 +82,7 @@ def test_a_logarithmic_range_is_searched_on_its_logarithm() -> None:
     # log10(lr) is uniform over a length of 4, variance 16/12; 2 x has 4/12
     space = unit("x")
     space.add(Float("lr", (1e-5, 1e-1), log=True))
-    told = parameters(explained(space, lambda c: math.log10(c["lr"]) + 2 * c["x"], 300))
+    told = parameters(explained(space, lambda c: math.log10(c["lr"]) + 2 * c["x"], 1000))
     assert told["lr"]["main"] == pytest.approx(0.8, abs=0.03)
     assert told["x"]["main"] == pytest.approx(0.2, abs=0.03)
 
