@@ -172,6 +172,35 @@ def accuracy(n_datasets: int) -> None:
             row(f"{name}, n = {n}", f"main {main:.3f}, pair {pair:.3f}{extra} ({SEEDS[n]} data sets)", aim)
 
 
+def forests(n_datasets: int) -> None:
+    """The mean largest error of a main effect under other forests, over all functions, without noise and with half as much again."""
+    del n_datasets
+    settings = [(features, least) for features in (0.7, 1.0) for least in (1, 2, 3, 5)]
+    for n, seeds in ((60, 6), (200, 6), (1000, 2)):
+        for noise in (0.0, 0.5):
+            for features, least in settings:
+                began, off = time.process_time(), []
+                for truth in TRUTHS.values():
+                    for seed in range(seeds):
+                        off.append(_error_of_forest(truth, n, seed, noise=noise, max_features=features, least_in_leaf=least))
+                row(
+                    f"n = {n}, noise {noise:g}: features {features:g}, leaves of {least}",
+                    f"main {np.mean(off):.3f}, {(time.process_time() - began) / len(off):.2f} s ({len(off)} data sets)",
+                )
+
+
+def _error_of_forest(truth: Truth, n: int, seed: int, *, noise: float, **settings: Any) -> float:
+    """The largest error of a main effect; noise is in standard deviations of the loss."""
+    space, configs, losses = drawn(truth, n, seed)
+    losses = losses + np.random.default_rng(seed).normal(0.0, noise * losses.std(), n)
+    box = Box(space)
+    forest = fit(box, box.points(configs), (losses - losses.mean()) / losses.std(), seed=seed, n_trees=64, **settings)
+    found = shares([Effects(leaves, forest.layout.d) for leaves in forest.leaves()], forest.layout, all_pairs=False)
+    assert found is not None
+    main = dict(zip(box.names, found.main.mean(axis=0).tolist(), strict=True))
+    return max(abs(share - truth.main.get(name, 0.0)) for name, share in main.items())
+
+
 def beside_optuna(n_datasets: int) -> None:
     """The same data, given to Optuna's FanovaImportanceEvaluator."""
     del n_datasets
@@ -327,6 +356,7 @@ def chance(n_datasets: int) -> None:
 
 PARTS: Mapping[str, Callable[[int], None]] = {
     "accuracy": accuracy,
+    "forests": forests,
     "monte-carlo": monte_carlo,
     "lines": lines,
     "speed": speed,

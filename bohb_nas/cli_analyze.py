@@ -36,13 +36,16 @@ _SEVERAL = Path("report")
 @click.option("--watch", is_flag=True, help="Again whenever a trial was asked or told, until the study is done or Ctrl-C.")
 @click.option("--device", metavar="MODEL", help="Only evaluations on this model of a device.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of forests and permutations.")
-def analyze(*, directories: tuple[Path, ...], as_json: bool, watch: bool, device: str | None, seed: int, **said: Any) -> None:
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes.  [the cores there are; 1 while a study is not done]")
+def analyze(
+    *, directories: tuple[Path, ...], as_json: bool, watch: bool, device: str | None, seed: int, jobs: int | None, **said: Any
+) -> None:
     """Says what mattered in a study, whether its short budgets can be trusted, and how it compares; several are overlaid."""
     studies = [StudyDir(directory.absolute()) for directory in directories]
     for study in studies:
         study.read_meta()
     output = _Output(studies, as_json=as_json, **said)
-    look = _Look(studies, labels=_labels(directories), device=device, seed=seed)
+    look = _Look(studies, labels=_labels(directories), device=device, seed=seed, jobs=jobs)
     if not watch:
         output.write(look())
         return
@@ -60,6 +63,15 @@ def _labels(directories: Sequence[Path]) -> list[str]:
     names = [directory.absolute().name for directory in directories]
     often = Counter(names)
     return [str(directory) if often[name] > 1 else name for directory, name in zip(directories, names, strict=True)]
+
+
+def _jobs(said: int | None, studies: Sequence[StudyDir]) -> int:
+    """How many processes share the work: one while trainings on this machine may be timed, else as many as there are cores."""
+    if said is not None:
+        return said
+    from joblib import cpu_count
+
+    return int(cpu_count()) if all(study.done.exists() for study in studies) else 1
 
 
 def changes(studies: Sequence[StudyDir], pause: Callable[[], None]) -> Iterator[None]:
@@ -88,12 +100,14 @@ class _Look:
     labels: Sequence[str]
     device: str | None
     seed: int
+    jobs: int | None
 
     def __call__(self) -> list[Any]:
         """The findings of each."""
         from bohb_nas.analysis.study import find
 
-        found = [find(study, seed=self.seed, device=self.device) for study in self.studies]
+        jobs = _jobs(self.jobs, self.studies)
+        found = [find(study, seed=self.seed, device=self.device, jobs=jobs) for study in self.studies]
         for one, label in zip(found, self.labels, strict=True):
             one["study"]["name"] = label
         return found

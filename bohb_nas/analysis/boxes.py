@@ -1,4 +1,4 @@
-"""A regression tree over a conditional space as a function on the whole product box: every leaf in disjoint boxes.
+"""Regression trees over a conditional space as functions on the whole product box: every leaf in disjoint boxes.
 
 A tree says what happens at -1, where a hyperparameter is inactive. The function that is decomposed has no such place: where a
 hyperparameter is inactive, whatever it is changes nothing. So a leaf becomes the places of the box whose active part it takes:
@@ -16,7 +16,7 @@ Hyperparameters that no condition ties together, directly or through others, res
 region for each family of tied ones, and only these regions are cut into boxes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _TOLERANCE = 1e-9
+_MOST_ENTRIES = 2**22
+"""Nodes times columns of the trees that are cut into boxes at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,22 +64,54 @@ class Leaves:
     """One per family of columns."""
 
 
-def of_tree(tree: Any, layout: Layout) -> Leaves:
-    """The leaves of a tree.
+def of_trees(trees: Sequence[Any], layout: Layout) -> list[Leaves]:
+    """The leaves of every tree of a forest.
 
     Args:
-        tree: scikit-learn's, `estimator.tree_`.
-        layout: what the tree was fitted on.
+        trees: scikit-learn's, each `estimator.tree_`.
+        layout: what they were fitted on.
 
     Raises:
-        AnalysisError: the volumes do not sum to 1 within 1e-9.
+        AnalysisError: the volumes of a tree's leaves do not sum to 1 within 1e-9.
     """
-    taken, values = _taken(tree, layout)
+    return [leaves for group in _groups(trees, layout.d) for leaves in _of_group(group, layout)]
+
+
+def _groups(trees: Sequence[Any], d: int) -> Iterator[list[Any]]:
+    """Trees in order, as many at a time as are worth a group's overhead and fit into memory."""
+    group: list[Any] = []
+    for tree in trees:
+        if group and (sum(one.node_count for one in group) + tree.node_count) * d > _MOST_ENTRIES:
+            yield group
+            group = []
+        group.append(tree)
+    yield group
+
+
+def _of_group(trees: Sequence[Any], layout: Layout) -> Iterator[Leaves]:
+    taken, values, counts = _taken(trees, layout)
     blocks = [_block(taken, columns, layout) for columns in layout.families]
     volumes = np.prod([block.size for block in blocks], axis=0)
-    if not abs(volumes.sum() - 1.0) <= _TOLERANCE:
-        raise AnalysisError(f"the leaves of a tree fill {volumes.sum():.12g} of the box instead of 1: its conditions contradict each other")
-    return Leaves(values=values, volumes=volumes, blocks=tuple(blocks))
+    ends = np.cumsum(counts).tolist()
+    within = [np.searchsorted(block.leaf, [0, *ends]).tolist() for block in blocks]
+    for tree, (first, last) in enumerate(zip([0, *ends], ends, strict=False)):
+        filled = volumes[first:last].sum()
+        if not abs(filled - 1.0) <= _TOLERANCE:
+            raise AnalysisError(f"the leaves of a tree fill {filled:.12g} of the box instead of 1: its conditions contradict each other")
+        own = [_part(block, slice(*at[tree : tree + 2]), slice(first, last)) for block, at in zip(blocks, within, strict=True)]
+        yield Leaves(values=values[first:last], volumes=volumes[first:last], blocks=tuple(own))
+
+
+def _part(block: Block, boxes: slice, leaves: slice) -> Block:
+    """The block of one tree of a group."""
+    return Block(
+        columns=block.columns,
+        leaf=block.leaf[boxes] - leaves.start,
+        lo=block.lo[boxes],
+        hi=block.hi[boxes],
+        share=block.share[boxes],
+        size=block.size[leaves],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +135,20 @@ class _Taken:
         return (self.lo <= 0) & (self.hi >= 1)
 
 
-def _taken(tree: Any, layout: Layout) -> tuple[_Taken, Floats]:
-    """What each leaf takes of every column, level by level from the root; and the leaves' values."""
-    left, right, columns = tree.children_left, tree.children_right, tree.feature
-    lo, hi = np.zeros((tree.node_count, layout.d)), np.ones((tree.node_count, layout.d))
-    inactive = np.zeros((tree.node_count, layout.d), dtype=np.bool_)
-    inactive[0] = layout.conditional
-    places = layout.places(columns, tree.threshold)
-    nodes = np.flatnonzero(left[:1] >= 0)
+def _taken(trees: Sequence[Any], layout: Layout) -> tuple[_Taken, Floats, Ints]:
+    """What each leaf takes of every column, level by level from the roots; the leaves' values; how many each tree has."""
+    nodes_of = np.array([tree.node_count for tree in trees])
+    roots = np.cumsum(nodes_of) - nodes_of
+    left, right = (
+        np.concatenate([np.where((below := getattr(tree, side)) < 0, below, below + root) for tree, root in zip(trees, roots, strict=True)])
+        for side in ("children_left", "children_right")
+    )
+    columns, thresholds = (np.concatenate([getattr(tree, name) for tree in trees]) for name in ("feature", "threshold"))
+    lo, hi = np.zeros((len(left), layout.d)), np.ones((len(left), layout.d))
+    inactive = np.zeros((len(left), layout.d), dtype=np.bool_)
+    inactive[roots] = layout.conditional
+    places = layout.places(columns, thresholds)
+    nodes = roots[left[roots] >= 0]
     while nodes.size:
         for children in (left[nodes], right[nodes]):
             lo[children], hi[children], inactive[children] = lo[nodes], hi[nodes], inactive[nodes]
@@ -119,8 +159,9 @@ def _taken(tree: Any, layout: Layout) -> tuple[_Taken, Floats]:
         nodes = np.concatenate([below, above])
         nodes = nodes[left[nodes] >= 0]
     ends = left < 0
+    values = np.concatenate([tree.value[:, 0, 0] for tree in trees])
     taken = _Taken(lo=lo[ends], hi=hi[ends], inactive=inactive[ends], leaf=np.arange(ends.sum()))
-    return taken, np.asarray(tree.value[ends, 0, 0], dtype=np.float64)
+    return taken, values[ends].astype(np.float64), np.asarray(np.add.reduceat(ends.astype(np.int64), roots))
 
 
 def _block(taken: _Taken, columns: Ints, layout: Layout) -> Block:

@@ -58,7 +58,7 @@ def explain(
     *,
     seed: int = 0,
     n_trees: int = 64,
-    n_permutations: int = 30,
+    n_permutations: int = LEAST_PERMUTATIONS,
     cutoff: float | None = None,
     curves: bool = True,
     n_maps: int = 6,

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import partial
 from typing import Any, cast
 
+from bohb_nas import parallel
 from bohb_nas.analysis import ablation, budgets, comparison, incumbent, model, pace, ranks, sentences, trajectory
 from bohb_nas.analysis.budgets import Explain, Explanation
 from bohb_nas.analysis.findings import Ablation, Findings, Importance, Sentence, StudyFacts
@@ -19,7 +21,7 @@ _NO_SPACE = "the study has no space: its baselines were trained without a search
 _NO_OBSERVATIONS = "no observation of the search"
 
 
-def find(study: StudyDir, *, seed: int = 0, device: str | None = None, explain: Explain | None = None) -> Findings:
+def find(study: StudyDir, *, seed: int = 0, device: str | None = None, explain: Explain | None = None, jobs: int = 1) -> Findings:
     """What a study says; nothing of it is run or imported, nothing is written.
 
     Args:
@@ -27,12 +29,14 @@ def find(study: StudyDir, *, seed: int = 0, device: str | None = None, explain: 
         seed: of the forests and of permutations: the same one finds the same.
         device: the model of the device whose evaluations alone count; None takes all.
         explain: what asks a forest; None is `bohb_nas.analysis.fanova.explain`.
+        jobs: how many processes share the forests; whatever their number, they find the same.
 
     Raises:
         StudyError: there is no study, or a part of it is damaged.
         UsageError: no evaluation is of that device.
+        AnalysisError: a process was killed.
     """
-    return findings(read(study, device=device), explain if explain is not None else _fanova(), seed=seed)
+    return findings(read(study, device=device), explain if explain is not None else _fanova(), seed=seed, jobs=jobs)
 
 
 def _fanova() -> Explain:
@@ -41,7 +45,7 @@ def _fanova() -> Explain:
     return explain
 
 
-def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
+def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) -> Findings:
     """What a study says that was read."""
     unit, search, told = record.meta["budgets"]["unit"], record.search, record.told
     names = {budget: budget_text(budget, unit) for budget in budgets_of(told)}
@@ -50,7 +54,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
     observed = [observe([one for one in search if one.trial.config_id not in unknown], budget) for budget in names]
     probes = record.of(Origin.PROBE)
     explained = [observe([one for one in drawn if one.trial.config_id not in unknown], budget) for budget in names]
-    explanations = _explanations(record, explained, explain, seed=seed)
+    explanations, over_budgets = _explanations(record, explained, explain, seed=seed, jobs=jobs)
     entries = [
         budgets.entry(o, told, importance=e.importance if e is not None else _nothing(record, o), names=names)
         for o, e in zip(explained, explanations, strict=True)
@@ -66,7 +70,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0) -> Findings:
         study=_facts(record, rungs),
         hyperparameters=hyperparameters(record.space) if record.space is not None else [],
         budgets=entries,
-        over_budgets=budgets.over_budgets(record.space, explained, explain, seed=seed) if record.space is not None else None,
+        over_budgets=over_budgets,
         rank_correlation=correlation,
         rank_probe=probed,
         shapes=ranks.shapes([one for one in told if one.trial.origin is not Origin.BASELINE]),
@@ -118,10 +122,16 @@ def _facts(record: Record, rungs: Sequence[float]) -> StudyFacts:
     )
 
 
-def _explanations(record: Record, observed: Sequence[Observations], explain: Explain, *, seed: int) -> list[Explanation | None]:
+def _explanations(
+    record: Record, by_budget: Sequence[Observations], explain: Explain, *, seed: int, jobs: int
+) -> tuple[list[Explanation | None], Importance | None]:
+    """What forests say of each budget, and over all of them."""
     if record.space is None:
-        return [None] * len(observed)
-    return [budgets.explained(record.space, o, explain, seed=seed) for o in observed]
+        return [None] * len(by_budget), None
+    over = partial(budgets.over_budgets, record.space, by_budget, explain, seed=seed)
+    each = [partial(budgets.explained, record.space, o, explain, seed=seed) for o in by_budget]
+    found: list[Any] = parallel.run([over, *each], jobs=jobs)
+    return found[1:], found[0]
 
 
 def _nothing(record: Record, observations: Observations) -> Importance:

@@ -1,0 +1,43 @@
+"""Pieces of work done in processes side by side."""
+
+import os
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bohb_nas.analysis.study import find
+from bohb_nas.errors import AnalysisError
+from bohb_nas.parallel import run
+from bohb_nas.store.study_dir import StudyDir
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "study-format-1"
+
+
+def test_what_tasks_return_comes_in_their_order() -> None:
+    assert run([partial(pow, 2, exponent) for exponent in range(5)], jobs=2) == [1, 2, 4, 8, 16]
+
+
+def test_one_job_stays_in_this_process() -> None:
+    assert run([os.getpid, os.getpid], jobs=1) == [os.getpid()] * 2
+    assert os.getpid() not in run([os.getpid, os.getpid], jobs=2)
+
+
+def test_an_error_of_a_task_comes_through() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        run([partial(int, "1"), partial(int, "one")], jobs=2)
+
+
+def test_a_killed_process_is_told() -> None:
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(AnalysisError, match="--jobs 1"):
+        run([die, die], jobs=2)
+
+
+def test_a_study_says_the_same_to_two_processes(tmp_path: Path) -> None:
+    study = StudyDir(Path(shutil.copytree(GOLDEN, tmp_path / "study")))
+    assert find(study, jobs=2) == find(study, jobs=1)
