@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from bohb_nas.analysis.findings import Findings, GoodRegion, RankCorrelation, Row
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.report.figures import draw
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -443,6 +443,23 @@ def test_the_same_findings_give_the_same_bytes(tmp_path: Path) -> None:
     assert b"CreationDate" not in first[2].read_bytes()
 
 
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    studies = [least(name="a", n_configs=10), least(name="b")]
+    pictures = [None, png(8, 16)]
+    one, two = (draw(studies, tmp_path / str(jobs), formats=("png", "svg", "pdf"), pictures=pictures, jobs=jobs) for jobs in (1, 2))
+    assert [path.relative_to(tmp_path / "1") for path in one] == [path.relative_to(tmp_path / "2") for path in two]
+    assert len(one) > 6 * 3
+    for first, second in zip(one, two, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_more_processes_than_figures(tmp_path: Path) -> None:
+    found = findings_fakes.nothing()
+    assert draw([found], tmp_path / "out", jobs=3) == []
+    with pytest.raises(UsageError, match=r"jobs is 0.*from 1 on"):
+        draw([found], tmp_path / "out", jobs=0)
+
+
 def test_an_svg_is_the_same_with_and_without_other_formats(tmp_path: Path) -> None:
     found = least(n_configs=10)
     alone = draw([found], tmp_path / "alone", formats=("svg",))
@@ -478,10 +495,35 @@ def test_losses_of_any_size_can_be_drawn(values: list[float], tmp_path: Path) ->
     assert {"trajectory", "loss-by-budget", "parallel-coordinates", "rank-correlation", "model"} <= names
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_folder_that_cannot_be_made_is_named(jobs: int, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file"):
-        draw([findings_fakes.findings(n_configs=3)], tmp_path / "file" / "figures", formats=("svg",))
+    with pytest.raises(StorageError, match=f"cannot write {tmp_path / 'file' / 'figures'}"):
+        draw([least()], tmp_path / "file" / "figures", formats=("svg",), jobs=jobs)
+
+
+def test_thousands_of_evaluations_are_files_of_moderate_size(tmp_path: Path) -> None:
+    found = least(n_configs=12)
+    losses = [0.5 + 0.4 * math.sin(k) for k in range(3000)]
+    found["trials"] = rows(*((f"c{k:04}", 400.0, "random", loss) for k, loss in enumerate(losses)))
+    for k, row in enumerate(found["trials"]):
+        row["asked"], row["told"] = 10.0 * k, 10.0 * k + 9.0
+    point = found["trajectory"][0]
+    found["trajectory"] = [{**point, "time": 10.0 * k, "budget": 400.0, "loss": loss} for k, loss in enumerate(losses)]
+    found["hours"] = [{"budget": 400.0, "times": [10.0 * k for k in range(3000)], "hours": [9.0 * k / 3600 for k in range(3000)]}]
+    written = draw([found], tmp_path, formats=("svg",))
+    assert max(path.stat().st_size for path in written) < 500_000
+    assert not list(group(tmp_path / "trajectory.svg", "best-400").iter(f"{SVG}use"))
+    assert len(points(group(tmp_path / "trajectory.svg", "best-400"))) < 30  # where it falls
+    assert len(list(ET.parse(tmp_path / "trajectory.svg").iter(f"{SVG}image"))) == 1  # noqa: S314
+    assert "evaluations-400" not in {one.get("id") for one in groups(tmp_path / "trajectory.svg", "")}
+    assert "400s (n = 3000)" in texts(tmp_path / "trajectory.svg")
+    rug = next(group(tmp_path / "marginal-learning_rate.svg", "rug").iter(f"{SVG}path")).get("d") or ""
+    assert 100 < rug.count("M") <= 300
+    shown = [one.get("id") for one in groups(tmp_path / "parallel-coordinates.svg", "configuration-")]
+    assert len(shown) == 400
+    assert {f"configuration-t{losses.index(worst_or_best)}" for worst_or_best in (max(losses), min(losses))} <= set(shown)
+    assert any("3000 configurations at 400s (400 of them as lines)" in text for text in texts(tmp_path / "parallel-coordinates.svg"))
 
 
 def png(height: int, width: int) -> bytes:

@@ -8,15 +8,16 @@ import gc
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import matplotlib as mpl
 
 from bohb_nas.analysis.findings import Findings
 from bohb_nas.errors import UsageError
 from bohb_nas.files import storing
+from bohb_nas.parallel import run
 from bohb_nas.plotting import FORMATS, STYLE, save
 from bohb_nas.report.figures import (
     ablation,
@@ -95,14 +96,12 @@ def draw(
     Raises:
         UsageError: no job is to draw.
         StorageError: the disk refused.
+        AnalysisError: a process was killed.
     """
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}: figures are drawn by 1 process or more; name a number from 1 on")
     named = list(itertools.zip_longest([_bounded(found) for found in studies], pictures[: len(studies)]))
-    if jobs == 1:
-        shares = [_share(named, folder, formats, slice(None))]
-    else:
-        shares = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_share)(named, folder, formats, slice(k, None, jobs)) for k in range(jobs))
+    shares = run([partial(_share, named, folder, formats, slice(k, None, jobs)) for k in range(jobs)], jobs=jobs)
     in_turn = itertools.chain.from_iterable(itertools.zip_longest(*shares, fillvalue=[]))
     return [path for files in in_turn for path in files]
 

@@ -11,7 +11,6 @@ _TICKS = 300
 """Marks side by side that fill a panel."""
 _STEPS = 1000
 """Of a line: each is less than half a dot of a PNG."""
-_COLUMNS = 400
 
 
 def moved(values: Floats) -> NDArray[np.intp]:
@@ -35,26 +34,6 @@ def moved(values: Floats) -> NDArray[np.intp]:
     return np.array(kept, dtype=np.intp)
 
 
-def outline(x: Floats, values: Floats) -> NDArray[np.intp]:
-    """The points of a line that jumps to and fro: in each of 400 columns the first, the last, a lowest and a highest.
-
-    Args:
-        x: (n,) ascending.
-        values: (n,)
-
-    Returns:
-        (m,) of n, ascending; all of them where they are few.
-    """
-    n = len(x)
-    if n <= 4 * _COLUMNS:
-        return np.arange(n, dtype=np.intp)
-    column = np.floor(_shares(x) * (_COLUMNS - 1e-9))
-    by_value = np.lexsort((values, column))
-    ends = np.flatnonzero(np.diff(column))
-    starts, stops = np.append(0, ends + 1), np.append(ends, n - 1)
-    return np.unique(np.concatenate([starts, stops, by_value[starts], by_value[stops]]))
-
-
 def side_by_side(at: Floats, *, log: bool) -> Floats:
     """Where to draw a mark for each of many values along an axis: of more than 300 at the nearest of 300 places, each of them once.
 
@@ -72,7 +51,8 @@ def side_by_side(at: Floats, *, log: bool) -> Floats:
         return known
     scaled = np.log(known) if log else known
     low, high = float(scaled.min()), float(scaled.max())
-    places = np.unique(np.round(_shares(scaled) * (_TICKS - 1))) / (_TICKS - 1)
+    shares = (scaled - low) / (high - low) if high > low else np.zeros_like(scaled)
+    places = np.unique(np.round(shares * (_TICKS - 1))) / (_TICKS - 1)
     drawn = low * (1 - places) + high * places
     return np.exp(drawn) if log else drawn
 
@@ -80,9 +60,3 @@ def side_by_side(at: Floats, *, log: bool) -> Floats:
 def evenly(n: int, most: int) -> NDArray[np.intp]:
     """At most so many of n places, from the first to the last."""
     return np.unique(np.round(np.linspace(0, n - 1, min(n, most))).astype(np.intp))
-
-
-def _shares(x: Floats) -> Floats:
-    """How far each is on the way from the lowest to the highest, in [0, 1]."""
-    low, high = float(x.min()), float(x.max())
-    return (x / 2 - low / 2) / (high / 2 - low / 2) if high > low else np.zeros_like(x)

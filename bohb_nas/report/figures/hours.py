@@ -13,7 +13,7 @@ from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import budget_colours, number
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, plain_ticks
-from bohb_nas.report.figures._thinning import moved, outline
+from bohb_nas.report.figures._thinning import MANY, moved
 from bohb_nas.report.figures.trajectory import time_unit
 
 
@@ -62,11 +62,10 @@ def _in_training(place: Axes, found: Findings, size: float) -> None:
     """How many trials were asked and not yet told, over time."""
     ends = np.array([(row["asked"], row["told"]) for row in found["trials"]], dtype=float).reshape(-1, 2)
     times, which = np.unique(ends, return_inverse=True)
-    n = np.cumsum(
-        np.bincount(which.reshape(-1, 2)[:, 0], minlength=len(times)) - np.bincount(which.reshape(-1, 2)[:, 1], minlength=len(times))
-    )
-    some = outline(times, n.astype(float))
-    place.fill_between(times[some] / size, n[some], step="post", color=COLOURS[5], linewidth=0, gid="in-training")
+    asked, told = which.reshape(-1, 2).T
+    n = np.cumsum(np.bincount(asked, minlength=len(times)) - np.bincount(told, minlength=len(times)))
+    picture = len(times) > MANY
+    place.fill_between(times / size, n, step="post", color=COLOURS[5], linewidth=0, gid="in-training", rasterized=picture)
     pace = found["pace"]
     if pace["n_workers"]:
         place.axhline(pace["n_workers"], color="black", linewidth=0.8, linestyle="--")

@@ -16,9 +16,12 @@ from bohb_nas.durations import budget_text
 from bohb_nas.records import Origin
 from bohb_nas.report.figures._labels import said, short, short_name
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, ValueAxis, plain_ticks
+from bohb_nas.report.figures._thinning import evenly
 
 _MOST = 12
 """Axes on a page: of more, the most important."""
+_MOST_LINES = 400
+"""Of more configurations so many are drawn, evenly over the order of their losses."""
 
 
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
@@ -39,8 +42,10 @@ def _figure(found: Findings, budget: float, axes: Sequence[Hyperparameter], rows
     norm = _norm(losses)
     figure = Figure(figsize=(PAGE_IN, 3.1), layout="constrained")
     place = figure.subplots()
-    order = sorted(range(len(rows)), key=lambda k: -losses[k])  # the best on top
-    heights = np.array([[_height(one, rows[k]) for one in axes] for k in order], dtype=float).reshape(len(rows), -1)
+    worst_first = sorted(range(len(rows)), key=lambda k: -losses[k])  # the best on top
+    order = [worst_first[k] for k in evenly(len(rows), _MOST_LINES)]
+    values = [ValueAxis(one) for one in axes]
+    heights = np.array([[_height(axis, rows[k]) for axis in values] for k in order], dtype=float).reshape(len(order), -1)
     palette = mpl.colormaps["viridis"]
     for line, k in zip(heights, order, strict=True):
         colour = palette(float(norm(losses[k])))
@@ -68,7 +73,8 @@ def _figure(found: Findings, budget: float, axes: Sequence[Hyperparameter], rows
     bar.set_label("loss", fontsize=7)
     bar.ax.tick_params(labelsize=SMALL)
     plain_ticks(bar.ax, "y")
-    some = f", the {len(axes)} most important of {n_all} axes" if len(axes) < n_all else ""
+    some = f" ({len(order)} of them as lines)" if len(order) < len(rows) else ""
+    some += f", the {len(axes)} most important of {n_all} axes" if len(axes) < n_all else ""
     place.set_title(
         f"{len(rows)} configurations at {budget_text(budget, found['study']['unit'])}{some}; thick: the best", fontsize=SMALL + 1
     )
@@ -83,11 +89,11 @@ def _norm(losses: Sequence[float]) -> Normalize:
     return LogNorm(low, high, clip=True) if low > 0 and high / low > 30 else Normalize(low, high, clip=True)
 
 
-def _height(one: Hyperparameter, row: Row) -> float:
+def _height(axis: ValueAxis, row: Row) -> float:
     """Where a configuration crosses an axis, in [0, 1]; NaN where it does not."""
+    one = axis.one
     if one["name"] not in row["config"]:
         return np.nan
-    axis = ValueAxis(one)
     x = axis.place(row["config"][one["name"]])
     if x is None:
         return np.nan
