@@ -197,7 +197,7 @@ def _error_of_forest(truth: Truth, n: int, seed: int, *, noise: float, **setting
     forest = fit(box, box.points(configs), (losses - losses.mean()) / losses.std(), seed=seed, n_trees=64, **settings)
     found = shares([Effects(leaves, forest.layout.d) for leaves in forest.leaves()], forest.layout, all_pairs=False)
     assert found is not None
-    main = dict(zip(box.names, found.main.mean(axis=0).tolist(), strict=True))
+    main: dict[str, float] = dict(zip(box.names, found.main.mean(axis=0).tolist(), strict=True))
     return max(abs(share - truth.main.get(name, 0.0)) for name, share in main.items())
 
 

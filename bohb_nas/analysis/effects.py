@@ -129,7 +129,7 @@ class Effects:
         family = self._families[parent]
         heights = family.heights * self._mass_of(self._blocks[self._block_of[parent]])[family.boxes]
         rises = np.bincount(family.places, np.concatenate([heights, -heights]), minlength=family.shape[0] * family.shape[1])
-        joint = self._interactions(rises.reshape(family.shape), children, np.array([parent]))
+        joint = self._interactions(np.asarray(rises, dtype=np.float64).reshape(family.shape), children, np.array([parent]))
         return np.asarray(self.main[children] + joint[:, 0])
 
     def _family(self, children: Ints, parent: int) -> _Family:
