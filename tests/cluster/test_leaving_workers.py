@@ -168,7 +168,9 @@ def test_images_are_trained_on_for_the_rest_of_the_budget(study: Path, tmp_path:
     options = ["--dataset", "digits", "--budget-min", "14s", "--budget-max", "14s", "--method", "random_search"]
     small = tmp_path / "small.json"  # a random network's steps may be too long for 14 s where the machine is starved
     small.write_text(json.dumps([SMALL]))
-    master = start(program("run", str(study), *options, "--initial", str(small), "--trials", "1", "--workers", "0"), tmp_path / "master.log")
+    master = start(
+        program("run", str(study), *options, "--initial", str(small), "--trials", "1", "--workers", "0"), tmp_path / "master.log"
+    )
     wait_until(lambda: count(study, "lead") == 1)
     first = start(program("worker", str(study), "--device", "cpu0"), tmp_path / "first.log")
     wait_until(lambda: any((study / "trials").glob("t00000/0/curve.jsonl")), what="a step")
