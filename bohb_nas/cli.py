@@ -2,6 +2,7 @@
 Imports stand inside the commands, so that `--help`, `list`, `status` and `best` start at once.
 """
 
+import errno
 import json
 import os
 import shlex
@@ -17,7 +18,7 @@ import click
 
 from bohb_nas import cli_analyze, cli_baselines, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.durations import format_duration
-from bohb_nas.errors import BohbNasError
+from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
 from bohb_nas.run_options import cluster_options
@@ -34,6 +35,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except BohbNasError as e:
             _fail(e)
+        except OSError as e:
+            if e.filename is None or e.errno == errno.EPIPE:  # no file's, or click's to heed
+                raise
+            _fail(StorageError(f"{os.fsdecode(e.filename)}: {e.strerror}; restore access to it, then run the same command again"))
 
 
 def _fail(error: BohbNasError) -> NoReturn:

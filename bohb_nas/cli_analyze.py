@@ -112,7 +112,7 @@ class _Output:
     """Where findings go.
 
     Raises:
-        UsageError: a folder cannot be written; nothing was written.
+        UsageError: a folder cannot be written, or holds a study's own files; nothing was written.
     """
 
     studies: Sequence[StudyDir]
@@ -126,6 +126,8 @@ class _Output:
     def __post_init__(self) -> None:
         for option, folder in (("--to", self.folder), ("--csv", self.csv_folder)):
             if folder is not None:
+                for study in self.studies:
+                    study.check_apart(option, folder)
                 _check_writable(option, folder)
 
     @property

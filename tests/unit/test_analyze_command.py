@@ -139,15 +139,40 @@ def test_the_picture_of_the_incumbents_newest_attempt_is_passed_on(study: StudyD
     assert drawn[1] == ("page", ["study"], [PNG])
 
 
-@pytest.mark.parametrize("arguments", [["--to"], ["--csv"]])
-def test_a_folder_that_cannot_be_written_is_refused_before_anything_is(study: StudyDir, drawn: list[Any], arguments: list[str]) -> None:
-    done = analyze(study.path, "--csv", study.path / "tables", *arguments, study.journal / "below")
+@pytest.mark.parametrize("option", ["--to", "--csv"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is(
+    study: StudyDir, tmp_path: Path, drawn: list[Any], option: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    done = analyze(study.path, "--csv", tmp_path / "tables", option, file / "below")
     assert done.exit_code == 2
-    assert (
-        done.stderr
-        == f"bohb-nas: {arguments[0]} {study.journal / 'below'}: {study.journal} is no folder; name another with {arguments[0]}\n"
-    )
-    assert (drawn, study.report.exists(), (study.path / "tables").exists()) == ([], False, False)
+    assert done.stderr == f"bohb-nas: {option} {file / 'below'}: {file} is no folder; name another with {option}\n"
+    assert (drawn, study.report.exists(), (tmp_path / "tables").exists()) == ([], False, False)
+
+
+@pytest.mark.parametrize("option", ["--to", "--csv"])
+@pytest.mark.parametrize("place", [".", "trials/t00037/0", "results", "new", "../link/inputs"])
+def test_nothing_is_written_among_the_files_of_a_study(study: StudyDir, tmp_path: Path, drawn: list[Any], option: str, place: str) -> None:
+    (tmp_path / "link").symlink_to(study.path)
+    other = make_study(tmp_path / "other", [Run(config_id="a")])
+    before = {path: path.is_file() and path.read_bytes() for path in study.path.rglob("*")}
+    done = analyze(other.path, study.path, option, study.path / place)
+    assert (done.exit_code, drawn) == (2, [])
+    assert f"{option} {study.path / place} lies in the study, whose own files nothing may replace" in done.stderr
+    assert {path: path.is_file() and path.read_bytes() for path in study.path.rglob("*")} == before
+
+
+def test_a_reports_folder_that_leads_to_other_files_of_the_study_is_refused(study: StudyDir, drawn: list[Any]) -> None:
+    study.report.symlink_to(study.path)
+    done = analyze(study.path)
+    assert (done.exit_code, drawn) == (2, [])
+    assert "lies in the study" in done.stderr
+
+
+def test_tables_may_lie_beside_the_report(study: StudyDir) -> None:
+    assert analyze(study.path, "--csv", study.report / "tables").exit_code == 0
+    assert (study.report / "tables" / "trials.csv").exists()
 
 
 def test_a_report_that_cannot_be_written_beside_the_study_goes_elsewhere(study: StudyDir, drawn: list[Any]) -> None:

@@ -198,5 +198,9 @@ def test_a_study_without_a_space_or_a_file_in_the_way_is_refused(tmp_path: Path)
     assert (shown.exit_code, "is a file" in shown.stderr) == (2, True)
     study.space_json.unlink()
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "hpbandster", "--to", str(tmp_path / "out")])
-    assert (shown.exit_code, "--format csv" in shown.stderr) == (2, True)
+    assert shown.exit_code == 2
+    assert f"{study.space_json} cannot be read: No such file or directory; restore it" in shown.stderr
+    study.write_meta(META | {"space": "baselines"})
+    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "hpbandster", "--to", str(tmp_path / "out")])
+    assert (shown.exit_code, "no search space" in shown.stderr, "--format csv" in shown.stderr) == (2, True, True)
     assert not (tmp_path / "out").exists()

@@ -77,7 +77,7 @@ def test_no_evaluation(tmp_path: Path) -> None:
     assert (said["budgets"], said["trials"], said["incumbent"], said["over_budgets"]) == ([], [], None, None)
     assert said["study"]["budgets"] == [1.0, 3.0, 9.0]
     assert cautions(said) == ["No evaluation has ended yet"]
-    study = make_study(tmp_path / "without a journal")
+    study = make_study(tmp_path / "without a journal", done=False)
     study.journal.unlink()
     assert found(study)["trials"] == []
 

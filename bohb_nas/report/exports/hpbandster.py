@@ -29,13 +29,13 @@ def make(watch: Watch, to: Path) -> "RunDirectory":
     """The export to a folder.
 
     Raises:
-        UsageError: the study has no space, or there is something else than an earlier export of it.
+        UsageError: the study has no space or has lost it, or there is something else than an earlier export of it.
     """
     from bohb_nas.space.files import space_from_json, space_to_json
     from bohb_nas.space.without import without_constants
 
     study = watch.study
-    if not study.space_json.exists():
+    if study.read_meta()["space"] == "baselines" and not study.space_json.exists():
         raise UsageError(f"{study.path} has no search space: baselines alone were trained in it; --format csv takes them")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {to} is a file; a run directory of HpBandSter is a folder, name one that is new")
