@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import JournalError, UsageError
 from bohb_nas.store.study_dir import StudyDir
 
@@ -149,7 +150,7 @@ class _Output:
         if self.csv_folder is not None:
             from bohb_nas.report.findings_csv import write
 
-            click.echo(f"tables: {len(write(found, self.csv_folder))} files in {self.csv_folder}", err=True)
+            click.echo(f"tables: {counted(len(write(found, self.csv_folder)), 'file')} in {self.csv_folder}", err=True)
         if self.as_json:
             from bohb_nas.files import dump_json
 
@@ -169,7 +170,7 @@ class _Output:
             from bohb_nas.report.figures import draw
 
             drawn = draw(found, folder, formats=self.formats or ("png", "svg", "pdf"), pictures=pictures)
-            click.echo(f"figures: {len(drawn)} files in {folder}", err=True)
+            click.echo(f"figures: {counted(len(drawn), 'file')} in {folder}", err=True)
         if self.report:
             from bohb_nas.report.html import page
 

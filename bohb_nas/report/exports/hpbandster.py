@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Trial, Value
@@ -78,8 +79,8 @@ class RunDirectory:
         ):
             write_atomic(self._to / name, text, mode=0o644)
         beside = len(state.results) - len(told)
-        return f"{len(results)} evaluations of {len(configs)} configurations: {self._to}" + (
-            f"; {beside} baselines and probes are left out: HpBandSter has no word for them" if beside else ""
+        return f"{counted(len(results), 'evaluation')} of {counted(len(configs), 'configuration')}: {self._to}" + (
+            f"; baselines and probes are left out, HpBandSter has no word for them: {counted(beside, 'evaluation')}" if beside else ""
         )
 
 
