@@ -24,7 +24,7 @@ from bohb_nas.report.summary import summary
 from bohb_nas.store.study_dir import StudyDir
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "study-format-1"
-PNG = b"\x89PNG\r\n\x1a\nrest"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x40\0\0\0\x20rest"
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def test_every_number_as_csv(study: StudyDir, tmp_path: Path) -> None:
 
 
 def test_the_picture_of_the_incumbents_newest_attempt_is_passed_on(study: StudyDir, drawn: list[Any]) -> None:
-    for attempt, data in enumerate([b"\x89PNG\r\n\x1a\nold", PNG]):
+    for attempt, data in enumerate([PNG + b"old", PNG]):
         folder = study.trials / "t00037" / str(attempt)
         folder.mkdir(parents=True)
         (folder / "samples.png").write_bytes(data)
