@@ -14,6 +14,7 @@ import click
 
 from bohb_nas.durations import counted
 from bohb_nas.errors import JournalError, UsageError
+from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
 
 _LOOK_S = 5.0
@@ -60,7 +61,7 @@ def _labels(directories: Sequence[Path]) -> list[str]:
     """What tells studies apart: the names of their directories, or where two have the same, what was typed."""
     names = [directory.absolute().name for directory in directories]
     often = Counter(names)
-    return [str(directory) if often[name] > 1 else name for directory, name in zip(directories, names, strict=True)]
+    return [printable(str(directory) if often[name] > 1 else name) for directory, name in zip(directories, names, strict=True)]
 
 
 def changes(studies: Sequence[StudyDir], pause: Callable[[], None]) -> Iterator[None]:

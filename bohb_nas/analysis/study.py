@@ -13,6 +13,7 @@ from bohb_nas.durations import budget_text, counted
 from bohb_nas.errors import SpaceError
 from bohb_nas.records import Budgets, Origin, Value
 from bohb_nas.space.legality import complete
+from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
 
 _NO_SPACE = "the study has no space: its baselines were trained without a search"
@@ -101,7 +102,7 @@ def _facts(record: Record, rungs: Sequence[float]) -> StudyFacts:
     meta, told = record.meta, record.told
     dataset = meta["worker_options"].get("dataset")
     return StudyFacts(
-        name=record.study.path.name,
+        name=printable(record.study.path.name),
         space=meta["space"],
         dataset=dataset if isinstance(dataset, str) else None,
         worker=meta["worker"],

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 import types
@@ -194,6 +195,14 @@ def test_a_device_that_nothing_was_trained_on_is_refused(study: StudyDir, drawn:
     done = analyze(study.path, "--device", "Fast 9")
     assert (done.exit_code, drawn, study.report.exists()) == (2, [], False)
     assert "there are none, no evaluation names one" in done.stderr
+
+
+def test_a_name_that_no_text_can_hold_is_shown_all_the_same(study: StudyDir, tmp_path: Path, drawn: list[Any]) -> None:
+    odd = Path(shutil.copytree(study.path, tmp_path / os.fsdecode(b"n\xff\x1b[31m")))
+    assert analyze(odd, "--csv", tmp_path / "tables").exit_code == 0
+    assert drawn[0][1] == ["n?"]
+    assert (tmp_path / "tables" / "study.csv").read_text().splitlines()[1].startswith("n?,")
+    assert json.loads(analyze(odd, "--json").stdout)["study"]["name"] == find(StudyDir(odd), explain=explain)["study"]["name"] == "n?"
 
 
 def test_watching_looks_again_when_the_journal_grew_and_ends_when_all_is_done(tmp_path: Path) -> None:
