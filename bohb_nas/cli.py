@@ -2,12 +2,15 @@
 Imports stand inside the commands, so that `--help`, `list`, `status` and `best` start at once.
 """
 
+import errno
 import json
 import os
 import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +18,7 @@ import click
 
 from bohb_nas import cli_analyze, cli_baselines, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.durations import format_duration
-from bohb_nas.errors import BohbNasError
+from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
 from bohb_nas.run_options import cluster_options
@@ -32,6 +35,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except BohbNasError as e:
             _fail(e)
+        except OSError as e:
+            if e.filename is None or e.errno == errno.EPIPE:  # no file's, or click's to heed
+                raise
+            _fail(StorageError(f"{os.fsdecode(e.filename)}: {e.strerror}; restore access to it, then run the same command again"))
 
 
 def _fail(error: BohbNasError) -> NoReturn:
@@ -53,20 +60,34 @@ def cli() -> None:
 @cluster_options
 def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> None:
     """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
-    from bohb_nas.display import display
-    from bohb_nas.engine.devices import local_devices
-    from bohb_nas.engine.drive import Outcome
-    from bohb_nas.engine.election import worker_gone
-    from bohb_nas.engine.lead import lead, stand_by
-    from bohb_nas.engine.plan import Request
+    with _telling_what_is_left(directory):
+        from bohb_nas.display import display
+        from bohb_nas.engine.devices import local_devices
+        from bohb_nas.engine.drive import Outcome
+        from bohb_nas.engine.election import worker_gone
+        from bohb_nas.engine.lead import lead, stand_by
+        from bohb_nas.engine.plan import Request
 
-    request = Request(**said)
-    if standby:
-        for number in (signal.SIGUSR1, signal.SIGUSR2):  # a cluster's warnings, which the worker beside heeds
-            signal.signal(number, signal.SIG_IGN)
-        sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) is not None else 3)
-    outcome, state = lead(directory, request, local_devices(n_workers), display())
+        request = Request(**said)
+        if standby:
+            for number in (signal.SIGUSR1, signal.SIGUSR2):  # a cluster's warnings, which the worker beside heeds
+                signal.signal(number, signal.SIG_IGN)
+            sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) is not None else 3)
+        outcome, state = lead(directory, request, local_devices(n_workers), display())
     _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED)
+
+
+@contextmanager
+def _telling_what_is_left(directory: Path) -> Iterator[None]:
+    """Ctrl-C before the search begins, and heeds it itself, says whether there is a study."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        study = StudyDir(directory.absolute())
+        kept, none = "nothing that was finished is lost; the same command resumes it", "there is no study yet; the same command starts one"
+        left = kept if study.exists() else none
+        click.echo(f"\nAborted! {directory}: {left}", err=True)
+        sys.exit(1)
 
 
 def _conclude(directory: Path, *, found: bool, finished: bool) -> None:

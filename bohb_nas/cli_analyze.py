@@ -12,7 +12,9 @@ from typing import Any
 
 import click
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import JournalError, UsageError
+from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
 
 _LOOK_S = 5.0
@@ -44,7 +46,7 @@ def analyze(
     studies = [StudyDir(directory.absolute()) for directory in directories]
     for study in studies:
         study.read_meta()
-    output = _Output(studies, as_json=as_json, **said)
+    output = _Output(studies, as_json=as_json, jobs=jobs, **said)
     look = _Look(studies, labels=_labels(directories), device=device, seed=seed, jobs=jobs)
     if not watch:
         output.write(look())
@@ -62,7 +64,7 @@ def _labels(directories: Sequence[Path]) -> list[str]:
     """What tells studies apart: the names of their directories, or where two have the same, what was typed."""
     names = [directory.absolute().name for directory in directories]
     often = Counter(names)
-    return [str(directory) if often[name] > 1 else name for directory, name in zip(directories, names, strict=True)]
+    return [printable(str(directory) if often[name] > 1 else name) for directory, name in zip(directories, names, strict=True)]
 
 
 def _jobs(said: int | None, studies: Sequence[StudyDir]) -> int:
@@ -126,7 +128,7 @@ class _Output:
     """Where findings go.
 
     Raises:
-        UsageError: a folder cannot be written; nothing was written.
+        UsageError: a folder cannot be written, or holds a study's own files; nothing was written.
     """
 
     studies: Sequence[StudyDir]
@@ -136,10 +138,13 @@ class _Output:
     formats: tuple[str, ...]
     figures: bool
     report: bool
+    jobs: int | None
 
     def __post_init__(self) -> None:
         for option, folder in (("--to", self.folder), ("--csv", self.csv_folder)):
             if folder is not None:
+                for study in self.studies:
+                    study.check_apart(option, folder)
                 _check_writable(option, folder)
 
     @property
@@ -161,7 +166,7 @@ class _Output:
         if self.csv_folder is not None:
             from bohb_nas.report.findings_csv import write
 
-            click.echo(f"tables: {len(write(found, self.csv_folder))} files in {self.csv_folder}", err=True)
+            click.echo(f"tables: {counted(len(write(found, self.csv_folder)), 'file')} in {self.csv_folder}", err=True)
         if self.as_json:
             from bohb_nas.files import dump_json
 
@@ -180,8 +185,9 @@ class _Output:
         if self.figures:
             from bohb_nas.report.figures import draw
 
-            drawn = draw(found, folder, formats=self.formats or ("png", "svg", "pdf"), pictures=pictures)
-            click.echo(f"figures: {len(drawn)} files in {folder}", err=True)
+            jobs = _jobs(self.jobs, self.studies)
+            drawn = draw(found, folder, formats=self.formats or ("png", "svg", "pdf"), pictures=pictures, jobs=jobs)
+            click.echo(f"figures: {counted(len(drawn), 'file')} in {folder}", err=True)
         if self.report:
             from bohb_nas.report.html import page
 

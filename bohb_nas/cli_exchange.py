@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from bohb_nas.durations import counted
+
 
 @click.command(name="import-hpbandster")
 @click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
@@ -18,5 +20,5 @@ def import_hpbandster(*, source: Path, directory: Path, space: str | None, unit:
     imported = bring(source, directory, space=space, unit=unit)
     for note in imported.notes:
         click.echo(note, err=True)
-    click.echo(f"{imported.n_evaluations} evaluations: {directory}", err=True)
+    click.echo(f"{counted(imported.n_evaluations, 'evaluation')}: {directory}", err=True)
     click.echo(f"next: bohb-nas status {shlex.quote(str(directory))}")

@@ -185,7 +185,8 @@ def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float
 
     study = StudyDir(directory.absolute())
     study.read_meta()
-    _check_target(study, to)
+    study.check_apart("--to", to)
+    _check_kind(to)
     target = make(format_, Watch(study), to.absolute())
 
     def update() -> dict[str, Any]:
@@ -201,15 +202,12 @@ def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float
                 click.echo(f"{updated['said']}; brought up to date every {every:g} s", err=True)
 
 
-def _check_target(study: StudyDir, to: Path) -> None:
-    """Refuses to replace the study's own files, and what is neither a file nor a folder.
+def _check_kind(to: Path) -> None:
+    """Refuses what is neither a file nor a folder.
 
     Raises:
-        UsageError: it is one.
+        UsageError: it is not.
     """
-    own, report, place = (Path(os.path.realpath(path)) for path in (study.path, study.report, to))
-    if own in place.parents and report not in (place, *place.parents):
-        raise UsageError(f"--to {to} lies in the study, whose own files nothing may replace; name a place elsewhere, or in {study.report}")
     if os.path.islink(to) or (os.path.lexists(to) and not (os.path.isfile(to) or os.path.isdir(to))):
         raise UsageError(f"--to {to} is a link, a pipe or a device; name a file or a folder")
 

@@ -1,4 +1,4 @@
-"""Durations as people write them ("400s", "20m", "1h30m", "3h") and as seconds."""
+"""Durations as people write them ("400s", "20m", "1h30m", "3h") and as seconds; budgets and counts with their nouns."""
 
 import math
 import re
@@ -7,6 +7,8 @@ from bohb_nas.errors import DurationError
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|min|s|m|h|d)?\s*")
+_PLURAL = re.compile(r".*[a-z]{3}(?<!s)s")
+"""Of a unit whose singular is without its last letter, such as epochs."""
 _ACCEPTED = "accepted: a positive number of seconds, or numbers with units ms, s, m, h, d, such as 400s, 20m, 1h30m or 3h"
 
 
@@ -42,5 +44,12 @@ def format_duration(seconds: float) -> str:
 
 
 def budget_text(budget: float, unit: str) -> str:
-    """A budget with its unit: a duration when the unit is seconds."""
-    return format_duration(budget) if unit == "s" else f"{budget:g} {unit}"
+    """A budget with its unit, such as "1 epoch" or "81 epochs": a duration when the unit is seconds."""
+    if unit == "s":
+        return format_duration(budget)
+    return f"{budget:g} {unit[:-1] if budget == 1 and _PLURAL.fullmatch(unit) else unit}"
+
+
+def counted(n: int | str, noun: str) -> str:
+    """So many of something: "1 trial", "2 trials"."""
+    return f"{n} {noun}" if n in (1, "1") else f"{n} {noun}s"

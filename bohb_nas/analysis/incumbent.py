@@ -1,6 +1,9 @@
 """The incumbent with what its worker left for whoever draws it: network, learning curve, augmented images. All is read with suspicion."""
 
 import math
+import os
+import struct
+from itertools import islice
 from typing import Any
 
 from bohb_nas.analysis.findings import Incumbent
@@ -14,7 +17,13 @@ _CURVE_LIMIT = 2**20
 _PICTURE_LIMIT = 2 * 2**20
 _MOST_POINTS = 500
 """Of a learning curve; a longer one is thinned out evenly."""
+_MOST_NAMES = 100
+"""Of the measures of a learning curve, the first ones."""
 _PNG = b"\x89PNG\r\n\x1a\n"
+_HEADER = 24
+"""Bytes of a PNG up to the end of its width and height."""
+_MOST_PIXELS = 4096
+"""Of a side: a small file may claim to be a picture that no memory holds."""
 
 
 def describe(study: StudyDir, one: Told) -> Incumbent:
@@ -37,12 +46,19 @@ def describe(study: StudyDir, one: Told) -> Incumbent:
 def picture(study: StudyDir, trial_id: str) -> bytes | None:
     """The PNG of augmented images that the newest attempt with one left, or None."""
     data = _newest(study, trial_id, "samples.png", limit=_PICTURE_LIMIT)
-    return data if data is not None and data.startswith(_PNG) else None
+    if data is None or not data.startswith(_PNG) or len(data) < _HEADER:
+        return None
+    size = struct.unpack(">II", data[_HEADER - 8 : _HEADER])  # of its header chunk, which every PNG begins with
+    return data if all(0 < pixels <= _MOST_PIXELS for pixels in size) else None
 
 
 def _newest(study: StudyDir, trial_id: str, name: str, *, limit: int) -> bytes | None:
-    """A file of the newest attempt that has it; None where none has, or it is no regular file of at most `limit` bytes."""
-    for folder in reversed(study.attempts(trial_id)):
+    """A file of the newest attempt that has it; None where none has, or it is no regular file of at most `limit` bytes.
+
+    No link is followed on the way from the study's trials to it.
+    """
+    folders = [] if os.path.islink(study.trials / trial_id) else study.attempts(trial_id)
+    for folder in reversed([one for one in folders if not os.path.islink(one)]):
         try:
             return read_regular(folder / name, limit=limit, follow=False)
         except FileNotFoundError:
@@ -64,7 +80,9 @@ def _network(study: StudyDir, trial_id: str) -> dict[str, Any] | None:
 
 def _curve(study: StudyDir, trial_id: str) -> list[dict[str, float]]:
     data = _newest(study, trial_id, "curve.jsonl", limit=_CURVE_LIMIT) or b""
-    points = [point for line in data.splitlines() if (point := _point(line))]
+    points = [point for line in data.splitlines() if line and (point := _point(line))]
+    kept = {*islice(dict.fromkeys(name for point in points for name in ("step", "seconds", *point)), _MOST_NAMES)}
+    points = [{name: value for name, value in point.items() if name in kept} for point in points]
     every = math.ceil(len(points) / _MOST_POINTS) or 1
     return points[::-every][::-1]
 

@@ -14,6 +14,7 @@ from scipy import stats
 
 from bohb_nas.analysis.findings import RankCorrelation, Shape
 from bohb_nas.analysis.observations import Observations, Told, mean
+from bohb_nas.durations import counted
 from bohb_nas.records import Origin
 
 Floats = NDArray[np.float64]
@@ -107,13 +108,14 @@ def _pair(low: Observations, high: Observations, names: Mapping[float, str], *, 
     found = agreement(x, y, seed=seed)
     note = None
     if len(common) < FEWEST:
-        note = f"too few: {len(common)} configurations have a loss at both, {FEWEST} are needed"
+        note = f"too few: {counted(len(common), 'configuration')} with a loss at both, {FEWEST} are needed"
     elif found is None:
         same = names[low.budget] if np.ptp(stats.rankdata(x)) == 0 else names[high.budget]
         note = f"nothing to rank: every loss at {same} is the same"
     elif n_promoted := sum(high.origins[b] is Origin.PROMOTED for _, b in common):
+        were = "was" if n_promoted == 1 else "were"
         note = (
-            f"{n_promoted} of the {len(common)} were promoted for their losses, out of {len(low)} at {names[low.budget]}; "
+            f"{n_promoted} of the {len(common)} {were} promoted for their losses, out of {len(low)} at {names[low.budget]}; "
             "among all configurations ranks usually agree better"
         )
     return RankCorrelation(

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bohb_nas.analysis.findings import Budget, Compared, Comparison, ModelTest, Pace, RankCorrelation, Sentence
 from bohb_nas.analysis.ranks import FEWEST
-from bohb_nas.durations import format_duration
+from bohb_nas.durations import counted, format_duration
 
 LEVEL = 0.05
 ALIKE = 0.5
@@ -30,7 +30,7 @@ def of_importance(budgets: Sequence[Budget], names: Names) -> Iterator[Sentence]
     """What matters at each budget."""
     for budget in budgets:
         at = f"At {names[budget['budget']]}" + (
-            f", among {budget['n']} mostly promoted configurations," if _mostly_promoted(budget) else ""
+            f", among {counted(budget['n'], 'mostly promoted configuration')}," if _mostly_promoted(budget) else ""
         )
         claimed = [p for p in budget["parameters"] if p["claimed"]]
         chance = "" if budget["threshold"] is None else f" ({_share(budget['threshold'])})"
@@ -158,7 +158,8 @@ def of_pace(pace: Pace) -> Iterator[Sentence]:
         return
     share = "" if pace["train_share"] is None else f"; workers trained {_share(pace['train_share'])} of their time"
     span = format_duration(max(1, round(pace["span_s"])))
-    text = f"{_number(pace['device_hours'])} device hours in {span}, {_number(pace['evaluations_per_hour'])} evaluations an hour{share}"
+    hours, evaluations = counted(_number(pace["device_hours"]), "device hour"), counted(_number(pace["evaluations_per_hour"]), "evaluation")
+    text = f"{hours} in {span}, {evaluations} an hour{share}"
     yield Sentence(about="pace", text=text, holds=True)
 
 

@@ -11,10 +11,11 @@ from bohb_nas.analysis.budgets import Explain, Explanation
 from bohb_nas.analysis.findings import Ablation, Findings, Importance, Sentence, StudyFacts
 from bohb_nas.analysis.hyperparameters import hyperparameters
 from bohb_nas.analysis.observations import Observations, Record, Told, budgets_of, mean, observe, read, strangers
-from bohb_nas.durations import budget_text
+from bohb_nas.durations import budget_text, counted
 from bohb_nas.errors import SpaceError
 from bohb_nas.records import Budgets, Origin, Value
 from bohb_nas.space.legality import complete
+from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
 
 _NO_SPACE = "the study has no space: its baselines were trained without a search"
@@ -105,7 +106,7 @@ def _facts(record: Record, rungs: Sequence[float]) -> StudyFacts:
     meta, told = record.meta, record.told
     dataset = meta["worker_options"].get("dataset")
     return StudyFacts(
-        name=record.study.path.name,
+        name=printable(record.study.path.name),
         space=meta["space"],
         dataset=dataset if isinstance(dataset, str) else None,
         worker=meta["worker"],
@@ -179,7 +180,7 @@ def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str
         return
     devices = sorted({one.device for one in record.told if one.device is not None})
     if record.device is not None:
-        yield sentences.caution(f"Only the {len(record.told)} evaluations on {record.device} are counted")
+        yield sentences.caution(f"Only what was evaluated on {record.device} counts: {counted(len(record.told), 'evaluation')}")
     elif len(devices) > 1:
         yield sentences.caution(
             f"Evaluations come from {len(devices)} models of devices ({', '.join(devices)}): equal seconds on them are not equal budgets; "
@@ -187,11 +188,11 @@ def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str
         )
     left_out, diverged = sum(o.n_left_out for o in observed), sum(o.n_diverged for o in observed)
     if left_out:
-        yield sentences.caution(f"{left_out} failed trials say nothing of their configurations and are left out")
+        yield sentences.caution(f"Left out: {counted(left_out, 'failed trial')}, which say nothing of configurations")
     if diverged:
-        yield sentences.caution(f"{diverged} diverged trials count as the worst loss of their budget")
+        yield sentences.caution(f"Taken as the worst loss of the budget: {counted(diverged, 'diverged trial')}")
     if unknown:
-        yield sentences.caution(f"{len(unknown)} configurations are none of the space's, and are left out")
+        yield sentences.caution(f"Left out: {counted(len(unknown), 'configuration')} that the space does not have")
     if not record.done:
         yield sentences.caution("The study is not done: its figures may change")
 

@@ -14,6 +14,7 @@ from bohb_nas.errors import KnowledgeError, SpaceError
 from bohb_nas.files import check_once, load_json
 from bohb_nas.knowledge import Belief
 from bohb_nas.records import Value
+from bohb_nas.space.encoding import no_such
 from bohb_nas.space.legality import complete, legal_value
 
 FILE_LIMIT_BYTES = 8 * 2**20
@@ -78,7 +79,7 @@ def read_prior(path: Path, space: ConfigurationSpace) -> dict[str, Belief]:
 
 def _belief(path: Path, name: str, said: object, space: ConfigurationSpace) -> Belief:
     if name not in space:
-        raise KnowledgeError(f"{path}: no hyperparameter {name!r}; the space has {', '.join(space)}")
+        raise KnowledgeError(f"{path}: {no_such([name], [*space])}")
     if not isinstance(said, Mapping) or set(said) != {"center", "confidence"}:
         raise KnowledgeError(f"{path}, {name}: {reprlib.repr(said)}; accepted is {_PRIOR}")
     try:

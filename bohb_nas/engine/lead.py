@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from bohb_nas.durations import counted
 from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import listening_ip, published
@@ -97,7 +98,7 @@ def lead(
         if note := repair(study.journal):
             display.say(note)
         if state.trials:
-            display.say(f"resuming {path}: {len(state.results)} evaluations finished, {len(state.pending)} to be taken up again")
+            display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state, check=opened.seat.check)
         until = last_alive(study)
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import FloatHyperparameter
 
+from bohb_nas.durations import counted
 from bohb_nas.entries import number
 from bohb_nas.errors import LogError, SpaceError
 from bohb_nas.files import dump_json
@@ -91,12 +92,12 @@ def read(folder: Path, space: ConfigurationSpace) -> Log:
             _refuse(where, f"configuration {list(run.id)} has a result on budget {run.budget:g} in line {earlier} already; delete one")
         found.append(run)
     if strangers:
-        notes.append(f"{strangers} results are left out: {CONFIGS} has no configuration of their id")
+        notes.append(f"left out: {counted(strangers, 'result')} of whose id {CONFIGS} has no configuration")
     if not found:
         raise LogError(f"{folder / RESULTS} has no result that can be taken: nothing to import")
     finished = {run.id for run in found}
     if unfinished := len(configs) - len(finished):
-        notes.append(f"{unfinished} configurations are left out: they have no result")
+        notes.append(f"left out: {counted(unfinished, 'configuration')} without a result")
     notes += _failures(found)
     return Log(configs={i: c for i, c in configs.items() if i in finished}, runs=tuple(found), notes=tuple(notes))
 
@@ -106,11 +107,11 @@ def _failures(runs: list[Run]) -> list[str]:
     crashed, diverged = (sum(r.status is status for r in runs) for status in (Status.CRASHED, Status.DIVERGED))
     dropped = sum(r.info is None for r in runs)
     said = [
-        (crashed, "evaluations without a result or loss are taken as crashed"),
-        (diverged, "evaluations whose loss is no finite number are taken as diverged"),
-        (dropped, "evaluations are taken without their info, which is none or cannot be written again"),
+        (crashed, "taken as crashed, without a result or loss"),
+        (diverged, "taken as diverged, with a loss that is no finite number"),
+        (dropped, "taken without their info, which is none or cannot be written again"),
     ]
-    return [f"{n} {text}" for n, text in said if n]
+    return [f"{text}: {counted(n, 'evaluation')}" for n, text in said if n]
 
 
 def _read_configs(path: Path, space: ConfigurationSpace, notes: list[str]) -> dict[Id, Config]:

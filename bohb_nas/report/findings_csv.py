@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.analysis.findings import Findings, Importance
-from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.files import dump_json, storing, write_atomic
 
 Row = dict[str, Any]
 
@@ -25,7 +25,8 @@ def write(studies: Sequence[Findings], folder: Path) -> list[Path]:
     Raises:
         StorageError: the disk refused.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, rows_of in TABLES.items():
         rows = [{"study": found["study"]["name"], **row} for found in studies for row in rows_of(found)]

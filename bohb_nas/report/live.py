@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import budget_text, format_duration
+from bohb_nas.durations import budget_text, counted, format_duration
 from bohb_nas.records import ASIDE, Budgets
 from bohb_nas.report import tables
 from bohb_nas.report.presence import beats, running
@@ -43,7 +43,9 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
     picks: dict[str, int] = {}
     for trial in state.trials.values():
         picks[trial.origin] = picks.get(trial.origin, 0) + 1
-    head = f"{meta['method']} · {len(state.results)} evaluations · {n_workers} worker(s) · led for {_seconds(state.led_s)}"
+    head = (
+        f"{meta['method']} · {counted(len(state.results), 'evaluation')} · {counted(n_workers, 'worker')} · led for {_seconds(state.led_s)}"
+    )
     probe = rank_probe(meta, state)
     if (left_s := time_left_s(state, meta["stop"], worth=worth, probe=probe)) is not None:
         head += f" · about {_seconds(left_s)} left"

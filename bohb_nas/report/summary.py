@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.analysis.findings import Budget, Comparison, Findings
-from bohb_nas.durations import budget_text
+from bohb_nas.durations import budget_text, counted
 from bohb_nas.store.notes import printable
 
 _MOST_NAMED = 3
@@ -21,7 +21,10 @@ def summary(found: Findings) -> RenderableType:
     on = f"{study['space']}, {study['dataset']}" if study["dataset"] is not None else study["space"]
     statuses = ", ".join(f"{n} {word}" for word, n in study["by_status"].items()) or "none"
     lines: list[RenderableType] = [
-        Text(printable(f"{study['name']}: {study['method']} on {on}; {study['n_trials']} evaluations ({statuses}), {state}"), style="bold")
+        Text(
+            printable(f"{study['name']}: {study['method']} on {on}; {counted(study['n_trials'], 'evaluation')} ({statuses}), {state}"),
+            style="bold",
+        )
     ]
     if found["budgets"]:
         lines.append(_budgets(found))

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import budget_text, format_duration
+from bohb_nas.durations import budget_text, counted, format_duration
 from bohb_nas.store.notes import printable
 
 
@@ -50,7 +50,9 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     running: dict[str, int] = {}
     for trial in figures["trials_running"]:
         running[f"{trial['budget']:g}"] = running.get(f"{trial['budget']:g}", 0) + 1
-    head = f"{figures['method']} on {figures['space']}: {figures['evaluations']} evaluations, {figures['running']} running, {state}"
+    head = (
+        f"{figures['method']} on {figures['space']}: {counted(figures['evaluations'], 'evaluation')}, {figures['running']} running, {state}"
+    )
     if figures["time_left_s"] is not None:
         head += f", about {format_duration(max(1, round(figures['time_left_s'])))} left"
     lines: list[RenderableType] = [
@@ -61,7 +63,10 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     if figures["constraints"]:
         lines.append(
             Text(
-                printable(f"constraints: {', '.join(figures['constraints'])}; broken by {figures['violating']} results, which do not count")
+                printable(
+                    f"constraints: {', '.join(figures['constraints'])}; broken by {counted(figures['violating'], 'result')}, "
+                    f"which {'does' if figures['violating'] == 1 else 'do'} not count"
+                )
             )
         )
     if figures["rank_probe"] is not None:
@@ -74,7 +79,7 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
         bounds = ", ".join(f"{n} by {name}" for name, n in pace["bound"].items())
         lines.append(
             Text(
-                f"median of {pace['n']} trials: {pace['images_per_s']:,.0f} images/s, {pace['mfu']:.1%} of the device's peak, "
+                f"median of {counted(pace['n'], 'trial')}: {pace['images_per_s']:,.0f} images/s, {pace['mfu']:.1%} of the device's peak, "
                 f"the least time for a step is {pace['efficiency']:.0%} of it; held back {bounds}"
             )
         )

@@ -11,7 +11,9 @@ categorical   i, the number of the level
 """
 
 import copy
+import reprlib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any, cast
 
@@ -29,6 +31,11 @@ from numpy.typing import NDArray
 
 from bohb_nas.errors import SpaceError
 from bohb_nas.records import Value
+
+_MOST_LISTED = 12
+"""Hyperparameters of a space up to which a text lists them all."""
+_MOST_NAMED = 5
+"""Names that a text repeats."""
 
 
 class Kind(IntEnum):
@@ -76,8 +83,7 @@ class Encoding:
         rows = np.full((len(configs), len(self._columns)), np.nan)
         for n, config in enumerate(configs):
             if not config.keys() <= self._all_names:
-                unknown = config.keys() - self._all_names
-                raise SpaceError(f"configuration with {sorted(unknown)}: the space has no such hyperparameter; it has {list(self._space)}")
+                raise SpaceError(no_such(sorted(config.keys() - self._all_names), [*self._space]))
             for j, i in enumerate(self._columns):
                 hyperparameter = self._hyperparameters[i]
                 if hyperparameter.name in config:
@@ -154,6 +160,17 @@ class Encoding:
         if isinstance(hyperparameter, IntegerHyperparameter):
             self._integers[i][value] = entry
         return entry
+
+
+def no_such(unknown: Sequence[str], known: Sequence[str]) -> str:
+    """What to say of names that no hyperparameter has: which there are, or where those are many, which are near."""
+    asked = unknown[:_MOST_NAMED]
+    named = ", ".join(map(reprlib.repr, asked)) + (f" and {len(unknown) - len(asked)} more" if len(unknown) > len(asked) else "")
+    if len(known) <= _MOST_LISTED:
+        return f"no hyperparameter {named}; the space has {', '.join(known)}"
+    by_letters = {name.casefold(): name for name in known}
+    near = dict.fromkeys(by_letters[one] for name in asked for one in get_close_matches(name[:100].casefold(), by_letters))
+    return f"no hyperparameter {named}; " + (f"near are {', '.join(near)}" if near else "none is near") + f", the space has {len(known)}"
 
 
 def n_values(hyperparameter: Hyperparameter[Any, Any]) -> int:

@@ -18,7 +18,7 @@ from ConfigSpace.hyperparameters import (
 
 from bohb_nas.errors import SpaceError
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import n_values, plain
+from bohb_nas.space.encoding import n_values, no_such, plain
 
 
 def legal_value(hyperparameter: Hyperparameter[Any, Any], value: object) -> Value:
@@ -107,7 +107,7 @@ def restricted(space: ConfigurationSpace, config: Mapping[str, object]) -> dict[
 def _strangers(space: ConfigurationSpace, config: Mapping[str, object]) -> list[str]:
     """What to say of names that a space does not have."""
     unknown = [name for name in config if name not in space]
-    return [f"no hyperparameter {', '.join(map(reprlib.repr, unknown))}; the space has {', '.join(space)}"] if unknown else []
+    return [no_such(unknown, [*space])] if unknown else []
 
 
 def _missing(space: ConfigurationSpace, names: list[str]) -> list[str]:

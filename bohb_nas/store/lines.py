@@ -31,9 +31,16 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         yield io.BytesIO()
         return
     except OSError as e:
-        raise JournalError(f"{path} cannot be read: {e.strerror}; restore the file, or the right to read it") from e
+        raise _unreadable(path, e) from e
     with os.fdopen(descriptor, "rb") as stream:
-        yield stream
+        try:
+            yield stream
+        except OSError as e:
+            raise _unreadable(path, e) from e
+
+
+def _unreadable(path: Path, error: OSError) -> JournalError:
+    return JournalError(f"{path} cannot be read: {error.strerror}; restore the file, or the right to read it")
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import RecordError, StorageError, StudyError
+from bohb_nas.errors import JournalError, RecordError, StorageError, StudyError, UsageError
 from bohb_nas.files import dump_json, is_aside, storing, write_atomic, write_once
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
@@ -194,6 +194,22 @@ class StudyDir:
         """Whether a study stands here."""
         return self.study_json.is_file()
 
+    def check_apart(self, option: str, place: Path) -> None:
+        """Refuses to have something written where the study's own files lie; its report's folder is free.
+
+        Args:
+            option: that names the place.
+            place: a file or folder, there or not.
+
+        Raises:
+            UsageError: it is the study, or lies in it.
+        """
+        own, real = Path(os.path.realpath(self.path)), Path(os.path.realpath(place))
+        if own in (real, *real.parents) and own / self.report.name not in (real, *real.parents):
+            raise UsageError(
+                f"{option} {place} lies in the study, whose own files nothing may replace; name a place elsewhere, or in {self.report}"
+            )
+
     def check_access(self) -> None:
         """Refuses a directory that others could have tampered with.
 
@@ -237,17 +253,23 @@ class StudyDir:
 
         Raises:
             StudyError: there is no study, it cannot be read, or a newer version wrote it.
+            JournalError: the study is done, and its journal is gone.
         """
         try:
             meta = parse_json(read_regular(self.study_json, limit=_FILE_LIMIT_BYTES))
         except FileNotFoundError as e:
             raise StudyError(f"no study in {self.path}; `bohb-nas run {self.path}` starts one") from e
         except (OSError, ValueError, RecursionError) as e:
-            raise StudyError(f"{self.study_json} cannot be read: {e}; restore it, or start a new study elsewhere") from e
+            raise StudyError(f"{self.study_json} cannot be read: {_why(e)}; restore it, or start a new study elsewhere") from e
         if isinstance(meta, dict) and type(meta.get("format")) is int and meta["format"] > FORMAT:
             raise StudyError(f"{self.path} was made by a newer version (format {meta['format']}, known: {FORMAT}); upgrade bohb-nas")
         if (wrong := wrong_in(meta)) is not None:
             raise StudyError(f"{self.study_json} is damaged: {wrong}; restore it, or start a new study elsewhere")
+        if os.path.exists(self.done) and _is_gone(self.journal):
+            raise JournalError(
+                f"{self.journal} is missing or empty, yet the study is done: accepted is the journal of its evaluations; restore it from a "
+                "backup, or start a new study elsewhere"
+            )
         return meta  # type: ignore[no-any-return]
 
     def read_space(self) -> str:
@@ -259,7 +281,7 @@ class StudyDir:
         try:
             return read_regular(self.space_json, limit=_FILE_LIMIT_BYTES).decode()
         except (OSError, ValueError) as e:
-            raise StudyError(f"{self.space_json} cannot be read: {e}; restore it, or start a new study elsewhere") from e
+            raise StudyError(f"{self.space_json} cannot be read: {_why(e)}; restore it, or start a new study elsewhere") from e
 
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Writes study.json as a whole."""
@@ -288,8 +310,7 @@ class StudyDir:
             with storing(path):
                 os.replace(path, aside)
             if say is not None:
-                why = e.strerror if isinstance(e, OSError) else str(e)[:300]
-                say(f"{path} is no result of trial {trial.trial_id} ({why}): set aside as {aside.name}, and the trial is trained again")
+                say(f"{path} is no result of trial {trial.trial_id} ({_why(e)}): set aside as {aside.name}, and the trial is trained again")
             return None
         return evaluation
 
@@ -301,6 +322,20 @@ class StudyDir:
 _OWN_NAMES = frozenset(
     {"study.json", "space.json", "inputs", "journal.jsonl", "master.lock", "leases", "device.json", "scheduler.json"}
 ) | {*("job.sh", "done", "results", "running", "workers", "trials", "tls", "report", "trained")}
+
+
+def _why(error: Exception) -> str:
+    """What an error says, without the number and path that the system's errors repeat."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)[:300]
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether a file is missing, or nothing is left in it."""
+    try:
+        about = path.stat()
+    except OSError as e:
+        return isinstance(e, FileNotFoundError)
+    return stat.S_ISREG(about.st_mode) and about.st_size == 0
 
 
 def _file_name(text: str) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 import types
@@ -24,7 +25,7 @@ from bohb_nas.report.summary import summary
 from bohb_nas.store.study_dir import StudyDir
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "study-format-1"
-PNG = b"\x89PNG\r\n\x1a\nrest"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x40\0\0\0\x20rest"
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What figures and page were asked for; neither forest nor figures are real."""
     asked: list[Any] = []
 
-    def draw(studies: Sequence[Any], folder: Path, *, formats: Sequence[str], pictures: Sequence[bytes | None]) -> list[Path]:
+    def draw(studies: Sequence[Any], folder: Path, *, formats: Sequence[str], pictures: Sequence[bytes | None], jobs: int) -> list[Path]:
         asked.append(("draw", [s["study"]["name"] for s in studies], tuple(formats), list(pictures)))
         paths = [folder / f"figure.{kind}" for kind in formats]
         for path in paths:
@@ -131,7 +132,7 @@ def test_every_number_as_csv(study: StudyDir, tmp_path: Path) -> None:
 
 
 def test_the_picture_of_the_incumbents_newest_attempt_is_passed_on(study: StudyDir, drawn: list[Any]) -> None:
-    for attempt, data in enumerate([b"\x89PNG\r\n\x1a\nold", PNG]):
+    for attempt, data in enumerate([PNG + b"old", PNG]):
         folder = study.trials / "t00037" / str(attempt)
         folder.mkdir(parents=True)
         (folder / "samples.png").write_bytes(data)
@@ -139,15 +140,40 @@ def test_the_picture_of_the_incumbents_newest_attempt_is_passed_on(study: StudyD
     assert drawn[1] == ("page", ["study"], [PNG])
 
 
-@pytest.mark.parametrize("arguments", [["--to"], ["--csv"]])
-def test_a_folder_that_cannot_be_written_is_refused_before_anything_is(study: StudyDir, drawn: list[Any], arguments: list[str]) -> None:
-    done = analyze(study.path, "--csv", study.path / "tables", *arguments, study.journal / "below")
+@pytest.mark.parametrize("option", ["--to", "--csv"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is(
+    study: StudyDir, tmp_path: Path, drawn: list[Any], option: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    done = analyze(study.path, "--csv", tmp_path / "tables", option, file / "below")
     assert done.exit_code == 2
-    assert (
-        done.stderr
-        == f"bohb-nas: {arguments[0]} {study.journal / 'below'}: {study.journal} is no folder; name another with {arguments[0]}\n"
-    )
-    assert (drawn, study.report.exists(), (study.path / "tables").exists()) == ([], False, False)
+    assert done.stderr == f"bohb-nas: {option} {file / 'below'}: {file} is no folder; name another with {option}\n"
+    assert (drawn, study.report.exists(), (tmp_path / "tables").exists()) == ([], False, False)
+
+
+@pytest.mark.parametrize("option", ["--to", "--csv"])
+@pytest.mark.parametrize("place", [".", "trials/t00037/0", "results", "new", "../link/inputs"])
+def test_nothing_is_written_among_the_files_of_a_study(study: StudyDir, tmp_path: Path, drawn: list[Any], option: str, place: str) -> None:
+    (tmp_path / "link").symlink_to(study.path)
+    other = make_study(tmp_path / "other", [Run(config_id="a")])
+    before = {path: path.is_file() and path.read_bytes() for path in study.path.rglob("*")}
+    done = analyze(other.path, study.path, option, study.path / place)
+    assert (done.exit_code, drawn) == (2, [])
+    assert f"{option} {study.path / place} lies in the study, whose own files nothing may replace" in done.stderr
+    assert {path: path.is_file() and path.read_bytes() for path in study.path.rglob("*")} == before
+
+
+def test_a_reports_folder_that_leads_to_other_files_of_the_study_is_refused(study: StudyDir, drawn: list[Any]) -> None:
+    study.report.symlink_to(study.path)
+    done = analyze(study.path)
+    assert (done.exit_code, drawn) == (2, [])
+    assert "lies in the study" in done.stderr
+
+
+def test_tables_may_lie_beside_the_report(study: StudyDir) -> None:
+    assert analyze(study.path, "--csv", study.report / "tables").exit_code == 0
+    assert (study.report / "tables" / "trials.csv").exists()
 
 
 def test_a_report_that_cannot_be_written_beside_the_study_goes_elsewhere(study: StudyDir, drawn: list[Any]) -> None:
@@ -169,6 +195,14 @@ def test_a_device_that_nothing_was_trained_on_is_refused(study: StudyDir, drawn:
     done = analyze(study.path, "--device", "Fast 9")
     assert (done.exit_code, drawn, study.report.exists()) == (2, [], False)
     assert "there are none, no evaluation names one" in done.stderr
+
+
+def test_a_name_that_no_text_can_hold_is_shown_all_the_same(study: StudyDir, tmp_path: Path, drawn: list[Any]) -> None:
+    odd = Path(shutil.copytree(study.path, tmp_path / os.fsdecode(b"n\xff\x1b[31m")))
+    assert analyze(odd, "--csv", tmp_path / "tables").exit_code == 0
+    assert drawn[0][1] == ["n?"]
+    assert (tmp_path / "tables" / "study.csv").read_text().splitlines()[1].startswith("n?,")
+    assert json.loads(analyze(odd, "--json").stdout)["study"]["name"] == find(StudyDir(odd), explain=explain)["study"]["name"] == "n?"
 
 
 def test_watching_looks_again_when_the_journal_grew_and_ends_when_all_is_done(tmp_path: Path) -> None:

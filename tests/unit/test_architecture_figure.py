@@ -12,12 +12,14 @@ from bohb_nas.layers import Activation, Concat, Conv, Dropout, Graph, Identity, 
 from bohb_nas.layers.drawing import draw as tree_of
 from bohb_nas.networks import family_space, network
 from bohb_nas.report import figures
+from bohb_nas.report.figures import architecture
 from bohb_nas.report.figures._blocks import Row, groups_of_leaves, rows, said, sound, width
 from bohb_nas.report.figures._sketch import Box, Line, Node, Sketch, beside, box, graph, stacked
 from bohb_nas.report.figures.architecture import _details, _sequence
 from bohb_nas.space.encoding import plain
 
 SHAPE = (3, 32, 32)
+CONV: dict[str, Any] = {"layer": "conv", "out": 4, "kernel": 3, "stride": 1, "groups": 1, "shape": [4, 8, 8], "params": 108}
 
 
 def folded(tree: dict[str, Any]) -> list[tuple[int | None, int, tuple[int, ...]]]:
@@ -205,3 +207,38 @@ def test_many_lanes_are_drawn_once() -> None:
 def test_rows_tell_what_they_make() -> None:
     layer = tree_of(Concat((Conv(4), Conv(8))), SHAPE)
     assert Row((layer,), 5, 0).shape == (12, 32, 32)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"layer": "droppath", "rate": "often", "path": CONV},
+        {"layer": "shakedrop", "rate": None, "path": CONV},
+        {"layer": "conv", "nodes": "none"},
+        {"layer": "sum", "paths": [CONV], "nodes": [[{**CONV, "source": 0}]]},
+        {"layer": "graph", "nodes": [[{**CONV, "source": 0.0}]]},
+        {"layer": "graph", "nodes": [[{**CONV, "source": False}]]},
+        {"layer": "graph", "nodes": [[{**CONV, "source": -1}]]},
+    ],
+)
+def test_what_no_network_has_is_no_tree(wrong: dict[str, Any]) -> None:
+    assert sound(CONV)
+    assert not sound({**CONV, **wrong})
+    assert not sound({"layer": "chain", "shape": [4, 8, 8], "params": 1, "layers": [CONV, {**CONV, **wrong}]})
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ({**CONV, "layer": "chain", "layers": [CONV] * 4000}, "has 4001 layers: too many for a page"),
+        ({**CONV, "layer": "sum", "paths": [{**CONV, "out": n} for n in range(1, 100)]}, "inches wide: too large for a page"),
+        ({**CONV, "layer": "w" * 1000}, "inches wide: too large for a page"),
+    ],
+)
+def test_a_network_that_no_page_has_room_for_is_said(tmp_path: Path, network: dict[str, Any], said: str) -> None:
+    found = findings_fakes.findings(n_configs=3, n_axes=2, budgets=(400.0,))
+    assert found["incumbent"] is not None
+    found["incumbent"]["network"] = network
+    ((_, drawing),) = architecture.figures(found)
+    figure = drawing()
+    assert said in " ".join(" ".join(text.get_text() for place in figure.axes for text in place.texts).split())

@@ -1,6 +1,6 @@
 import pytest
 
-from bohb_nas.durations import budget_text, format_duration, parse_duration
+from bohb_nas.durations import budget_text, counted, format_duration, parse_duration
 from bohb_nas.errors import DurationError
 
 
@@ -56,3 +56,13 @@ def test_round_trip(seconds: float) -> None:
 def test_budgets_have_their_unit() -> None:
     assert budget_text(1200.0, "s") == "20m"
     assert budget_text(81.0, "epochs") == "81 epochs"
+    assert [budget_text(1.0, unit) for unit in ("epochs", "training steps", "GPUs", "loss", "epoch", "€")] == [
+        *("1 epoch", "1 training step", "1 GPUs", "1 loss", "1 epoch", "1 €")
+    ]
+    assert budget_text(0.5, "epochs") == "0.5 epochs"
+
+
+def test_one_thing_is_not_several() -> None:
+    assert [counted(n, "evaluation") for n in (0, 1, 2, "1", "1,000")] == [
+        *("0 evaluations", "1 evaluation", "2 evaluations", "1 evaluation", "1,000 evaluations")
+    ]

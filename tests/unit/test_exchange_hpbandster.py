@@ -99,7 +99,7 @@ def test_hpbandsters_own_reader_opens_it(tmp_path: Path) -> None:
     )
     said = export(make_study(tmp_path / "study"), tmp_path / "out")
     assert "6 evaluations of 4 configurations" in said
-    assert "1 baselines and probes are left out" in said
+    assert "baselines and probes are left out, HpBandSter has no word for them: 1 evaluation\n" in said
     found = reading.logged_results_to_HBS_result(str(tmp_path / "out"))
     assert found.HB_config["budgets"] == [1.0, 3.0, 9.0]
     assert (found.HB_config["eta"], found.HB_config["max_SH_iter"], found.HB_config["time_ref"]) == (3.0, 3, NOW)
@@ -198,5 +198,9 @@ def test_a_study_without_a_space_or_a_file_in_the_way_is_refused(tmp_path: Path)
     assert (shown.exit_code, "is a file" in shown.stderr) == (2, True)
     study.space_json.unlink()
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "hpbandster", "--to", str(tmp_path / "out")])
-    assert (shown.exit_code, "--format csv" in shown.stderr) == (2, True)
+    assert shown.exit_code == 2
+    assert f"{study.space_json} cannot be read: No such file or directory; restore it" in shown.stderr
+    study.write_meta(META | {"space": "baselines"})
+    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "hpbandster", "--to", str(tmp_path / "out")])
+    assert (shown.exit_code, "no search space" in shown.stderr, "--format csv" in shown.stderr) == (2, True, True)
     assert not (tmp_path / "out").exists()

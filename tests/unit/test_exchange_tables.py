@@ -143,14 +143,14 @@ def test_a_later_export_replaces_the_file_as_a_whole(study: StudyDir, tmp_path: 
     assert {p.name for p in tmp_path.iterdir()} == {"study", "x.csv"}
 
 
-@pytest.mark.parametrize(("to", "said"), [("study", "is a folder"), ("nowhere/x.csv", "nowhere is no folder")])
+@pytest.mark.parametrize(("to", "said"), [(".", "is a folder"), ("nowhere/x.csv", "nowhere is no folder")])
 def test_where_no_file_can_be_written(study: StudyDir, tmp_path: Path, to: str, said: str) -> None:
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "csv", "--to", str(tmp_path / to)])
     assert shown.exit_code == 2
     assert said in shown.stderr
 
 
-@pytest.mark.parametrize("name", ["journal.jsonl", "study.json", "space.json", "new.csv"])
+@pytest.mark.parametrize("name", ["journal.jsonl", "study.json", "space.json", "new.csv", "."])
 def test_nothing_of_the_study_is_replaced(study: StudyDir, name: str) -> None:
     before = {path: path.read_bytes() for path in study.path.rglob("*") if path.is_file()}
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "csv", "--to", str(study.path / name)])

@@ -3,6 +3,7 @@
 import collections
 import io
 import itertools
+import json
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -545,3 +546,12 @@ def test_a_picture_that_is_none_is_said(tmp_path: Path) -> None:
     for picture in (b"", b"no picture", png(8, 8)[:40]):
         draw([found], tmp_path, formats=("svg",), pictures=[picture])
         assert any("cannot be read" in text for text in texts(tmp_path / "samples.svg"))
+
+
+def test_texts_that_no_xml_may_hold_are_drawn_without_that(tmp_path: Path) -> None:
+    found = findings_fakes.findings(n_configs=12, n_axes=3, budgets=(1.0, 3.0))
+    name = found["hyperparameters"][0]["name"]
+    odd = json.loads(json.dumps(found).replace(f'"{name}"', json.dumps(f"{name}\x00\x1b\ud800")))
+    draw([odd], tmp_path, formats=("svg",))
+    for path in tmp_path.glob("*.svg"):
+        ET.parse(path)  # noqa: S314

@@ -77,7 +77,7 @@ def test_no_evaluation(tmp_path: Path) -> None:
     assert (said["budgets"], said["trials"], said["incumbent"], said["over_budgets"]) == ([], [], None, None)
     assert said["study"]["budgets"] == [1.0, 3.0, 9.0]
     assert cautions(said) == ["No evaluation has ended yet"]
-    study = make_study(tmp_path / "without a journal")
+    study = make_study(tmp_path / "without a journal", done=False)
     study.journal.unlink()
     assert found(study)["trials"] == []
 
@@ -109,7 +109,7 @@ def test_everything_failed(tmp_path: Path) -> None:
     assert budget["by_status"] == {"crashed": 12, "diverged": 1}
     assert (said["incumbent"], said["trajectory"]) == (None, [])
     assert said["trials"][0]["message"] == "no luck"
-    assert cautions(said) == ["13 failed trials say nothing of their configurations and are left out"]
+    assert cautions(said) == ["Left out: 13 failed trials, which say nothing of configurations"]
 
 
 def test_identical_losses(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_several_devices_are_said_and_one_may_be_chosen(tmp_path: Path) -> None:
     assert said["hours"][0]["hours"] == pytest.approx([0.01 * k for k in range(1, 7)])
     one = find(study, explain=explain, device="Fast 9")
     assert [row["trial_id"] for row in one["trials"]] == ["c1-1-0", "c3-1-0", "c5-1-0"]
-    assert cautions(one) == ["Only the 3 evaluations on Fast 9 are counted"]
+    assert cautions(one) == ["Only what was evaluated on Fast 9 counts: 3 evaluations"]
 
 
 def test_a_running_study_with_a_torn_last_line(tmp_path: Path) -> None:
@@ -195,4 +195,4 @@ def test_a_running_study_with_a_torn_last_line(tmp_path: Path) -> None:
 def test_configurations_of_another_space_are_counted(tmp_path: Path) -> None:
     said = found(make_study(tmp_path / "s", [*many(12), Run(config_id="x", config={"depth": 1})]))
     assert (said["budgets"][0]["n"], said["budgets"][0]["n_told"]) == (12, 13)
-    assert cautions(said) == ["1 configurations are none of the space's, and are left out"]
+    assert cautions(said) == ["Left out: 1 configuration that the space does not have"]

@@ -182,9 +182,9 @@ def test_failures_are_taken_and_counted() -> None:
         (Status.OK, 0.5),
     ]
     assert [e.result.message for e in evaluations][::4] == ["Traceback\nValueError: boom", "no memory"]
-    assert "3 evaluations without a result or loss are taken as crashed" in said
-    assert "2 evaluations whose loss is no finite number are taken as diverged" in said
-    assert "1 evaluations are taken without their info" in said
+    assert "taken as crashed, without a result or loss: 3 evaluations" in said
+    assert "taken as diverged, with a loss that is no finite number: 2 evaluations" in said
+    assert "taken without their info, which is none or cannot be written again: 1 evaluation\n" in said
 
 
 def test_what_is_missing_is_left_out_and_counted() -> None:
@@ -197,8 +197,8 @@ def test_what_is_missing_is_left_out_and_counted() -> None:
     assert len(evaluations) == 4
     assert "the last line of results.json is left out: it is torn" in said
     assert "the last line of configs.json is left out: it is torn" in said
-    assert "1 results are left out: configs.json has no configuration of their id" in said
-    assert "1 configurations are left out: they have no result" in said
+    assert "left out: 1 result of whose id configs.json has no configuration" in said
+    assert "left out: 1 configuration without a result" in said
 
 
 def test_a_last_line_without_its_newline_is_a_line() -> None:

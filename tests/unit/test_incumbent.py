@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from bohb_nas.records import Origin, Status
 from bohb_nas.store.journal import fold
 from bohb_nas.store.study_dir import StudyDir
 
-PNG = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def png(width: int = 64, height: int = 32) -> bytes:
+    """The beginning of a PNG of so many pixels."""
+    return SIGNATURE + b"\0\0\0\rIHDR" + struct.pack(">II", width, height)
+
+
+PNG = png()
 NETWORK = {"layer": "chain", "layers": [], "shape": [3, 9, 9], "params": 0}
 
 
@@ -53,7 +62,10 @@ def test_without_files_there_is_nothing(study: StudyDir) -> None:
     assert (found["network"], found["curve"], picture(study, "a-1-0")) == (None, [], None)
 
 
-@pytest.mark.parametrize("data", [b"", b"GIF89a", PNG + bytes(3 * 2**20)])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"GIF89a", SIGNATURE, PNG[:-1], PNG + bytes(3 * 2**20), png(0, 9), png(9, 0), png(4097, 1), png(1, 4097), png(2**31, 2**31)],
+)
 def test_what_is_no_small_png_is_no_picture(study: StudyDir, data: bytes) -> None:
     attempt(study, 0, samples_png=data)
     assert picture(study, "a-1-0") is None
@@ -67,6 +79,30 @@ def test_pipes_links_and_folders_are_not_read(study: StudyDir, tmp_path: Path) -
     (folder / "curve.jsonl").mkdir()
     found = described(study)
     assert (found["network"], found["curve"], picture(study, "a-1-0")) == (None, [], None)
+
+
+def test_no_link_is_followed_to_what_is_not_the_studys(study: StudyDir, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign" / "0"
+    foreign.mkdir(parents=True)
+    (foreign / "samples.png").write_bytes(PNG)
+    (foreign / "network.json").write_text(json.dumps({"network": NETWORK}))
+    (foreign / "curve.jsonl").write_text('{"step": 1}\n')
+    (study.trials / "a-1-0").symlink_to(foreign.parent)
+    found = described(study)
+    assert (found["network"], found["curve"], picture(study, "a-1-0")) == (None, [], None)
+    (study.trials / "a-1-0").unlink()
+    attempt(study, 0, curve_jsonl=b'{"step": 7}\n')
+    (study.trials / "a-1-0" / "1").symlink_to(foreign)
+    found = described(study)
+    assert (found["network"], found["curve"], picture(study, "a-1-0")) == (None, [{"step": 7.0}], None)
+
+
+def test_of_endless_measures_the_first_are_kept(study: StudyDir) -> None:
+    lines = [{f"measure_{10 * k + j}": 1.0 for j in range(10)} | {"t": k, "step": k} for k in range(50)]
+    attempt(study, 0, curve_jsonl=b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    curve = described(study)["curve"]
+    assert [(point["step"], point["seconds"]) for point in curve] == [(float(k), float(k)) for k in range(50)]
+    assert len({name for point in curve for name in point}) == 100
 
 
 @pytest.mark.parametrize(

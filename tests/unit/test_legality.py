@@ -84,6 +84,20 @@ def test_a_missing_choice_is_named() -> None:
         complete(space(), {"size": "m", "layers": 3, "power": 1})
 
 
+def test_of_many_hyperparameters_the_nearest_are_named() -> None:
+    large = ConfigurationSpace({f"block_{k}_{what}": (0.0, 1.0) for k in range(30) for what in ("width", "depth")})
+    with pytest.raises(SpaceError) as refused:
+        complete(large, {"BLOCK_7_wdth": 0.5, "zzz": 1})
+    unknown, _, rest = str(refused.value).partition("; ")
+    near, _, counted = rest.partition(", the space has ")
+    assert unknown == "no hyperparameter 'BLOCK_7_wdth', 'zzz'"
+    assert near.startswith("near are block_7_width, block_")
+    assert len(near.split(", ")) == 3
+    assert counted.startswith("60; 60 are missing")
+    with pytest.raises(SpaceError, match="'n0', 'n1', 'n2', 'n3', 'n4' and 35 more; none is near, the space has 60"):
+        complete(large, {f"n{k}": 1 for k in range(40)})
+
+
 def test_all_that_is_wrong_is_listed_at_once() -> None:
     """`death` and `nesterov` are not complained of: whether they are active, nobody knows."""
     with pytest.raises(SpaceError) as refused:

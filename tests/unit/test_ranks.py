@@ -105,7 +105,7 @@ def test_every_pair_of_budgets_over_the_configurations_that_both_have() -> None:
     assert found[0]["note"] is not None
     assert found[0]["note"].startswith("4 of the 4 were promoted for their losses, out of 5 at 1s")
     assert (found[1]["spearman"], found[1]["interval"], found[1]["p_value"], found[1]["kendall"]) == (None,) * 4
-    assert found[1]["note"] == "too few: 1 configurations have a loss at both, 4 are needed"
+    assert found[1]["note"] == "too few: 1 configuration with a loss at both, 4 are needed"
 
 
 def test_what_was_not_promoted_needs_no_note() -> None:

@@ -165,7 +165,7 @@ def test_the_live_screen_shows_rungs_brackets_running_and_time_left(study: Study
 
     state = fold(study.journal)
     shown = text(live.screen(study, META, state, n_workers=2, worth=10.0))
-    assert "2 worker(s)" in shown
+    assert "2 workers" in shown
     assert "s=2: 2/3 1/1" in shown
     assert "waiting" in shown
     assert "3 random, 1 model" in shown
@@ -230,6 +230,6 @@ def test_what_breaks_a_constraint_is_counted_and_is_neither_best_nor_trained(stu
     assert figures["incumbent"]["trial_id"] == "t2"
     assert json.loads(CliRunner().invoke(cli, ["best", str(study.path), "--json"]).stdout)["trial_id"] == "t2"
     assert read_source(study.path, budget=None, dataset=None, data_dir=None).config == {"momentum": 0.7, "crop": "on"}
-    assert "constraints: params<=5; broken by 1 results, which do not count" in text(tables.status(figures))
+    assert "constraints: params<=5; broken by 1 result, which does not count" in text(tables.status(figures))
     assert "incumbent: none yet; whatever succeeded breaks a constraint" in text(tables.status({**figures, "incumbent": None}))
     assert live.line(told, journal.state, "s") == "tell t3 loss 0.01, breaks params<=5 after 1s"

@@ -14,6 +14,7 @@ from bohb_nas.cli import cli
 from bohb_nas.engine import launch
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.files import Lock, holder
+from bohb_nas.store.journal import Event
 from bohb_nas.store.study_dir import StudyDir
 
 TOY = ["--space", "toy", "--worker", "toy", "--method", "random_search", "--budget-min", "1", "--budget-max", "9", "--trials", "5"]
@@ -189,6 +190,7 @@ def test_a_finished_study_is_left_alone_until_more_is_asked(place: Path) -> None
     scheduler(place, "sbatch", "1\n")
     assert submit(*TOY).exit_code == 0
     (place / "arguments").unlink()
+    StudyDir(Path("st")).journal.write_text(Event(term=1, time=0.0).to_line() + "\n")
     StudyDir(Path("st")).done.write_text(json.dumps({"time": 0.0, "stop": meta()["stop"]}))
     done = submit()
     assert (done.exit_code, "is finished, nothing was submitted" in done.stdout) == (0, True), done.output

@@ -7,6 +7,7 @@ import csv
 import io
 from pathlib import Path
 
+from bohb_nas.durations import counted
 from bohb_nas.files import write_atomic
 from bohb_nas.report.exports import _table
 from bohb_nas.report.status import Watch
@@ -37,4 +38,4 @@ class Table:
         writer.writeheader()
         writer.writerows(rows)
         write_atomic(self._to, text.getvalue(), mode=0o644)
-        return f"{len(rows)} evaluations: {self._to}"
+        return f"{counted(len(rows), 'evaluation')}: {self._to}"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Trial, Value
@@ -29,13 +30,13 @@ def make(watch: Watch, to: Path) -> "RunDirectory":
     """The export to a folder.
 
     Raises:
-        UsageError: the study has no space, or there is something else than an earlier export of it.
+        UsageError: the study has no space or has lost it, or there is something else than an earlier export of it.
     """
     from bohb_nas.space.files import space_from_json, space_to_json
     from bohb_nas.space.without import without_constants
 
     study = watch.study
-    if not study.space_json.exists():
+    if study.read_meta()["space"] == "baselines" and not study.space_json.exists():
         raise UsageError(f"{study.path} has no search space: baselines alone were trained in it; --format csv takes them")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {to} is a file; a run directory of HpBandSter is a folder, name one that is new")
@@ -78,8 +79,8 @@ class RunDirectory:
         ):
             write_atomic(self._to / name, text, mode=0o644)
         beside = len(state.results) - len(told)
-        return f"{len(results)} evaluations of {len(configs)} configurations: {self._to}" + (
-            f"; {beside} baselines and probes are left out: HpBandSter has no word for them" if beside else ""
+        return f"{counted(len(results), 'evaluation')} of {counted(len(configs), 'configuration')}: {self._to}" + (
+            f"; baselines and probes are left out, HpBandSter has no word for them: {counted(beside, 'evaluation')}" if beside else ""
         )
 
 

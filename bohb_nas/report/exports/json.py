@@ -5,6 +5,7 @@ The columns are those of the CSV file; here values keep their types.
 
 from pathlib import Path
 
+from bohb_nas.durations import counted
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.report.exports import _table
 from bohb_nas.report.status import Watch
@@ -32,4 +33,4 @@ class Records:
         columns, rows = _table.table(self._watch)
         lines = ",\n".join(dump_json({name: row[name] for name in columns}) for row in rows)
         write_atomic(self._to, f"[\n{lines}\n]\n" if rows else "[]\n", mode=0o644)
-        return f"{len(rows)} evaluations: {self._to}"
+        return f"{counted(len(rows), 'evaluation')}: {self._to}"

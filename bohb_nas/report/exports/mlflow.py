@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.records import Evaluation
 from bohb_nas.report.exports._table import check_file, configuration, times
@@ -70,7 +71,7 @@ class Runs:
                     self._complete.add(trial_id)
         except (exceptions.MlflowException, OSError) as e:
             raise StorageError(f"MLflow cannot write {self._to}: {str(e)[:500]}; what it has is kept, the same command goes on") from e
-        return f"{len(self._complete)} runs: {self._to}; `mlflow ui --backend-store-uri sqlite:///{self._to}` shows them"
+        return f"{counted(len(self._complete), 'run')}: {self._to}; `mlflow ui --backend-store-uri sqlite:///{self._to}` shows them"
 
     def _experiment(self) -> str:
         name = notes.printable(str(self._watch.study.path))[:200]

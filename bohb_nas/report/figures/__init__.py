@@ -37,6 +37,7 @@ from bohb_nas.report.figures import (
 )
 from bohb_nas.report.figures._labels import stem
 from bohb_nas.report.figures._panels import Drawing
+from bohb_nas.store.notes import printable
 
 _DPI = 200
 _LARGEST = 1e150
@@ -144,12 +145,14 @@ def _drawings(studies: Sequence[tuple[Findings, bytes | None]], folder: Path) ->
 
 
 def _bounded(entry: Any) -> Any:
-    """The same entry, numbers that no axis has room for at the largest that one has, or zero."""
+    """The same entry, numbers that no axis has room for at the largest that one has, or zero; texts without what no XML may hold."""
     match entry:
         case dict():
-            return {key: _bounded(value) for key, value in entry.items()}
+            return {_bounded(key): _bounded(value) for key, value in entry.items()}
         case list():
             return [_bounded(value) for value in entry]
+        case str():
+            return printable(entry)
         case float():
             return 0.0 if abs(entry) < 1 / _LARGEST else min(max(entry, -_LARGEST), _LARGEST)
         case _:

@@ -45,7 +45,7 @@ def sound(tree: object, depth: int = 0) -> bool:
     shape = tree.get("shape")
     if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)):
         return False
-    if not isinstance(tree.get("params"), int | float):
+    if not all(isinstance(number, int | float) for number in (tree.get("params"), tree.get("rate", 0.0))):
         return False
     children = [tree[key] for key in ("layers", "paths") if key in tree]
     if any(not isinstance(one, list) or not one for one in children):
@@ -66,11 +66,22 @@ def sound(tree: object, depth: int = 0) -> bool:
             known = all(type(tree.get(name)) is int and tree[name] > 0 for name in ("out", "kernel", "stride", "groups"))
         case _:
             known = True
+    known = known and ("nodes" in tree) == (tree["layer"] == "graph")
     return known and all(sound(part, depth + 1) for part in below)
 
 
 def _edges_sound(edges: object, number: int) -> bool:
-    return isinstance(edges, list) and bool(edges) and all(isinstance(e, dict) and e.get("source") in range(number) for e in edges)
+    return (
+        isinstance(edges, list)
+        and bool(edges)
+        and all(isinstance(e, dict) and type(e.get("source")) is int and 0 <= e["source"] < number for e in edges)
+    )
+
+
+def n_layers(tree: Tree) -> int:
+    """How many layers there are in one, itself included."""
+    parts = [*tree.get("layers", ()), *tree.get("paths", ()), *(edge for edges in tree.get("nodes", ()) for edge in edges)]
+    return 1 + sum(map(n_layers, [*parts, tree["path"]] if "path" in tree else parts))
 
 
 def is_leaf(tree: Tree) -> bool:

@@ -9,7 +9,7 @@ from matplotlib.patches import Circle, FancyBboxPatch
 
 from bohb_nas.analysis.findings import Findings, Incumbent
 from bohb_nas.durations import budget_text
-from bohb_nas.report.figures._blocks import Row, Tree, groups_of_leaves, is_leaf, rows, said, sound
+from bohb_nas.report.figures._blocks import Row, Tree, groups_of_leaves, is_leaf, n_layers, rows, said, sound
 from bohb_nas.report.figures._labels import count, number, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, empty
 from bohb_nas.report.figures._sketch import LINE_IN, Box, Line, Node, Sketch, beside, box, graph, stacked, wire
@@ -17,13 +17,14 @@ from bohb_nas.report.figures._sketch import LINE_IN, Box, Line, Node, Sketch, be
 _CONV, _DEPTHWISE, _POOL, _PLAIN = "#cfe3f3", "#cdebe0", "#fbe3c3", "#eeeeee"
 _KINDS = ("#9ad0f5", "#f7c873", "#7fd1b5", "#e6b3d0", "#f5ec8a", "#f0a27a", "#8fb8dd", "#cccccc")
 _ARROW = {"arrowstyle": "-|>,head_length=0.25,head_width=0.12", "color": "0.25", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+_MOST_LAYERS = 4000
 _MOST_KINDS = 16
 _MOST_LANES = 5
 _NOTES_IN = 1.3
 """Beside the sequence, for shapes and parameters."""
 _BOX_IN = 1.25
 _MARGIN_IN = 0.2
-_HIGHEST_IN = 45.0
+_HIGHEST_IN, _WIDEST_IN = 45.0, 45.0
 
 
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
@@ -36,14 +37,17 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
 def _figure(found: Findings, incumbent: Incumbent, network: Tree) -> Figure:
     if not sound(network):
         return _refusal("what the incumbent's worker left of its network is no tree of layers")
+    if (n := n_layers(network)) > _MOST_LAYERS:
+        return _refusal(f"the incumbent's network has {n} layers: too many for a page")
     sequence, kinds = rows(network)
     left = _sequence(sequence)
     beyond = _MARGIN_IN + left.width + _NOTES_IN
     right, right_width = _details(kinds[:_MOST_KINDS], PAGE_IN - beyond - _MARGIN_IN)
     width = max(PAGE_IN, beyond + right_width + _MARGIN_IN)
     height = max(left.height, max((y + one.height for _, y, one, _ in right), default=0.0)) + 0.75
-    if height > _HIGHEST_IN:
-        return _refusal(f"the incumbent's network has {len(sequence)} different parts in sequence: too many for a page")
+    if height > _HIGHEST_IN or width > _WIDEST_IN:
+        size = f"{len(sequence)} different parts in sequence, and would be {width:.0f} inches wide"
+        return _refusal(f"the incumbent's network has {size}: too large for a page")
     figure = Figure(figsize=(width, height))
     place = figure.add_axes((0, 0, 1, 1))
     place.set(xlim=(0, width), ylim=(height, 0))

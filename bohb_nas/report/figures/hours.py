@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bohb_nas.analysis.findings import Findings
-from bohb_nas.durations import budget_text
+from bohb_nas.durations import budget_text, counted
 from bohb_nas.plotting import COLOURS
 from bohb_nas.report.figures._labels import budget_colours, number
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, plain_ticks
@@ -72,9 +72,9 @@ def _in_training(place: Axes, found: Findings, size: float) -> None:
     place.set_ylabel("trials in training")
     place.set_ylim(0, None)
     place.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    words = [f"{pace['n_workers']} workers (dashed)"]
+    words = [f"{counted(pace['n_workers'], 'worker')} (dashed)"]
     if pace["evaluations_per_hour"] is not None:
-        words.append(f"{number(pace['evaluations_per_hour'])} evaluations/h")
+        words.append(f"{counted(number(pace['evaluations_per_hour']), 'evaluation')}/h")
     if pace["train_share"] is not None:
         words.append(f"{pace['train_share']:.0%} in training")
     if pace["idle_median_s"] is not None:

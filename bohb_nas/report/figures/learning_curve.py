@@ -44,7 +44,7 @@ def _figure(found: Findings, incumbent: Incumbent, kinds: Mapping[str, Sequence[
             known = [(point[along] / size, point[name]) for point in curve if name in point and math.isfinite(point[name])]
             colour, line = COLOURS[k % len(COLOURS)], LINES[k // len(COLOURS) % len(LINES)]
             x, y = [at for at, _ in known], [value for _, value in known]
-            place.plot(x, y, linewidth=1.1, color=colour, linestyle=line, label=short(name), gid=f"curve-{name}")
+            place.plot(x, y, linewidth=1.1, color=colour, linestyle=line, label=short(name).lstrip("_") or "?", gid=f"curve-{name}")
             values += y
         scale_losses(place, values)
         place.set_xlabel(f"time in training [{unit}]" if along == "seconds" else "step")

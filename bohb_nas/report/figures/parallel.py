@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings, Hyperparameter, Row
-from bohb_nas.durations import budget_text
+from bohb_nas.durations import budget_text, counted
 from bohb_nas.records import Origin
 from bohb_nas.report.figures._labels import said, short, short_name
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, ValueAxis, plain_ticks
@@ -76,7 +76,7 @@ def _figure(found: Findings, budget: float, axes: Sequence[Hyperparameter], rows
     some = f" ({len(order)} of them as lines)" if len(order) < len(rows) else ""
     some += f", the {len(axes)} most important of {n_all} axes" if len(axes) < n_all else ""
     place.set_title(
-        f"{len(rows)} configurations at {budget_text(budget, found['study']['unit'])}{some}; thick: the best", fontsize=SMALL + 1
+        f"{counted(len(rows), 'configuration')} at {budget_text(budget, found['study']['unit'])}{some}; thick: the best", fontsize=SMALL + 1
     )
     return figure
 

@@ -13,8 +13,6 @@ from bohb_nas.report.figures._labels import short
 from bohb_nas.report.figures._panels import PAGE_IN, Drawing, empty
 
 _HIGHEST_IN = 6.0
-_MOST_PIXELS = 4096
-"""Of a side."""
 
 
 def figures(found: Findings, picture: bytes | None) -> Iterator[tuple[str, Drawing]]:
@@ -37,7 +35,7 @@ def _figure(found: Findings, incumbent: Incumbent, picture: bytes) -> Figure:
     if pixels is None:
         empty(place, why, width=80)
     else:
-        place.imshow(pixels[:_MOST_PIXELS, :_MOST_PIXELS], cmap="gray", interpolation="nearest", gid="samples")
+        place.imshow(pixels, cmap="gray", interpolation="nearest", gid="samples")
         place.set_axis_off()
     place.set_title(caption, fontsize=8)
     return figure

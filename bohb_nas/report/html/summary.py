@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from bohb_nas.analysis.findings import Findings, Sentence
+from bohb_nas.durations import counted
 from bohb_nas.report.html.markup import Markup, element, facts, join, more
 from bohb_nas.report.html.network import drawing
 from bohb_nas.report.html.words import budget, count, counts, number, seconds, value
@@ -97,7 +98,7 @@ def _figures(findings: Findings) -> Markup:
         (
             "evaluations per hour",
             number(pace["evaluations_per_hour"]),
-            _plural(pace["n_workers"], "worker") if pace["n_workers"] else "",
+            counted(count(pace["n_workers"]), "worker") if pace["n_workers"] else "",
         ),
     ]
     return element(
@@ -108,10 +109,6 @@ def _figures(findings: Findings) -> Markup:
         ),
         class_="figures",
     )
-
-
-def _plural(n: int, what: str) -> str:
-    return f"{count(n)} {what}{'' if n == 1 else 's'}"
 
 
 def _sentences(sentences: Sequence[Sentence]) -> Markup:

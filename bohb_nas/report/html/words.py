@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bohb_nas.durations import format_duration
+from bohb_nas.durations import budget_text, format_duration
 
 NONE = "–"
 
@@ -44,7 +44,7 @@ def p_value(value: float | None) -> str:
 
 def budget(value: float, unit: str) -> str:
     """A budget in the study's unit; seconds as durations."""
-    return format_duration(value) if unit == "s" and value > 0 else f"{value:g} {unit}"
+    return budget_text(value, unit)
 
 
 def seconds(value: float | None) -> str:

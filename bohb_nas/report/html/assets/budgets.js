@@ -109,7 +109,7 @@ chart("shapes", (host, chosen) => {
   }
 
   function told(n, near, far) {
-    const text = `${n} of ${near} configurations with a loss at several budgets${far ? `; ${far} with far losses are left out` : ""}.`;
+    const text = `${n} of ${counted(near, "configuration")} with a loss at several budgets${far ? `; ${far} with far losses are left out` : ""}.`;
     legend.replaceChildren(key([null, text], [null, "Thick line: the incumbent's."]));
     return text;
   }

@@ -57,6 +57,11 @@ function perCent(x) {
   return `${String(Number((100 * x).toPrecision(3))).replace("-", "−")}\u00a0%`;
 }
 
+// "1 trial", "2 trials".
+function counted(n, noun) {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
+
 function count(x) {
   if (x === null) return NONE;
   const [size, letter] = [

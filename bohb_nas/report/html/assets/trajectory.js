@@ -66,7 +66,7 @@ chart("trajectory", (host, chosen) => {
     const best = incumbents(chosen).at(-1);
     const left = all.length - seen.length;
     const leader = best ? ` Incumbent: loss ${number(best.loss)} at ${labels.get(best.budget)}.` : "";
-    const summary = `${seen.length} evaluations${left ? `, ${left} not shown` : ""}.${leader}`;
+    const summary = `${counted(seen.length, "evaluation")}${left ? `, ${left} not shown` : ""}.${leader}`;
     return { height, points, describe: (k) => lines(seen[k]), summary };
   }
 

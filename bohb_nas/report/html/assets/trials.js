@@ -112,8 +112,8 @@ chart("trials", (host, chosen) => {
     );
     body.replaceChildren(...seen.flatMap((k) => [line(k), ...(k === state.open ? [full(k)] : [])]));
     told.textContent = rows.length
-      ? `${rows.length} of ${trials.id.length} trials; ${from + 1} to ${from + seen.length} shown`
-      : `None of ${trials.id.length} trials`;
+      ? `${rows.length} of ${counted(trials.id.length, "trial")}; ${from + 1} to ${from + seen.length} shown`
+      : `None of ${counted(trials.id.length, "trial")}`;
     back.disabled = state.page === 0;
     on.disabled = from + PAGE >= rows.length;
   }

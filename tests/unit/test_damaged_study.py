@@ -1,0 +1,122 @@
+"""A study that lost a part, or may not be read or written any more: one line for each command, never a traceback."""
+
+import errno
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bohb_nas.cli import cli
+from bohb_nas.store.study_dir import StudyDir
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "study-format-1"
+LOOKING = (
+    ["analyze", "st", "--no-figures", "--no-report"],
+    ["analyze", "st", "--json"],
+    ["status", "st"],
+    ["status", "st", "--json"],
+    ["best", "st"],
+    *(["export", "st", "--format", name, "--to", to] for name, to in [("csv", "x.csv"), ("json", "x.json"), ("hpbandster", "hp")]),
+    ["export", "st", "--format", "prometheus", "--to", "x.prom"],
+)
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
+    monkeypatch.chdir(tmp_path)
+    return StudyDir(Path(shutil.copytree(GOLDEN, tmp_path / "st")))
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
+def one_line(done: Result, *said: str) -> None:
+    assert done.exit_code in (1, 2)
+    assert done.stdout == ""
+    assert re.fullmatch(r"bohb-nas: .+\n", done.stderr)
+    for words in said:
+        assert words in done.stderr
+
+
+@pytest.fixture
+def forbidden(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ends of paths that nobody may open, list or make."""
+    ends: list[str] = []
+
+    def guarded(does: Any) -> Any:
+        def checked(path: Any, *more: Any, **named: Any) -> Any:
+            if isinstance(path, str | os.PathLike) and any(os.fspath(path).endswith(end) for end in ends):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return does(path, *more, **named)
+
+        return checked
+
+    for name in ("open", "listdir", "scandir", "mkdir"):
+        monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+    return ends
+
+
+@pytest.mark.parametrize("arguments", [*LOOKING, ["run", "st"]])
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_study_that_is_done_and_has_no_journal_is_damaged(study: StudyDir, arguments: list[str], left: bytes | None) -> None:
+    study.journal.unlink()
+    if left is not None:
+        study.journal.write_bytes(left)
+    one_line(command(*arguments), f"{study.journal} is missing or empty, yet the study is done", "restore it from a backup")
+
+
+def test_a_study_that_has_not_begun_has_none_yet(study: StudyDir) -> None:
+    study.journal.unlink()
+    study.done.unlink()
+    assert command("status", "st").exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", LOOKING)
+@pytest.mark.parametrize("end", ["/journal.jsonl", "/study.json"])
+def test_what_may_not_be_read_is_said(study: StudyDir, forbidden: list[str], arguments: list[str], end: str) -> None:
+    forbidden.append(end)
+    one_line(command(*arguments), f"{study.path}{end} cannot be read: Permission denied; restore ")
+
+
+def test_a_journal_whose_disk_fails_is_said(study: StudyDir) -> None:
+    study.done.unlink()
+    study.journal.unlink()
+    study.journal.symlink_to("/proc/self/mem")  # which can be opened, and not be read from its beginning
+    for arguments in LOOKING:
+        one_line(command(*arguments), f"{study.journal} cannot be read: ", "restore ")
+
+
+@pytest.mark.parametrize("folder", ["trials", "running", "workers", "results", "trained"])
+def test_a_folder_that_may_not_be_looked_into_has_nothing_to_say(study: StudyDir, forbidden: list[str], folder: str) -> None:
+    forbidden.append(f"/{folder}")
+    for arguments in LOOKING:
+        assert command(*arguments).exit_code == 0, arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end", "said"),
+    [
+        (
+            ["analyze", "st", "--no-figures", "--no-report", "--csv", "out"],
+            "out",
+            "cannot write out: Permission denied; free space or restore access",
+        ),
+        (["analyze", "st", "--no-figures"], "/report", "cannot write {here}/st/report: Permission denied; free space or restore access"),
+        (["export", "st", "--format", "csv", "--to", "x.csv"], ".tmp", "cannot write {here}/x.csv: Permission denied"),
+        (["export", "st", "--format", "hpbandster", "--to", "out"], "/out", "cannot make {here}/out: Permission denied"),
+        (["export", "st", "--format", "hpbandster", "--to", "hp"], "/hp", "{here}/hp: Permission denied"),
+        (["export", "st", "--format", "tensorboard", "--to", "out"], "/out", "cannot make {here}/out: Permission denied"),
+        (["import-hpbandster", "hp", "new"], "hp/results.json", "hp/results.json cannot be read: Permission denied"),
+        (["import-hpbandster", "hp", "new"], "importing-{pid}", "cannot be made or is not writable: Permission denied"),
+    ],
+)
+def test_a_place_without_rights_is_said(study: StudyDir, forbidden: list[str], arguments: list[str], end: str, said: str) -> None:
+    command("export", "st", "--format", "hpbandster", "--to", "hp")
+    forbidden.append(end.format(pid=os.getpid()))
+    one_line(command(*arguments), said.format(here=study.path.parent))
+    assert not Path("new").exists()
