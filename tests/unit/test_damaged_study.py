@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +129,14 @@ def test_a_place_without_rights_is_said(study: StudyDir, forbidden: list[str], a
     forbidden.append(end.format(pid=os.getpid()))
     one_line(command(*arguments), said.format(here=study.path.parent))
     assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("arguments", [["status", "st"], ["best", "st", "--json"]])
+def test_a_full_disk_under_the_output_is_said(study: StudyDir, arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "bohb_nas", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=study.path.parent)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "bohb-nas: cannot write the output: No space left on device; free space, then run the same command again\n",
+    )
