@@ -26,7 +26,6 @@ from bohb_nas.store.meta import refuse_imported
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.study_options import study_options
 
-
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 """What a disk says under standard output."""
 
