@@ -26,6 +26,9 @@ from bohb_nas.store.meta import refuse_imported
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.study_options import study_options
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""What a disk says under standard output."""
+
 
 class _Group(click.Group):
     """Turns the project's errors into one line on standard error and an exit code."""
@@ -36,6 +39,8 @@ class _Group(click.Group):
         except BohbNasError as e:
             _fail(e)
         except OSError as e:
+            if e.errno in _FULL and e.filename is None:
+                _fail(StorageError(f"cannot write the output: {e.strerror}; free space, then run the same command again"))
             if e.filename is None or e.errno == errno.EPIPE:  # no file's, or click's to heed
                 raise
             _fail(StorageError(f"{os.fsdecode(e.filename)}: {e.strerror}; restore access to it, then run the same command again"))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bohb_nas.errors import SpaceError, UsageError
 from bohb_nas.records import ASIDE, Origin, Result, Status, Trial, Value
 from bohb_nas.space.encoding import Encoding
-from bohb_nas.space.files import space_from_json
+from bohb_nas.space.files import frozen_space
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, State, fold
 from bohb_nas.store.stays import Stay, stay
@@ -99,7 +99,7 @@ def read(study: StudyDir, *, device: str | None = None) -> Record:
     whole = Record(
         study=study,
         meta=meta,
-        space=space_from_json(study.read_space()) if study.space_json.exists() or meta["space"] != "baselines" else None,
+        space=frozen_space(study.read_space(), study.space_json) if study.space_json.exists() or meta["space"] != "baselines" else None,
         told=tuple(found),
         span_s=times.span_s,
         done=done,

@@ -29,7 +29,7 @@ from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import load_method
 from bohb_nas.records import Budgets
 from bohb_nas.refs import load_module
-from bohb_nas.space.files import load_space, space_from_json, space_to_json
+from bohb_nas.space.files import frozen_space, load_space, space_to_json
 from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
 from bohb_nas.store.meta import refuse_imported
@@ -205,7 +205,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         listed = "\n  ".join(changed)
         raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
     meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
-    return meta, space_from_json(study.read_space())
+    return meta, frozen_space(study.read_space(), study.space_json)
 
 
 def keep(study: StudyDir, meta: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, OrdinalHyperparameter
 
 from bohb_nas import refs
-from bohb_nas.errors import SpaceError
+from bohb_nas.errors import SpaceError, StudyError
 from bohb_nas.space.encoding import Encoding, Kind, n_values, plain
 
 _TRIES = 2000
@@ -66,6 +66,24 @@ def space_from_json(text: str) -> ConfigurationSpace:
         SpaceError: the text holds no space that can be searched.
     """
     return _checked("space.json", lambda: ConfigurationSpace.from_json(io.StringIO(text)))
+
+
+def frozen_space(text: str, path: Path) -> ConfigurationSpace:
+    """The space of a study, from its own file.
+
+    Args:
+        text: what the file holds.
+        path: of the file.
+
+    Raises:
+        StudyError: the file is damaged.
+    """
+    try:
+        return space_from_json(text)
+    except SpaceError as e:
+        raise StudyError(
+            f"{path} is damaged: {str(e.__cause__ or e)[:300]}; restore it from a backup, or start a new study elsewhere"
+        ) from e
 
 
 def space_to_json(space: ConfigurationSpace) -> str:

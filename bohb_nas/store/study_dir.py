@@ -20,6 +20,7 @@ from bohb_nas.errors import JournalError, RecordError, StorageError, StudyError,
 from bohb_nas.files import dump_json, is_aside, storing, write_atomic, write_once
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
+from bohb_nas.store.lines import sound_bytes
 from bohb_nas.store.meta import wrong_in
 
 FORMAT = 2
@@ -253,7 +254,7 @@ class StudyDir:
 
         Raises:
             StudyError: there is no study, it cannot be read, or a newer version wrote it.
-            JournalError: the study is done, and its journal is gone.
+            JournalError: the study is done, and its journal is gone or cannot be read.
         """
         try:
             meta = parse_json(read_regular(self.study_json, limit=_FILE_LIMIT_BYTES))
@@ -265,10 +266,10 @@ class StudyDir:
             raise StudyError(f"{self.path} was made by a newer version (format {meta['format']}, known: {FORMAT}); upgrade bohb-nas")
         if (wrong := wrong_in(meta)) is not None:
             raise StudyError(f"{self.study_json} is damaged: {wrong}; restore it, or start a new study elsewhere")
-        if os.path.exists(self.done) and _is_gone(self.journal):
+        if os.path.exists(self.done) and not sound_bytes(self.journal):
             raise JournalError(
-                f"{self.journal} is missing or empty, yet the study is done: accepted is the journal of its evaluations; restore it from a "
-                "backup, or start a new study elsewhere"
+                f"{self.journal} is missing or has no whole line, yet the study is done: accepted is the journal of its evaluations; "
+                "restore it from a backup, or start a new study elsewhere"
             )
         return meta  # type: ignore[no-any-return]
 
@@ -327,15 +328,6 @@ _OWN_NAMES = frozenset(
 def _why(error: Exception) -> str:
     """What an error says, without the number and path that the system's errors repeat."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)[:300]
-
-
-def _is_gone(path: Path) -> bool:
-    """Whether a file is missing, or nothing is left in it."""
-    try:
-        about = path.stat()
-    except OSError as e:
-        return isinstance(e, FileNotFoundError)
-    return stat.S_ISREG(about.st_mode) and about.st_size == 0
 
 
 def _file_name(text: str) -> str:

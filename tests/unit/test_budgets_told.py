@@ -96,8 +96,8 @@ def test_every_claim_is_true(tmp_path: Path, name: str, n_probes: int) -> None:
 
 def test_probes_show_that_the_cheapest_cannot_be_trusted_where_it_cannot(tmp_path: Path) -> None:
     claims = said(searched(tmp_path / "hostile", load_problem("rankcross/hostile/0"), n_probes=30))
-    assert claims["1 epochs", "81 epochs"] == "unlike", "30 probes cannot tell rho = -0.3 from 0"
-    assert claims["1 epochs", "3 epochs"] == "like"
+    assert claims["1 epoch", "81 epochs"] == "unlike", "30 probes cannot tell rho = -0.3 from 0"
+    assert claims["1 epoch", "3 epochs"] == "like"
 
 
 def test_and_that_it_can_be_trusted_where_it_can(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +64,19 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("arguments", [*LOOKING, ["run", "st"]])
-@pytest.mark.parametrize("left", [None, b""])
+@pytest.mark.parametrize("left", [None, b"", b'{"event":"lead","te'])
 def test_a_study_that_is_done_and_has_no_journal_is_damaged(study: StudyDir, arguments: list[str], left: bytes | None) -> None:
     study.journal.unlink()
     if left is not None:
         study.journal.write_bytes(left)
-    one_line(command(*arguments), f"{study.journal} is missing or empty, yet the study is done", "restore it from a backup")
+    one_line(command(*arguments), f"{study.journal} is missing or has no whole line, yet the study is done", "restore it from a backup")
+
+
+@pytest.mark.parametrize("arguments", [LOOKING[0], ["export", "st", "--format", "hpbandster", "--to", "hp"], ["run", "st"]])
+@pytest.mark.parametrize("left", ["", "[]", "{}", '{"hyperparameters": [{"name": "lr"}]}', '{"hyperparameters": []}', "[" * 10**5])
+def test_a_space_that_is_damaged_is_said(study: StudyDir, arguments: list[str], left: str) -> None:
+    study.space_json.write_text(left)
+    one_line(command(*arguments), f"{study.space_json} is damaged: ", "restore it from a backup")
 
 
 def test_a_study_that_has_not_begun_has_none_yet(study: StudyDir) -> None:
@@ -120,3 +129,14 @@ def test_a_place_without_rights_is_said(study: StudyDir, forbidden: list[str], a
     forbidden.append(end.format(pid=os.getpid()))
     one_line(command(*arguments), said.format(here=study.path.parent))
     assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("arguments", [["status", "st"], ["best", "st", "--json"]])
+def test_a_full_disk_under_the_output_is_said(study: StudyDir, arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "bohb_nas", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=study.path.parent)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "bohb-nas: cannot write the output: No space left on device; free space, then run the same command again\n",
+    )

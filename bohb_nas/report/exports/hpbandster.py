@@ -32,7 +32,7 @@ def make(watch: Watch, to: Path) -> "RunDirectory":
     Raises:
         UsageError: the study has no space or has lost it, or there is something else than an earlier export of it.
     """
-    from bohb_nas.space.files import space_from_json, space_to_json
+    from bohb_nas.space.files import frozen_space, space_to_json
     from bohb_nas.space.without import without_constants
 
     study = watch.study
@@ -43,7 +43,7 @@ def make(watch: Watch, to: Path) -> "RunDirectory":
     name = notes.printable(str(study.path))[:200]
     if to.is_dir() and any(to.iterdir()) and notes.text(notes.read_note(to / OWNER), "study") != name:
         raise UsageError(f"--to {to} holds something else than an earlier export of this study; name a new or empty folder")
-    space, left_out = without_constants(space_from_json(study.read_space()))
+    space, left_out = without_constants(frozen_space(study.read_space(), study.space_json))
     return RunDirectory(watch, to, name=name, space=space_to_json(space), left_out=left_out)
 
 
