@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bohb_nas.analysis.cells import Box
+from bohb_nas.durations import counted
 from bohb_nas.records import Value
 
 Floats = NDArray[np.float64]
@@ -67,7 +68,7 @@ def observe(box: Box, configs: Sequence[Mapping[str, Value]], losses: Floats) ->
     own = np.bincount(which.ravel(), weights=losses / size, minlength=len(points)) / np.bincount(which.ravel(), minlength=len(points))
     mean, deviation = float(own.mean()), float(own.std())
     if len(points) < LEAST:
-        return Refused(n=len(points), reason=f"{len(points)} different configurations; at least {LEAST} are needed")
+        return Refused(n=len(points), reason=f"{counted(len(points), 'different configuration')}; at least {LEAST} are needed")
     if own.max() == own.min() or not deviation > 0:
         return Refused(n=len(points), reason="all losses are equal")
     return Observed(points=points, losses=(own - mean) / deviation, size=size, mean=mean, deviation=deviation)
