@@ -314,7 +314,7 @@ def test_a_space_without_a_choice_is_refused() -> None:
 
 def test_configurations_without_any_difference_are_refused() -> None:
     found = explain(unit("x"), [{"x": 0.5}] * 20, np.arange(20.0))
-    assert "1 different configurations" in str(found.importance["refused"])
+    assert "1 different configuration;" in str(found.importance["refused"])
 
 
 def test_shuffles_have_to_be_enough_for_a_threshold() -> None:
