@@ -262,7 +262,7 @@ def test_a_read_only_disk_is_refused_for_a_new_study_and_for_a_resume(tmp_path: 
         shown = subprocess.run(
             [sys.executable, "-m", "bohb_nas", "status", str(small / "study")], capture_output=True, text=True, check=True
         )
-        assert "1 evaluations" in shown.stdout
+        assert "1 evaluation," in shown.stdout
     finally:
         subprocess.run(["umount", "-l", str(small)], check=False)
 
