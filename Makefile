@@ -25,6 +25,9 @@ run: $(VENV)/installed  ## search the embedded digits for two minutes, explain, 
 	$(BIN)/bohb-nas train $(STUDY) --seeds 1
 	$(BIN)/bohb-nas best $(STUDY) --json
 
+# several processes of tests share the cores: two threads of torch that wait for each other starve there
+test test-slow: export OMP_NUM_THREADS ?= 1
+
 test: $(VENV)/installed-dev  ## the tests, without network or GPU
 	$(BIN)/python -m pytest -n 2
 
