@@ -82,7 +82,7 @@ class Effects:
                     rises=np.concatenate([height := 1 / (hi[part] - lo[part]), -height]),
                 )
             )
-        self._families: dict[int, _Family] = {}
+        self._families: dict[tuple[int, bytes], _Family] = {}
         self._take(leaves.values)
 
     def _take(self, values: Floats) -> None:
@@ -124,9 +124,10 @@ class Effects:
 
     def with_parent(self, children: Ints, parent: int) -> Floats:
         """(c,) variances of the main effects of the columns that one other alone ties to a condition, and of their interactions with it."""
-        if parent not in self._families:
-            self._families[parent] = self._family(children, parent)
-        family = self._families[parent]
+        key = parent, children.tobytes()
+        if key not in self._families:
+            self._families[key] = self._family(children, parent)
+        family = self._families[key]
         heights = family.heights * self._mass_of(self._blocks[self._block_of[parent]])[family.boxes]
         rises = np.bincount(family.places, np.concatenate([heights, -heights]), minlength=family.shape[0] * family.shape[1])
         joint = self._interactions(np.asarray(rises, dtype=np.float64).reshape(family.shape), children, np.array([parent]))
