@@ -1,0 +1,169 @@
+"""How the one-shot searches are done: plain data that the methods take from a user and the worker trains by."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from bohb_nas.errors import OptionError
+
+Controller = Literal["robust", "paper", "differentiable", "uniform", "random"]
+"""How AutoHAS's controller learns: `robust` from several rollouts on common batches, `paper` from one rollout of one step under a moving
+baseline, `differentiable` for numbers by the gradient through the temporary step. Two never learn, as baselines: `uniform` hands out the
+best of those that the shared weights are tried on at the end, `random` one drawn at random."""
+Objective = Literal["bounded", "adversarial", "fixed"]
+"""What DHA's augmentation policy goes after: images a little harder than unchanged ones, the hardest (as released), or nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoHas:
+    """Of AutoHAS (Dong et al. 2020, arXiv:2006.03656).
+
+    Raises:
+        OptionError: a value that is not accepted.
+    """
+
+    controller: Controller = "robust"
+    rollouts: int | None = None
+    """Candidates of one controller step; None is 4, or 1 of `paper`."""
+    horizon: int | None = None
+    """Temporary steps before a candidate is judged; None is 5, or 1 of `paper`."""
+    every: int = 1
+    """Steps of the shared weights for one of the controller."""
+    rate: float = 0.02
+    """Of the controller's Adam."""
+    entropy: float = 0.0
+    """Weight of the controller's entropy beside the reward."""
+    warm_up: float = 0.25
+    """Fraction of the budget before the controller learns."""
+    reward: Literal["cross_entropy", "accuracy"] | None = None
+    """None is the negative cross-entropy, or the accuracy of `paper`."""
+    n_bases: int = 5
+    """Of each number."""
+    tried: int = 20
+    """Configurations that `uniform` tries at the end."""
+
+    def __post_init__(self) -> None:
+        _one_of("controller", self.controller, get_args(Controller))
+        for name in ("rollouts", "horizon"):
+            value = getattr(self, name)
+            _check(name, value, value is None or _whole(value, 1), "a whole number from 1")
+        _check("every", self.every, _whole(self.every, 1), "a whole number from 1")
+        _check("n_bases", self.n_bases, _whole(self.n_bases, 2), "a whole number from 2")
+        _check("tried", self.tried, _whole(self.tried, 1), "a whole number from 1")
+        _check("rate", self.rate, _number(self.rate) and self.rate > 0, "a number above 0")
+        _check("entropy", self.entropy, _number(self.entropy) and self.entropy >= 0, "a number from 0")
+        _check("warm_up", self.warm_up, _number(self.warm_up) and 0 <= self.warm_up < 1, "a number from 0 and below 1")
+        _check("reward", self.reward, self.reward in (None, "cross_entropy", "accuracy"), "cross_entropy or accuracy")
+
+    @property
+    def n_rollouts(self) -> int:
+        """Candidates of one controller step."""
+        return self.rollouts or (1 if self.controller == "paper" else 4)
+
+    @property
+    def n_temporary(self) -> int:
+        """Temporary steps before a candidate is judged."""
+        return self.horizon or (1 if self.controller in ("paper", "differentiable") else 5)
+
+    @property
+    def rewarded(self) -> Literal["cross_entropy", "accuracy"]:
+        """By what a candidate is judged."""
+        return self.reward or ("accuracy" if self.controller == "paper" else "cross_entropy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dha:
+    """Of DHA (Zhou et al. 2022, arXiv:2109.05765).
+
+    Raises:
+        OptionError: a value that is not accepted.
+    """
+
+    proj_dims: int = 10
+    """Numbers of a node's code in the compressed space."""
+    code_rate: float = 3e-4
+    """Of the Adam that trains the codes."""
+    recover_every: int = 50
+    """Steps between two recoveries of the sparse codes."""
+    settled: float = 1e-3
+    """A node whose sparse code moves no further than this between two recoveries is frozen."""
+    search_share: float = 0.5
+    """Fraction of the budget after which every node is frozen at the latest."""
+    rate: float = 0.05
+    """Learning rate at the start, for batches of 128."""
+    rate_low: float = 0.005
+    rate_high: float = 0.5
+    weight_decay: float = 3e-4
+    weight_decay_low: float = 1e-5
+    weight_decay_high: float = 1e-2
+    hyper_rate: float = 0.01
+    """Largest change of the logarithm of either in one step."""
+    momentum: float = 0.9
+    policy: Objective = "bounded"
+    policy_rate: float = 0.01
+    rho: float = 1.25
+    """Loss of an augmented image that `bounded` goes after, in those of unchanged ones."""
+
+    def __post_init__(self) -> None:
+        _one_of("policy", self.policy, get_args(Objective))
+        _check("proj_dims", self.proj_dims, _whole(self.proj_dims, 2), "a whole number from 2")
+        _check("recover_every", self.recover_every, _whole(self.recover_every, 1), "a whole number from 1")
+        for name in ("code_rate", "settled", "rate", "rate_low", "rate_high", "weight_decay_low", "weight_decay_high", "weight_decay"):
+            value = getattr(self, name)
+            _check(name, value, _number(value) and value > 0, "a number above 0")
+        for name in ("hyper_rate", "policy_rate"):
+            value = getattr(self, name)
+            _check(name, value, _number(value) and value >= 0, "a number from 0")
+        _check("search_share", self.search_share, _number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1")
+        _check("momentum", self.momentum, _number(self.momentum) and 0 <= self.momentum < 1, "a number from 0 and below 1")
+        _check("rho", self.rho, _number(self.rho) and self.rho >= 1, "a number from 1")
+        for name in ("rate", "weight_decay"):
+            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+            inside = low <= getattr(self, name) <= high
+            _check(name, getattr(self, name), inside, f"a number from {name}_low, {low:g}, to {name}_high, {high:g}")
+
+
+Settings = AutoHas | Dha
+SEARCHES: Mapping[str, type[AutoHas] | type[Dha]] = {"autohas": AutoHas, "dha": Dha}
+"""Settings by the name of the method."""
+
+
+def to_json(settings: Settings) -> dict[str, Any]:
+    """The settings as a JSON object, with the method's name under `method`."""
+    return {
+        "method": "autohas" if isinstance(settings, AutoHas) else "dha",
+        **{f.name: getattr(settings, f.name) for f in fields(settings)},
+    }
+
+
+def from_json(value: object) -> Settings:
+    """The inverse of `to_json`; what is missing is the default.
+
+    Raises:
+        OptionError: another method, an unknown name or a value that is not accepted.
+    """
+    if not isinstance(value, dict) or value.get("method") not in SEARCHES:
+        raise OptionError(f"search {value!r}: accepted is an object whose method is one of {', '.join(SEARCHES)}")
+    chosen = SEARCHES[value["method"]]
+    accepted = [f.name for f in fields(chosen)]
+    if unknown := sorted(value.keys() - {"method"} - set(accepted)):
+        raise OptionError(f"{value['method']} has no setting {', '.join(unknown)}; accepted are {', '.join(accepted)}")
+    return chosen(**{name: setting for name, setting in value.items() if name != "method"})
+
+
+def _whole(value: object, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _one_of(name: str, value: object, accepted: tuple[str, ...]) -> None:
+    _check(name, value, value in accepted, ", ".join(accepted))
+
+
+def _check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa: FBT001 - the condition of a check
+    if not good:
+        raise OptionError(f"{name} is {value!r}; accepted is {accepted}")

@@ -1,0 +1,1 @@
+"""Searches that train one set of shared weights: AutoHAS and DHA."""
