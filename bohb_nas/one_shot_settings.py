@@ -42,6 +42,9 @@ class AutoHas:
     """Of each number."""
     tried: int = 20
     """Configurations that `uniform` tries at the end."""
+    max_flops: float | None = None
+    """Of one image's forward pass: larger networks are never drawn."""
+    max_params: float | None = None
 
     def __post_init__(self) -> None:
         _one_of("controller", self.controller, get_args(Controller))
@@ -54,6 +57,9 @@ class AutoHas:
         _check("rate", self.rate, _number(self.rate) and self.rate > 0, "a number above 0")
         _check("entropy", self.entropy, _number(self.entropy) and self.entropy >= 0, "a number from 0")
         _check("warm_up", self.warm_up, _number(self.warm_up) and 0 <= self.warm_up < 1, "a number from 0 and below 1")
+        for name in ("max_flops", "max_params"):
+            value = getattr(self, name)
+            _check(name, value, value is None or (_number(value) and value > 0), "a number above 0")
         _check("reward", self.reward, self.reward in (None, "cross_entropy", "accuracy"), "cross_entropy or accuracy")
 
     @property
@@ -82,10 +88,12 @@ class Dha:
 
     proj_dims: int = 10
     """Numbers of a node's code in the compressed space."""
-    code_rate: float = 3e-4
+    code_rate: float = 0.02
     """Of the Adam that trains the codes."""
     recover_every: int = 50
     """Steps between two recoveries of the sparse codes."""
+    explore: float = 0.5
+    """Probability at the start, falling to 0 when the search ends, that a step trains other operators than the chosen ones."""
     settled: float = 1e-3
     """A node whose sparse code moves no further than this between two recoveries is frozen."""
     search_share: float = 0.5
@@ -99,6 +107,8 @@ class Dha:
     weight_decay_high: float = 1e-2
     hyper_rate: float = 0.01
     """Largest change of the logarithm of either in one step."""
+    hyper_every: int = 5
+    """Steps of training between two steps of these."""
     momentum: float = 0.9
     policy: Objective = "bounded"
     policy_rate: float = 0.01
@@ -108,6 +118,7 @@ class Dha:
     def __post_init__(self) -> None:
         _one_of("policy", self.policy, get_args(Objective))
         _check("proj_dims", self.proj_dims, _whole(self.proj_dims, 2), "a whole number from 2")
+        _check("hyper_every", self.hyper_every, _whole(self.hyper_every, 1), "a whole number from 1")
         _check("recover_every", self.recover_every, _whole(self.recover_every, 1), "a whole number from 1")
         for name in ("code_rate", "settled", "rate", "rate_low", "rate_high", "weight_decay_low", "weight_decay_high", "weight_decay"):
             value = getattr(self, name)
@@ -116,6 +127,7 @@ class Dha:
             value = getattr(self, name)
             _check(name, value, _number(value) and value >= 0, "a number from 0")
         _check("search_share", self.search_share, _number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1")
+        _check("explore", self.explore, _number(self.explore) and 0 <= self.explore <= 1, "a number from 0 to 1")
         _check("momentum", self.momentum, _number(self.momentum) and 0 <= self.momentum < 1, "a number from 0 and below 1")
         _check("rho", self.rho, _number(self.rho) and self.rho >= 1, "a number from 1")
         for name in ("rate", "weight_decay"):

@@ -1,0 +1,369 @@
+"""AutoHAS: a controller learns which network, training and augmentation suit weights that all candidates share (Dong et al. 2020).
+
+Two steps alternate. The shared weights take one step under a drawn candidate; then the controller judges several candidates by what
+each makes of the shared weights in a few steps of its own, on temporary copies that are thrown away (arXiv:2006.03656, v2, section 3).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from ConfigSpace import ConfigurationSpace
+from torch import Tensor
+from torch.nn import functional
+
+from bohb_nas import networks
+from bohb_nas.errors import OptionError
+from bohb_nas.layers.arithmetic import size
+from bohb_nas.one_shot_settings import AutoHas
+from bohb_nas.oneshot import steps
+from bohb_nas.oneshot.bank import Bank, Candidate
+from bohb_nas.oneshot.chance import Chance
+from bohb_nas.oneshot.controller import Controller
+from bohb_nas.oneshot.decisions import Decisions, Draw
+from bohb_nas.oneshot.pathwise import pathwise_names, through_the_step
+from bohb_nas.oneshot.search import Material
+from bohb_nas.records import Value
+from bohb_nas.space.encoding import plain
+from bohb_nas.training.augment import augment, normalise
+from bohb_nas.training.networks import Network
+from bohb_nas.training.recipe import Recipe, read
+from bohb_nas.training.schedules import trapezoid
+from bohb_nas.training.validation import Score
+
+HELD: Mapping[str, str] = {
+    "optimizer": "shared weights are trained by SGD",
+    "batch_size": "a reward after a few steps cannot rank it",
+    "schedule": "it acts over a whole training",
+    "warm_up": "it acts over a whole training",
+    "average": "it acts over a whole training",
+    "average_span": "it acts over a whole training",
+}
+"""Hyperparameters that stay at their default, and why."""
+_TRIES = 1000
+"""Of a candidate that is small enough."""
+_VALID_BATCHES = 4
+"""Batches that a reward is measured on, in those of a training step, as in TuNAS (Bender et al. 2020)."""
+_WORST = 3.0
+"""Times the loss of a guess: no candidate is judged to be worse."""
+
+Tensors = Mapping[str, Tensor]
+Batch = tuple[Tensor, Tensor]
+
+
+class AutoHasSearch:
+    """The search.
+
+    Args:
+        settings: how it is done.
+        material: what it is done with.
+
+    Raises:
+        OptionError: the space has nothing that it can search.
+    """
+
+    def __init__(self, settings: AutoHas, material: Material) -> None:
+        self._settings, self._data, self._compute = settings, material.data, material.compute
+        self._decisions = _decisions(settings, material.space)
+        sizes = {decision.name: len(decision.values) for decision in self._decisions.decisions}
+        moving = settings.controller == "differentiable" or settings.n_rollouts == 1
+        self._controller = Controller(
+            sizes, rate=settings.rate, entropy=settings.entropy, baseline="moving" if moving else "leave_one_out"
+        )
+        self._bank = Bank(
+            image_shape=self._data.image_shape,
+            n_classes=self._data.n_classes,
+            seed=material.seed,
+            device=self._compute.device,
+            memory_format=self._compute.memory_format,
+        )
+        self._chance = Chance(material.seed)
+        self._steps = 0
+        self._rewarded = 0
+        """Steps of the controller."""
+        self._reward = math.nan
+        """Mean of the last ones."""
+        self._capped = 0
+        """Candidates that were no better than `_WORST` allows."""
+        self._batch_size = self._recipe_of_default().batch_size
+        self._chosen: tuple[int, dict[str, Value]] | None = None
+        """At which step what was found."""
+
+    @classmethod
+    def check(cls, settings: AutoHas, space: ConfigurationSpace) -> list[str]:
+        """What is held fixed and why, a line each.
+
+        Raises:
+            OptionError: the space has nothing that the search can decide.
+        """
+        held = _decisions(settings, space).held
+        return [f"{name} stays at {value}: {why}" for name, (value, why) in held.items()]
+
+    def _recipe_of_default(self) -> Recipe:
+        return read(self._decisions.config(self._decisions.default()))[1]
+
+    @property
+    def steps(self) -> int:
+        """Of the shared weights."""
+        return self._steps
+
+    def disturb(self, n: int) -> None:
+        """Goes on with other random numbers."""
+        self._chance.disturbed = n
+
+    def step(self, u: float) -> float:
+        """One step of the shared weights and, when it is due, one of the controller; returns the training loss."""
+        draw, probabilities = self._draw("draw"), self._controller.probabilities()
+        layers, recipe = read(self._decisions.blended(draw, probabilities))
+        candidate = self._bank.candidate(layers)
+        weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
+        batch = self._batch(self._steps, recipe)
+        noise = candidate.network.noise(len(batch[0]), self._generator("noise"))
+        loss, _, gradients, statistics = steps.gradients(
+            candidate.network, weights, statistics, *batch, noise, self._compute, label_smoothing=recipe.label_smoothing
+        )
+        rate = recipe.learning_rate * trapezoid(u)
+        weights, momenta = steps.sgd(
+            weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        candidate.write(weights, momenta, statistics)
+        self._steps += 1
+        learns = self._settings.controller not in ("uniform", "random") and u >= self._settings.warm_up
+        if learns and self._steps % self._settings.every == 0:
+            self._learn()
+        return float(loss)
+
+    def _learn(self) -> None:
+        """One step of the controller: common batches, and of the shared weights not a trace."""
+        draws = [self._draw("candidates", part=k) for k in range(self._settings.n_rollouts)]
+        valid = self._valid_batch()
+        if self._settings.controller == "differentiable":
+            rewards, gradients = self._differentiate(draws, valid)
+            by_path = pathwise_names(self._decisions)
+            draws = [Draw(indices={name: i for name, i in draw.indices.items() if name not in by_path}) for draw in draws]
+            self._controller.nudge(gradients)
+        else:
+            rewards = [self._reward_of(draw, valid) for draw in draws]
+        self._controller.update(draws, rewards)
+        self._rewarded += 1
+        self._reward = float(np.mean(rewards))
+
+    def _reward_of(self, draw: Draw, valid: Batch) -> float:
+        """What a candidate makes of the shared weights in the temporary steps; its rate falls to zero over them, as at the end of a training."""
+        layers, recipe = read(self._decisions.config(draw))
+        candidate = self._bank.candidate(layers)
+        weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
+        horizon = self._settings.n_temporary
+        for i in range(horizon):
+            batch = self._batch(self._steps + i, recipe)
+            noise = candidate.network.noise(len(batch[0]), self._generator("noise", part=1 + i))
+            _, _, gradients, statistics = steps.gradients(
+                candidate.network, weights, statistics, *batch, noise, self._compute, label_smoothing=recipe.label_smoothing
+            )
+            rate = recipe.learning_rate * (1 - i / horizon)
+            weights, momenta = steps.sgd(
+                weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            )
+        return self._judged(self._valid_logits(candidate, weights, statistics, valid[0]), valid[1])
+
+    def _judged(self, logits: Tensor, labels: Tensor) -> float:
+        """The reward of logits [n, classes] on labels [n]."""
+        if self._settings.rewarded == "accuracy":
+            return float((logits.argmax(1) == labels).float().mean())
+        worst = _WORST * math.log(max(2, logits.shape[1]))
+        loss = float(functional.cross_entropy(logits, labels))
+        if not loss < worst:
+            self._capped += 1
+            return -worst
+        return -loss
+
+    def _differentiate(self, draws: Sequence[Draw], valid: Batch) -> tuple[list[float], dict[str, npt.NDArray[np.float64]]]:
+        """Rewards, and the gradients of their mean by the logits of the numbers that act in the step itself."""
+        rewards, total = [], dict[str, npt.NDArray[np.float64]]()
+        for draw in draws:
+            layers, recipe = read(self._decisions.blended(draw, self._controller.probabilities()))
+            candidate = self._bank.candidate(layers)
+            statistics = candidate.statistics()
+            batch = self._batch(self._steps, recipe)
+            noise = candidate.network.noise(len(batch[0]), self._generator("noise", part=1))
+            weights, momenta = candidate.weights(), candidate.momenta()
+            _, _, gradients, statistics = steps.gradients(
+                candidate.network, weights, statistics, *batch, noise, self._compute, label_smoothing=recipe.label_smoothing
+            )
+            found = through_the_step(
+                self._decisions,
+                self._controller.logits,
+                draw,
+                recipe,
+                step=lambda rate, momentum, decay, w=weights, m=momenta, g=gradients: steps.sgd(
+                    w, m, g, rate=rate, momentum=momentum, weight_decay=decay
+                )[0],
+                loss=lambda w, c=candidate, s=statistics: functional.cross_entropy(
+                    self._valid_logits(c, w, s, valid[0], learning=True), valid[1]
+                ),
+            )
+            worst = _WORST * math.log(max(2, self._data.n_classes))
+            good = math.isfinite(found.loss) and found.loss < worst
+            self._capped += not good
+            rewards.append(-found.loss if good else -worst)
+            for name, gradient in found.gradients.items() if good else ():
+                total[name] = total.get(name, 0.0) - gradient / len(draws)
+        return rewards, total
+
+    def _valid_logits(self, candidate: Candidate, weights: Tensors, statistics: Tensors, images: Tensor, *, learning: bool = False) -> Tensor:
+        """By the statistics of the batch: the shared ones are of no single candidate."""
+        with torch.set_grad_enabled(learning):
+            return steps.evaluate_logits(candidate.network, weights, statistics, images, self._compute, batch_statistics=True)
+
+    def _draw(self, purpose: str, *, part: int = 0) -> Draw:
+        """A candidate that is not too large."""
+        rng = self._chance.rng(purpose, self._steps, part)  # type: ignore[arg-type]
+        probabilities = self._controller.probabilities()
+        for _ in range(_TRIES):
+            draw = self._decisions.sample(probabilities, rng)
+            if self._fits(self._decisions.config(draw)):
+                return draw
+        raise OptionError(
+            f"of {_TRIES} configurations none has at most {self._settings.max_flops or math.inf:g} FLOPs and "
+            f"{self._settings.max_params or math.inf:g} parameters; accepted are larger bounds, or a space of smaller networks"
+        )
+
+    def _fits(self, config: Mapping[str, Value]) -> bool:
+        most = {"flops": self._settings.max_flops, "params": self._settings.max_params}
+        if all(bound is None for bound in most.values()):
+            return True
+        sizes = size(networks.network(config), image_shape=self._data.image_shape, n_classes=self._data.n_classes)
+        return all(bound is None or sizes[name] <= bound for name, bound in most.items())
+
+    def _batch(self, number: int, recipe: Recipe) -> Batch:
+        """Augmented images and targets; the same images, and the same random numbers, for whoever asks for the same number."""
+        data = self._data
+        positions = self._chance.batch(data.train, purpose="order", step=number, size=self._batch_size)
+        images, targets = augment(
+            data.images[positions],
+            data.labels[positions],
+            recipe,
+            mean=data.mean,
+            deviation=data.deviation,
+            n_classes=data.n_classes,
+            generator=self._chance.generator("augmentation", number, self._compute.device),
+            host=self._chance.generator("augmentation", number, torch.device("cpu"), part=1),
+        )
+        return images.contiguous(memory_format=self._compute.memory_format), targets
+
+    def _valid_batch(self) -> Batch:
+        data, n = self._data, min(len(self._data.valid), _VALID_BATCHES * self._batch_size)
+        positions = self._chance.batch(data.valid, purpose="valid", step=self._rewarded, size=n)
+        return self._shown(positions), data.labels[positions]
+
+    def _shown(self, positions: Tensor) -> Tensor:
+        images = normalise(self._data.images[positions], self._data.mean, self._data.deviation)
+        return images.contiguous(memory_format=self._compute.memory_format)
+
+    def _generator(self, purpose: str, part: int = 0) -> torch.Generator:
+        return self._chance.generator(purpose, self._steps, self._compute.device, part)  # type: ignore[arg-type]
+
+    def found(self) -> dict[str, Value]:
+        """The configuration that the controller prefers; of the baselines that never learn, the best of some or one at random."""
+        if self._chosen is None or self._chosen[0] != self._steps:
+            self._chosen = self._steps, self._choice()
+        return dict(self._chosen[1])
+
+    def _choice(self) -> dict[str, Value]:
+        match self._settings.controller:
+            case "random":
+                return self._decisions.config(self._draw("found"))
+            case "uniform":
+                draws = [self._draw("found", part=k) for k in range(self._settings.tried)]
+                valid = self._valid_batch()
+                configs = [self._decisions.config(draw) for draw in draws]
+                return max(configs, key=lambda config: self._as_they_are(config, valid))
+            case _:
+                return self._decoded()
+
+    def _decoded(self) -> dict[str, Value]:
+        """The likeliest configuration, or where that is too large the likeliest of many drawn."""
+        probabilities = self._controller.probabilities()
+        decoded = self._decisions.decode(probabilities)
+        if self._fits(decoded):
+            return decoded
+        draws = [self._draw("found", part=k) for k in range(_TRIES // 10)]
+        likeliest = max(draws, key=lambda draw: self._decisions.log_probability(draw, probabilities) / len(draw.indices))
+        return self._decisions.blended(likeliest, probabilities)
+
+    def _as_they_are(self, config: Mapping[str, Value], valid: Batch) -> float:
+        """The reward of a configuration's network with the shared weights as they are."""
+        candidate = self._bank.candidate(read(config)[0])
+        return self._judged(self._valid_logits(candidate, candidate.weights(), candidate.statistics(), valid[0]), valid[1])
+
+    def judge(self, allowance_s: float) -> Score:
+        """The validation error of the found configuration with the shared weights, under the statistics of each batch."""
+        del allowance_s  # a pass over what is held out is a few steps' worth
+        candidate = self._bank.candidate(read(self.found())[0])
+        weights, statistics, wrong = candidate.weights(), candidate.statistics(), 0
+        for positions in torch.split(self._data.valid, self._compute.evaluation_batch):
+            logits = self._valid_logits(candidate, weights, statistics, self._shown(positions))
+            wrong += int((logits.argmax(1) != self._data.labels[positions]).sum())
+        return Score(error=wrong / len(self._data.valid), n=len(self._data.valid))
+
+    def told(self) -> dict[str, Any]:
+        """What became of the controller."""
+        probabilities, entropies = self._controller.probabilities(), self._controller.entropies()
+        return {
+            "controller": self._settings.controller,
+            "controller_steps": self._rewarded,
+            "capped": self._capped,
+            "held": {name: {"value": value, "reason": why} for name, (value, why) in self._decisions.held.items()},
+            "decisions": {
+                decision.name: {
+                    "values": [plain(value) for value in decision.values],
+                    "probabilities": [float(p) for p in probabilities[decision.name]],
+                    "entropy": float(entropies[decision.name]),
+                }
+                for decision in self._decisions.decisions
+            },
+        }
+
+    def point(self) -> dict[str, float]:
+        """The mean entropy of the decisions and the last reward."""
+        entropies = list(self._controller.entropies().values())
+        found = {"controller_steps": float(self._rewarded), "entropy": float(np.mean(entropies))}
+        return found if math.isnan(self._reward) else {**found, "reward": self._reward}
+
+    def state(self) -> dict[str, Any]:
+        """All but the tensors."""
+        reward = None if math.isnan(self._reward) else self._reward
+        counts = {"steps": self._steps, "rewarded": self._rewarded, "capped": self._capped, "disturbed": self._chance.disturbed}
+        return {**counts, "reward": reward, "controller": self._controller.state()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The shared weights and what goes with them."""
+        return self._bank.tensors()
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Puts the search where another's was."""
+        self._bank.restore(tensors)
+        self._controller.restore(state["controller"])
+        self._steps, self._rewarded, self._capped = state["steps"], state["rewarded"], state["capped"]
+        self._chance.disturbed = state["disturbed"]
+        self._reward = math.nan if state["reward"] is None else state["reward"]
+
+    def model(self) -> Network | None:
+        """None: what is found has to be trained by itself."""
+        return None
+
+
+def _decisions(settings: AutoHas, space: ConfigurationSpace) -> Decisions:
+    """What the controller decides.
+
+    Raises:
+        OptionError: nothing is left to decide, or the optimizer that is held is not SGD.
+    """
+    if "optimizer" in space and plain(space["optimizer"].default_value) != "sgd":
+        raise OptionError(
+            f"the default of optimizer is {plain(space['optimizer'].default_value)!r}; shared weights are trained by 'sgd': make it the default"
+        )
+    return Decisions(space, held=HELD, architecture=networks.accepted(), n_bases=settings.n_bases)
