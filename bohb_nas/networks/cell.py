@@ -3,7 +3,8 @@
 What cannot pass anything on from the cell's input to its output is left out: it would be trained to no effect.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from ConfigSpace import Categorical, ConfigurationSpace, Float, ForbiddenAndConjunction, ForbiddenEqualsClause, Integer
 
@@ -39,23 +40,36 @@ def name(edge: tuple[int, int]) -> str:
 
 def network(config: Mapping[str, Value]) -> Layer:
     """The published skeleton: C channels, N cells, 2C, N cells, 4C, N cells; C to the nearest multiple of 8."""
-    channels = multiple_of_8(float(config["cell_channels"]))
-    layers: dict[str, Layer] = {"cell/stem": conv_norm(channels)}
+    operators = {edge: str(config[name(edge)]) for edge in EDGES}
+    return skeleton(partial(cell, operators), channels=float(config["cell_channels"]), repeats=int(config["cell_repeats"]))
+
+
+def skeleton(cell_of: Callable[[int], Layer], *, channels: float, repeats: int) -> Layer:
+    """The network around cells.
+
+    Args:
+        cell_of: channels, in and out, to a cell.
+        channels: of the first stage, taken to the nearest multiple of 8; each further one has twice as many.
+        repeats: cells of each of the three stages.
+    """
+    width = multiple_of_8(channels)
+    layers: dict[str, Layer] = {"cell/stem": conv_norm(width)}
     for stage in range(1, 4):
-        out = channels * 2 ** (stage - 1)
+        out = width * 2 ** (stage - 1)
         if stage > 1:
             layers[f"cell/stage_{stage}_reduction"] = _reduction(out)
-        repeated = cell({edge: str(config[name(edge)]) for edge in EDGES}, out)
-        layers |= {f"cell/stage_{stage}_cell_{number}": repeated for number in range(1, int(config["cell_repeats"]) + 1)}
+        repeated = cell_of(out)
+        layers |= {f"cell/stage_{stage}_cell_{number}": repeated for number in range(1, repeats + 1)}
     return named({**layers, "cell/end_norm": Norm(), "cell/end": Activation()})
 
 
-def cell(operators: Mapping[tuple[int, int], str], channels: int) -> Layer:
+def cell(operators: Mapping[tuple[int, int], str], channels: int, *, normalised: bool = False) -> Layer:
     """The graph of a cell's edges that lead from input to output; zeros where there is none.
 
     Args:
         operators: of every edge.
         channels: in and out.
+        normalised: whether a normalisation stands behind skips and pools, too; its name is that of the operator with `_norm`.
     """
     edges = [edge for edge in EDGES if operators[edge] != "none"]
     reached, leading = {0}, {N_NODES - 1}
@@ -69,18 +83,21 @@ def cell(operators: Mapping[tuple[int, int], str], channels: int) -> Layer:
     place = {node: number for number, node in enumerate(alive)}
     kept = [edge for edge in edges if set(edge) <= place.keys()]  # in the published order: by target
     nodes = [
-        tuple((place[source], _operator(operators[source, target], channels)) for source, target in kept if target == node)
+        tuple(
+            (place[source], _operator(operators[source, target], channels, normalised=normalised))
+            for source, target in kept
+            if target == node
+        )
         for node in alive[1:]
     ]
     return Graph(tuple(nodes), tuple(f"edge_{source}_{target}" for source, target in kept))
 
 
-def _operator(operator: str, channels: int) -> Layer:
+def _operator(operator: str, channels: int, *, normalised: bool) -> Layer:
     match operator:
-        case "skip_connect":
-            return Identity()
-        case "avg_pool_3x3":
-            return Pool("average", 3, 1)
+        case "skip_connect" | "avg_pool_3x3":
+            plain: Layer = Identity() if operator == "skip_connect" else Pool("average", 3, 1)
+            return named({operator: plain, f"{operator}_norm": Norm()}) if normalised else plain
         case _:
             convolution = Conv(channels, 1 if operator == "nor_conv_1x1" else 3)
             return named({"relu": Activation(), operator: convolution, f"{operator}_norm": Norm()})

@@ -70,9 +70,7 @@ class AutoHasSearch:
         self._decisions = _decisions(settings, material.space)
         sizes = {decision.name: len(decision.values) for decision in self._decisions.decisions}
         moving = settings.controller == "differentiable" or settings.n_rollouts == 1
-        self._controller = Controller(
-            sizes, rate=settings.rate, entropy=settings.entropy, baseline="moving" if moving else "leave_one_out"
-        )
+        self._controller = Controller(sizes, rate=settings.rate, entropy=settings.entropy, baseline="moving" if moving else "leave_one_out")
         self._bank = Bank(
             image_shape=self._data.image_shape,
             n_classes=self._data.n_classes,
@@ -126,9 +124,7 @@ class AutoHasSearch:
             candidate.network, weights, statistics, *batch, noise, self._compute, label_smoothing=recipe.label_smoothing
         )
         rate = recipe.learning_rate * trapezoid(u)
-        weights, momenta = steps.sgd(
-            weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
+        weights, momenta = steps.sgd(weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         candidate.write(weights, momenta, statistics)
         self._steps += 1
         learns = self._settings.controller not in ("uniform", "random") and u >= self._settings.warm_up
@@ -164,9 +160,7 @@ class AutoHasSearch:
                 candidate.network, weights, statistics, *batch, noise, self._compute, label_smoothing=recipe.label_smoothing
             )
             rate = recipe.learning_rate * (1 - i / horizon)
-            weights, momenta = steps.sgd(
-                weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-            )
+            weights, momenta = steps.sgd(weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         return self._judged(self._valid_logits(candidate, weights, statistics, valid[0]), valid[1])
 
     def _judged(self, logits: Tensor, labels: Tensor) -> float:
@@ -213,7 +207,9 @@ class AutoHasSearch:
                 total[name] = total.get(name, 0.0) - gradient / len(draws)
         return rewards, total
 
-    def _valid_logits(self, candidate: Candidate, weights: Tensors, statistics: Tensors, images: Tensor, *, learning: bool = False) -> Tensor:
+    def _valid_logits(
+        self, candidate: Candidate, weights: Tensors, statistics: Tensors, images: Tensor, *, learning: bool = False
+    ) -> Tensor:
         """By the statistics of the batch: the shared ones are of no single candidate."""
         with torch.set_grad_enabled(learning):
             return steps.evaluate_logits(candidate.network, weights, statistics, images, self._compute, batch_statistics=True)

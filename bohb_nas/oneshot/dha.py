@@ -71,7 +71,9 @@ class DhaSearch:
         self._recipe, defaults = _base(material.space)
         hypergradients.check_disjoint(material.data.train, material.data.valid)
         hypergradients.check_enough(material.data.labels[material.data.valid], material.data.n_classes)
-        self._skeleton = skeleton or (lambda cell: cells.skeleton(cell, channels=defaults["cell_channels"], repeats=defaults["cell_repeats"]))
+        self._skeleton = skeleton or (
+            lambda cell: cells.skeleton(cell, channels=defaults["cell_channels"], repeats=defaults["cell_repeats"])
+        )
         self._columns = _columns(material.space)
         self._nodes, self._adams = dict[int, Node](), dict[int, CodeAdam]()
         for target, columns in self._columns.items():
@@ -172,7 +174,7 @@ class DhaSearch:
 
     def _layers(self, nodes: Mapping[int, Node]) -> Layer:
         operators = self._operators(nodes)
-        return self._skeleton(lambda channels: cells.cell(operators, channels, operator=cells.normalised))
+        return self._skeleton(lambda channels: cells.cell(operators, channels, normalised=True))
 
     def _operators(self, nodes: Mapping[int, Node]) -> dict[tuple[int, int], str]:
         """Of every edge; `none` where the node keeps no operator."""
