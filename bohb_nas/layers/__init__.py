@@ -3,9 +3,13 @@
 A layer turns images [channels, height, width] into images. A network is a layer, as a rule a `chain`; behind every network stands
 the same head, the average over pixels and a linear layer to the classes. A stride s makes ceil(H / s) rows of H: images of any size
 fit, and one that has come down to 1x1 stays so. Equal networks are equal objects.
+
+What consists of parts may name them, so that a part is found again in another network where other parts stand before it; a name may be
+a path ("wrn/stem"), and the empty name adds nothing: that part's own parts stand beside it. Without names positions are taken.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from bohb_nas.errors import OptionError
@@ -106,6 +110,11 @@ class Chain:
     """Layers one after the other."""
 
     layers: tuple["Layer", ...]
+    names: tuple[str, ...] = field(default=(), repr=False)
+    """Of each layer, or none."""
+
+    def __post_init__(self) -> None:
+        _check_names("Chain", self.names, n=len(self.layers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +122,12 @@ class Sum:
     """Paths from the same input, whose outputs are added."""
 
     paths: tuple["Layer", ...]
+    names: tuple[str, ...] = field(default=(), repr=False)
+    """Of each path, or none."""
 
     def __post_init__(self) -> None:
         _check_paths("Sum", self.paths, least=1)
+        _check_names("Sum", self.names, n=len(self.paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +135,12 @@ class Concat:
     """Paths from the same input, whose channels stand one after the other."""
 
     paths: tuple["Layer", ...]
+    names: tuple[str, ...] = field(default=(), repr=False)
+    """Of each path, or none."""
 
     def __post_init__(self) -> None:
         _check_paths("Concat", self.paths, least=1)
+        _check_names("Concat", self.names, n=len(self.paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +149,12 @@ class Graph:
 
     nodes: tuple[tuple[tuple[int, "Layer"], ...], ...]
     """Of each node from node 1 on: from which earlier nodes, each through which layer."""
+    names: tuple[str, ...] = field(default=(), repr=False)
+    """Of each edge, in order of appearance, or none."""
 
     def __post_init__(self) -> None:
         _check_paths("Graph", self.nodes, least=1)
+        _check_names("Graph", self.names, n=sum(map(len, self.nodes)))
         for number, edges in enumerate(self.nodes, start=1):
             _check_paths(f"Graph node {number}", edges, least=1)
             for source, _ in edges:
@@ -149,9 +167,12 @@ class Shake:
     """Paths from the same input under random weights per image, other ones in the gradient (Gastaldi 2017); at rest their mean."""
 
     paths: tuple["Layer", ...]
+    names: tuple[str, ...] = field(default=(), repr=False)
+    """Of each path, or none."""
 
     def __post_init__(self) -> None:
         _check_paths("Shake", self.paths, least=2)
+        _check_names("Shake", self.names, n=len(self.paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +222,11 @@ def chain(*layers: Layer) -> Chain:
     return Chain(layers)
 
 
+def named(layers: Mapping[str, Layer]) -> Chain:
+    """Layers one after the other, by name."""
+    return Chain(tuple(layers.values()), tuple(layers))
+
+
 def conv_norm(out: int, kernel: int = 3, *, stride: int = 1, groups: int = 1) -> Chain:
     """A convolution and its normalisation."""
     return chain(Conv(out, kernel, stride, groups), Norm())
@@ -219,3 +245,9 @@ def _check_rate(layer: str, rate: float, *, below_one: bool = False) -> None:
 def _check_paths(layer: str, paths: tuple[object, ...], *, least: int) -> None:
     if not isinstance(paths, tuple) or len(paths) < least:
         raise OptionError(f"{layer} is of {paths!r}; accepted is a tuple of at least {least}")
+
+
+def _check_names(layer: str, names: tuple[str, ...], *, n: int) -> None:
+    said = [name for name in names if name]
+    if names and (not isinstance(names, tuple) or len(names) != n or len(set(said)) < len(said)):
+        raise OptionError(f"{layer} names are {names!r}; accepted are {n} names of which no two are the same, or none")

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from bohb_nas.layers import Activation, Chain, Concat, Conv, Identity, Layer, Norm, Shake, ShakeDrop, Shift, Sum, chain, conv_norm
+from bohb_nas.layers import Activation, Chain, Concat, Conv, Identity, Layer, Norm, Shake, ShakeDrop, Shift, Sum, chain, conv_norm, named
 
 GROUPS = (1, 2, 3)
 """The groups of blocks; each after the first halves the image's sides."""
+PLACE = "multi_branch"
+"""Before the names of all parts, which are none of another family's."""
 
 
 def multi_branch(*, stem: int, widths: Sequence[int], blocks: Sequence[int], branches: Sequence[int], death_rate: float) -> Chain:
@@ -18,27 +20,30 @@ def multi_branch(*, stem: int, widths: Sequence[int], blocks: Sequence[int], bra
         branches: parallel residual branches in each block of a group.
         death_rate: probability that ShakeDrop disturbs a block of one branch.
     """
-    layers: list[Layer] = [conv_norm(stem)]
+    layers: dict[str, Layer] = {f"{PLACE}/stem": conv_norm(stem)}
     into = stem
-    for group, (out, n_blocks, n_branches) in enumerate(zip(widths, blocks, branches, strict=True)):
-        layers.append(_block(into, out, stride=1 if group == 0 else 2, branches=n_branches, death_rate=death_rate))
-        layers += [_block(out, out, stride=1, branches=n_branches, death_rate=death_rate)] * (n_blocks - 1)
+    for group, (out, n_blocks, n_branches) in enumerate(zip(widths, blocks, branches, strict=True), start=1):
+        first = _block(into, out, stride=1 if group == 1 else 2, branches=n_branches, death_rate=death_rate)
+        further = _block(out, out, stride=1, branches=n_branches, death_rate=death_rate)
+        layers |= {f"{PLACE}/group_{group}_block_{block}": first if block == 1 else further for block in range(1, n_blocks + 1)}
         into = out
-    return chain(*layers, Activation())
+    return named({**layers, f"{PLACE}/end": Activation()})
 
 
 def _block(into: int, out: int, *, stride: int, branches: int, death_rate: float) -> Sum:
-    """Parallel branches from the rectified input, and the skip connection."""
+    """Parallel branches from the rectified input, and the skip connection; the first branch is the only one's where there is but one."""
     branch = chain(Conv(out, 3, stride), Norm(), Activation(), Conv(out), Norm())
-    residual: Layer = branch if branches == 1 else Shake((branch,) * branches)
+    names = tuple(f"branch_{number}" for number in range(1, branches + 1))
+    residual: Layer = branch if branches == 1 else Shake((branch,) * branches, names)
     if branches == 1 and death_rate > 0:
         residual = ShakeDrop(branch, death_rate)
     skip = _shortcut(out, stride) if stride > 1 or into != out else Identity()
-    return Sum((chain(Activation(), residual), skip))
+    return Sum((named({"relu": Activation(), names[0] if branches == 1 else "": residual}), skip), ("", "skip"))
 
 
 def _shortcut(out: int, stride: int) -> Chain:
     """The skip connection between unequal shapes: two strided 1x1 convolutions, one of them seeing the image one pixel on."""
     shifted = chain(Shift(), Conv(out - out // 2, 1, stride))
-    straight = (chain(Activation(), Conv(out // 2, 1, stride)),) if out > 1 else ()
-    return chain(Concat((*straight, shifted)), Norm())
+    if out == 1:
+        return chain(Concat((shifted,), ("shifted",)), Norm())
+    return chain(Concat((chain(Activation(), Conv(out // 2, 1, stride)), shifted), ("straight", "shifted")), Norm())

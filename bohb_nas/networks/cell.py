@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ConfigSpace import Categorical, ConfigurationSpace, Float, ForbiddenAndConjunction, ForbiddenEqualsClause, Integer
 
-from bohb_nas.layers import Activation, Conv, Graph, Identity, Layer, Norm, Pool, Sum, Zero, chain, conv_norm
+from bohb_nas.layers import Activation, Conv, Graph, Identity, Layer, Norm, Pool, Sum, Zero, chain, conv_norm, named
 from bohb_nas.networks._widths import multiple_of_8
 from bohb_nas.records import Value
 
@@ -40,13 +40,14 @@ def name(edge: tuple[int, int]) -> str:
 def network(config: Mapping[str, Value]) -> Layer:
     """The published skeleton: C channels, N cells, 2C, N cells, 4C, N cells; C to the nearest multiple of 8."""
     channels = multiple_of_8(float(config["cell_channels"]))
-    layers: list[Layer] = [conv_norm(channels)]
-    for stage in range(3):
-        out = channels * 2**stage
-        if stage > 0:
-            layers.append(_reduction(out))
-        layers += [cell({edge: str(config[name(edge)]) for edge in EDGES}, out)] * int(config["cell_repeats"])
-    return chain(*layers, Norm(), Activation())
+    layers: dict[str, Layer] = {"cell/stem": conv_norm(channels)}
+    for stage in range(1, 4):
+        out = channels * 2 ** (stage - 1)
+        if stage > 1:
+            layers[f"cell/stage_{stage}_reduction"] = _reduction(out)
+        repeated = cell({edge: str(config[name(edge)]) for edge in EDGES}, out)
+        layers |= {f"cell/stage_{stage}_cell_{number}": repeated for number in range(1, int(config["cell_repeats"]) + 1)}
+    return named({**layers, "cell/end_norm": Norm(), "cell/end": Activation()})
 
 
 def cell(operators: Mapping[tuple[int, int], str], channels: int) -> Layer:
@@ -66,13 +67,12 @@ def cell(operators: Mapping[tuple[int, int], str], channels: int) -> Layer:
     if 0 not in alive:
         return Zero()
     place = {node: number for number, node in enumerate(alive)}
-    kept = [edge for edge in edges if set(edge) <= place.keys()]
-    return Graph(
-        tuple(
-            tuple((place[source], _operator(operators[source, target], channels)) for source, target in kept if target == node)
-            for node in alive[1:]
-        )
-    )
+    kept = [edge for edge in edges if set(edge) <= place.keys()]  # in the published order: by target
+    nodes = [
+        tuple((place[source], _operator(operators[source, target], channels)) for source, target in kept if target == node)
+        for node in alive[1:]
+    ]
+    return Graph(tuple(nodes), tuple(f"edge_{source}_{target}" for source, target in kept))
 
 
 def _operator(operator: str, channels: int) -> Layer:
@@ -82,7 +82,8 @@ def _operator(operator: str, channels: int) -> Layer:
         case "avg_pool_3x3":
             return Pool("average", 3, 1)
         case _:
-            return chain(Activation(), Conv(channels, 1 if operator == "nor_conv_1x1" else 3), Norm())
+            convolution = Conv(channels, 1 if operator == "nor_conv_1x1" else 3)
+            return named({"relu": Activation(), operator: convolution, f"{operator}_norm": Norm()})
 
 
 def _reduction(out: int) -> Layer:

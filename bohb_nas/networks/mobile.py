@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ConfigSpace import ConfigurationSpace, Float, Integer
 from ConfigSpace.hyperparameters import OrdinalHyperparameter
 
-from bohb_nas.layers import Activation, Conv, DropPath, Identity, Layer, Norm, Sum, chain, conv_norm
+from bohb_nas.layers import Activation, Conv, DropPath, Identity, Layer, Norm, Sum, named
 from bohb_nas.networks._widths import multiple_of_8
 from bohb_nas.records import Value
 
@@ -33,15 +33,16 @@ def network(config: Mapping[str, Value]) -> Layer:
     """The network: a convolution, three stages, a 1x1 convolution; every width the nearest multiple of 8."""
     factor, drop_path = float(config["mobile_width_factor"]), float(config["mobile_drop_path"])
     into = multiple_of_8(_STEM * factor)
-    layers: list[Layer] = [*conv_norm(into).layers, Activation("relu6")]
+    layers: dict[str, Layer] = {"mobile/stem": Conv(into), "mobile/stem_norm": Norm(), "mobile/stem_relu": Activation("relu6")}
     for stage, width in enumerate(_WIDTHS, start=1):
         out = multiple_of_8(width * factor)
         kernel, expansion = int(config[f"mobile_kernel_{stage}"]), int(config[f"mobile_expansion_{stage}"])
-        stride, n_blocks = 1 if stage == 1 else 2, int(config[f"mobile_blocks_{stage}"])
-        layers.append(inverted_residual(into, out, kernel=kernel, expansion=expansion, stride=stride, drop_path=drop_path))
-        layers += [inverted_residual(out, out, kernel=kernel, expansion=expansion, stride=1, drop_path=drop_path)] * (n_blocks - 1)
+        stride, blocks = 1 if stage == 1 else 2, range(1, int(config[f"mobile_blocks_{stage}"]) + 1)
+        first = inverted_residual(into, out, kernel=kernel, expansion=expansion, stride=stride, drop_path=drop_path)
+        further = inverted_residual(out, out, kernel=kernel, expansion=expansion, stride=1, drop_path=drop_path)
+        layers |= {f"mobile/stage_{stage}_block_{block}": first if block == 1 else further for block in blocks}
         into = out
-    return chain(*layers, Conv(_LAST * into, 1), Norm(), Activation("relu6"))
+    return named({**layers, "mobile/end": Conv(_LAST * into, 1), "mobile/end_norm": Norm(), "mobile/end_relu": Activation("relu6")})
 
 
 def inverted_residual(into: int, out: int, *, kernel: int, expansion: int, stride: int, drop_path: float = 0.0) -> Layer:
@@ -56,8 +57,10 @@ def inverted_residual(into: int, out: int, *, kernel: int, expansion: int, strid
         drop_path: rate at which the residual is dropped, where there is a skip connection.
     """
     wide = into * expansion
-    expand = (Conv(wide, 1), Norm(), Activation("relu6")) if expansion > 1 else ()
-    residual = chain(*expand, Conv(wide, kernel, stride, groups=wide), Norm(), Activation("relu6"), Conv(out, 1), Norm())
+    expand: dict[str, Layer] = {"expand": Conv(wide, 1), "expand_norm": Norm(), "expand_relu": Activation("relu6")}
+    depthwise: dict[str, Layer] = {"depthwise": Conv(wide, kernel, stride, groups=wide), "depthwise_norm": Norm()}
+    project: dict[str, Layer] = {"depthwise_relu": Activation("relu6"), "project": Conv(out, 1), "project_norm": Norm()}
+    residual = named({**(expand if expansion > 1 else {}), **depthwise, **project})
     if stride > 1 or into != out:
         return residual
-    return Sum((DropPath(residual, drop_path) if drop_path > 0 else residual, Identity()))
+    return Sum((DropPath(residual, drop_path) if drop_path > 0 else residual, Identity()), ("", "skip"))

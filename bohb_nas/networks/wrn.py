@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ConfigSpace import ConfigurationSpace, Float, Integer
 
-from bohb_nas.layers import Activation, Chain, Conv, Dropout, Identity, Layer, Norm, Sum, chain
+from bohb_nas.layers import Activation, Conv, Dropout, Identity, Layer, Norm, Sum, named
 from bohb_nas.networks._widths import multiple_of_8
 from bohb_nas.records import Value
 
@@ -22,21 +22,23 @@ def space() -> ConfigurationSpace:
 
 def network(config: Mapping[str, Value]) -> Layer:
     """The network: 16 channels, then three groups of n blocks of 16k, 32k and 64k, each to the nearest multiple of 8."""
-    layers: list[Layer] = [Conv(16)]
+    layers: dict[str, Layer] = {"wrn/stem": Conv(16)}
     into, dropout = 16, float(config["wrn_dropout"])
-    for group in range(3):
-        out = multiple_of_8(16 * 2**group * float(config["wrn_widen_factor"]))
-        layers.append(_block(into, out, stride=1 if group == 0 else 2, dropout=dropout))
-        layers += [_block(out, out, stride=1, dropout=dropout)] * (int(config["wrn_blocks"]) - 1)
+    for group in range(1, 4):
+        out = multiple_of_8(8 * 2**group * float(config["wrn_widen_factor"]))
+        first = _block(into, out, stride=1 if group == 1 else 2, dropout=dropout)
+        further = _block(out, out, stride=1, dropout=dropout)
+        blocks = range(1, int(config["wrn_blocks"]) + 1)
+        layers |= {f"wrn/group_{group}_block_{block}": first if block == 1 else further for block in blocks}
         into = out
-    return chain(*layers, Norm(), Activation())
+    return named({**layers, "wrn/end_norm": Norm(), "wrn/end": Activation()})
 
 
 def _block(into: int, out: int, *, stride: int, dropout: float) -> Layer:
     """Two convolutions, each behind normalisation and ReLU, which the skip connection shares where it is a convolution."""
-    before: Chain = chain(Norm(), Activation())
-    drop = (Dropout(dropout),) if dropout > 0 else ()
-    residual = chain(Conv(out, 3, stride), Norm(), Activation(), *drop, Conv(out))
+    before: dict[str, Layer] = {"norm_1": Norm(), "relu_1": Activation()}
+    drop: dict[str, Layer] = {"dropout": Dropout(dropout)} if dropout > 0 else {}
+    residual: dict[str, Layer] = {"conv_1": Conv(out, 3, stride), "norm_2": Norm(), "relu_2": Activation(), **drop, "conv_2": Conv(out)}
     if stride == 1 and into == out:
-        return Sum((chain(*before.layers, *residual.layers), Identity()))
-    return chain(*before.layers, Sum((residual, Conv(out, 1, stride))))
+        return Sum((named({**before, **residual}), Identity()), ("", "skip"))
+    return named({**before, "": Sum((named(residual), Conv(out, 1, stride)), ("", "skip"))})
