@@ -32,13 +32,13 @@ class Network(nn.Module):
         layers: without the head.
         image_shape: height, width, channels; images of another size fit where no layer of Dropout is.
         n_classes: outputs.
-        generator: draws the initial weights, on the CPU.
+        generator: draws the initial weights, on the CPU; None for a network without storage, built on torch's device "meta".
 
     Raises:
         OptionError: layers that do not fit each other.
     """
 
-    def __init__(self, layers: Layer, *, image_shape: tuple[int, int, int], n_classes: int, generator: torch.Generator) -> None:
+    def __init__(self, layers: Layer, *, image_shape: tuple[int, int, int], n_classes: int, generator: torch.Generator | None) -> None:
         super().__init__()
         self.layers = layers
         """What it was built from."""
@@ -49,16 +49,15 @@ class Network(nn.Module):
         self.parameter_names = tuple(name for name, _ in self.named_parameters())
         """In order, whatever form the network takes."""
         self._rows = noise_rows(self.body)
-        self._initialise(generator)
+        if generator is not None:
+            self._initialise(generator)
 
     def _initialise(self, generator: torch.Generator) -> None:
-        """Convolutions N(0, 2 / (k k out / groups)), batch normalisations (1, 0), the linear layer U(+-1 / sqrt(in)) without bias."""
+        """As `initialise_kernel` and `initialise_linear` say, batch normalisations (1, 0), the linear layer without bias."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out), generator=generator)
-        bound = 1 / math.sqrt(self.head.in_features)
-        nn.init.uniform_(self.head.weight, -bound, bound, generator=generator)
+                initialise_kernel(module.weight, module.groups, generator)
+        initialise_linear(self.head.weight, generator)
         nn.init.zeros_(self.head.bias)
 
     def noise(self, n_images: int, generator: torch.Generator) -> Tensor:
@@ -68,6 +67,18 @@ class Network(nn.Module):
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Normalised images [N, C, H, W], and the noise of a training step or None -> logits [N, n_classes]."""
         return self.head(apply(self.body, x, noise).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def initialise_kernel(weight: Tensor, groups: int, generator: torch.Generator) -> None:
+    """Draws the weight [out, in / groups, k, k] of a convolution from N(0, 2 / (k k out / groups))."""
+    out, _, *sides = weight.shape
+    nn.init.normal_(weight, std=math.sqrt(2 / (math.prod(sides) * out // groups)), generator=generator)
+
+
+def initialise_linear(weight: Tensor, generator: torch.Generator) -> None:
+    """Draws the weight [out, in] of a linear layer from U(+-1 / sqrt(in))."""
+    bound = 1 / math.sqrt(weight.shape[1])
+    nn.init.uniform_(weight, -bound, bound, generator=generator)
 
 
 def _module(layer: Layer, shape: Shape, *, overwrite: bool = False) -> nn.Module:

@@ -1,0 +1,158 @@
+"""Steps on shared weights as functions of tensors: what is given stays as it is, and what comes of it is returned.
+
+Weights, momenta, statistics and gradients are dicts by the names that torch gives a network's parameters and buffers. What is given may
+require a gradient: every result can be differentiated by it, statistics excepted.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional
+
+from bohb_nas.training.device import Compute
+from bohb_nas.training.networks import Network
+
+Tensors = Mapping[str, Tensor]
+
+
+def logits(
+    network: Network, weights: Tensors, statistics: Tensors, images: Tensor, noise: Tensor | None, compute: Compute
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What a network in training makes of a batch, and its statistics thereafter.
+
+    Args:
+        network: its own tensors are not used.
+        weights: of all parameters.
+        statistics: running means and variances.
+        images: ready for the network, [n, C, H, W].
+        noise: of the step, [rows, n]; None leaves it out.
+        compute: where and how precisely.
+
+    Returns:
+        Logits, float32 [n, n_classes]; new statistics.
+    """
+    moved = {name: tensor.detach().clone() for name, tensor in statistics.items()}
+    return _logits(network, weights, moved, images, noise, compute, training=True), moved
+
+
+def evaluate_logits(
+    network: Network, weights: Tensors, statistics: Tensors, images: Tensor, compute: Compute, *, batch_statistics: bool
+) -> Tensor:
+    """What a network without noise makes of images.
+
+    Args:
+        network: its own tensors are not used.
+        weights: of all parameters.
+        statistics: running means and variances.
+        images: ready for the network, [n, C, H, W].
+        compute: where and how precisely.
+        batch_statistics: whether images are normalised by the batch's own statistics rather than the running ones.
+
+    Returns:
+        Logits, float32 [n, n_classes].
+    """
+    used = {name: tensor.detach().clone() for name, tensor in statistics.items()} if batch_statistics else statistics
+    return _logits(network, weights, used, images, None, compute, training=batch_statistics)
+
+
+def gradients(
+    network: Network,
+    weights: Tensors,
+    statistics: Tensors,
+    images: Tensor,
+    targets: Tensor,
+    noise: Tensor | None,
+    compute: Compute,
+    *,
+    label_smoothing: float,
+) -> tuple[Tensor, Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """The loss of a batch and its gradient by the weights.
+
+    Args:
+        network: its own tensors are not used.
+        weights: of all parameters.
+        statistics: running means and variances.
+        images: ready for the network, [n, C, H, W].
+        targets: shares of the classes, [n, n_classes].
+        noise: of the step, [rows, n].
+        compute: where and how precisely.
+        label_smoothing: of the cross entropy.
+
+    Returns:
+        Mean loss, a scalar; loss of every image, [n]; gradients; new statistics; none of them has a history.
+    """
+    leaves = {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
+    with torch.enable_grad():
+        out, moved = logits(network, leaves, statistics, images, noise, compute)
+        losses = functional.cross_entropy(out, targets, label_smoothing=label_smoothing, reduction="none")
+        loss = losses.mean()
+        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return loss.detach(), losses.detach(), dict(zip(leaves, found, strict=True)), moved
+
+
+def sgd(
+    weights: Tensors,
+    momenta: Tensors,
+    gradients: Tensors,
+    *,
+    rate: float | Tensor,
+    momentum: float,
+    weight_decay: float | Tensor,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """One step of SGD with Nesterov's momentum as `torch.optim.SGD` makes it: g + wd w = d; m' = mu m + d; w' = w - rate (d + mu m').
+
+    Momenta of zeros are those of a first step.
+
+    Args:
+        weights: before the step.
+        momenta: before it.
+        gradients: of all weights.
+        rate: the learning rate; a tensor, [], may require a gradient.
+        momentum: mu; with 0 momenta are not used and stay.
+        weight_decay: wd; likewise a tensor or a number.
+
+    Returns:
+        Weights and momenta after the step.
+    """
+    names = list(weights)
+    before, direction = [weights[name] for name in names], [gradients[name] for name in names]
+    if isinstance(weight_decay, Tensor) or weight_decay != 0:
+        direction = _plus(direction, before, weight_decay)
+    after = dict(momenta)
+    if momentum != 0:
+        moved = _plus(_scaled([momenta[name] for name in names], momentum), direction, 1.0)
+        after |= zip(names, moved, strict=True)
+        direction = _plus(direction, moved, momentum)
+    return dict(zip(names, _plus(before, direction, -rate), strict=True)), after
+
+
+def _logits(
+    network: Network,
+    weights: Tensors,
+    statistics: Tensors,
+    images: Tensor,
+    noise: Tensor | None,
+    compute: Compute,
+    *,
+    training: bool,
+) -> Tensor:
+    """Logits, float32; a network in training writes into the statistics."""
+    if network.training != training:
+        network.train(training)
+    with compute.autocast():
+        out = functional_call(network, {**weights, **statistics}, (images, noise))
+    return cast(Tensor, out.float())
+
+
+def _plus(left: list[Tensor], right: list[Tensor], factor: float | Tensor) -> list[Tensor]:
+    """The sum of left and factor * right."""
+    if isinstance(factor, Tensor):
+        return [one + factor * other for one, other in zip(left, right, strict=True)]
+    return list(torch._foreach_add(left, right, alpha=factor))
+
+
+def _scaled(tensors: list[Tensor], factor: float) -> list[Tensor]:
+    return list(torch._foreach_mul(tensors, factor))
