@@ -68,9 +68,8 @@ class AutoHasSearch:
     def __init__(self, settings: AutoHas, material: Material) -> None:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._decisions = _decisions(settings, material.space)
-        sizes = {decision.name: len(decision.values) for decision in self._decisions.decisions}
         moving = settings.controller == "differentiable" or settings.n_rollouts == 1
-        self._controller = Controller(sizes, rate=settings.rate, entropy=settings.entropy, baseline="moving" if moving else "leave_one_out")
+        self._controller = Controller(self._decisions.sizes, rate=settings.rate, entropy=settings.entropy, baseline="moving" if moving else "leave_one_out")
         self._bank = Bank(
             image_shape=self._data.image_shape,
             n_classes=self._data.n_classes,
@@ -101,7 +100,7 @@ class AutoHasSearch:
         return [f"{name} stays at {value}: {why}" for name, (value, why) in held.items()]
 
     def _recipe_of_default(self) -> Recipe:
-        return read(self._decisions.config(self._decisions.default()))[1]
+        return read(next(self._decisions.corners()))[1]
 
     @property
     def steps(self) -> int:
@@ -148,7 +147,7 @@ class AutoHasSearch:
         self._reward = float(np.mean(rewards))
 
     def _reward_of(self, draw: Draw, valid: Batch) -> float:
-        """What a candidate makes of the shared weights in the temporary steps; its rate falls to zero over them, as at the end of a training."""
+        """What a candidate makes of the shared weights in temporary steps, over which its rate falls to zero as at the end of a training."""
         layers, recipe = read(self._decisions.config(draw))
         candidate = self._bank.candidate(layers)
         weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
@@ -360,6 +359,6 @@ def _decisions(settings: AutoHas, space: ConfigurationSpace) -> Decisions:
     """
     if "optimizer" in space and plain(space["optimizer"].default_value) != "sgd":
         raise OptionError(
-            f"the default of optimizer is {plain(space['optimizer'].default_value)!r}; shared weights are trained by 'sgd': make it the default"
+            f"the default of optimizer is {plain(space['optimizer'].default_value)!r}; shared weights are trained by SGD: accepted is 'sgd'"
         )
     return Decisions(space, held=HELD, architecture=networks.accepted(), n_bases=settings.n_bases)
