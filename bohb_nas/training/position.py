@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from torch import Tensor
 
@@ -63,18 +63,22 @@ def _never() -> bool:
     return False
 
 
-def _nothing(position: Position) -> None:
+def _nothing(position: object) -> None:
     del position
 
 
+Where = TypeVar("Where")
+"""What says where a training, or a search, stands."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leave:
+class Leave(Generic[Where]):
     """How a training hands over what it has."""
 
     asked: Callable[[], bool] = _never
     """Whether it is to stop."""
-    save: Callable[[Position], None] = _nothing
-    """Keeps learner and position."""
+    save: Callable[[Where], None] = _nothing
+    """Keeps what learns, and where it stands."""
     every_s: float = math.inf
     """Seconds of training between two saves, beside the one when it is asked."""
 
