@@ -111,7 +111,7 @@ class AutoHasSearch:
         """Goes on with other random numbers."""
         self._chance.disturbed = n
 
-    def step(self, u: float) -> float:
+    def step(self, u: float, rest: float) -> float:
         """One step of the shared weights and, when it is due, one of the controller; returns the training loss."""
         draw, probabilities = self._draw("draw"), self._controller.probabilities()
         layers, recipe = read(self._decisions.blended(draw, probabilities))

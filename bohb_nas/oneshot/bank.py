@@ -153,6 +153,11 @@ class Candidate:
         self._views: tuple[dict[str, Tensor], ...] = ()
         self._version = -1
 
+    @property
+    def places(self) -> dict[str, str]:
+        """The key of every parameter's place in the bank, by the names of parameters."""
+        return {name: place.key for name, place in self._places.weights.items()}
+
     def weights(self) -> dict[str, Tensor]:
         """By the names of parameters: views of the bank's first channels; never to be made to require a gradient."""
         return dict(self.views()[0])

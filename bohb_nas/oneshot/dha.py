@@ -125,7 +125,7 @@ class DhaSearch:
         self._chance.disturbed = n
         self._rate.value = max(self._settings.rate_low, self._rate.value / 2)
 
-    def step(self, u: float) -> float:
+    def step(self, u: float, rest: float) -> float:
         """One step of weights, codes and policy and, when they are due, of the hyperparameters; returns the training loss."""
         if u >= self._settings.search_share:
             self._freeze(list(self._nodes), u)
@@ -199,10 +199,9 @@ class DhaSearch:
     def _norms(self, candidate: Candidate, target: int, column: int) -> list[tuple[str, str, Tensor]]:
         """Names of scale and shift, in every cell, of the normalisation behind a node's operator, and the scale in the bank."""
         source, operator = self._columns[target][column]
-        end = f"edge_{source}_{target}/{operator}_norm"
-        weights = candidate.weights()
-        modules = [name for name, place in candidate.places.items() if place.endswith(end)]
-        return [(f"{m}.weight", f"{m}.bias", weights[f"{m}.weight"]) for m in modules]
+        end, weights = f"/edge_{source}_{target}/{operator}_norm/weight", candidate.weights()
+        scales = [name for name, place in candidate.places.items() if place.endswith(end)]
+        return [(name, f"{name.removesuffix('weight')}bias", weights[name]) for name in scales]
 
     def _learn(self, candidate: Candidate, nodes: Mapping[int, Node], slopes: Mapping[str, Tensor]) -> None:
         """A step of the codes: the slope of an operator's weight is that of its scales, all channels and cells together."""

@@ -99,7 +99,7 @@ def sgd(
     gradients: Tensors,
     *,
     rate: float | Tensor,
-    momentum: float,
+    momentum: float | Tensor,
     weight_decay: float | Tensor,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """One step of SGD with Nesterov's momentum as `torch.optim.SGD` makes it: g + wd w = d; m' = mu m + d; w' = w - rate (d + mu m').
@@ -111,7 +111,7 @@ def sgd(
         momenta: before it.
         gradients: of all weights.
         rate: the learning rate; a tensor, [], may require a gradient.
-        momentum: mu; with 0 momenta are not used and stay.
+        momentum: mu; with a number of 0 momenta are not used and stay; likewise a tensor or a number.
         weight_decay: wd; likewise a tensor or a number.
 
     Returns:
@@ -122,11 +122,18 @@ def sgd(
     if isinstance(weight_decay, Tensor) or weight_decay != 0:
         direction = _plus(direction, before, weight_decay)
     after = dict(momenta)
-    if momentum != 0:
+    if isinstance(momentum, Tensor) or momentum != 0:
         moved = _plus(_scaled([momenta[name] for name in names], momentum), direction, 1.0)
         after |= zip(names, moved, strict=True)
         direction = _plus(direction, moved, momentum)
     return dict(zip(names, _plus(before, direction, -rate), strict=True)), after
+
+
+def clipped(gradients: Tensors, norm: float) -> dict[str, Tensor]:
+    """Gradients, all together scaled down to a norm where theirs is larger; without waiting for the device."""
+    tensors = list(gradients.values())
+    total = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+    return dict(zip(gradients, torch._foreach_mul(tensors, (norm / (total + 1e-6)).clamp(max=1.0)), strict=True))
 
 
 def _logits(
@@ -154,5 +161,7 @@ def _plus(left: list[Tensor], right: list[Tensor], factor: float | Tensor) -> li
     return list(torch._foreach_add(left, right, alpha=factor))
 
 
-def _scaled(tensors: list[Tensor], factor: float) -> list[Tensor]:
+def _scaled(tensors: list[Tensor], factor: float | Tensor) -> list[Tensor]:
+    if isinstance(factor, Tensor):
+        return [factor * tensor for tensor in tensors]
     return list(torch._foreach_mul(tensors, factor))
