@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bohb_nas.training.operators import erase
 from bohb_nas.training.recipe import Recipe
-from bohb_nas.training.transform import transform
+from bohb_nas.training.transform import transform, transform_chosen
 
 _TRIES = 10
 """Of a rectangle to be erased."""
@@ -126,6 +126,36 @@ def augment(
     images, labels = transform(
         crop_and_flip(images, recipe, generator=generator, mirrored=mirrored), labels, recipe.policy, generator=generator, host=host
     )
+    return _finished(images, labels, recipe, mean=mean, deviation=deviation, n_classes=n_classes, generator=generator)
+
+
+def augment_chosen(
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    *,
+    mean: Tensor,
+    deviation: Tensor,
+    n_classes: int,
+    generator: torch.Generator,
+    host: torch.Generator,
+    mirrored: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `augment` gives, of its arguments, and which choice of each layer of the policy every image met, int64 [N, layers].
+
+    Of mixed images it is the choice that the image itself met, not its partner.
+    """
+    images, labels, chosen = transform_chosen(
+        crop_and_flip(images, recipe, generator=generator, mirrored=mirrored), labels, recipe.policy, generator=generator, host=host
+    )
+    out, targets = _finished(images, labels, recipe, mean=mean, deviation=deviation, n_classes=n_classes, generator=generator)
+    return out, targets, chosen
+
+
+def _finished(
+    images: Tensor, labels: Tensor, recipe: Recipe, *, mean: Tensor, deviation: Tensor, n_classes: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What `augment` does after the policy."""
     out = _hidden(normalise(images, mean, deviation), recipe, generator)
     targets = (labels[:, None] == torch.arange(n_classes, device=labels.device)).float()
     if recipe.mixing == "none":

@@ -170,13 +170,13 @@ NONE: Policy = ()
 
 def trivial() -> Policy:
     """TrivialAugment: one operator, at a level of its own."""
-    return (Layer(tuple(Choice(1 / len(_MENU), (_operation(o, WIDE, 0, 1),)) for o in _MENU), BINS),)
+    return (Layer(tuple(Choice(1 / len(_MENU), (operation(o, WIDE, 0, 1),)) for o in _MENU), BINS),)
 
 
 def rand(n: int, m: float) -> Policy:
     """RandAugment: n operators at level m of 0..30."""
     level = m / (BINS - 1)
-    return (Layer(tuple(Choice(1 / len(_MENU), (_operation(o, NARROW, level, level),)) for o in _MENU)),) * n
+    return (Layer(tuple(Choice(1 / len(_MENU), (operation(o, NARROW, level, level),)) for o in _MENU)),) * n
 
 
 def auto(table: Sequence[tuple[Sub, Sub]]) -> Policy:
@@ -185,7 +185,7 @@ def auto(table: Sequence[tuple[Sub, Sub]]) -> Policy:
     for subs in table:
         for taken in itertools.product((True, False), repeat=2):
             probability = math.prod(p if take else 1 - p for (_, p, _), take in zip(subs, taken, strict=True)) / len(table)
-            operations = [_operation(o, NARROW, m / 9, m / 9) for (o, _, m), take in zip(subs, taken, strict=True) if take]
+            operations = [operation(o, NARROW, m / 9, m / 9) for (o, _, m), take in zip(subs, taken, strict=True) if take]
             if probability > 0:
                 choices.append(Choice(probability, tuple(operations)))
     return (Layer(tuple(choices)),)
@@ -202,12 +202,12 @@ def searched(odds: Mapping[str, float], *, n: int, low: float, high: float) -> P
     """
     total = 1 + sum(odds.values())
     choices = [
-        Choice(odds[group] / total / len(members), (_operation(o, WIDE, low, high),)) for group, members in GROUPS.items() for o in members
+        Choice(odds[group] / total / len(members), (operation(o, WIDE, low, high),)) for group, members in GROUPS.items() for o in members
     ]
     return (Layer((*choices, Choice(1 / total, ()))),) * n
 
 
-def _operation(operator: str, scale: Scale, low: float, high: float) -> Operation:
+def operation(operator: str, scale: Scale, low: float, high: float) -> Operation:
     """An operator between two levels of a scale."""
     if operator not in scale:
         return Operation(operator)

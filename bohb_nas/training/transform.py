@@ -15,8 +15,8 @@ from bohb_nas.training.policies import SIGNED, Choice, Layer, Operation, Policy
 _RANK = {operator: i for i, operator in enumerate([*GEOMETRIC, *POINTWISE])}
 """Order of the operators in a batch: those in one `affine` stand together."""
 _IDENTITY = Operation("identity")
-_Run = tuple[Choice, int]
-"""A choice and how many images, one after another, meet it."""
+_Run = tuple[int, int]
+"""The position of a choice in its layer, and how many images, one after another, meet it."""
 
 
 def transform(
@@ -31,23 +31,43 @@ def transform(
         generator: of the permutations and magnitudes, on the images' device.
         host: of the counts, on the CPU.
     """
+    images, followers = _through(policy, images, [labels], noted=False, generator=generator, host=host)
+    return images, followers[0]
+
+
+def transform_chosen(
+    images: Tensor, labels: Tensor, policy: Policy, *, generator: torch.Generator, host: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `transform` gives, and which choice of each layer every returned image met: positions in its choices, int64 [N, layers]."""
+    images, (labels, *chosen) = _through(policy, images, [labels], noted=True, generator=generator, host=host)
+    return images, labels, torch.stack(chosen, 1) if chosen else torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)
+
+
+def _through(
+    policy: Policy, images: Tensor, followers: list[Tensor], *, noted: bool, generator: torch.Generator, host: torch.Generator
+) -> tuple[Tensor, list[Tensor]]:
+    """The images, and what has an entry for each of them; if noted, every layer adds which of its choices they met, int64 [N]."""
     for layer in policy:
         order = torch.randperm(len(images), generator=generator, device=generator.device)
-        images, labels = _through(layer, images[order], labels[order], generator=generator, host=host)
-    return images, labels
+        images, followers, runs = _through_layer(layer, images[order], [f[order] for f in followers], generator=generator, host=host)
+        if noted:
+            followers = [*followers, _sent(_repeated(runs), images.device)]
+    return images, followers
 
 
-def _through(layer: Layer, images: Tensor, labels: Tensor, *, generator: torch.Generator, host: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Images in an order that says nothing about them, through a layer."""
-    runs = [run for run in zip(layer.choices, counts(layer, len(images), host), strict=True) if run[1]]
-    for k in range(max((len(choice.operations) for choice, _ in runs), default=0)):
-        by_operator = sorted(range(len(runs)), key=lambda i: _RANK[_operation(runs[i][0], k).operator])
+def _through_layer(
+    layer: Layer, images: Tensor, followers: list[Tensor], *, generator: torch.Generator, host: torch.Generator
+) -> tuple[Tensor, list[Tensor], list[_Run]]:
+    """Images in an order that says nothing about them, through a layer, and the runs that they are in then."""
+    runs = [run for run in enumerate(counts(layer, len(images), host)) if run[1]]
+    for k in range(max((len(layer.choices[i].operations) for i, _ in runs), default=0)):
+        by_operator = sorted(range(len(runs)), key=lambda i: _RANK[_operation(layer.choices[runs[i][0]], k).operator])
         if k > 0 and by_operator != sorted(by_operator):
             order = _sent(_regrouped([count for _, count in runs], by_operator), images.device)
-            images, labels = images[order], labels[order]
+            images, followers = images[order], [f[order] for f in followers]
         runs = [runs[i] for i in by_operator]
-        images = _operate(images, [(_operation(choice, k), count) for choice, count in runs], layer.bins, generator)
-    return images, labels
+        images = _operate(images, [(_operation(layer.choices[c], k), count) for c, count in runs], layer.bins, generator)
+    return images, followers, runs
 
 
 def counts(layer: Layer, n: int, host: torch.Generator) -> list[int]:
@@ -65,6 +85,12 @@ def _regrouped(lengths: list[int], order: list[int]) -> Tensor:
     """Where the images of consecutive runs come from when the runs are put into another order, int64 [N]."""
     starts = [0, *itertools.accumulate(lengths)]
     return torch.cat([torch.arange(starts[i], starts[i + 1]) for i in order])
+
+
+def _repeated(runs: list[_Run]) -> Tensor:
+    """Of each image of consecutive runs, the position of its choice, int64 [N]."""
+    positions, lengths = torch.tensor(runs, dtype=torch.int64).view(-1, 2).unbind(1)
+    return positions.repeat_interleave(lengths)
 
 
 def _operate(images: Tensor, operations: list[tuple[Operation, int]], bins: int | None, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.training import policies
-from bohb_nas.training.augment import alternating, augment, beta, blend, crop, cutout, normalise, paste, rectangles
+from bohb_nas.training.augment import alternating, augment, augment_chosen, beta, blend, crop, cutout, normalise, paste, rectangles
 from bohb_nas.training.data import Batches
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.samples import picture
@@ -141,6 +141,37 @@ def test_labels_follow_the_policy() -> None:
     out, targets = apply(plain(policy=policy), levels[:, None, None, None].expand(64, 1, 8, 8))
     assert torch.equal((out.amax((1, 2, 3)) - 60) / 40, targets.argmax(1).float())
     assert 10 < int((out.amin((1, 2, 3)) == 0).sum()) < 54
+
+
+@pytest.mark.parametrize("mixing", ["none", "mixup", "cutmix"])
+def test_telling_what_images_met_changes_nothing_else(mixing: str) -> None:
+    recipe = plain(crop_padding=0.125, flip="on", cutout_length=0.25, mixing=mixing, mixing_alpha=1.0, policy=policies.trivial())
+    images, labels = batch(), torch.arange(32) % 4
+    zeros, ones = torch.zeros(3), torch.ones(3)
+    out, targets, chosen = augment_chosen(
+        images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(), host=generator()
+    )
+    expected, wanted = apply(recipe, images)
+    assert torch.equal(out, expected)
+    assert torch.equal(targets, wanted)
+    assert chosen.shape == (32, 1)
+
+
+def test_what_is_told_is_what_an_image_met() -> None:
+    policy = (policies.Layer((policies.Choice(0.5, (policies.Operation("invert"),)), policies.Choice(0.5, ()))),)
+    dark = torch.full((64, 1, 8, 8), 20, dtype=torch.uint8)
+    out, _, chosen = augment_chosen(
+        dark,
+        torch.zeros(64, dtype=torch.int64),
+        plain(policy=policy),
+        mean=torch.zeros(1),
+        deviation=torch.ones(1),
+        n_classes=4,
+        generator=generator(),
+        host=generator(1),
+    )
+    assert torch.equal(out[:, 0, 0, 0], torch.where(chosen[:, 0] == 0, 235.0, 20.0))
+    assert 10 < int(chosen.sum()) < 54
 
 
 def test_every_image_has_its_own_operator_and_magnitude() -> None:

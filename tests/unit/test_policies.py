@@ -16,7 +16,7 @@ from bohb_nas.errors import OptionError
 from bohb_nas.training import policies
 from bohb_nas.training.policies import AUTO_CIFAR10, AUTO_SVHN, GROUPS, LIMITS, OPERATORS, PLAIN, SIGNED, Choice, Layer, Operation, Policy
 from bohb_nas.training.policy_files import from_file
-from bohb_nas.training.transform import counts, transform
+from bohb_nas.training.transform import counts, transform, transform_chosen
 
 NAMES = {"colour": "Color", "autocontrast": "AutoContrast"} | {
     f"{n}_{a}": f"{n.title()}{a.upper()}" for n in ("shear", "translate") for a in "xy"
@@ -229,6 +229,59 @@ def test_the_generators_decide() -> None:
     for policy in (policies.trivial(), policies.auto(AUTO_SVHN)):
         assert torch.equal(apply(policy, images), apply(policy, images))
         assert not torch.equal(apply(policy, images), apply(policy, images, seed=1))
+
+
+MARKS = (
+    (Operation("invert"),),
+    (),
+    (Operation("solarize", 0.5, 0.5), Operation("invert")),
+    (Operation("solarize", 0.5, 0.5),),
+)
+"""In another order than the operators have in a batch, and one with a second operation, for which the images are regrouped."""
+LEFT = {(255, 0): 0, (0, 255): 1, (255, 255): 2, (0, 0): 3}
+"""What each makes of a black and a white pixel."""
+
+
+def marked(chances: tuple[float, ...], n: int, seed: int, layers: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """Images of a black and a white row under choices that leave a mark, with the labels and what is said to have happened to them."""
+    layer = Layer(tuple(Choice(p, operations) for p, operations in zip(chances, MARKS[: len(chances)], strict=True)))
+    pair = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 2, 1).expand(n, 1, 2, 2)
+    return transform_chosen(pair, torch.arange(n), (layer,) * layers, generator=host(seed), host=host(seed + 1))
+
+
+def test_the_choice_that_is_told_is_the_one_whose_mark_an_image_bears() -> None:
+    seen = torch.zeros(4)
+    for seed in range(20):
+        out, labels, chosen = marked((0.4, 0.3, 0.1, 0.2), 200, seed)
+        found = [LEFT[(int(image[0, 0, 0]), int(image[0, 1, 0]))] for image in out]
+        assert chosen[:, 0].tolist() == found
+        assert chosen.shape == (200, 1)
+        assert sorted(labels.tolist()) == list(range(200))
+        seen += torch.bincount(chosen[:, 0], minlength=4)
+    assert scipy.stats.chisquare(seen.tolist(), [4000 * p for p in (0.4, 0.3, 0.1, 0.2)]).pvalue > 1e-3
+
+
+def test_the_choices_of_every_layer_follow_their_images() -> None:
+    """Three layers of inverting or not: an image bears the parity of what it met, and meets each pair with the chance of both."""
+    out, _, chosen = marked((0.4, 0.6), 4000, 1, layers=3)
+    times = (chosen == 0).sum(1)
+    assert chosen.shape == (4000, 3)
+    assert torch.equal(out[:, 0, 0, 0] == 255, times % 2 == 1)
+    pairs = torch.bincount(chosen[:, 0] * 2 + chosen[:, 2], minlength=4).tolist()
+    assert scipy.stats.chisquare(pairs, [640, 960, 960, 1440]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("policy", [policies.NONE, policies.trivial(), policies.rand(2, 9), policies.auto(AUTO_SVHN)])
+@pytest.mark.parametrize("n", [0, 1, 64])
+def test_telling_the_choices_changes_nothing_else(policy: Policy, n: int) -> None:
+    images = torch.randint(256, (n, 3, 8, 8), generator=host(), dtype=torch.uint8)
+    mine, theirs = (host(1), host(2)), (host(1), host(2))
+    out, labels = transform(images, torch.arange(n), policy, generator=mine[0], host=mine[1])
+    again, followed, chosen = transform_chosen(images, torch.arange(n), policy, generator=theirs[0], host=theirs[1])
+    assert torch.equal(out, again)
+    assert torch.equal(labels, followed)
+    assert all(torch.equal(a.get_state(), b.get_state()) for a, b in zip(mine, theirs, strict=True))
+    assert (chosen.shape, chosen.dtype) == ((n, len(policy)), torch.int64)
 
 
 def test_counts_have_the_multinomial_law() -> None:
