@@ -88,7 +88,7 @@ class Dha:
 
     proj_dims: int = 10
     """Numbers of a node's code in the compressed space."""
-    code_rate: float = 0.02
+    code_rate: float = 0.01
     """Of the Adam that trains the codes."""
     recover_every: int = 50
     """Steps between two recoveries of the sparse codes."""

@@ -24,11 +24,11 @@ from bohb_nas.oneshot.bank import Bank, Candidate
 from bohb_nas.oneshot.chance import Chance
 from bohb_nas.oneshot.controller import Controller
 from bohb_nas.oneshot.decisions import Decisions, Draw
-from bohb_nas.oneshot.pathwise import pathwise_names, through_the_step
+from bohb_nas.oneshot.pathwise import Followed, Number, pathwise_names, through_the_step
 from bohb_nas.oneshot.search import Material
+from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
-from bohb_nas.training.augment import augment, normalise
 from bohb_nas.training.networks import Network
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.schedules import trapezoid
@@ -69,7 +69,9 @@ class AutoHasSearch:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._decisions = _decisions(settings, material.space)
         moving = settings.controller == "differentiable" or settings.n_rollouts == 1
-        self._controller = Controller(self._decisions.sizes, rate=settings.rate, entropy=settings.entropy, baseline="moving" if moving else "leave_one_out")
+        self._controller = Controller(
+            self._decisions.sizes, rate=settings.rate, entropy=settings.entropy, baseline="moving" if moving else "leave_one_out"
+        )
         self._bank = Bank(
             image_shape=self._data.image_shape,
             n_classes=self._data.n_classes,
@@ -83,9 +85,11 @@ class AutoHasSearch:
         """Steps of the controller."""
         self._reward = math.nan
         """Mean of the last ones."""
+        self._worst = _WORST * math.log(max(2, self._data.n_classes))
         self._capped = 0
         """Candidates that were no better than `_WORST` allows."""
-        self._batch_size = self._recipe_of_default().batch_size
+        usual = read(next(self._decisions.corners()))[1]
+        self._supply = Supply(material, self._chance, batch_size=usual.batch_size)
         self._chosen: tuple[int, dict[str, Value]] | None = None
         """At which step what was found."""
 
@@ -98,9 +102,6 @@ class AutoHasSearch:
         """
         held = _decisions(settings, space).held
         return [f"{name} stays at {value}: {why}" for name, (value, why) in held.items()]
-
-    def _recipe_of_default(self) -> Recipe:
-        return read(next(self._decisions.corners()))[1]
 
     @property
     def steps(self) -> int:
@@ -117,11 +118,7 @@ class AutoHasSearch:
         layers, recipe = read(self._decisions.blended(draw, probabilities))
         candidate = self._bank.candidate(layers)
         weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
-        batch = self._batch(self._steps, recipe)
-        noise = candidate.network.noise(len(batch[0]), self._generator("noise"))
-        loss, _, gradients, statistics = steps.gradients(
-            candidate.network, weights, statistics, *batch, noise, self._compute, label_smoothing=recipe.label_smoothing
-        )
+        loss, gradients, statistics = self._gradients(candidate, weights, statistics, recipe)
         rate = recipe.learning_rate * trapezoid(u)
         weights, momenta = steps.sgd(weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         candidate.write(weights, momenta, statistics)
@@ -131,10 +128,22 @@ class AutoHasSearch:
             self._learn()
         return float(loss)
 
+    def _gradients(
+        self, candidate: Candidate, weights: Tensors, statistics: Tensors, recipe: Recipe, *, ahead: int = 0
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Loss, gradients and new statistics on the batch that is so many steps ahead."""
+        images, targets, _ = self._supply.training(self._steps + ahead, recipe)
+        noise = self._supply.noise(candidate.network, len(images), self._steps, part=ahead)
+        smoothing, network = recipe.label_smoothing, candidate.network
+        loss, _, gradients, moved = steps.gradients(
+            network, weights, statistics, images, targets, noise, self._compute, label_smoothing=smoothing
+        )
+        return loss, gradients, moved
+
     def _learn(self) -> None:
         """One step of the controller: common batches, and of the shared weights not a trace."""
         draws = [self._draw("candidates", part=k) for k in range(self._settings.n_rollouts)]
-        valid = self._valid_batch()
+        valid = self._supply.held_out(self._rewarded, _VALID_BATCHES * self._supply.batch_size)
         if self._settings.controller == "differentiable":
             rewards, gradients = self._differentiate(draws, valid)
             by_path = pathwise_names(self._decisions)
@@ -147,17 +156,13 @@ class AutoHasSearch:
         self._reward = float(np.mean(rewards))
 
     def _reward_of(self, draw: Draw, valid: Batch) -> float:
-        """What a candidate makes of the shared weights in temporary steps, over which its rate falls to zero as at the end of a training."""
+        """What a candidate makes of the shared weights in temporary steps; its rate falls to zero, as at the end of a training."""
         layers, recipe = read(self._decisions.config(draw))
         candidate = self._bank.candidate(layers)
         weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
         horizon = self._settings.n_temporary
         for i in range(horizon):
-            batch = self._batch(self._steps + i, recipe)
-            noise = candidate.network.noise(len(batch[0]), self._generator("noise", part=1 + i))
-            _, _, gradients, statistics = steps.gradients(
-                candidate.network, weights, statistics, *batch, noise, self._compute, label_smoothing=recipe.label_smoothing
-            )
+            _, gradients, statistics = self._gradients(candidate, weights, statistics, recipe, ahead=1 + i)
             rate = recipe.learning_rate * (1 - i / horizon)
             weights, momenta = steps.sgd(weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         return self._judged(self._valid_logits(candidate, weights, statistics, valid[0]), valid[1])
@@ -166,45 +171,38 @@ class AutoHasSearch:
         """The reward of logits [n, classes] on labels [n]."""
         if self._settings.rewarded == "accuracy":
             return float((logits.argmax(1) == labels).float().mean())
-        worst = _WORST * math.log(max(2, logits.shape[1]))
         loss = float(functional.cross_entropy(logits, labels))
-        if not loss < worst:
+        if not loss < self._worst:
             self._capped += 1
-            return -worst
+            return -self._worst
         return -loss
 
     def _differentiate(self, draws: Sequence[Draw], valid: Batch) -> tuple[list[float], dict[str, npt.NDArray[np.float64]]]:
         """Rewards, and the gradients of their mean by the logits of the numbers that act in the step itself."""
-        rewards, total = [], dict[str, npt.NDArray[np.float64]]()
+        rewards, total = list[float](), dict[str, npt.NDArray[np.float64]]()
         for draw in draws:
-            layers, recipe = read(self._decisions.blended(draw, self._controller.probabilities()))
-            candidate = self._bank.candidate(layers)
-            statistics = candidate.statistics()
-            batch = self._batch(self._steps, recipe)
-            noise = candidate.network.noise(len(batch[0]), self._generator("noise", part=1))
-            weights, momenta = candidate.weights(), candidate.momenta()
-            _, _, gradients, statistics = steps.gradients(
-                candidate.network, weights, statistics, *batch, noise, self._compute, label_smoothing=recipe.label_smoothing
-            )
-            found = through_the_step(
-                self._decisions,
-                self._controller.logits,
-                draw,
-                recipe,
-                step=lambda rate, momentum, decay, w=weights, m=momenta, g=gradients: steps.sgd(
-                    w, m, g, rate=rate, momentum=momentum, weight_decay=decay
-                )[0],
-                loss=lambda w, c=candidate, s=statistics: functional.cross_entropy(
-                    self._valid_logits(c, w, s, valid[0], learning=True), valid[1]
-                ),
-            )
-            worst = _WORST * math.log(max(2, self._data.n_classes))
-            good = math.isfinite(found.loss) and found.loss < worst
+            found = self._follow(draw, valid)
+            good = math.isfinite(found.loss) and found.loss < self._worst
             self._capped += not good
-            rewards.append(-found.loss if good else -worst)
+            rewards.append(-found.loss if good else -self._worst)
             for name, gradient in found.gradients.items() if good else ():
-                total[name] = total.get(name, 0.0) - gradient / len(draws)
+                total[name] = total.get(name, np.zeros(len(gradient))) - gradient / len(draws)
         return rewards, total
+
+    def _follow(self, draw: Draw, valid: Batch) -> Followed:
+        """One temporary step of a candidate, and what its validation loss says of the numbers that act in it."""
+        layers, recipe = read(self._decisions.blended(draw, self._controller.probabilities()))
+        candidate = self._bank.candidate(layers)
+        weights, momenta = candidate.weights(), candidate.momenta()
+        _, gradients, statistics = self._gradients(candidate, weights, candidate.statistics(), recipe, ahead=1)
+
+        def step(rate: Number, momentum: Number, weight_decay: Number) -> dict[str, Tensor]:
+            return steps.sgd(weights, momenta, gradients, rate=rate, momentum=momentum, weight_decay=weight_decay)[0]
+
+        def loss(after: Tensors) -> Tensor:
+            return functional.cross_entropy(self._valid_logits(candidate, after, statistics, valid[0], learning=True), valid[1])
+
+        return through_the_step(self._decisions, self._controller.logits, draw, recipe, step=step, loss=loss)
 
     def _valid_logits(
         self, candidate: Candidate, weights: Tensors, statistics: Tensors, images: Tensor, *, learning: bool = False
@@ -233,34 +231,6 @@ class AutoHasSearch:
         sizes = size(networks.network(config), image_shape=self._data.image_shape, n_classes=self._data.n_classes)
         return all(bound is None or sizes[name] <= bound for name, bound in most.items())
 
-    def _batch(self, number: int, recipe: Recipe) -> Batch:
-        """Augmented images and targets; the same images, and the same random numbers, for whoever asks for the same number."""
-        data = self._data
-        positions = self._chance.batch(data.train, purpose="order", step=number, size=self._batch_size)
-        images, targets = augment(
-            data.images[positions],
-            data.labels[positions],
-            recipe,
-            mean=data.mean,
-            deviation=data.deviation,
-            n_classes=data.n_classes,
-            generator=self._chance.generator("augmentation", number, self._compute.device),
-            host=self._chance.generator("augmentation", number, torch.device("cpu"), part=1),
-        )
-        return images.contiguous(memory_format=self._compute.memory_format), targets
-
-    def _valid_batch(self) -> Batch:
-        data, n = self._data, min(len(self._data.valid), _VALID_BATCHES * self._batch_size)
-        positions = self._chance.batch(data.valid, purpose="valid", step=self._rewarded, size=n)
-        return self._shown(positions), data.labels[positions]
-
-    def _shown(self, positions: Tensor) -> Tensor:
-        images = normalise(self._data.images[positions], self._data.mean, self._data.deviation)
-        return images.contiguous(memory_format=self._compute.memory_format)
-
-    def _generator(self, purpose: str, part: int = 0) -> torch.Generator:
-        return self._chance.generator(purpose, self._steps, self._compute.device, part)  # type: ignore[arg-type]
-
     def found(self) -> dict[str, Value]:
         """The configuration that the controller prefers; of the baselines that never learn, the best of some or one at random."""
         if self._chosen is None or self._chosen[0] != self._steps:
@@ -273,7 +243,7 @@ class AutoHasSearch:
                 return self._decisions.config(self._draw("found"))
             case "uniform":
                 draws = [self._draw("found", part=k) for k in range(self._settings.tried)]
-                valid = self._valid_batch()
+                valid = self._supply.held_out(self._rewarded, _VALID_BATCHES * self._supply.batch_size)
                 configs = [self._decisions.config(draw) for draw in draws]
                 return max(configs, key=lambda config: self._as_they_are(config, valid))
             case _:
@@ -300,7 +270,7 @@ class AutoHasSearch:
         candidate = self._bank.candidate(read(self.found())[0])
         weights, statistics, wrong = candidate.weights(), candidate.statistics(), 0
         for positions in torch.split(self._data.valid, self._compute.evaluation_batch):
-            logits = self._valid_logits(candidate, weights, statistics, self._shown(positions))
+            logits = self._valid_logits(candidate, weights, statistics, self._supply.shown(positions))
             wrong += int((logits.argmax(1) != self._data.labels[positions]).sum())
         return Score(error=wrong / len(self._data.valid), n=len(self._data.valid))
 

@@ -48,6 +48,11 @@ class Controller:
         self._steps = dict.fromkeys(sizes, 0)
         self._mean: float | None = None
 
+    @property
+    def logits(self) -> dict[str, Floats]:
+        """Of every decision, [n] by name."""
+        return {name: logits.copy() for name, logits in self._logits.items()}
+
     def probabilities(self) -> dict[str, Floats]:
         """By decision: (n,)."""
         return {name: _softmax(logits) for name, logits in self._logits.items()}

@@ -14,29 +14,29 @@ from typing import Any
 import numpy as np
 import torch
 from ConfigSpace import ConfigurationSpace
+from ConfigSpace.util import deactivate_inactive_hyperparameters
 from torch import Tensor
+from torch.nn import functional
 
-from bohb_nas.errors import OptionError
 from bohb_nas.layers import Layer
 from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot import hypergradients, steps
 from bohb_nas.oneshot.bank import Bank, Candidate
+from bohb_nas.oneshot.cell_codes import CellCodes, columns_of
 from bohb_nas.oneshot.chance import Chance
 from bohb_nas.oneshot.hypergradients import Bounded
 from bohb_nas.oneshot.online_policy import OnlinePolicy, as_config, default_pool
 from bohb_nas.oneshot.search import Material
-from bohb_nas.oneshot.sparse_coding import CodeAdam, Node, initial, settled, support
+from bohb_nas.oneshot.sparse_coding import Node
+from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
-from bohb_nas.training.augment import augment_chosen, normalise
 from bohb_nas.training.networks import Network, build
 from bohb_nas.training.policies import Choice
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.validation import Score
 
-_KEPT = 2
-"""Operators of a node, each on an edge of its own; a node with one edge keeps one."""
 _CLIP = 5.0
 """Norm of the gradient of all weights, at most."""
 _WARM_UP = 0.05
@@ -69,21 +69,13 @@ class DhaSearch:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._space, self._chance = material.space, Chance(material.seed)
         self._recipe, defaults = _base(material.space)
-        hypergradients.check_disjoint(material.data.train, material.data.valid)
-        hypergradients.check_enough(material.data.labels[material.data.valid], material.data.n_classes)
+        if settings.hyper_rate > 0:
+            hypergradients.disjoint(material.data.train, material.data.valid)
+            hypergradients.enough(len(material.data.valid), n_classes=material.data.n_classes)
         self._skeleton = skeleton or (
             lambda cell: cells.skeleton(cell, channels=defaults["cell_channels"], repeats=defaults["cell_repeats"])
         )
-        self._columns = _columns(material.space)
-        self._nodes, self._adams = dict[int, Node](), dict[int, CodeAdam]()
-        for target, columns in self._columns.items():
-            edges = [source for source, _ in columns]
-            kept = min(_KEPT, len(set(edges)))
-            rng = self._chance.rng("codes", target)
-            self._nodes[target] = initial(edges, kept, m=settings.proj_dims, rng=rng)
-            self._adams[target] = CodeAdam(settings.proj_dims, rate=settings.code_rate)
-        self._frozen = dict[int, float]()
-        """Node -> fraction of the budget at which it was."""
+        self._cell = CellCodes(columns_of(material.space), settings, self._chance)
         self._rate = Bounded(settings.rate, low=settings.rate_low, high=settings.rate_high, rate=settings.hyper_rate)
         self._decay = Bounded(
             settings.weight_decay, low=settings.weight_decay_low, high=settings.weight_decay_high, rate=settings.hyper_rate
@@ -98,9 +90,8 @@ class DhaSearch:
             device=self._compute.device,
             memory_format=self._compute.memory_format,
         )
+        self._supply = Supply(material, self._chance, batch_size=self._recipe.batch_size)
         self._steps = 0
-        self._swaps = 0
-        """Recoveries that put another operator in place."""
 
     @classmethod
     def check(cls, settings: Dha, space: ConfigurationSpace) -> list[str]:
@@ -110,7 +101,7 @@ class DhaSearch:
             OptionError: the space has no cells to search.
         """
         del settings
-        _columns(space)
+        columns_of(space)
         _, defaults = _base(space)
         held = [f"{name} stays at {defaults[name]}: DHA searches the operators of a cell" for name in ("cell_repeats", "cell_channels")]
         return [*held, *(f"{name} is not searched: DHA trains by SGD in one stage" for name in _DECIDED if name in space)]
@@ -128,13 +119,13 @@ class DhaSearch:
     def step(self, u: float, rest: float) -> float:
         """One step of weights, codes and policy and, when they are due, of the hyperparameters; returns the training loss."""
         if u >= self._settings.search_share:
-            self._freeze(list(self._nodes), u)
-        nodes = self._explored(u)
+            self._freeze(list(self._cell.nodes), u)
+        nodes = self._cell.explored(u, self._steps)
         candidate = self._bank.candidate(self._layers(nodes))
         scales = self._scales(candidate, nodes)
         weights, momenta, statistics = {**candidate.weights(), **scales}, candidate.momenta(), candidate.statistics()
-        images, targets, chosen = self._batch()
-        noise = candidate.network.noise(len(images), self._chance.generator("noise", self._steps, self._compute.device))
+        images, targets, chosen = self._supply.training(self._steps, replace(self._recipe, policy=self._policy.policy()))
+        noise = self._supply.noise(candidate.network, len(images), self._steps)
         loss, losses, gradients, statistics = steps.gradients(
             candidate.network, weights, statistics, images, targets, noise, self._compute, label_smoothing=0.0
         )
@@ -151,95 +142,57 @@ class DhaSearch:
             momentum=self._settings.momentum,
             weight_decay=self._decay.value,
         )
-        if self._settings.hyper_every and self._steps % self._settings.hyper_every == 0 and self._settings.hyper_rate:
+        if self._settings.hyper_rate > 0 and self._steps % self._settings.hyper_every == 0:
             self._tune(candidate, {**after, **scales}, statistics, before, momenta, gradients, u)
         candidate.write(after, momenta, statistics)
-        self._learn(candidate, nodes, slopes)
-        self._policy.update(chosen.cpu().numpy(), losses.cpu().numpy().astype(np.float64))
+        self._cell.learn(nodes, self._slopes(candidate, nodes, slopes))
+        self._policy.update(chosen[:, 0].cpu().numpy(), losses.cpu().numpy().astype(np.float64))
         self._steps += 1
-        if len(self._frozen) < len(self._nodes) and self._steps % self._settings.recover_every == 0:
-            self._recover(u)
+        if not self._cell.all_frozen and self._steps % self._settings.recover_every == 0:
+            self._freeze(self._cell.recover(), u)
         return found
-
-    def _explored(self, u: float) -> dict[int, Node]:
-        """The nodes of this step: as they are, or with operators drawn at random, of which there are fewer and fewer."""
-        rng = self._chance.rng("candidates", self._steps)
-        lot = rng.random()
-        if lot >= self._settings.explore * (1 - u / self._settings.search_share):
-            return self._nodes
-        return {
-            target: node if target in self._frozen else replace(node, kept=support(rng.random(len(node.x)), node.edges, len(node.kept)))
-            for target, node in self._nodes.items()
-        }
 
     def _layers(self, nodes: Mapping[int, Node]) -> Layer:
-        operators = self._operators(nodes)
+        operators = self._cell.operators(nodes)
         return self._skeleton(lambda channels: cells.cell(operators, channels, normalised=True))
-
-    def _operators(self, nodes: Mapping[int, Node]) -> dict[tuple[int, int], str]:
-        """Of every edge; `none` where the node keeps no operator."""
-        found = dict.fromkeys(cells.EDGES, "none")
-        for target, node in nodes.items():
-            for column in node.kept:
-                source, operator = self._columns[target][column]
-                found[source, target] = operator
-        return found
 
     def _scales(self, candidate: Candidate, nodes: Mapping[int, Node]) -> dict[str, Tensor]:
         """The scales and shifts of the normalisations behind the operators of nodes that are not frozen."""
-        scales = dict[str, Tensor]()
-        for target, node in nodes.items():
-            if target in self._frozen:
-                continue
-            for column, weight in zip(node.kept, node.weights(), strict=True):
-                for scale, shift, like in self._norms(candidate, target, column):
-                    scales |= {scale: torch.full_like(like, float(weight)), shift: torch.zeros_like(like)}
+        scales, weights = dict[str, Tensor](), candidate.weights()
+        for target, column, weight in self._cell.kept(nodes):
+            for name in self._norms(candidate, target, column):
+                shift = f"{name.removesuffix('weight')}bias"
+                scales |= {name: torch.full_like(weights[name], weight), shift: torch.zeros_like(weights[shift])}
         return scales
 
-    def _norms(self, candidate: Candidate, target: int, column: int) -> list[tuple[str, str, Tensor]]:
-        """Names of scale and shift, in every cell, of the normalisation behind a node's operator, and the scale in the bank."""
-        source, operator = self._columns[target][column]
-        end, weights = f"/edge_{source}_{target}/{operator}_norm/weight", candidate.weights()
-        scales = [name for name, place in candidate.places.items() if place.endswith(end)]
-        return [(name, f"{name.removesuffix('weight')}bias", weights[name]) for name in scales]
+    def _norms(self, candidate: Candidate, target: int, column: int) -> list[str]:
+        """The names of the scales, in every cell, of the normalisation behind a node's operator."""
+        source, operator = self._cell.columns[target][column]
+        end = f"/edge_{source}_{target}/{operator}_norm/weight"
+        return [name for name, place in candidate.places.items() if place.endswith(end)]
 
-    def _learn(self, candidate: Candidate, nodes: Mapping[int, Node], slopes: Mapping[str, Tensor]) -> None:
-        """A step of the codes: the slope of an operator's weight is that of its scales, all channels and cells together."""
-        for target, node in nodes.items():
-            if target in self._frozen:
-                continue
-            slope = [sum(float(slopes[scale].sum()) for scale, _, _ in self._norms(candidate, target, c)) for c in node.kept]
-            code = self._adams[target].step(node.code, node.code_gradient(np.array(slope)))
-            self._nodes[target] = self._nodes[target].with_code(code)
-
-    def _recover(self, u: float) -> None:
-        """The operators that the codes stand for now; a node whose weights hardly moved is frozen."""
-        still = list[int]()
-        for target, node in self._nodes.items():
-            if target in self._frozen:
-                continue
-            self._nodes[target] = now = node.recovered()
-            self._swaps += now.kept != node.kept
-            if settled(now.x, node.x, self._settings.settled):
-                still.append(target)
-        self._freeze(still, u)
+    def _slopes(self, candidate: Candidate, nodes: Mapping[int, Node], gradients: Mapping[str, Tensor]) -> dict[int, list[float]]:
+        """Of every node's kept operators: the slope of an operator's weight is that of its scales, all channels and cells together."""
+        slopes: dict[int, list[float]] = {}
+        for target, column, _ in self._cell.kept(nodes):
+            own = [gradients[name].sum() for name in self._norms(candidate, target, column)]
+            slopes.setdefault(target, []).append(float(torch.stack(own).sum()) if own else 0.0)
+        return slopes
 
     def _freeze(self, targets: Sequence[int], u: float) -> None:
         """From here on these nodes' scales and shifts are weights like others."""
-        targets = [target for target in targets if target not in self._frozen]
-        if not targets:
-            return
-        candidate = self._bank.candidate(self._layers(self._nodes))
-        candidate.write(self._scales(candidate, {target: self._nodes[target] for target in targets}), {}, {})
-        self._frozen |= dict.fromkeys(targets, u)
+        if targets := [target for target in targets if target not in self._cell.frozen]:
+            candidate = self._bank.candidate(self._layers(self._cell.nodes))
+            candidate.write(self._scales(candidate, {target: self._cell.nodes[target] for target in targets}), {}, {})
+            self._cell.frozen |= dict.fromkeys(targets, u)
 
     def _shape(self, u: float) -> float:
         """Fraction of the learning rate: level during the search, half a cosine to zero once every node is frozen."""
         if u < _WARM_UP:
             return (u + 1e-3) / (_WARM_UP + 1e-3)
-        if len(self._frozen) < len(self._nodes):
+        if not self._cell.all_frozen:
             return 1.0
-        begun = max(self._frozen.values())
+        begun = max(self._cell.frozen.values())
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (u - begun) / (1 - begun))))
 
     def _tune(
@@ -253,12 +206,11 @@ class DhaSearch:
         u: float,
     ) -> None:
         """A step of the hyperparameters down the loss on images held out; the learning rate only as long as its schedule is level."""
-        data, size = self._data, min(self._recipe.batch_size, len(self._data.valid))
-        positions = self._chance.batch(data.valid, purpose="valid", step=self._steps, size=size)
-        targets = torch.nn.functional.one_hot(data.labels[positions], data.n_classes).float()
-        noise = candidate.network.noise(size, self._chance.generator("noise", self._steps, self._compute.device, part=1))
+        images, labels = self._supply.held_out(self._steps, self._supply.batch_size)
+        targets = functional.one_hot(labels, self._data.n_classes).float()
+        noise = self._supply.noise(candidate.network, len(images), self._steps, part=1)
         _, _, held_out, _ = steps.gradients(
-            candidate.network, weights, statistics, self._shown(positions), targets, noise, self._compute, label_smoothing=0.0
+            candidate.network, weights, statistics, images, targets, noise, self._compute, label_smoothing=0.0
         )
         by_rate, by_decay = hypergradients.held_out(
             {name: held_out[name] for name in before},
@@ -269,73 +221,53 @@ class DhaSearch:
             momentum=self._settings.momentum,
             weight_decay=self._decay.value,
         )
-        if len(self._frozen) < len(self._nodes) and u >= _WARM_UP:
+        if not self._cell.all_frozen and u >= _WARM_UP:
             self._rate.step(by_rate)
         self._decay.step(by_decay)
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Augmented images, targets, and what each image met in the policy."""
-        data, device = self._data, self._compute.device
-        positions = self._chance.batch(data.train, purpose="order", step=self._steps, size=self._recipe.batch_size)
-        images, targets, chosen = augment_chosen(
-            data.images[positions],
-            data.labels[positions],
-            replace(self._recipe, policy=self._policy.policy()),
-            mean=data.mean,
-            deviation=data.deviation,
-            n_classes=data.n_classes,
-            generator=self._chance.generator("augmentation", self._steps, device),
-            host=self._chance.generator("augmentation", self._steps, torch.device("cpu"), part=1),
-        )
-        return images.contiguous(memory_format=self._compute.memory_format), targets, chosen[:, 0]
-
-    def _shown(self, positions: Tensor) -> Tensor:
-        images = normalise(self._data.images[positions], self._data.mean, self._data.deviation)
-        return images.contiguous(memory_format=self._compute.memory_format)
-
     def found(self) -> dict[str, Value]:
         """The cell, the learning rate, the weight decay and the policy, in the names of the space."""
-        operators = {cells.name(edge): operator for edge, operator in self._operators(self._nodes).items()}
+        operators = {cells.name(edge): operator for edge, operator in self._cell.operators(self._cell.nodes).items()}
         hyperparameters = {
             "sgd_learning_rate": self._rate.value,
             "sgd_weight_decay": self._decay.value,
             "sgd_one_minus_momentum": 1 - self._settings.momentum,
         }
-        return _within(self._space, {**operators, **hyperparameters, **as_config(self._policy)})
+        return _within(self._space, {**operators, **hyperparameters, **as_config(self._policy.policy())})
 
     def judge(self, allowance_s: float) -> Score:
         """The error of the network as it is handed out on all images held out."""
         del allowance_s  # a pass over what is held out is a few steps' worth
         candidate = self._final()
-        weights = {**candidate.weights(), **self._scales(candidate, self._nodes)}
+        weights = {**candidate.weights(), **self._scales(candidate, self._cell.nodes)}
         statistics, wrong = candidate.statistics(), 0
         for positions in torch.split(self._data.valid, self._compute.evaluation_batch):
             with torch.no_grad():
                 logits = steps.evaluate_logits(
-                    candidate.network, weights, statistics, self._shown(positions), self._compute, batch_statistics=False
+                    candidate.network, weights, statistics, self._supply.shown(positions), self._compute, batch_statistics=False
                 )
             wrong += int((logits.argmax(1) != self._data.labels[positions]).sum())
         return Score(error=wrong / len(self._data.valid), n=len(self._data.valid))
 
     def _final(self) -> Candidate:
-        return self._bank.candidate(self._layers(self._nodes))
+        return self._bank.candidate(self._layers(self._cell.nodes))
 
     def model(self) -> Network:
         """The network that was trained, with the operators' weights as scales of its normalisations."""
-        layers, candidate = self._layers(self._nodes), self._final()
+        layers, candidate = self._layers(self._cell.nodes), self._final()
         network = build(
             layers, image_shape=self._data.image_shape, n_classes=self._data.n_classes, generator=torch.Generator().manual_seed(0)
         )
-        tensors = {**candidate.weights(), **self._scales(candidate, self._nodes), **candidate.statistics()}
+        tensors = {**candidate.weights(), **self._scales(candidate, self._cell.nodes), **candidate.statistics()}
         network.load_state_dict({**network.state_dict(), **tensors})
         return network.to(self._compute.device, memory_format=self._compute.memory_format)  # type: ignore[call-overload,no-any-return]
 
     def told(self) -> dict[str, Any]:
         """What became of cell, hyperparameters and policy."""
         return {
-            "operators": {cells.name(edge): operator for edge, operator in self._operators(self._nodes).items()},
-            "frozen_at": {f"node_{target}": u for target, u in self._frozen.items()},
-            "swaps": self._swaps,
+            "operators": {cells.name(edge): operator for edge, operator in self._cell.operators(self._cell.nodes).items()},
+            "frozen_at": {f"node_{target}": u for target, u in self._cell.frozen.items()},
+            "swaps": self._cell.swaps,
             "rate": self._rate.state(),
             "weight_decay": self._decay.state(),
             "policy": self._policy.state(),
@@ -348,18 +280,15 @@ class DhaSearch:
             "rate": self._rate.value,
             "weight_decay": self._decay.value,
             "policy_entropy": self._policy.entropy,
-            "frozen": float(len(self._frozen)),
+            "frozen": float(len(self._cell.frozen)),
         }
 
     def state(self) -> dict[str, Any]:
         """All but the tensors."""
         return {
             "steps": self._steps,
-            "swaps": self._swaps,
             "disturbed": self._chance.disturbed,
-            "nodes": {str(target): node.state() for target, node in self._nodes.items()},
-            "adams": {str(target): adam.state() for target, adam in self._adams.items()},
-            "frozen": {str(target): u for target, u in self._frozen.items()},
+            "cell": self._cell.state(),
             "rate": self._rate.state(),
             "decay": self._decay.state(),
             "policy": self._policy.state(),
@@ -372,32 +301,11 @@ class DhaSearch:
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Puts the search where another's was."""
         self._bank.restore(tensors)
-        self._steps, self._swaps, self._chance.disturbed = state["steps"], state["swaps"], state["disturbed"]
-        self._nodes = {int(target): Node.from_state(node) for target, node in state["nodes"].items()}
-        for target, adam in state["adams"].items():
-            self._adams[int(target)].restore(adam)
-        self._frozen = {int(target): u for target, u in state["frozen"].items()}
+        self._steps, self._chance.disturbed = state["steps"], state["disturbed"]
+        self._cell.restore(state["cell"])
         self._rate.restore(state["rate"])
         self._decay.restore(state["decay"])
         self._policy.restore(state["policy"])
-
-
-def _columns(space: ConfigurationSpace) -> dict[int, list[tuple[int, str]]]:
-    """Of every node, its operators: from which node, and which.
-
-    Raises:
-        OptionError: the space lacks an edge, or an edge has no operator to choose.
-    """
-    names = [cells.name(edge) for edge in cells.EDGES]
-    if missing := [name for name in names if name not in space]:
-        raise OptionError(f"DHA searches the operators of cells, and the space has no {', '.join(missing)}; accepted is --space cell")
-    found: dict[int, list[tuple[int, str]]] = {}
-    for source, target in cells.EDGES:
-        choices = [str(choice) for choice in getattr(space[cells.name((source, target))], "choices", ())]
-        if not (operators := [choice for choice in choices if choice != "none"]):
-            raise OptionError(f"{cells.name((source, target))} has no operator to choose; accepted are {', '.join(cells.OPERATORS[1:])}")
-        found.setdefault(target, []).extend((source, operator) for operator in operators)
-    return found
 
 
 def _base(space: ConfigurationSpace) -> tuple[Recipe, dict[str, Any]]:
@@ -410,7 +318,8 @@ def _base(space: ConfigurationSpace) -> tuple[Recipe, dict[str, Any]]:
 
 
 def _within(space: ConfigurationSpace, wanted: Mapping[str, Value]) -> dict[str, Value]:
-    """The default configuration with these values where the space has the names, those that are active then."""
-    from bohb_nas.oneshot.decisions import completed
-
-    return completed(space, wanted)
+    """The default configuration with these values where the space has the names and takes them, those that are active then."""
+    values = {name: hyperparameter.default_value for name, hyperparameter in space.items()}
+    values |= {name: value for name, value in wanted.items() if name in space and space[name].legal_value(value)}
+    whole = deactivate_inactive_hyperparameters(values, space)
+    return {name: plain(value) for name, value in dict(whole).items()}

@@ -18,6 +18,7 @@ _RATES = ("sgd_learning_rate", "learning_rate")
 _DECAYS = ("sgd_weight_decay", "weight_decay")
 _MOMENTA = ("sgd_one_minus_momentum", "momentum")
 Weights = dict[str, Tensor]
+Number = Tensor | float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ def through_the_step(
     draw: Draw,
     recipe: Recipe,
     *,
-    step: Callable[[Tensor | float, Tensor | float, Tensor | float], Weights],
+    step: Callable[[Number, Number, Number], Weights],
     loss: Callable[[Weights], Tensor],
 ) -> Followed:
     """The loss after a step, and its gradients.
@@ -58,7 +59,7 @@ def through_the_step(
     leaves = {d.name: torch.tensor(logits[d.name], dtype=torch.float64, requires_grad=True) for d in active}
     means = {d.name: _mean(d, leaves[d.name]) for d in active}
 
-    def number(names: tuple[str, ...], otherwise: float) -> Tensor | float:
+    def number(names: tuple[str, ...], otherwise: float) -> Number:
         """In the recipe's scale: what a batch size makes of a rate stays."""
         name = next((n for n in names if n in means), None)
         if name is None:
