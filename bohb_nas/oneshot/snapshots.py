@@ -56,9 +56,9 @@ class Snapshots:
 
 
 def sound(search: Search) -> bool:
-    """Whether all its numbers are finite."""
-    return all(map(_finite, search.tensors().values()))
-
-
-def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+    """Whether all its numbers are finite; waits for each device once."""
+    finite: dict[torch.device, list[Tensor]] = {}
+    for tensor in search.tensors().values():
+        if tensor.is_floating_point():
+            finite.setdefault(tensor.device, []).append(torch.isfinite(tensor).all())
+    return all(bool(torch.stack(flags).all()) for flags in finite.values())
