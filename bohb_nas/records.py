@@ -42,6 +42,7 @@ class Origin(StrEnum):
     PROMOTED = "promoted"
     BASELINE = "baseline"
     PROBE = "probe"
+    SEARCH = "search"
 
 
 ASIDE = frozenset({Origin.BASELINE, Origin.PROBE})

@@ -1,12 +1,5 @@
-"""What a training in the middle of its budget leaves, for itself to go on from elsewhere: a checkpoint, and where it stands.
+"""What a training in the middle of its budget leaves, for itself to go on from elsewhere: a checkpoint, and where it stands."""
 
-A folder of that name is whole from its first moment: the first state is written beside it and renamed. Every later one goes to a file
-of another name first, and counts from the moment that `state.json` names it: whatever kills the process, a good state is there.
-"""
-
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bohb_nas.errors import StorageError
-from bohb_nas.files import sync_folder
-from bohb_nas.training import checkpoint
+from bohb_nas.training import checkpoint, in_turn
 from bohb_nas.training.checkpoint import Refused, Used
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.position import Position
 
-_WEIGHTS = ("model-0.safetensors", "model-1.safetensors")
-"""Taken in turn."""
 _REST = "order/rest"
 _AVERAGE = ("u", "n", "since")
 
@@ -51,21 +40,7 @@ def save(folder: Path, learner: Learner, handed: Handed, identity: Mapping[str, 
     Raises:
         StorageError: the disk refused; the state before is as it was.
     """
-    home = folder if folder.is_dir() else folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        home.mkdir(exist_ok=True)
-        current = _current(home)
-        name, other = _WEIGHTS if current != _WEIGHTS[0] else reversed(_WEIGHTS)
-        checkpoint.write(home, _tensors(learner, handed.position), _state(learner, handed, identity), name=name)
-        (home / other).unlink(missing_ok=True)
-        if home != folder:
-            os.rename(home, folder)
-            sync_folder(folder.parent)
-    except OSError as e:
-        raise StorageError(f"cannot write {folder}: {e.strerror or e}; free space or restore access") from e
-    finally:
-        if home != folder:
-            shutil.rmtree(home, ignore_errors=True)
+    in_turn.write(folder, _tensors(learner, handed.position), _state(learner, handed, identity))
 
 
 def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, budget_s: float) -> Handed:
@@ -80,8 +55,7 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, budget_
     Raises:
         Refused: torn, foreign or of something else; the learner is as it was.
     """
-    state, weights = checkpoint.read(folder, identity, {"position", "base", "average", "facts"}, names=_WEIGHTS)
-    tensors = checkpoint.parse(weights)
+    state, tensors = in_turn.read(folder, identity, {"position", "base", "average", "facts"})
     rest = tensors.pop(_REST, None)
     if rest is None or rest.dtype != torch.int64 or rest.dim() != 1 or not _within(rest, len(learner.data.images)):
         raise Refused(f"{_REST} are no positions of images")
@@ -120,14 +94,6 @@ def _state(learner: Learner, handed: Handed, identity: Mapping[str, Any]) -> dic
         "facts": handed.facts,
         "identity": identity,
     }
-
-
-def _current(folder: Path) -> str | None:
-    """The weights that a folder's state describes, None where there is none that can be read."""
-    try:
-        return str(checkpoint.read_state(folder).get("weights"))
-    except Refused:
-        return None
 
 
 def _within(positions: Tensor, n: int) -> bool:

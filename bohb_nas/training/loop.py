@@ -56,7 +56,7 @@ def fit(
     *,
     compiler: Compiler | None = None,
     position: Position | None = None,
-    leave: Leave | None = None,
+    leave: Leave[Position] | None = None,
 ) -> Fit:
     """Trains the learner's network, then validates it.
 
@@ -104,7 +104,7 @@ def _begun(clock: TrainingClock, position: Position | None) -> Fit:
     return Fit(train_s=position.train_s, valid_s=position.valid_s, steps=position.steps, curve=list(position.curve))
 
 
-def _preempted(result: Fit, plan: Plan, leave: Leave) -> bool:
+def _preempted(result: Fit, plan: Plan, leave: Leave[Position]) -> bool:
     """Ends what is asked to leave before it has trained: it leaves what it has found, if anything, to the next."""
     if leave.asked():
         result.status, result.message = Status.PREEMPTED, f"asked to leave after {result.train_s:.4g} s of {plan.budget_s:.4g} s"
@@ -123,7 +123,7 @@ class _Run:
         result: Fit,
         estimate: float,
         position: Position | None,
-        leave: Leave,
+        leave: Leave[Position],
     ) -> None:
         self._learner, self._plan, self._clock, self._on_point, self._result = learner, plan, clock, on_point, result
         self._estimate = estimate

@@ -1,17 +1,17 @@
 """Where an image classification trial goes on from, and what it leaves to the next attempt at it."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from bohb_nas.errors import StorageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Trial
 from bohb_nas.training import checkpoint, handover
 from bohb_nas.training.learner import Learner
-from bohb_nas.training.position import Position
+from bohb_nas.training.position import Point, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,53 +39,76 @@ def begin(trial: Trial, workdir: Path, learner: Learner, identity: Mapping[str, 
     folder, told = workdir / "interrupted", dict[str, Any]()
     if folder.is_symlink() or folder.exists():
         try:
-            handed = handover.load(folder, learner, _own(trial, identity), budget_s=trial.budget)
+            handed = handover.load(folder, learner, own(trial, identity), budget_s=trial.budget)
         except checkpoint.Refused as e:
             told["interrupted"] = {"resumed": False, "reason": str(e)}
         else:
-            earlier = handed.facts.get("earlier")
-            told = {"resumed": handed.facts.get("resumed"), "interrupted": {"resumed": True, "reason": None}}
-            told["earlier"] = earlier if isinstance(earlier, list) else []
-            write_atomic(workdir / "curve.jsonl", "".join(dump_json(point) + "\n" for point in handed.position.curve))
+            told = gone_on(handed.facts)
+            begin_curve(workdir, handed.position.curve)
             return Start(base=handed.base, position=handed.position, told=told)
     base, told["resumed"] = _resume(trial, workdir / "resume", learner, identity)
     return Start(base=base, position=None, told=told)
 
 
-class Keeper:
-    """Leaves the state of a training in `handover`; a disk that refuses it costs that state, not the training.
+def gone_on(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of an attempt that goes on from an interrupted one, by the facts that `Keeper` had kept with it."""
+    earlier = facts.get("earlier")
+    return {
+        "resumed": facts.get("resumed"),
+        "interrupted": {"resumed": True, "reason": None},
+        "earlier": earlier if isinstance(earlier, list) else [],
+    }
+
+
+def begin_curve(workdir: Path, curve: Sequence[Point]) -> None:
+    """Begins the curve in `workdir` as an earlier attempt did."""
+    write_atomic(workdir / "curve.jsonl", "".join(dump_json(point) + "\n" for point in curve))
+
+
+def own(trial: Trial, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal for a continuation, the trial included."""
+    return {**identity, "trial": trial.to_json()}
+
+
+class Standing(Protocol):
+    """Says where something stands."""
+
+    @property
+    def train_s(self) -> float:
+        """Seconds of its budget, all attempts together."""
+        ...
+
+
+Where = TypeVar("Where", bound=Standing)
+
+
+class Keeper(Generic[Where]):
+    """Keeps the state of what is trained; a disk that refuses it costs that state, not the training.
 
     Args:
-        workdir: of the attempt.
-        trial: what is trained.
-        learner: what is kept.
-        start: where this attempt began.
-        identity: what must be equal for a continuation, beside the trial.
+        write: keeps everything in place of what it kept before: where it stands, and facts for the next attempt to report.
+        told: of where this attempt began.
+        earlier_s: seconds of the budget that earlier attempts have trained.
         device: in words.
     """
 
-    def __init__(self, workdir: Path, trial: Trial, learner: Learner, *, start: Start, identity: Mapping[str, Any], device: str) -> None:
+    def __init__(
+        self, write: Callable[[Where, Mapping[str, Any]], None], *, told: Mapping[str, Any], earlier_s: float, device: str
+    ) -> None:
         self.refused: str | None = None
         """Why the last state is not there."""
-        self._folder, self._learner, self._start, self._device = workdir / "handover", learner, start, device
-        self._identity = _own(trial, identity)
+        self._write, self._told, self._earlier_s, self._device = write, told, earlier_s, device
 
-    def save(self, position: Position) -> None:
+    def save(self, where: Where) -> None:
         """Leaves the state in place of the one before."""
-        told, attempt = self._start.told, {"device": self._device, "train_s": position.train_s - self._start.earlier_s}
-        facts = {"resumed": told["resumed"], "earlier": [*told.get("earlier", ()), attempt]}
+        attempt = {"device": self._device, "train_s": where.train_s - self._earlier_s}
+        facts = {"resumed": self._told["resumed"], "earlier": [*self._told.get("earlier", ()), attempt]}
         self.refused = None
         try:
-            handover.save(
-                self._folder, self._learner, handover.Handed(position=position, base=self._start.base, facts=facts), self._identity
-            )
+            self._write(where, facts)
         except StorageError as e:
             self.refused = str(e)
             sys.stderr.write(f"{e}\n")
-
-
-def _own(trial: Trial, identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {**identity, "trial": trial.to_json()}
 
 
 def _resume(trial: Trial, folder: Path, learner: Learner, identity: Mapping[str, Any]) -> tuple[checkpoint.Used, dict[str, Any]]:

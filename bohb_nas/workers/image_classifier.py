@@ -19,27 +19,28 @@ from ConfigSpace.hyperparameters import (
 )
 
 from bohb_nas import leaving
-from bohb_nas.datasets import Dataset, load_dataset, split
+from bohb_nas.datasets import Dataset, load_dataset
 from bohb_nas.errors import OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.records import Result, Status, Trial, Worker
 from bohb_nas.space.encoding import plain
-from bohb_nas.training import checkpoint, compiling, peak, schedules
+from bohb_nas.training import checkpoint, compiling, handover, peak, schedules
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.data import ResidentData, resident
-from bohb_nas.training.device import Compute, Precision, choose, no_memory, out_of_memory
+from bohb_nas.training.device import Compute, Precision, choose
 from bohb_nas.training.learner import start
 from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.peak import Peak
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.policy_files import from_file
-from bohb_nas.training.position import Leave
+from bohb_nas.training.position import Leave, Position
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 from bohb_nas.training.speed import training_flops
-from bohb_nas.workers._continuing import Keeper, begin
+from bohb_nas.workers._continuing import Keeper, begin, own
+from bohb_nas.workers._data import Loaded, bring
 from bohb_nas.workers._measures import describe, metrics, pace
+from bohb_nas.workers._memory import within_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,9 +184,10 @@ class ImageClassifier:
         if options.n_threads is not None:
             torch.set_num_threads(options.n_threads)
         self._policy: Policy = NONE if options.policy_file is None else from_file(Path(options.policy_file))
-        self._compute: Compute = choose(options.device, options.precision)
+        self.compute: Compute = choose(options.device, options.precision)
+        """Where it trains."""
         self._compiler = compiling.Compiler(options.compile)
-        self._data: tuple[ResidentData, dict[str, Any]] | None = None
+        self._loaded: Loaded | None = None
 
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Trains `trial.config` for `trial.budget` seconds; the loss is the validation error.
@@ -194,41 +196,27 @@ class ImageClassifier:
         there is one; leaves `curve.jsonl`, `network.json`, `samples.png`, of a training that ended well `checkpoint/`, and of one that
         was asked to leave, or is long, `handover/`.
         """
-        clock = TrainingClock(self._compute.device, now=self._now)
-        began = clock.now()
-        details: dict[str, Any] = {"device": self._compute.name, "precision": self._compute.precision, "torch": torch.__version__}
-        try:
-            return self._train(trial, workdir, clock, began, details)
-        except (RuntimeError, MemoryError) as e:
-            if not out_of_memory(e):
-                raise
-            message = no_memory(e)
-        finally:
-            self._compute.release()
-        metrics = {"wall_s": clock.now() - began}
-        return Result(
-            trial_id=trial.trial_id,
-            status=Status.OUT_OF_MEMORY,
-            loss=None,
-            train_s=clock.seconds(),
-            metrics=metrics,
-            details=details,
-            message=message,
-        )
+        clock = TrainingClock(self.compute.device, now=self._now)
+        return within_memory(trial, self.compute, clock, lambda began, details: self._train(trial, workdir, clock, began, details))
 
     def _train(self, trial: Trial, workdir: Path, clock: TrainingClock, began: float, details: dict[str, Any]) -> Result:
-        data, identity = self._resident()
-        identity = {**identity, "config": dict(trial.config), "device": self._compute.device.type}
+        loaded = self.resident()
+        data, identity = loaded.data, {**loaded.identity, "config": dict(trial.config), "device": self.compute.device.type}
         if self._policy:
             identity["policy"] = [[c.probability, [[o.operator, o.low, o.high] for o in c.operations]] for c in self._policy[0].choices]
         options = self._options
-        measured = peak.of(self._compute)  # before there is a network, which may leave no memory for it
-        learner = start(trial.config, data=data, compute=self._compute, seed=trial.seed, network=options.network, policy=self._policy)
+        measured = peak.of(self.compute)  # before there is a network, which may leave no memory for it
+        learner = start(trial.config, data=data, compute=self.compute, seed=trial.seed, network=options.network, policy=self._policy)
         sizes = size(learner.network.layers, image_shape=data.image_shape, n_classes=data.n_classes)
         describe(learner.network.layers, data, sizes, workdir / "network.json")
-        write_atomic(workdir / "samples.png", picture(learner))
+        write_atomic(workdir / "samples.png", picture(data, learner.recipe))
         begun = begin(trial, workdir, learner, identity)
-        keeper = Keeper(workdir, trial, learner, start=begun, identity=identity, device=self._compute.name)
+
+        def keep(position: Position, facts: Mapping[str, Any]) -> None:
+            handed = handover.Handed(position=position, base=begun.base, facts=facts)
+            handover.save(workdir / "handover", learner, handed, own(trial, identity))
+
+        keeper = Keeper(keep, told=begun.told, earlier_s=begun.earlier_s, device=self.compute.name)
         details |= begun.told
         setup_s = clock.now() - began
         full = self._options.full_validation_from_s
@@ -272,23 +260,13 @@ class ImageClassifier:
         given = self._options.peak_tflops
         return measured if given is None else replace(measured, flops=given * 1e12)
 
-    def _resident(self) -> tuple[ResidentData, dict[str, Any]]:
-        """The data on the device, and what identifies them in a checkpoint."""
-        if self._data is None:
+    def resident(self) -> Loaded:
+        """The data set on the device, loaded when it is asked for first."""
+        if self._loaded is None:
             options = self._options
             dataset = self._load(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
-            fraction = options.valid_fraction or (0.3 if dataset.name == "digits" else 0.1)
-            train, valid = split(dataset.train_labels, valid_fraction=fraction, seed=options.split_seed)
-            data = resident(
-                dataset.train_images,
-                dataset.train_labels,
-                train=train,
-                valid=valid,
-                n_classes=len(dataset.classes),
-                device=self._compute.device,
-            )
-            self._data = data, {"dataset": dataset.fingerprint, "valid_fraction": fraction, "split_seed": options.split_seed}
-        return self._data
+            self._loaded = bring(dataset, self.compute.device, valid_fraction=options.valid_fraction, split_seed=options.split_seed)
+        return self._loaded
 
 
 def _whole(value: object, least: int) -> bool:
