@@ -1,12 +1,14 @@
 """A data set resident on the device, and the order in which it is seen."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from bohb_nas.datasets import Dataset, split
 
 _CHUNK = 4096
 """Images brought over, or counted, at once."""
@@ -68,6 +70,24 @@ def resident(
         deviation=deviation,
         n_classes=n_classes,
     )
+
+
+def resident_split(
+    dataset: Dataset, *, valid_fraction: float | None, seed: int, device: torch.device
+) -> tuple[ResidentData, dict[str, Any]]:
+    """A data set on the device, divided as searches divide it, and what identifies that in a checkpoint.
+
+    Args:
+        dataset: its training part is divided.
+        valid_fraction: held out to judge by; None is 0.3 for digits, which are few, and else 0.1.
+        seed: fixes which are held out.
+        device: where to.
+    """
+    fraction = valid_fraction or (0.3 if dataset.name == "digits" else 0.1)
+    train, valid = split(dataset.train_labels, valid_fraction=fraction, seed=seed)
+    n_classes = len(dataset.classes)
+    data = resident(dataset.train_images, dataset.train_labels, train=train, valid=valid, n_classes=n_classes, device=device)
+    return data, {"dataset": dataset.fingerprint, "valid_fraction": fraction, "split_seed": seed}
 
 
 def to_device(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:

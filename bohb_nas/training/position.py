@@ -52,7 +52,7 @@ class Position:
             "steps": type(value["steps"]) is int and value["steps"] >= 1,
             "u": _number(value["u"]) and 0 < value["u"] < 1,
             "sums": isinstance(sums, list) and len(sums) == 3 and all(map(_number, sums)) and type(sums[2]) is int and sums[2] >= 0,
-            "curve": isinstance(curve, list) and all(_is_point(point) for point in curve),
+            "curve": isinstance(curve, list) and all(is_point(point) for point in curve),
         }
         if wrong := [name for name, is_good in good.items() if not is_good]:
             raise ValueError(f"{', '.join(wrong)} of the position cannot be")
@@ -87,5 +87,6 @@ def _number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
-def _is_point(value: object) -> bool:
+def is_point(value: object) -> bool:
+    """Whether a JSON value can be a point of a curve."""
     return isinstance(value, dict) and "u" in value and all(isinstance(k, str) and _number(v) for k, v in value.items())

@@ -6,19 +6,21 @@ import torch
 from PIL import Image
 
 from bohb_nas.training.augment import augment
-from bohb_nas.training.learner import Learner, Streams
+from bohb_nas.training.data import ResidentData
+from bohb_nas.training.learner import Streams
+from bohb_nas.training.recipe import Recipe
 
 _ROWS, _COLUMNS = 4, 8
 
 
-def picture(learner: Learner) -> bytes:
+def picture(data: ResidentData, recipe: Recipe) -> bytes:
     """A PNG of 4 x 8 augmented images, drawn from random streams of its own."""
-    data, streams = learner.data, Streams.seeded(0, learner.compute.device)
+    streams = Streams.seeded(0, data.images.device)
     positions = data.train[torch.arange(_ROWS * _COLUMNS, device=data.train.device) % len(data.train)]
     images, _ = augment(
         data.images[positions],
         data.labels[positions],
-        learner.recipe,
+        recipe,
         mean=data.mean,
         deviation=data.deviation,
         n_classes=data.n_classes,

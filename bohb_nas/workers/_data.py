@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from bohb_nas.datasets import Dataset, split
-from bohb_nas.training.data import ResidentData, resident
+from bohb_nas.datasets import Dataset
+from bohb_nas.training.data import ResidentData, resident_split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +28,8 @@ def bring(dataset: Dataset, device: torch.device, *, valid_fraction: float | Non
     Args:
         dataset: where it lies.
         device: where to.
-        valid_fraction: of the training images, held out to judge by; None is 0.3 for digits, which are few, and else 0.1.
-        split_seed: fixes which are held out.
+        valid_fraction: as for `resident_split`.
+        split_seed: likewise.
     """
-    fraction = valid_fraction or (0.3 if dataset.name == "digits" else 0.1)
-    train, valid = split(dataset.train_labels, valid_fraction=fraction, seed=split_seed)
-    data = resident(dataset.train_images, dataset.train_labels, train=train, valid=valid, n_classes=len(dataset.classes), device=device)
-    identity = {"dataset": dataset.fingerprint, "valid_fraction": fraction, "split_seed": split_seed}
+    data, identity = resident_split(dataset, valid_fraction=valid_fraction, seed=split_seed, device=device)
     return Loaded(data=data, identity=identity, name=dataset.name, classes=tuple(dataset.classes))

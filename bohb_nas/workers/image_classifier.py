@@ -209,7 +209,7 @@ class ImageClassifier:
         learner = start(trial.config, data=data, compute=self.compute, seed=trial.seed, network=options.network, policy=self._policy)
         sizes = size(learner.network.layers, image_shape=data.image_shape, n_classes=data.n_classes)
         describe(learner.network.layers, data, sizes, workdir / "network.json")
-        write_atomic(workdir / "samples.png", picture(learner))
+        write_atomic(workdir / "samples.png", picture(data, learner.recipe))
         begun = begin(trial, workdir, learner, identity)
 
         def keep(position: Position, facts: Mapping[str, Any]) -> None:

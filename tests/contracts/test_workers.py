@@ -25,6 +25,11 @@ print(json.dumps(dict(loss=0.5)))
 CASES: dict[str, tuple[str, dict[str, Any], float]] = {
     "command": ("toy", {"command": [sys.executable, "-c", ANSWER.replace("{", "{{").replace("}", "}}")]}, 1.0),
     "image_classifier": ("joint", {"dataset": "digits", "device": "cpu", "n_threads": 1, "min_steps": 1, "max_steps": 2}, 60.0),
+    "one_shot": (
+        "joint",
+        {"search": {"method": "autohas"}, "dataset": "digits", "device": "cpu", "n_threads": 1, "min_steps": 1, "max_steps": 2},
+        60.0,
+    ),
     "toy": ("toy", {}, 1.0),
 }
 """Worker -> space, options and budget to check it with: a new worker adds its line."""

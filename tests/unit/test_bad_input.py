@@ -39,7 +39,7 @@ def refused(result: Result, *said: str) -> None:
     [
         ("--space", "cell, joint, mobile, toy, wrn, zela2018"),
         ("--method", "bohb, bohb_2018, hyperband, random_search"),
-        ("--worker", "command, image_classifier, toy"),
+        ("--worker", "command, image_classifier, one_shot, toy"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(option: str, known: str) -> None:
