@@ -310,6 +310,7 @@ class AutoHasSearch:
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Puts the search where another's was."""
+        self._chosen = None
         self._bank.restore(tensors)
         self._controller.restore(state["controller"])
         self._steps, self._rewarded, self._capped = state["steps"], state["rewarded"], state["capped"]
