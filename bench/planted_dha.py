@@ -2,13 +2,16 @@
 
 Stripes lie across or upright, at any phase, under noise. Either class is the other transposed, and skips, 1x1 convolutions and average
 pools take no notice of that; the network around the cells has none but 1x1 convolutions. So only a 3x3 convolution on a path from a cell's
-input to its output can tell the classes apart. `python bench/planted_dha.py [SEEDS [STEPS]]`
+input to its output can tell the classes apart. One is enough; a second helps little.
+
+The released rule (no exploration) and exploration without credit run beside it. `python bench/planted_dha.py [SEEDS [STEPS]]`
 """
 
 import itertools
 import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -32,11 +35,45 @@ CONTRAST, NOISE = 40.0, 40.0
 """Of stripes and of the noise of each pixel, in levels of 0..255."""
 CPU = Compute(device=torch.device("cpu"), precision="fp32")
 
+ARMS: Mapping[str, Dha] = {
+    "as it is": Dha(),
+    "no credit": Dha(credit_rate=0.0),
+    "released rule": Dha(explore=0.0),
+}
 Operators = Mapping[tuple[int, int], str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search ended with."""
+
+    began: Operators
+    operators: Operators
+    error: float
+    """Of the network as it is handed out, on images held out."""
+
+
+def main() -> None:
+    """Runs the searches of all arms, seed by seed, and prints what they found."""
+    torch.set_num_threads(1)
+    seeds, steps = (int(value) for value in (sys.argv[1:] + ["10", "600"][len(sys.argv) - 1 :]))
+    on, share = by_chance()
+    print(f"{steps} steps; random cells have {PLANTED} on a path in {on:.0%}, and as {share:.0%} of the operators on one")
+    found = {name: [run(search(settings, seed), steps) for seed in range(seeds)] for name, settings in ARMS.items()}
+    for name, ends in found.items():
+        print(f"{name}: {told(ends)}")
+
+
+def told(ends: Sequence[Found]) -> str:
+    """A line on the searches of several seeds."""
+    on = sum(PLANTED in live(end.operators) for end in ends)
+    began, ended = (statistics.fmean(map(planted_share, cells)) for cells in ([e.began for e in ends], [e.operators for e in ends]))
+    errors = ", ".join(f"{end.error:.2f}" for end in ends)
+    return f"on a path in {on} of {len(ends)}; {began:.0%} of the operators on one at the start, {ended:.0%} in the end; errors {errors}"
+
+
 def stripes(n: int, seed: int) -> ResidentData:
-    """n noisy images, the last quarter of them held out: stripes of period 4, across or upright."""
+    """N noisy images, the last quarter of them held out: stripes of period 4, across or upright."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
     waves = np.sqrt(2) * np.cos(2 * np.pi * (np.arange(SIDE)[None, :] / 4 + rng.random((n, 1))))
@@ -66,10 +103,23 @@ def search(settings: Dha, seed: int, n: int = 1024) -> DhaSearch:
     return DhaSearch(settings, material, skeleton=skeleton, pool=pool)
 
 
-def run(found: DhaSearch, steps: int) -> None:
+def run(found: DhaSearch, steps: int) -> Found:
     """The whole of a search."""
-    for i in range(steps):
-        found.step((i + 1) / steps, steps - i)
+    began = operators(found)
+    for number in range(steps):
+        found.step((number + 1) / steps, steps - number)
+    return Found(began=began, operators=operators(found), error=found.judge(1.0).error)
+
+
+def operators(found: DhaSearch) -> Operators:
+    """Of every edge, as the search has them now."""
+    return {edge: str(found.told()["operators"][cells.name(edge)]) for edge in cells.EDGES}
+
+
+def planted_share(chosen: Operators) -> float:
+    """Of the operators on a path, how many are the planted one."""
+    path = live(chosen)
+    return path.count(PLANTED) / len(path)
 
 
 def live(operators: Operators) -> list[str]:
@@ -95,5 +145,8 @@ def supports() -> Iterator[Operators]:
 def by_chance() -> tuple[float, float]:
     """Of random cells: how often the planted operator is on a path, and its share of all operators on one."""
     paths = [live(operators) for operators in supports()]
-    share = statistics.fmean(path.count(PLANTED) / len(path) for path in paths)
-    return statistics.fmean(PLANTED in path for path in paths), share
+    return statistics.fmean(PLANTED in path for path in paths), statistics.fmean(planted_share(chosen) for chosen in supports())
+
+
+if __name__ == "__main__":
+    main()

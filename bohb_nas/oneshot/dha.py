@@ -74,7 +74,11 @@ class DhaSearch:
             settings.weight_decay, low=settings.weight_decay_low, high=settings.weight_decay_high, rate=settings.hyper_rate
         )
         self._policy = OnlinePolicy(
-            default_pool() if pool is None else pool, objective=settings.policy, rate=settings.policy_rate, rho=settings.rho
+            default_pool() if pool is None else pool,
+            objective=settings.policy,
+            rate=settings.policy_rate,
+            rho=settings.rho,
+            n_classes=self._data.n_classes,
         )
         self._bank = Bank(
             image_shape=self._data.image_shape,

@@ -41,5 +41,3 @@ def shown(found: DhaSearch) -> torch.Tensor:
     """The images held out, ready for a network."""
     data = found._data
     return found._supply.shown(data.valid)
-
-

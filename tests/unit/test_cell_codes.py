@@ -113,7 +113,8 @@ def test_an_operator_with_low_losses_takes_its_place() -> None:
     for step in range(300):
         nodes, tried = found.drawn(0.2, 4 * step)
         good = sum(column in nodes[target].kept for target, column in wanted.items())
-        found.learn(nodes, {target: [0.0] * len(node.kept) for target, node in nodes.items()}, 1 - 0.1 * good + 0.1 * rng.normal(), tried=tried)
+        slopes = {target: [0.0] * len(node.kept) for target, node in nodes.items()}
+        found.learn(nodes, slopes, 1 - 0.1 * good + 0.1 * rng.normal(), tried=tried)
         if step % 50 == 49:
             found.recover()
     assert all(column in found.nodes[target].kept for target, column in wanted.items())
@@ -121,21 +122,21 @@ def test_an_operator_with_low_losses_takes_its_place() -> None:
 
 def test_credits_are_losses_below_the_running_mean_in_usual_deviations() -> None:
     """By hand: means before 2, 1.5, 5/3; below 0, 1, -0.5; deviations 0, 1/2, 1/2."""
-    credits = Credits({1: 2})
-    credits.learn({1: [0]}, 2.0)
-    credits.learn({1: [1]}, 1.0)
-    assert credits.of(1) == pytest.approx([-1.0, 1.0])  # 0 and 1 / 0.5
-    credits.learn({1: [0]}, 2.0)
-    assert credits.of(1) == pytest.approx([-1.25, 1.25])  # (0 - 0.5 / 0.5) / 2 and 2
+    worth = Credits({1: 2})
+    worth.learn({1: [0]}, 2.0)
+    worth.learn({1: [1]}, 1.0)
+    assert worth.of(1) == pytest.approx([-1.0, 1.0])  # 0 and 1 / 0.5
+    worth.learn({1: [0]}, 2.0)
+    assert worth.of(1) == pytest.approx([-1.25, 1.25])  # (0 - 0.5 / 0.5) / 2 and 2
 
 
 def test_no_single_loss_counts_for_more_than_three_deviations() -> None:
-    credits = Credits({1: 2})
+    worth = Credits({1: 2})
     for loss in (1.0, 1.1) * 20:
-        credits.learn({1: [0]}, loss)
-    usual = credits.of(1)[0]
-    credits.learn({1: [1]}, -1e9)
-    assert credits.of(1)[1] - credits.of(1)[0] == pytest.approx(3.0 - 2 * usual, abs=0.5)
+        worth.learn({1: [0]}, loss)
+    usual = worth.of(1)[0]
+    worth.learn({1: [1]}, -1e9)
+    assert worth.of(1)[1] - worth.of(1)[0] == pytest.approx(3.0 - 2 * usual, abs=0.5)
 
 
 def test_a_state_as_json_brings_everything_back() -> None:

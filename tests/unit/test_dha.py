@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from bohb_nas import networks
 from bohb_nas.errors import OptionError
+from bohb_nas.layers import Chain
 from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot import steps
@@ -188,7 +189,7 @@ def test_too_few_images_held_out_are_refused() -> None:
 
 
 def test_a_space_without_cells_is_refused() -> None:
-    with pytest.raises(OptionError, match="no cell_edge_0_1, cell_edge_0_2.*accepted is --space cell"):
+    with pytest.raises(OptionError, match=r"no cell_edge_0_1, cell_edge_0_2.*accepted is --space cell"):
         DhaSearch.check(Dha(), zela2018.space())
     assert any("cell_channels stays at 16" in line for line in DhaSearch.check(Dha(), SPACE))
 
@@ -203,7 +204,7 @@ class Watched(Supply):
 
 
 def test_a_change_of_the_policy_holds_in_the_next_step() -> None:
-    found = search(seed=7, policy_rate=0.1)
+    found = search(seed=7, policy="adversarial", policy_rate=0.1)
     watched = Watched(material(seed=7), found._chance, batch_size=32)
     watched.policies, found._supply = [], watched
     before = []
@@ -217,15 +218,15 @@ def test_a_change_of_the_policy_holds_in_the_next_step() -> None:
 def collapsed(objective: str) -> float:
     """The probability in the end of an operator that shifts the whole image out of sight."""
     pool = (Choice(0.5, ()), Choice(0.5, (operation("translate_y", {"translate_y": (0.0, 1.0)}, 1.0, 1.0),)))
-    settings = Dha(policy=objective, policy_rate=0.1, hyper_rate=0.0, explore=0.0)  # type: ignore[arg-type]
+    settings = Dha(policy=objective, policy_rate=0.1, hyper_rate=0.0, explore=0.0, rate=0.3)  # type: ignore[arg-type]
     found = DhaSearch(settings, material(seed=8), skeleton=skeleton, pool=pool)
-    run(found, 70, of=70)
+    run(found, 75, of=75)
     return float(found._policy.probabilities[1])
 
 
 def test_an_adversarial_policy_collapses_to_what_destroys_images_and_a_bounded_one_does_not() -> None:
     assert collapsed("adversarial") > 0.8
-    assert collapsed("bounded") < 0.5
+    assert collapsed("bounded") < 0.25
 
 
 def test_the_learning_rate_keeps_its_floor_and_says_how_often_it_sat_there() -> None:
@@ -256,18 +257,18 @@ def test_images_held_out_do_not_move_running_statistics() -> None:
 def test_when_the_search_ends_weights_of_operators_become_weights_like_others() -> None:
     found = search(seed=11, search_share=0.5)
     run(found, 9, of=20)
-    assert not found._cell.all_frozen
+    assert found.point()["frozen"] == 0
     codes = {(target, column): weight for target, column, weight in found._cell.kept(found._cell.nodes)}
     final = found._final()
     before = {name: tensor.clone() for name, tensor in final.candidate.weights().items()}
     found._freeze(list(found._cell.nodes), 0.5)
-    assert found._cell.all_frozen
     named_norms = [(weight, name) for key, weight in codes.items() for name in final._norms[key]]
     held = final.candidate.weights()
     for weight, name in named_norms:
         assert torch.allclose(held[name], torch.full((CHANNELS,), weight))
         assert torch.equal(before[name], torch.ones(CHANNELS))
     run(found, 3, of=20)
+    assert found._cell.all_frozen
     for weight, name in named_norms:
         assert not torch.allclose(held[name], torch.full((CHANNELS,), weight), atol=1e-6)
     assert found.told()["frozen_at"] == {"node_1": 0.5, "node_2": 0.5, "node_3": 0.5}
@@ -288,7 +289,9 @@ def test_what_was_found_is_legal_and_its_operators_are_the_model_s() -> None:
         config = found.found()
         Configuration(SPACE, values=config).check_valid_configuration()
         graph = cells.cell({edge: str(config[cells.name(edge)]) for edge in cells.EDGES}, CHANNELS, normalised=True)
-        assert skeleton(lambda _, graph=graph: graph) == found.model().layers
+        model = found.model().layers
+        assert isinstance(model, Chain)
+        assert model.layers.count(graph) == N_CELLS
 
 
 def through_files(found: DhaSearch, folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
