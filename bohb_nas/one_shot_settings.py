@@ -108,9 +108,9 @@ class Dha:
     weight_decay: float = 3e-4
     weight_decay_low: float = 1e-5
     weight_decay_high: float = 1e-2
-    hyper_rate: float = 0.01
+    hyper_rate: float = 0.02
     """Largest change of the logarithm of either in one step."""
-    hyper_every: int = 5
+    hyper_every: int = 10
     """Steps of training between two steps of these."""
     momentum: float = 0.9
     policy: Objective = "bounded"
