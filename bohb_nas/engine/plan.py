@@ -216,8 +216,8 @@ def _worker(
         if isinstance(path := request.worker_options.get("policy_file"), str):
             request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
     elif request.dataset is not None or request.data_dir is not None:
-        known = " and ".join(sorted(IMAGE_WORKERS))
-        raise UsageError(f"--dataset and --data-dir belong to the workers {known}, this study's is {worker}; leave them out")
+        known = " or ".join(sorted(IMAGE_WORKERS))
+        raise UsageError(f"--dataset and --data-dir belong to the worker {known}, this study's is {worker}; leave them out")
     if worker == "command":
         options |= {"command": request.command} if request.command is not None else {}
         options |= {"hard_limit_s": request.hard_limit_s} if request.hard_limit_s is not None else {}

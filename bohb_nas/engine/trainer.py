@@ -107,10 +107,8 @@ class Trainer:
         meta = self._study.read_meta()
         if changed := changed_inputs(meta):
             raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
-        worker, options = self._meta["worker"], meta["worker_options"] if self._options is None else self._options
-        self._child = await TrainingProcess.start(
-            {**meta, "worker": worker}, options_of(worker, options, space_json=self._study.space_json)
-        )
+        meta["worker"] = self._meta["worker"]
+        self._child = await TrainingProcess.start(meta, options_of(meta, self._options, space_json=self._study.space_json))
         self.hands_over = self._child.hands_over
 
     async def stop(self) -> None:

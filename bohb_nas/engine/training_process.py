@@ -27,9 +27,16 @@ class StartError(BohbNasError):
     """Nothing can be trained here: the child cannot start, or its data or disk are gone. It is no trial's fault."""
 
 
-def options_of(worker: str, options: dict[str, Any], *, space_json: Path) -> dict[str, Any]:
-    """The options with which a child is started: a worker that searches by itself is told where the study's frozen space lies."""
-    return {**options, "space_file": str(space_json)} if worker == ONE_SHOT else options
+def options_of(meta: dict[str, Any], options: dict[str, Any] | None, *, space_json: Path) -> dict[str, Any]:
+    """The options with which a child is started; a worker that searches by itself is told where the study's frozen space lies.
+
+    Args:
+        meta: the study's record, with the worker that is started.
+        options: in place of those that it names.
+        space_json: the frozen space.
+    """
+    told: dict[str, Any] = meta["worker_options"] if options is None else options
+    return {**told, "space_file": str(space_json)} if meta["worker"] == ONE_SHOT else told
 
 
 class TrainingProcess:
