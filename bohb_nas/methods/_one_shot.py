@@ -46,6 +46,8 @@ class OneShot:
             raise OptionError(f"budget unit {budgets.unit!r}: a search in the worker takes seconds; leave --budget-unit out")
         self.reason = "nothing was asked"
         """Why the last ask came out as it did."""
+        self.given_up: str | None = None
+        """Why it is over before its end, where it is."""
         self._space = space
         self._budgets = budgets
         self._seed = seed
@@ -87,7 +89,7 @@ class OneShot:
             return
         expected = self._expected() if self._pending is None and self._due is not None else None
         if expected is None or not _same(trial, expected):
-            instead = "no trial" if expected is None else f"{_text(expected)}"
+            instead = "no trial" if expected is None else _text(expected)
             raise JournalError(
                 f"trial {_text(trial)} cannot be replayed: this search would have asked {instead}; "
                 "resume with the method, its options and the budgets of the start"
@@ -119,6 +121,7 @@ class OneShot:
         else:
             what = "the search" if self._due is Origin.SEARCH else "the training of what it found"
             self._due, self._why = None, f"given up: {what} failed {self._attempt} times; {result.trial_id} {problem}"
+            self.given_up = self._why
 
     def _problem(self, result: Result) -> str | None:
         """Why a result is no good, or None; keeps what a search found."""
