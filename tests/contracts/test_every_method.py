@@ -45,8 +45,9 @@ def ok(trial: Trial) -> Result:
     layers = trial.config["layers"]
     assert isinstance(layers, int)
     loss = abs(layers - 3) + (trial.config["act"] != "gelu") + 1 / trial.budget + trial.seed / 2**31
-    found = {"act": "leaky", "slope": 0.25, "lr": 0.01, "layers": 3} if trial.origin is Origin.SEARCH else None
-    return Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=trial.budget, config=found)
+    found: dict[str, Value] = {"act": "leaky", "slope": 0.25, "lr": 0.01, "layers": 3}
+    config = found if trial.origin is Origin.SEARCH else None
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=trial.budget, config=config)
 
 
 def crashed(trial: Trial) -> Result:
