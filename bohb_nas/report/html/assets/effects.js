@@ -18,7 +18,7 @@ function tried(study, name, rung) {
   const found = [];
   trials.budget.forEach((budget, k) => {
     const value = values[trials.config[k]];
-    if (budget === rung && trials.loss[k] !== null && trials.origin[k] !== "baseline" && value !== null && value !== undefined)
+    if (budget === rung && trials.loss[k] !== null && !["baseline", "search"].includes(trials.origin[k]) && value !== null && value !== undefined)
       found.push(value);
   });
   return found;
