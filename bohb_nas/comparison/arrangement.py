@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from bohb_nas.comparison.cells import cell_folder
 from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, Share, find, seconds
 from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
+from bohb_nas.engine.devices import named_device
 from bohb_nas.errors import DatasetError, SpaceError, StudyError, UsageError
 from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.reading import parse_json, read_regular
@@ -106,11 +107,11 @@ def arrange(folder: Path, request: Request) -> Arrangement:
     if stored is not None:
         _refuse_changes(folder, stored, found)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if found != stored:
+        write_atomic(folder / NAME, json.dumps({"format": FORMAT, **asdict(found)}, indent=1, allow_nan=False) + "\n")
     for name, config in initial.items():
         if not (path := initial_file(folder, name)).exists():
             write_atomic(path, dump_json([{"name": name, "config": config}]) + "\n")
-    if found != stored:
-        write_atomic(folder / NAME, json.dumps({"format": FORMAT, **asdict(found)}, indent=1, allow_nan=False) + "\n")
     return found
 
 
@@ -148,6 +149,8 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
     ordered = (*(name for name in (stored.methods if stored else ()) if name in methods), *new)
     find(methods)
     _check_numbers(time_s, train_s, seeds := _first(request.seeds, stored and stored.seeds, 3))
+    if (device := _first(request.device, stored and stored.device)) is not None:
+        named_device(device)
     space = load_space(said["space"])
     return space, Arrangement(
         dataset=options["dataset"],
@@ -159,7 +162,7 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
         train_s=float(train_s),
         seeds=seeds,
         methods=ordered,
-        device=_first(request.device, stored and stored.device),
+        device=device,
         worker_options={name: options[name] for name in (request.worker_options or (stored.worker_options if stored else {}))},
         max_params=_first(request.max_params, stored and stored.max_params),
         max_flops=_first(request.max_flops, stored and stored.max_flops),
@@ -201,11 +204,10 @@ def _config(space: ConfigurationSpace, entrant: Entrant) -> dict[str, Value]:
 
 def _refuse_changes(folder: Path, stored: Arrangement, asked: Arrangement) -> None:
     """Refuses whatever would compare what is not alike."""
-    alike = replace(asked, seeds=stored.seeds, methods=stored.methods)
     changed = [
         f"{_option(f.name)} is {getattr(asked, f.name)!r}, was {getattr(stored, f.name)!r}"
         for f in fields(Arrangement)
-        if f.name not in _GROWING and getattr(alike, f.name) != getattr(stored, f.name)
+        if f.name not in _GROWING and getattr(asked, f.name) != getattr(stored, f.name)
     ]
     if asked.seeds < stored.seeds:
         changed.append(f"--seeds is {asked.seeds}, was {stored.seeds}: it may only grow")

@@ -60,10 +60,9 @@ def compare(folder: Path, request: Request, say: Say, *, test: Test, search: Sea
         StorageError: the disk refused.
     """
     folder = folder.absolute()
-    device = named_device(request.device) if request.device is not None else None
     arrangement = arrange(folder, request)
-    if device is not None:
-        os.environ.update(device.environment)  # for the searches as well
+    if arrangement.device is not None:
+        os.environ.update(named_device(arrangement.device).environment)  # for the searches as well
     with _alone(folder):
         failed, interrupted = _search(folder, arrangement, say, search or start)
         cells = _read(folder, arrangement, failed)
@@ -140,21 +139,26 @@ def start(arguments: Sequence[str], log: Path) -> Ended:
     stops it at once.
     """
     asked: list[int] = []
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bohb_nas", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-            start_new_session=True,
-        )
+    started: list[subprocess.Popen[bytes]] = []
 
-        def hear(number: int, _: object) -> None:
-            asked.append(number)
+    def hear(number: int, _: object) -> None:
+        asked.append(number)
+        for process in started:
             process.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
-        with _hearing(hear):
-            code = process.wait()
+    with log.open("ab") as stream, _hearing(hear):
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "bohb_nas", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stream,
+                start_new_session=True,
+            )
+        )
+        if asked:
+            started[0].terminate()
+        code = started[0].wait()
     return Ended(code=code, interrupted=bool(asked))
 
 
