@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_analyze, cli_baselines, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
+from bohb_nas import cli_analyze, cli_baselines, cli_compare, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.option_types import Duration
@@ -229,6 +229,7 @@ for _more in (
     cli_submit.submit,
     cli_train.train,
     cli_baselines.baselines,
+    cli_compare.compare,
     cli_doctor.doctor,
     cli_simulate.simulate,
     cli_exchange.import_hpbandster,
