@@ -16,8 +16,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+import training_fakes
 from click.testing import CliRunner
 from scipy import stats
+from study_fakes import META
 
 from bohb_nas.cli import cli
 from bohb_nas.comparison import device_seconds, entrants, testing
@@ -39,8 +41,6 @@ from bohb_nas.training.data import resident_split
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.learner import start as start_learner
 from bohb_nas.training.validation import evaluate
-from tests.unit import training_fakes
-from tests.unit.study_fakes import META
 
 SEARCH = cast(Origin, "search")
 
