@@ -281,7 +281,10 @@ def test_a_search_without_a_model_is_a_failure(tmp_path: Path) -> None:
     arrange(tmp_path, Request(methods=("bohb",), seeds=1))
     write_study(tmp_path / "bohb-0", [told("t1", None)])
     found = fake(tmp_path)
-    assert ([one["message"] for one in found["failed"]], fake.did) == (["no trial ended with a model"], [])
+    assert ([one["message"] for one in found["failed"]], fake.did) == (
+        ["no trial ended with a model; the last, t1, crashed: no reason given"],
+        [],
+    )
 
 
 def test_a_model_other_than_the_one_tested_is_refused(tmp_path: Path) -> None:
@@ -464,7 +467,8 @@ def test_the_command_prints_the_table_and_says_why_it_has_nothing(tmp_path: Path
     write_study(tmp_path / "bohb-0", [told("t1", None)])
     done = CliRunner().invoke(cli, ["compare", str(tmp_path)])
     assert done.exit_code == 1
-    assert "bohb, seed 0 failed: no trial ended with a model" in done.stdout
+    assert "bohb, seed 0 failed: no trial ended with a model; the last, t1, crashed" in done.stdout
+    assert "goes on with what failed" not in done.stdout, "its search is over"
     refused = CliRunner().invoke(cli, ["compare", str(tmp_path), "--methods", "bohb,bob"])
     assert (refused.exit_code, "no entrant 'bob'" in refused.stderr) == (2, True)
 
