@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def command(study: Path, method: str, space: Path) -> list[str]:
     return program("run", str(study), "--method", method, "--space", str(space), "--dataset", "digits", *budget, *options)
 
 
+def newer(study: Path, before: Path | None) -> bool:
+    """Whether an attempt has left a state since."""
+    return handovers.newest(StudyDir(study), "t00000") not in (None, before)
+
+
 def kill_everything(study: Path, master: int) -> None:
     """The master and the workers at one blow; a training child ends with its worker."""
     pids = [master, *(json.loads(lock.read_text())["pid"] for lock in (study / "workers").glob("*.lock"))]
@@ -51,9 +57,7 @@ def test_a_killed_search_goes_on_and_ends_as_an_undisturbed_one(method: str, tmp
         for _ in range(2):
             before = handovers.newest(StudyDir(shot), "t00000") if shot.exists() else None
             running = start(command(shot, method, space), tmp_path / "shot.log")
-            wait_until(
-                lambda before=before: handovers.newest(StudyDir(shot), "t00000") not in (None, before), what="another state of the search"
-            )
+            wait_until(partial(newer, shot, before), what="another state of the search")
             kill_everything(shot, running.pid)
             running.wait()
         assert start(command(shot, method, space), tmp_path / "shot.log").wait() == 0, (tmp_path / "shot.log").read_text()
