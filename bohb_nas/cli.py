@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas import cli_analyze, cli_baselines, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
+from bohb_nas import cli_analyze, cli_baselines, cli_compare, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
 from bohb_nas.run_options import cluster_options
-from bohb_nas.store.meta import refuse_imported
+from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.study_options import study_options
 
@@ -102,12 +102,12 @@ def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
 
     figures = figures_of(StudyDir(directory.absolute()))
     _print(tables.status(figures))
-    if found and figures["incumbent"]["checkpoint"]:
-        click.echo(f"checkpoint: {figures['incumbent']['checkpoint']}")
+    if found:
+        _print_files(figures["incumbent"])
     if not finished:
         click.echo(f"stopped; nothing finished is lost. The same command resumes it, or: bohb-nas run {_quoted(directory)}")
         sys.exit(1)
-    elif found and figures["worker"] == "image_classifier":
+    elif found and figures["worker"] in IMAGE_WORKERS:
         budget = format_duration(figures["budgets"]["max"])
         click.echo(f"next: bohb-nas train {_quoted(directory)} --budget {budget} --seeds 3    trains it for good and tests it")
     elif found:
@@ -157,7 +157,7 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def best(directory: Path, as_json: bool) -> None:
-    """The incumbent: configuration, loss, budget, trial, checkpoint."""
+    """The incumbent: configuration, loss, budget, trial, checkpoint, model."""
     from bohb_nas.report import tables
     from bohb_nas.report.status import best as best_of
     from bohb_nas.store.journal import fold
@@ -171,8 +171,8 @@ def best(directory: Path, as_json: bool) -> None:
         _print(tables.incumbent(found, unit))
     if found is None:
         sys.exit(1)
-    if found["checkpoint"] and not as_json:
-        click.echo(f"checkpoint: {found['checkpoint']}")
+    if not as_json:
+        _print_files(found)
 
 
 @cli.command()
@@ -206,6 +206,13 @@ def list_(what: str) -> None:
         click.echo(name)
 
 
+def _print_files(incumbent: dict[str, Any]) -> None:
+    """Where the incumbent's checkpoint and its trained model lie, if there are some."""
+    for name in ("checkpoint", "model"):
+        if incumbent[name]:
+            click.echo(f"{name}: {incumbent[name]}")
+
+
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
@@ -222,6 +229,7 @@ for _more in (
     cli_submit.submit,
     cli_train.train,
     cli_baselines.baselines,
+    cli_compare.compare,
     cli_doctor.doctor,
     cli_simulate.simulate,
     cli_exchange.import_hpbandster,

@@ -33,7 +33,7 @@ class Status(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a trial came from. `BASELINE` and `PROBE` stay out of the model."""
+    """Where a trial came from. `BASELINE` and `PROBE` stay out of the model; in a `SEARCH` the worker searches by itself."""
 
     INITIAL = "initial"
     RANDOM = "random"
@@ -47,6 +47,8 @@ class Origin(StrEnum):
 
 ASIDE = frozenset({Origin.BASELINE, Origin.PROBE})
 """Trials beside the search: not of the model, the stop rule or the incumbent."""
+NOT_DRAWN = frozenset({Origin.BASELINE, Origin.SEARCH})
+"""Trials whose losses say nothing of the space's configurations: given ones, and those of a worker that searches by itself."""
 
 
 class Idle(StrEnum):
@@ -242,6 +244,30 @@ class Evaluation:
         if trial.trial_id != result.trial_id:
             raise RecordError(f"evaluation: the trial is {trial.trial_id} but the result is of {result.trial_id}")
         return cls(trial=trial, result=result)
+
+
+def shares_weights(trial: Trial, result: Result) -> bool:
+    """Whether a loss is that of weights which many configurations share: another kind of number than that of a trained network.
+
+    A worker that searches by itself and leaves a trained network says so under `ready_to_use` in the details.
+    """
+    return trial.origin is Origin.SEARCH and result.details.get("ready_to_use") is not True
+
+
+def stands_in(trial: Trial, result: Result) -> bool:
+    """Whether an evaluation is the incumbent only as long as the search has no ordinary one."""
+    return trial.origin in ASIDE or shares_weights(trial, result)
+
+
+def rank(trial: Trial, result: Result) -> tuple[bool, bool, float, float] | None:
+    """What orders incumbents, lowest first; None of an evaluation that cannot be one.
+
+    None are those that did not end well or break a constraint, and searches that found nothing. What stands in comes last, and of that
+    what is beside the search; else the dearest budget counts, and then the loss.
+    """
+    if result.loss is None or result.violates or (trial.origin is Origin.SEARCH and result.config is None):
+        return None
+    return stands_in(trial, result), trial.origin in ASIDE, -trial.budget, result.loss
 
 
 class Optimizer(Protocol):

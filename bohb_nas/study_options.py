@@ -20,13 +20,18 @@ def _settings(context: click.Context, parameter: click.Parameter, pairs: tuple[t
 def study_options(command: _Command) -> _Command:
     """Adds the options to a command; their values are the fields of `Request`, under its names."""
     options = (
-        click.option("--space", metavar="S", help="Search space: a name, FILE.py, ConfigSpace's YAML or JSON.  [joint]"),
+        click.option("--space", metavar="S", help="Search space: a name, FILE.py, ConfigSpace's YAML or JSON.  [joint; of dha: cell]"),
         click.option("--dataset", metavar="D", help="Data set: a name, image_folder:PATH, or FILE.py.  [cifar10]"),
         click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept."),
         click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them."),
-        click.option("--worker", metavar="W", help="What trains a configuration: a name or FILE.py.  [image_classifier]"),
+        click.option(
+            "--worker",
+            metavar="W",
+            help="What trains a configuration: a name or FILE.py.  [image_classifier; of autohas and dha: one_shot]",
+        ),
         click.option("--command", metavar="C", help='Any program as the worker: "python train.py --lr {lr} --seconds {budget}".'),
         click.option("--method", metavar="M", help="How to search: a name or FILE.py.  [bohb]"),
+        click.option("--controller", metavar="C", help="Of --method autohas: robust, paper, differentiable, uniform, random.  [robust]"),
         click.option("--preset", metavar="P", help="A published run's settings: zela2018."),
         click.option("--budget-min", type=Duration(), help="Cheapest budget.  [budget-max / eta^3]"),
         click.option("--budget-max", type=Duration(), help="Dearest budget.  [3h]"),

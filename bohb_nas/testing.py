@@ -312,7 +312,9 @@ def _play(
 def _toy_result(trial: Trial, *, failed: bool) -> Result:
     if failed:
         return Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message="failed on purpose")
-    return Result(trial_id=trial.trial_id, status=Status.OK, loss=toy_worker.curve(trial.config, trial.budget), train_s=trial.budget)
+    loss = toy_worker.curve(trial.config, trial.budget)
+    found = dict(toy_space.OPTIMUM) if trial.origin is Origin.SEARCH else None
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=trial.budget, config=found)
 
 
 def _trials_problem(trials: list[Trial]) -> str | None:

@@ -32,7 +32,7 @@ _NONE = "no test: no seeds that differ, and no error over a known number of imag
 def validation(record: Record) -> Comparison | None:
     """Baselines and the search's best at the same budget: the dearest that has both, else the dearest with baselines; None without."""
     baselines = [one for one in record.of(Origin.BASELINE) if one.result.status is Status.OK]
-    searched = [one for one in record.search if one.result.status is Status.OK and not one.result.violates]
+    searched = [one for one in record.search if one.result.status is Status.OK and not one.result.violates and not one.shares_weights]
     budgets = {one.trial.budget for one in baselines}
     if not budgets:
         return None

@@ -270,6 +270,8 @@ class Incumbent(TypedDict):
     origin: str
     params: float | None
     flops: float | None
+    ready_to_use: bool
+    """Whether its worker says that it left a trained network, and its loss is that network's."""
     network: dict[str, Any] | None
     """The tree of its layers (`layers.drawing.draw`), where there is one."""
     curve: list[dict[str, float]]

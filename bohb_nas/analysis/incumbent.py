@@ -32,12 +32,13 @@ def describe(study: StudyDir, one: Told) -> Incumbent:
     return Incumbent(
         trial_id=one.trial.trial_id,
         config_id=one.trial.config_id,
-        config=dict(one.result.config if one.result.config is not None else one.trial.config),
+        config=dict(one.config),
         budget=one.trial.budget,
         loss=one.result.loss,
         origin=str(one.trial.origin),
         params=one.result.metrics.get("params"),
         flops=one.result.metrics.get("flops"),
+        ready_to_use=one.result.details.get("ready_to_use") is True,
         network=_network(study, one.trial.trial_id),
         curve=_curve(study, one.trial.trial_id),
     )

@@ -7,6 +7,7 @@ The rules that every finding rests on:
 * A configuration that was told several times at one budget is one observation, with the mean of its losses.
 * A result that breaks a constraint is an observation like any other; it is only never the incumbent.
 * Baselines and probes are not of the search. Probes are observations of importance all the same: nothing selected them.
+* A trial in which the worker searches by itself is of the search, and no observation: its loss is that of no single configuration.
 """
 
 import math
@@ -19,7 +20,7 @@ from ConfigSpace import ConfigurationSpace
 from numpy.typing import NDArray
 
 from bohb_nas.errors import SpaceError, UsageError
-from bohb_nas.records import ASIDE, Origin, Result, Status, Trial, Value
+from bohb_nas.records import ASIDE, NOT_DRAWN, Origin, Result, Status, Trial, Value, shares_weights, stands_in
 from bohb_nas.space.encoding import Encoding
 from bohb_nas.space.files import frozen_space
 from bohb_nas.store import notes
@@ -49,6 +50,26 @@ class Told:
     def aside(self) -> bool:
         """Whether it stands beside the search."""
         return self.trial.origin in ASIDE
+
+    @property
+    def drawn(self) -> bool:
+        """Whether its configuration was drawn from the space, so that its loss says something of it."""
+        return self.trial.origin not in NOT_DRAWN
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is the incumbent only as long as the search has no ordinary evaluation."""
+        return stands_in(self.trial, self.result)
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether its loss is that of weights which many configurations share."""
+        return shares_weights(self.trial, self.result)
+
+    @property
+    def config(self) -> Mapping[str, Value]:
+        """What was trained, or what a worker that searches by itself found."""
+        return self.result.config if self.result.config is not None else self.trial.config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

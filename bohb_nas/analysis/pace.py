@@ -62,7 +62,7 @@ def _row(one: Told) -> Row:
     return Row(
         trial_id=trial.trial_id,
         config_id=trial.config_id,
-        config=dict(result.config if result.config is not None else trial.config),
+        config=dict(one.config),
         budget=trial.budget,
         bracket=trial.bracket,
         origin=str(trial.origin),

@@ -50,9 +50,9 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
     """What a study says that was read."""
     unit, search, told = record.meta["budgets"]["unit"], record.search, record.told
     names = {budget: budget_text(budget, unit) for budget in budgets_of(told)}
-    drawn = [one for one in told if one.trial.origin is not Origin.BASELINE]
+    drawn = [one for one in told if one.drawn]
     unknown = strangers(record.space, drawn) if record.space is not None else frozenset()
-    observed = [observe([one for one in search if one.trial.config_id not in unknown], budget) for budget in names]
+    observed = [observe([one for one in search if one.drawn and one.trial.config_id not in unknown], budget) for budget in names]
     probes = record.of(Origin.PROBE)
     explained = [observe([one for one in drawn if one.trial.config_id not in unknown], budget) for budget in names]
     explanations, over_budgets = _explanations(record, explained, explain, seed=seed, jobs=jobs)
@@ -61,7 +61,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
         for o, e in zip(explained, explanations, strict=True)
     ]
     changes = trajectory.incumbents(told)
-    searched = [one for one in changes if not one.aside]
+    searched = [one for one in changes if not one.stands_in]
     compared = comparison.validation(record)
     correlation = ranks.table([o for o in observed if len(o)], names, seed=seed)
     probed = ranks.table([observe(probes, budget) for budget in budgets_of(probes)], names, seed=seed)
@@ -74,7 +74,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
         over_budgets=over_budgets,
         rank_correlation=correlation,
         rank_probe=probed,
-        shapes=ranks.shapes([one for one in told if one.trial.origin is not Origin.BASELINE]),
+        shapes=ranks.shapes(drawn),
         trajectory=trajectory.points(search),
         incumbents=trajectory.points(searched),
         trials=pace.rows(told),
@@ -146,7 +146,7 @@ def _ablation(
     forests = [(o.budget, e) for o, e in zip(observed, explanations, strict=True) if e is not None and e.importance["refused"] is None]
     if not searched or not forests or record.space is None:
         return None
-    goal, (budget, forest) = searched[-1].trial.config, forests[-1]
+    goal, (budget, forest) = searched[-1].config, forests[-1]
     try:
         complete(record.space, goal)
     except SpaceError:
@@ -171,7 +171,7 @@ def _start(record: Record, budget: float) -> tuple[str, Mapping[str, Value]]:
 
 
 def _n_at(told: Sequence[Told], budget: float | None) -> int:
-    return sum(one.trial.budget == budget and one.result.loss is not None for one in told)
+    return sum(one.trial.budget == budget and one.result.loss is not None and not one.shares_weights for one in told)
 
 
 def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str]) -> Iterator[Sentence]:

@@ -4,26 +4,26 @@ from collections.abc import Iterable
 
 from bohb_nas.analysis.findings import Point
 from bohb_nas.analysis.observations import Told
+from bohb_nas.records import rank
 
 
 def points(told: Iterable[Told]) -> list[Point]:
-    """Every evaluation that ended well, in the order of telling."""
-    return [_point(one, one.result.loss) for one in told if one.result.loss is not None]
+    """Every evaluation that ended well, in the order of telling; losses of shared weights are no such points."""
+    return [_point(one, one.result.loss) for one in told if one.result.loss is not None and not one.shares_weights]
 
 
 def incumbents(told: Iterable[Told]) -> list[Told]:
     """Those that were the incumbent when they were told: lowest loss at the highest budget so far, no constraint broken.
 
-    A baseline or a probe is one only while the search has none.
+    A baseline or a probe is one only while the search has none, and the loss of shared weights only while there is no ordinary one.
     """
     found: list[Told] = []
-    best: tuple[bool, float, float] | None = None
+    best: tuple[bool, bool, float, float] | None = None
     for one in told:
-        if one.result.loss is not None and not one.result.violates:
-            rank = (one.aside, -one.trial.budget, one.result.loss)
-            if best is None or rank < best:
-                best = rank
-                found.append(one)
+        own = rank(one.trial, one.result)
+        if own is not None and (best is None or own < best):
+            best = own
+            found.append(one)
     return found
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bohb_nas.baselines import Baseline, table
 from bohb_nas.durations import format_duration
-from bohb_nas.records import ASIDE, Evaluation, Result, Status, Trial
+from bohb_nas.records import Evaluation, Result, Status, Trial, stands_in
 from bohb_nas.store.journal import State
 
 
@@ -54,8 +54,8 @@ def _row(told: Sequence[Result], *, again: Set[str]) -> dict[str, Any]:
 
 
 def _incumbent(found: Evaluation | None) -> dict[str, Any] | None:
-    """Of the search; a baseline that stands in for it is none."""
-    if found is None or found.trial.origin in ASIDE:
+    """Of the search; what stands in for it is none."""
+    if found is None or stands_in(found.trial, found.result):
         return None
     known = {name: found.result.metrics.get(name) for name in ("params", "flops")}
     return {

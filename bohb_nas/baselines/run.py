@@ -28,13 +28,14 @@ from bohb_nas.files import Lock, dump_json, write_atomic
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.lines import repair, sound_bytes
+from bohb_nas.store.meta import IMAGE_WORKERS
 from bohb_nas.store.study_dir import StudyDir
 
 ALONE = "baselines"
 """The method and the space of a study of baselines alone."""
 _BUDGET_S = 400.0
 """In a new study: the cheapest of the published search."""
-_NOT_TAKEN = frozenset({"policy_file", "schedule", "network"})
+_NOT_TAKEN = frozenset({"policy_file", "schedule", "network", "search"})
 """Options of the study's worker that a baseline's recipe says itself."""
 
 Say = Callable[[str], None]
@@ -95,7 +96,7 @@ def _new(request: Request) -> dict[str, Any]:
 def _existing(study: StudyDir, request: Request) -> dict[str, Any]:
     study.check_access()
     meta = study.read_meta()
-    if meta["worker"] != "image_classifier":
+    if meta["worker"] not in IMAGE_WORKERS:
         raise UsageError(f"the study's worker is {meta['worker']}; baselines are trained by image_classifier: use another DIR")
     wanted = plan.plan(plan.Request(dataset=request.dataset, data_dir=request.data_dir), base=meta)["worker_options"]
     for name in ("dataset", "data_dir"):
@@ -201,7 +202,7 @@ def _trainer(study: StudyDir, meta: dict[str, Any], device: Device, say: Say) ->
     """The trainer that a worker program has: a resident child, the hard limit, result files before answers."""
 
     async def make() -> Trainer:
-        return Trainer(study, meta, device=device, say=say, options=worker_options(meta))
+        return Trainer(study, meta | {"worker": "image_classifier"}, device=device, say=say, options=worker_options(meta))
 
     with asyncio.Runner() as runner:
         trainer = runner.run(make())

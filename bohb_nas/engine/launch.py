@@ -27,12 +27,13 @@ from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.hyperband import worth
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import load_method
+from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
 from bohb_nas.refs import load_module
 from bohb_nas.space.files import frozen_space, load_space, space_to_json
 from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
-from bohb_nas.store.meta import refuse_imported
+from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
 from bohb_nas.store.study_dir import StudyDir
 
 DEFAULT_BRACKETS = 32
@@ -93,7 +94,8 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     except TypeError as e:
         known = ", ".join(f.name for f in fields(method.Options) if f.name != "n_brackets") or "none"
         raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {known}") from e
-    total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not limited else None
+    ends = meta["method"] in SEARCHES  # by itself, after two trials or so
+    total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not (limited or ends) else None
     seconds = budgets.unit == "s"
     rule = StopRule(trials=stop["trials"], total_s=stop["total_s"], worth=None if has_brackets else total, in_seconds=seconds)
     return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)
@@ -115,7 +117,7 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
     """
     notes: list[str] = []
     found: Summary | None = None
-    if meta["worker"] == "image_classifier":
+    if meta["worker"] in IMAGE_WORKERS:
         data_dir = meta["worker_options"].get("data_dir")
         found = prepare(
             meta["worker_options"]["dataset"], data_dir=Path(data_dir) if data_dir else None, skip_unreadable=meta["skip_unreadable"]
@@ -220,7 +222,7 @@ def new_space(meta: dict[str, Any]) -> ConfigurationSpace:
     """The space of a new study; where its file offers `network(config)`, the record tells the image classifier to take it."""
     reference, options = meta["space"], meta["worker_options"]
     space = load_space(reference)
-    if meta["worker"] == "image_classifier" and reference.endswith(".py") and hasattr(load_module("space", reference), "network"):
+    if meta["worker"] in IMAGE_WORKERS and reference.endswith(".py") and hasattr(load_module("space", reference), "network"):
         options.setdefault("network", reference)
     return space
 

@@ -154,6 +154,8 @@ def lead(
             except BaseException:
                 workers.stop()
                 raise
+            if (why := getattr(optimizer, "given_up", None)) is not None:
+                display.say(why)
             if outcome is Outcome.FINISHED:
                 opened.seat.check()
                 ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}

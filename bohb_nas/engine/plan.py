@@ -12,12 +12,17 @@ from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT
 from bohb_nas.store.study_dir import FORMAT
 
 PRESETS: dict[str, dict[str, Any]] = {
     "zela2018": {"space": "zela2018", "method": "bohb_2018", "worker_options": {"schedule": "restarts"}, "brackets": 32},
 }
 """Named sets of defaults: the published runs."""
+METHODS: dict[str, dict[str, str]] = {"autohas": {"worker": ONE_SHOT}, "dha": {"worker": ONE_SHOT, "space": "cell"}}
+"""Defaults of methods that search in the worker."""
+_OF_METHOD = ("search_s", "retrain")
+"""Their options that are none of the worker's business."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class Request:
     worker: str | None = None
     command: str | None = None
     method: str | None = None
+    controller: str | None = None
     budget_min: float | None = None
     budget_max: float | None = None
     eta: float | None = None
@@ -60,7 +66,12 @@ class Request:
     @property
     def sizes_bounded(self) -> tuple[str, ...]:
         """The metrics that must be known before training."""
-        return tuple(name for name, bound in (("params", self.max_params), ("flops", self.max_flops)) if bound is not None)
+        return tuple(name for name, _ in _sizes(self))
+
+
+def _sizes(request: Request) -> list[tuple[str, float]]:
+    """What is bounded, and by what."""
+    return [(name, bound) for name, bound in (("params", request.max_params), ("flops", request.max_flops)) if bound is not None]
 
 
 def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -78,6 +89,8 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     unit = _said(request.budget_unit, earlier.get("unit"), "s")
     budgets = Budgets(min=minimum, max=maximum, eta=eta, unit=unit)
     stop = _stop(request, given, preset)
+    method = _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb"))
+    method_options = _method_options(request, given, method)
     if unit == "s" and stop["total_s"] is not None and stop["total_s"] < minimum:
         raise UsageError(
             f"--total-time {stop['total_s']:g} s is less than the cheapest budget, {minimum:g} s: nothing could be trained; "
@@ -86,17 +99,17 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     return {
         "format": FORMAT,
         "preset": _said(request.preset, given.get("preset"), None),
-        "space": _absolute(_said(request.space, given.get("space"), preset.get("space"), "joint")),
-        "method": _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb")),
-        "method_options": {**given.get("method_options", {}), **request.method_options},
-        **_worker(request, given, preset, unit=unit, top=maximum),
+        "space": _absolute(_said(request.space, given.get("space"), preset.get("space"), METHODS.get(method, {}).get("space"), "joint")),
+        "method": method,
+        "method_options": method_options,
+        **_worker(request, given, preset, unit=unit, top=maximum, method=method, search=_search(method, method_options)),
         "budgets": asdict(budgets),
         "seed": _said(request.seed, given.get("seed"), 0),
         "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
         "promote": _said(request.promote, given.get("promote"), "restart"),
         "stop": stop,
         "rank_probe": _rank_probe(request, given, n_budgets=len(budgets.rungs)),
-        **_knowledge(request, given),
+        **_knowledge(request, given, method),
         "listen": _said(request.listen, given.get("listen"), "loopback"),
         "lease_s": _said(request.lease_s, given.get("lease_s"), None),
         "require_same_gpu": _said(request.require_same_gpu, given.get("require_same_gpu"), False),
@@ -105,14 +118,11 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     }
 
 
-def _knowledge(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+def _knowledge(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
     """What is known beforehand: where it is read from, and the constraints in one order; None for nothing."""
     bounds = [Constraint.parse(text) for text in request.constraints]
-    bounds += [
-        Constraint(metric=name, relation="<=", bound=bound)
-        for name, bound in (("params", request.max_params), ("flops", request.max_flops))
-        if bound is not None
-    ]
+    if method not in METHODS:
+        bounds += [Constraint(metric=name, relation="<=", bound=bound) for name, bound in _sizes(request)]
     initial, prior = request.initial, request.prior
     said = {
         "initial": None if initial is None else initial if initial in shipped() else _in_full(initial),
@@ -149,14 +159,58 @@ def _in_full(path: str | Path) -> str:
         raise UsageError(f"{path}: nobody here has that home directory; write the path in full") from e
 
 
-def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, unit: str, top: float) -> dict[str, Any]:
+def _method_options(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
+    bounds = dict(_sizes(request)) if method in METHODS else {}  # the worker keeps them itself
+    options = {**given.get("method_options", {}), **{f"max_{name}": bound for name, bound in bounds.items()}, **request.method_options}
+    if request.controller is None:
+        return options
+    if method != "autohas":
+        raise UsageError(f"--controller {request.controller}: method {method} has no controller; leave it out, or add --method autohas")
+    if request.method_options.get("controller", request.controller) != request.controller:
+        raise UsageError("--controller and --method-option controller contradict each other; give one of them")
+    return {**options, "controller": request.controller}
+
+
+def _search(method: str, options: dict[str, Any]) -> dict[str, Any] | None:
+    """What the worker that searches by itself is told of its search; None with any other method."""
+    if method not in METHODS:
+        return None
+    return {"method": method, **{name: value for name, value in options.items() if name not in _OF_METHOD}}
+
+
+def _check_pair(method: str, worker: str) -> None:
+    """Makes sure that a method that searches in the worker has a worker that searches, and the other way round.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if method in METHODS and worker != ONE_SHOT and not is_file(worker) and ":" not in worker:
+        raise UsageError(
+            f"--method {method} searches in the worker, which {worker} does not: leave --worker out, or give {ONE_SHOT} or FILE.py"
+        )
+    if method not in METHODS and worker == ONE_SHOT:
+        raise UsageError(
+            f"--worker {ONE_SHOT} searches by itself, which --method {method} does not ask for; accepted are {', '.join(METHODS)}"
+        )
+
+
+def _worker(
+    request: Request, given: dict[str, Any], preset: dict[str, Any], *, unit: str, top: float, method: str, search: dict[str, Any] | None
+) -> dict[str, Any]:
     if request.command is not None and request.worker not in (None, "command"):
         raise UsageError(f"--command and --worker {request.worker} contradict each other; give one of them")
-    worker = _said("command" if request.command is not None else None, request.worker, given.get("worker"), "image_classifier")
+    worker = _said(
+        "command" if request.command is not None else None,
+        request.worker,
+        given.get("worker"),
+        METHODS.get(method, {}).get("worker"),
+        "image_classifier",
+    )
+    _check_pair(method, worker)
     options = dict(given.get("worker_options", {}))
-    if worker == "image_classifier":
+    if worker in IMAGE_WORKERS:
         if unit != "s":
-            raise UsageError(f"--budget-unit {unit}: the worker image_classifier trains for seconds; leave it out, or give another worker")
+            raise UsageError(f"--budget-unit {unit}: the worker {worker} trains for seconds; leave it out, or give another worker")
         options = {"dataset": "cifar10", "full_validation_from_s": top, **preset.get("worker_options", {}), **options}
         if request.dataset is not None:
             options["dataset"] = _dataset(request.dataset)
@@ -165,7 +219,8 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, 
         if isinstance(path := request.worker_options.get("policy_file"), str):
             request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
     elif request.dataset is not None or request.data_dir is not None:
-        raise UsageError(f"--dataset and --data-dir belong to the worker image_classifier, this study's is {worker}; leave them out")
+        known = " or ".join(sorted(IMAGE_WORKERS))
+        raise UsageError(f"--dataset and --data-dir belong to the worker {known}, this study's is {worker}; leave them out")
     if worker == "command":
         options |= {"command": request.command} if request.command is not None else {}
         options |= {"hard_limit_s": request.hard_limit_s} if request.hard_limit_s is not None else {}
@@ -173,7 +228,11 @@ def _worker(request: Request, given: dict[str, Any], preset: dict[str, Any], *, 
         if "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
     options |= request.worker_options
-    if worker == "image_classifier" and isinstance(options.get("network"), str):
+    if worker == ONE_SHOT:
+        if request.worker_options.get("search", search) != search:
+            raise UsageError("--worker-option search: what the worker is to search by is said with --method and --method-option")
+        options["search"] = search
+    if worker in IMAGE_WORKERS and isinstance(options.get("network"), str):
         options["network"] = _absolute(options["network"])
     return {"worker": _absolute(worker), "worker_options": options}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine.devices import Device, host
-from bohb_nas.engine.training_process import StartError, TrainingProcess
+from bohb_nas.engine.training_process import StartError, TrainingProcess, options_of
 from bohb_nas.errors import StorageError, StudyError
 from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
@@ -33,7 +33,7 @@ class Trainer:
 
     Args:
         study: whose trials they are.
-        meta: its record.
+        meta: its record; the worker may be another than the study's.
         device: where it trains.
         say: told of what goes wrong meanwhile.
         options: of the worker, in place of the study's.
@@ -107,7 +107,8 @@ class Trainer:
         meta = self._study.read_meta()
         if changed := changed_inputs(meta):
             raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
-        self._child = await TrainingProcess.start(meta, meta["worker_options"] if self._options is None else self._options)
+        meta["worker"] = self._meta["worker"]
+        self._child = await TrainingProcess.start(meta, options_of(meta, self._options, space_json=self._study.space_json))
         self.hands_over = self._child.hands_over
 
     async def stop(self) -> None:

@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine.child import END
 from bohb_nas.errors import BohbNasError
 from bohb_nas.files import dump_json
+from bohb_nas.store.meta import ONE_SHOT
 
 _GRACE_S = 3.0
 """Between the signal to end and SIGKILL."""
@@ -23,6 +25,18 @@ _LINE_LIMIT = 2**24
 
 class StartError(BohbNasError):
     """Nothing can be trained here: the child cannot start, or its data or disk are gone. It is no trial's fault."""
+
+
+def options_of(meta: dict[str, Any], options: dict[str, Any] | None, *, space_json: Path) -> dict[str, Any]:
+    """The options with which a child is started; a worker that searches by itself is told where the study's frozen space lies.
+
+    Args:
+        meta: the study's record, with the worker that is started.
+        options: in place of those that it names.
+        space_json: the frozen space.
+    """
+    told: dict[str, Any] = meta["worker_options"] if options is None else options
+    return {**told, "space_file": str(space_json)} if meta["worker"] == ONE_SHOT else told
 
 
 class TrainingProcess:

@@ -9,7 +9,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.errors import KnowledgeError, StudyError
-from bohb_nas.records import Evaluation, Origin, Status
+from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Status
 from bohb_nas.space.legality import restricted
 from bohb_nas.store.journal import fold
 from bohb_nas.store.study_dir import StudyDir
@@ -59,7 +59,7 @@ def _read(path: Path, space: ConfigurationSpace, *, number: int) -> tuple[list[E
         found = list(fold(study.journal).evaluations())
     except (StudyError, OSError) as e:
         raise KnowledgeError(f"--warm-start {path}: {e}") from e
-    usable = [e for e in found if e.trial.origin not in (Origin.BASELINE, Origin.PROBE) and e.result.status not in _SAYS_NOTHING]
+    usable = [e for e in found if e.trial.origin not in ASIDE | NOT_DRAWN and e.result.status not in _SAYS_NOTHING]
     if not usable:
         raise KnowledgeError(f"--warm-start {path}: {len(found)} evaluations, and none to learn from; give a study that has some")
     taken = [_taken(e, space, path=path, trial_id=f"w{number}-{n:05d}") for n, e in enumerate(usable)]

@@ -12,6 +12,7 @@ from bohb_nas.files import load_json
 from bohb_nas.records import Budgets, Value
 from bohb_nas.report.status import best
 from bohb_nas.store.journal import fold
+from bohb_nas.store.meta import IMAGE_WORKERS
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -76,11 +77,12 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
     study.check_access()
     meta = study.read_meta()
     found = best(study, fold(study.journal))
-    if meta["worker"] != "image_classifier":
-        raise UsageError(f"the study's worker is {meta['worker']}; `bohb-nas train` trains what image_classifier found")
+    if meta["worker"] not in IMAGE_WORKERS:
+        known = " or ".join(sorted(IMAGE_WORKERS))
+        raise UsageError(f"the study's worker is {meta['worker']}; `bohb-nas train` trains what {known} found")
     if found is None:
         raise UsageError(f"no evaluation of {study.path} has succeeded yet; nothing to train")
-    stored = dict(meta["worker_options"])
+    stored = {name: value for name, value in meta["worker_options"].items() if name != "search"}
     for kind, name in (("policy", "policy_file"), ("network", "network")):
         copy = study.inputs / f"{kind}-{Path(stored.get(name) or '').name}"
         if stored.get(name) and copy.is_file():

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status
+from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status, shares_weights
 from bohb_nas.report import presence
 from bohb_nas.report.failures import failures
 from bohb_nas.report.pace import throughput
@@ -148,7 +148,7 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
     if state.incumbent is None:
         return None
     trial, result = state.incumbent.trial, state.incumbent.result
-    checkpoint = study.checkpoint(trial.trial_id)
+    checkpoint, model = study.checkpoint(trial.trial_id), study.model(trial.trial_id)
     return {
         "trial_id": trial.trial_id,
         "config_id": trial.config_id,
@@ -157,6 +157,8 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
         "loss": result.loss,
         "origin": trial.origin,
         "checkpoint": str(checkpoint) if checkpoint is not None else None,
+        "model": str(model) if model is not None else None,
+        "ready_to_use": result.details.get("ready_to_use") is True,
         "metrics": dict(result.metrics),
     }
 
@@ -243,9 +245,10 @@ def _count(words: Iterable[str]) -> dict[str, int]:
 
 
 def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
-    """Counts of the evaluations at a budget, and the losses of those that break no constraint."""
+    """Counts of the evaluations at a budget, and the losses of those that break no constraint; none of shared weights."""
     here = [e for e in evaluations if e.trial.budget == budget]
-    losses = [e.result.loss for e in here if e.result.loss is not None and not e.result.violates]
+    counted = [e for e in here if not e.result.violates and not shares_weights(e.trial, e.result)]
+    losses = [e.result.loss for e in counted if e.result.loss is not None]
     return {
         "evaluations": len(here),
         "failed": sum(e.result.status is not Status.OK for e in here),

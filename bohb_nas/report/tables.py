@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.durations import budget_text, counted, format_duration
+from bohb_nas.records import Origin
 from bohb_nas.store.notes import printable
 
 
@@ -34,7 +35,15 @@ def incumbent(best: Mapping[str, Any] | None, unit: str) -> RenderableType:
         (_loss(best["loss"]), "bold green"),
         f" at {budget_text(best['budget'], unit)} ({best['origin']})",
     )
-    return Group(head, configuration(best["config"]))
+    return Group(head, *_of_a_search(best), configuration(best["config"]))
+
+
+def _of_a_search(best: Mapping[str, Any]) -> list[RenderableType]:
+    """What to know of an incumbent that a worker found by itself."""
+    if best["ready_to_use"]:
+        return [Text("a trained network of it is ready for use")]
+    shared = "its loss is that of weights which all candidates of the search share: it compares with no other"
+    return [Text(shared)] if best["origin"] == Origin.SEARCH else []
 
 
 def configuration(config: Mapping[str, Any]) -> RenderableType:

@@ -14,6 +14,7 @@ from bohb_nas import refs
 from bohb_nas.benchmarks import Problem
 from bohb_nas.errors import OptionError, UsageError
 from bohb_nas.methods import Method, load_method, make_optimizer
+from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Value
 from bohb_nas.simulation.code import fingerprint
 
@@ -96,6 +97,8 @@ def _entrant(text: str, settings: Sequence[Setting]) -> Entrant:
     if parts is None:
         raise OptionError(f"method {text!r}: accepted is METHOD or METHOD[NAME=VALUE,NAME=VALUE]")
     reference = parts["reference"]
+    if reference in SEARCHES:
+        raise OptionError(f"method {reference} searches in the worker, and benchmark problems have none; leave it out")
     own = [setting(item) for item in (parts["options"] or "").split(",") if item]
     module = load_method(reference)
     known = {field.name for field in fields(module.Options)}

@@ -16,7 +16,7 @@ from bohb_nas.entries import number
 from bohb_nas.errors import JournalError, RecordError, StudyHeldError
 from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
-from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, Trial
+from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, Trial, rank
 from bohb_nas.store.lines import lines, repair
 
 __all__ = ["Event", "Journal", "State", "fold", "read_events", "repair"]
@@ -110,8 +110,11 @@ class State:
     incumbent: Evaluation | None = None
     """The lowest loss among OK trials that break no constraint, at the highest budget that has one; the earliest of equals.
 
-    A baseline is the incumbent only as long as the search has none; a probe never is.
+    A baseline is the incumbent only as long as the search has none, and the loss of shared weights only as long as there is no
+    ordinary evaluation; a probe never is.
     """
+    _rank: tuple[bool, bool, float, float] | None = None
+    """The incumbent's."""
 
     def apply(self, event: Event) -> bool:
         """Takes one event in.
@@ -182,10 +185,10 @@ class State:
         if result.trial_id not in self.trials:
             raise JournalError(f"trial {result.trial_id} was told but never asked")
         self.results[result.trial_id] = result
-        if result.loss is not None and not result.violates:
-            trial, best = self.trials[result.trial_id], self.incumbent
-            if trial.origin is not Origin.PROBE and (best is None or _rank(trial, result) < _rank(best.trial, best.result)):
-                self.incumbent = Evaluation(trial=trial, result=result)
+        trial = self.trials[result.trial_id]
+        own = rank(trial, result) if trial.origin is not Origin.PROBE else None
+        if own is not None and (self._rank is None or own < self._rank):
+            self.incumbent, self._rank = Evaluation(trial=trial, result=result), own
         return True
 
     @property
@@ -196,11 +199,6 @@ class State:
     def evaluations(self) -> Iterator[Evaluation]:
         """All finished evaluations in the order of telling."""
         return (Evaluation(trial=self.trials[i], result=r) for i, r in self.results.items())
-
-
-def _rank(trial: Trial, result: Result) -> tuple[bool, float, float]:
-    assert result.loss is not None
-    return trial.origin in ASIDE, -trial.budget, result.loss
 
 
 def read_events(path: Path) -> Iterator[Event]:

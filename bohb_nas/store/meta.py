@@ -7,6 +7,10 @@ from bohb_nas.entries import number
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.records import Budgets
 
+IMAGE_WORKERS = frozenset({"image_classifier", "one_shot"})
+"""Workers that train on one of our data sets."""
+ONE_SHOT = "one_shot"
+"""The worker that searches by itself."""
 _SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(
     ("method_options", "worker_options", "budgets", "stop"), dict
 )

@@ -186,8 +186,12 @@ class StudyDir:
         """The newest checkpoint folder of a trial, or None."""
         return next((a / "checkpoint" for a in reversed(self.attempts(trial_id)) if (a / "checkpoint").is_dir()), None)
 
+    def model(self, trial_id: str) -> Path | None:
+        """The newest folder with a trained model that a trial left ready for use, or None."""
+        return next((a / "model" for a in reversed(self.attempts(trial_id)) if (a / "model" / "model.json").is_file()), None)
+
     def drop_checkpoints(self, trial_id: str) -> None:
-        """Deletes the checkpoints of a trial."""
+        """Deletes the checkpoints of a trial; a model that is ready for use stays."""
         for attempt in self.attempts(trial_id):
             shutil.rmtree(attempt / "checkpoint", ignore_errors=True)
 

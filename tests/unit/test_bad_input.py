@@ -38,7 +38,7 @@ def refused(result: Result, *said: str) -> None:
     ("option", "known"),
     [
         ("--space", "cell, joint, mobile, toy, wrn, zela2018"),
-        ("--method", "bohb, bohb_2018, hyperband, random_search"),
+        ("--method", "bohb, bohb_2018, dha, hyperband, random_search"),
         ("--worker", "command, image_classifier, one_shot, toy"),
     ],
 )

@@ -99,7 +99,7 @@ def test_hpbandsters_own_reader_opens_it(tmp_path: Path) -> None:
     )
     said = export(make_study(tmp_path / "study"), tmp_path / "out")
     assert "6 evaluations of 4 configurations" in said
-    assert "baselines and probes are left out, HpBandSter has no word for them: 1 evaluation\n" in said
+    assert "baselines, probes and searches in a worker are left out, HpBandSter has no word for them: 1 evaluation\n" in said
     found = reading.logged_results_to_HBS_result(str(tmp_path / "out"))
     assert found.HB_config["budgets"] == [1.0, 3.0, 9.0]
     assert (found.HB_config["eta"], found.HB_config["max_SH_iter"], found.HB_config["time_ref"]) == (3.0, 3, NOW)

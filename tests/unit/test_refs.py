@@ -10,7 +10,7 @@ from bohb_nas.refs import load_module, names
 def test_catalogues_list_their_files_and_no_helpers() -> None:
     assert names("space") == ["cell", "joint", "mobile", "toy", "wrn", "zela2018"]
     assert names("network") == ["cell", "mobile", "multi_branch", "wrn", "zela2018"]
-    assert names("method") == ["asha", "bohb", "bohb_2018", "hyperband", "random_search"]
+    assert names("method") == ["asha", "autohas", "bohb", "bohb_2018", "dha", "hyperband", "random_search"]
     assert names("worker") == ["command", "image_classifier", "one_shot", "toy"]
     assert names("dataset") == ["cifar10", "cifar100", "digits", "fashion_mnist", "image_folder", "svhn"]
 

@@ -45,6 +45,7 @@ def imported(folder: Path, *arguments: str) -> set[str]:
         ["run", "--help"],
         ["submit", "--help"],
         ["baselines", "--help"],
+        ["compare", "--help"],
         ["doctor", "--help"],
         ["analyze", "--help"],
         ["list", "methods"],

@@ -14,7 +14,7 @@ from typing import Any
 from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import dump_json, write_atomic
-from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Trial, Value
+from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Origin, Result, Trial, Value
 from bohb_nas.report.exports._table import configuration, times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
@@ -22,6 +22,7 @@ from bohb_nas.store.stays import stay
 
 OWNER = "bohb_nas.json"
 """Beside the files that HpBandSter knows: the study, and the unit of its budgets."""
+_LEFT_OUT = "baselines, probes and searches in a worker"
 _FAILED_LOSS = 1.0
 """What a failure counts as, or the highest loss of a success where that is more: it must not look like the best."""
 
@@ -64,7 +65,7 @@ class RunDirectory:
         except OSError as e:
             raise StorageError(f"cannot make {self._to}: {e.strerror}; free space, or name a folder where you may write") from e
         state, unit = self._watch.look(), self._watch.study.read_meta()["budgets"]["unit"]
-        told = [e for e in state.evaluations() if e.trial.origin not in ASIDE]
+        told = [e for e in state.evaluations() if e.trial.origin not in ASIDE | NOT_DRAWN]
         ids = _ids(list(state.trials.values()), told, self._left_out)
         picks = {t.config_id: t.origin is Origin.MODEL for t in reversed(state.trials.values())}
         configs = [[list(ids[key]), dict(config), {"model_based_pick": picks[key[0]]}] for key, config in _configs(told, self._left_out)]
@@ -80,7 +81,7 @@ class RunDirectory:
             write_atomic(self._to / name, text, mode=0o644)
         beside = len(state.results) - len(told)
         return f"{counted(len(results), 'evaluation')} of {counted(len(configs), 'configuration')}: {self._to}" + (
-            f"; baselines and probes are left out, HpBandSter has no word for them: {counted(beside, 'evaluation')}" if beside else ""
+            f"; {_LEFT_OUT} are left out, HpBandSter has no word for them: {counted(beside, 'evaluation')}" if beside else ""
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import Lock, dump_json
-from bohb_nas.records import ASIDE, Result, Trial
+from bohb_nas.records import Result, Trial, stands_in
 from bohb_nas.report.exports import _event_file as event_file
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
@@ -92,7 +92,7 @@ class Runs:
             values = {"failed": float(self._failed)}
             if result.loss is not None:
                 values[f"loss/{trial.budget:g}{unit}"] = result.loss
-                if trial.origin not in ASIDE and not result.violates:
+                if not stands_in(trial, result) and not result.violates:
                     self._best[trial.budget] = min(result.loss, self._best.get(trial.budget, math.inf))
                     values[f"best_loss/{trial.budget:g}{unit}"] = self._best[trial.budget]
             self._search.append(event_file.scalars(event.time, n, values))

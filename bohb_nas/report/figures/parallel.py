@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings, Hyperparameter, Row
 from bohb_nas.durations import budget_text, counted
-from bohb_nas.records import Origin
+from bohb_nas.records import NOT_DRAWN
 from bohb_nas.report.figures._labels import said, short, short_name
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, ValueAxis, plain_ticks
 from bohb_nas.report.figures._thinning import evenly
@@ -27,7 +27,7 @@ _MOST_LINES = 400
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`parallel-coordinates`: of the dearest budget with at least two evaluations."""
     for budget in reversed(found["budgets"]):
-        rows = [r for r in found["trials"] if r["budget"] == budget["budget"] and r["loss"] is not None and r["origin"] != Origin.BASELINE]
+        rows = [r for r in found["trials"] if r["budget"] == budget["budget"] and r["loss"] is not None and r["origin"] not in NOT_DRAWN]
         if len(rows) > 1:
             rank = {p["name"]: k for k, p in enumerate(budget["parameters"])}
             moving = [one for one in found["hyperparameters"] if one["kind"] != "constant"]

@@ -144,6 +144,7 @@ def incumbent(findings: Findings, picture: bytes | None) -> Markup:
         f"loss {number(best['loss'])} after {budget(best['budget'], findings['study']['unit'])}",
         *([f"{count(best['params'])} parameters"] if best["params"] is not None else []),
         *([f"{count(best['flops'])} FLOPs per image"] if best["flops"] is not None else []),
+        *(["a trained network of it is ready for use"] if best["ready_to_use"] else []),
     ]
     parts = [element("p", " · ".join(known), class_="note"), facts({name: value(one) for name, one in best["config"].items()})]
     if best["network"] is not None:

@@ -18,8 +18,8 @@ function tried(study, name, rung) {
   const found = [];
   trials.budget.forEach((budget, k) => {
     const value = values[trials.config[k]];
-    if (budget === rung && trials.loss[k] !== null && trials.origin[k] !== "baseline" && value !== null && value !== undefined)
-      found.push(value);
+    const drawn = !["baseline", "search"].includes(trials.origin[k]);
+    if (budget === rung && trials.loss[k] !== null && drawn && value !== null && value !== undefined) found.push(value);
   });
   return found;
 }

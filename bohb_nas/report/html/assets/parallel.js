@@ -6,7 +6,7 @@ const LINES = 300; // more than these hide each other
 chart("parallel", (host, chosen) => {
   const study = STUDIES[chosen];
   const { trials } = study;
-  const usable = [...trials.id.keys()].filter((k) => trials.loss[k] !== null && trials.origin[k] !== "baseline");
+  const usable = [...trials.id.keys()].filter((k) => trials.loss[k] !== null && !["baseline", "search"].includes(trials.origin[k]));
   const rungs = [...new Set(usable.map((k) => trials.budget[k]))].sort((a, b) => a - b);
   const names = rankedNames(study).filter((name) => study.configs.values.has(name));
   if (!usable.length || !names.length) return host.append(refusal("No evaluation has ended well yet."));

@@ -1,0 +1,65 @@
+"""The command `bohb-nas compare`: methods against each other at equal seconds of the device."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bohb_nas.engine.options import Count
+from bohb_nas.option_types import Duration, Setting
+
+_WIDTH = 200
+"""Of tables: a row is never broken in a narrow terminal."""
+
+
+def _split(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    del context, parameter
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--dataset", metavar="D", help="Data set, with a test part.  [digits]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
+@click.option("--space", metavar="S", help="Search space.  [cell]")
+@click.option("--time", "time_s", type=Duration(), metavar="T", help="Of the device for each method and seed, retraining counted.  [10m]")
+@click.option("--seeds", type=int, metavar="N", help="Searches of each method; may grow.  [3]")
+@click.option(
+    "--methods",
+    metavar="M,M",
+    callback=_split,
+    help="bohb, bohb_2018, hyperband, random_search, autohas, dha, one_shot_uniform, one_shot_random, fixed, trivial_augment; may grow.  "
+    "[all but bohb_2018 and hyperband]",
+)
+@click.option("--train-time", "train_s", type=Duration(), metavar="T", help="Dearest training of methods that train many.  [time / 9]")
+@click.option("--device", metavar="NAME", help="The name of a device, such as cpu1.  [the first]")
+@click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="As of `run`.")
+@click.option("--max-params", type=Count(), metavar="N", help="Train nothing with more parameters: 5e6, 5M.")
+@click.option("--max-flops", type=Count(), metavar="N", help="Train nothing with more FLOPs per image: 5e8, 500M.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, **said: Any) -> None:
+    """Compares methods at equal seconds of the device, and tests what each came to. Run it again and it resumes."""
+    from rich.console import Console
+
+    from bohb_nas.comparison.arrangement import Request
+    from bohb_nas.comparison.run import compare as carry_out
+    from bohb_nas.comparison.table import table
+
+    request = Request(worker_options=dict(worker_options), **said)
+    found = carry_out(directory, request, lambda line: click.echo(line, err=True), test=_test)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        Console(highlight=False, soft_wrap=True, markup=False, width=_WIDTH).print(table(found))
+        click.echo(f"figure: {directory}/comparison.png; tables: {directory}/comparison.csv and comparison.json")
+    if found["interrupted"] or not any(row["n"] for row in found["rows"]):
+        sys.exit(1)
+
+
+def _test(*cell: Any) -> dict[str, Any]:
+    """Imports torch only once something is to be tested: searches run for hours before."""
+    from bohb_nas.comparison.testing import judge
+
+    return judge(*cell)

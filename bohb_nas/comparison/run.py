@@ -1,0 +1,192 @@
+"""Runs what a comparison lacks, one study after the other, and tests when all are there; a killed one goes on where it was.
+
+A cell is one method with one seed. Each is a study of its own in DIR/METHOD-SEED, searched by `bohb-nas run` in another process.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bohb_nas.comparison.arrangement import Arrangement, Request, arrange
+from bohb_nas.comparison.cells import Cell, cell_folder, log_file, read_cell, read_test, tested_file
+from bohb_nas.comparison.figure import draw
+from bohb_nas.comparison.table import figures, write
+from bohb_nas.engine.devices import named_device
+from bohb_nas.errors import StudyError, UsageError
+from bohb_nas.files import Lock, dump_json, write_once
+from bohb_nas.records import Evaluation
+from bohb_nas.store.study_dir import StudyDir
+
+_LAST_LINES = 5
+_TAIL_BYTES = 64 * 2**10
+
+Say = Callable[[str], None]
+Search = Callable[[Sequence[str], Path], "Ended"]
+"""Runs `bohb-nas` with arguments, what it says appended to a log."""
+Test = Callable[[StudyDir, Evaluation], dict[str, Any]]
+"""Judges the model of an evaluation on the test images: the only thing that reads them."""
+Failures = dict[tuple[str, int], str]
+"""Why searches failed, by method and seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a search ended."""
+
+    code: int
+    """The exit status; negative for a signal."""
+    interrupted: bool = False
+    """Whether somebody asked this program to stop meanwhile."""
+
+
+def compare(folder: Path, request: Request, say: Say, *, test: Test, search: Search | None = None) -> dict[str, Any]:
+    """Runs what is not finished, tests what is not tested, and returns the table: what `bohb-nas compare DIR --json` prints.
+
+    Args:
+        folder: DIR.
+        request: what was asked.
+        say: hears of progress.
+        test: reads the test set; called after all cells have ended, once for each that has not been tested.
+        search: runs `bohb-nas`; None starts a process.
+
+    Raises:
+        UsageError: what was asked cannot be done; nothing was written.
+        StorageError: the disk refused.
+    """
+    folder = folder.absolute()
+    arrangement = arrange(folder, request)
+    if arrangement.device is not None:
+        os.environ.update(named_device(arrangement.device).environment)  # for the searches as well
+    with _alone(folder):
+        failed, interrupted = _search(folder, arrangement, say, search or start)
+        cells = _read(folder, arrangement, failed)
+        if not interrupted:
+            cells = [_tested(folder, cell, say, test) for cell in cells]
+        return _write(folder, arrangement, cells, interrupted=interrupted)
+
+
+def _read(folder: Path, arrangement: Arrangement, failed: Failures) -> list[Cell]:
+    return [read_cell(folder, e.name, seed, failure=failed.get((e.name, seed))) for e, seed in arrangement.cells()]
+
+
+def _write(folder: Path, arrangement: Arrangement, cells: Sequence[Cell], *, interrupted: bool) -> dict[str, Any]:
+    found = figures(arrangement, cells, interrupted=interrupted)
+    write(folder, found)
+    draw(folder, arrangement, cells)
+    return found
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with Lock(folder / "compare.lock") as lock:
+        if not lock.acquire(dump_json({"pid": os.getpid()})):
+            raise StudyError(f"another bohb-nas compare works in {folder}; let it end, or stop it")
+        yield
+
+
+def _search(folder: Path, arrangement: Arrangement, say: Say, search: Search) -> tuple[Failures, bool]:
+    """Runs every cell that is not finished.
+
+    Returns:
+        Why a cell failed, and whether somebody asked to stop.
+    """
+    failed: Failures = {}
+    cells = arrangement.cells()
+    for number, (entrant, seed) in enumerate(cells, start=1):
+        study, log = StudyDir(cell_folder(folder, entrant.name, seed)), log_file(folder, entrant.name, seed)
+        if study.done.exists():
+            continue
+        say(f"{entrant.name}, seed {seed}: {'goes on' if study.exists() else 'starts'} ({number} of {len(cells)})")
+        size = log.stat().st_size if log.exists() else 0
+        ended = search(arrangement.arguments(entrant, seed, folder), log)
+        if ended.interrupted:
+            return failed, True
+        if not study.done.exists():
+            failed[entrant.name, seed] = f"exit status {ended.code}: {_last_lines(log, size) or f'it said nothing; see {log}'}"
+        say(f"{entrant.name}, seed {seed}: {_outcome(read_cell(folder, entrant.name, seed, failure=failed.get((entrant.name, seed))))}")
+        if number % len(arrangement.methods) == 0:
+            _write(folder, arrangement, _read(folder, arrangement, failed), interrupted=False)
+    return failed, False
+
+
+def _outcome(cell: Cell) -> str:
+    if cell.failure is not None or cell.best is None or cell.best.result.loss is None:
+        return f"failed: {cell.failure}"
+    return f"validation error {cell.best.result.loss:.2%} after {cell.account.total_s:.4g} s of the device"
+
+
+def _last_lines(log: Path, start: int) -> str:
+    """The last words of a log from a position on, in one line."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(start, log.stat().st_size - _TAIL_BYTES))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-_LAST_LINES:])
+
+
+def start(arguments: Sequence[str], log: Path) -> Ended:
+    """Runs `bohb-nas` in a process; what asks this one to stop is passed on, and waited for.
+
+    The process has a session of its own: a Ctrl-C at the terminal reaches it once, from here, and lets its trial end; a second one
+    stops it at once.
+    """
+    asked: list[int] = []
+    started: list[subprocess.Popen[bytes]] = []
+
+    def hear(number: int, _: object) -> None:
+        asked.append(number)
+        for process in started:
+            process.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+    with log.open("ab") as stream, _hearing(hear):
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "bohb_nas", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stream,
+                start_new_session=True,
+            )
+        )
+        if asked:
+            started[0].terminate()
+        code = started[0].wait()
+    return Ended(code=code, interrupted=bool(asked))
+
+
+@contextmanager
+def _hearing(hear: Callable[[int, Any], None]) -> Iterator[None]:
+    """Calls `hear` for the signals that ask a program to stop, those left aside that it was told to ignore."""
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, hear) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tested(folder: Path, cell: Cell, say: Say, test: Test) -> Cell:
+    """The cell with its test, which is made where there is none; what has failed has none."""
+    if not cell.finished or cell.failure is not None:
+        return cell
+    assert cell.best is not None
+    if cell.test is not None:
+        if cell.test.get("trial_id") != cell.best.trial.trial_id:
+            raise UsageError(
+                f"{cell.method}, seed {cell.seed} was tested with trial {cell.test.get('trial_id')} and has gone on since, to "
+                f"{cell.best.trial.trial_id}: the test set is read once; compare in a new DIR"
+            )
+        return cell
+    say(f"{cell.method}, seed {cell.seed}: tests trial {cell.best.trial.trial_id}")
+    path = tested_file(folder, cell.method, cell.seed)
+    write_once(path, dump_json(test(StudyDir(cell_folder(folder, cell.method, cell.seed)), cell.best)) + "\n")
+    return replace(cell, test=read_test(path))
