@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from bohb_nas.datasets import load_dataset, split
+from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot.dha import DhaSearch
 from bohb_nas.oneshot.search import Material
@@ -28,11 +29,9 @@ from bohb_nas.training.policies import WIDE, Choice, operation
 WRONG = 0.4
 N_TRAIN = 400
 CPU = Compute(device=torch.device("cpu"), precision="fp32")
-ARMS: Mapping[str, Dha] = {
-    "kept": Dha(policy="fixed", hyper_rate=0.0),
-    "held out": Dha(policy="fixed"),
-    "trained on": Dha(policy="fixed"),
-}
+_ALONE = Dha(policy="fixed", rate_low=0.05, rate_high=0.05, weight_decay_high=0.05, hyper_rate=0.05)
+"""The learning rate stays, so that the weight decay is all that differs; faster steps than the default, because there are few."""
+ARMS: Mapping[str, Dha] = {"kept": replace(_ALONE, hyper_rate=0.0), "held out": _ALONE, "trained on": _ALONE}
 
 
 def noisy(seed: int) -> tuple[ResidentData, torch.Tensor, torch.Tensor]:
@@ -46,12 +45,12 @@ def noisy(seed: int) -> tuple[ResidentData, torch.Tensor, torch.Tensor]:
     return data, test, torch.tensor(np.ascontiguousarray(digits.test_labels))
 
 
-def trained(arm: str, seed: int, steps: int) -> tuple[float, float, float]:
-    """The learning rate and the weight decay in the end, and the test error."""
+def trained(arm: str, seed: int, steps: int) -> tuple[float, float]:
+    """The weight decay in the end, and the test error."""
     data, images, labels = noisy(seed)
     pool = (Choice(0.9, ()), Choice(0.1, (operation("brightness", WIDE, 0.0, 0.1),)))
     material = Material(data=data, compute=CPU, space=space(), seed=seed)
-    search = DhaSearch(ARMS[arm], material, pool=pool)
+    search = DhaSearch(ARMS[arm], material, pool=pool, skeleton=lambda cell: cells.skeleton(cell, channels=8, repeats=1))
     if arm == "trained on":
         seen = replace(material, data=replace(data, valid=data.train))
         search._supply = Supply(seen, search._chance, batch_size=search._supply.batch_size)
@@ -60,8 +59,7 @@ def trained(arm: str, seed: int, steps: int) -> tuple[float, float, float]:
     network = search.model().eval()
     with torch.no_grad():
         wrong = network(normalise(images, data.mean, data.deviation)).argmax(1) != labels
-    found = search.found()
-    return float(found["sgd_learning_rate"]), float(found["sgd_weight_decay"]), float(wrong.float().mean())
+    return float(search.told()["weight_decay"]["value"]), float(wrong.float().mean())
 
 
 def main() -> None:
@@ -71,11 +69,10 @@ def main() -> None:
     print(f"digits, {N_TRAIN} training images, {WRONG:.0%} of the labels drawn at random, {steps} steps; start {Dha().weight_decay:g}")
     for arm in ARMS:
         rows = [trained(arm, seed, steps) for seed in range(seeds)]
-        rates, decays, errors = zip(*rows, strict=True)
+        decays, errors = zip(*rows, strict=True)
         shown = ", ".join(f"{error:.1%}" for error in errors)
         print(
-            f"{arm}: weight decay {', '.join(f'{d:.1e}' for d in decays)}; rate {', '.join(f'{r:.3f}' for r in rates)}; "
-            f"test error {statistics.fmean(errors):.1%} ({shown})",
+            f"{arm}: weight decay {', '.join(f'{d:.1e}' for d in decays)}; test error {statistics.fmean(errors):.1%} ({shown})",
             flush=True,
         )
 

@@ -17,6 +17,8 @@ from bohb_nas.oneshot.sparse_coding import CodeAdam, Node, initial, settled, sup
 _KEPT = 2
 """Operators of a node, each on an edge of its own; a node with one edge keeps one."""
 
+_WARM_UP = 0.5
+"""Fraction of the search before anything is learnt: pools and skips look good while convolutions are still random."""
 _TRIED = 4
 """Steps for which operators drawn at random are tried."""
 
@@ -59,6 +61,8 @@ class CellCodes:
         self.swaps = 0
         """Recoveries that put another operator in place."""
         self._settings, self._chance = settings, chance
+        self._learnt = 0
+        """Steps of the codes."""
         self._adams = dict[int, CodeAdam]()
         self._credits = Credits({target: len(choices) for target, choices in columns.items()})
         for target, choices in columns.items():
@@ -94,7 +98,7 @@ class CellCodes:
                 for column, weight in zip(node.kept, node.weights(), strict=True):
                     yield target, column, float(weight)
 
-    def learn(self, nodes: Mapping[int, Node], slopes: Mapping[int, Sequence[float]], loss: float, *, tried: bool) -> None:
+    def learn(self, nodes: Mapping[int, Node], slopes: Mapping[int, Sequence[float]], loss: float, *, tried: bool, u: float) -> None:
         """A step of the codes down the training loss and towards operators with credit.
 
         Args:
@@ -102,7 +106,11 @@ class CellCodes:
             slopes: of the loss by the weights of each one's kept operators; nodes that do not reach the output are left out.
             loss: of this step.
             tried: whether the operators were drawn at random.
+            u: fraction of the budget.
         """
+        if u < _WARM_UP * self._settings.search_share:
+            return
+        self._learnt += 1
         if tried:
             self._credits.learn({target: nodes[target].kept for target in slopes}, loss)
         for target, node in self.nodes.items():
@@ -113,6 +121,11 @@ class CellCodes:
                 code = self._adams[target].step(code, node.code_gradient(np.array(slopes[target])))
             towards = np.sign(node.columns.T @ code) * self._credits.of(target)
             self.nodes[target] = node.with_code(code + self._settings.credit_rate * node.columns @ towards)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a recovery."""
+        return not self.all_frozen and self._learnt > 0 and self._learnt % self._settings.recover_every == 0
 
     def recover(self) -> list[int]:
         """Puts in place the operators that the codes stand for now; returns the nodes whose weights hardly moved."""
@@ -133,6 +146,7 @@ class CellCodes:
             "frozen": {str(target): u for target, u in self.frozen.items()},
             "credits": self._credits.state(),
             "swaps": self.swaps,
+            "learnt": self._learnt,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -142,4 +156,4 @@ class CellCodes:
             self._adams[int(target)].restore(adam)
         self.frozen = {int(target): float(u) for target, u in state["frozen"].items()}
         self._credits.restore(state["credits"])
-        self.swaps = int(state["swaps"])
+        self.swaps, self._learnt = int(state["swaps"]), int(state["learnt"])

@@ -143,10 +143,10 @@ class DhaSearch:
         if self._settings.hyper_rate > 0 and self._steps % self._settings.hyper_every == 0:
             self._tune(candidate, {**after, **scales}, statistics, before, momenta, gradients, u)
         candidate.write(after, momenta, statistics)
-        self._cell.learn(nodes, slopes, found, tried=tried)
+        self._cell.learn(nodes, slopes, found, tried=tried, u=u)
         self._policy.update(chosen[:, 0].cpu().numpy(), losses.cpu().numpy().astype(np.float64))
         self._steps += 1
-        if not self._cell.all_frozen and self._steps % self._settings.recover_every == 0:
+        if self._cell.due:
             self._freeze(self._cell.recover(), u)
         return found
 

@@ -89,7 +89,7 @@ def test_without_exploration_only_ratios_of_weights_are_learnt() -> None:
     """The only operator of a node has no slope: a normalisation follows."""
     found = codes(explore=0.0)
     before = dict(found.nodes)
-    found.learn(found.nodes, {1: [0.0], 2: [1.0, -1.0], 3: [0.5, 0.5]}, 1.0, tried=False)
+    found.learn(found.nodes, {1: [0.0], 2: [1.0, -1.0], 3: [0.5, 0.5]}, 1.0, tried=False, u=0.4)
     assert np.array_equal(found.nodes[1].code, before[1].code)
     for target, slopes in ((2, [1.0, -1.0]), (3, [0.5, 0.5])):
         node = before[target]
@@ -101,8 +101,21 @@ def test_without_exploration_only_ratios_of_weights_are_learnt() -> None:
 def test_nodes_that_do_not_reach_the_output_hear_no_slopes() -> None:
     found = codes(explore=0.0)
     before = dict(found.nodes)
-    found.learn(found.nodes, {1: [0.0], 3: [0.5, 0.5]}, 1.0, tried=False)
+    found.learn(found.nodes, {1: [0.0], 3: [0.5, 0.5]}, 1.0, tried=False, u=0.4)
     assert np.array_equal(found.nodes[2].code, before[2].code)
+
+
+def test_nothing_is_learnt_while_convolutions_are_random() -> None:
+    """In the first half of the search; and no node is frozen because it did not move."""
+    found = codes(search_share=0.5, recover_every=1)
+    before = found.state()
+    for step in range(8):
+        nodes, tried = found.drawn(0.2, step)
+        found.learn(nodes, {target: [0.5] * len(node.kept) for target, node in nodes.items()}, 1.0, tried=tried, u=0.2)
+        assert not found.due
+    assert found.state() == before
+    found.learn(found.nodes, {2: [0.5, 0.4]}, 1.0, tried=False, u=0.25)
+    assert found.due
 
 
 def test_an_operator_with_low_losses_takes_its_place() -> None:
@@ -114,7 +127,7 @@ def test_an_operator_with_low_losses_takes_its_place() -> None:
         nodes, tried = found.drawn(0.2, 4 * step)
         good = sum(column in nodes[target].kept for target, column in wanted.items())
         slopes = {target: [0.0] * len(node.kept) for target, node in nodes.items()}
-        found.learn(nodes, slopes, 1 - 0.1 * good + 0.1 * rng.normal(), tried=tried)
+        found.learn(nodes, slopes, 1 - 0.1 * good + 0.1 * rng.normal(), tried=tried, u=0.4)
         if step % 50 == 49:
             found.recover()
     assert all(column in found.nodes[target].kept for target, column in wanted.items())
@@ -143,13 +156,13 @@ def test_a_state_as_json_brings_everything_back() -> None:
     found = codes(seed=2)
     for step in range(12):
         nodes, tried = found.drawn(0.1, step)
-        found.learn(nodes, {target: [0.1] * len(node.kept) for target, node in nodes.items()}, 1 / (1 + step), tried=tried)
+        found.learn(nodes, {target: [0.1] * len(node.kept) for target, node in nodes.items()}, 1 / (1 + step), tried=tried, u=0.4)
     found.recover()
     found.frozen[1] = 0.25
     other = codes(seed=3)
     other.restore(json.loads(json.dumps(found.state())))
     assert other.state() == found.state()
     for one in (found, other):
-        one.learn(one.nodes, {2: [0.3, -0.2]}, 0.4, tried=True)
-        one.learn(one.nodes, {2: [0.3, -0.2]}, 0.4, tried=False)
+        one.learn(one.nodes, {2: [0.3, -0.2]}, 0.4, tried=True, u=0.4)
+        one.learn(one.nodes, {2: [0.3, -0.2]}, 0.4, tried=False, u=0.4)
     assert other.state() == found.state()
