@@ -88,12 +88,12 @@ class Dha:
     """Numbers of a node's code in the compressed space."""
     code_rate: float = 0.01
     """Of the Adam that trains the codes."""
-    recover_every: int = 50
+    recover_every: int = 25
     """Steps between two recoveries of the sparse codes."""
     explore: float = 1.0
     """Probability at the start, falling to 0 when the search ends, that a step trains other operators than the chosen ones. With 0 the
     codes learn by the released rule alone."""
-    credit_rate: float = 0.02
+    credit_rate: float = 0.05
     """Of the codes' steps towards operators whose losses were low when they were tried."""
     settled: float = 1e-3
     """A node whose sparse code moves no further than this between two recoveries is frozen."""

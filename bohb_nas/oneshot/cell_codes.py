@@ -128,13 +128,16 @@ class CellCodes:
         return not self.all_frozen and self._learnt > 0 and self._learnt % self._settings.recover_every == 0
 
     def recover(self) -> list[int]:
-        """Puts in place the operators that the codes stand for now; returns the nodes whose weights hardly moved."""
+        """Puts in place the operators that the codes stand for now; returns the nodes whose weights hardly moved.
+
+        Those that nothing moved, because they heard nothing yet, are not among them.
+        """
         still = []
         for target, node in self.nodes.items():
             if target not in self.frozen:
                 self.nodes[target] = now = node.recovered()
                 self.swaps += now.kept != node.kept
-                if settled(now.x, node.x, self._settings.settled):
+                if not np.array_equal(now.x, node.x) and settled(now.x, node.x, self._settings.settled):
                     still.append(target)
         return still
 

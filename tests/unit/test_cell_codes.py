@@ -118,6 +118,14 @@ def test_nothing_is_learnt_while_convolutions_are_random() -> None:
     assert found.due
 
 
+def test_nodes_that_hardly_moved_have_settled_and_those_that_nothing_moved_have_not() -> None:
+    found = codes(settled=1e-3)
+    for target, distance in ((2, 0.9e-3), (3, 1.1e-3)):
+        node = found.nodes[target]
+        found.nodes[target] = node.with_code(node.code + distance * node.columns[:, node.kept[0]])
+    assert found.recover() == [2]
+
+
 def test_an_operator_with_low_losses_takes_its_place() -> None:
     """One of each node is worth something; what else is in a network is noise."""
     rng = np.random.default_rng(0)
