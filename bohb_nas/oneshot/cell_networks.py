@@ -8,12 +8,9 @@ from torch import Tensor
 
 from bohb_nas.layers import Layer
 from bohb_nas.networks import cell as cells
-from bohb_nas.oneshot.bank import Bank, Candidate
+from bohb_nas.oneshot.bank import KEPT, Bank, Candidate
 from bohb_nas.oneshot.cell_codes import Columns
 from bohb_nas.oneshot.sparse_coding import Node
-
-REMEMBERED = 256
-"""Networks, those asked for last. To build one takes as long as a step on small images, and it has no tensors of its own."""
 
 Cells = Callable[[int], Layer]
 """Channels -> a cell."""
@@ -36,7 +33,7 @@ class CellNetworks:
 
     def __init__(self, skeleton: Skeleton, columns: Columns, bank: Bank) -> None:
         self._skeleton, self._columns, self._bank = skeleton, columns, bank
-        self._known = lru_cache(REMEMBERED)(self._build)
+        self._known = lru_cache(KEPT)(self._build)
 
     def of(self, nodes: Mapping[int, Node]) -> "CellNetwork":
         """The network of what nodes keep; the bank has its tensors from then on."""
