@@ -27,7 +27,7 @@ class AutoHas:
     rollouts: int | None = None
     """Candidates of one controller step; None is 4, or 1 of `paper`."""
     horizon: int | None = None
-    """Temporary steps before a candidate is judged; None is 5, or 1 of `paper`."""
+    """Temporary steps before a candidate is judged; None is 5, or 1 of `paper`, or 1 and no other of `differentiable`."""
     every: int = 1
     """Steps of the shared weights for one of the controller."""
     rate: float = 0.02
@@ -51,6 +51,8 @@ class AutoHas:
         for name in ("rollouts", "horizon"):
             value = getattr(self, name)
             _check(name, value, value is None or _whole(value, 1), "a whole number from 1")
+        if self.controller == "differentiable":
+            _check("horizon", self.horizon, self.horizon in (None, 1), "1 of the differentiable controller, which follows a single step")
         _check("every", self.every, _whole(self.every, 1), "a whole number from 1")
         _check("n_bases", self.n_bases, _whole(self.n_bases, 2), "a whole number from 2")
         _check("tried", self.tried, _whole(self.tried, 1), "a whole number from 1")

@@ -53,6 +53,11 @@ class Controller:
         """Of every decision, [n] by name."""
         return {name: logits.copy() for name, logits in self._logits.items()}
 
+    @property
+    def updates(self) -> dict[str, int]:
+        """How often each decision was moved; a decision that is never active never is."""
+        return dict(self._steps)
+
     def probabilities(self) -> dict[str, Floats]:
         """By decision: (n,)."""
         return {name: _softmax(logits) for name, logits in self._logits.items()}

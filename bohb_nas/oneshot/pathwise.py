@@ -16,7 +16,8 @@ from bohb_nas.training.recipe import Recipe
 
 _RATES = ("sgd_learning_rate", "learning_rate")
 _DECAYS = ("sgd_weight_decay", "weight_decay")
-_MOMENTA = ("sgd_one_minus_momentum", "momentum")
+_MOMENTA = ("momentum", "sgd_one_minus_momentum")
+"""Of names that mean the same, the one that the recipe heeds first."""
 Weights = dict[str, Tensor]
 Number = Tensor | float
 
