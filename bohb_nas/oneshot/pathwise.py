@@ -73,7 +73,7 @@ def through_the_step(
     value = loss(after)
     found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True) if leaves else ()
     gradients = {name: _array(gradient, leaf) for (name, leaf), gradient in zip(leaves.items(), found, strict=True)}
-    return Followed(loss=float(value), gradients=gradients)
+    return Followed(loss=float(value.detach()), gradients=gradients)
 
 
 def _mean(decision: Decision, logits: Tensor) -> Tensor:
