@@ -38,6 +38,8 @@ class AutoHas:
     """Fraction of the budget before the controller learns."""
     reward: Literal["cross_entropy", "accuracy"] | None = None
     """None is the negative cross-entropy, or the accuracy of `paper`."""
+    compare: Literal["ranks", "rewards"] = "ranks"
+    """How several rollouts are compared: by rank alone, or by how far a reward is from the mean of the others."""
     n_bases: int = 5
     """Of each number."""
     tried: int = 20
@@ -62,6 +64,7 @@ class AutoHas:
         for name in ("max_flops", "max_params"):
             value = getattr(self, name)
             _check(name, value, value is None or (_number(value) and value > 0), "a number above 0")
+        _check("compare", self.compare, self.compare in ("ranks", "rewards"), "ranks or rewards")
         _check("reward", self.reward, self.reward in (None, "cross_entropy", "accuracy"), "cross_entropy or accuracy")
 
     @property

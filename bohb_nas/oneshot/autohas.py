@@ -60,7 +60,8 @@ class AutoHasSearch:
     def __init__(self, settings: AutoHas, material: Material) -> None:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._decisions = _decisions(settings, material.space)
-        baseline: Baseline = "moving" if settings.n_rollouts == 1 else "leave_one_out"
+        several: Baseline = "ranks" if settings.compare == "ranks" else "leave_one_out"
+        baseline: Baseline = "moving" if settings.n_rollouts == 1 else several
         self._controller = Controller(self._decisions.sizes, rate=settings.rate, entropy=settings.entropy, baseline=baseline)
         bank = self._bank = Bank(
             image_shape=self._data.image_shape,
