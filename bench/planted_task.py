@@ -24,8 +24,11 @@ SHAPES = ("1110 1000 1100 1000", "1000 1000 1000 1111", "0110 1000 0110 0001")
 N_CLASSES = 2 * len(SHAPES)
 """Shapes, each brighter or darker than what is around it."""
 RATES = (1e-3, 1.0)
+"""Bounds of the learning rate, as in the joint space."""
 PLANTED: Mapping[str, Value] = {"flip": "on", "cutout": "off", "policy": "none"}
 """What is true of the task: mirror images are of the same class, most of the image is needed, and negatives are of another class."""
+NULL = "crop_padding"
+"""Arms that are all the same."""
 _SAID: Mapping[str, Value] = {
     "family": "wrn",
     "wrn_blocks": 1,
@@ -45,7 +48,7 @@ _SAID: Mapping[str, Value] = {
 
 
 def space(rates: tuple[float, float] = RATES) -> ConfigurationSpace:
-    """The planted choices and a learning rate."""
+    """The planted choices, a learning rate, and a padding that means nothing where nothing is cropped."""
     planted = ConfigurationSpace()
     planted.add(
         *(Constant(name, value) for name, value in _SAID.items()),
@@ -53,6 +56,7 @@ def space(rates: tuple[float, float] = RATES) -> ConfigurationSpace:
         Categorical("flip", ("off", "on"), default="off"),
         Categorical("cutout", ("off", "on"), default="off"),
         Categorical("policy", ("none", "searched"), default="none"),
+        Categorical(NULL, (0.05, 0.1, 0.15, 0.2, 0.25)),
     )
     return planted
 

@@ -28,10 +28,10 @@ class AutoHas:
     """Candidates of one controller step; None is 4, or 1 of `paper`."""
     horizon: int | None = None
     """Temporary steps before a candidate is judged; None is 5, or 1 of `paper`, or 1 and no other of `differentiable`."""
-    every: int = 1
-    """Steps of the shared weights for one of the controller."""
-    rate: float = 0.02
-    """Of the controller's Adam."""
+    every: int | None = None
+    """Steps of the shared weights for one of the controller; None is 4, or 1 of `paper`."""
+    rate: float | None = None
+    """Of the controller's Adam; None is what brings a logit as far in a long search as in a short one, or 0.02 of `paper`."""
     entropy: float = 0.0
     """Weight of the controller's entropy beside the reward."""
     warm_up: float = 0.25
@@ -50,15 +50,14 @@ class AutoHas:
 
     def __post_init__(self) -> None:
         _one_of("controller", self.controller, get_args(Controller))
-        for name in ("rollouts", "horizon"):
+        for name in ("rollouts", "horizon", "every"):
             value = getattr(self, name)
             _check(name, value, value is None or _whole(value, 1), "a whole number from 1")
         if self.controller == "differentiable":
             _check("horizon", self.horizon, self.horizon in (None, 1), "1 of the differentiable controller, which follows a single step")
-        _check("every", self.every, _whole(self.every, 1), "a whole number from 1")
         _check("n_bases", self.n_bases, _whole(self.n_bases, 2), "a whole number from 2")
         _check("tried", self.tried, _whole(self.tried, 1), "a whole number from 1")
-        _check("rate", self.rate, _number(self.rate) and self.rate > 0, "a number above 0")
+        _check("rate", self.rate, self.rate is None or (_number(self.rate) and self.rate > 0), "a number above 0")
         _check("entropy", self.entropy, _number(self.entropy) and self.entropy >= 0, "a number from 0")
         _check("warm_up", self.warm_up, _number(self.warm_up) and 0 <= self.warm_up < 1, "a number from 0 and below 1")
         for name in ("max_flops", "max_params"):
@@ -76,6 +75,16 @@ class AutoHas:
     def n_temporary(self) -> int:
         """Temporary steps before a candidate is judged."""
         return self.horizon or (1 if self.controller in ("paper", "differentiable") else 5)
+
+    @property
+    def interval(self) -> int:
+        """Steps of the shared weights for one of the controller."""
+        return self.every or (1 if self.controller == "paper" else 4)
+
+    @property
+    def fixed_rate(self) -> float | None:
+        """Of the controller's Adam; None where it depends on the length of the search."""
+        return 0.02 if self.rate is None and self.controller == "paper" else self.rate
 
     @property
     def rewarded(self) -> Literal["cross_entropy", "accuracy"]:

@@ -42,6 +42,11 @@ HELD: Mapping[str, str] = {
     "average_span": "it acts over a whole training",
 }
 """Hyperparameters that stay at their default, and why."""
+_WAY = 6.0
+"""How far a logit can come from one end of the search to the other: what is said for it throughout is then all but certain, and of
+arms that are alike the walk, as long as the root of the number of steps, is the shorter the more steps there are."""
+_FASTEST = 0.1
+"""However few steps there are."""
 _TRIES = 1000
 """Of a candidate that is small enough."""
 
@@ -62,7 +67,7 @@ class AutoHasSearch:
         self._decisions = _decisions(settings, material.space)
         several: Baseline = "ranks" if settings.compare == "ranks" else "leave_one_out"
         baseline: Baseline = "moving" if settings.n_rollouts == 1 else several
-        self._controller = Controller(self._decisions.sizes, rate=settings.rate, entropy=settings.entropy, baseline=baseline)
+        self._controller = Controller(self._decisions.sizes, rate=_FASTEST, entropy=settings.entropy, baseline=baseline)
         bank = self._bank = Bank(
             image_shape=self._data.image_shape,
             n_classes=self._data.n_classes,
@@ -113,11 +118,18 @@ class AutoHasSearch:
         candidate.write(weights, momenta, statistics)
         self._steps += 1
         learns = self._settings.controller not in ("uniform", "random") and u >= self._settings.warm_up
-        if learns and self._steps % self._settings.every == 0:
-            self._learn()
+        if learns and self._steps % self._settings.interval == 0:
+            self._learn(self._rate(u, rest))
         return float(loss)
 
-    def _learn(self) -> None:
+    def _rate(self, u: float, rest: float) -> float:
+        """Of the controller's step at this point of the search."""
+        if self._settings.fixed_rate is not None:
+            return self._settings.fixed_rate
+        share = self._settings.interval * (1 - u) / max(1.0, rest - 1) / (1 - self._settings.warm_up)
+        return min(_FASTEST, _WAY * share)
+
+    def _learn(self, rate: float) -> None:
         """One step of the controller: common batches, and of the shared weights not a trace."""
         draws = [self._draw("candidates", part=k) for k in range(self._settings.n_rollouts)]
         valid, number = self._valid(), self._steps
@@ -127,10 +139,11 @@ class AutoHasSearch:
             )
             probabilities, by_path = self._controller.probabilities(), pathwise_names(self._decisions)
             draws = [Draw(indices={name: i for name, i in draw.indices.items() if name not in by_path}) for draw in draws]
-            self._controller.nudge({n: g + self._settings.entropy * entropy_gradient(probabilities[n]) for n, g in gradients.items()})
+            gradients = {name: g + self._settings.entropy * entropy_gradient(probabilities[name]) for name, g in gradients.items()}
+            self._controller.nudge(gradients, rate=rate)
         else:
             rewards = [self._temporary.reward(self._decisions.config(draw), valid, number=number) for draw in draws]
-        self._controller.update(draws, rewards)
+        self._controller.update(draws, rewards, rate=rate)
         self._rewarded += 1
         self._reward = float(np.mean(rewards))
 

@@ -67,12 +67,13 @@ class Controller:
         """By decision: 1 when all values are equally likely, 0 when one is certain."""
         return {name: min(max(_entropy(p) / math.log(len(p)), 0.0), 1.0) for name, p in self.probabilities().items()}
 
-    def update(self, draws: Sequence[Draw], rewards: Sequence[float]) -> None:
+    def update(self, draws: Sequence[Draw], rewards: Sequence[float], *, rate: float | None = None) -> None:
         """One step up the gradient of the expected reward, and of the entropies; decisions that no draw made stay.
 
         Args:
             draws: (K,) from the present probabilities, all judged under the same conditions.
             rewards: (K,) finite.
+            rate: of this step, instead.
 
         Raises:
             ValueError: a reward is not finite, there are not as many rewards as draws, or too few for the baseline.
@@ -84,13 +85,15 @@ class Controller:
         advantages = self._moving(rewards) if self._baseline == "moving" else _AMONG[self._baseline](rewards)
         probabilities = self.probabilities()
         gradients = reinforce(draws, advantages, probabilities)
-        self.nudge({name: gradient + self._entropy * entropy_gradient(probabilities[name]) for name, gradient in gradients.items()})
+        entropic = {name: gradient + self._entropy * entropy_gradient(probabilities[name]) for name, gradient in gradients.items()}
+        self.nudge(entropic, rate=rate)
 
-    def nudge(self, gradients: Mapping[str, Floats]) -> None:
+    def nudge(self, gradients: Mapping[str, Floats], *, rate: float | None = None) -> None:
         """One step of Adam uphill; decisions without a gradient stay, and what Adam knows of theirs.
 
         Args:
             gradients: with respect to logits, (n,) each, by decision.
+            rate: of this step, instead.
 
         Raises:
             ValueError: a gradient is not finite.
@@ -101,7 +104,7 @@ class Controller:
             self._steps[name] += 1
             self._squares[name] = _BETA2 * self._squares[name] + (1 - _BETA2) * gradient**2
             scale = np.sqrt(self._squares[name] / (1 - _BETA2 ** self._steps[name])) + _EPSILON
-            self._logits[name] = self._logits[name] + self._rate * gradient / scale
+            self._logits[name] = self._logits[name] + (self._rate if rate is None else rate) * gradient / scale
 
     def state(self) -> dict[str, Any]:
         """JSON from which `restore` goes on to the bit."""

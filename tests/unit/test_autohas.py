@@ -54,13 +54,13 @@ def numbers_only() -> ConfigurationSpace:
 
 def search(settings: AutoHas | None = None, *, of: ConfigurationSpace | None = None, seed: int = 0) -> AutoHasSearch:
     return AutoHasSearch(
-        settings or AutoHas(warm_up=0.0, horizon=2, rollouts=2),
+        settings or AutoHas(warm_up=0.0, horizon=2, rollouts=2, every=1),
         Material(data=data(64, 40), compute=CPU, space=of or space(), seed=seed),
     )
 
 
 def settings(controller: Any, **more: Any) -> AutoHas:
-    return AutoHas(controller=controller, warm_up=0.0, tried=3, **more)
+    return AutoHas(controller=controller, warm_up=0.0, tried=3, every=1, **more)
 
 
 def walk(one: AutoHasSearch, n: int) -> list[float]:
@@ -74,7 +74,7 @@ def test_a_step_of_the_controller_leaves_the_shared_weights_bit_identical(contro
     for draw in _all(one):
         one._bank.candidate(read(one._decisions.config(draw))[0])  # the bank has grown to what is asked for below
     before, logits = copied(one.tensors()), one._controller.logits
-    one._learn()
+    one._learn(0.02)
     assert same(before, one.tensors())
     assert any(not np.array_equal(logits[name], now) for name, now in one._controller.logits.items())
 
@@ -259,7 +259,7 @@ def test_entropy_acts_on_numbers_of_the_differentiable_controller_too() -> None:
     peaked = {"sgd_learning_rate": [2.0, 0, 0, 0, 0], "sgd_weight_decay": [2.0, 0, 0, 0, 0], "sgd_one_minus_momentum": [2.0, 0, 0, 0, 0]}
     for one in (with_it, without):
         _set(one, peaked)
-        one._learn()
+        one._learn(0.02)
     assert all(logits[0] == pytest.approx(2 - 0.02) for logits in with_it._controller.logits.values())
     assert any(without._controller.logits[name][0] != pytest.approx(2 - 0.02) for name in peaked)
 
@@ -320,7 +320,7 @@ def test_says_when_nothing_is_small_enough() -> None:
 def test_candidates_that_explode_are_capped_and_counted(controller: str, worst: float) -> None:
     wild = space(Float("sgd_weight_decay", (1e18, 1e30), log=True), said={**_SAID, "sgd_one_minus_momentum": 1.0})
     one = search(settings(controller), of=wild)
-    one._learn()
+    one._learn(0.02)
     assert one.told()["capped"] == one._settings.n_rollouts
     assert one.point()["reward"] == pytest.approx(worst)
     assert all(np.isfinite(logits).all() for logits in one._controller.logits.values())
