@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -67,21 +68,22 @@ def main() -> None:
     print(f"8x8 images, 6 classes, 600 to train on, batches of 32, 1 thread; {machine()}")
     good = _truth(range(3))
     n = len(seeds)
-    print(f"\nsearches of {steps} shared steps, {n} seeds; near-best rates: {good[0]:.3g} to {good[1]:.3g}, chance: by one draw")
-    print("controller           all planted   near-best rate   both   least p planted   rates found          max p null   steps in all   s")
+    print(f"\nsearches of {steps} shared steps, {n} seeds; near-best rates: {good[0]:.3g} to {good[1]:.3g}; chance is one draw")
     for name, settings in SEARCHES.items():
         endings = [ending(settings, seed=seed, steps=steps) for seed in seeds]
         near = [good[0] <= one.rate <= good[1] for one in endings]
         both = sum(one.found and is_near for one, is_near in zip(endings, near, strict=True))
-        rates, nulls = sorted(one.rate for one in endings), [one.null for one in endings]
+        rates, seconds = sorted(one.rate for one in endings), statistics.median(one.seconds for one in endings)
+        least, null = statistics.median(one.planted for one in endings), max(one.null for one in endings)
         print(
-            f"{name:<20} {sum(one.found for one in endings):>5} / {n:<4} {sum(near):>8} / {n:<4} {both:>5} / {n:<3}"
-            f" {statistics.median(one.planted for one in endings):>8.2f} (median) {rates[0]:.3g} to {rates[-1]:.3g} (median"
-            f" {statistics.median(rates):.3g}) {max(nulls):>8.2f} {endings[0].equivalents:>12} {statistics.median(o.seconds for o in endings):>8.1f}",
-            flush=True,
+            f"  {name:<20} {sum(one.found for one in endings):>2} / {n} planted, {sum(near):>2} / {n} near-best, {both:>2} / {n} both;",
+            end=" ",
         )
+        print(f"least p of a planted choice {least:.2f} (median), of arms that are alike at most {null:.2f};", end=" ")
+        print(f"rates {rates[0]:.3g} to {rates[-1]:.3g}, median {statistics.median(rates):.3g};", end=" ")
+        print(f"{endings[0].equivalents} training steps in all, {seconds:.0f} s", flush=True)
     share = sum(good[0] <= base <= good[1] for base in BASES) / len(BASES)
-    print(f"{'chance':<20} {n / 8:>5.1f} / {n:<4} {n * share:>8.1f} / {n:<4} {n * share / 8:>5.1f} / {n}")
+    print(f"  {'chance':<20} {n / 8:.1f} / {n} planted, {n * share:.1f} / {n} near-best, {n * share / 8:.1f} / {n} both")
     print("\nwhat steps cost, cells at their default width, batches of 128")
     for side, channels in ((8, 1), (32, 3)):
         _costs(side, channels)
@@ -133,16 +135,15 @@ def _costs(side: int, channels: int) -> None:
     """Milliseconds of steps, and megabytes of tensors."""
     images = _noise(side, channels)
     one_network, cells = _cell_space(fixed=True), _cell_space(fixed=False)
-    layers = {"family": "cell", "batch_size": 128}
-    learner = start(layers, data=images, compute=CPU, seed=0)
+    learner = start({"family": "cell", "batch_size": 128}, data=images, compute=CPU, seed=0)
     positions = images.train[:128]
     ordinary_s = _median_s(lambda: learner.step(positions, 0.01))
     ordinary_mb = 2 * sum(p.numel() for p in learner.network.parameters()) * 4 / 2**20
-    figures = {}
+    figures: dict[str, dict[str, float]] = {}
     for name, of in (("same network", one_network), ("drawn cells", cells)):
         search = AutoHasSearch(AutoHas(controller="uniform"), Material(data=images, compute=CPU, space=of, seed=0))
-        shared_s = _median_s(lambda search=search: search.step(0.5, 2.0))
-        learns_s = _median_s(lambda search=search: search._learn(0.0), n=3)
+        shared_s = _median_s(partial(search.step, 0.5, 2.0))
+        learns_s = _median_s(partial(search._learn, 0.0), n=3)
         bank_mb = sum(tensor.numel() * tensor.element_size() for tensor in search.tensors().values()) / 2**20
         figures[name] = {
             "shared_step_ms": round(1e3 * shared_s, 1),
@@ -151,8 +152,8 @@ def _costs(side: int, channels: int) -> None:
             "bank_mb": round(bank_mb, 2),
         }
     print(f"  {side}x{side}x{channels}: ordinary step {1e3 * ordinary_s:.1f} ms, weights and momenta {ordinary_mb:.2f} MB")
-    for name, of in figures.items():
-        print(f"    {name}: {json.dumps(of)}", flush=True)
+    for name, measured in figures.items():
+        print(f"    {name}: {json.dumps(measured)}", flush=True)
 
 
 def _cell_space(*, fixed: bool) -> ConfigurationSpace:
@@ -161,7 +162,7 @@ def _cell_space(*, fixed: bool) -> ConfigurationSpace:
     cells.add(Constant("family", "cell"), Categorical("flip", ("on", "off")))
     held = [name for name in family if fixed or not name.startswith("cell_edge")]
     cells.add(*(Constant(name, family[name].default_value) for name in held))
-    cells.add(*(Categorical(name, family[name].choices, default=family[name].default_value) for name in family if name not in held))
+    cells.add(*(family[name] for name in family if name not in held))
     return cells
 
 

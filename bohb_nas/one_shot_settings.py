@@ -13,6 +13,8 @@ baseline, `differentiable` for numbers by the gradient through the temporary ste
 best of those that the shared weights are tried on at the end, `random` one drawn at random."""
 Objective = Literal["bounded", "adversarial", "fixed"]
 """What DHA's augmentation policy goes after: images a little harder than unchanged ones, the hardest (as released), or nothing."""
+COOL_DOWN_FROM = 0.8
+"""Fraction of the budget at which the rate of shared weights begins to fall."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,8 @@ class AutoHas:
         _check("tried", self.tried, _whole(self.tried, 1), "a whole number from 1")
         _check("rate", self.rate, self.rate is None or (_number(self.rate) and self.rate > 0), "a number above 0")
         _check("entropy", self.entropy, _number(self.entropy) and self.entropy >= 0, "a number from 0")
-        _check("warm_up", self.warm_up, _number(self.warm_up) and 0 <= self.warm_up < 1, "a number from 0 and below 1")
+        inside = _number(self.warm_up) and 0 <= self.warm_up < self.until
+        _check("warm_up", self.warm_up, inside, f"a number from 0 and below {self.until:g}, where the controller stops")
         for name in ("max_flops", "max_params"):
             value = getattr(self, name)
             _check(name, value, value is None or (_number(value) and value > 0), "a number above 0")
@@ -80,6 +83,18 @@ class AutoHas:
     def interval(self) -> int:
         """Steps of the shared weights for one of the controller."""
         return self.every or (1 if self.controller == "paper" else 4)
+
+    @property
+    def until(self) -> float:
+        """Fraction of the budget after which the controller no longer learns.
+
+        That is where the rate of the shared weights begins to fall: to weights that have come to rest every step of a full rate is harm.
+        """
+        return 1.0 if self.controller == "paper" else COOL_DOWN_FROM
+
+    def learns(self, u: float) -> bool:
+        """Whether the controller learns at a fraction of the budget."""
+        return self.controller not in ("uniform", "random") and self.warm_up <= u <= self.until
 
     @property
     def fixed_rate(self) -> float | None:

@@ -117,8 +117,7 @@ class AutoHasSearch:
         weights, momenta = steps.sgd(weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         candidate.write(weights, momenta, statistics)
         self._steps += 1
-        learns = self._settings.controller not in ("uniform", "random") and u >= self._settings.warm_up
-        if learns and self._steps % self._settings.interval == 0:
+        if self._settings.learns(u) and self._steps % self._settings.interval == 0:
             self._learn(self._rate(u, rest))
         return float(loss)
 
@@ -126,7 +125,7 @@ class AutoHasSearch:
         """Of the controller's step at this point of the search."""
         if self._settings.fixed_rate is not None:
             return self._settings.fixed_rate
-        share = self._settings.interval * (1 - u) / max(1.0, rest - 1) / (1 - self._settings.warm_up)
+        share = self._settings.interval * (1 - u) / max(1.0, rest - 1) / (self._settings.until - self._settings.warm_up)
         return min(_FASTEST, _WAY * share)
 
     def _learn(self, rate: float) -> None:

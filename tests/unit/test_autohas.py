@@ -21,7 +21,7 @@ from training_fakes import CPU, TINY, data
 from bohb_nas import networks
 from bohb_nas.errors import OptionError
 from bohb_nas.layers.arithmetic import size
-from bohb_nas.one_shot_settings import AutoHas
+from bohb_nas.one_shot_settings import COOL_DOWN_FROM, AutoHas
 from bohb_nas.oneshot import autohas, temporary
 from bohb_nas.oneshot.autohas import AutoHasSearch
 from bohb_nas.oneshot.decisions import Draw
@@ -184,13 +184,33 @@ def test_controllers_that_never_learn_stay_uniform() -> None:
         assert one.point() == {"controller_steps": 0.0, "entropy": 1.0}
 
 
-def test_the_controller_waits_for_its_warm_up_and_its_turn() -> None:
-    one = search(AutoHas(warm_up=0.25, every=2, horizon=1, rollouts=2))
-    learnt = []
-    for k in range(8):
+@pytest.mark.parametrize(("controller", "learnt"), [("robust", [0, 1, 1, 2, 2, 3, 3, 3]), ("paper", [0, 1, 1, 2, 2, 3, 3, 4])])
+def test_the_controller_waits_for_its_warm_up_and_its_turn_and_stops_in_time(controller: Any, learnt: list[int]) -> None:
+    one = search(AutoHas(controller=controller, warm_up=0.25, every=2, horizon=1))
+    for k, expected in enumerate(learnt):
         one.step((k + 1) / 8, 8.0 - k)
-        learnt.append(one.told()["controller_steps"])
-    assert learnt == [0, 1, 1, 2, 2, 3, 3, 4]
+        assert one.told()["controller_steps"] == expected
+
+
+@pytest.mark.parametrize("n", [800, 4000])
+def test_a_logit_can_come_as_far_in_a_long_search_as_in_a_short_one(n: int) -> None:
+    one = search(AutoHas())
+    rates = [one._rate((k + 1) / n, n - k) for k in range(n) if (k + 1) % 4 == 0 and 0.25 <= (k + 1) / n <= 0.8]
+    assert sum(rates) == pytest.approx(6, rel=0.02)
+    assert max(rates) == pytest.approx(min(rates))
+
+
+def test_a_short_search_moves_no_faster_than_is_good() -> None:
+    assert search(AutoHas())._rate(0.5, 3.0) == 0.1
+    assert search(AutoHas(rate=0.3))._rate(0.5, 3.0) == 0.3
+    assert search(AutoHas(controller="paper"))._rate(0.5, 3.0) == 0.02
+
+
+def test_the_controller_stops_where_the_rate_of_shared_weights_begins_to_fall() -> None:
+    assert trapezoid(COOL_DOWN_FROM) == pytest.approx(1.0)
+    assert trapezoid(COOL_DOWN_FROM + 0.01) < 0.99
+    with pytest.raises(OptionError, match=r"warm_up is 0.8; accepted is a number from 0 and below 0.8, where the controller stops"):
+        AutoHas(warm_up=0.8)
 
 
 @dataclasses.dataclass
@@ -223,7 +243,7 @@ def _loss_after(
 
 
 def test_the_differentiable_gradient_is_that_of_finite_differences() -> None:
-    one = search(AutoHas(controller="differentiable", warm_up=0.9), of=numbers_only())
+    one = search(AutoHas(controller="differentiable", warm_up=0.79), of=numbers_only())
     walk(one, 3)  # so that momenta are not zero
     rng = np.random.default_rng(1)
     _set(one, {name: rng.normal(0, 0.5, n) for name, n in one._decisions.sizes.items()})
