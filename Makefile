@@ -40,7 +40,7 @@ check: $(VENV)/installed-dev  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-dev  ## measure what the documentation states; takes about an hour on a quiet machine
+bench: $(VENV)/installed-dev  ## measure what the documentation states; takes about three hours on a quiet machine
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/suggest.py
 	$(BIN)/python bench/scale.py
@@ -56,6 +56,7 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/planted_autohas.py
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/cifar_jpeg.py
+	$(BIN)/python bench/compare.py
 
 bench-gpu: $(VENV)/installed-dev  ## measure the training worker on a GPU; ten minutes
 	$(BIN)/python bench/gpu.py

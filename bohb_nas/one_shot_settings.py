@@ -63,10 +63,8 @@ class AutoHas:
         _check("entropy", self.entropy, _number(self.entropy) and self.entropy >= 0, "a number from 0")
         inside = _number(self.warm_up) and 0 <= self.warm_up < self.until
         _check("warm_up", self.warm_up, inside, f"a number from 0 and below {self.until:g}, where the controller stops")
-        for name in ("max_flops", "max_params"):
-            value = getattr(self, name)
-            _check(name, value, value is None or (_number(value) and value > 0), "a number above 0")
         _check("compare", self.compare, self.compare in ("ranks", "rewards"), "ranks or rewards")
+        _check_sizes(self)
         _check("reward", self.reward, self.reward in (None, "cross_entropy", "accuracy"), "cross_entropy or accuracy")
 
     @property
@@ -141,11 +139,15 @@ class Dha:
     momentum: float = 0.9
     policy: Objective = "bounded"
     policy_rate: float = 0.01
+    max_flops: float | None = None
+    """Of one image's forward pass: a search whose largest network has more is refused."""
+    max_params: float | None = None
     rho: float = 1.25
     """Loss of an augmented image that `bounded` goes after, in those of unchanged ones."""
 
     def __post_init__(self) -> None:
         _one_of("policy", self.policy, get_args(Objective))
+        _check_sizes(self)
         _check("proj_dims", self.proj_dims, _whole(self.proj_dims, 2), "a whole number from 2")
         _check("hyper_every", self.hyper_every, _whole(self.hyper_every, 1), "a whole number from 1")
         _check("recover_every", self.recover_every, _whole(self.recover_every, 1), "a whole number from 1")
@@ -191,6 +193,12 @@ def from_json(value: object) -> Settings:
     if unknown := sorted(value.keys() - {"method"} - set(accepted)):
         raise OptionError(f"{value['method']} has no setting {', '.join(unknown)}; accepted are {', '.join(accepted)}")
     return chosen(**{name: setting for name, setting in value.items() if name != "method"})
+
+
+def _check_sizes(settings: "AutoHas | Dha") -> None:
+    for name in ("max_flops", "max_params"):
+        value = getattr(settings, name)
+        _check(name, value, value is None or (_number(value) and value > 0), "a number above 0")
 
 
 def _whole(value: object, least: int) -> bool:

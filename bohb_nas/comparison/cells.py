@@ -1,6 +1,6 @@
 """A cell of a comparison, one method with one seed: what its study and its test say. Reads, and never runs anything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,18 @@ def read_cell(folder: Path, method: str, seed: int, *, failure: str | None) -> C
         seed=seed,
         finished=finished,
         told=told,
-        failure=NO_MODEL if finished and chosen(told) is None else failure,
+        failure=_without_model(told) if finished and chosen(told) is None else failure,
         test=read_test(tested_file(folder, method, seed)),
     )
+
+
+def _without_model(told: Sequence[Evaluation]) -> str:
+    """Why a finished search has no model, with what its last trial said."""
+    if not told:
+        return NO_MODEL
+    last = told[-1]
+    words = ((last.result.message or "").strip().splitlines() or ["no reason given"])[-1]
+    return f"{NO_MODEL}; the last, {last.trial.trial_id}, {last.result.status}: {words}"
 
 
 def read_test(path: Path) -> dict[str, Any] | None:

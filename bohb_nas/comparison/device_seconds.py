@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bohb_nas.records import ASIDE, Evaluation, Result, Status
+from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status
+from bohb_nas.store import notes
 from bohb_nas.store.stays import stay
-
-SEARCH = "search"
-"""Origin of the trial in which a one-shot search trains its shared weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +28,14 @@ class Account:
 def seconds(result: Result) -> tuple[float, bool]:
     """How long a trial had the device, and whether the worker said so.
 
-    The worker's `wall_s` counts everything from setup on. Where it is missing (a crash, an ended child), the time between start and end
-    that the engine noted counts, and where that is missing the seconds of training.
+    The worker's `wall_s` counts everything from setup on, of the last attempt; after an interruption what earlier ones had trained is
+    added, as far as it was kept. Where it is missing (a crash, an ended child), the time between start and end that the engine noted
+    counts, and where that is missing the seconds of training.
     """
     if (wall_s := result.metrics.get("wall_s")) is not None:
-        return max(0.0, wall_s), True
+        new_s, attempt_s = result.metrics.get("new_s"), notes.number(result.details, "attempt_s")
+        earlier_s = new_s - attempt_s if new_s is not None and attempt_s is not None else 0.0
+        return max(0.0, wall_s) + max(0.0, earlier_s), True
     had = stay(result)
     return (had.ended - had.began if had is not None else result.train_s), False
 
@@ -47,7 +48,7 @@ def usable(evaluation: Evaluation) -> bool:
     trial, result = evaluation.trial, evaluation.result
     if trial.origin in ASIDE or result.status is not Status.OK or result.violates:
         return False
-    return trial.origin != SEARCH or result.details.get("ready_to_use") is True
+    return trial.origin is not Origin.SEARCH or result.details.get("ready_to_use") is True
 
 
 def chosen(evaluations: Iterable[Evaluation]) -> Evaluation | None:
@@ -60,9 +61,9 @@ def account(evaluations: Iterable[Evaluation]) -> Account:
     told = list(evaluations)
     best = chosen(told)
     retrained = None
-    if best is not None and best.trial.origin != SEARCH:
+    if best is not None and best.trial.origin is not Origin.SEARCH:
         before = told[: told.index(best)]
-        retrained = best if any(e.trial.origin == SEARCH for e in before) else None
+        retrained = best if any(e.trial.origin is Origin.SEARCH for e in before) else None
     taken = [(e is retrained, *seconds(e.result)) for e in told]
     return Account(
         search_s=sum(spent for again, spent, _ in taken if not again),

@@ -180,8 +180,9 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
     if n := sum(row["n_estimated"] for row in found["rows"]):
         notes.append(f"* {counted(n, 'trial')} did not say how long they took; the engine's time counts, or that of training")
     notes += [f"{one['method']}, seed {one['seed']} failed: {one['message']}" for one in found["failed"]]
-    if found["failed"]:
-        notes.append("the same command runs once more what failed")
+    over = {(one["method"], one["seed"]) for one in found["cells"] if one["finished"]}
+    if any((one["method"], one["seed"]) not in over for one in found["failed"]):
+        notes.append("the same command goes on with what failed before its search was over")
     if found["interrupted"]:
         notes.append("stopped; nothing finished is lost, and nothing was tested. The same command goes on")
     return notes

@@ -110,18 +110,21 @@ def from_checkpoint(tensors: Mapping[str, Tensor], config: Mapping[str, Value], 
 
 
 def judge_exported(folder: Path, dataset: Dataset) -> dict[str, Any]:
-    """Of a model that takes raw images, on the CPU: `model.pt2`, or `model.safetensors` with `model.json`.
+    """Of a model that takes raw images, on the CPU: `model.pt2`, or else `model.safetensors`; `model.json` says of what.
 
     Raises:
-        StudyError: it cannot be read.
+        StudyError: it cannot be read, or is of other data.
     """
     program, weights = folder / "model.pt2", folder / "model.safetensors"
     used = program if program.is_file() else weights
     try:
         digest = hashlib.sha256(used.read_bytes()).hexdigest()
         model = torch.export.load(program).module() if program.is_file() else _classifier(folder, dataset)
+        about = parse_json((folder / "model.json").read_bytes())
     except (OSError, ValueError, KeyError, RuntimeError) as e:
         raise StudyError(f"{folder} cannot be tested: {e}; restore it from a backup") from e
+    if about.get("fingerprint") != dataset.fingerprint:
+        raise StudyError(f"{folder} cannot be tested: it was trained on other data than {dataset.name} is now; restore the data set")
     images, labels = images_of_test(dataset, _CPU)
     with torch.no_grad():
         batch = Compute(device=_CPU, precision="fp32").evaluation_batch

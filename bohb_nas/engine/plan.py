@@ -66,7 +66,12 @@ class Request:
     @property
     def sizes_bounded(self) -> tuple[str, ...]:
         """The metrics that must be known before training."""
-        return tuple(name for name, bound in (("params", self.max_params), ("flops", self.max_flops)) if bound is not None)
+        return tuple(name for name, _ in _sizes(self))
+
+
+def _sizes(request: Request) -> list[tuple[str, float]]:
+    """What is bounded, and by what."""
+    return [(name, bound) for name, bound in (("params", request.max_params), ("flops", request.max_flops)) if bound is not None]
 
 
 def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "promote": _said(request.promote, given.get("promote"), "restart"),
         "stop": stop,
         "rank_probe": _rank_probe(request, given, n_budgets=len(budgets.rungs)),
-        **_knowledge(request, given),
+        **_knowledge(request, given, method),
         "listen": _said(request.listen, given.get("listen"), "loopback"),
         "lease_s": _said(request.lease_s, given.get("lease_s"), None),
         "require_same_gpu": _said(request.require_same_gpu, given.get("require_same_gpu"), False),
@@ -113,14 +118,11 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     }
 
 
-def _knowledge(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+def _knowledge(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
     """What is known beforehand: where it is read from, and the constraints in one order; None for nothing."""
     bounds = [Constraint.parse(text) for text in request.constraints]
-    bounds += [
-        Constraint(metric=name, relation="<=", bound=bound)
-        for name, bound in (("params", request.max_params), ("flops", request.max_flops))
-        if bound is not None
-    ]
+    if method not in METHODS:
+        bounds += [Constraint(metric=name, relation="<=", bound=bound) for name, bound in _sizes(request)]
     initial, prior = request.initial, request.prior
     said = {
         "initial": None if initial is None else initial if initial in shipped() else _in_full(initial),
@@ -158,7 +160,8 @@ def _in_full(path: str | Path) -> str:
 
 
 def _method_options(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
-    options = {**given.get("method_options", {}), **request.method_options}
+    bounds = dict(_sizes(request)) if method in METHODS else {}  # the worker keeps them itself
+    options = {**given.get("method_options", {}), **{f"max_{name}": bound for name, bound in bounds.items()}, **request.method_options}
     if request.controller is None:
         return options
     if method != "autohas":

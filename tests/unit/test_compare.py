@@ -1,6 +1,7 @@
 """`bohb-nas compare`: what each method is given, what it cost, when the test set is read, and what the table says of it."""
 
 import csv
+import dataclasses
 import itertools
 import json
 import math
@@ -11,13 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import training_fakes
 from click.testing import CliRunner
 from scipy import stats
+from study_fakes import META
 
 from bohb_nas.cli import cli
 from bohb_nas.comparison import device_seconds, entrants, testing
@@ -39,10 +42,6 @@ from bohb_nas.training.data import resident_split
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.learner import start as start_learner
 from bohb_nas.training.validation import evaluate
-from tests.unit import training_fakes
-from tests.unit.study_fakes import META
-
-SEARCH = cast(Origin, "search")
 
 
 def told(
@@ -160,8 +159,15 @@ def test_the_time_of_a_trial_is_what_it_had_the_device_for() -> None:
     assert [device_seconds.seconds(one.result) for one in cases] == [(12.0, True), (7.5, False), (5.0, False)]
 
 
+def test_what_an_interrupted_attempt_had_trained_counts() -> None:
+    """12 s of the last attempt, in which it trained 8 of 20 s."""
+    whole = told("t", 0.1, 12.0, attempt_s=8.0)
+    result = dataclasses.replace(whole.result, metrics={**whole.result.metrics, "new_s": 20.0})
+    assert device_seconds.seconds(result) == (24.0, True)
+
+
 def test_a_retraining_is_counted_apart_and_is_what_is_tested() -> None:
-    shared = told("s1", 0.05, 40.0, origin=SEARCH)
+    shared = told("s1", 0.05, 40.0, origin=Origin.SEARCH)
     again = told("t1", 0.20, 41.0)
     assert device_seconds.chosen([shared, again]) == again, "shared weights are no model, however low their loss"
     spent = device_seconds.account([shared, again])
@@ -169,7 +175,7 @@ def test_a_retraining_is_counted_apart_and_is_what_is_tested() -> None:
 
 
 def test_a_search_that_hands_out_its_model_needs_no_retraining() -> None:
-    ready = told("s1", 0.05, 40.0, origin=SEARCH, ready_to_use=True)
+    ready = told("s1", 0.05, 40.0, origin=Origin.SEARCH, ready_to_use=True)
     assert device_seconds.chosen([ready]) == ready
     assert device_seconds.account([ready]) == device_seconds.Account(search_s=40.0, retrain_s=0.0, n_estimated=0)
 
@@ -184,7 +190,7 @@ def test_without_a_one_shot_search_everything_is_search() -> None:
 
 def test_the_curve_falls_where_a_better_model_is_to_be_had() -> None:
     trials = [
-        told("s1", 0.01, 10.0, origin=SEARCH),
+        told("s1", 0.01, 10.0, origin=Origin.SEARCH),
         told("t1", 0.4, 3.0, budget=3.0),
         told("t2", None, 2.0),
         told("t3", 0.5, 10.0),
@@ -275,7 +281,10 @@ def test_a_search_without_a_model_is_a_failure(tmp_path: Path) -> None:
     arrange(tmp_path, Request(methods=("bohb",), seeds=1))
     write_study(tmp_path / "bohb-0", [told("t1", None)])
     found = fake(tmp_path)
-    assert ([one["message"] for one in found["failed"]], fake.did) == (["no trial ended with a model"], [])
+    assert ([one["message"] for one in found["failed"]], fake.did) == (
+        ["no trial ended with a model; the last, t1, crashed: no reason given"],
+        [],
+    )
 
 
 def test_a_model_other_than_the_one_tested_is_refused(tmp_path: Path) -> None:
@@ -406,13 +415,17 @@ def test_the_test_of_a_checkpoint_is_that_of_the_learners_own_network(tmp_path: 
 def test_an_exported_model_is_tested_as_it_is(tmp_path: Path) -> None:
     learner, _ = trained(tmp_path / "checkpoint")
     about: dict[str, Any] = {"image_shape": (8, 8, 1), "classes": training_fakes.dataset().classes, "config": training_fakes.TINY}
-    export.export_model(learner.outcome, tmp_path, mean=learner.data.mean, deviation=learner.data.deviation, facts={}, **about)
+    export.export_model(
+        learner.outcome, tmp_path, mean=learner.data.mean, deviation=learner.data.deviation, facts={"fingerprint": "thirds"}, **about
+    )
     program = testing.judge_exported(tmp_path, training_fakes.dataset())
     (tmp_path / "model.pt2").unlink()
     weights = testing.judge_exported(tmp_path, training_fakes.dataset())
     assert program["test_error"] == weights["test_error"] == error_of(learner)
     assert program["params"] == weights["params"] == sum(p.numel() for p in learner.network.parameters())
     assert program["weights_sha256"] != weights["weights_sha256"]
+    with pytest.raises(StudyError, match="trained on other data"):
+        testing.judge_exported(tmp_path, training_fakes.dataset(fingerprint="other"))
 
 
 @pytest.mark.parametrize(
@@ -454,7 +467,8 @@ def test_the_command_prints_the_table_and_says_why_it_has_nothing(tmp_path: Path
     write_study(tmp_path / "bohb-0", [told("t1", None)])
     done = CliRunner().invoke(cli, ["compare", str(tmp_path)])
     assert done.exit_code == 1
-    assert "bohb, seed 0 failed: no trial ended with a model" in done.stdout
+    assert "bohb, seed 0 failed: no trial ended with a model; the last, t1, crashed" in done.stdout
+    assert "goes on with what failed" not in done.stdout, "its search is over"
     refused = CliRunner().invoke(cli, ["compare", str(tmp_path), "--methods", "bohb,bob"])
     assert (refused.exit_code, "no entrant 'bob'" in refused.stderr) == (2, True)
 
