@@ -3,7 +3,7 @@
     python bench/planted_autohas.py [SEEDS [STEPS]]
 
 First what full training makes of each choice, then what the controllers find on so many seeds in so many steps of the shared weights
-beside chance, then what steps cost and what the bank holds. A quarter of an hour with 10 seeds and 600 steps.
+beside chance, then what steps cost and what the bank holds. A quarter of an hour with 10 seeds and 900 steps.
 """
 
 import json
@@ -64,7 +64,7 @@ def main() -> None:
     """Prints the tables."""
     torch.set_num_threads(1)
     seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 600
+    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 900
     print(f"8x8 images, 6 classes, 600 to train on, batches of 32, 1 thread; {machine()}")
     good = _truth(range(3))
     n = len(seeds)

@@ -108,8 +108,7 @@ class AutoHasSearch:
 
     def step(self, u: float, rest: float) -> float:
         """One step of the shared weights and, when it is due, one of the controller; returns the training loss."""
-        draw, probabilities = self._draw("draw"), self._controller.probabilities()
-        layers, recipe = read(self._decisions.blended(draw, probabilities))
+        layers, recipe = read(self._trained(self._draw("draw"), u))
         candidate = self._bank.candidate(layers)
         weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
         loss, gradients, statistics = self._temporary.gradients(candidate, weights, statistics, recipe, number=self._steps)
@@ -120,6 +119,16 @@ class AutoHasSearch:
         if self._settings.learns(u) and self._steps % self._settings.interval == 0:
             self._learn(self._rate(u, rest))
         return float(loss)
+
+    def _trained(self, draw: Draw, u: float) -> dict[str, Value]:
+        """The configuration of a draw under which the shared weights take a step.
+
+        While the controller learns, numbers are those drawn: weights that only ever saw the mean of the rates settle where it suits them,
+        and any larger rate is harm. What remains of the budget is trained as what is found will be.
+        """
+        if self._settings.controller != "differentiable" and u <= self._settings.until:
+            return self._decisions.config(draw)
+        return self._decisions.blended(draw, self._controller.probabilities())
 
     def _rate(self, u: float, rest: float) -> float:
         """Of the controller's step at this point of the search."""

@@ -89,7 +89,7 @@ def _all(one: AutoHasSearch) -> list[Draw]:
 
 def test_a_step_moves_the_shared_weights_as_torch_does() -> None:
     fixed = numbers_only()
-    one = search(AutoHas(controller="uniform"), of=fixed)
+    one = search(AutoHas(controller="differentiable", warm_up=0.79), of=fixed)
     layers, recipe = read(one._decisions.blended(_all(one)[0], one._controller.probabilities()))
     candidate = one._bank.candidate(layers)
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in candidate.weights().items()}
@@ -107,6 +107,19 @@ def test_a_step_moves_the_shared_weights_as_torch_does() -> None:
         assert one.step(0.5, 2.0) == pytest.approx(float(loss.detach()), rel=1e-5)
     for name, tensor in candidate.weights().items():
         torch.testing.assert_close(tensor, leaves[name].detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("controller", "u", "drawn"),
+    [("robust", 0.5, True), ("robust", 0.9, False), ("paper", 0.9, True), ("uniform", 0.1, True), ("differentiable", 0.5, False)],
+)
+def test_shared_weights_are_trained_by_the_numbers_drawn_and_at_last_by_their_mean(controller: str, u: float, *, drawn: bool) -> None:
+    one = search(settings(controller))
+    _set(one, {"sgd_learning_rate": np.log([0.1, 0.2, 0.3, 0.2, 0.2])})
+    draw = Draw(indices={"sgd_learning_rate": 4, "flip": 1, "nr_residual_blocks_1": 0})
+    trained = one._trained(draw, u)
+    assert (trained["flip"], trained["nr_residual_blocks_1"]) == ("off", 1)
+    assert trained["sgd_learning_rate"] == pytest.approx(1.0 if drawn else 10**-0.9)
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS)
