@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.comparison.arrangement import Arrangement, Request, arrange
+from bohb_nas.comparison.arrangement import Arrangement, Check, Request, arrange
 from bohb_nas.comparison.cells import Cell, cell_folder, log_file, read_cell, read_test, tested_file
 from bohb_nas.comparison.figure import draw
 from bohb_nas.comparison.table import figures, write
@@ -45,7 +45,9 @@ class Ended:
     """Whether somebody asked this program to stop meanwhile."""
 
 
-def compare(folder: Path, request: Request, say: Say, *, test: Test, search: Search | None = None) -> dict[str, Any]:
+def compare(
+    folder: Path, request: Request, say: Say, *, test: Test, search: Search | None = None, check: Check = lambda *_: None
+) -> dict[str, Any]:
     """Runs what is not finished, tests what is not tested, and returns the table: what `bohb-nas compare DIR --json` prints.
 
     Args:
@@ -54,13 +56,14 @@ def compare(folder: Path, request: Request, say: Say, *, test: Test, search: Sea
         say: hears of progress.
         test: reads the test set; called after all cells have ended, once for each that has not been tested.
         search: runs `bohb-nas`; None starts a process.
+        check: looks at entrants before anything is written.
 
     Raises:
         UsageError: what was asked cannot be done; nothing was written.
         StorageError: the disk refused.
     """
     folder = folder.absolute()
-    arrangement = arrange(folder, request)
+    arrangement = arrange(folder, request, check)
     if arrangement.device is not None:
         os.environ.update(named_device(arrangement.device).environment)  # for the searches as well
     with _alone(folder):
@@ -188,5 +191,10 @@ def _tested(folder: Path, cell: Cell, say: Say, test: Test) -> Cell:
         return cell
     say(f"{cell.method}, seed {cell.seed}: tests trial {cell.best.trial.trial_id}")
     path = tested_file(folder, cell.method, cell.seed)
-    write_once(path, dump_json(test(StudyDir(cell_folder(folder, cell.method, cell.seed)), cell.best)) + "\n")
+    try:
+        found = test(StudyDir(cell_folder(folder, cell.method, cell.seed)), cell.best)
+    except StudyError as e:
+        say(f"{cell.method}, seed {cell.seed}: not tested: {e}")
+        return replace(cell, failure=str(e))
+    write_once(path, dump_json(found) + "\n")
     return replace(cell, test=read_test(path))

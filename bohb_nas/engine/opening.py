@@ -107,6 +107,15 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
+def examine(path: Path, request: Request) -> None:
+    """Looks at a study that is not there yet as `bohb-nas run` does before it begins one; writes nothing.
+
+    Raises:
+        UsageError: it would be refused.
+    """
+    _new(StudyDir(path.absolute()), request, Display(), n_workers=1)
+
+
 def existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> _Made:
     """What an existing study needs to be led; its lock need not be held, and nothing is written.
 

@@ -24,8 +24,8 @@ from study_fakes import META
 
 from bohb_nas.cli import cli
 from bohb_nas.comparison import device_seconds, entrants, testing
-from bohb_nas.comparison.arrangement import Request, arrange
-from bohb_nas.comparison.entrants import Share
+from bohb_nas.comparison.arrangement import Arrangement, Request, arrange
+from bohb_nas.comparison.entrants import Entrant, Share
 from bohb_nas.comparison.figure import over_seeds
 from bohb_nas.comparison.run import Ended, compare, start
 from bohb_nas.comparison.table import difference
@@ -81,6 +81,7 @@ class Fake:
     def __init__(self, losses: dict[str, float | None], tests: dict[str, float] | None = None) -> None:
         self.losses, self.tests = losses, tests or {}
         self.did: list[str] = []
+        self.checked: list[str] = []
 
     def search(self, arguments: Sequence[str], log: Path) -> Ended:
         path = Path(arguments[1])
@@ -98,8 +99,11 @@ class Fake:
         self.did.append(f"test {study.path.name}")
         return {"test_error": self.tests.get(study.path.name, 0.5), "trial_id": evaluation.trial.trial_id, "params": 1000}
 
+    def check(self, arrangement: Arrangement, entrants: tuple[Entrant, ...], folder: Path) -> None:
+        self.checked += [entrant.name for entrant in entrants]
+
     def __call__(self, folder: Path, **said: Any) -> dict[str, Any]:
-        return compare(folder, Request(**said), lambda _: None, test=self.test, search=self.search)
+        return compare(folder, Request(**said), lambda _: None, test=self.test, search=self.search, check=self.check)
 
 
 def given(name: str) -> list[str]:
@@ -274,6 +278,44 @@ def test_a_cell_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     fake.did, fake.losses = [], {}
     assert fake(tmp_path)["failed"] == []
     assert fake.did == ["run bohb-0", "test bohb-0"], "what failed is run once more"
+
+
+def test_a_model_that_is_gone_costs_its_own_test_only(tmp_path: Path) -> None:
+    def test(study: StudyDir, evaluation: Evaluation) -> dict[str, Any]:
+        if study.path.name == "bohb-0":
+            raise StudyError("bohb-0 has left no model")
+        return fake.test(study, evaluation)
+
+    fake = Fake({})
+    found = compare(tmp_path, Request(methods=("bohb", "fixed"), seeds=1), fake.did.append, test=test, search=fake.search, check=fake.check)
+    assert found["failed"] == [{"method": "bohb", "seed": 0, "message": "bohb-0 has left no model"}]
+    assert {row["method"]: row["n"] for row in found["rows"]} == {"bohb": 0, "fixed": 1}
+    assert "bohb, seed 0: not tested: bohb-0 has left no model" in fake.did
+
+
+def test_only_new_entrants_are_looked_at_before_anything_is_written(tmp_path: Path) -> None:
+    fake = Fake({})
+    fake(tmp_path, methods=("bohb",), seeds=1)
+    fake(tmp_path, methods=("bohb", "fixed", "dha"), seeds=2)
+    fake(tmp_path)
+    assert fake.checked == ["bohb", "fixed", "dha"]
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "text"),
+    [
+        ("dha", {"worker-option": "speed=1"}, "dha cannot take part: one_shot has no option speed"),
+        ("dha", {"space": "zela2018"}, "dha cannot take part: DHA searches the operators of cells"),
+        ("random_search", {"space": "toy"}, "random_search cannot take part: the image classifier knows no hyperparameter lr"),
+        ("trivial_augment", {"max-params": "10"}, "no configuration meets"),
+    ],
+)
+def test_what_a_run_would_refuse_is_refused_before_the_first(tmp_path: Path, method: str, said: dict[str, str], text: str) -> None:
+    options = [word for name, value in said.items() for word in (f"--{name}", value)]
+    refused = CliRunner().invoke(cli, ["compare", str(tmp_path / "c"), "--methods", method, *options])
+    assert refused.exit_code == 2
+    assert text in refused.stderr
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_search_without_a_model_is_a_failure(tmp_path: Path) -> None:
