@@ -31,6 +31,7 @@ from bohb_nas.comparison.run import Ended, compare, start
 from bohb_nas.comparison.table import difference
 from bohb_nas.durations import parse_duration
 from bohb_nas.errors import StudyError, UsageError
+from bohb_nas.files import Lock, holder
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.search_spaces import cell
 from bohb_nas.space.legality import complete
@@ -306,8 +307,6 @@ def test_only_new_entrants_are_looked_at_before_anything_is_written(tmp_path: Pa
     [
         ("dha", {"worker-option": "speed=1"}, "dha cannot take part: one_shot has no option speed"),
         ("dha", {"space": "zela2018"}, "dha cannot take part: DHA searches the operators of cells"),
-        ("random_search", {"space": "toy"}, "random_search cannot take part: the image classifier knows no hyperparameter lr"),
-        ("trivial_augment", {"max-params": "10"}, "no configuration meets"),
     ],
 )
 def test_what_a_run_would_refuse_is_refused_before_the_first(tmp_path: Path, method: str, said: dict[str, str], text: str) -> None:
@@ -502,6 +501,41 @@ def test_a_search_runs_in_another_process_and_its_words_are_kept(tmp_path: Path)
     ended = start(["run", str(tmp_path / "s"), "--method", "no_such", "--worker", "toy", "--space", "toy"], log)
     assert (ended.code, ended.interrupted) == (2, False)
     assert "no_such" in log.read_text()
+
+
+def test_a_search_that_somebody_else_runs_is_waited_for(tmp_path: Path) -> None:
+    fake, said = Fake({}), list[str]()
+    asked = Request(methods=("bohb", "fixed"), seeds=1)
+    arrange(tmp_path, asked)
+    study = write_study(tmp_path / "bohb-0", [told("t1", 0.5)], done=False)
+    lock = Lock(study.master_lock)
+    assert lock.acquire('{"pid": 7, "host": "there"}')
+
+    def hear(line: str) -> None:
+        said.append(line)
+        if "waits" in line:
+            assert fake.did == []
+            study.done.write_text("{}\n")
+            lock.release()
+
+    compare(tmp_path, asked, hear, test=fake.test, search=fake.search)
+    assert said[0] == "bohb-0 is led by pid 7 on there; waits until that ends"
+    assert fake.did == ["run fixed-0", "test bohb-0", "test fixed-0"]
+
+
+def test_a_search_ends_with_the_comparison_that_is_killed(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s", [], done=False)
+    program = "import sys; from pathlib import Path; from bohb_nas.comparison.run import start; start(sys.argv[2:], Path(sys.argv[1]))"
+    words = [str(tmp_path / "log"), "worker", str(study.path), "--no-lead", "--device", "cpu0"]
+    comparison = subprocess.Popen([sys.executable, "-c", program, *words])
+
+    def worker() -> bool:
+        return any(holder(path) for path in study.workers.glob("*.lock"))
+
+    wait_for(worker)
+    comparison.kill()
+    comparison.wait()
+    wait_for(lambda: not worker())
 
 
 def test_the_command_prints_the_table_and_says_why_it_has_nothing(tmp_path: Path) -> None:
