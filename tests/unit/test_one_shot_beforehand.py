@@ -8,7 +8,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import OptionError, UsageError
-from bohb_nas.search_spaces import cell
+from bohb_nas.search_spaces import cell, joint
 from bohb_nas.workers.one_shot import check
 
 
@@ -28,6 +28,12 @@ def test_too_few_images_held_out_for_hypergradients() -> None:
         checked(cell.space(), {"method": "dha"}, valid_fraction=0.001)
     checked(cell.space(), {"method": "dha", "hyper_rate": 0.0}, valid_fraction=0.001)
     checked(cell.space(), {"method": "autohas"}, valid_fraction=0.001)
+
+
+def test_dha_takes_no_space_whose_usual_network_is_none_of_its_cells() -> None:
+    with pytest.raises(OptionError, match="the default of family is 'multi_branch'"):
+        checked(joint.space(), {"method": "dha"})
+    checked(joint.space(), {"method": "autohas"})
 
 
 @pytest.mark.parametrize("method", ["dha", "autohas"])
