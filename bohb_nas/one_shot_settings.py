@@ -52,13 +52,14 @@ class AutoHas:
 
     def __post_init__(self) -> None:
         _one_of("controller", self.controller, get_args(Controller))
-        for name in ("rollouts", "horizon", "every"):
+        _check("every", self.every, self.every is None or _whole(self.every, 1), "a whole number from 1")
+        for name in ("rollouts", "horizon"):
             value = getattr(self, name)
-            _check(name, value, value is None or _whole(value, 1), "a whole number from 1")
+            _check(name, value, value is None or _whole(value, 1, 100), "a whole number from 1 to 100")
         if self.controller == "differentiable":
             _check("horizon", self.horizon, self.horizon in (None, 1), "1 of the differentiable controller, which follows a single step")
-        _check("n_bases", self.n_bases, _whole(self.n_bases, 2), "a whole number from 2")
-        _check("tried", self.tried, _whole(self.tried, 1), "a whole number from 1")
+        _check("n_bases", self.n_bases, _whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
+        _check("tried", self.tried, _whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
         _check("rate", self.rate, self.rate is None or (_number(self.rate) and self.rate > 0), "a number above 0")
         _check("entropy", self.entropy, _number(self.entropy) and self.entropy >= 0, "a number from 0")
         inside = _number(self.warm_up) and 0 <= self.warm_up < self.until
@@ -148,7 +149,7 @@ class Dha:
     def __post_init__(self) -> None:
         _one_of("policy", self.policy, get_args(Objective))
         _check_sizes(self)
-        _check("proj_dims", self.proj_dims, _whole(self.proj_dims, 2), "a whole number from 2")
+        _check("proj_dims", self.proj_dims, _whole(self.proj_dims, 2, 1000), "a whole number from 2 to 1000")
         _check("hyper_every", self.hyper_every, _whole(self.hyper_every, 1), "a whole number from 1")
         _check("recover_every", self.recover_every, _whole(self.recover_every, 1), "a whole number from 1")
         for name in ("code_rate", "settled", "rate", "rate_low", "rate_high", "weight_decay_low", "weight_decay_high", "weight_decay"):
@@ -201,8 +202,8 @@ def _check_sizes(settings: "AutoHas | Dha") -> None:
         _check(name, value, value is None or (_number(value) and value > 0), "a number above 0")
 
 
-def _whole(value: object, least: int) -> bool:
-    return type(value) is int and value >= least
+def _whole(value: object, least: int, most: float = math.inf) -> bool:
+    return type(value) is int and least <= value <= most
 
 
 def _number(value: object) -> bool:

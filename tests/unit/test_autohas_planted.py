@@ -34,7 +34,7 @@ def test_no_image_to_train_on_is_mirrored_and_classes_take_turns() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_what_was_planted_is_found(seed: int) -> None:
-    found = ending(AutoHas(), seed=seed, steps=500)
+    found = ending(AutoHas(), seed=seed, steps=900)
     assert found.found
-    assert 10**-1.5 <= found.rate < 1
+    assert found.rate >= 0.0749  # full training: 0.178 and 1 are within a hundredth of the best, and half a step around them
     assert found.null < 0.8
