@@ -38,6 +38,7 @@ CHOICES: Mapping[str, Mapping[str, Value]] = {
 }
 SEARCHES: Mapping[str, AutoHas] = {
     "robust": AutoHas(),
+    "robust, horizon 5": AutoHas(horizon=5, every=4),
     "robust, by rewards": AutoHas(compare="rewards"),
     "paper": AutoHas(controller="paper"),
 }
@@ -126,7 +127,7 @@ def ending(settings: AutoHas, *, seed: int, steps: int) -> Ending:
         found=all(found[name] == value for name, value in PLANTED.items()),
         rate=float(found["sgd_learning_rate"]),
         null=max(shares[NULL].values()),
-        equivalents=steps + told["controller_steps"] * settings.n_rollouts * settings.n_temporary,
+        equivalents=steps + told["controller_steps"] * settings.n_rollouts * settings.horizon,
         seconds=time.perf_counter() - began,
     )
 

@@ -28,10 +28,10 @@ class AutoHas:
     controller: Controller = "robust"
     rollouts: int | None = None
     """Candidates of one controller step; None is 4, or 1 of `paper`."""
-    horizon: int | None = None
-    """Temporary steps before a candidate is judged; None is 5, or 1 of `paper`, or 1 and no other of `differentiable`."""
+    horizon: int = 1
+    """Temporary steps before a candidate is judged; of `differentiable` always 1."""
     every: int | None = None
-    """Steps of the shared weights for one of the controller; None is 4, or 1 of `paper`."""
+    """Steps of the shared weights for one of the controller; None is 2, or 1 of `paper`."""
     rate: float | None = None
     """Of the controller's Adam; None is what brings a logit as far in a long search as in a short one, or 0.02 of `paper`."""
     entropy: float = 0.0
@@ -53,11 +53,10 @@ class AutoHas:
     def __post_init__(self) -> None:
         _one_of("controller", self.controller, get_args(Controller))
         _check("every", self.every, self.every is None or _whole(self.every, 1), "a whole number from 1")
-        for name in ("rollouts", "horizon"):
-            value = getattr(self, name)
-            _check(name, value, value is None or _whole(value, 1, 100), "a whole number from 1 to 100")
+        _check("rollouts", self.rollouts, self.rollouts is None or _whole(self.rollouts, 1, 100), "a whole number from 1 to 100")
+        _check("horizon", self.horizon, _whole(self.horizon, 1, 100), "a whole number from 1 to 100")
         if self.controller == "differentiable":
-            _check("horizon", self.horizon, self.horizon in (None, 1), "1 of the differentiable controller, which follows a single step")
+            _check("horizon", self.horizon, self.horizon == 1, "1 of the differentiable controller, which follows a single step")
         _check("n_bases", self.n_bases, _whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
         _check("tried", self.tried, _whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
         _check("rate", self.rate, self.rate is None or (_number(self.rate) and self.rate > 0), "a number above 0")
@@ -74,14 +73,9 @@ class AutoHas:
         return self.rollouts or (1 if self.controller == "paper" else 4)
 
     @property
-    def n_temporary(self) -> int:
-        """Temporary steps before a candidate is judged."""
-        return self.horizon or (1 if self.controller in ("paper", "differentiable") else 5)
-
-    @property
     def interval(self) -> int:
         """Steps of the shared weights for one of the controller."""
-        return self.every or (1 if self.controller == "paper" else 4)
+        return self.every or (1 if self.controller == "paper" else 2)
 
     @property
     def until(self) -> float:

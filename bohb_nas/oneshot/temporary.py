@@ -70,7 +70,7 @@ class Temporary:
         layers, recipe = read(config)
         candidate = self._bank.candidate(layers)
         weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
-        horizon = self._settings.n_temporary
+        horizon = self._settings.horizon
         for i in range(horizon):
             _, gradients, statistics = self.gradients(candidate, weights, statistics, recipe, number=number, ahead=1 + i)
             rate = recipe.learning_rate * (1 - i / horizon)
