@@ -54,6 +54,9 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/augment.py
 	$(BIN)/python bench/paper_pipeline.py
 	$(BIN)/python bench/planted_autohas.py
+	$(BIN)/python bench/planted_dha.py
+	$(BIN)/python bench/noisy_labels_dha.py
+	$(BIN)/python bench/dha_steps.py
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/cifar_jpeg.py
 	$(BIN)/python bench/compare.py

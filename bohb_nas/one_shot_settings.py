@@ -108,14 +108,17 @@ class Dha:
         OptionError: a value that is not accepted.
     """
 
-    proj_dims: int = 10
+    proj_dims: int = 12
     """Numbers of a node's code in the compressed space."""
     code_rate: float = 0.01
     """Of the Adam that trains the codes."""
-    recover_every: int = 50
+    recover_every: int = 25
     """Steps between two recoveries of the sparse codes."""
-    explore: float = 0.5
-    """Probability at the start, falling to 0 when the search ends, that a step trains other operators than the chosen ones."""
+    explore: float = 1.0
+    """Probability at the start, falling to 0 when the search ends, that a step trains other operators than the chosen ones. With 0 the
+    codes learn by the released rule alone."""
+    credit_rate: float = 0.05
+    """Of the codes' steps towards operators whose losses were low when they were tried."""
     settled: float = 1e-3
     """A node whose sparse code moves no further than this between two recoveries is frozen."""
     search_share: float = 0.5
@@ -127,9 +130,9 @@ class Dha:
     weight_decay: float = 3e-4
     weight_decay_low: float = 1e-5
     weight_decay_high: float = 1e-2
-    hyper_rate: float = 0.01
+    hyper_rate: float = 0.02
     """Largest change of the logarithm of either in one step."""
-    hyper_every: int = 5
+    hyper_every: int = 10
     """Steps of training between two steps of these."""
     momentum: float = 0.9
     policy: Objective = "bounded"
@@ -149,7 +152,7 @@ class Dha:
         for name in ("code_rate", "settled", "rate", "rate_low", "rate_high", "weight_decay_low", "weight_decay_high", "weight_decay"):
             value = getattr(self, name)
             _check(name, value, _number(value) and value > 0, "a number above 0")
-        for name in ("hyper_rate", "policy_rate"):
+        for name in ("hyper_rate", "policy_rate", "credit_rate"):
             value = getattr(self, name)
             _check(name, value, _number(value) and value >= 0, "a number from 0")
         _check("search_share", self.search_share, _number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1")

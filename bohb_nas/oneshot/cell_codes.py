@@ -11,10 +11,16 @@ from bohb_nas.errors import OptionError
 from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot.chance import Chance
+from bohb_nas.oneshot.credits import Credits
 from bohb_nas.oneshot.sparse_coding import CodeAdam, Node, initial, settled, support
 
 _KEPT = 2
 """Operators of a node, each on an edge of its own; a node with one edge keeps one."""
+
+_WARM_UP = 0.5
+"""Fraction of the search before anything is learnt: pools and skips look good while convolutions are still random."""
+_TRIED = 4
+"""Steps for which operators drawn at random are tried."""
 
 Columns = Mapping[int, Sequence[tuple[int, str]]]
 """Of every node, its operators: from which node, and which."""
@@ -55,7 +61,10 @@ class CellCodes:
         self.swaps = 0
         """Recoveries that put another operator in place."""
         self._settings, self._chance = settings, chance
+        self._learnt = 0
+        """Steps of the codes."""
         self._adams = dict[int, CodeAdam]()
+        self._credits = Credits({target: len(choices) for target, choices in columns.items()})
         for target, choices in columns.items():
             edges = [source for source, _ in choices]
             n_kept = min(_KEPT, len(set(edges)))
@@ -67,28 +76,20 @@ class CellCodes:
         """Whether the search has ended."""
         return len(self.frozen) == len(self.nodes)
 
-    def explored(self, u: float, step: int) -> Mapping[int, Node]:
-        """The nodes of a step: as they are, or with operators drawn at random, which happens less and less.
+    def drawn(self, u: float, step: int) -> tuple[Mapping[int, Node], bool]:
+        """The nodes of a step, and whether they are tried: as they are, or, ever more rarely, with operators drawn at random.
 
         The released method computes the kept operators alone. An operator that was not among the first ones then has weights that were
-        never trained, and a code that hears nothing of it.
+        never trained, and a code that hears nothing of it. To try the same ones for some steps saves building a network for each.
         """
-        rng = self._chance.rng("candidates", step)
-        if rng.random() >= self._settings.explore * (1 - u / self._settings.search_share):
-            return self.nodes
-        return {
+        rng = self._chance.rng("candidates", step // _TRIED)
+        if rng.random() >= self._settings.explore * (1 - (u / self._settings.search_share) ** 2):
+            return self.nodes, False
+        nodes = {
             target: node if target in self.frozen else replace(node, kept=support(rng.random(len(node.x)), node.edges, len(node.kept)))
             for target, node in self.nodes.items()
         }
-
-    def operators(self, nodes: Mapping[int, Node]) -> dict[tuple[int, int], str]:
-        """Of every edge; `none` where the node keeps no operator."""
-        found = dict.fromkeys(cells.EDGES, "none")
-        for target, node in nodes.items():
-            for column in node.kept:
-                source, operator = self.columns[target][column]
-                found[source, target] = operator
-        return found
+        return nodes, True
 
     def kept(self, nodes: Mapping[int, Node]) -> Iterator[tuple[int, int, float]]:
         """Node, column and weight of every kept operator of the nodes that are not frozen."""
@@ -97,25 +98,46 @@ class CellCodes:
                 for column, weight in zip(node.kept, node.weights(), strict=True):
                     yield target, column, float(weight)
 
-    def learn(self, nodes: Mapping[int, Node], slopes: Mapping[int, Sequence[float]]) -> None:
-        """A step of the codes down the training loss.
+    def learn(self, nodes: Mapping[int, Node], slopes: Mapping[int, Sequence[float]], loss: float, *, tried: bool, u: float) -> None:
+        """A step of the codes down the training loss and towards operators with credit.
 
         Args:
             nodes: as this step computed them.
-            slopes: of the loss by the weights of each one's kept operators.
+            slopes: of the loss by the weights of each one's kept operators; nodes that do not reach the output are left out.
+            loss: of this step.
+            tried: whether the operators were drawn at random.
+            u: fraction of the budget.
         """
-        for target, own in slopes.items():
-            gradient = nodes[target].code_gradient(np.array(own))
-            self.nodes[target] = self.nodes[target].with_code(self._adams[target].step(nodes[target].code, gradient))
+        if u < _WARM_UP * self._settings.search_share:
+            return
+        self._learnt += 1
+        if tried:
+            self._credits.learn({target: nodes[target].kept for target in slopes}, loss)
+        for target, node in self.nodes.items():
+            if target in self.frozen:
+                continue
+            code = node.code
+            if not tried and len(node.kept) > 1 and target in slopes:
+                code = self._adams[target].step(code, node.code_gradient(np.array(slopes[target])))
+            towards = np.sign(node.columns.T @ code) * self._credits.of(target)
+            self.nodes[target] = node.with_code(code + self._settings.credit_rate * node.columns @ towards)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a recovery."""
+        return not self.all_frozen and self._learnt > 0 and self._learnt % self._settings.recover_every == 0
 
     def recover(self) -> list[int]:
-        """Puts in place the operators that the codes stand for now; returns the nodes whose weights hardly moved."""
+        """Puts in place the operators that the codes stand for now; returns the nodes whose weights hardly moved.
+
+        Those that nothing moved, because they heard nothing yet, are not among them.
+        """
         still = []
         for target, node in self.nodes.items():
             if target not in self.frozen:
                 self.nodes[target] = now = node.recovered()
                 self.swaps += now.kept != node.kept
-                if settled(now.x, node.x, self._settings.settled):
+                if not np.array_equal(now.x, node.x) and settled(now.x, node.x, self._settings.settled):
                     still.append(target)
         return still
 
@@ -125,7 +147,9 @@ class CellCodes:
             "nodes": {str(target): node.state() for target, node in self.nodes.items()},
             "adams": {str(target): adam.state() for target, adam in self._adams.items()},
             "frozen": {str(target): u for target, u in self.frozen.items()},
+            "credits": self._credits.state(),
             "swaps": self.swaps,
+            "learnt": self._learnt,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -134,4 +158,5 @@ class CellCodes:
         for target, adam in state["adams"].items():
             self._adams[int(target)].restore(adam)
         self.frozen = {int(target): float(u) for target, u in state["frozen"].items()}
-        self.swaps = int(state["swaps"])
+        self._credits.restore(state["credits"])
+        self.swaps, self._learnt = int(state["swaps"]), int(state["learnt"])

@@ -6,8 +6,9 @@ what a step of the network costs that is found. Learning rate and weight decay f
 normalisation behind it, whose scale is the operator's weight: so there is nothing to fold in at the end, and nothing to strip.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,17 +19,16 @@ from ConfigSpace.util import deactivate_inactive_hyperparameters
 from torch import Tensor
 from torch.nn import functional
 
-from bohb_nas.layers import Layer
 from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot import hypergradients, steps
 from bohb_nas.oneshot.bank import Bank, Candidate
 from bohb_nas.oneshot.cell_codes import CellCodes, columns_of
+from bohb_nas.oneshot.cell_networks import CellNetwork, CellNetworks, Skeleton
 from bohb_nas.oneshot.chance import Chance
 from bohb_nas.oneshot.hypergradients import Bounded
 from bohb_nas.oneshot.online_policy import OnlinePolicy, as_config, default_pool
 from bohb_nas.oneshot.search import Material
-from bohb_nas.oneshot.sparse_coding import Node
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
@@ -43,11 +43,6 @@ _WARM_UP = 0.05
 """Fraction of the budget during which the learning rate rises."""
 _DECIDED = ("optimizer", "schedule", "warm_up", "average", "average_span", "mixing", "mixup_alpha", "cutmix_alpha", "label_smoothing")
 """Names that mean something else in this search, or nothing."""
-
-Cells = Callable[[int], Layer]
-"""Channels -> a cell."""
-Skeleton = Callable[[Cells], Layer]
-"""Cells -> the network around them."""
 
 
 class DhaSearch:
@@ -72,16 +67,18 @@ class DhaSearch:
         if settings.hyper_rate > 0:
             hypergradients.disjoint(material.data.train, material.data.valid)
             hypergradients.enough(len(material.data.valid), n_classes=material.data.n_classes)
-        self._skeleton = skeleton or (
-            lambda cell: cells.skeleton(cell, channels=defaults["cell_channels"], repeats=defaults["cell_repeats"])
-        )
+        around = skeleton or (lambda cell: cells.skeleton(cell, channels=defaults["cell_channels"], repeats=defaults["cell_repeats"]))
         self._cell = CellCodes(columns_of(material.space), settings, self._chance)
         self._rate = Bounded(settings.rate, low=settings.rate_low, high=settings.rate_high, rate=settings.hyper_rate)
         self._decay = Bounded(
             settings.weight_decay, low=settings.weight_decay_low, high=settings.weight_decay_high, rate=settings.hyper_rate
         )
         self._policy = OnlinePolicy(
-            default_pool() if pool is None else pool, objective=settings.policy, rate=settings.policy_rate, rho=settings.rho
+            default_pool() if pool is None else pool,
+            objective=settings.policy,
+            rate=settings.policy_rate,
+            rho=settings.rho,
+            n_classes=self._data.n_classes,
         )
         self._bank = Bank(
             image_shape=self._data.image_shape,
@@ -90,6 +87,7 @@ class DhaSearch:
             device=self._compute.device,
             memory_format=self._compute.memory_format,
         )
+        self._networks = CellNetworks(around, self._cell.columns, self._bank)
         self._supply = Supply(material, self._chance, batch_size=self._recipe.batch_size)
         self._steps = 0
 
@@ -120,18 +118,18 @@ class DhaSearch:
         """One step of weights, codes and policy and, when they are due, of the hyperparameters; returns the training loss."""
         if u >= self._settings.search_share:
             self._freeze(list(self._cell.nodes), u)
-        nodes = self._cell.explored(u, self._steps)
-        candidate = self._bank.candidate(self._layers(nodes))
-        scales = self._scales(candidate, nodes)
+        nodes, tried = self._cell.drawn(u, self._steps)
+        network, kept = self._networks.of(nodes), list(self._cell.kept(nodes))
+        candidate, scales = network.candidate, network.scales(kept)
         weights, momenta, statistics = {**candidate.weights(), **scales}, candidate.momenta(), candidate.statistics()
         images, targets, chosen = self._supply.training(self._steps, replace(self._recipe, policy=self._policy.policy()))
         noise = self._supply.noise(candidate.network, len(images), self._steps)
         loss, losses, gradients, statistics = steps.gradients(
             candidate.network, weights, statistics, images, targets, noise, self._compute, label_smoothing=0.0
         )
-        slopes = {name: gradients.pop(name) for name in scales}
-        if not math.isfinite(found := float(loss)):
-            return found
+        slopes = network.slopes(kept, {name: gradients.pop(name) for name in scales})
+        if not (math.isfinite(found := float(loss)) and all(map(math.isfinite, itertools.chain(*slopes.values())))):
+            return math.nan
         gradients = steps.clipped(gradients, _CLIP)
         before = {name: weights[name] for name in gradients}
         after, momenta = steps.sgd(
@@ -145,45 +143,19 @@ class DhaSearch:
         if self._settings.hyper_rate > 0 and self._steps % self._settings.hyper_every == 0:
             self._tune(candidate, {**after, **scales}, statistics, before, momenta, gradients, u)
         candidate.write(after, momenta, statistics)
-        self._cell.learn(nodes, self._slopes(candidate, nodes, slopes))
+        self._cell.learn(nodes, slopes, found, tried=tried, u=u)
         self._policy.update(chosen[:, 0].cpu().numpy(), losses.cpu().numpy().astype(np.float64))
         self._steps += 1
-        if not self._cell.all_frozen and self._steps % self._settings.recover_every == 0:
+        if self._cell.due:
             self._freeze(self._cell.recover(), u)
         return found
-
-    def _layers(self, nodes: Mapping[int, Node]) -> Layer:
-        operators = self._cell.operators(nodes)
-        return self._skeleton(lambda channels: cells.cell(operators, channels, normalised=True))
-
-    def _scales(self, candidate: Candidate, nodes: Mapping[int, Node]) -> dict[str, Tensor]:
-        """The scales and shifts of the normalisations behind the operators of nodes that are not frozen."""
-        scales, weights = dict[str, Tensor](), candidate.weights()
-        for target, column, weight in self._cell.kept(nodes):
-            for name in self._norms(candidate, target, column):
-                shift = f"{name.removesuffix('weight')}bias"
-                scales |= {name: torch.full_like(weights[name], weight), shift: torch.zeros_like(weights[shift])}
-        return scales
-
-    def _norms(self, candidate: Candidate, target: int, column: int) -> list[str]:
-        """The names of the scales, in every cell, of the normalisation behind a node's operator."""
-        source, operator = self._cell.columns[target][column]
-        end = f"/edge_{source}_{target}/{operator}_norm/weight"
-        return [name for name, place in candidate.places.items() if place.endswith(end)]
-
-    def _slopes(self, candidate: Candidate, nodes: Mapping[int, Node], gradients: Mapping[str, Tensor]) -> dict[int, list[float]]:
-        """Of every node's kept operators: the slope of an operator's weight is that of its scales, all channels and cells together."""
-        slopes: dict[int, list[float]] = {}
-        for target, column, _ in self._cell.kept(nodes):
-            own = [gradients[name].sum() for name in self._norms(candidate, target, column)]
-            slopes.setdefault(target, []).append(float(torch.stack(own).sum()) if own else 0.0)
-        return slopes
 
     def _freeze(self, targets: Sequence[int], u: float) -> None:
         """From here on these nodes' scales and shifts are weights like others."""
         if targets := [target for target in targets if target not in self._cell.frozen]:
-            candidate = self._bank.candidate(self._layers(self._cell.nodes))
-            candidate.write(self._scales(candidate, {target: self._cell.nodes[target] for target in targets}), {}, {})
+            network = self._final()
+            kept = [one for one in self._cell.kept(self._cell.nodes) if one[0] in targets]
+            network.candidate.write(network.scales(kept), {}, {})
             self._cell.frozen |= dict.fromkeys(targets, u)
 
     def _shape(self, u: float) -> float:
@@ -227,7 +199,7 @@ class DhaSearch:
 
     def found(self) -> dict[str, Value]:
         """The cell, the learning rate, the weight decay and the policy, in the names of the space."""
-        operators = {cells.name(edge): operator for edge, operator in self._cell.operators(self._cell.nodes).items()}
+        operators = {cells.name(edge): operator for edge, operator in self._networks.operators(self._cell.nodes).items()}
         hyperparameters = {
             "sgd_learning_rate": self._rate.value,
             "sgd_weight_decay": self._decay.value,
@@ -238,9 +210,8 @@ class DhaSearch:
     def judge(self, allowance_s: float) -> Score:
         """The error of the network as it is handed out on all images held out."""
         del allowance_s  # a pass over what is held out is a few steps' worth
-        candidate = self._final()
-        weights = {**candidate.weights(), **self._scales(candidate, self._cell.nodes)}
-        statistics, wrong = candidate.statistics(), 0
+        candidate, weights, wrong = self._final().candidate, self._final_weights(), 0
+        statistics = candidate.statistics()
         for positions in torch.split(self._data.valid, self._compute.evaluation_batch):
             with torch.no_grad():
                 logits = steps.evaluate_logits(
@@ -249,23 +220,26 @@ class DhaSearch:
             wrong += int((logits.argmax(1) != self._data.labels[positions]).sum())
         return Score(error=wrong / len(self._data.valid), n=len(self._data.valid))
 
-    def _final(self) -> Candidate:
-        return self._bank.candidate(self._layers(self._cell.nodes))
+    def _final(self) -> CellNetwork:
+        return self._networks.of(self._cell.nodes)
+
+    def _final_weights(self) -> dict[str, Tensor]:
+        network = self._final()
+        return {**network.candidate.weights(), **network.scales(self._cell.kept(self._cell.nodes))}
 
     def model(self) -> Network:
         """The network that was trained, with the operators' weights as scales of its normalisations."""
-        layers, candidate = self._layers(self._cell.nodes), self._final()
+        final = self._final()
         network = build(
-            layers, image_shape=self._data.image_shape, n_classes=self._data.n_classes, generator=torch.Generator().manual_seed(0)
+            final.layers, image_shape=self._data.image_shape, n_classes=self._data.n_classes, generator=torch.Generator().manual_seed(0)
         )
-        tensors = {**candidate.weights(), **self._scales(candidate, self._cell.nodes), **candidate.statistics()}
-        network.load_state_dict({**network.state_dict(), **tensors})
+        network.load_state_dict({**network.state_dict(), **self._final_weights(), **final.candidate.statistics()})
         return network.to(self._compute.device, memory_format=self._compute.memory_format)  # type: ignore[call-overload,no-any-return]
 
     def told(self) -> dict[str, Any]:
         """What became of cell, hyperparameters and policy."""
         return {
-            "operators": {cells.name(edge): operator for edge, operator in self._cell.operators(self._cell.nodes).items()},
+            "operators": {cells.name(edge): operator for edge, operator in self._networks.operators(self._cell.nodes).items()},
             "frozen_at": {f"node_{target}": u for target, u in self._cell.frozen.items()},
             "swaps": self._cell.swaps,
             "rate": self._rate.state(),

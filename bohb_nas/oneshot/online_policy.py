@@ -45,17 +45,24 @@ class OnlinePolicy:
         rate: usual change of a logit in one step.
         rho: of `bounded`: the loss that is gone after, in mean losses of unchanged images.
         floor: share of the probability that is always even, so that every choice stays within reach.
+        n_classes: of the images. A destroyed one has the loss of guessing, log n, and is worse to `bounded` than the easiest once
+            exp(aim) < (n + 1) / 2; before, when unchanged images are as hard, it would be what is gone after, and nothing is learned.
+            None learns from the beginning.
 
     Raises:
         ValueError: a pool of one, one that does not begin with the identity, or one with a choice that never happens.
     """
 
-    def __init__(self, pool: Sequence[Choice], *, objective: Objective, rate: float, rho: float, floor: float = 0.2) -> None:
+    def __init__(
+        self, pool: Sequence[Choice], *, objective: Objective, rate: float, rho: float, floor: float = 0.2, n_classes: int | None = None
+    ) -> None:
         if len(pool) < 2 or pool[0].operations or not all(choice.probability > 0 for choice in pool):
             raise ValueError(
                 f"a pool of {len(pool)}; accepted are two or more, each of a probability above 0, the first without operations"
             )
-        self._pool, self._objective, self._rate, self._rho, self._floor = tuple(pool), objective, rate, rho, floor
+        self._pool, self._objective, self._rate = tuple(pool), objective, rate
+        self._rho, self._floor = rho, floor
+        self._hardest = math.inf if n_classes is None else math.log((n_classes + 1) / 2)
         self._start = np.log([choice.probability for choice in pool])
         self._logits = self._start.copy()
         self._steps, self._square = 0, np.zeros(len(pool))
@@ -112,8 +119,8 @@ class OnlinePolicy:
             case "adversarial":
                 return losses
             case "bounded":
-                usual = self.unchanged_loss
-                return None if usual is None else bounded_rewards(losses, self._rho * usual)
+                aim = self._rho * (math.inf if self.unchanged_loss is None else self.unchanged_loss)
+                return bounded_rewards(losses, aim) if aim < self._hardest else None
             case "fixed":
                 return None
 

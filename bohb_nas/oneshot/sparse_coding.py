@@ -23,8 +23,13 @@ _EPSILON = 1e-8
 
 
 def dictionary(n_columns: int, m: int, rng: np.random.Generator) -> Array:
-    """Random columns of unit length, [m, n_columns]: no operator is nearer to the others than another."""
+    """Random columns of unit length, [m, n_columns]: no operator is nearer to the others than another.
+
+    Where there is room for it, they are at right angles: what a code learns of one operator then tells nothing of the others.
+    """
     columns = rng.standard_normal((m, n_columns))
+    if n_columns <= m:
+        return np.asarray(np.linalg.qr(columns)[0])
     return np.asarray(columns / np.linalg.norm(columns, axis=0))
 
 

@@ -150,7 +150,7 @@ def _logits(
     if network.training != training:
         network.train(training)
     with compute.autocast():
-        out = functional_call(network, {**weights, **statistics}, (images, noise))
+        out = functional_call(network, {**weights, **statistics}, (images, noise), tie_weights=False)
     return cast(Tensor, out.float())
 
 

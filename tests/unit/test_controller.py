@@ -82,10 +82,9 @@ def test_ranks_climb_the_probability_of_being_better_than_another_draw() -> None
     def beats(logits: dict[str, Floats]) -> float:
         """P(a draw by these logits is better than one from p) - P(it is worse)."""
         q = {name: softmax(z) for name, z in logits.items()}
-        return sum(
-            q["a"][i] * q["b"][j] * p["a"][k] * p["b"][m] * float(np.sign(REWARDS[i, j] - REWARDS[k, m]))
-            for (i, j), (k, m) in itertools.product(REWARDS, repeat=2)
-        )
+        pairs = itertools.product(REWARDS, repeat=2)
+        signs = (q["a"][i] * q["b"][j] * p["a"][k] * p["b"][m] * np.sign(REWARDS[i, j] - REWARDS[k, m]) for (i, j), (k, m) in pairs)
+        return float(sum(signs))
 
     exact = expected_gradient(beats, LOGITS)
     for name in p:

@@ -58,6 +58,15 @@ def test_the_bounded_one_leaves_it_and_stays_open(seed: int) -> None:
     assert min(entropies) > 0.5
 
 
+@pytest.mark.parametrize(("unchanged", "learns"), [(0.56, False), (0.55, True)])
+def test_the_bounded_one_waits_until_a_destroyed_image_is_worse_than_the_easiest(unchanged: float, learns: bool) -> None:
+    """Of three classes: exp(log 3 - aim) - 1 > 1 - exp(-aim) from aim < log 2 = 0.693 on, so from unchanged losses of 0.5545 on."""
+    policy = OnlinePolicy([Choice(0.5, ()), Choice(0.5, (INVERTED,))], objective="bounded", rate=0.01, rho=1.25, n_classes=3)
+    policy.update(np.array([0, 0, 1]), np.array([unchanged, unchanged, math.log(3)]))
+    assert (policy.probabilities[1] < 0.5) == learns
+    assert (policy.probabilities[1] == 0.5) != learns
+
+
 def test_every_choice_stays_within_reach() -> None:
     policy = small(rate=1.0)
     for _ in range(200):
