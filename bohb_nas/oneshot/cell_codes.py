@@ -1,7 +1,6 @@
 """The nodes of DHA's cell during the search: which operators each keeps, how its code learns, and when it is frozen."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot.chance import Chance
 from bohb_nas.oneshot.credits import Credits
-from bohb_nas.oneshot.sparse_coding import CodeAdam, Node, initial, settled, support
+from bohb_nas.oneshot.sparse_coding import CodeAdam, Node, initial, settled
 
 _KEPT = 2
 """Operators of a node, each on an edge of its own; a node with one edge keeps one."""
@@ -76,20 +75,19 @@ class CellCodes:
         """Whether the search has ended."""
         return len(self.frozen) == len(self.nodes)
 
-    def drawn(self, u: float, step: int) -> tuple[Mapping[int, Node], bool]:
-        """The nodes of a step, and whether they are tried: as they are, or, ever more rarely, with operators drawn at random.
+    def drawn(self, u: float, step: int) -> tuple[Mapping[int, Node], int | None]:
+        """The nodes of a step, and which is tried: as they are, or, ever more rarely, one with operators drawn at random.
 
         The released method computes the kept operators alone. An operator that was not among the first ones then has weights that were
-        never trained, and a code that hears nothing of it. To try the same ones for some steps saves building a network for each.
+        never trained, and a code that hears nothing of it. One node at a time: in networks that are drawn anew as a whole, nothing that
+        a weight has learnt holds in the next. To try the same operators for some steps saves building a network for each.
         """
         rng = self._chance.rng("candidates", step // _TRIED)
-        if rng.random() >= self._settings.explore * (1 - (u / self._settings.search_share) ** 2):
-            return self.nodes, False
-        nodes = {
-            target: node if target in self.frozen else replace(node, kept=support(rng.random(len(node.x)), node.edges, len(node.kept)))
-            for target, node in self.nodes.items()
-        }
-        return nodes, True
+        open_nodes = [target for target in self.nodes if target not in self.frozen]
+        if not open_nodes or rng.random() >= self._settings.explore * (1 - (u / self._settings.search_share) ** 2):
+            return self.nodes, None
+        target = open_nodes[int(rng.integers(len(open_nodes)))]
+        return {**self.nodes, target: self.nodes[target].tried(rng)}, target
 
     def kept(self, nodes: Mapping[int, Node]) -> Iterator[tuple[int, int, float]]:
         """Node, column and weight of every kept operator of the nodes that are not frozen."""
@@ -98,26 +96,26 @@ class CellCodes:
                 for column, weight in zip(node.kept, node.weights(), strict=True):
                     yield target, column, float(weight)
 
-    def learn(self, nodes: Mapping[int, Node], slopes: Mapping[int, Sequence[float]], loss: float, *, tried: bool, u: float) -> None:
+    def learn(self, nodes: Mapping[int, Node], slopes: Mapping[int, Sequence[float]], loss: float, *, tried: int | None, u: float) -> None:
         """A step of the codes down the training loss and towards operators with credit.
 
         Args:
             nodes: as this step computed them.
             slopes: of the loss by the weights of each one's kept operators; nodes that do not reach the output are left out.
             loss: of this step.
-            tried: whether the operators were drawn at random.
+            tried: the node whose operators were drawn at random.
             u: fraction of the budget.
         """
         if u < _WARM_UP * self._settings.search_share:
             return
         self._learnt += 1
-        if tried:
-            self._credits.learn({target: nodes[target].kept for target in slopes}, loss)
+        if tried is not None and tried in slopes:
+            self._credits.learn({tried: nodes[tried].kept}, loss)
         for target, node in self.nodes.items():
             if target in self.frozen:
                 continue
             code = node.code
-            if not tried and len(node.kept) > 1 and target in slopes:
+            if tried is None and len(node.kept) > 1 and target in slopes:
                 code = self._adams[target].step(code, node.code_gradient(np.array(slopes[target])))
             towards = np.sign(node.columns.T @ code) * self._credits.of(target)
             self.nodes[target] = node.with_code(code + self._settings.credit_rate * node.columns @ towards)

@@ -117,6 +117,15 @@ class Node:
         """The gradient of a loss by the code, [m], from that by the `weights`, [k]."""
         return self.columns[:, list(self.kept)] @ gradient
 
+    def tried(self, rng: np.random.Generator) -> "Node":
+        """With operators drawn at random, any as likely as the others on its edge, whose weights are 1 with the signs of their own.
+
+        Under its own weight an operator that is not kept would hardly be heard, and learn little.
+        """
+        kept = support(rng.random(len(self.x)), self.edges, len(self.kept))
+        signs = np.where(self.columns.T @ self.code < 0, -1.0, 1.0)
+        return replace(self, x=signs, code=self.columns[:, list(kept)] @ signs[list(kept)], kept=kept)
+
     def with_code(self, code: Array) -> "Node":
         """With another code [m] and the same operators."""
         return replace(self, code=code)

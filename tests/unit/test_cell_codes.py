@@ -61,35 +61,49 @@ def test_no_edge_ever_has_two_operators() -> None:
 
 
 def test_tried_operators_are_drawn_evenly() -> None:
-    """Of node 1 each of four has 1/4; of node 3 two of three edges, so each of twelve 2/3 of 1/4."""
+    """Each node in a third of trials; on an edge each of four is as likely; node 3 keeps two of three edges: 2/3 of 1/4."""
     found = codes(explore=1.0)
-    n = 2000
+    n = 3000
     drawn = [found.drawn(0.0, 4 * number) for number in range(n)]
-    assert all(tried for _, tried in drawn)
     for target, chance in ((1, 1 / 4), (2, 1 / 4), (3, 1 / 6)):
-        shares = np.bincount([column for nodes, _ in drawn for column in nodes[target].kept], minlength=4 * target) / n
-        assert np.abs(shares - chance).max() < 4.5 * np.sqrt(chance * (1 - chance) / n)
+        own = [nodes for nodes, tried in drawn if tried == target]
+        assert len(own) / n == pytest.approx(1 / 3, abs=0.04)
+        assert all(nodes[other] is node for nodes in own for other, node in found.nodes.items() if other != target)
+        shares = np.bincount([column for nodes in own for column in nodes[target].kept], minlength=4 * target) / len(own)
+        assert np.abs(shares - chance).max() < 4.5 * np.sqrt(chance * (1 - chance) / len(own))
+
+
+def test_tried_operators_have_weights_of_one_with_the_signs_of_their_own() -> None:
+    found = codes(explore=1.0)
+    for number in range(40):
+        nodes, tried = found.drawn(0.0, 4 * number)
+        assert tried is not None
+        node = found.nodes[tried]
+        along = node.columns.T @ node.code
+        assert nodes[tried].weights() == pytest.approx(np.sign(along[list(nodes[tried].kept)]))
 
 
 def test_fewer_are_tried_as_the_search_goes_on_and_none_when_it_is_over() -> None:
     found = codes(explore=0.8, search_share=0.5)
-    shares = [np.mean([found.drawn(u, 4 * number)[1] for number in range(1000)]) for u in (0.0, 0.25, 0.5, 0.9)]
+    shares = [np.mean([found.drawn(u, 4 * number)[1] is not None for number in range(1000)]) for u in (0.0, 0.25, 0.5, 0.9)]
     assert shares[:2] == pytest.approx([0.8, 0.6], abs=0.06)
     assert shares[2:] == [0.0, 0.0]
-    assert not any(codes(explore=0.0).drawn(0.0, number)[1] for number in range(200))
+    assert all(codes(explore=0.0).drawn(0.0, number)[1] is None for number in range(200))
 
 
 def test_frozen_nodes_are_never_drawn_anew() -> None:
     found = codes(explore=1.0)
     found.frozen[3] = 0.1
-    assert all(found.drawn(0.0, number)[0][3] is found.nodes[3] for number in range(40))
+    assert {found.drawn(0.0, 4 * number)[1] for number in range(40)} == {1, 2}
+    found.frozen |= {1: 0.1, 2: 0.1}
+    assert found.drawn(0.0, 0) == (found.nodes, None)
 
 
 def test_without_exploration_only_ratios_of_weights_are_learnt() -> None:
     """The only operator of a node has no slope: a normalisation follows."""
     found = codes(explore=0.0)
     before = dict(found.nodes)
-    found.learn(found.nodes, {1: [0.0], 2: [1.0, -1.0], 3: [0.5, 0.5]}, 1.0, tried=False, u=0.4)
+    found.learn(found.nodes, {1: [0.0], 2: [1.0, -1.0], 3: [0.5, 0.5]}, 1.0, tried=None, u=0.4)
     assert np.array_equal(found.nodes[1].code, before[1].code)
     for target, slopes in ((2, [1.0, -1.0]), (3, [0.5, 0.5])):
         node = before[target]
@@ -101,7 +115,7 @@ def test_without_exploration_only_ratios_of_weights_are_learnt() -> None:
 def test_nodes_that_do_not_reach_the_output_hear_no_slopes() -> None:
     found = codes(explore=0.0)
     before = dict(found.nodes)
-    found.learn(found.nodes, {1: [0.0], 3: [0.5, 0.5]}, 1.0, tried=False, u=0.4)
+    found.learn(found.nodes, {1: [0.0], 3: [0.5, 0.5]}, 1.0, tried=None, u=0.4)
     assert np.array_equal(found.nodes[2].code, before[2].code)
 
 
@@ -114,7 +128,7 @@ def test_nothing_is_learnt_while_convolutions_are_random() -> None:
         found.learn(nodes, {target: [0.5] * len(node.kept) for target, node in nodes.items()}, 1.0, tried=tried, u=0.2)
         assert not found.due
     assert found.state() == before
-    found.learn(found.nodes, {2: [0.5, 0.4]}, 1.0, tried=False, u=0.25)
+    found.learn(found.nodes, {2: [0.5, 0.4]}, 1.0, tried=None, u=0.25)
     assert found.due
 
 
@@ -131,7 +145,7 @@ def test_an_operator_with_low_losses_takes_its_place() -> None:
     rng = np.random.default_rng(0)
     wanted = {1: 3, 2: 6, 3: 11}
     found = codes(seed=1, explore=1.0)
-    for step in range(300):
+    for step in range(900):
         nodes, tried = found.drawn(0.2, 4 * step)
         good = sum(column in nodes[target].kept for target, column in wanted.items())
         slopes = {target: [0.0] * len(node.kept) for target, node in nodes.items()}
@@ -171,6 +185,6 @@ def test_a_state_as_json_brings_everything_back() -> None:
     other.restore(json.loads(json.dumps(found.state())))
     assert other.state() == found.state()
     for one in (found, other):
-        one.learn(one.nodes, {2: [0.3, -0.2]}, 0.4, tried=True, u=0.4)
-        one.learn(one.nodes, {2: [0.3, -0.2]}, 0.4, tried=False, u=0.4)
+        one.learn(one.nodes, {2: [0.3, -0.2]}, 0.4, tried=2, u=0.4)
+        one.learn(one.nodes, {2: [0.3, -0.2]}, 0.4, tried=None, u=0.4)
     assert other.state() == found.state()
