@@ -49,11 +49,6 @@ def check(settings: Settings, space: ConfigurationSpace, dataset: Dataset, *, n_
 
     match settings:
         case Dha():
-            if "family" in space and (family := plain(space["family"].default_value)) != "cell":
-                raise OptionError(
-                    f"the default of family is {family!r}, and DHA searches the operators of cells; "
-                    "accepted are spaces where it is 'cell', such as --space cell"
-                )
             if settings.hyper_rate > 0:
                 hypergradients.enough(n_valid, n_classes=n_classes)
             for layers in _largest(space) if most else ():

@@ -30,10 +30,9 @@ def test_too_few_images_held_out_for_hypergradients() -> None:
     checked(cell.space(), {"method": "autohas"}, valid_fraction=0.001)
 
 
-def test_dha_takes_no_space_whose_usual_network_is_none_of_its_cells() -> None:
-    with pytest.raises(OptionError, match="the default of family is 'multi_branch'"):
-        checked(joint.space(), {"method": "dha"})
-    checked(joint.space(), {"method": "autohas"})
+def test_spaces_of_several_families_are_taken() -> None:
+    for method in ("dha", "autohas"):
+        checked(joint.space(), {"method": method})
 
 
 @pytest.mark.parametrize("method", ["dha", "autohas"])
