@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,17 @@ import click
 
 from bohb_nas.engine.options import Count
 from bohb_nas.option_types import Duration, Setting
+from bohb_nas.study_options import study_options
 
 _WIDTH = 200
 """Of tables: a row is never broken in a narrow terminal."""
 
 
 def _split(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
-    del context, parameter
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    if text is not None and not names:
+        raise click.BadParameter("it names none", ctx=context, param=parameter)
+    return names
 
 
 @click.command()
@@ -43,12 +48,13 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
     """Compares methods at equal seconds of the device, and tests what each came to. Run it again and it resumes."""
     from rich.console import Console
 
+    from bohb_nas.comparison import refusals
     from bohb_nas.comparison.arrangement import Request
     from bohb_nas.comparison.run import compare as carry_out
     from bohb_nas.comparison.table import table
 
     request = Request(worker_options=dict(worker_options), **said)
-    found = carry_out(directory, request, lambda line: click.echo(line, err=True), test=_test)
+    found = carry_out(directory, request, lambda line: click.echo(line, err=True), test=_test, check=partial(refusals.check, parse=_parse))
     if as_json:
         click.echo(json.dumps(found))
     else:
@@ -56,6 +62,19 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
         click.echo(f"figure: {directory}/comparison.png; tables: {directory}/comparison.csv and comparison.json")
     if found["interrupted"] or not any(row["n"] for row in found["rows"]):
         sys.exit(1)
+
+
+def _parse(options: Sequence[str]) -> Any:
+    """What `bohb-nas run` makes of options: the same, without the program."""
+    return _options.main([*options], prog_name="run", standalone_mode=False)
+
+
+@click.command()
+@study_options
+def _options(**said: Any) -> Any:
+    from bohb_nas.engine.plan import Request
+
+    return Request(**said)
 
 
 def _test(*cell: Any) -> dict[str, Any]:

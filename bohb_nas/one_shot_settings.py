@@ -13,6 +13,8 @@ baseline, `differentiable` for numbers by the gradient through the temporary ste
 best of those that the shared weights are tried on at the end, `random` one drawn at random."""
 Objective = Literal["bounded", "adversarial", "fixed"]
 """What DHA's augmentation policy goes after: images a little harder than unchanged ones, the hardest (as released), or nothing."""
+COOL_DOWN_FROM = 0.8
+"""Fraction of the budget at which the rate of shared weights begins to fall."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +28,20 @@ class AutoHas:
     controller: Controller = "robust"
     rollouts: int | None = None
     """Candidates of one controller step; None is 4, or 1 of `paper`."""
-    horizon: int | None = None
-    """Temporary steps before a candidate is judged; None is 5, or 1 of `paper`."""
-    every: int = 1
-    """Steps of the shared weights for one of the controller."""
-    rate: float = 0.02
-    """Of the controller's Adam."""
+    horizon: int = 1
+    """Temporary steps before a candidate is judged; of `differentiable` always 1."""
+    every: int | None = None
+    """Steps of the shared weights for one of the controller; None is 2, or 1 of `paper`."""
+    rate: float | None = None
+    """Of the controller's Adam; None is what brings a logit as far in a long search as in a short one, or 0.02 of `paper`."""
     entropy: float = 0.0
     """Weight of the controller's entropy beside the reward."""
     warm_up: float = 0.25
     """Fraction of the budget before the controller learns."""
     reward: Literal["cross_entropy", "accuracy"] | None = None
     """None is the negative cross-entropy, or the accuracy of `paper`."""
+    compare: Literal["ranks", "rewards"] = "ranks"
+    """How several rollouts are compared: by rank alone, or by how far a reward is from the mean of the others."""
     n_bases: int = 5
     """Of each number."""
     tried: int = 20
@@ -48,15 +52,18 @@ class AutoHas:
 
     def __post_init__(self) -> None:
         _one_of("controller", self.controller, get_args(Controller))
-        for name in ("rollouts", "horizon"):
-            value = getattr(self, name)
-            _check(name, value, value is None or _whole(value, 1), "a whole number from 1")
-        _check("every", self.every, _whole(self.every, 1), "a whole number from 1")
-        _check("n_bases", self.n_bases, _whole(self.n_bases, 2), "a whole number from 2")
-        _check("tried", self.tried, _whole(self.tried, 1), "a whole number from 1")
-        _check("rate", self.rate, _number(self.rate) and self.rate > 0, "a number above 0")
+        _check("every", self.every, self.every is None or _whole(self.every, 1), "a whole number from 1")
+        _check("rollouts", self.rollouts, self.rollouts is None or _whole(self.rollouts, 1, 100), "a whole number from 1 to 100")
+        _check("horizon", self.horizon, _whole(self.horizon, 1, 100), "a whole number from 1 to 100")
+        if self.controller == "differentiable":
+            _check("horizon", self.horizon, self.horizon == 1, "1 of the differentiable controller, which follows a single step")
+        _check("n_bases", self.n_bases, _whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
+        _check("tried", self.tried, _whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
+        _check("rate", self.rate, self.rate is None or (_number(self.rate) and self.rate > 0), "a number above 0")
         _check("entropy", self.entropy, _number(self.entropy) and self.entropy >= 0, "a number from 0")
-        _check("warm_up", self.warm_up, _number(self.warm_up) and 0 <= self.warm_up < 1, "a number from 0 and below 1")
+        inside = _number(self.warm_up) and 0 <= self.warm_up < self.until
+        _check("warm_up", self.warm_up, inside, f"a number from 0 and below {self.until:g}, where the controller stops")
+        _check("compare", self.compare, self.compare in ("ranks", "rewards"), "ranks or rewards")
         _check_sizes(self)
         _check("reward", self.reward, self.reward in (None, "cross_entropy", "accuracy"), "cross_entropy or accuracy")
 
@@ -66,9 +73,26 @@ class AutoHas:
         return self.rollouts or (1 if self.controller == "paper" else 4)
 
     @property
-    def n_temporary(self) -> int:
-        """Temporary steps before a candidate is judged."""
-        return self.horizon or (1 if self.controller in ("paper", "differentiable") else 5)
+    def interval(self) -> int:
+        """Steps of the shared weights for one of the controller."""
+        return self.every or (1 if self.controller == "paper" else 2)
+
+    @property
+    def until(self) -> float:
+        """Fraction of the budget after which the controller no longer learns.
+
+        That is where the rate of the shared weights begins to fall: to weights that have come to rest every step of a full rate is harm.
+        """
+        return 1.0 if self.controller == "paper" else COOL_DOWN_FROM
+
+    def learns(self, u: float) -> bool:
+        """Whether the controller learns at a fraction of the budget."""
+        return self.controller not in ("uniform", "random") and self.warm_up <= u <= self.until
+
+    @property
+    def fixed_rate(self) -> float | None:
+        """Of the controller's Adam; None where it depends on the length of the search."""
+        return 0.02 if self.rate is None and self.controller == "paper" else self.rate
 
     @property
     def rewarded(self) -> Literal["cross_entropy", "accuracy"]:
@@ -122,7 +146,7 @@ class Dha:
     def __post_init__(self) -> None:
         _one_of("policy", self.policy, get_args(Objective))
         _check_sizes(self)
-        _check("proj_dims", self.proj_dims, _whole(self.proj_dims, 2), "a whole number from 2")
+        _check("proj_dims", self.proj_dims, _whole(self.proj_dims, 2, 1000), "a whole number from 2 to 1000")
         _check("hyper_every", self.hyper_every, _whole(self.hyper_every, 1), "a whole number from 1")
         _check("recover_every", self.recover_every, _whole(self.recover_every, 1), "a whole number from 1")
         for name in ("code_rate", "settled", "rate", "rate_low", "rate_high", "weight_decay_low", "weight_decay_high", "weight_decay"):
@@ -175,8 +199,8 @@ def _check_sizes(settings: "AutoHas | Dha") -> None:
         _check(name, value, value is None or (_number(value) and value > 0), "a number above 0")
 
 
-def _whole(value: object, least: int) -> bool:
-    return type(value) is int and value >= least
+def _whole(value: object, least: int, most: float = math.inf) -> bool:
+    return type(value) is int and least <= value <= most
 
 
 def _number(value: object) -> bool:

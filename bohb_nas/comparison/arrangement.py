@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -94,8 +94,17 @@ def initial_file(folder: Path, method: str) -> Path:
     return folder / f"{method}.initial.json"
 
 
-def arrange(folder: Path, request: Request) -> Arrangement:
+Check = Callable[["Arrangement", tuple[Entrant, ...], Path], None]
+"""Raises UsageError when one of the entrants could not be run in a folder."""
+
+
+def arrange(folder: Path, request: Request, check: Check = lambda arrangement, entrants, folder: None) -> Arrangement:
     """Checks what was asked, or takes up what was asked before, and writes it down.
+
+    Args:
+        folder: DIR.
+        request: what was asked.
+        check: hears of the entrants that are new.
 
     Raises:
         UsageError: it cannot be done, or contradicts what DIR holds; nothing was written.
@@ -106,6 +115,8 @@ def arrange(folder: Path, request: Request) -> Arrangement:
     initial = {e.name: _config(space, e) for e in found.entrants() if e.config is not None}
     if stored is not None:
         _refuse_changes(folder, stored, found)
+    if new := tuple(entrant for entrant in found.entrants() if stored is None or entrant.name not in stored.methods):
+        check(found, new, folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if found != stored:
         write_atomic(folder / NAME, json.dumps({"format": FORMAT, **asdict(found)}, indent=1, allow_nan=False) + "\n")

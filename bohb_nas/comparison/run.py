@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.comparison.arrangement import Arrangement, Request, arrange
+from bohb_nas.comparison.arrangement import Arrangement, Check, Request, arrange
 from bohb_nas.comparison.cells import Cell, cell_folder, log_file, read_cell, read_test, tested_file
 from bohb_nas.comparison.figure import draw
 from bohb_nas.comparison.table import figures, write
@@ -21,8 +22,18 @@ from bohb_nas.engine.devices import named_device
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.files import Lock, dump_json, write_once
 from bohb_nas.records import Evaluation
+from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
 
+_PROGRAM = """
+import runpy, signal, sys
+from bohb_nas.engine.child import die_with_parent
+die_with_parent(int(sys.argv.pop(1)), signal.SIGTERM)
+runpy.run_module("bohb_nas", run_name="__main__")
+"""
+"""`bohb-nas`, for as long as the process lives that is told by its first argument."""
+_LOOK_S = 0.5
+"""Between two looks whether a study is led."""
 _LAST_LINES = 5
 _TAIL_BYTES = 64 * 2**10
 
@@ -45,7 +56,9 @@ class Ended:
     """Whether somebody asked this program to stop meanwhile."""
 
 
-def compare(folder: Path, request: Request, say: Say, *, test: Test, search: Search | None = None) -> dict[str, Any]:
+def compare(
+    folder: Path, request: Request, say: Say, *, test: Test, search: Search | None = None, check: Check = lambda *_: None
+) -> dict[str, Any]:
     """Runs what is not finished, tests what is not tested, and returns the table: what `bohb-nas compare DIR --json` prints.
 
     Args:
@@ -54,13 +67,14 @@ def compare(folder: Path, request: Request, say: Say, *, test: Test, search: Sea
         say: hears of progress.
         test: reads the test set; called after all cells have ended, once for each that has not been tested.
         search: runs `bohb-nas`; None starts a process.
+        check: looks at entrants before anything is written.
 
     Raises:
         UsageError: what was asked cannot be done; nothing was written.
         StorageError: the disk refused.
     """
     folder = folder.absolute()
-    arrangement = arrange(folder, request)
+    arrangement = arrange(folder, request, check)
     if arrangement.device is not None:
         os.environ.update(named_device(arrangement.device).environment)  # for the searches as well
     with _alone(folder):
@@ -100,6 +114,7 @@ def _search(folder: Path, arrangement: Arrangement, say: Say, search: Search) ->
     cells = arrangement.cells()
     for number, (entrant, seed) in enumerate(cells, start=1):
         study, log = StudyDir(cell_folder(folder, entrant.name, seed)), log_file(folder, entrant.name, seed)
+        _wait_for_master(study, say)
         if study.done.exists():
             continue
         say(f"{entrant.name}, seed {seed}: {'goes on' if study.exists() else 'starts'} ({number} of {len(cells)})")
@@ -113,6 +128,16 @@ def _search(folder: Path, arrangement: Arrangement, say: Say, search: Search) ->
         if number % len(arrangement.methods) == 0:
             _write(folder, arrangement, _read(folder, arrangement, failed), interrupted=False)
     return failed, False
+
+
+def _wait_for_master(study: StudyDir, say: Say) -> None:
+    """Waits while another process leads a study: two searches at once would share the device, whose seconds count."""
+    told = False
+    while study.exists() and (master := holders.master(study)) is not None:
+        if not told:
+            say(f"{study.path.name} is led by pid {master.get('pid', '?')} on {master.get('host', '?')}; waits until that ends")
+        told = True
+        time.sleep(_LOOK_S)
 
 
 def _outcome(cell: Cell) -> str:
@@ -136,7 +161,7 @@ def start(arguments: Sequence[str], log: Path) -> Ended:
     """Runs `bohb-nas` in a process; what asks this one to stop is passed on, and waited for.
 
     The process has a session of its own: a Ctrl-C at the terminal reaches it once, from here, and lets its trial end; a second one
-    stops it at once.
+    stops it at once. When this process is killed it is stopped as well, and can be resumed: nobody would wait for it on the device.
     """
     asked: list[int] = []
     started: list[subprocess.Popen[bytes]] = []
@@ -149,7 +174,7 @@ def start(arguments: Sequence[str], log: Path) -> Ended:
     with log.open("ab") as stream, _hearing(hear):
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "bohb_nas", *arguments],
+                [sys.executable, "-c", _PROGRAM, str(os.getpid()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stream,
@@ -188,5 +213,10 @@ def _tested(folder: Path, cell: Cell, say: Say, test: Test) -> Cell:
         return cell
     say(f"{cell.method}, seed {cell.seed}: tests trial {cell.best.trial.trial_id}")
     path = tested_file(folder, cell.method, cell.seed)
-    write_once(path, dump_json(test(StudyDir(cell_folder(folder, cell.method, cell.seed)), cell.best)) + "\n")
+    try:
+        found = test(StudyDir(cell_folder(folder, cell.method, cell.seed)), cell.best)
+    except StudyError as e:
+        say(f"{cell.method}, seed {cell.seed}: not tested: {e}")
+        return replace(cell, failure=str(e))
+    write_once(path, dump_json(found) + "\n")
     return replace(cell, test=read_test(path))

@@ -2,8 +2,9 @@
 
 Imports, CUDA context and data stay warm between trials; a trial that kills the process costs only itself, because
 the worker program starts the next child. One line in: `{"trial": …, "workdir": …, "earlier": […]}`; one line out:
-`{"result": …}`. `{"check": space}` asks whether the space suits the worker. Before the first trial it says
-`{"ready": true, "hands_over": bool}` or `{"error": text}`; the latter also instead of a result when the disk or the data are gone.
+`{"result": …}`. `{"check": space}` asks whether the space suits the worker: `{"checked": true, "notes": [line, …]}` or `{"error": text}`.
+Before the first trial it says `{"ready": true, "hands_over": bool}` or an error; the latter also instead of a result when the disk or the
+data are gone.
 
 SIGUSR1 asks the trial in training to leave, and no other: it counts from the moment that a request is in the pipe until its training is
 over. Between two trials it means nothing.
@@ -36,9 +37,9 @@ _PR_SET_PDEATHSIG = 1
 _MESSAGE_LIMIT = 4000
 
 
-def die_with_parent(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent dies, so that no orphan trains on."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Asks the kernel to kill this process when its parent dies, so that no orphan trains on; or to send it another signal."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -73,16 +74,19 @@ def make_worker(reference: str, options: dict[str, Any]) -> Worker:
 
 
 def check(reference: str, options: dict[str, Any], space_json: str) -> dict[str, Any]:
-    """Asks a worker whether it can train configurations of a space: its module's `check(space, **options)`, if it has one."""
+    """Asks a worker whether it can train configurations of a space: its module's `check(space, **options)`, if it has one.
+
+    Returns:
+        What is wrong, or what the person should know: the lines that `check` returned, if it did.
+    """
     from bohb_nas.space.files import space_from_json  # ConfigSpace, which training itself does not need
 
     examine = getattr(load_module("worker", reference), "check", None)
     try:
-        if examine is not None:
-            examine(space_from_json(space_json), **options)
+        said = None if examine is None else examine(space_from_json(space_json), **options)
     except BohbNasError as e:
         return {"error": str(e)}
-    return {"checked": True}
+    return {"checked": True, "notes": [line for line in said if isinstance(line, str)] if isinstance(said, list) else []}
 
 
 def clear_leftovers(reference: str, attempt: Path) -> None:

@@ -133,12 +133,12 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
         notes += [f"data set {found.name}: {remark}" for remark in found.remarks]
         notes += [f"warning: unreadable image left out: {path}: {reason}" for path, reason in found.skipped]
     if ask_worker:
-        _ask_worker(meta, space)
+        notes += _ask_worker(meta, space)
     return notes, found
 
 
-def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> None:
-    """Starts a training child for a moment: can the worker be made, and does it accept the space?"""
+def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
+    """Starts a training child for a moment: can the worker be made, and does it accept the space? What it has to say of it, a line each."""
     if not Path(meta["cwd"]).is_dir():
         raise StudyError(
             f"the folder where this study was started is gone: {meta['cwd']}; restore it, its commands and files are looked up there"
@@ -162,6 +162,7 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> None:
             raise UsageError(answer["error"])
     if not answers:
         raise BohbNasError(f"the training process cannot start:\n{child.stderr[-2000:]}")
+    return [str(note) for answer in answers for note in answer.get("notes", ())]
 
 
 def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace, knowledge: Knowledge = NOTHING) -> None:

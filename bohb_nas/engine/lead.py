@@ -156,6 +156,8 @@ def lead(
                 raise
             if (why := getattr(optimizer, "given_up", None)) is not None:
                 display.say(why)
+            if outcome is Outcome.FINISHED and (left := getattr(optimizer, "left", None)) is not None:
+                display.say(f"{left}: --total-time or --trials ended the study before; give more and run it again")
             if outcome is Outcome.FINISHED:
                 opened.seat.check()
                 ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}

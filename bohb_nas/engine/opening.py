@@ -11,7 +11,7 @@ from bohb_nas.engine import beforehand, launch
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.drive import replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
-from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.plan import METHODS, Request, plan
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import StudyError, StudyHeldError
 from bohb_nas.knowledge import Knowledge
@@ -102,9 +102,18 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
         meta["data_fingerprint"] = data.fingerprint
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
     known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
-    for note in [*checked, *notes, *found]:
+    for note in [*checked, *notes, *found, *_idle(meta, n_workers)]:
         display.say(note)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+
+
+def examine(path: Path, request: Request) -> None:
+    """Looks at a study that is not there yet as `bohb-nas run` does before it begins one; writes nothing.
+
+    Raises:
+        UsageError: it would be refused.
+    """
+    _new(StudyDir(path.absolute()), request, Display(), n_workers=1)
 
 
 def existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> _Made:
@@ -124,10 +133,17 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     parts = launch.build(meta, space)
     known = recall(study, meta.get("frozen") or {})
     notes, data = launch.check(meta, space, ask_worker=not checked)
-    for note in notes if not checked else ():
+    for note in [*notes, *_idle(meta, n_workers)] if not checked else ():
         display.say(note)
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+
+
+def _idle(meta: dict[str, Any], n_workers: int) -> list[str]:
+    """What to say where most workers will have nothing to do."""
+    if meta["method"] not in METHODS or n_workers < 2 or meta["rank_probe"]:
+        return []
+    return [f"{meta['method']}: one worker searches, and the other {n_workers - 1} will have nothing to do; --workers 1 is enough"]
 
 
 def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, *, n_workers: int) -> Method:

@@ -91,11 +91,8 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     stop = _stop(request, given, preset)
     method = _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb"))
     method_options = _method_options(request, given, method)
-    if unit == "s" and stop["total_s"] is not None and stop["total_s"] < minimum:
-        raise UsageError(
-            f"--total-time {stop['total_s']:g} s is less than the cheapest budget, {minimum:g} s: nothing could be trained; "
-            "give more time or a smaller --budget-min"
-        )
+    if unit == "s" and stop["total_s"] is not None:
+        _check_time(stop["total_s"], cheapest=minimum, dearest=maximum, method=method, options=method_options)
     return {
         "format": FORMAT,
         "preset": _said(request.preset, given.get("preset"), None),
@@ -171,6 +168,26 @@ def _method_options(request: Request, given: dict[str, Any], method: str) -> dic
     return {**options, "controller": request.controller}
 
 
+def _check_time(total_s: float, *, cheapest: float, dearest: float, method: str, options: dict[str, Any]) -> None:
+    """Makes sure that the first trial fits into the whole time.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if method in METHODS:
+        search_s = options.get("search_s") or dearest
+        if type(search_s) in (int, float) and total_s < search_s:
+            raise UsageError(
+                f"--total-time {total_s:g} s is less than the search of --method {method}, {search_s:g} s: nothing could be searched; "
+                "give more time, a smaller --budget-max, or --method-option search_s=SECONDS"
+            )
+    elif total_s < cheapest:
+        raise UsageError(
+            f"--total-time {total_s:g} s is less than the cheapest budget, {cheapest:g} s: nothing could be trained; "
+            "give more time or a smaller --budget-min"
+        )
+
+
 def _search(method: str, options: dict[str, Any]) -> dict[str, Any] | None:
     """What the worker that searches by itself is told of its search; None with any other method."""
     if method not in METHODS:
@@ -229,6 +246,8 @@ def _worker(
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
     options |= request.worker_options
     if worker == ONE_SHOT:
+        if "space_file" in request.worker_options:
+            raise UsageError("--worker-option space_file: what is searched is the study's own space, said with --space; leave it out")
         if request.worker_options.get("search", search) != search:
             raise UsageError("--worker-option search: what the worker is to search by is said with --method and --method-option")
         options["search"] = search

@@ -64,6 +64,17 @@ class OneShot:
         self._n_asked = 0
         self._done: set[str] = set()
 
+    @property
+    def left(self) -> str | None:
+        """What is still to be done, where a stop rule ends it before."""
+        match self._due:
+            case None:
+                return None
+            case Origin.SEARCH:
+                return "nothing was searched"
+            case _:
+                return "what the search found was not trained by itself"
+
     def ask(self) -> Trial | Idle:
         """The next trial, or why there is none."""
         if self._pending is not None:

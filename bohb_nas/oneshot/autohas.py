@@ -5,32 +5,31 @@ each makes of the shared weights in a few steps of its own, on temporary copies 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from ConfigSpace import ConfigurationSpace
 from torch import Tensor
-from torch.nn import functional
 
 from bohb_nas import networks
 from bohb_nas.errors import OptionError
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.one_shot_settings import AutoHas
 from bohb_nas.oneshot import steps
-from bohb_nas.oneshot.bank import Bank, Candidate
-from bohb_nas.oneshot.chance import Chance
-from bohb_nas.oneshot.controller import Controller
+from bohb_nas.oneshot.bank import Bank
+from bohb_nas.oneshot.chance import Chance, Purpose
+from bohb_nas.oneshot.controller import Baseline, Controller, entropy_gradient
 from bohb_nas.oneshot.decisions import Decisions, Draw
-from bohb_nas.oneshot.pathwise import Followed, Number, pathwise_names, through_the_step
+from bohb_nas.oneshot.pathwise import pathwise_names
 from bohb_nas.oneshot.search import Material
 from bohb_nas.oneshot.supply import Supply
+from bohb_nas.oneshot.temporary import VALID_BATCHES, Batch, Temporary
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
 from bohb_nas.training.networks import Network
-from bohb_nas.training.recipe import Recipe, read
+from bohb_nas.training.recipe import read
 from bohb_nas.training.schedules import trapezoid
 from bohb_nas.training.validation import Score
 
@@ -43,15 +42,13 @@ HELD: Mapping[str, str] = {
     "average_span": "it acts over a whole training",
 }
 """Hyperparameters that stay at their default, and why."""
+_WAY = 6.0
+"""How far a logit can come from one end of the search to the other: what is said for it throughout is then all but certain, and of
+arms that are alike the walk, as long as the root of the number of steps, is the shorter the more steps there are."""
+_FASTEST = 0.1
+"""However few steps there are."""
 _TRIES = 1000
 """Of a candidate that is small enough."""
-_VALID_BATCHES = 4
-"""Batches that a reward is measured on, in those of a training step, as in TuNAS (Bender et al. 2020)."""
-_WORST = 3.0
-"""Times the loss of a guess: no candidate is judged to be worse."""
-
-Tensors = Mapping[str, Tensor]
-Batch = tuple[Tensor, Tensor]
 
 
 class AutoHasSearch:
@@ -68,11 +65,10 @@ class AutoHasSearch:
     def __init__(self, settings: AutoHas, material: Material) -> None:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._decisions = _decisions(settings, material.space)
-        moving = settings.controller == "differentiable" or settings.n_rollouts == 1
-        self._controller = Controller(
-            self._decisions.sizes, rate=settings.rate, entropy=settings.entropy, baseline="moving" if moving else "leave_one_out"
-        )
-        self._bank = Bank(
+        several: Baseline = "ranks" if settings.compare == "ranks" else "leave_one_out"
+        baseline: Baseline = "moving" if settings.n_rollouts == 1 else several
+        self._controller = Controller(self._decisions.sizes, rate=_FASTEST, entropy=settings.entropy, baseline=baseline)
+        bank = self._bank = Bank(
             image_shape=self._data.image_shape,
             n_classes=self._data.n_classes,
             seed=material.seed,
@@ -85,11 +81,9 @@ class AutoHasSearch:
         """Steps of the controller."""
         self._reward = math.nan
         """Mean of the last ones."""
-        self._worst = _WORST * math.log(max(2, self._data.n_classes))
-        self._capped = 0
-        """Candidates that were no better than `_WORST` allows."""
         usual = read(next(self._decisions.corners()))[1]
-        self._supply = Supply(material, self._chance, batch_size=usual.batch_size)
+        supply = self._supply = Supply(material, self._chance, batch_size=usual.batch_size)
+        self._temporary = Temporary(settings, bank=bank, supply=supply, compute=self._compute, n_classes=self._data.n_classes)
         self._chosen: tuple[int, dict[str, Value]] | None = None
         """At which step what was found."""
 
@@ -114,106 +108,60 @@ class AutoHasSearch:
 
     def step(self, u: float, rest: float) -> float:
         """One step of the shared weights and, when it is due, one of the controller; returns the training loss."""
-        draw, probabilities = self._draw("draw"), self._controller.probabilities()
-        layers, recipe = read(self._decisions.blended(draw, probabilities))
+        layers, recipe = read(self._trained(self._draw("draw"), u))
         candidate = self._bank.candidate(layers)
         weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
-        loss, gradients, statistics = self._gradients(candidate, weights, statistics, recipe)
+        loss, gradients, statistics = self._temporary.gradients(candidate, weights, statistics, recipe, number=self._steps)
         rate = recipe.learning_rate * trapezoid(u)
         weights, momenta = steps.sgd(weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         candidate.write(weights, momenta, statistics)
         self._steps += 1
-        learns = self._settings.controller not in ("uniform", "random") and u >= self._settings.warm_up
-        if learns and self._steps % self._settings.every == 0:
-            self._learn()
+        if self._settings.learns(u) and self._steps % self._settings.interval == 0:
+            self._learn(self._rate(u, rest))
         return float(loss)
 
-    def _gradients(
-        self, candidate: Candidate, weights: Tensors, statistics: Tensors, recipe: Recipe, *, ahead: int = 0
-    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """Loss, gradients and new statistics on the batch that is so many steps ahead."""
-        images, targets, _ = self._supply.training(self._steps + ahead, recipe)
-        noise = self._supply.noise(candidate.network, len(images), self._steps, part=ahead)
-        smoothing, network = recipe.label_smoothing, candidate.network
-        loss, _, gradients, moved = steps.gradients(
-            network, weights, statistics, images, targets, noise, self._compute, label_smoothing=smoothing
-        )
-        return loss, gradients, moved
+    def _trained(self, draw: Draw, u: float) -> dict[str, Value]:
+        """The configuration of a draw under which the shared weights take a step.
 
-    def _learn(self) -> None:
+        While the controller learns, numbers are those drawn: weights that only ever saw the mean of the rates settle where it suits them,
+        and any larger rate is harm. What remains of the budget is trained as what is found will be.
+        """
+        if self._settings.controller != "differentiable" and u <= self._settings.until:
+            return self._decisions.config(draw)
+        return self._decisions.blended(draw, self._controller.probabilities())
+
+    def _rate(self, u: float, rest: float) -> float:
+        """Of the controller's step at this point of the search."""
+        if self._settings.fixed_rate is not None:
+            return self._settings.fixed_rate
+        share = self._settings.interval * (1 - u) / max(1.0, rest - 1) / (self._settings.until - self._settings.warm_up)
+        return min(_FASTEST, _WAY * share)
+
+    def _learn(self, rate: float) -> None:
         """One step of the controller: common batches, and of the shared weights not a trace."""
         draws = [self._draw("candidates", part=k) for k in range(self._settings.n_rollouts)]
-        valid = self._supply.held_out(self._rewarded, _VALID_BATCHES * self._supply.batch_size)
+        valid, number = self._valid(), self._steps
         if self._settings.controller == "differentiable":
-            rewards, gradients = self._differentiate(draws, valid)
-            by_path = pathwise_names(self._decisions)
+            rewards, gradients = self._temporary.differentiate(
+                draws, valid, decisions=self._decisions, controller=self._controller, number=number
+            )
+            probabilities, by_path = self._controller.probabilities(), pathwise_names(self._decisions)
             draws = [Draw(indices={name: i for name, i in draw.indices.items() if name not in by_path}) for draw in draws]
-            self._controller.nudge(gradients)
+            gradients = {name: g + self._settings.entropy * entropy_gradient(probabilities[name]) for name, g in gradients.items()}
+            self._controller.nudge(gradients, rate=rate)
         else:
-            rewards = [self._reward_of(draw, valid) for draw in draws]
-        self._controller.update(draws, rewards)
+            rewards = [self._temporary.reward(self._decisions.config(draw), valid, number=number) for draw in draws]
+        self._controller.update(draws, rewards, rate=rate)
         self._rewarded += 1
         self._reward = float(np.mean(rewards))
 
-    def _reward_of(self, draw: Draw, valid: Batch) -> float:
-        """What a candidate makes of the shared weights in temporary steps; its rate falls to zero, as at the end of a training."""
-        layers, recipe = read(self._decisions.config(draw))
-        candidate = self._bank.candidate(layers)
-        weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()
-        horizon = self._settings.n_temporary
-        for i in range(horizon):
-            _, gradients, statistics = self._gradients(candidate, weights, statistics, recipe, ahead=1 + i)
-            rate = recipe.learning_rate * (1 - i / horizon)
-            weights, momenta = steps.sgd(weights, momenta, gradients, rate=rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-        return self._judged(self._valid_logits(candidate, weights, statistics, valid[0]), valid[1])
+    def _valid(self) -> Batch:
+        """What is held out, as the next step of the controller sees it."""
+        return self._supply.held_out(self._rewarded, VALID_BATCHES * self._supply.batch_size)
 
-    def _judged(self, logits: Tensor, labels: Tensor) -> float:
-        """The reward of logits [n, classes] on labels [n]."""
-        if self._settings.rewarded == "accuracy":
-            return float((logits.argmax(1) == labels).float().mean())
-        loss = float(functional.cross_entropy(logits, labels))
-        if not loss < self._worst:
-            self._capped += 1
-            return -self._worst
-        return -loss
-
-    def _differentiate(self, draws: Sequence[Draw], valid: Batch) -> tuple[list[float], dict[str, npt.NDArray[np.float64]]]:
-        """Rewards, and the gradients of their mean by the logits of the numbers that act in the step itself."""
-        rewards, total = list[float](), dict[str, npt.NDArray[np.float64]]()
-        for draw in draws:
-            found = self._follow(draw, valid)
-            good = math.isfinite(found.loss) and found.loss < self._worst
-            self._capped += not good
-            rewards.append(-found.loss if good else -self._worst)
-            for name, gradient in found.gradients.items() if good else ():
-                total[name] = total.get(name, np.zeros(len(gradient))) - gradient / len(draws)
-        return rewards, total
-
-    def _follow(self, draw: Draw, valid: Batch) -> Followed:
-        """One temporary step of a candidate, and what its validation loss says of the numbers that act in it."""
-        layers, recipe = read(self._decisions.blended(draw, self._controller.probabilities()))
-        candidate = self._bank.candidate(layers)
-        weights, momenta = candidate.weights(), candidate.momenta()
-        _, gradients, statistics = self._gradients(candidate, weights, candidate.statistics(), recipe, ahead=1)
-
-        def step(rate: Number, momentum: Number, weight_decay: Number) -> dict[str, Tensor]:
-            return steps.sgd(weights, momenta, gradients, rate=rate, momentum=momentum, weight_decay=weight_decay)[0]
-
-        def loss(after: Tensors) -> Tensor:
-            return functional.cross_entropy(self._valid_logits(candidate, after, statistics, valid[0], learning=True), valid[1])
-
-        return through_the_step(self._decisions, self._controller.logits, draw, recipe, step=step, loss=loss)
-
-    def _valid_logits(
-        self, candidate: Candidate, weights: Tensors, statistics: Tensors, images: Tensor, *, learning: bool = False
-    ) -> Tensor:
-        """By the statistics of the batch: the shared ones are of no single candidate."""
-        with torch.set_grad_enabled(learning):
-            return steps.evaluate_logits(candidate.network, weights, statistics, images, self._compute, batch_statistics=True)
-
-    def _draw(self, purpose: str, *, part: int = 0) -> Draw:
+    def _draw(self, purpose: Purpose, *, part: int = 0) -> Draw:
         """A candidate that is not too large."""
-        rng = self._chance.rng(purpose, self._steps, part)  # type: ignore[arg-type]
+        rng = self._chance.rng(purpose, self._steps, part)
         probabilities = self._controller.probabilities()
         for _ in range(_TRIES):
             draw = self._decisions.sample(probabilities, rng)
@@ -243,9 +191,9 @@ class AutoHasSearch:
                 return self._decisions.config(self._draw("found"))
             case "uniform":
                 draws = [self._draw("found", part=k) for k in range(self._settings.tried)]
-                valid = self._supply.held_out(self._rewarded, _VALID_BATCHES * self._supply.batch_size)
+                valid, number = self._valid(), self._steps
                 configs = [self._decisions.config(draw) for draw in draws]
-                return max(configs, key=lambda config: self._as_they_are(config, valid))
+                return max(configs, key=lambda config: self._temporary.reward(config, valid, number=number))
             case _:
                 return self._decoded()
 
@@ -259,49 +207,48 @@ class AutoHasSearch:
         likeliest = max(draws, key=lambda draw: self._decisions.log_probability(draw, probabilities) / len(draw.indices))
         return self._decisions.blended(likeliest, probabilities)
 
-    def _as_they_are(self, config: Mapping[str, Value], valid: Batch) -> float:
-        """The reward of a configuration's network with the shared weights as they are."""
-        candidate = self._bank.candidate(read(config)[0])
-        return self._judged(self._valid_logits(candidate, candidate.weights(), candidate.statistics(), valid[0]), valid[1])
-
     def judge(self, allowance_s: float) -> Score:
         """The validation error of the found configuration with the shared weights, under the statistics of each batch."""
         del allowance_s  # a pass over what is held out is a few steps' worth
         candidate = self._bank.candidate(read(self.found())[0])
         weights, statistics, wrong = candidate.weights(), candidate.statistics(), 0
-        for positions in torch.split(self._data.valid, self._compute.evaluation_batch):
-            logits = self._valid_logits(candidate, weights, statistics, self._supply.shown(positions))
+        n_batches = math.ceil(len(self._data.valid) / self._compute.evaluation_batch)
+        for positions in torch.tensor_split(self._data.valid, n_batches):  # as even as can be: a batch of few has poor statistics
+            logits = self._temporary.valid_logits(candidate, weights, statistics, self._supply.shown(positions))
             wrong += int((logits.argmax(1) != self._data.labels[positions]).sum())
         return Score(error=wrong / len(self._data.valid), n=len(self._data.valid))
 
     def told(self) -> dict[str, Any]:
         """What became of the controller."""
         probabilities, entropies = self._controller.probabilities(), self._controller.entropies()
+        updates = self._controller.updates
         return {
             "controller": self._settings.controller,
             "controller_steps": self._rewarded,
-            "capped": self._capped,
+            "capped": self._temporary.capped,
             "held": {name: {"value": value, "reason": why} for name, (value, why) in self._decisions.held.items()},
             "decisions": {
                 decision.name: {
                     "values": [plain(value) for value in decision.values],
                     "probabilities": [float(p) for p in probabilities[decision.name]],
                     "entropy": float(entropies[decision.name]),
+                    "updates": updates[decision.name],
                 }
                 for decision in self._decisions.decisions
             },
         }
 
     def point(self) -> dict[str, float]:
-        """The mean entropy of the decisions and the last reward."""
-        entropies = list(self._controller.entropies().values())
+        """The mean entropy of the decisions that were ever to be made, of all of them at first, and the last reward."""
+        made = {name for name, n in self._controller.updates.items() if n}
+        entropies = [entropy for name, entropy in self._controller.entropies().items() if name in made or not made]
         found = {"controller_steps": float(self._rewarded), "entropy": float(np.mean(entropies))}
         return found if math.isnan(self._reward) else {**found, "reward": self._reward}
 
     def state(self) -> dict[str, Any]:
         """All but the tensors."""
         reward = None if math.isnan(self._reward) else self._reward
-        counts = {"steps": self._steps, "rewarded": self._rewarded, "capped": self._capped, "disturbed": self._chance.disturbed}
+        counts = {"steps": self._steps, "rewarded": self._rewarded, "capped": self._temporary.capped, "disturbed": self._chance.disturbed}
         return {**counts, "reward": reward, "controller": self._controller.state()}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -313,7 +260,7 @@ class AutoHasSearch:
         self._chosen = None
         self._bank.restore(tensors)
         self._controller.restore(state["controller"])
-        self._steps, self._rewarded, self._capped = state["steps"], state["rewarded"], state["capped"]
+        self._steps, self._rewarded, self._temporary.capped = state["steps"], state["rewarded"], state["capped"]
         self._chance.disturbed = state["disturbed"]
         self._reward = math.nan if state["reward"] is None else state["reward"]
 

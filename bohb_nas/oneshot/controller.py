@@ -5,7 +5,7 @@ a decision's gradients are, not where they pointed.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +14,9 @@ from bohb_nas.errors import RecordError
 from bohb_nas.oneshot.bases import Floats
 from bohb_nas.oneshot.decisions import Decisions, Draw, Probabilities
 
-Baseline = Literal["leave_one_out", "moving"]
-"""What a reward is compared with: the mean of the others of the same update, or a moving mean of the earlier ones."""
+Baseline = Literal["ranks", "leave_one_out", "moving"]
+"""What a reward is compared with: each of the others of the same update, by which of the two is greater alone; their mean; or a moving
+mean of the earlier ones."""
 
 _BETA2 = 0.999
 _EPSILON = 1e-8
@@ -53,6 +54,11 @@ class Controller:
         """Of every decision, [n] by name."""
         return {name: logits.copy() for name, logits in self._logits.items()}
 
+    @property
+    def updates(self) -> dict[str, int]:
+        """How often each decision was moved; a decision that is never active never is."""
+        return dict(self._steps)
+
     def probabilities(self) -> dict[str, Floats]:
         """By decision: (n,)."""
         return {name: _softmax(logits) for name, logits in self._logits.items()}
@@ -61,12 +67,13 @@ class Controller:
         """By decision: 1 when all values are equally likely, 0 when one is certain."""
         return {name: min(max(_entropy(p) / math.log(len(p)), 0.0), 1.0) for name, p in self.probabilities().items()}
 
-    def update(self, draws: Sequence[Draw], rewards: Sequence[float]) -> None:
+    def update(self, draws: Sequence[Draw], rewards: Sequence[float], *, rate: float | None = None) -> None:
         """One step up the gradient of the expected reward, and of the entropies; decisions that no draw made stay.
 
         Args:
             draws: (K,) from the present probabilities, all judged under the same conditions.
             rewards: (K,) finite.
+            rate: of this step, instead.
 
         Raises:
             ValueError: a reward is not finite, there are not as many rewards as draws, or too few for the baseline.
@@ -75,16 +82,18 @@ class Controller:
             raise ValueError(f"{len(draws)} draws and {len(rewards)} rewards; accepted are as many of one as of the other, at least one")
         if not all(map(math.isfinite, rewards)):
             raise ValueError(f"rewards are {[*rewards]}; accepted are finite numbers: give a diverged candidate a reward of its own")
-        advantages = leave_one_out(rewards) if self._baseline == "leave_one_out" else self._moving(rewards)
+        advantages = self._moving(rewards) if self._baseline == "moving" else _AMONG[self._baseline](rewards)
         probabilities = self.probabilities()
         gradients = reinforce(draws, advantages, probabilities)
-        self.nudge({name: gradient + self._entropy * entropy_gradient(probabilities[name]) for name, gradient in gradients.items()})
+        entropic = {name: gradient + self._entropy * entropy_gradient(probabilities[name]) for name, gradient in gradients.items()}
+        self.nudge(entropic, rate=rate)
 
-    def nudge(self, gradients: Mapping[str, Floats]) -> None:
+    def nudge(self, gradients: Mapping[str, Floats], *, rate: float | None = None) -> None:
         """One step of Adam uphill; decisions without a gradient stay, and what Adam knows of theirs.
 
         Args:
             gradients: with respect to logits, (n,) each, by decision.
+            rate: of this step, instead.
 
         Raises:
             ValueError: a gradient is not finite.
@@ -95,7 +104,7 @@ class Controller:
             self._steps[name] += 1
             self._squares[name] = _BETA2 * self._squares[name] + (1 - _BETA2) * gradient**2
             scale = np.sqrt(self._squares[name] / (1 - _BETA2 ** self._steps[name])) + _EPSILON
-            self._logits[name] = self._logits[name] + self._rate * gradient / scale
+            self._logits[name] = self._logits[name] + (self._rate if rate is None else rate) * gradient / scale
 
     def state(self) -> dict[str, Any]:
         """JSON from which `restore` goes on to the bit."""
@@ -138,11 +147,30 @@ def leave_one_out(rewards: Sequence[float]) -> Floats:
     Raises:
         ValueError: there is only one.
     """
-    n = len(rewards)
-    if n < 2:
-        raise ValueError("one reward; accepted are two or more, or the moving baseline: alone it can be compared with no other")
-    values = np.asarray(rewards, dtype=np.float64)
+    values, n = _several(rewards), len(rewards)
     return np.asarray((values - values.mean()) * (n / (n - 1)))
+
+
+def ranked(rewards: Sequence[float]) -> Floats:
+    """Advantages (K,) of rewards (K,): the share of the others that are worse, less the share of those that are better.
+
+    `reinforce` then climbs the probability of being better than another draw, whatever the scale of the rewards: one draw that ruins
+    everything weighs no more than one that comes last (fitness shaping: Wierstra et al. 2014, section 3.1).
+
+    Raises:
+        ValueError: there is only one.
+    """
+    values = _several(rewards)
+    return np.asarray(np.sign(values[:, None] - values).sum(1) / (len(values) - 1))
+
+
+def _several(rewards: Sequence[float]) -> Floats:
+    if len(rewards) < 2:
+        raise ValueError("one reward; accepted are two or more, or the moving baseline: alone it can be compared with no other")
+    return np.asarray(rewards, dtype=np.float64)
+
+
+_AMONG: Mapping[str, Callable[[Sequence[float]], Floats]] = {"ranks": ranked, "leave_one_out": leave_one_out}
 
 
 def reinforce(draws: Sequence[Draw], advantages: Floats, probabilities: Probabilities) -> dict[str, Floats]:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from ConfigSpace import ConfigurationSpace
-from ConfigSpace.util import deactivate_inactive_hyperparameters
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,24 +24,20 @@ from bohb_nas.oneshot import hypergradients, steps
 from bohb_nas.oneshot.bank import Bank, Candidate
 from bohb_nas.oneshot.cell_codes import CellCodes, columns_of
 from bohb_nas.oneshot.cell_networks import CellNetwork, CellNetworks, Skeleton
+from bohb_nas.oneshot.cell_space import DECIDED, base, bounded, within
 from bohb_nas.oneshot.chance import Chance
-from bohb_nas.oneshot.hypergradients import Bounded
 from bohb_nas.oneshot.online_policy import OnlinePolicy, as_config, default_pool
 from bohb_nas.oneshot.search import Material
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import plain
 from bohb_nas.training.networks import Network, build
 from bohb_nas.training.policies import Choice
-from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.validation import Score
 
 _CLIP = 5.0
 """Norm of the gradient of all weights, at most."""
 _WARM_UP = 0.05
 """Fraction of the budget during which the learning rate rises."""
-_DECIDED = ("optimizer", "schedule", "warm_up", "average", "average_span", "mixing", "mixup_alpha", "cutmix_alpha", "label_smoothing")
-"""Names that mean something else in this search, or nothing."""
 
 
 class DhaSearch:
@@ -63,15 +58,27 @@ class DhaSearch:
     ) -> None:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._space, self._chance = material.space, Chance(material.seed)
-        self._recipe, defaults = _base(material.space)
+        self._recipe, defaults = base(material.space)
         if settings.hyper_rate > 0:
             hypergradients.disjoint(material.data.train, material.data.valid)
             hypergradients.enough(len(material.data.valid), n_classes=material.data.n_classes)
         around = skeleton or (lambda cell: cells.skeleton(cell, channels=defaults["cell_channels"], repeats=defaults["cell_repeats"]))
         self._cell = CellCodes(columns_of(material.space), settings, self._chance)
-        self._rate = Bounded(settings.rate, low=settings.rate_low, high=settings.rate_high, rate=settings.hyper_rate)
-        self._decay = Bounded(
-            settings.weight_decay, low=settings.weight_decay_low, high=settings.weight_decay_high, rate=settings.hyper_rate
+        self._rate = bounded(
+            material.space,
+            "sgd_learning_rate",
+            settings.rate,
+            low=settings.rate_low,
+            high=settings.rate_high,
+            rate=settings.hyper_rate,
+        )
+        self._decay = bounded(
+            material.space,
+            "sgd_weight_decay",
+            settings.weight_decay,
+            low=settings.weight_decay_low,
+            high=settings.weight_decay_high,
+            rate=settings.hyper_rate,
         )
         self._policy = OnlinePolicy(
             default_pool() if pool is None else pool,
@@ -100,9 +107,9 @@ class DhaSearch:
         """
         del settings
         columns_of(space)
-        _, defaults = _base(space)
+        _, defaults = base(space)
         held = [f"{name} stays at {defaults[name]}: DHA searches the operators of a cell" for name in ("cell_repeats", "cell_channels")]
-        return [*held, *(f"{name} is not searched: DHA trains by SGD in one stage" for name in _DECIDED if name in space)]
+        return [*held, *(f"{name} is not searched: DHA trains by SGD in one stage" for name in DECIDED if name in space)]
 
     @property
     def steps(self) -> int:
@@ -112,7 +119,7 @@ class DhaSearch:
     def disturb(self, n: int) -> None:
         """Goes on with other random numbers, and at half the learning rate."""
         self._chance.disturbed = n
-        self._rate.value = max(self._settings.rate_low, self._rate.value / 2)
+        self._rate.value = max(self._rate.low, self._rate.value / 2)
 
     def step(self, u: float, rest: float) -> float:
         """One step of weights, codes and policy and, when they are due, of the hyperparameters; returns the training loss."""
@@ -199,13 +206,16 @@ class DhaSearch:
 
     def found(self) -> dict[str, Value]:
         """The cell, the learning rate, the weight decay and the policy, in the names of the space."""
+        return self._in_space()[0]
+
+    def _in_space(self) -> tuple[dict[str, Value], dict[str, Value]]:
         operators = {cells.name(edge): operator for edge, operator in self._networks.operators(self._cell.nodes).items()}
         hyperparameters = {
             "sgd_learning_rate": self._rate.value,
             "sgd_weight_decay": self._decay.value,
             "sgd_one_minus_momentum": 1 - self._settings.momentum,
         }
-        return _within(self._space, {**operators, **hyperparameters, **as_config(self._policy.policy())})
+        return within(self._space, {**operators, **hyperparameters, **as_config(self._policy.policy())})
 
     def judge(self, allowance_s: float) -> Score:
         """The error of the network as it is handed out on all images held out."""
@@ -246,6 +256,7 @@ class DhaSearch:
             "weight_decay": self._decay.state(),
             "policy": self._policy.state(),
             "policy_entropy": self._policy.entropy,
+            "beyond_the_space": self._in_space()[1],
         }
 
     def point(self) -> dict[str, float]:
@@ -280,20 +291,3 @@ class DhaSearch:
         self._rate.restore(state["rate"])
         self._decay.restore(state["decay"])
         self._policy.restore(state["policy"])
-
-
-def _base(space: ConfigurationSpace) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe of the space's default configuration without mixing and policy, and every default."""
-    defaults = {name: plain(hyperparameter.default_value) for name, hyperparameter in space.items()}
-    active = {name: plain(value) for name, value in dict(space.get_default_configuration()).items()}
-    recipe = read(active)[1]
-    missing = [name for name in ("cell_repeats", "cell_channels") if name not in defaults]
-    return replace(recipe, mixing="none", policy=(), optimizer="sgd"), {**dict.fromkeys(missing), **defaults}
-
-
-def _within(space: ConfigurationSpace, wanted: Mapping[str, Value]) -> dict[str, Value]:
-    """The default configuration with these values where the space has the names and takes them, those that are active then."""
-    values = {name: hyperparameter.default_value for name, hyperparameter in space.items()}
-    values |= {name: value for name, value in wanted.items() if name in space and space[name].legal_value(value)}
-    whole = deactivate_inactive_hyperparameters(values, space)
-    return {name: plain(value) for name, value in dict(whole).items()}

@@ -91,7 +91,8 @@ class Bounded:
         self.at_high = 0
         self.skipped = 0
         """Steps whose gradient was no finite number; they changed nothing."""
-        self._low, self._high, self._rate = low, high, rate
+        self.low = low
+        self._high, self._rate = high, rate
         self._steps, self._square = 0, 0.0
 
     def step(self, gradient: float) -> None:
@@ -104,8 +105,8 @@ class Bounded:
         self._square = _MEMORY * self._square + (1 - _MEMORY) * slope * slope
         usual = math.sqrt(self._square / (1 - _MEMORY**self._steps))
         share = max(-1.0, min(1.0, slope / usual)) if usual else 0.0
-        self.value = max(self._low, min(self._high, self.value * math.exp(-self._rate * share)))
-        self.at_low += self.value == self._low
+        self.value = max(self.low, min(self._high, self.value * math.exp(-self._rate * share)))
+        self.at_low += self.value == self.low
         self.at_high += self.value == self._high
 
     def state(self) -> dict[str, Any]:

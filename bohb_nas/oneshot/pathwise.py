@@ -16,7 +16,8 @@ from bohb_nas.training.recipe import Recipe
 
 _RATES = ("sgd_learning_rate", "learning_rate")
 _DECAYS = ("sgd_weight_decay", "weight_decay")
-_MOMENTA = ("sgd_one_minus_momentum", "momentum")
+_MOMENTA = ("momentum", "sgd_one_minus_momentum")
+"""Of names that mean the same, the one that the recipe heeds first."""
 Weights = dict[str, Tensor]
 Number = Tensor | float
 
@@ -72,7 +73,7 @@ def through_the_step(
     value = loss(after)
     found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True) if leaves else ()
     gradients = {name: _array(gradient, leaf) for (name, leaf), gradient in zip(leaves.items(), found, strict=True)}
-    return Followed(loss=float(value), gradients=gradients)
+    return Followed(loss=float(value.detach()), gradients=gradients)
 
 
 def _mean(decision: Decision, logits: Tensor) -> Tensor:

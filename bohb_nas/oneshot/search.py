@@ -108,13 +108,16 @@ def begin(settings: Settings, material: Material) -> Search:
     return _class(settings)(settings, material)  # type: ignore[no-any-return]
 
 
-def check(settings: Settings, space: ConfigurationSpace) -> None:
+def check(settings: Settings, space: ConfigurationSpace) -> list[str]:
     """Says before a study begins whether the search of the settings has something to search in a space.
 
+    Returns:
+        What it does not decide, a line each with the reason.
+
     Raises:
-        OptionError: it has not.
+        OptionError: it has nothing.
     """
-    _class(settings).check(settings, space)
+    return _class(settings).check(settings, space)  # type: ignore[no-any-return]
 
 
 def _class(settings: Settings) -> Any:

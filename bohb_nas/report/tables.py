@@ -41,7 +41,8 @@ def incumbent(best: Mapping[str, Any] | None, unit: str) -> RenderableType:
 def _of_a_search(best: Mapping[str, Any]) -> list[RenderableType]:
     """What to know of an incumbent that a worker found by itself."""
     if best["ready_to_use"]:
-        return [Text("a trained network of it is ready for use")]
+        there = best["model"] is not None
+        return [Text("a trained network of it is ready for use" if there else "the trained network that it left is no longer there")]
     shared = "its loss is that of weights which all candidates of the search share: it compares with no other"
     return [Text(shared)] if best["origin"] == Origin.SEARCH else []
 

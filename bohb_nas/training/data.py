@@ -72,6 +72,12 @@ def resident(
     )
 
 
+def divide(dataset: Dataset, *, valid_fraction: float | None, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], float]:
+    """The positions of a data set to train on and to validate on, and the fraction held out; arguments as of `resident_split`."""
+    fraction = valid_fraction or (0.3 if dataset.name == "digits" else 0.1)
+    return *split(dataset.train_labels, valid_fraction=fraction, seed=seed), fraction
+
+
 def resident_split(
     dataset: Dataset, *, valid_fraction: float | None, seed: int, device: torch.device
 ) -> tuple[ResidentData, dict[str, Any]]:
@@ -83,8 +89,7 @@ def resident_split(
         seed: fixes which are held out.
         device: where to.
     """
-    fraction = valid_fraction or (0.3 if dataset.name == "digits" else 0.1)
-    train, valid = split(dataset.train_labels, valid_fraction=fraction, seed=seed)
+    train, valid, fraction = divide(dataset, valid_fraction=valid_fraction, seed=seed)
     n_classes = len(dataset.classes)
     data = resident(dataset.train_images, dataset.train_labels, train=train, valid=valid, n_classes=n_classes, device=device)
     return data, {"dataset": dataset.fingerprint, "valid_fraction": fraction, "split_seed": seed}

@@ -16,7 +16,7 @@ from bohb_nas.errors import OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.one_shot_settings import Settings
-from bohb_nas.oneshot import keeping, running
+from bohb_nas.oneshot import beforehand, keeping, running
 from bohb_nas.oneshot import search as searches
 from bohb_nas.oneshot.keeping import Kept
 from bohb_nas.oneshot.running import Outcome, Plan
@@ -26,6 +26,7 @@ from bohb_nas.records import Origin, Result, Status, Trial, Value, Worker
 from bohb_nas.space.files import frozen_space
 from bohb_nas.training.checkpoint import Refused
 from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.data import divide
 from bohb_nas.training.export import export_model
 from bohb_nas.training.position import Leave
 from bohb_nas.training.recipe import read
@@ -92,15 +93,24 @@ def read_options(options: Mapping[str, Any]) -> Options:
     )
 
 
-def check(space: ConfigurationSpace, **options: Any) -> None:
+def check(space: ConfigurationSpace, **options: Any) -> list[str]:
     """Says before a study begins whether a space can be searched, and what is found in it be trained; takes the options of `make`.
 
+    Returns:
+        What the search does not decide, a line each with the reason.
+
     Raises:
-        OptionError: an option that is not accepted, a hyperparameter that means nothing here, or a space with nothing to search.
+        OptionError: an option that is not accepted, a hyperparameter that means nothing here, a space with nothing to search, or
+            too few images held out or too large networks for the search.
+        DatasetError: the data set cannot be had.
     """
     told = read_options(options)
     image_classifier.check(space, **{name: value for name, value in options.items() if name not in _OWN})
-    searches.check(told.search, space)
+    held, training = searches.check(told.search, space), told.training
+    dataset = load_dataset(training.dataset, data_dir=Path(training.data_dir) if training.data_dir else None)
+    _, valid, _ = divide(dataset, valid_fraction=training.valid_fraction, seed=training.split_seed)
+    beforehand.check(told.search, space, dataset, n_valid=len(valid))
+    return [f"{one_shot_settings.to_json(told.search)['method']}: {line}" for line in held]
 
 
 class OneShot:

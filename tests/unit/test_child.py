@@ -144,7 +144,7 @@ class Child:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"check": space_to_json(space())}) + "\n")
         self.process.stdin.flush()
-        assert self.hear() == {"checked": True}
+        assert self.hear() == {"checked": True, "notes": []}
 
 
 @contextmanager
@@ -253,5 +253,14 @@ def test_a_module_with_train_is_a_worker(tmp_path: Path) -> None:
 def test_a_worker_may_refuse_a_space(tmp_path: Path) -> None:
     text = space_to_json(space())
     assert json.loads(text)
-    assert check("toy", {}, text) == {"checked": True}
+    assert check("toy", {}, text) == {"checked": True, "notes": []}
     assert "width" in check("command", {"command": "true {widht}"}, text)["error"]
+
+
+@pytest.mark.parametrize(
+    ("returned", "notes"), [("['lr stays at 1: why']", ["lr stays at 1: why"]), ("None", []), ("True", []), ("[3]", [])]
+)
+def test_what_a_worker_says_of_a_space_that_it_accepts_is_passed_on(returned: str, notes: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"def train(trial, workdir):\n    return 1\ndef check(space):\n    return {returned}\n")
+    assert check(str(path), {}, space_to_json(space())) == {"checked": True, "notes": notes}

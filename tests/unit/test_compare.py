@@ -24,13 +24,14 @@ from study_fakes import META
 
 from bohb_nas.cli import cli
 from bohb_nas.comparison import device_seconds, entrants, testing
-from bohb_nas.comparison.arrangement import Request, arrange
-from bohb_nas.comparison.entrants import Share
+from bohb_nas.comparison.arrangement import Arrangement, Request, arrange
+from bohb_nas.comparison.entrants import Entrant, Share
 from bohb_nas.comparison.figure import over_seeds
 from bohb_nas.comparison.run import Ended, compare, start
 from bohb_nas.comparison.table import difference
 from bohb_nas.durations import parse_duration
 from bohb_nas.errors import StudyError, UsageError
+from bohb_nas.files import Lock, holder
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.search_spaces import cell
 from bohb_nas.space.legality import complete
@@ -81,6 +82,7 @@ class Fake:
     def __init__(self, losses: dict[str, float | None], tests: dict[str, float] | None = None) -> None:
         self.losses, self.tests = losses, tests or {}
         self.did: list[str] = []
+        self.checked: list[str] = []
 
     def search(self, arguments: Sequence[str], log: Path) -> Ended:
         path = Path(arguments[1])
@@ -98,8 +100,11 @@ class Fake:
         self.did.append(f"test {study.path.name}")
         return {"test_error": self.tests.get(study.path.name, 0.5), "trial_id": evaluation.trial.trial_id, "params": 1000}
 
+    def check(self, arrangement: Arrangement, entrants: tuple[Entrant, ...], folder: Path) -> None:
+        self.checked += [entrant.name for entrant in entrants]
+
     def __call__(self, folder: Path, **said: Any) -> dict[str, Any]:
-        return compare(folder, Request(**said), lambda _: None, test=self.test, search=self.search)
+        return compare(folder, Request(**said), lambda _: None, test=self.test, search=self.search, check=self.check)
 
 
 def given(name: str) -> list[str]:
@@ -274,6 +279,42 @@ def test_a_cell_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     fake.did, fake.losses = [], {}
     assert fake(tmp_path)["failed"] == []
     assert fake.did == ["run bohb-0", "test bohb-0"], "what failed is run once more"
+
+
+def test_a_model_that_is_gone_costs_its_own_test_only(tmp_path: Path) -> None:
+    def test(study: StudyDir, evaluation: Evaluation) -> dict[str, Any]:
+        if study.path.name == "bohb-0":
+            raise StudyError("bohb-0 has left no model")
+        return fake.test(study, evaluation)
+
+    fake = Fake({})
+    found = compare(tmp_path, Request(methods=("bohb", "fixed"), seeds=1), fake.did.append, test=test, search=fake.search, check=fake.check)
+    assert found["failed"] == [{"method": "bohb", "seed": 0, "message": "bohb-0 has left no model"}]
+    assert {row["method"]: row["n"] for row in found["rows"]} == {"bohb": 0, "fixed": 1}
+    assert "bohb, seed 0: not tested: bohb-0 has left no model" in fake.did
+
+
+def test_only_new_entrants_are_looked_at_before_anything_is_written(tmp_path: Path) -> None:
+    fake = Fake({})
+    fake(tmp_path, methods=("bohb",), seeds=1)
+    fake(tmp_path, methods=("bohb", "fixed", "dha"), seeds=2)
+    fake(tmp_path)
+    assert fake.checked == ["bohb", "fixed", "dha"]
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "text"),
+    [
+        ("dha", {"worker-option": "speed=1"}, "dha cannot take part: one_shot has no option speed"),
+        ("dha", {"space": "zela2018"}, "dha cannot take part: DHA searches the operators of cells"),
+    ],
+)
+def test_what_a_run_would_refuse_is_refused_before_the_first(tmp_path: Path, method: str, said: dict[str, str], text: str) -> None:
+    options = [word for name, value in said.items() for word in (f"--{name}", value)]
+    refused = CliRunner().invoke(cli, ["compare", str(tmp_path / "c"), "--methods", method, *options])
+    assert refused.exit_code == 2
+    assert text in refused.stderr
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_search_without_a_model_is_a_failure(tmp_path: Path) -> None:
@@ -460,6 +501,41 @@ def test_a_search_runs_in_another_process_and_its_words_are_kept(tmp_path: Path)
     ended = start(["run", str(tmp_path / "s"), "--method", "no_such", "--worker", "toy", "--space", "toy"], log)
     assert (ended.code, ended.interrupted) == (2, False)
     assert "no_such" in log.read_text()
+
+
+def test_a_search_that_somebody_else_runs_is_waited_for(tmp_path: Path) -> None:
+    fake, said = Fake({}), list[str]()
+    asked = Request(methods=("bohb", "fixed"), seeds=1)
+    arrange(tmp_path, asked)
+    study = write_study(tmp_path / "bohb-0", [told("t1", 0.5)], done=False)
+    lock = Lock(study.master_lock)
+    assert lock.acquire('{"pid": 7, "host": "there"}')
+
+    def hear(line: str) -> None:
+        said.append(line)
+        if "waits" in line:
+            assert fake.did == []
+            study.done.write_text("{}\n")
+            lock.release()
+
+    compare(tmp_path, asked, hear, test=fake.test, search=fake.search)
+    assert said[0] == "bohb-0 is led by pid 7 on there; waits until that ends"
+    assert fake.did == ["run fixed-0", "test bohb-0", "test fixed-0"]
+
+
+def test_a_search_ends_with_the_comparison_that_is_killed(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s", [], done=False)
+    program = "import sys; from pathlib import Path; from bohb_nas.comparison.run import start; start(sys.argv[2:], Path(sys.argv[1]))"
+    words = [str(tmp_path / "log"), "worker", str(study.path), "--no-lead", "--device", "cpu0"]
+    comparison = subprocess.Popen([sys.executable, "-c", program, *words])
+
+    def worker() -> bool:
+        return any(holder(path) for path in study.workers.glob("*.lock"))
+
+    wait_for(worker)
+    comparison.kill()
+    comparison.wait()
+    wait_for(lambda: not worker())
 
 
 def test_the_command_prints_the_table_and_says_why_it_has_nothing(tmp_path: Path) -> None:

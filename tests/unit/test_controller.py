@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bohb_nas.errors import RecordError
-from bohb_nas.oneshot.controller import Baseline, Controller, entropy_gradient, leave_one_out, reinforce
+from bohb_nas.oneshot.controller import Baseline, Controller, entropy_gradient, leave_one_out, ranked, reinforce
 from bohb_nas.oneshot.decisions import Draw
 
 Floats = NDArray[np.float64]
@@ -69,6 +69,30 @@ def test_leave_one_out_is_unbiased() -> None:
 
 def test_advantages_over_the_others() -> None:
     assert leave_one_out([1.0, 2.0, 6.0]) == pytest.approx([1 - 4, 2 - 3.5, 6 - 1.5])
+
+
+def test_ranks_climb_the_probability_of_being_better_than_another_draw() -> None:
+    p = {name: softmax(z) for name, z in LOGITS.items()}
+    mean = {name: np.zeros(2) for name in p}
+    for first, second in itertools.product(REWARDS, repeat=2):
+        probability = math.prod(p["a"][i] * p["b"][j] for i, j in (first, second))
+        gradient = reinforce([pair(*first), pair(*second)], ranked([REWARDS[first], REWARDS[second]]), p)
+        mean = {name: mean[name] + probability * gradient[name] for name in p}
+
+    def beats(logits: dict[str, Floats]) -> float:
+        """P(a draw by these logits is better than one from p) - P(it is worse)."""
+        q = {name: softmax(z) for name, z in logits.items()}
+        pairs = itertools.product(REWARDS, repeat=2)
+        signs = (q["a"][i] * q["b"][j] * p["a"][k] * p["b"][m] * np.sign(REWARDS[i, j] - REWARDS[k, m]) for (i, j), (k, m) in pairs)
+        return float(sum(signs))
+
+    exact = expected_gradient(beats, LOGITS)
+    for name in p:
+        assert mean[name] == pytest.approx(exact[name], abs=1e-9)
+
+
+def test_advantages_by_rank() -> None:
+    assert ranked([1.0, -900.0, 6.0, 1.0]) == pytest.approx([0, -1, 1, 0])
 
 
 def test_the_gradient_of_the_entropy() -> None:
@@ -152,19 +176,20 @@ def play(seed: int, gains: Floats, *, updates: int, baseline: Baseline = "leave_
     return controller.probabilities()["arm"]
 
 
+@pytest.mark.parametrize("baseline", ["ranks", "leave_one_out"])
 @pytest.mark.parametrize("seed", range(6))
-def test_of_identical_arms_none_wins(seed: int) -> None:
-    assert play(seed, np.zeros(5), updates=500).max() < 0.5
+def test_of_identical_arms_none_wins(seed: int, baseline: Baseline) -> None:
+    assert play(seed, np.zeros(5), updates=500, baseline=baseline).max() < 0.5
 
 
-@pytest.mark.parametrize(("baseline", "n"), [("leave_one_out", 4), ("moving", 1)])
+@pytest.mark.parametrize(("baseline", "n"), [("ranks", 4), ("leave_one_out", 4), ("moving", 1)])
 def test_a_better_arm_wins(baseline: Baseline, n: int) -> None:
     gains = np.array([0.0, 0.0, 0.0, 1.0, 0.0])
     ends = [play(seed, gains, updates=500, baseline=baseline, n=n) for seed in range(10)]
     assert sum(int(p.argmax()) == 3 and p[3] > 0.5 for p in ends) >= 9
 
 
-@pytest.mark.parametrize("baseline", ["leave_one_out", "moving"])
+@pytest.mark.parametrize("baseline", ["ranks", "leave_one_out", "moving"])
 def test_a_restored_controller_goes_on_to_the_bit(baseline: Baseline) -> None:
     rng = np.random.default_rng(1)
     rounds = [([pair(*map(int, rng.integers(2, size=2))) for _ in range(3)], rng.normal(size=3).tolist()) for _ in range(20)]

@@ -43,6 +43,30 @@ def failed(trial: Trial, status: Status = Status.CRASHED) -> Result:
     return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=1.0, message="no luck")
 
 
+def test_what_is_left_to_do_is_known_until_it_is_over() -> None:
+    optimizer = autohas.make(space=space(), budgets=BUDGETS, seed=0, n_workers=1, options=autohas.Options())
+    assert optimizer.left == "nothing was searched"
+    optimizer.tell(ok(asked(optimizer), FOUND))
+    assert optimizer.left == "what the search found was not trained by itself"
+    optimizer.tell(ok(asked(optimizer)))
+    assert optimizer.left is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "most"),
+    [
+        ("autohas", {"n_bases": 101}, 100),
+        ("autohas", {"tried": 10_001}, 10_000),
+        ("autohas", {"rollouts": 101}, 100),
+        ("dha", {"proj_dims": 1001}, 1000),
+    ],
+)
+def test_what_would_take_for_ever_is_refused(name: str, options: dict[str, Any], most: int) -> None:
+    with pytest.raises(OptionError, match=f"to {most}$"):
+        method(name, **options)
+    method(name, **dict.fromkeys(options, most))
+
+
 def test_autohas_searches_and_then_trains_what_was_found() -> None:
     optimizer = method()
     first = asked(optimizer)

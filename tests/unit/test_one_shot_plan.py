@@ -191,8 +191,13 @@ def test_a_search_in_a_worker_of_ones_own_from_the_command_line(tmp_path: Path) 
     assert "controller is 'best'" in refused.stderr
     assert not study.path.exists()
     whole = [sys.executable, "-m", "bohb_nas", *command, "--controller", "uniform"]
-    done = subprocess.run(whole, capture_output=True, text=True, check=False)
+    part = subprocess.run([*whole, "--trials", "1", "--workers", "2"], capture_output=True, text=True, check=False)
+    assert part.returncode == 0, part.stderr
+    assert "autohas: one worker searches, and the other 1 will have nothing to do" in part.stderr
+    assert "what the search found was not trained by itself: --total-time or --trials ended the study before" in part.stderr
+    done = subprocess.run([*whole, "--trials", "9"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "ended the study before" not in done.stderr
     told = [json.loads(line)["result"] for line in study.journal.read_text().splitlines() if '"event":"tell"' in line]
     assert [(r["trial_id"], r["status"], r["loss"]) for r in told] == [("t00000", Status.OK, 0.01), ("t00001", Status.OK, 0.251)]
     best = json.loads(CliRunner().invoke(cli, ["best", str(study.path), "--json"]).stdout)

@@ -108,6 +108,7 @@ def test_best_shows_what_was_found_and_the_model_that_is_ready(tmp_path: Path) -
     for attempt in ("checkpoint", "model"):  # the folder alone is no model
         (study.trials / "s-3-0" / "0" / attempt).mkdir(parents=True)
     assert _best(study)["model"] is None
+    assert "no longer there" in CliRunner().invoke(cli, ["best", str(study.path)]).stdout
     model = study.trials / "s-3-0" / "0" / "model"
     (model / "model.json").write_text("{}")
     study.drop_checkpoints("s-3-0")

@@ -333,14 +333,15 @@ def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> N
 def test_the_space_is_checked_by_the_training_and_by_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Settings] = []
 
-    def refusing(settings: Settings, space: Any) -> None:
+    def refusing(settings: Settings, space: Any) -> list[str]:
         asked.append(settings)
         if "average" in space:
             raise OptionError("nothing to search")
+        return ["speed stays at 1: why"]
 
     monkeypatch.setattr(searches, "check", refusing)
-    given: dict[str, Any] = {"search": {"method": "autohas", "rollouts": 2}, "device": "cpu"}
-    check(space(), **given)
+    given: dict[str, Any] = {"search": {"method": "autohas", "rollouts": 2}, "device": "cpu", "dataset": "digits"}
+    assert check(space(), **given) == ["autohas: speed stays at 1: why"]
     assert asked == [AutoHas(rollouts=2)]
     larger = space()
     larger.add(Categorical("average", ["on", "off"]))
