@@ -90,7 +90,7 @@ def gradients(
         losses = functional.cross_entropy(out, targets, label_smoothing=label_smoothing, reduction="none")
         loss = losses.mean()
         found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    return loss.detach(), losses.detach(), dict(zip(leaves, found, strict=True)), moved
+    return loss.detach(), losses.detach(), {name: gradient.detach() for name, gradient in zip(leaves, found, strict=True)}, moved
 
 
 def sgd(
