@@ -14,7 +14,7 @@ from figures import machine
 
 HERE = Path(__file__).parent
 METHODS = "bohb,bohb_2018,random_search,autohas,dha,one_shot_uniform,one_shot_random,fixed,trivial_augment"
-SECONDS = {"digits": 90, "cifar": 90}
+SECONDS = {"digits": 60, "cifar": 75}
 
 
 def arguments(name: str) -> list[str] | None:
