@@ -17,8 +17,10 @@ _FORMATS = ("png", "svg")
 _Array = NDArray[np.float64]
 
 
+_FAR_APART = 10
+"""Times the least error that the largest may be on a linear axis."""
 _LINEAR_BELOW = 1e-2
-"""The axis of errors is logarithmic above, and linear down to zero."""
+"""A logarithmic axis is linear from there down to zero."""
 
 
 def draw(folder: Path, arrangement: Arrangement, cells: Sequence[Cell]) -> list[Path]:
@@ -54,9 +56,11 @@ def draw(folder: Path, arrangement: Arrangement, cells: Sequence[Cell]) -> list[
             ylabel="validation error of the best model so far",
             xlim=(0, end * 1.02),
         )
-        place.set_yscale("symlog", linthresh=_LINEAR_BELOW)  # an error of zero has a place
-        place.set_ylim(bottom=0)
-        place.yaxis.set_major_formatter("{x:g}")
+        errors = [error for cell in cells for _, error in curve(cell.told)]
+        if errors and max(errors) > _FAR_APART * min(errors):
+            place.set_yscale("symlog", linthresh=_LINEAR_BELOW)  # an error of zero has a place
+            place.set_ylim(bottom=0)
+            place.yaxis.set_major_formatter("{x:g}")
         if place.get_legend_handles_labels()[0]:
             place.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         return save(figure, folder / "comparison", formats=_FORMATS)
