@@ -47,6 +47,10 @@ _WAY = 6.0
 arms that are alike the walk, as long as the root of the number of steps, is the shorter the more steps there are."""
 _FASTEST = 0.1
 """However few steps there are."""
+_COPIES = 6
+"""Of the weights of a candidate: shared and temporary ones, both with momenta, a gradient and a sum."""
+_ROOM = 0.6
+"""Of all memory, for one candidate's step by arithmetic."""
 _TRIES = 1000
 """Of a candidate that is small enough."""
 
@@ -76,6 +80,9 @@ class AutoHasSearch:
             memory_format=self._compute.memory_format,
         )
         self._chance = Chance(material.seed)
+        self._room = _ROOM * self._compute.total_bytes()
+        self._too_large = 0
+        """Candidates that were not tried because they would not have fitted into memory."""
         self._steps = 0
         self._rewarded = 0
         """Steps of the controller."""
@@ -169,15 +176,20 @@ class AutoHasSearch:
                 return draw
         raise OptionError(
             f"of {_TRIES} configurations none has at most {self._settings.max_flops or math.inf:g} FLOPs and "
-            f"{self._settings.max_params or math.inf:g} parameters; accepted are larger bounds, or a space of smaller networks"
+            f"{self._settings.max_params or math.inf:g} parameters and fits into {self._room / 2**30:.3g} GiB of memory; "
+            "accepted are larger bounds, or a space of smaller networks"
         )
 
     def _fits(self, config: Mapping[str, Value]) -> bool:
-        most = {"flops": self._settings.max_flops, "params": self._settings.max_params}
-        if all(bound is None for bound in most.values()):
-            return True
+        """Whether a network keeps the bounds, and a step of it the memory."""
         sizes = size(networks.network(config), image_shape=self._data.image_shape, n_classes=self._data.n_classes)
-        return all(bound is None or sizes[name] <= bound for name, bound in most.items())
+        most = {"flops": self._settings.max_flops, "params": self._settings.max_params}
+        if any(bound is not None and sizes[name] > bound for name, bound in most.items()):
+            return False
+        element_bytes = 2 if self._compute.precision == "bf16" else 4
+        needed = 4 * _COPIES * sizes["params"] + element_bytes * self._supply.batch_size * sizes["activations"]
+        self._too_large += needed > self._room
+        return needed <= self._room
 
     def found(self) -> dict[str, Value]:
         """The configuration that the controller prefers; of the baselines that never learn, the best of some or one at random."""
@@ -226,6 +238,7 @@ class AutoHasSearch:
             "controller": self._settings.controller,
             "controller_steps": self._rewarded,
             "capped": self._temporary.capped,
+            "too_large": self._too_large,
             "held": {name: {"value": value, "reason": why} for name, (value, why) in self._decisions.held.items()},
             "decisions": {
                 decision.name: {
@@ -249,6 +262,7 @@ class AutoHasSearch:
         """All but the tensors."""
         reward = None if math.isnan(self._reward) else self._reward
         counts = {"steps": self._steps, "rewarded": self._rewarded, "capped": self._temporary.capped, "disturbed": self._chance.disturbed}
+        counts["too_large"] = self._too_large
         return {**counts, "reward": reward, "controller": self._controller.state()}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -261,6 +275,7 @@ class AutoHasSearch:
         self._bank.restore(tensors)
         self._controller.restore(state["controller"])
         self._steps, self._rewarded, self._temporary.capped = state["steps"], state["rewarded"], state["capped"]
+        self._too_large = state["too_large"]
         self._chance.disturbed = state["disturbed"]
         self._reward = math.nan if state["reward"] is None else state["reward"]
 

@@ -54,7 +54,13 @@ class Compute:
         if self.device.type == "cuda":
             cached = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
             return torch.cuda.mem_get_info(self.device)[0] + cached
-        return min(_host_bytes(), _group_bytes())
+        return min(_host_bytes("MemAvailable"), _group_bytes())
+
+    def total_bytes(self) -> int:
+        """Memory of the device, or of the host that a CPU is of, whoever has it now."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.get_device_properties(self.device).total_memory)
+        return min(_host_bytes("MemTotal"), _group_limit())
 
     def release(self) -> None:
         """Gives cached memory back to the device."""
@@ -76,6 +82,7 @@ class Compute:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
+_GROUP = Path("/sys/fs/cgroup")
 _NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 """What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""
 
@@ -121,15 +128,24 @@ def no_memory(e: BaseException) -> str:
     return f"out of memory: {str(e).splitlines()[0] if str(e) else type(e).__name__}"
 
 
-def _host_bytes() -> int:
-    available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
-    return int(available.split()[1]) * 1024
+def _host_bytes(entry: str) -> int:
+    """What the kernel says of the host's memory."""
+    said = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith(f"{entry}:"))
+    return int(said.split()[1]) * 1024
 
 
 def _group_bytes() -> int:
     """What the control group leaves (cgroup v2); without a limit more than any host has."""
-    group = Path("/sys/fs/cgroup")
+    limit = _group_limit()
     try:
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        return limit - int((_GROUP / "memory.current").read_text())
+    except (OSError, ValueError):  # no such group
+        return limit
+
+
+def _group_limit() -> int:
+    """What the control group may have; more than any host has where there is no limit."""
+    try:
+        return int((_GROUP / "memory.max").read_text())
     except (OSError, ValueError):  # no such group, or "max"
         return sys.maxsize

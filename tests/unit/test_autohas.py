@@ -26,6 +26,8 @@ from bohb_nas.oneshot import autohas, temporary
 from bohb_nas.oneshot.autohas import AutoHasSearch
 from bohb_nas.oneshot.decisions import Draw
 from bohb_nas.oneshot.search import Material
+from bohb_nas.search_spaces import joint
+from bohb_nas.training.device import Compute
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.schedules import trapezoid
 
@@ -381,3 +383,21 @@ def test_mean_entropy_is_of_decisions_that_are_made() -> None:
 
 def test_held_hyperparameters_are_those_the_module_names() -> None:
     assert set(autohas.HELD) == {"optimizer", "batch_size", "schedule", "warm_up", "average", "average_span"}
+
+
+class Small(Compute):
+    """A processor with little memory."""
+
+    def total_bytes(self) -> int:
+        return 40 * 2**20
+
+
+def test_candidates_that_memory_would_not_hold_are_not_drawn_and_counted() -> None:
+    large = joint.space()
+    small = Small(device=CPU.device, precision="fp32")
+    one = AutoHasSearch(settings("uniform"), Material(data=data(64, 40), compute=small, space=large, seed=0))
+    drawn = [one._decisions.config(one._draw("candidates", part=k)) for k in range(60)]
+    sizes = [size(networks.network(config), image_shape=(8, 8, 1), n_classes=3) for config in drawn]
+    # 128 images a step in fp32: more than the whole memory would be needed by none
+    assert max(4 * s["params"] + 4 * 128 * s["activations"] for s in sizes) < 40 * 2**20
+    assert one.told()["too_large"] > 0
