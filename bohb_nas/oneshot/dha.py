@@ -30,9 +30,10 @@ from bohb_nas.oneshot.online_policy import OnlinePolicy, as_config, default_pool
 from bohb_nas.oneshot.search import Material
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
+from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.networks import Network, build
 from bohb_nas.training.policies import Choice
-from bohb_nas.training.validation import Score
+from bohb_nas.training.validation import Score, evaluate
 
 _CLIP = 5.0
 """Norm of the gradient of all weights, at most."""
@@ -218,17 +219,19 @@ class DhaSearch:
         return within(self._space, {**operators, **hyperparameters, **as_config(self._policy.policy())})
 
     def judge(self, allowance_s: float) -> Score:
-        """The error of the network as it is handed out on all images held out."""
-        del allowance_s  # a pass over what is held out is a few steps' worth
-        candidate, weights, wrong = self._final().candidate, self._final_weights(), 0
-        statistics = candidate.statistics()
-        for positions in torch.split(self._data.valid, self._compute.evaluation_batch):
-            with torch.no_grad():
-                logits = steps.evaluate_logits(
-                    candidate.network, weights, statistics, self._supply.shown(positions), self._compute, batch_statistics=False
-                )
-            wrong += int((logits.argmax(1) != self._data.labels[positions]).sum())
-        return Score(error=wrong / len(self._data.valid), n=len(self._data.valid))
+        """The error of the network as it is handed out."""
+        data = self._data
+        return evaluate(
+            self.model(),
+            data.images,
+            data.labels,
+            data.valid,
+            mean=data.mean,
+            deviation=data.deviation,
+            compute=self._compute,
+            clock=TrainingClock(self._compute.device),
+            allowance_s=allowance_s,
+        )
 
     def _final(self) -> CellNetwork:
         return self._networks.of(self._cell.nodes)
