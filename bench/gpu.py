@@ -82,6 +82,7 @@ def _sections(found: Found) -> Sequence[tuple[str, float, Section]]:
         ("policies", 90, gpu_loop.policies),
         ("starts", 60, gpu_probes.starts),
         ("kernels", 40, gpu_probes.kernel_counts),
+        ("norms", 60, gpu_training.norms),
         ("steps", 110, functools.partial(_steps, found)),
         ("forms", 60, gpu_training.forms),
         ("data path", 20, gpu_kernels.data_path),

@@ -50,9 +50,8 @@ def compiles(bench: Bench, note: Note) -> None:
 
 
 def starts(bench: Bench, note: Note) -> None:
-    """Seconds before the first counted step, and milliseconds of a replayed one, by how many algorithms cuDNN may try."""
-    settings = bench.pick(("off", "1", "3", "10"), ("off",))
-    _together(bench, note, {f"algorithms tried: {setting}": ("start", setting, "") for setting in settings}, {})
+    """Seconds before the first counted step of networks that a process meets one after the other, by what it tries before."""
+    _together(bench, note, {setting: ("start", setting, "") for setting in ("few images first", "whole batches at once")}, {})
 
 
 def _together(bench: Bench, note: Note, probes: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
@@ -174,17 +173,15 @@ def _compile(bench: Bench, name: str, lock: Lock) -> dict[str, Any]:
 def _start(bench: Bench, setting: str, lock: Lock) -> dict[str, Any]:
     """Networks one after the other, as a resident worker meets them."""
     compute = choose(str(bench.device))
-    torch.backends.cudnn.benchmark = setting != "off"
-    torch.backends.cudnn.benchmark_limit = int(setting) if setting != "off" else 0
     clock, data = TrainingClock(compute.device), resident_images(bench.pick(4000, 64), bench.device)
     found: dict[str, Any] = {}
     with lock():
-        for name in bench.pick(("sampled 50 %", "WRN-16-4", "mobile"), ("default",)):
+        for name in bench.pick(("WRN-16-4", "sampled 50 %, in 8s", "cell", "mobile"), ("default",)):
             if bench.left_s() < 0:
                 break
             began = clock.now()
             made = learner(network(name), {**CONFIGS[name], "batch_size": bench.pick(128, 4)}, data=data, compute=compute)
-            step_seconds(made, clock, longest=math.inf)
+            step_seconds(made, clock, longest=1e9, floor_s=math.inf if setting == "few images first" else 0.0)
             first = clock.now() - began
             step = Step(made)
             step.record(bench)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from gpu_kernels import Note, resident_images, synthetic
@@ -20,6 +21,7 @@ from bohb_nas.records import Origin, Trial
 from bohb_nas.training.data import Batches
 from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.learner import Batch, Learner
+from bohb_nas.training.networks import normalisation
 from bohb_nas.training.recording import STEPS_BEFORE
 from bohb_nas.workers.image_classifier import ImageClassifier, Options
 
@@ -116,6 +118,26 @@ def forms(bench: Bench, note: Note) -> None:
             found[form] = round(milliseconds(bench, step, at_most_s=0.25), 3)
             _release(bench)
         note(f"{name} batch {batch} ms", found)
+    return None
+
+
+def norms(bench: Bench, note: Note) -> None:
+    """Milliseconds of a replayed step with the package's normalisations, and with torch's own."""
+    compute, data = choose(str(bench.device)), resident_images(bench.pick(20_000, 64), bench.device)
+    names = ("WRN-16-4", "sampled 50 %, in 8s", "default", "cell", "mobile", "Shake-Shake 26 2x32d", "WRN-28-10")
+    wanted = [*itertools.product(names, (128, 512)), ("sampled 50 %", 128), ("sampled 75 %", 128)]
+    for name, batch in bench.pick(wanted, [("default", 4)]):
+        if bench.left_s() < 0:
+            return note("left out from", f"{name} batch {batch}")
+        took = {}
+        for whose in ("torch's", "own"):
+            with mock.patch.object(normalisation, "kernels", (lambda: None) if whose == "torch's" else normalisation.kernels):
+                step = Step(learner(network(name), {**CONFIGS[name], "batch_size": batch}, data=data, compute=compute))
+                step.record(bench)
+                took[whose] = round(milliseconds(bench, step, at_most_s=0.3), 3)
+            del step
+            _release(bench)
+        note(f"{name} batch {batch} ms", {**took, "times as fast": round(took["torch's"] / took["own"], 3)})
     return None
 
 

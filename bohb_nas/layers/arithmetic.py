@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from bohb_nas.errors import OptionError
 from bohb_nas.layers import (
@@ -123,13 +123,24 @@ def measure(layer: Layer, shape: Shape) -> tuple[Cost, Shape]:
 
 
 def _measure_chain(layers: tuple[Layer, ...], shape: Shape) -> tuple[Cost, Shape]:
-    """Repeated blocks, of which most networks consist, are measured once."""
+    """Repeated blocks, of which most networks consist, are measured once; what a normalisation does in passing costs nothing."""
     cost, last, taken, measured = Cost(), None, shape, (Cost(), shape)
-    for part in layers:
+    for before, part in zip((None, *layers), layers, strict=False):
+        if joined(part, before):
+            continue
         if part is not last or shape != taken:
             last, taken, measured = part, shape, measure(part, shape)
         cost, shape = cost + measured[0], measured[1]
     return cost, shape
+
+
+def joined(layer: Layer, before: Layer | None) -> Literal["relu", "relu6"] | None:
+    """The activation that a layer of a chain is, if it is done together with the one before: one that cuts off, behind a normalisation."""
+    match before, layer:
+        case Norm(), Activation("relu" | "relu6" as kind):
+            return kind
+        case _:
+            return None
 
 
 def _measure_paths(paths: tuple[Layer, ...], shape: Shape) -> tuple[tuple[Cost, ...], tuple[Shape, ...]]:

@@ -25,10 +25,14 @@ class Feed:
 
     def __next__(self) -> Batch:
         """The batch of the next step."""
+        self.fill()
+        return self._ready.popleft()[1]
+
+    def fill(self) -> None:
+        """Has the batch of the next step ready: before the device is waited for, which then has the work to do meanwhile."""
         if not self._ready:
             positions = [next(self._batches) for _ in range(self._ahead)]
             self._ready.extend(zip(positions, self._learner.prepare(positions), strict=True))
-        return self._ready.popleft()[1]
 
     def rest(self) -> tuple[Tensor, int]:
         """Positions of the epoch that no step has had, int64 [m], and how many of the first of them are augmented already."""

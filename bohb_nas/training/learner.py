@@ -195,7 +195,8 @@ class Learner:
         """
         images, targets = batch
         self.rate.fill_(rate)
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         noise = self.network.noise(len(images), self.streams.noise)
         self.recording(self._learn, images, targets, noise)
 

@@ -40,8 +40,8 @@ class Plan:
     """Fraction of the budget used -> fraction of the peak learning rate; zero at 1."""
     min_steps: int = 8
     """A network that cannot take this many steps is not trained."""
-    floor_s: float = 0.0
-    """Seconds that a step takes at the device's peak: what is far too slow there needs no trying."""
+    floor_s: float | None = None
+    """Seconds that a step takes at the device's peak, where known: what is far too slow there needs no trying."""
     max_steps: int | None = None
     """Ends the training after so many steps instead, the schedule with it: repeatable to the bit on a CPU."""
     full_validation: bool = False
@@ -75,8 +75,9 @@ def fit(
     started = clock.now()
     left_s = plan.budget_s - result.train_s
     longest = plan.budget_s / plan.min_steps if position is None else math.inf  # who has trained is not turned away any more
-    hopeless = plan.max_steps is None and plan.floor_s > _FAR * longest
-    estimate = plan.floor_s if hopeless else fitting_step_seconds(learner, clock, longest=longest)
+    floor_s = math.inf if plan.floor_s is None else plan.floor_s
+    hopeless = plan.max_steps is None and plan.floor_s is not None and floor_s > _FAR * longest
+    estimate = floor_s if hopeless else fitting_step_seconds(learner, clock, longest=longest, floor_s=floor_s)
     result.warmup_s = clock.now() - started
     if estimate > longest and plan.max_steps is None:
         result.status = Status.TIMED_OUT
@@ -158,6 +159,8 @@ class _Run:
                 result.lr_last = self._plan.schedule(self._u) * learner.recipe.learning_rate
                 learner.learn(next(self._feed), result.lr_last)
                 learner.follow(self._u)
+            if self._u < 1 and learner.compute.asynchronous:
+                self._feed.fill()
             before_s, used_s = used_s, self._clock.seconds()
             self._account(n_steps, (used_s - before_s) / n_steps)
             if result.status is Status.OK and self._u < 1:

@@ -3,6 +3,7 @@
 They are done on a copy of the network with random streams of its own, so that there is nothing to roll back.
 """
 
+import math
 from contextlib import nullcontext
 
 from torch import Tensor
@@ -16,6 +17,8 @@ _FEW = 2
 """Images of the first steps."""
 _PART = 1 / 8
 """Of a batch, tried before a whole one."""
+_SURELY = 1e4
+"""Times as long as at the device's peak no step takes that is longer than starting its kernels."""
 _TIMED = 5
 """Steps, of those that are as fast as they will be."""
 
@@ -37,16 +40,18 @@ def whole_batch(learner: Learner) -> Tensor:
     return train.repeat(-(-n // len(train)))[:n]
 
 
-def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> float:
+def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float = math.inf) -> float:
     """Seconds of one training step.
 
-    Few images come first, so that a monstrous network is recognised at a fraction of its cost.
+    Few images come first, so that a monstrous network is recognised at a fraction of its cost; but where every new number of images
+    costs seconds by itself, a network that cannot be one is spared that.
 
     Args:
         learner: left untouched.
         clock: times the steps.
         longest: seconds of the longest step that is of use. Where a step is predicted to take more than twice as long,
             the prediction is returned and no whole batch is tried.
+        floor_s: seconds of a step at the device's peak.
     """
     twin = learner.twin(Streams.seeded(0, learner.compute.device))
     batch_size = learner.recipe.batch_size
@@ -58,6 +63,8 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> f
             twin.step(positions[:n_images], 0.0)
         return clock.now() - started
 
+    if learner.compute.prepares_for_shapes and _SURELY * floor_s < longest:
+        return min(timed(batch_size), timed(batch_size))
     timed(_FEW)  # pays what only a first step costs
     few = timed(_FEW)
     if few > longest and (few := min(few, timed(_FEW))) > longest:  # a second time in case that something else held up the first
@@ -70,15 +77,15 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> f
     return predicted
 
 
-def fitting_step_seconds(learner: Learner, clock: TrainingClock, *, longest: float) -> float:
-    """Seconds of a step, at the largest micro-batch for which memory suffices.
+def fitting_step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float = math.inf) -> float:
+    """Seconds of a step, at the largest micro-batch for which memory suffices; arguments as for `step_seconds`.
 
     Raises:
         RuntimeError, MemoryError: it does not suffice for the smallest.
     """
     while True:
         try:
-            return step_seconds(learner, clock, longest=longest)
+            return step_seconds(learner, clock, longest=longest, floor_s=floor_s)
         except (RuntimeError, MemoryError) as e:
             if not (out_of_memory(e) and learner.halve_micro_batch()):
                 raise

@@ -12,6 +12,7 @@ from bohb_nas.layers import Layer
 from bohb_nas.layers.drawing import draw
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.learner import Learner
+from bohb_nas.training.networks.normalisation import fuses
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.peak import Peak
 from bohb_nas.training.speed import speed
@@ -49,6 +50,7 @@ def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak)
     """How the training's speed stands to what its device can do: metrics, and what bounds it; nothing where no step was timed."""
     details: dict[str, Any] = {
         "micro_batch": learner.micro_batch,
+        "fused_norms": fuses(learner.compute.device),
         "replays": learner.recording.replays,
         "replay_refused": learner.recording.refused,
         "form": None if trained.form is None else dataclasses.asdict(trained.form),

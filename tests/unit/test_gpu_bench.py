@@ -26,6 +26,7 @@ SECTIONS = [
     "policies",
     "starts",
     "kernels",
+    "norms",
     "steps",
     "forms",
     "data path",

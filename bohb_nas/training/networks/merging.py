@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bohb_nas.training.networks import noise as noises
 from bohb_nas.training.networks.network import Chained, Network, Shaken, apply, noise_rows
+from bohb_nas.training.networks.normalisation import Norm
 
 Form = Literal["apart", "merged", "grouped"]
 """Each path by itself; what follows on the common input in one, up to the next convolution; that one too, in groups."""
@@ -36,7 +37,7 @@ def _alike(shaken: Shaken, *, grouped: bool) -> int:
     for position, (first, *others) in enumerate(zip(*shaken, strict=False)):
         same = all(repr(other) == repr(first) for other in others)
         convolution = isinstance(first, nn.Conv2d) and first.groups == 1 and (position == 0 or grouped)
-        if not same or not (convolution or (position > 0 and isinstance(first, nn.BatchNorm2d | nn.ReLU))):
+        if not same or not (convolution or (position > 0 and isinstance(first, Norm | nn.Identity))):
             return position
     return min(len(path) for path in shaken if isinstance(path, Chained))
 
@@ -55,9 +56,6 @@ class _Merged(nn.Module):
         together = list(zip(*paths, strict=False))[:n]
         self.shared = nn.ModuleList(_one(modules, grouped=position > 0) for position, modules in enumerate(together))
         self.tails = nn.ModuleList(Chained(path[n:]) for path in paths)
-        for path in paths:
-            if isinstance(first := next(iter(path[n:]), None), nn.ReLU):
-                first.inplace = False  # its input is a part of what all share
         self._split = [2 * len(paths), *map(noise_rows, self.tails)]
         self.noise_rows = sum(self._split)
         self.register_state_dict_post_hook(_save)  # type: ignore[no-untyped-call]
@@ -90,10 +88,10 @@ def _one(modules: Sequence[nn.Module], *, grouped: bool) -> nn.Module:
             joined = _Joined(into, out, kernel, stride=first.stride[0], padding=padding, groups=groups, bias=False).to(first.weight)
             joined.n_maps = n * first.groups
             return joined
-        case nn.BatchNorm2d():
-            return nn.BatchNorm2d(n * first.num_features).to(first.weight)
+        case Norm():
+            return Norm(n * first.num_features, first.activation).to(first.weight)
         case _:
-            return nn.ReLU(inplace=True)
+            return nn.Identity()
 
 
 def _places(merged: _Merged, prefix: str) -> Iterator[tuple[str, list[str]]]:

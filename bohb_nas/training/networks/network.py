@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from bohb_nas import layers as language
 from bohb_nas.layers import Layer, Shape
-from bohb_nas.layers.arithmetic import measure
+from bohb_nas.layers.arithmetic import joined, measure
 from bohb_nas.training.networks import noise as noises
+from bohb_nas.training.networks.normalisation import Norm
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -81,22 +82,16 @@ def initialise_linear(weight: Tensor, generator: torch.Generator) -> None:
     nn.init.uniform_(weight, -bound, bound, generator=generator)
 
 
-def _module(layer: Layer, shape: Shape, *, overwrite: bool = False) -> nn.Module:
-    """The module of a layer for images of a shape.
-
-    Args:
-        layer: fits the shape.
-        shape: of one image that comes in.
-        overwrite: what comes in is needed nowhere else.
-    """
+def _module(layer: Layer, shape: Shape) -> nn.Module:
+    """The module of a layer, which fits it, for images of a shape."""
     channels, height, width = shape
     match layer:
         case language.Conv(out, kernel, stride, groups):
             return nn.Conv2d(channels, out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
         case language.Norm():
-            return nn.BatchNorm2d(channels)
+            return Norm(channels)
         case language.Activation("relu"):
-            return nn.ReLU(inplace=overwrite)
+            return nn.ReLU()
         case language.Pool(kind, kernel, stride):
             padding, whole = (0, True) if kernel == stride else (kernel // 2, False)
             if kind == "max":
@@ -123,10 +118,14 @@ def _module(layer: Layer, shape: Shape, *, overwrite: bool = False) -> nn.Module
 
 
 def _chained(layers: Sequence[Layer], shape: Shape) -> list[nn.Module]:
-    """The modules of a chain; an activation overwrites what a normalisation made, which needs only its input for its gradient."""
+    """The modules of a chain; what a normalisation does in passing leaves its place empty."""
     modules: list[nn.Module] = []
-    for layer in layers:
-        modules.append(_module(layer, shape, overwrite=bool(modules) and isinstance(modules[-1], nn.BatchNorm2d)))
+    for before, layer in zip((None, *layers), layers, strict=False):
+        if kind := joined(layer, before):
+            modules[-1] = Norm(shape[0], kind)
+            modules.append(nn.Identity())
+        else:
+            modules.append(_module(layer, shape))
         shape = measure(layer, shape)[1]
     return modules
 

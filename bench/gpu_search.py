@@ -1,0 +1,176 @@
+"""A search on one GPU beside hand-designed networks, all for the same seconds of training, judged on test images.
+
+    python bench/gpu_search.py [--budget 10] [--search 150] [--seeds 3] [--baselines NAME ...] [--images FOLDER] [--out FOLDER]
+
+`bohb-nas run` searches `joint` from four networks with Muon, which it takes as its prior too; then its incumbent and the baselines are
+trained for the dearest budget, seed by seed, on the same 90 % of the training images, and see the test images once, at the end. Images
+are those of an image folder (FOLDER/train/CLASS/IMAGE and FOLDER/test); without one CIFAR-10 (JPEG) of BOHB_NAS_DATA. Everything runs on
+the first GPU, or on the processor where there is none: that is a rehearsal, whose errors say nothing.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cifar_jpeg import unpacked
+from recipes_arm import DATA, MUON
+from recipes_data import keep_folder
+from torch import Tensor
+
+from bohb_nas.baselines import NETWORK, find
+from bohb_nas.datasets import Dataset, load_dataset, split
+from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.data import ResidentData, resident, to_device
+from bohb_nas.training.device import Compute, choose
+from bohb_nas.training.learner import start
+from bohb_nas.training.loop import Plan, fit
+from bohb_nas.training.schedules import named
+from bohb_nas.training.validation import evaluate
+
+_RECIPE: Mapping[str, Any] = {**MUON, "batch_size": 512, "flip": "alternating"}
+INITIAL: Mapping[str, Mapping[str, Any]] = {
+    f"WRN-{6 * blocks + 4}-{widen:g}": {"family": "wrn", "wrn_blocks": blocks, "wrn_widen_factor": widen, "wrn_dropout": 0.0, **_RECIPE}
+    for blocks, widen in ((1, 4.0), (2, 4.0), (1, 8.0), (2, 8.0))
+}
+"""What the search begins with."""
+_BASELINES = ("resnet18", "airbench96", "wrn_28_10", "shake_shake_26_2x32d")
+
+
+class Judge:
+    """Trains configurations on the images of a data set, and judges them on its test images.
+
+    Args:
+        dataset: with test images.
+        compute: where.
+        budget_s: seconds of training.
+    """
+
+    def __init__(self, dataset: Dataset, compute: Compute, budget_s: float) -> None:
+        assert dataset.test_images is not None
+        train, _ = split(dataset.train_labels, valid_fraction=0.1, seed=0)
+        self._compute, self._budget_s = compute, budget_s
+        self._data: ResidentData = resident(
+            dataset.train_images,
+            dataset.train_labels,
+            train=train,
+            valid=np.arange(0),
+            n_classes=len(dataset.classes),
+            device=compute.device,
+        )
+        self._images = to_device(dataset.test_images, compute.device)
+        self._labels = torch.tensor(dataset.test_labels, device=compute.device)
+
+    def train(self, config: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
+        """The test errors of a configuration, with and without mirror images, and how its training went."""
+        began = time.perf_counter()
+        learner = start(config, data=self._data, compute=self._compute, seed=seed, network=NETWORK if "baseline" in config else None)
+        clock = TrainingClock(self._compute.device)
+        schedule = named(learner.recipe.schedule or "cosine", rung=0, warm_up=learner.recipe.warm_up)
+        done = fit(learner, Plan(budget_s=self._budget_s, schedule=schedule), clock, lambda _: None)
+        record: dict[str, Any] = {"status": str(done.status), "message": done.message, "steps": done.steps, "warmup_s": done.warmup_s}
+        if done.status == "ok":
+            record |= {"train_s": done.train_s, "images_per_s": done.steps * learner.recipe.batch_size / done.train_s}
+            record |= {"train_error": done.train_error, "test_error": self._error(learner.outcome, clock, mirrored=False)}
+            record |= {"test_error_mirrored": self._error(learner.outcome, clock, mirrored=True)}
+        return {**record, "wall_s": time.perf_counter() - began}
+
+    def _error(self, network: Any, clock: TrainingClock, *, mirrored: bool) -> float:
+        everything: Tensor = torch.arange(len(self._labels), device=self._labels.device)
+        score = evaluate(
+            network,
+            self._images,
+            self._labels,
+            everything,
+            mean=self._data.mean,
+            deviation=self._data.deviation,
+            compute=self._compute,
+            clock=clock,
+            mirrored=mirrored,
+        )
+        return score.error
+
+
+def main() -> None:
+    """Searches, trains, and prints the table; `record.json` in the folder holds all that was found so far at any moment."""
+    asked = _arguments()
+    out: Path = asked.out.absolute()
+    out.mkdir(parents=True, exist_ok=True)
+    data = out / "data"
+    if not (data / "facts.json").exists():
+        keep_folder(asked.images or _published(), data)
+    began = time.monotonic()
+    incumbent = _searched(out / "study", data, asked)
+    record: dict[str, Any] = {"budget_s": asked.budget, "search_s": time.monotonic() - began, "incumbent": incumbent, "trainings": []}
+    compute = choose()
+    record |= {"device": compute.name, "precision": compute.precision}
+    judge = Judge(load_dataset(str(DATA), data_dir=data), compute, asked.budget)
+    arms = {
+        "search": incumbent["config"],
+        **{found.name: dict(found.config) for found in (find(asked.baselines) if asked.baselines else ())},
+    }
+    for seed in range(1, asked.seeds + 1):
+        for name, config in arms.items():
+            found = judge.train(config, seed=seed)
+            record["trainings"].append({"arm": name, "seed": seed, **found})
+            (out / "record.json").write_text(json.dumps(record, indent=1))
+            print(json.dumps({"arm": name, "seed": seed, **found}), flush=True)
+    _table(record)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", type=float, default=10.0, metavar="S", help="seconds of training; a ninth of it is the cheapest")
+    parser.add_argument("--search", type=float, default=150.0, metavar="S", help="seconds of the search, everything counted")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--baselines", nargs="*", default=_BASELINES, metavar="NAME")
+    parser.add_argument("--images", type=Path, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu-search", metavar="FOLDER")
+    return parser.parse_args()
+
+
+def _published() -> Path:
+    data = os.environ.get("BOHB_NAS_DATA")
+    if data is None:
+        sys.exit("skipped: BOHB_NAS_DATA is not set; it names the folder that holds cifar10-jpeg.tar.xz; or use --images")
+    return unpacked(Path(data) / "cifar10-jpeg.tar.xz")
+
+
+def _searched(study: Path, data: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """Searches, and returns what `bohb-nas best` says."""
+    initial, prior = study.with_suffix(".initial"), study.with_suffix(".prior")
+    initial.write_text(json.dumps([{"name": name, "config": config} for name, config in INITIAL.items()]))
+    prior.write_text(json.dumps({name: {"center": value, "confidence": "medium"} for name, value in _RECIPE.items()}))
+    command = [sys.executable, "-m", "bohb_nas", "run", str(study), "--space", "joint", "--workers", "1", "--dataset", str(DATA)]
+    command += ["--data-dir", str(data), "--budget-min", f"{asked.budget / 9:g}s", "--budget-max", f"{asked.budget:g}s"]
+    command += ["--total-time", f"{asked.search:g}s", "--initial", str(initial), "--prior", str(prior)]
+    subprocess.run(command, check=True)
+    said = subprocess.run([sys.executable, "-m", "bohb_nas", "best", str(study), "--json"], check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(said.stdout)
+    print(json.dumps(found), flush=True)
+    return found
+
+
+def _table(record: Mapping[str, Any]) -> None:
+    """Test errors: mean, standard deviation over seeds, and the difference to the search's."""
+    print(f"{record['device']}, {record['precision']}; {record['budget_s']:g} s of training each; search of {record['search_s']:.0f} s")
+    errors: dict[str, list[float]] = {}
+    for found in record["trainings"]:
+        if found["status"] == "ok":
+            errors.setdefault(found["arm"], []).append(100 * found["test_error"])
+    for name, of_arm in sorted(errors.items(), key=lambda item: statistics.mean(item[1])):
+        rest = f"sd {statistics.stdev(of_arm):.2f}, " if len(of_arm) > 1 else ""
+        beside = statistics.mean(of_arm) - statistics.mean(errors["search"]) if "search" in errors else float("nan")
+        print(f"  {name:22} {statistics.mean(of_arm):6.2f} %, {rest}n = {len(of_arm)}; {beside:+.2f} beside the search's")
+
+
+if __name__ == "__main__":
+    main()

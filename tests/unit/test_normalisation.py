@@ -1,0 +1,164 @@
+"""The normalisation's own kernels beside torch's batch normalisation in double precision: on a processor by Triton's interpreter."""
+
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bohb_nas.training.networks import normalisation
+from bohb_nas.training.networks.normalisation import Activation, Norm, fuses, kernels, normalise
+
+ACTIVATIONS = {"none": lambda x: x, "relu": functional.relu, "relu6": functional.relu6}
+
+
+@pytest.fixture
+def interpreted() -> ModuleType:
+    """The kernels as Triton's interpreter runs them, on tensors of the processor (see conftest.py)."""
+    pytest.importorskip("triton")
+    if torch.cuda.is_available():
+        pytest.skip("the interpreter is for machines without a GPU")
+    found = kernels()
+    assert found is not None
+    return found
+
+
+def drawn(channels: int, activation: Activation) -> tuple[Norm, nn.BatchNorm2d]:
+    """A normalisation with weights and statistics of its own, and torch's with the same in double precision."""
+    generator = torch.Generator().manual_seed(channels)
+    norm, reference = Norm(channels, activation), nn.BatchNorm2d(channels)
+    with torch.no_grad():
+        for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            assert tensor is not None
+            tensor.copy_(torch.rand(channels, generator=generator) + 0.5)
+    reference.load_state_dict(norm.state_dict())
+    return norm, reference.double()
+
+
+def images(shape: tuple[int, int, int, int], *, mean: float = 3.0) -> Tensor:
+    """Channels last, far from zero in the mean."""
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 2 + mean
+    return drawn.contiguous(memory_format=torch.channels_last)
+
+
+def compare(norm: Norm, reference: nn.BatchNorm2d, x: Tensor, out: Tensor, *, tolerance: float) -> None:
+    """Outputs, gradients and statistics beside the reference's."""
+    expected_x = x.detach().double().requires_grad_()
+    expected = ACTIVATIONS[norm.activation](reference(expected_x))
+    direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out)
+    out.backward(direction)  # type: ignore[no-untyped-call]
+    expected.backward(direction.double())
+    assert out.dtype == x.dtype
+    pairs = {
+        "out": (out, expected),
+        "gradient of the input": (x.grad, expected_x.grad),
+        "gradient of the weight": (norm.weight.grad, reference.weight.grad),
+        "gradient of the bias": (norm.bias.grad, reference.bias.grad),
+        "running mean": (norm.running_mean, reference.running_mean),
+        "running variance": (norm.running_var, reference.running_var),
+    }
+    for name, (found, wanted) in pairs.items():
+        assert found is not None
+        assert wanted is not None
+        assert (found.double() - wanted).norm() <= tolerance * wanted.norm(), name
+    assert norm.num_batches_tracked == reference.num_batches_tracked
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("channels", [1, 3, 8, 22, 24, 40])
+def test_kernels_do_what_torch_does(interpreted: ModuleType, channels: int, activation: Activation) -> None:
+    norm, reference = drawn(channels, activation)
+    x = images((5, channels, 9, 7)).requires_grad_()
+    compare(norm, reference, x, normalise(norm, x, interpreted), tolerance=2e-6)
+
+
+def test_kernels_on_more_rows_than_a_program_takes(interpreted: ModuleType) -> None:
+    norm, reference = drawn(8, "relu")
+    x = images((9, 8, 10, 10)).requires_grad_()  # 900 rows
+    compare(norm, reference, x, normalise(norm, x, interpreted), tolerance=2e-6)
+
+
+def test_kernels_add_the_parts_of_many_programs(interpreted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(normalisation, "_ROWS", 4)
+    monkeypatch.setattr(normalisation, "_PARTS", 8)
+    norm, reference = drawn(40, "relu")
+    x = images((3, 40, 8, 7)).requires_grad_()  # 168 rows: 42 programs, whose parts are added in 6 times 8
+    compare(norm, reference, x, normalise(norm, x, interpreted), tolerance=2e-6)
+
+
+def test_kernels_in_bf16(interpreted: ModuleType) -> None:
+    norm, reference = drawn(24, "relu")
+    x = images((4, 24, 8, 8)).bfloat16().requires_grad_()
+    compare(norm, reference, x, normalise(norm, x, interpreted), tolerance=5e-3)
+
+
+def test_a_mean_far_from_zero_costs_no_digits(interpreted: ModuleType) -> None:
+    """The deviation is 1/500 of the mean: from plain sums of squares in fp32 the variance would have no more than a digit."""
+    norm, reference = drawn(8, "none")
+    x = images((4, 8, 8, 8), mean=1000.0)
+    expected = reference(x.double())
+    assert (normalise(norm, x, interpreted).double() - expected).norm() <= 1e-3 * expected.norm()
+
+
+def test_images_in_another_layout_give_the_same(interpreted: ModuleType) -> None:
+    x = images((4, 8, 6, 6))
+    outs = [normalise(drawn(8, "relu")[0], form, interpreted) for form in (x, x.contiguous(), x.transpose(2, 3).clone().transpose(2, 3))]
+    assert torch.equal(outs[0], outs[1])
+    assert torch.equal(outs[0], outs[2])
+
+
+def test_kernels_hide_no_number_that_is_none(interpreted: ModuleType) -> None:
+    x = images((2, 8, 4, 4))
+    x[0, 3, 0, 0] = float("nan")
+    out = normalise(drawn(8, "relu6")[0], x, interpreted)
+    assert out[:, 3].isnan().all()
+    assert not out[:, :3].isnan().any()
+
+
+def test_a_normalisation_that_counts_no_batches(interpreted: ModuleType) -> None:
+    norm, reference = drawn(8, "relu")
+    norm.num_batches_tracked = None
+    x = images((2, 8, 4, 4))
+    torch.testing.assert_close(normalise(norm, x, interpreted).double(), functional.relu(reference(x.double())), rtol=1e-5, atol=1e-5)
+
+
+def test_one_pixel_has_no_variance(interpreted: ModuleType) -> None:
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        normalise(Norm(8), torch.zeros(1, 8, 1, 1), interpreted)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("training", [True, False])
+def test_the_layer_is_a_normalisation_and_its_activation(activation: Activation, training: bool) -> None:
+    norm, reference = drawn(8, activation)
+    norm.train(training)
+    reference.train(training)
+    x = images((2, 8, 4, 4))
+    torch.testing.assert_close(norm(x).double(), ACTIVATIONS[activation](reference(x.double())), rtol=1e-5, atol=1e-5)
+    assert norm.state_dict().keys() == reference.state_dict().keys()
+
+
+def test_a_processor_has_no_kernels() -> None:
+    assert not fuses(torch.device("cpu"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("shape", [(64, 24, 32, 32), (128, 13, 16, 16), (256, 160, 8, 8), (2, 640, 1, 1)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-3)])
+def test_a_gpu_does_what_torch_does(shape: tuple[int, int, int, int], activation: Activation, dtype: torch.dtype, tolerance: float) -> None:
+    norm, reference = drawn(shape[1], activation)
+    norm.cuda()
+    reference.cuda()
+    x = images(shape).to("cuda", dtype).requires_grad_()
+    assert fuses(x.device)
+    compare(norm, reference, x, norm(x), tolerance=tolerance)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_equal_bits() -> None:
+    x = images((128, 64, 32, 32)).cuda().bfloat16()
+    outs = [drawn(64, "relu")[0].cuda()(x) for _ in range(3)]
+    assert torch.equal(outs[0], outs[1])
+    assert torch.equal(outs[0], outs[2])
