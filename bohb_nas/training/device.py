@@ -110,6 +110,7 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     if precision == "auto":
         precision = "bf16" if multiplies_bf16(chosen) else "fp32"
     if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)  # streams, recordings and kernels that name no device go there
         torch.backends.cudnn.benchmark = True
     return Compute(device=chosen, precision=precision)
 

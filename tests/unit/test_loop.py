@@ -2,6 +2,7 @@ import gc
 import itertools
 import random
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from bohb_nas.records import Status
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import Batches, resident
-from bohb_nas.training.learner import Learner, Streams, start
+from bohb_nas.training.device import Compute
+from bohb_nas.training.learner import Batch, Learner, Streams, start
 from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.validation import evaluate
@@ -89,6 +91,58 @@ def test_algorithms_are_tried_for_whole_batches_only(monkeypatch: pytest.MonkeyP
     train(learner, time, budget_s=1e9, max_steps=3)
     assert tried == {(2, True): {False}, (4, True): {False}, (16, True): {True}, (90, False): {False}}
     assert torch.backends.cudnn.benchmark
+
+
+class Preparing(Compute):
+    """A CPU whose library gets ready for every new number of images."""
+
+    @property
+    def prepares_for_shapes(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("compute", "floor_s", "seen"),
+    [
+        (Preparing, 0.99e-4, [16, 16]),  # a step of ten thousand times that is of use: 8 s are 8 steps of 1 s
+        (Preparing, 1.01e-4, [2, 2, 2, 16, 16]),
+        (Preparing, None, [2, 2, 2, 16, 16]),
+        (Compute, 0.99e-4, [2, 2, 2, 16, 16]),
+    ],
+)
+def test_no_few_images_are_tried_where_each_number_of_them_costs_seconds(
+    compute: type[Compute], floor_s: float | None, seen: list[int]
+) -> None:
+    learner = start(fakes.TINY, data=fakes.data(), compute=compute(device=torch.device("cpu"), precision="fp32"), seed=0)
+    time, tried = fakes.Virtual(), list[int]()
+    time.watch(learner.network, lambda n: tried.append(n) or 0.1)  # type: ignore[func-returns-value]
+    train(learner, time, budget_s=8.0, floor_s=floor_s)
+    assert [n if n != 4 else 2 for n in tried[: len(seen)]] == seen
+
+
+def test_a_device_with_a_queue_has_the_next_images_before_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    time, learner, told = fakes.Virtual(), queueing(), list[str]()
+    prepare, read = learner.prepare, TrainingClock.now
+
+    def passed(n: int) -> float:
+        told.append(f"pass {n}")
+        return 0.006  # 16 steps from one reading of the clock to the next, of 64 that are prepared together
+
+    def prepared(positions: Sequence[torch.Tensor]) -> list[Batch]:
+        told.append("prepare")
+        return prepare(positions)
+
+    def looked(clock: TrainingClock) -> float:
+        told.append("wait")
+        return read(clock)
+
+    time.watch(learner.network, passed)
+    monkeypatch.setattr(learner, "prepare", prepared)
+    monkeypatch.setattr(TrainingClock, "now", looked)
+    train(learner, time, budget_s=3.0)
+    after_the_first = told[told.index("prepare") + 1 :]
+    assert after_the_first.count("prepare") > 2
+    assert ("wait", "prepare") not in itertools.pairwise(after_the_first)
 
 
 def test_the_curve_is_monotone_and_told_as_it_grows() -> None:

@@ -80,7 +80,8 @@ def normalise(norm: Norm, x: Tensor, triton: ModuleType) -> Tensor:
     """
     if x.numel() == x.shape[1]:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
-    return _Normalised.apply(x, norm.weight, norm.bias, norm, triton)  # type: ignore[no-any-return]
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+        return _Normalised.apply(x, norm.weight, norm.bias, norm, triton)  # type: ignore[no-any-return]
 
 
 class _Rows:
