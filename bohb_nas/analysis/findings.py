@@ -272,6 +272,8 @@ class Incumbent(TypedDict):
     flops: float | None
     ready_to_use: bool
     """Whether its worker says that it left a trained network, and its loss is that network's."""
+    model_there: bool
+    """Whether such a network still lies in the study."""
     network: dict[str, Any] | None
     """The tree of its layers (`layers.drawing.draw`), where there is one."""
     curve: list[dict[str, float]]

@@ -95,7 +95,8 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
         rung=max((k for k, b in enumerate(rungs) if b <= seconds), default=0),
         folder=study.path,
         fingerprint=None if {"dataset", "data_dir"} & typed.keys() else meta.get("data_fingerprint"),
-        options={**stored, **typed},
+        # what the search has trained is not turned away where the device is busier than it was then
+        options={**stored, "min_steps": 1, **typed},
     )
 
 

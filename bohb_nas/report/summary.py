@@ -34,7 +34,7 @@ def summary(found: Findings) -> RenderableType:
     lines += [_comparison(one, study["unit"]) for one in (found["comparison"], found.get("tested")) if one is not None]
     if (best := found["incumbent"]) is not None:
         at = budget_text(best["budget"], study["unit"])
-        ready = ", ready for use" if best["ready_to_use"] else ""
+        ready = "" if not best["ready_to_use"] else ", ready for use" if best["model_there"] else ", its trained network is no longer there"
         lines.append(Text(f"incumbent {best['trial_id']}: loss {best['loss']:.5g} at {at} ({best['origin']}{ready})"))
     return Group(*lines)
 

@@ -75,7 +75,7 @@ def resident(
 def divide(dataset: Dataset, *, valid_fraction: float | None, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], float]:
     """The positions of a data set to train on and to validate on, and the fraction held out; arguments as of `resident_split`."""
     fraction = valid_fraction or (0.3 if dataset.name == "digits" else 0.1)
-    return *split(dataset.train_labels, valid_fraction=fraction, seed=seed), fraction
+    return *split(dataset.train_labels, valid_fraction=fraction, seed=seed, classes=dataset.classes), fraction
 
 
 def resident_split(

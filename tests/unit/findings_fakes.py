@@ -207,6 +207,7 @@ def _incumbent(best: Row, family: str | None) -> Incumbent:
         "origin": best["origin"],
         "params": 1_712_345.0,
         "ready_to_use": False,
+        "model_there": False,
         "flops": 256_000_000.0,
         "network": None if family is None else tree(family),
         "curve": [

@@ -66,6 +66,13 @@ def test_a_split_that_cannot_be_made(labels: list[int], fraction: float) -> None
         split(np.array(labels), valid_fraction=fraction, seed=0)
 
 
+def test_a_class_of_one_image_is_named() -> None:
+    with pytest.raises(DatasetError, match="class 'emu' has one image"):
+        split(np.array([0, 0, 1]), valid_fraction=0.5, seed=0, classes=("cat", "emu"))
+    with pytest.raises(DatasetError, match="class 1 has one image"):
+        split(np.array([0, 0, 1]), valid_fraction=0.5, seed=0)
+
+
 @pytest.mark.parametrize("reference", ["mnist", "mnist:/tmp", "nowhere.py", "bohb_nas.records:Trial", "digits.py"])
 def test_a_reference_to_nothing(reference: str) -> None:
     with pytest.raises(DatasetError):

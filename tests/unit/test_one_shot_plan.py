@@ -148,7 +148,7 @@ def test_what_is_trained_for_good_or_beside_the_search_hears_nothing_of_it(study
         stream.write(json.dumps(line) + "\n")
     source = read_source(study.path, budget=None, dataset=None, data_dir=None)
     assert (source.config, source.budget) == ({"lr": 0.5}, 27.0)
-    assert source.options == {"dataset": "digits", "full_validation_from_s": 27.0}
+    assert source.options == {"dataset": "digits", "full_validation_from_s": 27.0, "min_steps": 1}
 
 
 def test_a_trainer_may_have_another_worker_than_the_study(tmp_path: Path) -> None:

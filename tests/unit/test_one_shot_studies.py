@@ -18,7 +18,9 @@ from bohb_nas.engine.warm_start import read_earlier
 from bohb_nas.errors import KnowledgeError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.report import tables
+from bohb_nas.report.html.summary import incumbent as shown_incumbent
 from bohb_nas.report.status import best, status
+from bohb_nas.report.summary import summary
 from bohb_nas.search_spaces.toy import space as toy
 from bohb_nas.store.journal import Event, State, fold
 from bohb_nas.store.study_dir import StudyDir
@@ -156,6 +158,19 @@ def test_a_network_that_is_ready_is_of_the_trajectory(tmp_path: Path) -> None:
     assert found["budgets"][0]["n"] == 0
 
 
+def test_an_analysis_says_whether_the_network_is_still_there(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s", [search(details=READY)])
+    gone = findings(read(study), explain)
+    model = study.trials / "s-3-0" / "0" / "model"
+    model.mkdir(parents=True)
+    (model / "model.json").write_text("{}")
+    there = findings(read(study), explain)
+    for found, said in ((gone, "no longer there"), (there, "ready for use")):
+        assert said in text(summary(found))
+        assert said in shown_incumbent(found, None)
+    assert "ready for use" not in text(summary(gone)) + shown_incumbent(gone, None)
+
+
 def test_a_study_of_a_search_alone_has_an_incumbent_and_no_trajectory(tmp_path: Path) -> None:
     found = findings(read(make_study(tmp_path / "s", [search()])), explain)
     assert found["trajectory"] == found["incumbents"] == []
@@ -165,6 +180,9 @@ def test_a_study_of_a_search_alone_has_an_incumbent_and_no_trajectory(tmp_path: 
 
 def test_the_analysis_says_that_a_network_is_ready(tmp_path: Path) -> None:
     study = make_study(tmp_path / "s", [search(budget=9.0, details=READY), trained()])
+    model = study.trials / "s-9-0" / "0" / "model"
+    model.mkdir(parents=True)
+    (model / "model.json").write_text("{}")
     shown = CliRunner().invoke(cli, ["analyze", str(study.path), "--no-figures"])
     assert shown.exit_code == 0, shown.output
     assert "ready for use" in shown.stdout

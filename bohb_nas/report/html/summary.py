@@ -134,6 +134,10 @@ def _listed(sentences: Sequence[Sentence]) -> Markup:
     return element("ul", *items, class_="sentences")
 
 
+def _of_its_model(*, there: bool) -> str:
+    return "a trained network of it is ready for use" if there else "the trained network that it left is no longer there"
+
+
 def incumbent(findings: Findings, picture: bytes | None) -> Markup:
     """The incumbent's configuration, architecture and training images."""
     best = findings["incumbent"]
@@ -144,7 +148,7 @@ def incumbent(findings: Findings, picture: bytes | None) -> Markup:
         f"loss {number(best['loss'])} after {budget(best['budget'], findings['study']['unit'])}",
         *([f"{count(best['params'])} parameters"] if best["params"] is not None else []),
         *([f"{count(best['flops'])} FLOPs per image"] if best["flops"] is not None else []),
-        *(["a trained network of it is ready for use"] if best["ready_to_use"] else []),
+        *([_of_its_model(there=best["model_there"])] if best["ready_to_use"] else []),
     ]
     parts = [element("p", " · ".join(known), class_="note"), facts({name: value(one) for name, one in best["config"].items()})]
     if best["network"] is not None:
