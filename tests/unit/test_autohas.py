@@ -22,7 +22,7 @@ from bohb_nas import networks
 from bohb_nas.errors import OptionError
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.one_shot_settings import COOL_DOWN_FROM, AutoHas
-from bohb_nas.oneshot import autohas, temporary
+from bohb_nas.oneshot import autohas, steps, temporary
 from bohb_nas.oneshot.autohas import AutoHasSearch
 from bohb_nas.oneshot.decisions import Draw
 from bohb_nas.oneshot.search import Material
@@ -139,6 +139,20 @@ def test_goes_on_from_its_files_as_if_never_interrupted(controller: str, tmp_pat
     assert second.state() == undisturbed.state()
     assert second.told() == undisturbed.told()
     assert second.found() == undisturbed.found()
+
+
+def test_no_algorithms_are_tried_for_networks_that_come_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    tried: set[bool] = set()
+
+    def looked(*arguments: Any, **named: Any) -> Any:
+        tried.add(torch.backends.cudnn.benchmark)
+        return torch.func.functional_call(*arguments, **named)
+
+    monkeypatch.setattr(steps, "functional_call", looked)
+    walk(search(), 4)
+    assert tried == {False}
+    assert torch.backends.cudnn.benchmark
 
 
 def test_goes_another_way_once_disturbed() -> None:

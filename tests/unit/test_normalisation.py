@@ -116,6 +116,14 @@ def test_kernels_hide_no_number_that_is_none(interpreted: ModuleType) -> None:
     assert not out[:, :3].isnan().any()
 
 
+def test_nothing_is_differentiated_twice(interpreted: ModuleType) -> None:
+    """The kernels leave no history: a second derivative through them would be wrong without a word."""
+    x = images((2, 8, 4, 4)).requires_grad_()
+    (gradient,) = torch.autograd.grad(normalise(drawn(8, "relu")[0], x, interpreted).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()  # type: ignore[no-untyped-call]
+
+
 def test_a_normalisation_that_counts_no_batches(interpreted: ModuleType) -> None:
     norm, reference = drawn(8, "relu")
     norm.num_batches_tracked = None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Activation = Literal["none", "relu", "relu6"]
@@ -122,6 +123,7 @@ class _Normalised(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, affine = ctx.saved_tensors
         rows, triton = ctx.rows, ctx.triton
