@@ -1,5 +1,9 @@
 """The normalisation's own kernels beside torch's batch normalisation in double precision: on a processor by Triton's interpreter."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -16,7 +20,7 @@ ACTIVATIONS = {"none": lambda x: x, "relu": functional.relu, "relu6": functional
 @pytest.fixture
 def interpreted() -> ModuleType:
     """The kernels as Triton's interpreter runs them, on tensors of the processor (see conftest.py)."""
-    pytest.importorskip("triton")
+    pytest.importorskip("triton", minversion="3.6")  # the interpreter of 3.5 does not know numpy 2.4; its compiler does the same
     if torch.cuda.is_available():
         pytest.skip("the interpreter is for machines without a GPU")
     found = kernels()
@@ -114,6 +118,35 @@ def test_kernels_hide_no_number_that_is_none(interpreted: ModuleType) -> None:
     out = normalise(drawn(8, "relu6")[0], x, interpreted)
     assert out[:, 3].isnan().all()
     assert not out[:, :3].isnan().any()
+
+
+COMPILED = """
+import sys
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from bohb_nas.training.networks import kernels
+
+SIZES = {"ROWS": 256, "CHANNELS": 32, "VEC": int(sys.argv[2])}
+TYPES = {name: "*fp32" for name in ("parts", "weight", "bias", "affine", "sums", "running_mean", "running_var")}
+TYPES |= {name: "*" + sys.argv[1] for name in ("x", "out", "gradient")} | {"n_batches": "*i64"}
+TYPES |= {name: "fp32" for name in ("low", "high", "momentum", "eps")} | {name: "constexpr" for name in (*SIZES, "PARTS")}
+for name in ("statistics", "normalise", "gradient_sums", "gradient_of_input"):
+    kernel = getattr(kernels, name)
+    constants = {k: v for k, v in (SIZES | {"PARTS": 128}).items() if k in kernel.arg_names}
+    source = ASTSource(kernel, {k: TYPES.get(k, "i32") for k in kernel.arg_names}, constexprs=constants)
+    print(name, len(compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 8}).asm["cubin"]))
+"""
+
+
+@pytest.mark.parametrize(("kind", "vec"), [("bf16", 8), ("fp32", 1)])
+def test_kernels_compile_for_a_gpu_where_there_is_none(kind: str, vec: int, tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COMPILED, kind, str(vec)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made = dict(line.split() for line in done.stdout.splitlines())
+    assert set(made) == {"statistics", "normalise", "gradient_sums", "gradient_of_input"}
+    assert all(int(size) > 1000 for size in made.values())
 
 
 def test_nothing_is_differentiated_twice(interpreted: ModuleType) -> None:
