@@ -61,8 +61,9 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/cifar_jpeg.py
 	$(BIN)/python bench/compare.py
 
-bench-gpu: $(VENV)/installed-dev  ## measure the training worker on a GPU; ten minutes
+bench-gpu: $(VENV)/installed-dev  ## measure the training worker, and a search, on a GPU; fifteen minutes
 	$(BIN)/python bench/gpu.py
+	$(BIN)/python bench/gpu_search.py
 
 bench-optimizers: $(VENV)/installed-dev  ## compare optimizers on a virtual clock: SUITE=quick (minutes), tuning, confirmation or standard (hours)
 	$(BIN)/pip install --quiet --editable '.[benchmarks]'

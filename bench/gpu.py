@@ -80,7 +80,7 @@ def _sections(found: Found) -> Sequence[tuple[str, float, Section]]:
         ("captures", 40, gpu_probes.captures),
         ("budget", 60, gpu_training.budget),
         ("policies", 90, gpu_loop.policies),
-        ("starts", 60, gpu_probes.starts),
+        ("starts", 90, gpu_probes.starts),
         ("kernels", 40, gpu_probes.kernel_counts),
         ("norms", 60, gpu_training.norms),
         ("steps", 110, functools.partial(_steps, found)),

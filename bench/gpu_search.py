@@ -102,11 +102,14 @@ class Judge:
 def main() -> None:
     """Searches, trains, and prints the table; `record.json` in the folder holds all that was found so far at any moment."""
     asked = _arguments()
+    if asked.images is None and "BOHB_NAS_DATA" not in os.environ:
+        print("skipped: BOHB_NAS_DATA is not set; it names the folder that holds cifar10-jpeg.tar.xz; or use --images")
+        return
     out: Path = asked.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     data = out / "data"
     if not (data / "facts.json").exists():
-        keep_folder(asked.images or _published(), data)
+        keep_folder(asked.images or unpacked(Path(os.environ["BOHB_NAS_DATA"]) / "cifar10-jpeg.tar.xz"), data)
     began = time.monotonic()
     incumbent = _searched(out / "study", data, asked)
     record: dict[str, Any] = {"budget_s": asked.budget, "search_s": time.monotonic() - began, "incumbent": incumbent, "trainings": []}
@@ -135,13 +138,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu-search", metavar="FOLDER")
     return parser.parse_args()
-
-
-def _published() -> Path:
-    data = os.environ.get("BOHB_NAS_DATA")
-    if data is None:
-        sys.exit("skipped: BOHB_NAS_DATA is not set; it names the folder that holds cifar10-jpeg.tar.xz; or use --images")
-    return unpacked(Path(data) / "cifar10-jpeg.tar.xz")
 
 
 def _searched(study: Path, data: Path, asked: argparse.Namespace) -> dict[str, Any]:
