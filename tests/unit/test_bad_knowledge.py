@@ -63,7 +63,11 @@ def test_initial_files(content: Any, said: str) -> None:
 
 
 def test_an_initial_file_that_is_not_there_or_of_another_space() -> None:
-    refused(run("--initial", "no_such"), "no_such does not exist", "shipped are joint_hand_designed, joint_small, zela2018_hand_designed")
+    refused(
+        run("--initial", "no_such"),
+        "no_such does not exist",
+        "shipped are joint_gpu, joint_hand_designed, joint_small, zela2018_hand_designed",
+    )
     refused(run("--initial", "joint_hand_designed"), "configuration 1 (Shake-Shake 26 2x32d", "no hyperparameter 'family'")
     refused(run("--initial", file("large.json", " " * (8 * 2**20 + 1))), "8388609 bytes; accepted are 8388608")
     forbidding = file(

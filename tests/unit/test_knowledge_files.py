@@ -48,6 +48,13 @@ def test_the_small_networks_that_ship_have_the_published_sizes() -> None:
     assert {name: sizes[name] for name in published} == pytest.approx(published, abs=0.03)
 
 
+def test_the_networks_for_a_gpu_that_ship_have_the_published_sizes() -> None:
+    """Zagoruyko and Komodakis (2017), table 4: Wide ResNet 16-8 has 11.0 M parameters."""
+    configs, called = read_initial("joint_gpu", joint.space())
+    sizes = [joint.size(config)["params"] / 1e6 for config, name in zip(configs, called, strict=True) if "16-8" in name]
+    assert sizes == [pytest.approx(11.0, abs=0.06)]
+
+
 def test_the_shipped_networks_are_trained_alike_in_both_spaces() -> None:
     theirs, _ = read_initial("zela2018_hand_designed", load_space("zela2018"))
     ours, _ = read_initial("joint_hand_designed", joint.space())
@@ -110,7 +117,9 @@ def test_files_that_are_no_initial_configurations(tmp_path: Path, content: Any, 
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(KnowledgeError, match=r"does not exist.*shipped are joint_hand_designed, joint_small, zela2018_hand_designed"):
+    with pytest.raises(
+        KnowledgeError, match=r"does not exist.*shipped are joint_gpu, joint_hand_designed, joint_small, zela2018_hand_designed"
+    ):
         read_initial("hand_designed", toy.space())
     with pytest.raises(KnowledgeError, match="does not exist"):
         read_prior(tmp_path / "absent.json", toy.space())
