@@ -4,8 +4,8 @@
 
 `bohb-nas run` searches `joint` from the networks that ship as `joint_gpu`, whose recipe is its prior too; then its incumbent and the
 baselines are trained for the dearest budget, seed by seed, on the same 90 % of the training images, and see the test images once, at the
-end. Images are those of an image folder (FOLDER/train/CLASS/IMAGE and FOLDER/test); without one CIFAR-10 (JPEG) of BOHB_NAS_DATA. Everything runs on
-the first GPU, or on the processor where there is none: that is a rehearsal, whose errors say nothing.
+end. Images are those of an image folder (FOLDER/train/CLASS/IMAGE and FOLDER/test); without one CIFAR-10 (JPEG) of BOHB_NAS_DATA.
+Everything runs on the first GPU, or on the processor where there is none: that is a rehearsal, whose errors say nothing.
 """
 
 import argparse

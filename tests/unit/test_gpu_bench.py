@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
@@ -83,6 +85,29 @@ def test_the_rehearsal_runs_every_section(tmp_path: Path) -> None:
             assert row["losses replayed"] == row["losses by Python"], name
             assert (row["a rate of 0 acts"], row["a rate of 0.1 acts"]) == (True, True), name
     assert found["steps"]["default batch 4"]["images/s"] > 0
+
+
+@pytest.mark.slow
+def test_the_rehearsal_of_the_search_judges_its_incumbent(tmp_path: Path) -> None:
+    """Dark and bright images of 8x8 are told apart by whatever trains."""
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 30), ("test", 10)):
+        for name, level in (("dark", 80), ("bright", 160)):
+            folder = tmp_path / "images" / part / name
+            folder.mkdir(parents=True)
+            for i in range(n):
+                pixels = np.clip(rng.normal(level, 30, (8, 8, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    command = [sys.executable, str(ROOT / "bench" / "gpu_search.py"), "--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
+    command += ["--budget", "9", "--search", "25", "--seeds", "1", "--baselines"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    (trained,) = record["trainings"]
+    assert (trained["arm"], trained["status"]) == ("search", "ok")
+    assert trained["test_error"] < 0.5
+    assert "search" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.slow
