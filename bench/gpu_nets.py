@@ -157,8 +157,8 @@ def cost(network: nn.Module) -> dict[str, float]:
 def floor_s(cost: Mapping[str, float], batch: int, n_kernels: int, *, flops_s: float, bytes_s: float, launch_s: float) -> tuple[float, str]:
     """The least seconds of a step, and what bounds it.
 
-    34 bytes per number that a convolution puts out: 2 bytes in about 17 readings and writings by convolution, normalisation
-    and rectification, forward and backward, each as a kernel of its own.
+    28 bytes per number that a convolution puts out: 2 bytes in about 14 readings and writings by convolution, and by the normalisation that
+    rectifies as well, forward and backward.
 
     Args:
         cost: by `cost`.
@@ -170,7 +170,7 @@ def floor_s(cost: Mapping[str, float], batch: int, n_kernels: int, *, flops_s: f
     """
     floors = {
         "compute": cost["train"] * batch / flops_s,
-        "bytes": 34 * cost["elements"] * batch / bytes_s,
+        "bytes": 28 * cost["elements"] * batch / bytes_s,
         "launches": n_kernels * launch_s,
     }
     bound = max(floors, key=lambda name: floors[name])

@@ -12,7 +12,7 @@ import torch
 
 from bohb_nas.datasets import published
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks.normalisation import kernels
+from bohb_nas.training.networks.normalisation import refusal
 
 Tool = Callable[[Sequence[str]], str | None]
 """Runs a program and returns what it prints, or None where there is none or it fails."""
@@ -46,8 +46,8 @@ class Facts:
     cudnn: str | None
     cuda_works: bool
     """Whether torch can use a GPU."""
-    triton: bool
-    """Whether it is installed."""
+    norms_refused: str | None
+    """Why normalisations have no kernels of their own on this GPU; None where they have, or need none."""
     hidden: bool
     """Whether CUDA_VISIBLE_DEVICES hides every GPU."""
     gpus: tuple[str, ...]
@@ -104,7 +104,7 @@ def gather(
         cuda=torch.version.cuda,
         cudnn=str(cudnn) if cudnn else None,
         cuda_works=torch.cuda.is_available(),
-        triton=kernels() is not None,
+        norms_refused=refusal(compute.device) if compute.device.type == "cuda" else None,
         hidden=environment.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"),
         gpus=_gpus(tool),
         processes=processes,

@@ -56,11 +56,11 @@ def _of_the_device(facts: Facts) -> list[Problem]:
                 remedy="use a GPU from NVIDIA's Ampere on, or a processor with AMX or AVX512-BF16; nothing is lost but speed",
             )
         )
-    if facts.kind == "cuda" and not facts.triton:
+    if facts.norms_refused is not None:
         found.append(
             Problem(
-                what="Triton is not installed: normalisations take torch's kernels, which made steps 1.1 to 1.4 times as long",
-                remedy="pip install triton; torch's own wheels for CUDA on Linux bring it",
+                what=f"normalisations take torch's kernels, which made steps 1.1 to 1.4 times as long: {facts.norms_refused}",
+                remedy="install triton (torch's wheels for CUDA on Linux bring it), a C compiler and Python's headers",
             )
         )
     if facts.n_threads > facts.n_cores:

@@ -36,9 +36,9 @@ class Cost:
     multiplications: int = 0
     """Of convolutions and linear layers."""
     activations: int = 0
-    """Elements that layers write."""
+    """Elements that layers write; a normalisation those of the activation that it does in passing, too."""
     kernels: int = 0
-    """Operations started, each layer by itself."""
+    """Operations started, each layer by itself but for an activation that a normalisation does in passing."""
 
     def __add__(self, other: Self) -> "Cost":
         return Cost(
@@ -135,7 +135,12 @@ def _measure_chain(layers: tuple[Layer, ...], shape: Shape) -> tuple[Cost, Shape
 
 
 def joined(layer: Layer, before: Layer | None) -> Literal["relu", "relu6"] | None:
-    """The activation that a layer of a chain is, if it is done together with the one before: one that cuts off, behind a normalisation."""
+    """The activation that a layer of a chain is, if it is done together with the one before: one that cuts off, behind a normalisation.
+
+    The normalisation may be the last layer of a chain itself.
+    """
+    while isinstance(before, Chain) and before.layers:
+        before = before.layers[-1]
     match before, layer:
         case Norm(), Activation("relu" | "relu6" as kind):
             return kind

@@ -115,10 +115,6 @@ class AutoHasSearch:
 
     def step(self, u: float, rest: float) -> float:
         """One step of the shared weights and, when it is due, one of the controller; returns the training loss."""
-        with self._compute.untried():  # each network comes a few times: trying algorithms for its shapes would cost more than they save
-            return self._step(u, rest)
-
-    def _step(self, u: float, rest: float) -> float:
         layers, recipe = read(self._trained(self._draw("draw"), u))
         candidate = self._bank.candidate(layers)
         weights, momenta, statistics = candidate.weights(), candidate.momenta(), candidate.statistics()

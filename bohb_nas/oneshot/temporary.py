@@ -33,6 +33,8 @@ Batch = tuple[Tensor, Tensor]
 class Temporary:
     """Judges candidates; the bank stays as it is, except that it grows.
 
+    Each network comes a few times: trying cuDNN's algorithms for its shapes would cost more than they save.
+
     Args:
         settings: of the search.
         bank: has the weights.
@@ -54,9 +56,10 @@ class Temporary:
         images, targets, _ = self._supply.training(number + ahead, recipe)
         noise = self._supply.noise(candidate.network, len(images), number, part=ahead)
         smoothing, network = recipe.label_smoothing, candidate.network
-        loss, _, gradients, moved = steps.gradients(
-            network, weights, statistics, images, targets, noise, self._compute, label_smoothing=smoothing
-        )
+        with self._compute.untried():
+            loss, _, gradients, moved = steps.gradients(
+                network, weights, statistics, images, targets, noise, self._compute, label_smoothing=smoothing
+            )
         return loss, gradients, moved
 
     def reward(self, config: Mapping[str, Value], valid: Batch, *, number: int) -> float:
@@ -119,5 +122,5 @@ class Temporary:
         self, candidate: Candidate, weights: Tensors, statistics: Tensors, images: Tensor, *, learning: bool = False
     ) -> Tensor:
         """By the statistics of the batch: the shared ones are of no single candidate."""
-        with torch.set_grad_enabled(learning):
+        with torch.set_grad_enabled(learning), self._compute.untried():
             return steps.evaluate_logits(candidate.network, weights, statistics, images, self._compute, batch_statistics=True)

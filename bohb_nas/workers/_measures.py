@@ -11,8 +11,9 @@ from bohb_nas.files import write_atomic
 from bohb_nas.layers import Layer
 from bohb_nas.layers.drawing import draw
 from bohb_nas.training.data import ResidentData
+from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner
-from bohb_nas.training.networks.normalisation import fuses
+from bohb_nas.training.networks.normalisation import fuses, refusal
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.peak import Peak
 from bohb_nas.training.speed import speed
@@ -46,11 +47,18 @@ def metrics(trained: Fit, learner: Learner) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}
 
 
+def norms(compute: Compute, *, compiled: bool = False) -> dict[str, Any]:
+    """Whether normalisations had kernels of their own in training, and on a GPU why not where they had none to take."""
+    device = compute.device
+    refused = refusal(device) if device.type == "cuda" else None
+    return {"fused_norms": fuses(device) and not compiled, "fused_norms_refused": refused}
+
+
 def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak) -> tuple[dict[str, float], dict[str, Any]]:
     """How the training's speed stands to what its device can do: metrics, and what bounds it; nothing where no step was timed."""
     details: dict[str, Any] = {
         "micro_batch": learner.micro_batch,
-        "fused_norms": fuses(learner.compute.device),
+        **norms(learner.compute, compiled=trained.compiled is not None and trained.compiled.used),
         "replays": learner.recording.replays,
         "replay_refused": learner.recording.refused,
         "form": None if trained.form is None else dataclasses.asdict(trained.form),

@@ -34,7 +34,7 @@ from bohb_nas.training.samples import picture
 from bohb_nas.workers import image_classifier
 from bohb_nas.workers._continuing import Keeper, begin_curve, gone_on, own
 from bohb_nas.workers._data import Loaded
-from bohb_nas.workers._measures import describe
+from bohb_nas.workers._measures import describe, norms
 from bohb_nas.workers._memory import within_memory
 from bohb_nas.workers.image_classifier import ImageClassifier
 
@@ -184,7 +184,7 @@ class OneShot:
             found = search.found()
             metrics |= _show(found, loaded, workdir)
             details["ready_to_use"] = _export(search, found, trial, loaded, workdir, {"device": compute.name, **_judged(outcome)})
-        details |= {"search": search.told(), "restored": outcome.restored}
+        details |= {"search": search.told(), "restored": outcome.restored, **norms(compute)}
         details |= {"attempt_s": outcome.train_s - earlier_s, "save_refused": keeper.refused}
         details["curve"] = [{k: point[k] for k in ("u", "train_loss", "valid_error") if k in point} for point in outcome.curve]
         return Result(

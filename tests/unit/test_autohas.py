@@ -150,7 +150,11 @@ def test_no_algorithms_are_tried_for_networks_that_come_a_few_times(monkeypatch:
         return torch.func.functional_call(*arguments, **named)
 
     monkeypatch.setattr(steps, "functional_call", looked)
-    walk(search(), 4)
+    for controller in ("robust", "uniform"):
+        one = search(settings(controller))
+        walk(one, 2)
+        one.found()
+        one.judge(math.inf)
     assert tried == {False}
     assert torch.backends.cudnn.benchmark
 

@@ -68,6 +68,8 @@ def test_a_layer_that_cannot_be_is_refused(make: Callable[[], Any], said: str) -
         (chain(Conv(2, 1), Norm()), Cost(8 + 4, 8 * 35, 140, 2), (2, 5, 7)),
         (chain(Norm(), Activation(), Activation()), Cost(8, 0, 2 * 140, 2), (4, 5, 7)),  # the first is done by the normalisation
         (chain(Norm(), Activation("gelu")), Cost(8, 0, 2 * 140, 2), (4, 5, 7)),
+        (chain(chain(Conv(2, 1), Norm()), Activation()), Cost(8 + 4, 8 * 35, 140, 2), (2, 5, 7)),
+        (chain(chain(Norm(), Activation()), Activation()), Cost(8, 0, 2 * 140, 2), (4, 5, 7)),
         (chain(Activation("relu6"), Norm(), Activation("relu6")), Cost(8, 0, 2 * 140, 2), (4, 5, 7)),
         (Sum((Identity(), Shift(), Zero())), Cost(0, 0, 4 * 140, 4), (4, 5, 7)),
         (Concat((Conv(1, 1), Conv(2, 1))), Cost(12, 12 * 35, 6 * 35, 3), (3, 5, 7)),

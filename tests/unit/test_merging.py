@@ -47,6 +47,7 @@ def convolutions(network: Network) -> int:
         (Shake((PATH, PATH)), (4, 3, 2)),
         (Shake((PATH, PATH, PATH)), (6, 4, 2)),
         (Shake((chain(Conv(6, 1), Dropout(0.2), Conv(6)), chain(Conv(6, 1), Dropout(0.2), Conv(6)))), (4, 3, 3)),
+        (Shake((chain(Conv(6), Activation(), Conv(6)), chain(Conv(6), Activation(), Conv(6)))), (4, 3, 2)),
         (Shake((PATH, chain(Conv(6, 5, 2), Norm()))), (3, 3, 3)),
         (Shake((PATH, chain(Conv(6, 3, 2), Norm()))), (3, 2, 2)),
         (Shake((Identity(), Identity())), (0, 0, 0)),

@@ -1,5 +1,6 @@
 """The normalisation's own kernels beside torch's batch normalisation in double precision: on a processor by Triton's interpreter."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import normalisation
-from bohb_nas.training.networks.normalisation import Activation, Norm, fuses, kernels, normalise
+from bohb_nas.training.networks.normalisation import Activation, Norm, fuses, normalise, refusal
+from bohb_nas.workers import _measures
 
 ACTIVATIONS = {"none": lambda x: x, "relu": functional.relu, "relu6": functional.relu6}
 
@@ -23,9 +26,7 @@ def interpreted() -> ModuleType:
     pytest.importorskip("triton", minversion="3.6")  # the interpreter of 3.5 does not know numpy 2.4; its compiler does the same
     if torch.cuda.is_available():
         pytest.skip("the interpreter is for machines without a GPU")
-    found = kernels()
-    assert found is not None
-    return found
+    return importlib.import_module("bohb_nas.training.networks.kernels")
 
 
 def drawn(channels: int, activation: Activation) -> tuple[Norm, nn.BatchNorm2d]:
@@ -165,7 +166,7 @@ def test_a_normalisation_that_counts_no_batches(interpreted: ModuleType) -> None
 
 
 def test_one_pixel_has_no_variance(interpreted: ModuleType) -> None:
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
+    with pytest.raises(ValueError, match="one pixel, and no variance"):
         normalise(Norm(8), torch.zeros(1, 8, 1, 1), interpreted)
 
 
@@ -180,8 +181,62 @@ def test_the_layer_is_a_normalisation_and_its_activation(activation: Activation,
     assert norm.state_dict().keys() == reference.state_dict().keys()
 
 
+@pytest.mark.parametrize("shape", [(4, 8, 3, 3), (4, 5, 3), (4, 5, 3, 3, 3)])
+def test_images_of_another_shape_are_refused(interpreted: ModuleType, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"accepted are \[N, 5, H, W\]"):
+        normalise(Norm(5), torch.zeros(shape), interpreted)
+
+
 def test_a_processor_has_no_kernels() -> None:
     assert not fuses(torch.device("cpu"))
+
+
+def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with Triton and without what it needs: a processor stands for its GPU."""
+
+    class Broken:
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError(f"Failed to find C compiler.\nIt was needed for {name}.")
+
+    monkeypatch.setattr(normalisation, "_kernels", Broken)
+    monkeypatch.setattr(normalisation, "fuses", lambda device: refusal.__wrapped__(device) is None)
+    assert refusal.__wrapped__(torch.device("cpu")) == "Failed to find C compiler."
+    norm, reference = drawn(8, "relu")
+    x = images((2, 8, 4, 4))
+    torch.testing.assert_close(norm(x).double(), functional.relu(reference(x.double())), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "refused", "compiled", "told"),
+    [
+        ("cpu", None, False, (False, None)),
+        ("cuda", None, False, (True, None)),
+        ("cuda", None, True, (False, None)),
+        ("cuda", "no compiler", False, (False, "no compiler")),
+    ],
+)
+def test_results_tell_whose_kernels_were_taken(
+    monkeypatch: pytest.MonkeyPatch, device: str, refused: str | None, *, compiled: bool, told: tuple[bool, str | None]
+) -> None:
+    monkeypatch.setattr(normalisation, "refusal", lambda _: refused)
+    monkeypatch.setattr(_measures, "refusal", lambda _: refused)
+    found = _measures.norms(Compute(device=torch.device(device), precision="fp32"), compiled=compiled)
+    assert (found["fused_norms"], found["fused_norms_refused"]) == told
+
+
+def test_kernels_that_run_are_taken(interpreted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Norm] = []
+    assert refusal.__wrapped__(torch.device("cpu")) is None
+    monkeypatch.setattr(normalisation, "fuses", lambda _: True)
+    monkeypatch.setattr(normalisation, "_kernels", lambda: interpreted)
+    monkeypatch.setattr(normalisation, "normalise", lambda norm, x, _: [x, taken.append(norm)][0])  # type: ignore[func-returns-value]
+    norm, x = Norm(8), images((2, 8, 4, 4))
+    norm(x)
+    norm(x.bfloat16())
+    assert len(taken) == 2
+    norm.double()(x.double())
+    norm.float().eval()(x)
+    assert len(taken) == 2, "neither in double precision nor in evaluation"
 
 
 @pytest.mark.gpu

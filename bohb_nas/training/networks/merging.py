@@ -37,7 +37,7 @@ def _alike(shaken: Shaken, *, grouped: bool) -> int:
     for position, (first, *others) in enumerate(zip(*shaken, strict=False)):
         same = all(repr(other) == repr(first) for other in others)
         convolution = isinstance(first, nn.Conv2d) and first.groups == 1 and (position == 0 or grouped)
-        if not same or not (convolution or (position > 0 and isinstance(first, Norm | nn.Identity))):
+        if not same or not (convolution or (position > 0 and isinstance(first, Norm | nn.ReLU | nn.Identity))):
             return position
     return min(len(path) for path in shaken if isinstance(path, Chained))
 
@@ -90,6 +90,8 @@ def _one(modules: Sequence[nn.Module], *, grouped: bool) -> nn.Module:
             return joined
         case Norm():
             return Norm(n * first.num_features, first.activation).to(first.weight)
+        case nn.ReLU():
+            return nn.ReLU()
         case _:
             return nn.Identity()
 

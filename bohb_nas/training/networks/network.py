@@ -122,12 +122,20 @@ def _chained(layers: Sequence[Layer], shape: Shape) -> list[nn.Module]:
     modules: list[nn.Module] = []
     for before, layer in zip((None, *layers), layers, strict=False):
         if kind := joined(layer, before):
-            modules[-1] = Norm(shape[0], kind)
+            _last_norm(modules[-1]).activation = kind
             modules.append(nn.Identity())
         else:
             modules.append(_module(layer, shape))
         shape = measure(layer, shape)[1]
     return modules
+
+
+def _last_norm(module: nn.Module) -> Norm:
+    """The normalisation that a module, or a chain of modules, ends with."""
+    while isinstance(module, Chained):
+        module = module[-1]
+    assert isinstance(module, Norm)
+    return module
 
 
 def _graph(nodes: Sequence[Sequence[tuple[int, Layer]]], shape: Shape) -> "_Graph":

@@ -15,11 +15,15 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from bohb_nas.training.clock import drain
+
 Activation = Literal["none", "relu", "relu6"]
 """What a kernel can do to what it has normalised."""
 
 _BOUNDS: Mapping[Activation, tuple[float, float]] = {"none": (-math.inf, math.inf), "relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 """Between which the activation keeps what comes in."""
+_KINDS = (torch.float32, torch.bfloat16, torch.float16)
+"""Of numbers that the kernels take."""
 _CHANNELS = 32
 """Of a program."""
 _ROWS = 256
@@ -46,8 +50,8 @@ class Norm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> the same shape."""
-        if self.training and not torch.compiler.is_compiling() and fuses(x.device) and (triton := kernels()):
-            return normalise(self, x, triton)
+        if self.training and not torch.compiler.is_compiling() and x.dtype in _KINDS and fuses(x.device):
+            return normalise(self, x, _kernels())
         x = super().forward(x)
         if self.activation == "none":
             return x
@@ -60,27 +64,40 @@ class Norm(nn.BatchNorm2d):
 
 def fuses(device: torch.device) -> bool:
     """Whether normalisations have kernels of their own there, in training and unless they are compiled."""
-    return device.type == "cuda" and kernels() is not None
+    return device.type == "cuda" and refusal(device) is None
 
 
 @cache
-def kernels() -> ModuleType | None:
-    """The kernels, or None where Triton is not installed."""
+def refusal(device: torch.device) -> str | None:
+    """Why the kernels do not run on a GPU, or None where they do: without Triton, without the C compiler that it needs, on an old GPU.
+
+    Tried once, on a few numbers; not while a step is recorded.
+    """
     try:
-        from bohb_nas.training.networks import kernels as found
-    except ImportError:
-        return None
-    return found
+        x = torch.ones(2, 8, 2, 2, device=device, requires_grad=True)
+        normalise(Norm(8).to(device), x, _kernels()).sum().backward()  # type: ignore[no-untyped-call]
+        drain(device)
+    except Exception as e:  # noqa: BLE001 - a compiler and its surroundings fail in any way; results and `doctor` say in which
+        return (str(e).splitlines() or [""])[0] or type(e).__name__
+    return None
+
+
+def _kernels() -> ModuleType:
+    from bohb_nas.training.networks import kernels
+
+    return kernels
 
 
 def normalise(norm: Norm, x: Tensor, triton: ModuleType) -> Tensor:
     """What the layer makes of images [N, C, H, W] in training, by kernels; its running statistics follow.
 
     Raises:
-        ValueError: there is one pixel, which has no variance.
+        ValueError: images of other channels, or of one pixel, which has no variance.
     """
+    if x.dim() != 4 or x.shape[1] != norm.num_features:
+        raise ValueError(f"images of shape {list(x.shape)}; accepted are [N, {norm.num_features}, H, W]")
     if x.numel() == x.shape[1]:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
+        raise ValueError(f"images of shape {list(x.shape)} have one pixel, and no variance; accepted are at least two")
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         return _Normalised.apply(x, norm.weight, norm.bias, norm, triton)  # type: ignore[no-any-return]
 
