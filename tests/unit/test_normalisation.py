@@ -226,7 +226,8 @@ def test_results_tell_whose_kernels_were_taken(
 
 def test_kernels_that_run_are_taken(interpreted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Norm] = []
-    assert refusal.__wrapped__(torch.device("cpu")) is None
+    with torch.no_grad():  # whoever asks first
+        assert refusal.__wrapped__(torch.device("cpu")) is None
     monkeypatch.setattr(normalisation, "fuses", lambda _: True)
     monkeypatch.setattr(normalisation, "_kernels", lambda: interpreted)
     monkeypatch.setattr(normalisation, "normalise", lambda norm, x, _: [x, taken.append(norm)][0])  # type: ignore[func-returns-value]

@@ -74,8 +74,9 @@ def refusal(device: torch.device) -> str | None:
     Tried once, on a few numbers; not while a step is recorded.
     """
     try:
-        x = torch.ones(2, 8, 2, 2, device=device, requires_grad=True)
-        normalise(Norm(8).to(device), x, _kernels()).sum().backward()  # type: ignore[no-untyped-call]
+        with torch.enable_grad():
+            x = torch.ones(2, 8, 2, 2, device=device, requires_grad=True)
+            normalise(Norm(8).to(device), x, _kernels()).sum().backward()  # type: ignore[no-untyped-call]
         drain(device)
     except Exception as e:  # noqa: BLE001 - a compiler and its surroundings fail in any way; results and `doctor` say in which
         return (str(e).splitlines() or [""])[0] or type(e).__name__
