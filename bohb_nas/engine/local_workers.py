@@ -12,12 +12,15 @@ from typing import Any
 
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.errors import BohbNasError
+from bohb_nas.files import storing
 from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
 
 MAX_RESTARTS = 3
 """How often a worker is started again on a device where none lives for `_SETTLED_S`."""
 _SETTLED_S = 600.0
+_LAST_WORDS = 65_536
+"""Bytes of a disk without which programs end and cannot say why."""
 _GRACE_S = 8.0
 """For what is in training to be handed over; less than `LocalWorkers.stop` waits."""
 
@@ -71,6 +74,7 @@ class LocalWorkers:
 
         Raises:
             BohbNasError: on every device workers have ended too often, and nobody else works.
+            StorageError: likewise, and the disk is full, which they could not say any more.
         """
         vacant = [p for p in self._places if not p.living and not holders.device_taken(self._study, host(), p.device.name)]
         for place in vacant:
@@ -90,6 +94,7 @@ class LocalWorkers:
             last = vacant[0]
             log = self._study.worker_log(host(), last.device.name)
             code = _exit(last.process.returncode) if last.process is not None else "?"
+            _check_disk(log.with_suffix(".space"))
             raise BohbNasError(f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{_tail(log)}")
 
     def stop(self, *, patience_s: float = 10.0) -> None:
@@ -132,6 +137,19 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def _exit(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _check_disk(path: Path) -> None:
+    """Makes sure that there is room for the last words of a program.
+
+    Raises:
+        StorageError: there is none.
+    """
+    with storing(path.parent):
+        try:
+            path.write_bytes(bytes(_LAST_WORDS))
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _tail(path: Path) -> str:

@@ -1,0 +1,47 @@
+"""What is said when no worker lives any more."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bohb_nas.engine.devices import Device, host
+from bohb_nas.engine.local_workers import MAX_RESTARTS, LocalWorkers, _Place
+from bohb_nas.errors import BohbNasError, StorageError
+from bohb_nas.store.study_dir import StudyDir
+
+
+@pytest.fixture
+def given_up(tmp_path: Path) -> LocalWorkers:
+    """The only worker has ended as often as it may, with something in its log."""
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    workers = LocalWorkers(study, [], say=print)
+    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    ended.wait()
+    device = Device(name="cpu0", environment={})
+    workers._places = [_Place(device=device, process=ended, since=time.monotonic(), starts=MAX_RESTARTS + 1)]
+    study.worker_log(host(), device.name).write_text("no such thing as a device")
+    return workers
+
+
+def test_the_last_words_of_the_workers_are_passed_on(given_up: LocalWorkers) -> None:
+    with pytest.raises(BohbNasError, match=r"all workers have ended; .*exit code 3(.|\n)*no such thing as a device") as said:
+        given_up.check()
+    assert not isinstance(said.value, StorageError)
+    assert sorted(path.suffix for path in given_up._study.workers.iterdir()) == [".log"]
+
+
+def test_workers_that_could_not_say_anything_on_a_full_disk_are_spoken_for(given_up: LocalWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StorageError, match=r"No space left on device; free space"):
+        given_up.check()
+    assert sorted(path.suffix for path in given_up._study.workers.iterdir()) == [".log"]
