@@ -70,7 +70,7 @@ def normalise(
     n_parts, rows, vectors, rows_each, low, high, momentum, eps,
     PARTS: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, VEC: tl.constexpr,
 ):  # fmt: skip
-    """Out = activation(scale x + shift), from the parts of `statistics`.
+    """Writes activation(scale x + shift) to out, from the parts of `statistics`.
 
     The first program of each channel keeps mean, 1 / deviation, scale and shift in affine [4, channels], and has the running
     statistics follow.
@@ -106,6 +106,15 @@ def normalise(
         tl.store(out + place, z.to(out.dtype.element_ty), mask=mask)
 
 
+@triton.jit
+def _passed(gradient, x, place, mask, mean, scale, shift, low, high):
+    """Of x what it is beyond the mean, and of the gradient what passes the activation, both [ROWS, CHANNELS]."""
+    value = tl.load(x + place, mask=mask, other=0.0).to(tl.float32)
+    z = value * scale + shift
+    dz = tl.load(gradient + place, mask=mask, other=0.0).to(tl.float32)
+    return value - mean, tl.where((z > low) & (z < high), dz, 0.0)
+
+
 @triton.jit(do_not_specialize=["rows", "vectors", "rows_each", "low", "high"])
 def gradient_sums(
     gradient, x, affine, parts, rows, vectors, rows_each, low, high, ROWS: tl.constexpr, CHANNELS: tl.constexpr, VEC: tl.constexpr
@@ -122,12 +131,9 @@ def gradient_sums(
     last = tl.minimum(first + rows_each, rows)
     for ahead in range(0, rows_each, ROWS):
         place, mask = _places(first + ahead + tl.arange(0, ROWS), last, channel, there, channels)
-        value = tl.load(x + place, mask=mask, other=0.0).to(tl.float32)
-        dz = tl.load(gradient + place, mask=mask, other=0.0).to(tl.float32)
-        z = value * scale + shift
-        dz = tl.where((z > low) & (z < high), dz, 0.0)
+        apart, dz = _passed(gradient, x, place, mask, mean, scale, shift, low, high)
         plain += dz
-        weighed += dz * (value - mean)
+        weighed += dz * apart
     part = parts + tl.program_id(0) * 2 * channels + channel
     inverse = tl.load(affine + channels + channel, mask=there, other=0.0)
     tl.store(part, tl.sum(plain, 0), mask=there)
@@ -158,8 +164,5 @@ def gradient_of_input(
     last = tl.minimum(first + rows_each, rows)
     for ahead in range(0, rows_each, ROWS):
         place, mask = _places(first + ahead + tl.arange(0, ROWS), last, channel, there, channels)
-        value = tl.load(x + place, mask=mask, other=0.0).to(tl.float32)
-        dz = tl.load(gradient + place, mask=mask, other=0.0).to(tl.float32)
-        z = value * scale + shift
-        dz = tl.where((z > low) & (z < high), dz, 0.0)
-        tl.store(out + place, (scale * (dz - plain - (value - mean) * weighed)).to(out.dtype.element_ty), mask=mask)
+        apart, dz = _passed(gradient, x, place, mask, mean, scale, shift, low, high)
+        tl.store(out + place, (scale * (dz - plain - apart * weighed)).to(out.dtype.element_ty), mask=mask)
