@@ -91,6 +91,8 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     stop = _stop(request, given, preset)
     method = _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb"))
     method_options = _method_options(request, given, method)
+    if method in METHODS and request.promote == "continue":
+        raise UsageError(f"--promote continue: method {method} promotes nothing, it is one training; leave it out")
     if unit == "s" and stop["total_s"] is not None:
         _check_time(stop["total_s"], cheapest=minimum, dearest=maximum, method=method, options=method_options)
     return {

@@ -59,6 +59,13 @@ def test_the_method_brings_its_worker_its_space_and_what_it_is_told() -> None:
     assert "search" not in plan(request("bohb"))["worker_options"]
 
 
+def test_a_search_that_is_one_training_promotes_nothing() -> None:
+    with pytest.raises(UsageError, match="method dha promotes nothing"):
+        plan(request("dha", promote="continue"))
+    assert plan(request("dha", promote="restart"))["promote"] == "restart"
+    assert plan(request("bohb", promote="continue"))["promote"] == "continue"
+
+
 def test_a_controller_is_an_option_of_autohas() -> None:
     meta = plan(request(controller="paper"))
     assert meta["method_options"] == {"controller": "paper"}
