@@ -161,6 +161,8 @@ class _Run:
             if not self._over() and self._outcome.status is Status.OK:
                 self._pause()
         self._clock.stop()
+        if self._outcome.status is Status.OK and self._used_s >= self._leave.every_s:
+            self._save()  # judging and exporting may be killed, too
         self._finish()
 
     def _over(self) -> bool:

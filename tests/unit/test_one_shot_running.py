@@ -12,6 +12,7 @@ from bohb_nas.oneshot.snapshots import Snapshots
 from bohb_nas.oneshot.standing import Standing
 from bohb_nas.records import Status
 from bohb_nas.training.position import Leave, Point
+from bohb_nas.training.validation import Score
 
 
 def search(
@@ -169,6 +170,32 @@ def test_a_state_that_is_spoilt_is_put_back_before_it_is_kept() -> None:
     assert steps == 50
     assert [(entry["step"], entry["to"]) for entry in standing.restored] == [(61, 50)]
     assert standing.u == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("every_s", "kept_at"), [(4.0, [4.0, 8.0, 10.0]), (10.5, [])])
+def test_the_end_of_a_long_search_is_kept_before_it_is_judged(every_s: float, kept_at: list[float]) -> None:
+    """Whoever is killed while a network is exported has lost no step."""
+    kept: list[tuple[int, Standing]] = []
+    judged: list[int] = []
+    time = fakes.Virtual()
+    walk = shots.Walk(time)
+    judge = walk.judge
+
+    def counted(allowance_s: float) -> Score:
+        judged.append(len(kept))
+        return judge(allowance_s)
+
+    walk.judge = counted  # type: ignore[method-assign]
+    leave: Leave[Standing] = Leave(save=lambda standing: kept.append((walk.steps, standing)), every_s=every_s)
+    first = run(walk, Plan(budget_s=10.0), time.clock(), lambda _: None, leave=leave)
+    assert [standing.train_s for _, standing in kept] == pytest.approx(kept_at, abs=0.11)
+    assert judged == [len(kept_at)]
+    if kept:
+        steps, standing = kept[-1]
+        again = run(walk, Plan(budget_s=10.0), time.clock(), lambda _: None, standing=standing)
+        assert (steps, walk.steps, again.status, again.score) == (100, 100, Status.OK, first.score)
+        assert again.train_s == pytest.approx(first.train_s)
+        assert again.curve == first.curve
 
 
 @pytest.mark.parametrize(
