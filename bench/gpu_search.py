@@ -19,80 +19,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from cifar_jpeg import unpacked
+from judged import Judge
 from recipes_arm import DATA, MUON
 from recipes_data import keep_folder
-from torch import Tensor
 
 from bohb_nas.baselines import NETWORK, find
-from bohb_nas.datasets import Dataset, load_dataset, split
-from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.data import ResidentData, resident, to_device
-from bohb_nas.training.device import Compute, choose
-from bohb_nas.training.learner import start
-from bohb_nas.training.loop import Plan, fit
-from bohb_nas.training.schedules import named
-from bohb_nas.training.validation import evaluate
+from bohb_nas.datasets import load_dataset
+from bohb_nas.training.device import choose
 
 _RECIPE: Mapping[str, Any] = {**MUON, "batch_size": 512, "flip": "alternating"}
 """What the networks of `joint_gpu` have in common."""
 _BASELINES = ("resnet18", "airbench96", "wrn_28_10", "shake_shake_26_2x32d")
-
-
-class Judge:
-    """Trains configurations on the images of a data set, and judges them on its test images.
-
-    Args:
-        dataset: with test images.
-        compute: where.
-        budget_s: seconds of training.
-    """
-
-    def __init__(self, dataset: Dataset, compute: Compute, budget_s: float) -> None:
-        assert dataset.test_images is not None
-        train, _ = split(dataset.train_labels, valid_fraction=0.1, seed=0)
-        self._compute, self._budget_s = compute, budget_s
-        self._data: ResidentData = resident(
-            dataset.train_images,
-            dataset.train_labels,
-            train=train,
-            valid=np.arange(0),
-            n_classes=len(dataset.classes),
-            device=compute.device,
-        )
-        self._images = to_device(dataset.test_images, compute.device)
-        self._labels = torch.tensor(dataset.test_labels, device=compute.device)
-
-    def train(self, config: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
-        """The test errors of a configuration, with and without mirror images, and how its training went."""
-        began = time.perf_counter()
-        learner = start(config, data=self._data, compute=self._compute, seed=seed, network=NETWORK if "baseline" in config else None)
-        clock = TrainingClock(self._compute.device)
-        schedule = named(learner.recipe.schedule or "cosine", rung=0, warm_up=learner.recipe.warm_up)
-        done = fit(learner, Plan(budget_s=self._budget_s, schedule=schedule), clock, lambda _: None)
-        record: dict[str, Any] = {"status": str(done.status), "message": done.message, "steps": done.steps, "warmup_s": done.warmup_s}
-        if done.status == "ok":
-            record |= {"train_s": done.train_s, "images_per_s": done.steps * learner.recipe.batch_size / done.train_s}
-            record |= {"train_error": done.train_error, "test_error": self._error(learner.outcome, clock, mirrored=False)}
-            record |= {"test_error_mirrored": self._error(learner.outcome, clock, mirrored=True)}
-        return {**record, "wall_s": time.perf_counter() - began}
-
-    def _error(self, network: Any, clock: TrainingClock, *, mirrored: bool) -> float:
-        everything: Tensor = torch.arange(len(self._labels), device=self._labels.device)
-        score = evaluate(
-            network,
-            self._images,
-            self._labels,
-            everything,
-            mean=self._data.mean,
-            deviation=self._data.deviation,
-            compute=self._compute,
-            clock=clock,
-            mirrored=mirrored,
-        )
-        return score.error
 
 
 def main() -> None:
@@ -111,17 +49,18 @@ def main() -> None:
     record: dict[str, Any] = {"budget_s": asked.budget, "search_s": time.monotonic() - began, "incumbent": incumbent, "trainings": []}
     compute = choose()
     record |= {"device": compute.name, "precision": compute.precision}
-    judge = Judge(load_dataset(str(DATA), data_dir=data), compute, asked.budget)
+    judge = Judge(load_dataset(str(DATA), data_dir=data), compute)
     arms = {
         "search": incumbent["config"],
         **{found.name: dict(found.config) for found in (find(asked.baselines) if asked.baselines else ())},
     }
     for seed in range(1, asked.seeds + 1):
         for name, config in arms.items():
-            found = judge.train(config, seed=seed)
+            network = NETWORK if "baseline" in config else None
+            found = judge.train(config, seed=seed, seconds=lambda: asked.budget, network=network, mirrored=True)
             record["trainings"].append({"arm": name, "seed": seed, **found})
             (out / "record.json").write_text(json.dumps(record, indent=1))
-            print(json.dumps({"arm": name, "seed": seed, **found}), flush=True)
+            print(json.dumps(record["trainings"][-1]), flush=True)
     _table(record)
 
 

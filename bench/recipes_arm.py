@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,91 +76,17 @@ class Job:
     """Where the study of a search goes."""
 
 
-class Bench:
-    """The images, and what trains and judges on them.
+def _trainer(job: Job) -> Callable[[Mapping[str, Any], Callable[[], float]], dict[str, Any]]:
+    """Loads the images; returns what trains a configuration for some seconds, asked as soon as it can begin, and judges it."""
+    import torch
+    from judged import Judge
 
-    Args:
-        job: the arm.
-    """
+    from bohb_nas.datasets import load_dataset
+    from bohb_nas.training.device import choose
 
-    def __init__(self, job: Job) -> None:
-        import numpy as np
-        import torch
-
-        from bohb_nas.datasets import load_dataset, split
-        from bohb_nas.training.data import resident
-        from bohb_nas.training.device import choose
-
-        torch.set_num_threads(1)
-        self.job, self.compute = job, choose("cpu")
-        self.dataset = load_dataset(str(DATA), data_dir=job.data)
-        train, self._valid = split(self.dataset.train_labels, valid_fraction=0.1, seed=0)
-        self._data = resident(
-            self.dataset.train_images,
-            self.dataset.train_labels,
-            train=train,
-            valid=np.arange(0),  # judged afterwards, off the clock, not along the curve
-            n_classes=len(self.dataset.classes),
-            device=self.compute.device,
-        )
-
-    def train(self, config: Mapping[str, Any], *, until: float | None = None, warmup_s: float = 0.0) -> dict[str, Any]:
-        """Trains and judges a configuration.
-
-        Args:
-            config: of the joint space.
-            until: when the training ends, in seconds of `time.monotonic`; None trains for all seconds of the job.
-            warmup_s: what the warm-up is expected to take of the time until then.
-        """
-        from bohb_nas.layers.arithmetic import size
-        from bohb_nas.training.clock import TrainingClock
-        from bohb_nas.training.learner import start
-        from bohb_nas.training.loop import Plan, fit
-        from bohb_nas.training.schedules import named
-
-        learner = start(config, data=self._data, compute=self.compute, seed=self.job.seed)
-        clock = TrainingClock(self.compute.device, now=time.perf_counter)
-        budget_s = self.job.seconds if until is None else until - time.monotonic() - warmup_s
-        schedule = named(learner.recipe.schedule or "cosine", rung=0, warm_up=learner.recipe.warm_up)
-        trained = fit(learner, Plan(budget_s=budget_s, schedule=schedule), clock, lambda point: None)
-        ended = time.monotonic()
-        sizes = size(learner.network.layers, image_shape=self._data.image_shape, n_classes=self._data.n_classes)
-        return {
-            "status": str(trained.status),
-            "message": trained.message,
-            "config": dict(config),
-            "train_s": trained.train_s,
-            "warmup_s": trained.warmup_s,
-            "ended": ended,
-            "steps": trained.steps,
-            "images_per_s": trained.steps * learner.recipe.batch_size / trained.train_s if trained.train_s else 0.0,
-            "train_error": trained.train_error,
-            "precision": self.compute.precision,
-            **sizes,
-            **(self._judged(learner, clock) if trained.status == "ok" else {}),
-            "judge_s": time.monotonic() - ended,
-        }
-
-    def _judged(self, learner: Any, clock: Any) -> dict[str, Any]:
-        """The errors on all held-out images and on all test images."""
-        import torch
-
-        from bohb_nas.training.data import to_device
-        from bohb_nas.training.validation import evaluate
-
-        data = learner.data
-        tested = to_device(self.dataset.test_images, self.compute.device)  # type: ignore[arg-type]
-        labels = torch.tensor(self.dataset.test_labels)
-        found: dict[str, float] = {}
-        for part, images, truth, chosen in (
-            ("valid", data.images, data.labels, torch.tensor(self._valid)),
-            ("test", tested, labels, torch.arange(len(labels))),
-        ):
-            score = evaluate(
-                learner.outcome, images, truth, chosen, mean=data.mean, deviation=data.deviation, compute=self.compute, clock=clock
-            )
-            found |= {f"{part}_error": score.error, f"n_{part}": score.n}
-        return found
+    torch.set_num_threads(1)
+    judge = Judge(load_dataset(str(DATA), data_dir=job.data), choose("cpu"))
+    return lambda config, seconds: judge.train(config, seed=job.seed, seconds=seconds)
 
 
 def _knowledge(arm: str) -> dict[str, Any]:
@@ -186,18 +112,19 @@ def main(told: str) -> None:
         data=Path(given["data"]),
         folder=Path(given["folder"]),
     )
-    bench = Bench(job)
+    train = _trainer(job)
     loaded = time.monotonic()
     record: dict[str, Any] = {"arm": job.arm, "seed": job.seed, "seconds": job.seconds, "core": given["core"], "load_s": loaded - began}
     fixed = {**RECIPES, KNOWN: {**_WRN_16_1, **MUON}}
     if job.arm in fixed:
-        record |= bench.train(fixed[job.arm])
+        record |= train(fixed[job.arm], lambda: job.seconds)
         record |= {"used_s": record["train_s"]}
     else:
         from recipes_search import search
 
         found = search(job, **_knowledge(job.arm), data_reference=str(DATA))
-        record |= {"search": found} | bench.train(found["config"], until=loaded + job.seconds, warmup_s=found["incumbent"]["warmup_s"])
+        ends = loaded + job.seconds - found["incumbent"]["warmup_s"]
+        record |= {"search": found} | train(found["config"], lambda: ends - time.monotonic())
         record |= {"used_s": record["ended"] - loaded}
     print(json.dumps(record))
 
