@@ -104,7 +104,7 @@ def gather(
         cuda=torch.version.cuda,
         cudnn=str(cudnn) if cudnn else None,
         cuda_works=torch.cuda.is_available(),
-        norms_refused=refusal(compute.device) if compute.device.type == "cuda" else None,
+        norms_refused=refusal(compute.device),
         hidden=environment.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"),
         gpus=_gpus(tool),
         processes=processes,

@@ -49,9 +49,7 @@ def metrics(trained: Fit, learner: Learner) -> dict[str, float]:
 
 def norms(compute: Compute, *, compiled: bool = False) -> dict[str, Any]:
     """Whether normalisations had kernels of their own in training, and on a GPU why not where they had none to take."""
-    device = compute.device
-    refused = refusal(device) if device.type == "cuda" else None
-    return {"fused_norms": fuses(device) and not compiled, "fused_norms_refused": refused}
+    return {"fused_norms": fuses(compute.device) and not compiled, "fused_norms_refused": refusal(compute.device)}
 
 
 def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak) -> tuple[dict[str, float], dict[str, Any]]:

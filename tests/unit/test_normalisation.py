@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import normalisation
-from bohb_nas.training.networks.normalisation import Activation, Norm, fuses, normalise, refusal
+from bohb_nas.training.networks.normalisation import Activation, Norm, _tried, fuses, normalise, refusal
 from bohb_nas.workers import _measures
 
 ACTIVATIONS = {"none": lambda x: x, "relu": functional.relu, "relu6": functional.relu6}
@@ -187,8 +187,9 @@ def test_images_of_another_shape_are_refused(interpreted: ModuleType, shape: tup
         normalise(Norm(5), torch.zeros(shape), interpreted)
 
 
-def test_a_processor_has_no_kernels() -> None:
+def test_a_processor_has_no_kernels_and_misses_none() -> None:
     assert not fuses(torch.device("cpu"))
+    assert refusal(torch.device("cpu")) is None
 
 
 def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,8 +200,8 @@ def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.Mon
             raise RuntimeError(f"Failed to find C compiler.\nIt was needed for {name}.")
 
     monkeypatch.setattr(normalisation, "_kernels", Broken)
-    monkeypatch.setattr(normalisation, "fuses", lambda device: refusal.__wrapped__(device) is None)
-    assert refusal.__wrapped__(torch.device("cpu")) == "Failed to find C compiler."
+    monkeypatch.setattr(normalisation, "fuses", lambda device: _tried.__wrapped__(device) is None)
+    assert _tried.__wrapped__(torch.device("cpu")) == "Failed to find C compiler."
     norm, reference = drawn(8, "relu")
     x = images((2, 8, 4, 4))
     torch.testing.assert_close(norm(x).double(), functional.relu(reference(x.double())), rtol=1e-5, atol=1e-5)
@@ -209,7 +210,7 @@ def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("device", "refused", "compiled", "told"),
     [
-        ("cpu", None, False, (False, None)),
+        ("cpu", "no compiler", False, (False, None)),
         ("cuda", None, False, (True, None)),
         ("cuda", None, True, (False, None)),
         ("cuda", "no compiler", False, (False, "no compiler")),
@@ -218,8 +219,7 @@ def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.Mon
 def test_results_tell_whose_kernels_were_taken(
     monkeypatch: pytest.MonkeyPatch, device: str, refused: str | None, *, compiled: bool, told: tuple[bool, str | None]
 ) -> None:
-    monkeypatch.setattr(normalisation, "refusal", lambda _: refused)
-    monkeypatch.setattr(_measures, "refusal", lambda _: refused)
+    monkeypatch.setattr(normalisation, "_tried", lambda _: refused)
     found = _measures.norms(Compute(device=torch.device(device), precision="fp32"), compiled=compiled)
     assert (found["fused_norms"], found["fused_norms_refused"]) == told
 
@@ -227,7 +227,7 @@ def test_results_tell_whose_kernels_were_taken(
 def test_kernels_that_run_are_taken(interpreted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Norm] = []
     with torch.no_grad():  # whoever asks first
-        assert refusal.__wrapped__(torch.device("cpu")) is None
+        assert _tried.__wrapped__(torch.device("cpu")) is None
     monkeypatch.setattr(normalisation, "fuses", lambda _: True)
     monkeypatch.setattr(normalisation, "_kernels", lambda: interpreted)
     monkeypatch.setattr(normalisation, "normalise", lambda norm, x, _: [x, taken.append(norm)][0])  # type: ignore[func-returns-value]

@@ -67,12 +67,17 @@ def fuses(device: torch.device) -> bool:
     return device.type == "cuda" and refusal(device) is None
 
 
-@cache
 def refusal(device: torch.device) -> str | None:
-    """Why the kernels do not run on a GPU, or None where they do: without Triton, without the C compiler that it needs, on an old GPU.
+    """Why the kernels do not run on a GPU: without Triton, without the C compiler that it needs, on an old GPU.
 
-    Tried once, on a few numbers; not while a step is recorded.
+    None where they run, and for devices that they are not for.
     """
+    return _tried(device) if device.type == "cuda" else None
+
+
+@cache
+def _tried(device: torch.device) -> str | None:
+    """What went wrong with a few numbers there; tried once, not while a step is recorded."""
     try:
         with torch.enable_grad():
             x = torch.ones(2, 8, 2, 2, device=device, requires_grad=True)
