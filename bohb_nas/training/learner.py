@@ -137,7 +137,7 @@ class Learner:
         for entry in sorted({entry for entries in state.values() for entry in entries}):
             kept = {names[i]: entries[entry] for i, entries in state.items() if entry in entries}
             for name, tensor in together(self.network, kept).items():
-                self.optimizer.state[parameters[name]][entry] = tensor.to(self.compute.device)
+                self.optimizer.state[parameters[name]][entry] = _laid_out_as(parameters[name], tensor.to(self.compute.device))
 
     def reform(self, form: Form) -> None:
         """Puts the branches of the network, apart until now, into another form; what optimizer and average know goes with it."""
@@ -230,6 +230,11 @@ class Learner:
         loss, error = self.totals.tolist()
         self.totals.zero_()
         return loss, error
+
+
+def _laid_out_as(parameter: Tensor, kept: Tensor) -> Tensor:
+    """What an optimizer keeps of a parameter, in the parameter's order in memory: fused steps go through both as they lie there."""
+    return kept if kept.shape != parameter.shape else torch.empty_like(parameter, requires_grad=False).copy_(kept)
 
 
 def _optimizer(network: nn.Module, recipe: Recipe, rate: Tensor) -> torch.optim.Optimizer:

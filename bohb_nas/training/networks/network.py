@@ -67,7 +67,7 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Normalised images [N, C, H, W], and the noise of a training step or None -> logits [N, n_classes]."""
-        return self.head(apply(self.body, x, noise).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.head(_mean(apply(self.body, x, noise)).flatten(1))  # type: ignore[no-any-return]
 
 
 def initialise_kernel(weight: Tensor, groups: int, generator: torch.Generator) -> None:
@@ -188,7 +188,8 @@ def _function(layer: Layer) -> Callable[[Tensor], Tensor]:
 
 
 def _mean(x: Tensor) -> Tensor:
-    return x.mean((2, 3), keepdim=True)
+    """Over the channels-last view, for its gradient has the layout of that: one mixed with another costs 4 % of a step."""
+    return x.permute(0, 2, 3, 1).mean((1, 2), keepdim=True).permute(0, 3, 1, 2)
 
 
 def _shift(x: Tensor) -> Tensor:
