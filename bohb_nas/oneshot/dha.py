@@ -172,8 +172,10 @@ class DhaSearch:
             return (u + 1e-3) / (_WARM_UP + 1e-3)
         if not self._cell.all_frozen:
             return 1.0
+        if u >= 1:  # the nodes may have been frozen only now
+            return 0.0
         begun = max(self._cell.frozen.values())
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (u - begun) / (1 - begun))))
+        return 0.5 * (1 + math.cos(math.pi * (u - begun) / (1 - begun)))
 
     def _tune(
         self,

@@ -243,6 +243,13 @@ def test_the_learning_rate_keeps_its_floor_and_says_how_often_it_sat_there() -> 
     assert at_low + at_high > 0
 
 
+def test_a_search_whose_nodes_are_frozen_in_its_last_step_ends() -> None:
+    """The share of the budget that is left for the rest of the schedule is none then."""
+    found = search(seed=11, search_share=0.95)
+    run(found, 12, of=12)
+    assert found._shape(1.0) == 0.0
+
+
 def test_images_held_out_do_not_move_running_statistics() -> None:
     """The first step with hyperparameters' own and without leaves the same statistics."""
     with_own, without = search(seed=10, hyper_every=1), search(seed=10, hyper_rate=0.0)
