@@ -141,10 +141,15 @@ def _host_bytes(entry: str) -> int:
 
 
 def _group_bytes() -> int:
-    """What the control group leaves (cgroup v2); without a limit more than any host has."""
+    """What the control group leaves (cgroup v2); without a limit more than any host has.
+
+    Files that nobody reads any more count as its memory, but are given up for whoever needs it.
+    """
     limit = _group_limit()
     try:
-        return limit - int((_GROUP / "memory.current").read_text())
+        used = int((_GROUP / "memory.current").read_text())
+        kept = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
+        return limit - max(0, used - int(kept.get("inactive_file", 0)))
     except (OSError, ValueError):  # no such group
         return limit
 
