@@ -174,10 +174,21 @@ def _first(layer: Layer, shape: Shape) -> tuple[int, bool]:
         case ShakeDrop(path, _) | DropPath(path, _):
             return _first(path, shape)
         case Graph(nodes):
-            parts = [_first(part, shape) for edges in nodes for source, part in edges if source == 0]
-            return sum(part for part, _ in parts), True
+            return _first_of_graph(nodes, shape)
         case _:
             return 0, False
+
+
+def _first_of_graph(nodes: tuple[tuple[tuple[int, Layer], ...], ...], shape: Shape) -> tuple[int, bool]:
+    """As `_first`; a node is reached where a way to it passes no convolution."""
+    found, shapes, reached = 0, [shape], [True]
+    for edges in nodes:
+        parts = [_first(part, shapes[source]) for source, part in edges if reached[source]]
+        found += sum(part for part, _ in parts)
+        reached.append(not all(passed for _, passed in parts))
+        source, part = edges[0]
+        shapes.append(measure(part, shapes[source])[1])
+    return found, not reached[-1]
 
 
 def _measure_graph(nodes: tuple[tuple[tuple[int, Layer], ...], ...], shape: Shape) -> tuple[Cost, Shape]:

@@ -212,3 +212,5 @@ def test_the_first_convolutions_are_those_that_see_the_image() -> None:
     assert first(Sum((Conv(3), Identity()))) == 2.0 * 9 * 3 * 3 * 64
     # where one way passes none, what follows sees the image as well
     assert first(chain(Sum((Conv(3), Identity())), Conv(4))) == 2.0 * 9 * 3 * 3 * 64 + stem
+    assert first(chain(Graph((((0, Identity()),), ((1, Conv(4)),))), Conv(8))) == stem
+    assert first(chain(Graph((((0, Conv(3)),), ((0, Identity()), (1, Conv(3))))), Conv(4))) == 2.0 * 9 * 3 * 3 * 64 + stem

@@ -98,6 +98,8 @@ def test_a_training_goes_on_in_another_form(form: Form, optimizer: str, tmp_path
     steps(formed, 3)
     formed.reform(form)
     assert any(a.numel() > b.numel() for a, b in zip(formed.network.parameters(), plain.network.parameters(), strict=False))
+    for network in (formed.network, formed.outcome):
+        assert all(p.is_contiguous(memory_format=torch.channels_last) for p in network.parameters() if p.dim() == 4)
     steps(plain, 3)
     steps(formed, 3)
     for a, b in ((plain.network, formed.network), (plain.outcome, formed.outcome)):
