@@ -165,8 +165,10 @@ def parse(weights: bytes) -> dict[str, Tensor]:
 def tensors(learner: Learner) -> dict[str, Tensor]:
     """Everything that goes on: `network/NAME`, `optimizer/PARAMETER/NAME`, `stream/NAME`, `images/seen`; and judged, `average/NAME`."""
     found = _networks(learner)
-    for parameter, entries in learner.optimizer_state().items():
-        found |= {f"optimizer/{parameter}/{name}": value for name, value in entries.items()}
+    state = learner.optimizer_state()
+    for i, name in enumerate(learner.network.parameter_names):
+        entries = state.get(i) or _untouched(learner, found[f"network/{name}"])
+        found |= {f"optimizer/{i}/{entry}": value for entry, value in entries.items()}
     return found | _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
 
 
@@ -206,6 +208,12 @@ def _entries(learner: Learner, parameter: Tensor) -> tuple[str, ...]:
     if learner.recipe.optimizer == "adamw":
         return ADAMW_KEEPS
     return ("momentum_buffer",) if learner.recipe.momentum else ()
+
+
+def _untouched(learner: Learner, weight: Tensor) -> dict[str, Tensor]:
+    """What is as good as the nothing that optimizers keep of a weight without a gradient, as one has that leads nowhere."""
+    entries = ADAMW_KEEPS if isinstance(learner.optimizer, Muon) else _entries(learner, weight)
+    return {entry: torch.zeros(() if entry == "step" else weight.shape) for entry in entries}
 
 
 def _form(tensor: Tensor) -> str:

@@ -11,7 +11,8 @@ import training_fakes as fakes
 from bohb_nas.records import Value
 from bohb_nas.training import checkpoint
 from bohb_nas.training.data import Batches
-from bohb_nas.training.learner import Learner
+from bohb_nas.training.device import Compute
+from bohb_nas.training.learner import Learner, start
 
 IDENTITY = {"config": {"a": 1}, "dataset": "thirds"}
 
@@ -48,6 +49,58 @@ def test_a_continued_training_is_the_uninterrupted_one(tmp_path: Path, config: d
     go_on(other, 2)
     for name, tensor in learner.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[name]), name
+
+
+def test_what_is_kept_of_a_weight_lies_as_the_weight_does(tmp_path: Path) -> None:
+    """Where each has an order of its own, fused steps give the momentum of one number to another."""
+    learner, other = (fakes.learner(seed, optimizer="adamw") for seed in (0, 9))
+    go_on(learner, 1)
+    checkpoint.save(tmp_path / "c", learner, checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
+    checkpoint.load(tmp_path / "c", other, IDENTITY, below_s=2.0)
+    filters = [p for p in other.network.parameters() if p.dim() == 4 and min(p.shape) > 1]
+    assert filters
+    assert all(not p.is_contiguous() for p in filters)
+    assert all(other.optimizer.state[p]["exp_avg"].stride() == p.stride() for p in filters)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_a_network_with_an_end_that_leads_nowhere_goes_on(tmp_path: Path, optimizer: str) -> None:
+    """Torch's optimizers keep nothing of a weight without a gradient."""
+    network = tmp_path / "dead_end.py"
+    network.write_text(
+        "from bohb_nas.layers import Conv, Graph\n\n\ndef network(config):\n    return Graph((((0, Conv(4)),), ((0, Conv(4)),)))\n"
+    )
+    learner, other = (
+        start({"optimizer": optimizer}, data=fakes.data(), compute=fakes.CPU, seed=seed, network=str(network)) for seed in (0, 9)
+    )
+    go_on(learner, 2)
+    checkpoint.save(tmp_path / "c", learner, checkpoint.Used(train_s=1.0, steps=2), IDENTITY)
+    checkpoint.load(tmp_path / "c", other, IDENTITY, below_s=2.0)
+    go_on(learner, 1)
+    go_on(other, 1)
+    for name, tensor in learner.network.state_dict().items():
+        assert torch.equal(tensor, other.network.state_dict()[name]), name
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_a_training_on_a_gpu_goes_on_as_without_a_break(tmp_path: Path, optimizer: str) -> None:
+    """Fused optimizers there take nothing that lies in memory otherwise than its weight."""
+    device = torch.device("cuda")
+    data, compute = fakes.data(device=device), Compute(device=device, precision="fp32")
+    config = {**fakes.TINY, "optimizer": optimizer}
+    learner, other = (start(config, data=data, compute=compute, seed=seed) for seed in (0, 9))
+    go_on(learner, 3)
+    checkpoint.save(tmp_path / "c", learner, checkpoint.Used(train_s=2.5, steps=3), IDENTITY)
+    assert checkpoint.load(tmp_path / "c", other, IDENTITY, below_s=3.0).steps == 3
+    kept = [(p, t) for p, entries in other.optimizer.state.items() for t in entries.values() if t.shape == p.shape]
+    assert all(t.stride() == p.stride() for p, t in kept)
+    go_on(learner, 2)
+    go_on(other, 2)
+    for name, tensor in learner.network.state_dict().items():
+        torch.testing.assert_close(
+            other.network.state_dict()[name], tensor, rtol=5e-2, atol=5e-3
+        )  # cuDNN adds gradients up in no fixed order
 
 
 def test_only_known_files_are_left(tmp_path: Path) -> None:
