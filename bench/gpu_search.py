@@ -21,15 +21,13 @@ from typing import Any
 
 from cifar_jpeg import unpacked
 from judged import Judge
-from recipes_arm import DATA, MUON
+from recipes_arm import DATA, in_common
 from recipes_data import keep_folder
 
 from bohb_nas.baselines import NETWORK, find
 from bohb_nas.datasets import load_dataset
 from bohb_nas.training.device import choose
 
-_RECIPE: Mapping[str, Any] = {**MUON, "batch_size": 512, "flip": "alternating"}
-"""What the networks of `joint_gpu` have in common."""
 _BASELINES = ("resnet18", "airbench96", "wrn_28_10", "shake_shake_26_2x32d")
 
 
@@ -78,7 +76,7 @@ def _arguments() -> argparse.Namespace:
 def _searched(study: Path, data: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Searches, and returns what `bohb-nas best` says."""
     prior = study.with_suffix(".prior")
-    prior.write_text(json.dumps({name: {"center": value, "confidence": "medium"} for name, value in _RECIPE.items()}))
+    prior.write_text(json.dumps({name: {"center": value, "confidence": "medium"} for name, value in in_common("joint_gpu").items()}))
     command = [sys.executable, "-m", "bohb_nas", "run", str(study), "--space", "joint", "--workers", "1", "--dataset", str(DATA)]
     command += ["--data-dir", str(data), "--budget-min", f"{asked.budget / 9:g}s", "--budget-max", f"{asked.budget:g}s"]
     command += ["--total-time", f"{asked.search:g}s", "--initial", "joint_gpu", "--prior", str(prior)]

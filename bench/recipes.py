@@ -77,8 +77,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "recipes")
     parser.add_argument("--only", nargs="+", choices=[*ARMS, *EXTRA], metavar="ARM", help=f"of {', '.join([*ARMS, *EXTRA])}")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="of the whole; what still runs then is stopped")
-    parser.add_argument("--search-share", type=float, default=1 / 3, help="of the seconds, for the search; the winner trains in the rest")
-    parser.add_argument("--rungs", type=float, nargs=2, default=(1 / 60, 1 / 20), help="cheapest and dearest budget, of the seconds")
+    parser.add_argument("--search-share", type=float, default=1 / 4, help="of the seconds, for the search; the winner trains in the rest")
+    parser.add_argument("--rungs", type=float, nargs=2, default=(1 / 30, 1 / 10), help="cheapest and dearest budget, of the seconds")
     parser.add_argument("--table", type=Path, metavar="FOLDER", help="only prints the table of what is there")
     asked = parser.parse_args()
     if asked.table is None and (asked.images is None) == (asked.npz is None):

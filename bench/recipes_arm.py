@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.baselines import USUAL
+from bohb_nas.engine.knowledge_files import shipped
+from bohb_nas.networks import accepted
 
 DATA = Path(__file__).with_name("recipes_data.py")
 SEARCH = "search"
@@ -23,14 +25,11 @@ TOLD, ALONE, KNOWN = "search_from_recipes", "search_alone", "wrn_16_1_muon"
 SEARCHES, EXTRA = (SEARCH, TOLD, ALONE), (TOLD, ALONE, KNOWN)
 """The extra ones run only where they are named: the search from the recipes, that from nothing, the first of `joint_small` alone."""
 
-MUON: Mapping[str, Any] = {
-    **{name: value for name, value in USUAL.items() if not name.startswith("sgd")},
-    "optimizer": "muon",
-    "muon_learning_rate": 0.06,
-    "muon_one_minus_momentum": 0.05,
-    "muon_weight_decay": 0.01,
-}
-"""The usual recipe with Muon, as in `joint_small`."""
+
+def in_common(shipped_name: str) -> dict[str, Any]:
+    """What all configurations of a file that ships have in common, their networks apart."""
+    first, *others = (entry["config"] for entry in json.loads(shipped()[shipped_name].read_text()))
+    return {name: value for name, value in first.items() if name not in accepted() and all(o.get(name) == value for o in others)}
 
 
 def _multi_branch(*, blocks: int, branches: int) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def _knowledge(arm: str) -> dict[str, Any]:
     """What a search is told beforehand."""
     match arm:
         case "search":
-            return {"initial": "joint_small", "prior": MUON}
+            return {"initial": "joint_small", "prior": in_common("joint_small")}
         case "search_from_recipes":
             return {"initial": RECIPES, "prior": USUAL}
         case _:
@@ -115,7 +114,7 @@ def main(told: str) -> None:
     train = _trainer(job)
     loaded = time.monotonic()
     record: dict[str, Any] = {"arm": job.arm, "seed": job.seed, "seconds": job.seconds, "core": given["core"], "load_s": loaded - began}
-    fixed = {**RECIPES, KNOWN: {**_WRN_16_1, **MUON}}
+    fixed = {**RECIPES, KNOWN: {**_WRN_16_1, **in_common("joint_small")}}
     if job.arm in fixed:
         record |= train(fixed[job.arm], lambda: job.seconds)
         record |= {"used_s": record["train_s"]}

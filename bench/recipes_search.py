@@ -44,7 +44,7 @@ def search(
     command = [sys.executable, "-m", "bohb_nas", "run", str(study), "--method", "bohb", "--space", "joint", "--workers", "1"]
     command += ["--dataset", data_reference, "--data-dir", str(job.data), "--seed", str(job.seed)]
     command += ["--budget-min", f"{low:g}s", "--budget-max", f"{high:g}s", "--total-time", f"{job.search_share * job.seconds:g}s"]
-    command += ["--worker-option", "n_threads=1", "--worker-option", "device=cpu"]
+    command += ["--promote", "continue", "--worker-option", "n_threads=1", "--worker-option", "device=cpu"]
     # no full validation of the dearest: its 5,000 images take one thread up to a third as long as the training
     command += ["--worker-option", f"full_validation_from_s={job.seconds:g}"]
     if initial is not None:
