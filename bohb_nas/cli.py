@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 import click
 
 from bohb_nas import cli_analyze, cli_baselines, cli_compare, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
-from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
@@ -108,8 +107,7 @@ def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
         click.echo(f"stopped; nothing finished is lost. The same command resumes it, or: bohb-nas run {_quoted(directory)}")
         sys.exit(1)
     elif found and figures["worker"] in IMAGE_WORKERS:
-        budget = format_duration(figures["budgets"]["max"])
-        click.echo(f"next: bohb-nas train {_quoted(directory)} --budget {budget} --seeds 3    trains it for good and tests it")
+        click.echo(f"next: bohb-nas train {_quoted(directory)} --seeds 3    trains it for good and tests it")
     elif found:
         click.echo(f"next: bohb-nas best {_quoted(directory)} --json")
     else:

@@ -69,7 +69,9 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
         click.echo(json.dumps(figures))
     else:
         Console(highlight=False, soft_wrap=True, markup=False).print(tables.final(figures))
-        click.echo(f"models: {folder}/seed-*/model.pt2 with model.safetensors and model.json")
+        for row in rows:
+            if row.test_error is not None:
+                click.echo(f"model: {folder}/seed-{row.seed}/model.pt2 with model.safetensors and model.json")
     if figures["test_error_mean"] is None:
         sys.exit(1)
 

@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +29,7 @@ from typing import Any
 from bohb_nas import leaving
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError
 from bohb_nas.files import dump_json
+from bohb_nas.reading import parse_json
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
 
@@ -125,7 +127,7 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
             return failed(Status.CRASHED, f"the worker returned a result of {result.trial_id!r} for trial {trial.trial_id!r}")
         if result.status is Status.PREEMPTED and (reason := _unasked(worker)):
             return failed(Status.CRASHED, f"the worker returned the status preempted {reason}")
-        text = dump_json(result.to_json())
+        text = _readable(result)
         if (n_bytes := len(text.encode())) > RESULT_LIMIT_BYTES:
             return failed(Status.CRASHED, f"the result has {n_bytes} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead")
         return Result.from_json(json.loads(text)), False
@@ -136,6 +138,25 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
     except Exception:  # noqa: BLE001 (the outer shell: a crash is data)
         traceback.print_exc()
         return failed(Status.CRASHED, traceback.format_exc(), spoilt=True)
+
+
+def _readable(result: Result) -> str:
+    """A result as JSON that every reader of the study takes; details that they would not take are left out, for the loss is known."""
+    try:
+        return _read_back(result)
+    except (ValueError, RecursionError) as e:
+        return _read_back(replace(result, details={"left_out": f"details that a study cannot keep: {e}"}))
+
+
+def _read_back(result: Result) -> str:
+    """A result as JSON.
+
+    Raises:
+        ValueError, RecursionError: it could not be read again from the journal, where it lies in another object.
+    """
+    text = dump_json(result.to_json())
+    parse_json(f"[{text}]")
+    return text
 
 
 def _unasked(worker: Worker) -> str | None:

@@ -144,6 +144,8 @@ def _train(job: _Job, seed: int, folder: Path) -> Row:
 
 def _train_one(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in sorted(folder.glob("model.*")):  # of a training whose place this one takes, whether it ends well or not
+        earlier.unlink()
     write_atomic(folder / "curve.jsonl", "")
     learner = job.begin(seed=seed)
     trained = fit(learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)), compiler=job.compiler)
@@ -201,5 +203,8 @@ def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored:
 
 def _test_part(dataset: Dataset) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     if dataset.test_images is None or dataset.test_labels is None:
-        raise DatasetError(f"data set {dataset.name!r} has no test part; a final training needs one")
+        raise DatasetError(
+            f"data set {dataset.name!r} has no test part; a final training needs one: "
+            "in an image folder test/CLASS/IMAGE beside train/CLASS/IMAGE"
+        )
     return dataset.test_images, dataset.test_labels

@@ -90,4 +90,6 @@ def to_result(answer: dict[str, Any] | None, trial: Trial, *, wall_s: float) -> 
         dump_json(rest)
     except ValueError as e:
         raise RecordError(f"the result holds a number that JSON does not have: {e}; leave NaN and infinity out") from e
+    except RecursionError:
+        record["details"] = {"left_out": "details that are nested too deeply"}
     return Result.from_json(record)

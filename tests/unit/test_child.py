@@ -1,5 +1,6 @@
 """Whatever a worker does wrong comes back as a status with a reason."""
 
+import functools
 import json
 import os
 import signal
@@ -65,6 +66,31 @@ def test_misbehaviour_is_a_status_with_a_reason(tmp_path: Path, answer: Any, sta
     assert result.status is status
     assert result.loss is None
     assert said in (result.message or "")
+
+
+def nested(depth: int) -> Any:
+    return functools.reduce(lambda inner, _: [inner], range(depth), 1)
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ({"tree": nested(98)}, "nested more than 100 deep"),
+        ({"tree": nested(3000)}, "recursion"),
+        ({"file": "caf\udce9.png"}, "surrogates not allowed"),
+        ({"rate": float("nan")}, "not JSON compliant"),
+    ],
+)
+def test_a_loss_is_kept_whatever_its_details_are(tmp_path: Path, details: dict[str, Any], said: str) -> None:
+    """A line of the journal has three objects around a detail, and its readers take a hundred in all."""
+    result, spoilt = train(Worker(ok(details=details)), TRIAL, tmp_path)
+    assert (result.status, result.loss, spoilt) == (Status.OK, 0.5, False)
+    assert said in result.details["left_out"]
+
+
+def test_details_as_deep_as_readers_take_pass(tmp_path: Path) -> None:
+    result = ok(details={"tree": nested(97)})
+    assert train(Worker(result), TRIAL, tmp_path) == (result, False)
 
 
 @pytest.fixture

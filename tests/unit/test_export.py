@@ -93,6 +93,15 @@ def test_the_model_needs_only_torch(tmp_path: Path) -> None:
     assert done.stdout.split("\n")[0] == "(5, 3) False"
 
 
+def test_a_failed_training_leaves_no_model_of_the_one_whose_place_it_takes(tmp_path: Path) -> None:
+    where = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu"}
+    train_final(fakes.TINY, **where, max_steps=1)
+    assert (tmp_path / "seed-0/model.pt2").exists()
+    (row,) = train_final({**fakes.TINY, "sgd_learning_rate": 1e30}, **where, max_steps=400)
+    assert row.status is Status.DIVERGED
+    assert [path.name for path in (tmp_path / "seed-0").iterdir()] == ["curve.jsonl"]
+
+
 def test_without_a_test_part_there_is_no_final_training(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no test part"):
         train_final(fakes.TINY, dataset=fakes.dataset(test_images=None, test_labels=None), budget_s=1.0, seeds=[0], out=tmp_path)

@@ -33,6 +33,17 @@ def test_a_configuration_is_trained_tested_and_exported(tmp_path: Path) -> None:
     assert shown.stdout.strip() in {str(d) for d in range(10)}
 
 
+def test_models_are_named_where_there_are_some(tmp_path: Path) -> None:
+    (tmp_path / "tiny.json").write_text(json.dumps({"initial_filters": 4}))
+    (tmp_path / "huge.json").write_text(json.dumps({"family": "cell", "cell_channels": 1e19}))
+    wanted = ["--budget", "1s", "--seeds", "1", "--dataset", "digits", "--out", str(tmp_path / "out")]
+    done, failed = (CliRunner().invoke(cli, ["train", str(tmp_path / f"{name}.json"), *wanted]) for name in ("tiny", "huge"))
+    assert f"model: {tmp_path}/out/seed-0/model.pt2" in done.stdout, done.output
+    assert failed.exit_code == 1, failed.output
+    assert "out of memory" in failed.stdout
+    assert "model" not in failed.stdout
+
+
 def test_a_configuration_is_trained_with_the_options_of_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three channels to ten classes by the network of the file: 1 x 3 x 3 x 3 weights, 2 x 3 of the norm and 3 x 10 + 10 of the head."""
     monkeypatch.chdir(tmp_path)
