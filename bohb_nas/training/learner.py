@@ -147,7 +147,7 @@ class Learner:
         self.network.to(self.compute.device, memory_format=self.compute.memory_format)  # type: ignore[call-overload]
         if self.average is not None:
             merge(self.average.network, form)
-            self.average.network.to(memory_format=self.compute.memory_format)  # type: ignore[call-overload]
+            self.average.network.to(memory_format=self.compute.memory_format)
             self.average.network.requires_grad_(requires_grad=False)
         self.optimizer = _optimizer(self.network, self.recipe, self.rate)
         self.restore_optimizer(state)
