@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from bohb_nas.analysis.findings import Point
 from bohb_nas.analysis.observations import Told
-from bohb_nas.records import rank
+from bohb_nas.records import Origin, rank
 
 
 def points(told: Iterable[Told]) -> list[Point]:
@@ -15,12 +15,12 @@ def points(told: Iterable[Told]) -> list[Point]:
 def incumbents(told: Iterable[Told]) -> list[Told]:
     """Those that were the incumbent when they were told: lowest loss at the highest budget so far, no constraint broken.
 
-    A baseline or a probe is one only while the search has none, and the loss of shared weights only while there is no ordinary one.
+    A baseline is one only while the search has none, and the loss of shared weights only while there is no ordinary one; a probe never is.
     """
     found: list[Told] = []
     best: tuple[bool, bool, float, float] | None = None
     for one in told:
-        own = rank(one.trial, one.result)
+        own = rank(one.trial, one.result) if one.trial.origin is not Origin.PROBE else None
         if own is not None and (best is None or own < best):
             best = own
             found.append(one)

@@ -143,3 +143,14 @@ def test_incumbents_are_those_of_the_journal(tmp_path: Path) -> None:
         ("a-3-0", 0.7, "promoted"),
         ("d-3-0", 0.3, "promoted"),
     ]
+
+
+def test_a_probe_is_no_incumbent_while_the_search_has_none(tmp_path: Path) -> None:
+    """Not even of a study in which nothing else ended well: `best` and `status` know none either."""
+    runs = [
+        Run(config_id="p", loss=0.2, budget=9.0, origin=Origin.PROBE),
+        Run(config_id="a", loss=Status.CRASHED),
+    ]
+    study = make_study(tmp_path / "s", runs)
+    assert incumbents(read(study).told) == []
+    assert fold(study.journal).incumbent is None
