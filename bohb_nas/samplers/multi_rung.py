@@ -101,7 +101,9 @@ class MultiRung:
         self._avoided = np.empty((0, self._columns.d))
         self._n_pairs = 0
         self._taus: dict[int, tuple[object, float, int]] = {}
-        self._earlier = [_earlier(self._columns, self._axes, encoding, g, settings=settings) for g in _by_study(knowledge)]
+        self._earlier = [
+            _earlier(self._columns, self._axes, encoding, group, settings=settings, knowledge=knowledge) for group in _by_study(knowledge)
+        ]
 
     def asked(self, number: int, config: Mapping[str, Value]) -> None:
         """The configuration of that number has begun."""
@@ -266,17 +268,20 @@ def _by_study(knowledge: Knowledge) -> list[list[Evaluation]]:
     return list(studies.values())
 
 
-def _earlier(columns: Columns, axes: Axes, encoding: Encoding, evaluations: list[Evaluation], *, settings: Settings) -> _Earlier:
+def _earlier(
+    columns: Columns, axes: Axes, encoding: Encoding, evaluations: list[Evaluation], *, settings: Settings, knowledge: Knowledge
+) -> _Earlier:
+    """The model of one earlier study, whose results are judged by this study's constraints: what the earlier one allowed is past."""
     budgets = sorted({e.trial.budget for e in evaluations})
-    counts = {b: sum(e.trial.budget == b and e.result.loss is not None for e in evaluations) for b in budgets}
+    counts = {b: sum(e.trial.budget == b and knowledge.loss(e.result) is not None for e in evaluations) for b in budgets}
     fewest = min(_FEWEST_OF_EARLIER, max(counts.values()))
     budget = max(b for b in budgets if counts[b] >= fewest)
     model = RungModel(columns, settings=settings, stream=(len(evaluations), 0, 4))
     chosen = [e for e in evaluations if e.trial.budget == budget]
     points = axes.points(encoding.encode([e.trial.config for e in chosen]))
     for number, (e, point) in enumerate(zip(chosen, points, strict=True)):
-        loss = math.inf if e.result.loss is None or e.result.violates else e.result.loss
-        model.results.add(number, point, loss=loss, cost=e.result.train_s)
+        loss = knowledge.loss(e.result)
+        model.results.add(number, point, loss=math.inf if loss is None else loss, cost=e.result.train_s)
     told = [{"study": e.trial.trial_id.rpartition("-")[0], "trial": e.trial.trial_id, **e.result.details} for e in chosen]
     trials = tuple(str(t["trial"]) for t in told)
     return _Earlier(name=f"earlier study {told[0]['study']}, budget {budget:g}", model=model, trials=trials)

@@ -9,7 +9,7 @@ import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
 
 from bohb_nas.errors import OptionError
-from bohb_nas.knowledge import Knowledge
+from bohb_nas.knowledge import Constraint, Knowledge
 from bohb_nas.methods import bohb
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.samplers.multi_rung import MultiRung, Settings
@@ -190,6 +190,41 @@ def test_an_earlier_studys_observations_are_called_by_its_own_trials() -> None:
     good = sorted(knowledge.history, key=lambda e: e.result.loss or 0.0)[: heard["good"]]
     assert set(heard["rests_on"]) <= {f"t{e.trial.trial_id.partition('-')[2]}" for e in good}
     assert heard["rests_on"]
+
+
+def measured(knowledge: Knowledge, params: Loss, *constraints: str) -> Knowledge:
+    """The same with a metric of each earlier result, and constraints of the new study."""
+    history = tuple(
+        dataclasses.replace(e, result=dataclasses.replace(e.result, metrics={"params": params(e.trial.config) or 0.0}))
+        for e in knowledge.history
+    )
+    return dataclasses.replace(knowledge, history=history, constraints=tuple(map(Constraint.parse, constraints)))
+
+
+def test_earlier_results_that_break_a_constraint_of_this_study_count_as_bad() -> None:
+    """The earlier losses are lowest at x = 0.8, but all above 0.5 is too large now."""
+    knowledge = measured(earlier(1.0), lambda c: 9.0 if number(c, "x") > 0.5 else 1.0)
+    assert np.mean([number(c, "x") > 0.5 for c in picks(sampler(knowledge=knowledge))]) > 0.8, "nothing is broken without a constraint"
+    chosen = picks(sampler(knowledge=measured(knowledge, lambda c: 9.0 if number(c, "x") > 0.5 else 1.0, "params<=5")))
+    assert np.mean([number(c, "x") > 0.5 for c in chosen]) < 0.2
+
+
+def test_an_earlier_budget_at_which_all_breaks_a_constraint_is_not_modelled() -> None:
+    dear = measured(earlier(1.0), lambda c: 9.0).history
+    cheap = tuple(
+        dataclasses.replace(
+            e, trial=dataclasses.replace(e.trial, budget=3.0), result=dataclasses.replace(e.result, metrics={"params": 1.0})
+        )
+        for e in dear
+    )
+    known = Knowledge(history=(*cheap, *dear), constraints=(Constraint.parse("params<=5"),))
+    explanation = sampler(knowledge=known).propose(np.random.default_rng(0)).explanation
+    assert explanation is not None
+    assert [heard["model"] for heard in explanation["heard"]] == ["earlier study old, budget 3"]
+
+
+def test_an_earlier_study_of_which_nothing_meets_the_constraints_is_no_obstacle() -> None:
+    assert len(picks(sampler(knowledge=measured(earlier(1.0), lambda c: 9.0, "params<=5")), 20)) > 10
 
 
 def test_an_earlier_study_that_contradicts_loses_its_say() -> None:
