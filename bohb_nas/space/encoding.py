@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
+from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.hyperparameters import (
     CategoricalHyperparameter,
     Constant,
@@ -36,6 +37,8 @@ _MOST_LISTED = 12
 """Hyperparameters of a space up to which a text lists them all."""
 _MOST_NAMED = 5
 """Names that a text repeats."""
+_MOST_DRAWS = 1000
+"""Until one is not forbidden."""
 
 
 class Kind(IntEnum):
@@ -138,8 +141,27 @@ class Encoding:
         return active[self._columns].T
 
     def sample(self, seed: int) -> dict[str, Value]:
-        """A configuration drawn by ConfigSpace from the space's prior; the same seed gives the same one."""
+        """A configuration drawn by ConfigSpace from the space's prior; the same seed gives the same one.
+
+        Raises:
+            SpaceError: clauses forbid all of `_MOST_DRAWS` draws.
+        """
         self._space.seed(seed)
+        for _ in range(_MOST_DRAWS):
+            try:
+                return self._drawn()
+            except ForbiddenValueError:  # ConfigSpace keeps to its clauses, but what it leaves out is drawn here without them
+                continue
+        raise SpaceError(
+            f"{_MOST_DRAWS} configurations drawn with seed {seed}, and forbidden clauses forbid each; forbid less, or leave the values out"
+        )
+
+    def _drawn(self) -> dict[str, Value]:
+        """The next configuration of the space's random state.
+
+        Raises:
+            ForbiddenValueError: of ConfigSpace; a clause forbids it.
+        """
         vector = self._space.sample_configuration().get_array()
         row = np.array([_entry(self._hyperparameters[i], vector[i]) for i in self._columns])
         # ConfigSpace's draw leaves out what a != on an inactive parent makes active, which its check then misses

@@ -162,8 +162,8 @@ def test_sampling_depends_on_the_seed_only_and_leaves_the_space_alone() -> None:
     assert dict(space.sample_configuration()) == expected
 
 
-def test_what_configspace_forgets_to_draw_is_drawn() -> None:
-    """Its draws leave `d` out where `b` is inactive, and its check then calls them invalid: nothing is unequal to something."""
+def forgetful_space() -> ConfigurationSpace:
+    """ConfigSpace's draws leave `d` out where `b` is inactive, and its check calls them invalid: nothing is unequal to something."""
     space = ConfigurationSpace()
     a, b = Categorical("a", ["x", "y"]), Categorical("b", ["x", "y"])
     d, e = Categorical("d", ["x", "y"]), Float("e", (0.5, 1.0))
@@ -171,6 +171,11 @@ def test_what_configspace_forgets_to_draw_is_drawn() -> None:
     space.add(root, a, b, d, e)
     space.add(EqualsCondition(a, root, "x"), EqualsCondition(b, a, "x"), EqualsCondition(e, d, "y"))
     space.add(AndConjunction(NotEqualsCondition(d, b, "x"), EqualsCondition(d, root, "x")))
+    return space
+
+
+def test_what_configspace_forgets_to_draw_is_drawn() -> None:
+    space = forgetful_space()
     encoding = Encoding(space)
     configs = [encoding.sample(seed) for seed in range(300)]
     for config in configs:
@@ -180,6 +185,37 @@ def test_what_configspace_forgets_to_draw_is_drawn() -> None:
     values = [config["e"] for config in without_b if config["d"] == "y"]
     assert len(values) == len(set(values)) > 10
     assert configs == [encoding.sample(seed) for seed in range(300)]
+
+
+def test_what_is_drawn_in_its_place_keeps_to_forbidden_clauses() -> None:
+    space, free = forgetful_space(), Encoding(forgetful_space())
+    space.add(ForbiddenAndConjunction(ForbiddenEqualsClause(space["a"], "y"), ForbiddenEqualsClause(space["d"], "y")))
+    encoding = Encoding(space)
+    configs = [encoding.sample(seed) for seed in range(300)]
+    forbidden = [config.get("a") == "y" and config["d"] == "y" for config in map(free.sample, range(300))]
+    assert sum(forbidden) > 10, "else nothing is tried here"
+    assert {config["d"] for config in configs if config.get("a") == "y"} == {"x"}
+    kept = [seed for seed in range(300) if not forbidden[seed]]
+    assert [configs[seed] for seed in kept] == [free.sample(seed) for seed in kept], "whatever is allowed stays as it was"
+    assert configs == [encoding.sample(seed) for seed in range(300)]
+
+
+def test_a_space_whose_draws_are_all_forbidden_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = forgetful_space()
+    space.add(ForbiddenAndConjunction(ForbiddenEqualsClause(space["a"], "y"), ForbiddenEqualsClause(space["d"], "y")))
+    monkeypatch.setattr("bohb_nas.space.encoding._MOST_DRAWS", 1)
+    encoding = Encoding(space)
+    said = [str(e) for seed in range(300) if (e := refusal(encoding, seed)) is not None]
+    assert len(said) > 10
+    assert all("forbidden clauses forbid each; forbid less" in text for text in said)
+
+
+def refusal(encoding: Encoding, seed: int) -> SpaceError | None:
+    try:
+        encoding.sample(seed)
+    except SpaceError as e:
+        return e
+    return None
 
 
 @pytest.mark.parametrize(
