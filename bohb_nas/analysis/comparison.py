@@ -17,12 +17,15 @@ from bohb_nas.analysis.findings import Compared, Comparison
 from bohb_nas.analysis.model import holm
 from bohb_nas.analysis.observations import Record, Told, mean
 from bohb_nas.analysis.trajectory import incumbents
+from bohb_nas.durations import format_duration
 from bohb_nas.records import Origin, Status
 from bohb_nas.store import notes
 from bohb_nas.store.study_dir import StudyDir
 
 _NAMED = re.compile(r"baseline-(.+)-[0-9a-f]{8}")
 """The configuration of a baseline."""
+_SAME = 0.02
+"""Times that differ by no larger share are of one budget."""
 WELCH = "Welch's t-test over seeds"
 _ONE_OF = "t-test of one seed against {n}, which takes the seeds of both to spread alike"
 _PROPORTIONS = "two-proportion z-test on {n:,} and {m:,} images: it takes them for different images, and knows nothing of seeds"
@@ -50,20 +53,23 @@ def validation(record: Record) -> Comparison | None:
 def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
     """The test errors of what `bohb-nas train` trained for good in the study's directory; None without.
 
+    Seeds of an earlier `train` stay there: only those of one configuration, data set and budget are of one row.
+
     Args:
         study: its directory.
-        budgets: of the study: the one within 2 % of the time trained is the comparison's, else that time is.
+        budgets: of the study: the one within 2 % of the time trained by the first row is the comparison's, else that time is.
     """
     models = [note for path in sorted(study.trained.glob("seed-*/model.json")) if (note := notes.read_note(path))]
     good = [model for model in models if notes.number(model, "test_error") is not None and isinstance(model.get("config"), dict)]
     if not good:
         return None
-    by_config: dict[str, list[dict[str, Any]]] = {}
+    groups: list[list[dict[str, Any]]] = []
     for model in good:
-        by_config.setdefault(repr(sorted(model["config"].items(), key=lambda item: str(item[0]))), []).append(model)
+        alike = next((each for each in groups if _trained_alike(each[0], model)), None)
+        groups.append([model]) if alike is None else alike.append(model)
     rows = [
         _compared(
-            "trained for good" if len(by_config) == 1 else f"trained for good, {nth}",
+            name,
             "incumbent",
             [float(model["test_error"]) for model in each],
             n_images=notes.whole(each[0], "n_test"),
@@ -71,10 +77,39 @@ def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
             flops=notes.number(each[0], "flops"),
             train_s=mean([notes.number(model, "train_s") or 0.0 for model in each]),
         )
-        for nth, each in enumerate(by_config.values(), start=1)
+        for name, each in zip(_names([each[0] for each in groups]), groups, strict=True)
     ]
     took = rows[0]["train_s"] or 0.0
-    return Comparison(budget=next((b for b in budgets if abs(b - took) <= 0.02 * b), took), measured="test", rows=rows)
+    return Comparison(budget=next((b for b in budgets if abs(b - took) <= _SAME * b), took), measured="test", rows=rows)
+
+
+def _trained_alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two models are of one configuration, data set and budget; those that do not tell their budget, of one time."""
+    if any(one.get(name) != other.get(name) for name in ("config", "dataset", "fingerprint")):
+        return False
+    asked = notes.number(one, "budget_s"), notes.number(other, "budget_s")
+    if None not in asked:
+        return asked[0] == asked[1]
+    took, its = notes.number(one, "train_s") or 0.0, notes.number(other, "train_s") or 0.0
+    return abs(took - its) <= _SAME * max(took, its)
+
+
+def _names(models: Sequence[dict[str, Any]]) -> list[str]:
+    """What rows are called, each by one of its models: by number, time and data set as far as they are needed to tell them apart."""
+    if len(models) == 1:
+        return ["trained for good"]
+    told = [
+        (
+            format_duration(notes.number(model, "budget_s") or notes.number(model, "train_s") or 0.0),
+            notes.text(model, "dataset") or "unknown data",
+        )
+        for model in models
+    ]
+    differ = [len(set(each)) > 1 for each in zip(*told, strict=True)]
+    return [
+        ", ".join([f"trained for good, {nth}", *(text for text, needed in zip(each, differ, strict=True) if needed)])
+        for nth, each in enumerate(told, start=1)
+    ]
 
 
 _Row = tuple[Compared, NDArray[np.float64]]

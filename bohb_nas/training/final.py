@@ -164,7 +164,13 @@ def _train_one(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> Row:
             image_shape=data.image_shape,
             classes=dataset.classes,
             config=job.config,
-            facts={"dataset": dataset.name, "fingerprint": dataset.fingerprint, "device": job.compute.name, **asdict(row)},
+            facts={
+                "dataset": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "budget_s": job.plan.budget_s,
+                "device": job.compute.name,
+                **asdict(row),
+            },
         )
     return row
 

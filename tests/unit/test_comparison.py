@@ -13,6 +13,7 @@ from bohb_nas.analysis.comparison import trained, validation, wilson
 from bohb_nas.analysis.findings import Comparison
 from bohb_nas.analysis.observations import read
 from bohb_nas.records import Origin, Status
+from bohb_nas.store.study_dir import StudyDir
 
 SIZE = {"params": 1e6, "flops": 2e6}
 
@@ -145,3 +146,42 @@ def test_models_trained_for_good_have_test_errors(tmp_path: Path) -> None:
     assert (row["name"], row["n_seeds"], row["n_images"]) == ("trained for good", 2, 500)
     assert row["error"] == pytest.approx(0.15)
     assert row["wilson"] == wilson(0.1, 500)
+
+
+def model(study: StudyDir, seed: int, error: float, train_s: float, **facts: Any) -> None:
+    """A model trained for good."""
+    folder = study.trained / f"seed-{seed}"
+    folder.mkdir(parents=True)
+    told = {"test_error": error, "n_test": 500, "train_s": train_s, "seed": seed, "config": {"width": 4}, **facts}
+    (folder / "model.json").write_text(json.dumps(told))
+
+
+def test_seeds_of_an_earlier_training_for_good_are_rows_of_their_own(tmp_path: Path) -> None:
+    """Three seeds were trained for an hour, then one anew for two, then one on other data, and one on other images of that name."""
+    study = make_study(tmp_path / "s")
+    model(study, 0, 0.04, 7200.0, budget_s=7200.0, dataset="cifar10", fingerprint="a")
+    model(study, 1, 0.08, 3600.0, budget_s=3600.0, dataset="cifar10", fingerprint="a")
+    model(study, 2, 0.06, 3400.0, budget_s=3600.0, dataset="cifar10", fingerprint="a")
+    model(study, 3, 0.02, 3600.0, budget_s=3600.0, dataset="svhn", fingerprint="b")
+    model(study, 4, 0.03, 3600.0, budget_s=3600.0, dataset="svhn", fingerprint="c")
+    found = trained(study, [3600.0])
+    assert found is not None
+    assert found["budget"] == 7200.0
+    assert [(row["name"], row["n_seeds"], row["error"]) for row in found["rows"]] == [
+        ("trained for good, 1, 2h, cifar10", 1, 0.04),
+        ("trained for good, 2, 1h, cifar10", 2, pytest.approx(0.07)),
+        ("trained for good, 3, 1h, svhn", 1, 0.02),
+        ("trained for good, 4, 1h, svhn", 1, 0.03),
+    ]
+
+
+def test_models_that_do_not_tell_their_budget_go_by_their_time(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s")
+    for seed, train_s in enumerate([100.0, 101.5, 103.0]):
+        model(study, seed, 0.1, train_s, dataset="cifar10", fingerprint="a")
+    found = trained(study, [100.0])
+    assert found is not None
+    assert [(row["name"], row["n_seeds"]) for row in found["rows"]] == [
+        ("trained for good, 1, 100s", 2),
+        ("trained for good, 2, 103s", 1),
+    ]

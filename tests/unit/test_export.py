@@ -67,7 +67,8 @@ def test_final_training_tests_once_a_seed_and_exports_each(tmp_path: Path) -> No
     assert wrong.mean() == rows[1].test_error
     assert rows[1].test_error is not None
     assert rows[1].test_error < 0.3
-    assert json.loads((tmp_path / "seed-1" / "model.json").read_text())["test_error"] == rows[1].test_error
+    told = json.loads((tmp_path / "seed-1" / "model.json").read_text())
+    assert (told["test_error"], told["budget_s"]) == (rows[1].test_error, 1e9)
     lines = (tmp_path / "seed-0" / "curve.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["u"] == 1
 
