@@ -6,11 +6,13 @@ heartbeat says. So a lost scheduler, a lost answer or a task that dask would run
 
 import asyncio
 import json
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -113,7 +115,8 @@ class DaskEngine:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         leader = published(self._study.scheduler_json)
         if leader is not None and leader.term == self._term:
-            self._study.scheduler_json.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.replace(self._study.scheduler_json, self._study.last_led)  # it keeps its time, which the next master counts
         self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)

@@ -200,8 +200,8 @@ def _check_term(study: StudyDir, term: int, *, leases: bool) -> None:
 
 
 def last_alive(study: StudyDir) -> float | None:
-    """When the master before us was last known to live: it touches its address a few times a second."""
-    return study.scheduler_json.stat().st_mtime if study.scheduler_json.exists() else None
+    """When the master before us was last known to live: it touches its address a few times a second, which it sets aside at its end."""
+    return max((path.stat().st_mtime for path in (study.scheduler_json, study.last_led) if path.exists()), default=None)
 
 
 @contextmanager

@@ -86,6 +86,11 @@ class StudyDir:
         return self.path / "scheduler.json"
 
     @property
+    def last_led(self) -> Path:
+        """What `scheduler_json` was until a master ended in good order; its time of modification says until when it led."""
+        return self.path / "last_led.json"
+
+    @property
     def job(self) -> Path:
         """The script of the job array that was last submitted."""
         return self.path / "job.sh"
@@ -325,7 +330,7 @@ class StudyDir:
 
 
 _OWN_NAMES = frozenset(
-    {"study.json", "space.json", "inputs", "journal.jsonl", "master.lock", "leases", "device.json", "scheduler.json"}
+    {"study.json", "space.json", "inputs", "journal.jsonl", "master.lock", "leases", "device.json", "scheduler.json", "last_led.json"}
 ) | {*("job.sh", "done", "results", "running", "workers", "trials", "tls", "report", "trained")}
 
 
