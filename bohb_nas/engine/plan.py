@@ -12,7 +12,7 @@ from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
-from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, seed_kept
 from bohb_nas.store.study_dir import FORMAT
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -103,7 +103,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "method_options": method_options,
         **_worker(request, given, preset, unit=unit, top=maximum, method=method, search=_search(method, method_options)),
         "budgets": asdict(budgets),
-        "seed": _said(request.seed, given.get("seed"), 0),
+        "seed": seed_kept(_said(request.seed, given.get("seed"), 0)),
         "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
         "promote": _said(request.promote, given.get("promote"), "restart"),
         "stop": stop,

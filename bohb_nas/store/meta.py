@@ -19,6 +19,8 @@ _MAY_BE = {"listen": str, "lock": str, "require_same_gpu": bool, "preset": str, 
 _MAY_LIST, _MAY_MAP = ("constraints", "warm_start"), ("frozen", "inputs", "imported")
 """What holds texts, or texts for texts, where a study has them."""
 _NUMBERS = ("worth", "hard_limit_s", "created")
+MOST_SEEDS = 2**64
+"""Seeds are below: JSON's larger whole numbers are read as floats."""
 _MOST = 2**53
 """Of whatever is counted."""
 _MOST_RUNGS = 100
@@ -48,9 +50,20 @@ def wrong_in(meta: object) -> str | None:
     probe = meta.get("rank_probe", 0)
     if not (type(probe) is int and 0 <= probe < _MOST):
         return f"rank_probe is {repr(probe)[:100]}"
-    if not 0 <= meta["seed"] < 2**128:
+    if not 0 <= meta["seed"] < MOST_SEEDS:
         return f"seed is {str(meta['seed'])[:100]}"
     return _wrong_in_budgets(meta["budgets"]) or _wrong_in_stop(meta["stop"])
+
+
+def seed_kept(seed: int) -> int:
+    """The seed, if the record of a study can hold it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not 0 <= seed < MOST_SEEDS:
+        raise UsageError(f"--seed {seed}: accepted is a whole number from 0 to {MOST_SEEDS - 1}; give a smaller one")
+    return seed
 
 
 def refuse_imported(meta: dict[str, Any], path: Path) -> None:

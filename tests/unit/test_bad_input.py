@@ -55,6 +55,11 @@ def test_an_unknown_preset() -> None:
     refused(run("--preset", "nature"), "'nature'", "zela2018")
 
 
+def test_a_seed_that_the_record_cannot_hold() -> None:
+    """JSON's whole numbers from 2^64 on are read as floats."""
+    refused(run(*TOY, "--seed", "18446744073709551616"), "--seed 18446744073709551616: accepted is a whole number", "18446744073709551615")
+
+
 @pytest.mark.parametrize("option", ["--budget-min", "--budget-max", "--total-time", "--hard-limit"])
 @pytest.mark.parametrize("value", ["0", "-3s", "soon", "3 parsecs"])
 def test_a_duration_that_is_none(option: str, value: str) -> None:

@@ -31,6 +31,16 @@ def test_the_budget_alone_is_enough() -> None:
     assert parts.stop.worth == parts.worth == 8 * 45 * 3600, "eight rounds of 45 h"
 
 
+def test_the_largest_seed_is_read_back(tmp_path: Path) -> None:
+    meta = plan(Request(space="toy", worker="toy", seed=2**64 - 1))
+    study = StudyDir(tmp_path / "s")
+    study.make()
+    study.write_meta(meta)
+    assert study.read_meta()["seed"] == 18446744073709551615
+    with pytest.raises(UsageError, match="--seed 18446744073709551616"):
+        plan(Request(space="toy", worker="toy", seed=2**64))
+
+
 def test_the_published_run() -> None:
     meta = plan(Request(preset="zela2018"))
     assert (meta["space"], meta["method"]) == ("zela2018", "bohb_2018")
