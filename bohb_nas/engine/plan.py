@@ -12,7 +12,7 @@ from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
-from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, seed_kept
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, path_kept, seed_kept
 from bohb_nas.store.study_dir import FORMAT
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -113,7 +113,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "lease_s": _said(request.lease_s, given.get("lease_s"), None),
         "require_same_gpu": _said(request.require_same_gpu, given.get("require_same_gpu"), False),
         "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
-        "cwd": given.get("cwd", str(Path.cwd())),
+        "cwd": given["cwd"] if "cwd" in given else path_kept(str(Path.cwd())),
     }
 
 
@@ -150,10 +150,10 @@ def _in_full(path: str | Path) -> str:
     """The absolute path.
 
     Raises:
-        UsageError: it begins with a ~ that stands for nobody's home.
+        UsageError: it begins with a ~ that stands for nobody's home, or is not UTF-8.
     """
     try:
-        return str(Path(path).expanduser().absolute())
+        return path_kept(str(Path(path).expanduser().absolute()))
     except RuntimeError as e:
         raise UsageError(f"{path}: nobody here has that home directory; write the path in full") from e
 

@@ -26,6 +26,7 @@ from bohb_nas.records import Budgets, Origin, Result, Status, Trial
 from bohb_nas.space.files import load_pcs, load_space, space_to_json
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, State
+from bohb_nas.store.meta import path_kept
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 METHOD = "hpbandster"
@@ -201,8 +202,8 @@ def _meta(source: Path, reference: str, budgets: Budgets) -> dict[str, Any]:
     digests = {name: hashlib.sha256((source / name).read_bytes()).hexdigest() for name in (CONFIGS, RESULTS)}
     return {
         **{"format": FORMAT, "space": reference, "method": METHOD, "method_options": {}, "worker": METHOD, "worker_options": {}},
-        **{"budgets": budgets.to_json(), "seed": 0, "promote": "restart", "rank_probe": 0, "cwd": str(Path.cwd())},
+        **{"budgets": budgets.to_json(), "seed": 0, "promote": "restart", "rank_probe": 0, "cwd": path_kept(str(Path.cwd()))},
         "stop": {"brackets": None, "trials": None, "total_s": None},
-        "imported": {"format": METHOD, "from": str(source.absolute()), **digests},
+        "imported": {"format": METHOD, "from": path_kept(str(source.absolute())), **digests},
         "created": time.time(),
     }

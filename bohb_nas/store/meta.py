@@ -66,6 +66,22 @@ def seed_kept(seed: int) -> int:
     return seed
 
 
+def path_kept(path: str) -> str:
+    """The path, if the record of a study, which is UTF-8, can hold it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as e:
+        raise UsageError(
+            f"the path {path!r} is not UTF-8, and a study could not be opened with it; accepted are names in UTF-8: "
+            "rename that folder or file, or start where the whole path is UTF-8"
+        ) from e
+    return path
+
+
 def refuse_imported(meta: dict[str, Any], path: Path) -> None:
     """Refuses to go on with what another program recorded.
 

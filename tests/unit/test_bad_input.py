@@ -60,6 +60,20 @@ def test_a_seed_that_the_record_cannot_hold() -> None:
     refused(run(*TOY, "--seed", "18446744073709551616"), "--seed 18446744073709551616: accepted is a whole number", "18446744073709551615")
 
 
+def test_a_working_directory_that_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    refused(run(*TOY), "caf\\udce9' is not UTF-8", "rename that folder or file")
+    assert not any(folder.iterdir())
+
+
+def test_a_path_that_is_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    refused(run("--dataset", f"image_folder:{folder}"), "caf\\udce9' is not UTF-8")
+
+
 @pytest.mark.parametrize("option", ["--budget-min", "--budget-max", "--total-time", "--hard-limit"])
 @pytest.mark.parametrize("value", ["0", "-3s", "soon", "3 parsecs"])
 def test_a_duration_that_is_none(option: str, value: str) -> None:
