@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from bohb_nas.errors import DatasetError
 
@@ -28,6 +29,17 @@ _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.D
 _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _RANGELESS = frozenset({"I", "F", "I;32", "I;32B"})
 """Kinds of pixels of 32 bits or of floating point: no file says which of them is white."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets an image of each EXIF orientation (CIPA DC-008, tag 274) upright; from 5 on, height and width swap."""
 
 
 class Header(NamedTuple):
@@ -103,7 +115,9 @@ def _header(path: str) -> Header | None:
         with _opened(path) as image:
             transparent = image.mode in _WITH_ALPHA or "transparency" in image.info
             animated = getattr(image, "is_animated", False) and image.format != "MPO"  # a photograph with previews
-            return Header(image.mode, image.height, image.width, transparent, animated)
+            swapped = image.format != "TIFF" and _swapped(image)  # Pillow turns TIFF by itself, size and all
+            height, width = (image.width, image.height) if swapped else (image.height, image.width)
+            return Header(image.mode, height, width, transparent, animated)
     except _UNREADABLE:
         return None
 
@@ -132,14 +146,33 @@ def _decode_into(out: NDArray[np.uint8], path: str) -> str | None:
     height, width, channels = out.shape
     try:
         with _opened(path) as image:
-            image.draft(None, (2 * width, 2 * height))  # JPEG only: decodes at a fraction of the size, still twice the target
+            if isinstance(image, JpegImageFile):  # decodes at a fraction of the size, still twice the target
+                image.draft(None, (2 * height, 2 * width) if _swapped(image) else (2 * width, 2 * height))
+            image.load()  # PNG may tell its orientation behind the pixels
+            turn = _UPRIGHT.get(_orientation(image))
             plain = _as_8_bit(image, "L" if channels == 1 else "RGB")
     except _UNREADABLE as e:
         return _reason(e)
+    if turn is not None:
+        plain = plain.transpose(turn)
     if plain.size != (width, height):
         plain = ImageOps.fit(plain, (width, height), method=Image.Resampling.BILINEAR)
     out[...] = np.asarray(plain).reshape(out.shape)
     return None
+
+
+def _swapped(image: Image.Image) -> bool:
+    """Whether height and width of an image change places when it is set upright."""
+    return _orientation(image) >= 5
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's word for how the pixels lie, 1 to 8; 1, upright, where there is none that can be read."""
+    try:
+        said = Image.Image.getexif(image).get(ExifTags.Base.Orientation)  # that of PNG would decode the whole image
+    except _UNREADABLE:  # the pixels are sound all the same
+        return 1
+    return said if said in _UPRIGHT else 1
 
 
 def _reason(error: Exception) -> str:

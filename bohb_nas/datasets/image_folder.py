@@ -33,7 +33,7 @@ from bohb_nas.errors import DatasetError
 MAX_SIDE = 64
 """Pixels of the longer side beyond which images are scaled down: what a search by the clock can train on."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_RULE = "3"
+_RULE = "4"
 """Part of the cache key; to be counted up when the rules above or the key change."""
 
 

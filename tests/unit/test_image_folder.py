@@ -179,6 +179,64 @@ def test_large_images_are_scaled_to_64(tmp_path: Path) -> None:
     assert load_dataset(f"image_folder:{tmp_path / 'data'}").train_images.shape == (2, 32, 64, 3)
 
 
+_CORNER_OF_ORIENTATION = {
+    1: (0, 0),
+    2: (0, -1),
+    3: (-1, -1),
+    4: (-1, 0),
+    5: (0, 0),
+    6: (0, -1),
+    7: (-1, -1),
+    8: (-1, 0),
+}
+"""Where the first stored row meets the first stored column in the upright image (CIPA DC-008, tag 274)."""
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_set_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    stored = np.zeros((48, 32, 3), np.uint8)
+    stored[:16, :16] = 255  # of which the corner shows where it went
+    exif = Image.Exif()
+    exif[274] = orientation
+    for name in COLOURS:
+        path = tmp_path / "data" / "train" / name / f"photo.{suffix}"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(stored).save(path, exif=exif, quality=100)
+    images = load_dataset(f"image_folder:{tmp_path / 'data'}").train_images
+    assert images.shape == ((2, 48, 32, 3) if orientation < 5 else (2, 32, 48, 3))
+    bright = {(y, x) for y in (0, -1) for x in (0, -1) if images[0, y, x].min() > 200}
+    assert bright == {_CORNER_OF_ORIENTATION[orientation]}
+
+
+def test_a_large_photograph_on_its_side_is_decoded_at_twice_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    for name, colour in COLOURS.items():
+        path = tmp_path / "data" / "train" / name / "photo.jpg"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (800, 400), colour).save(path, exif=exif)
+    seen: list[tuple[int, int]] = []
+    as_8_bit = _decode._as_8_bit
+
+    def seeing(image: Image.Image, mode: str) -> Image.Image:
+        seen.append(image.size)
+        return as_8_bit(image, mode)
+
+    monkeypatch.setattr(_decode, "_as_8_bit", seeing)
+    assert load_dataset(f"image_folder:{tmp_path / 'data'}").train_images.shape == (2, 64, 32, 3)
+    assert seen == [(200, 100)] * 2  # of 800x400 a quarter; an eighth is less than twice 64x32
+
+
+def test_an_orientation_that_cannot_be_read_is_upright(tmp_path: Path) -> None:
+    for name, colour in COLOURS.items():
+        path = tmp_path / "data" / "train" / name / "photo.jpg"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 6), colour).save(path, exif=b"Exif\0\0no TIFF at all")
+    data = load_dataset(f"image_folder:{tmp_path / 'data'}")
+    assert (data.train_images.shape, data.skipped) == ((2, 6, 8, 3), ())
+
+
 def test_grey_stays_grey_and_16_bits_keep_their_upper_half(tmp_path: Path) -> None:
     _image(tmp_path / "data" / "train" / "a" / "0.png", 128, mode="L")
     _image(tmp_path / "data" / "train" / "b" / "0.png", 128 * 256, mode="I;16")
