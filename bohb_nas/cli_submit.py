@@ -1,5 +1,6 @@
 """The command `bohb-nas submit`: a study that is searched by the tasks of a job array."""
 
+import math
 import os
 import re
 import shlex
@@ -153,7 +154,7 @@ def _remarks(job: "JobArray", budgets: dict[str, Any], *, plain: bool) -> Iterat
     if budgets["unit"] == "s" and limit < least:
         raise UsageError(
             f"--time {format_duration(job.time_s)} is shorter than the cheapest budget, {format_duration(budgets['min'])}, "
-            f"and a minute each to start and to end; give --time {format_duration(least + _BESIDE_S)} or more"
+            f"and a minute each to start and to end; give --time {_enough(least + _BESIDE_S)} or more"
         )
     if budgets["unit"] == "s" and limit < most:
         yield (
@@ -163,6 +164,12 @@ def _remarks(job: "JobArray", budgets: dict[str, Any], *, plain: bool) -> Iterat
         )
     if plain and job.gpus_per_task > 1:
         yield f"note: a worker trains on one GPU; {job.gpus_per_task - 1} of each task's will idle: ask for more tasks, or use a --template"
+
+
+def _enough(seconds: float) -> str:
+    """At least so many seconds, such that they read the same: whole minutes, and whole hours from a day on."""
+    step = 60 if seconds <= 86400 else 3600
+    return format_duration(math.ceil(seconds / step) * step)
 
 
 def _read(template: Path) -> str:

@@ -137,6 +137,23 @@ def test_what_is_refused_leaves_nothing_behind(place: Path, arguments: list[str]
     assert not (place / "arguments").exists()
 
 
+@pytest.mark.parametrize(
+    ("cheapest", "named"),
+    [
+        ("1h30s", "1h3m"),  # and two minutes are 1h2m30s
+        ("1h", "1h2m"),
+        ("23h59m", "1d1h"),  # 1d1m
+        ("1d1h", "1d2h"),  # 1d1h2m
+    ],
+)
+def test_the_time_that_a_refusal_names_is_enough(place: Path, cheapest: str, named: str) -> None:
+    study = ["--space", "toy", "--worker", "toy", "--budget-min", cheapest, "--budget-max", "9d", "--print"]
+    refused = submit(*study, "--time", "1m")
+    assert refused.exit_code == 2
+    assert f"give --time {named} or more" in re.sub(r"\s+", " ", refused.stderr)
+    assert submit(*study, "--time", named).exit_code == 0
+
+
 def test_a_time_that_is_too_short_for_the_dearest_budget_is_only_remarked(place: Path) -> None:
     dear = ["--space", "toy", "--worker", "toy", "--budget-min", "400s", "--budget-max", "3h"]
     for time, remarked in (("520s", True), ("3h", True), ("3h2m", False)):
