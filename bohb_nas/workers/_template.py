@@ -11,6 +11,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from ConfigSpace import ConfigurationSpace
@@ -133,4 +134,9 @@ def _inactive(field: str, trial: Trial) -> bool:
 
 def _text(value: Value) -> str:
     """Shortest text that reads back as the value; whole floats lose their point, so that integer arguments accept them."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    if value.is_integer():
+        return str(int(value))
+    text = str(value)
+    return format(Decimal(text), "f") if value < 0 and "e" in text else text  # Python's argparse takes -1e-05 for an option

@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 import signal
@@ -60,6 +61,18 @@ def _arguments(tmp_path: Path, template: str, config: dict[str, Value] = SGD) ->
 )
 def test_placeholders(tmp_path: Path, template: str, arguments: list[str]) -> None:
     assert _arguments(tmp_path, template) == arguments
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-1e-05, "-0.00001"), (-1.25e-07, "-0.000000125"), (-0.5, "-0.5"), (-2.0, "-2"), (1.25e-07, "1.25e-07"), (-1e22, "-1" + 22 * "0")],
+)
+def test_a_negative_number_is_no_option_of_argparse(tmp_path: Path, value: float, text: str) -> None:
+    seen = _arguments(tmp_path, "--lr {lr}", {**SGD, "lr": value})
+    assert seen == ["--lr", text]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lr", type=float)
+    assert parser.parse_args(seen).lr == value
 
 
 def test_an_inactive_pair_is_dropped(tmp_path: Path) -> None:
