@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from bohb_nas import cli_analyze, cli_baselines, cli_compare, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
-from bohb_nas.errors import BohbNasError, StorageError
+from bohb_nas.errors import BohbNasError, StorageError, UsageError
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
 from bohb_nas.run_options import cluster_options
@@ -40,9 +40,20 @@ class _Group(click.Group):
         except OSError as e:
             if e.errno in _FULL and e.filename is None:
                 _fail(StorageError(f"cannot write the output: {e.strerror}; free space, then run the same command again"))
+            if e.errno == errno.ENOENT and e.filename is None and _nowhere():
+                _fail(UsageError("the current directory is gone; cd to one that exists, then run the same command again"))
             if e.filename is None or e.errno == errno.EPIPE:  # no file's, or click's to heed
                 raise
             _fail(StorageError(f"{os.fsdecode(e.filename)}: {e.strerror}; restore access to it, then run the same command again"))
+
+
+def _nowhere() -> bool:
+    """Whether the current directory has been deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _fail(error: BohbNasError) -> NoReturn:

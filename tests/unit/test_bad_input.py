@@ -270,6 +270,16 @@ def test_commands_on_what_is_no_study(command: str) -> None:
     assert "no study in" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "status", "best", "worker"])
+def test_a_current_directory_that_is_gone(tmp_path: Path, command: str) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = CliRunner().invoke(cli, [command, "st"])
+    assert result.exit_code == 2, result.output
+    assert result.stderr == "bohb-nas: the current directory is gone; cd to one that exists, then run the same command again\n"
+
+
 def test_a_torn_last_line_is_repaired_and_said(study: Path) -> None:
     journal = study / "journal.jsonl"
     whole = journal.read_bytes()
