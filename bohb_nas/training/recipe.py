@@ -1,12 +1,11 @@
 """What a configuration means: names of the built-in spaces, or any subset of them, read into a network and a recipe."""
 
 import math
-import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from bohb_nas import networks
+from bohb_nas import entries, networks
 from bohb_nas.errors import OptionError
 from bohb_nas.layers import Layer
 from bohb_nas.records import Value
@@ -150,7 +149,7 @@ def read(config: Mapping[str, Value], *, network: str | None = None) -> tuple[La
 
 def _check_number(name: str, value: object) -> None:
     """Whether used in this configuration or not."""
-    number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+    number = float(value) if entries.number(value) else math.nan
     if name in _WHOLE:
         good, accepted = number >= 1 and number.is_integer(), "a whole number from 1"
     elif name in policy_recipe.WHOLE:
@@ -169,7 +168,7 @@ def _check_number(name: str, value: object) -> None:
     else:
         good, accepted = 0 <= number <= 1, "a number from 0 to 1"
     if not good:
-        raise OptionError(f"{name} is {value!r}; accepted is {accepted}")
+        raise OptionError(f"{name} is {repr(value)[:200]}; accepted is {accepted}")
 
 
 def _learning_rate(config: Mapping[str, Value], optimizer: Optimizer) -> float:

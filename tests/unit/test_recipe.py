@@ -19,6 +19,7 @@ from bohb_nas.training.recipe import read
         ("batch_size", True),
         ("batch_size", math.nan),
         ("batch_size", math.inf),
+        pytest.param("batch_size", 10**400, id="beyond every float"),
         ("initial_filters", None),
         ("nr_residual_blocks_2", 0),
         ("res_branches_3", "2"),
