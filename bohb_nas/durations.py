@@ -12,6 +12,10 @@ _PLURAL = re.compile(r".*[a-z]{3}(?<!s)s")
 _ACCEPTED = "accepted: a positive number of seconds, or numbers with units ms, s, m, h, d, such as 400s, 20m, 1h30m or 3h"
 
 
+class Timed(float):
+    """Seconds that were typed with a unit of time, and so can count nothing else."""
+
+
 def parse_duration(text: str) -> float:
     """Turns "400s", "20m", "1h30m" or "90" into seconds.
 

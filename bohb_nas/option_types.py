@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas.durations import parse_duration
+from bohb_nas.durations import Timed, parse_duration
 from bohb_nas.errors import DurationError
 
 
@@ -22,6 +22,15 @@ class Duration(click.ParamType[float]):
             return value if isinstance(value, float) else parse_duration(str(value))
         except DurationError as e:
             self.fail(str(e), param, ctx)
+
+
+class Budget(Duration):
+    """A budget: a duration, or a plain number of whatever budgets count."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, `Timed` if a unit was typed."""
+        found = super().convert(value, param, ctx)
+        return Timed(found) if isinstance(value, str) and any(map(str.isalpha, value)) else found
 
 
 class Setting(click.ParamType[tuple[str, Any]]):

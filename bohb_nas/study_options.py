@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from bohb_nas.engine.options import knowledge_options
-from bohb_nas.option_types import Duration, Setting
+from bohb_nas.option_types import Budget, Duration, Setting
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -33,8 +33,8 @@ def study_options(command: _Command) -> _Command:
         click.option("--method", metavar="M", help="How to search: a name or FILE.py.  [bohb]"),
         click.option("--controller", metavar="C", help="Of --method autohas: robust, paper, differentiable, uniform, random.  [robust]"),
         click.option("--preset", metavar="P", help="A published run's settings: zela2018."),
-        click.option("--budget-min", type=Duration(), help="Cheapest budget.  [budget-max / eta^3]"),
-        click.option("--budget-max", type=Duration(), help="Dearest budget.  [3h]"),
+        click.option("--budget-min", type=Budget(), help="Cheapest budget.  [budget-max / eta^3]"),
+        click.option("--budget-max", type=Budget(), help="Dearest budget.  [3h]"),
         click.option("--budget-unit", metavar="U", help="What budgets count when not seconds; given as plain numbers.  [s]"),
         click.option("--eta", type=float, help="Ratio of neighbouring budgets; 1 in eta is promoted.  [3]"),
         click.option("--brackets", type=int, metavar="N", help="Stop after N brackets.  [32]"),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.engine import typed_budgets
 from bohb_nas.engine.knowledge_files import shipped
 from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
@@ -83,10 +84,11 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     given = base or {}
     preset = _preset(request.preset)
     earlier = given.get("budgets", {})
-    maximum = _said(request.budget_max, earlier.get("max"), 10800.0)
-    eta = _said(request.eta, earlier.get("eta"), 3.0)
-    minimum = _said(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3)
     unit = _said(request.budget_unit, earlier.get("unit"), "s")
+    typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max})
+    maximum = float(_said(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
+    eta = _said(request.eta, earlier.get("eta"), 3.0)
+    minimum = float(_said(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3))
     budgets = Budgets(min=minimum, max=maximum, eta=eta, unit=unit)
     stop = _stop(request, given, preset)
     method = _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb"))

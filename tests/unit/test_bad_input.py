@@ -84,6 +84,10 @@ def test_a_duration_that_is_none(option: str, value: str) -> None:
     ("arguments", "said"),
     [
         (["--budget-min", "4h", "--budget-max", "3h"], "budget-min <= budget-max"),
+        (["--budget-unit", "epochs", "--budget-max", "1h"], "--budget-max 1h: budgets count epochs"),
+        (["--budget-unit", "epochs", "--budget-min", "90s", "--budget-max", "900"], "--budget-min 90s: budgets count epochs"),
+        (["--budget-unit", ""], "--budget-unit ''"),
+        (["--budget-unit", " "], "--budget-unit ' '"),
         (["--eta", "1.5"], "eta 1.5: accepted is a number of at least 2"),
         (["--eta", "nan"], "eta nan"),
         (["--total-time", "5s", "--budget-min", "10s"], "nothing could be trained"),
