@@ -49,6 +49,7 @@ class Request:
 
     dataset: str | None = None
     data_dir: Path | None = None
+    skip_unreadable: bool = False
     budget: float | None = None
     n_seeds: int = 3
     names: tuple[str, ...] = ()
@@ -86,10 +87,17 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
 
 def _new(request: Request) -> dict[str, Any]:
     budget = request.budget if request.budget is not None else _BUDGET_S
-    asked = plan.Request(dataset=request.dataset, data_dir=request.data_dir, budget_min=budget, budget_max=budget)
+    asked = plan.Request(
+        dataset=request.dataset,
+        data_dir=request.data_dir,
+        skip_unreadable=request.skip_unreadable,
+        budget_min=budget,
+        budget_max=budget,
+    )
     meta = plan.plan(asked) | {"space": ALONE, "method": ALONE}
     options = meta["worker_options"] | {"network": NETWORK}
-    prepare(options["dataset"], data_dir=Path(options["data_dir"]) if options.get("data_dir") else None)
+    data_dir = Path(options["data_dir"]) if options.get("data_dir") else None
+    prepare(options["dataset"], data_dir=data_dir, skip_unreadable=request.skip_unreadable)
     return meta | {"worker_options": options}
 
 

@@ -27,7 +27,7 @@ FORMAT = 1
 SHORTEST_S = 20.0
 """Less is over before anything is started and measured."""
 SHORTEST_TRAINING_S = 1.0
-_GROWING = ("seeds", "methods")
+_GROWING = ("seeds", "methods", "skip_unreadable")
 _LIMIT_BYTES = 2**20
 
 
@@ -46,6 +46,7 @@ class Request:
     worker_options: Mapping[str, Any] = field(default_factory=dict)
     max_params: float | None = None
     max_flops: float | None = None
+    skip_unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,8 @@ class Arrangement:
     """Those that were given."""
     max_params: float | None
     max_flops: float | None
+    skip_unreadable: bool = False
+    """Once said, for good."""
 
     def entrants(self) -> tuple[Entrant, ...]:
         """Who takes part, in order."""
@@ -82,6 +85,7 @@ class Arrangement:
         share = Share(time_s=self.time_s, train_s=self.train_s, seed=seed, space=self.space, dataset=self.dataset)
         words = ["run", str(cell_folder(folder, entrant.name, seed)), "--workers", "1", *entrant.arguments(share)]
         words += ["--data-dir", self.data_dir] if self.data_dir is not None else []
+        words += ["--skip-unreadable"] if self.skip_unreadable else []
         words += ["--initial", str(initial_file(folder, entrant.name))] if entrant.config is not None else []
         words += [word for name, value in self.worker_options.items() for word in ("--worker-option", f"{name}={json.dumps(value)}")]
         for option, bound in (("--max-params", self.max_params), ("--max-flops", self.max_flops)):
@@ -137,7 +141,7 @@ def _stored(folder: Path) -> Arrangement | None:
     except (OSError, ValueError) as e:
         raise StudyError(f"{folder / NAME} cannot be read: {e}; restore it, or compare in a new DIR") from e
     names = {f.name for f in fields(Arrangement)}
-    if not isinstance(record, dict) or record.pop("format", None) != FORMAT or record.keys() != names:
+    if not isinstance(record, dict) or record.pop("format", None) != FORMAT or {"skip_unreadable", *record} != names:
         raise StudyError(f"{folder / NAME} is not of format {FORMAT}; restore it, or compare in a new DIR")
     return Arrangement(**record | {"methods": tuple(record["methods"])})
 
@@ -163,10 +167,11 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
     if (device := _first(request.device, stored and stored.device)) is not None:
         named_device(device)
     space = load_space(said["space"])
+    skip_unreadable = request.skip_unreadable or (stored is not None and stored.skip_unreadable)
     return space, Arrangement(
         dataset=options["dataset"],
         data_dir=options.get("data_dir"),
-        fingerprint=_fingerprint(options["dataset"], options.get("data_dir")),
+        fingerprint=_fingerprint(options["dataset"], options.get("data_dir"), skip_unreadable=skip_unreadable),
         space=said["space"],
         space_sha256=hashlib.sha256(space_to_json(space).encode()).hexdigest(),
         time_s=float(time_s),
@@ -177,6 +182,7 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
         worker_options={name: options[name] for name in (request.worker_options or (stored.worker_options if stored else {}))},
         max_params=_first(request.max_params, stored and stored.max_params),
         max_flops=_first(request.max_flops, stored and stored.max_flops),
+        skip_unreadable=skip_unreadable,
     )
 
 
@@ -196,8 +202,8 @@ def _check_numbers(time_s: float, train_s: float, seeds: int) -> None:
         )
 
 
-def _fingerprint(dataset: str, data_dir: str | None) -> str:
-    summary = prepare(dataset, data_dir=Path(data_dir) if data_dir is not None else None)
+def _fingerprint(dataset: str, data_dir: str | None, *, skip_unreadable: bool) -> str:
+    summary = prepare(dataset, data_dir=Path(data_dir) if data_dir is not None else None, skip_unreadable=skip_unreadable)
     if summary.n_test == 0:
         raise DatasetError(f"data set {dataset!r} has no test part; a comparison ends with a test: give it one, or take another data set")
     return summary.fingerprint

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -185,6 +186,14 @@ def test_unreadable_images_are_named_and_counted(monkeypatch: pytest.MonkeyPatch
         Image.new("RGB", (8, 8), (k * 20, 0, 0)).save(f"data/train/{'cat' if k % 2 else 'dog'}/{k}.png")
     Path("data/train/cat/broken.png").write_bytes(b"no image")
     refused(run("--dataset", "image_folder:data"), "broken.png", "1", "--skip-unreadable")
+    for command, others, said in (("baselines", ["--device", "none"], "'none'"), ("compare", [], "no test part")):
+        told = ["st", "--dataset", "image_folder:data"]
+        refused(CliRunner().invoke(cli, [command, *told]), "broken.png", "--skip-unreadable")
+        further = CliRunner().invoke(cli, [command, *told, "--skip-unreadable", *others])
+        assert further.exit_code == 2
+        assert "broken.png" not in further.stderr
+        assert said in further.stderr
+        shutil.rmtree("st", ignore_errors=True)
 
 
 @pytest.fixture

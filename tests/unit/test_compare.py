@@ -149,6 +149,16 @@ def test_what_everybody_is_told_reaches_every_search(tmp_path: Path) -> None:
     assert {("--data-dir", str(tmp_path)), ("--initial", str(tmp_path / "c/fixed.initial.json"))} <= pairs
 
 
+def test_unreadable_images_are_left_out_of_every_search_once_that_was_said(tmp_path: Path) -> None:
+    arrange(tmp_path / "c", Request(methods=("fixed",)))
+    record = json.loads((tmp_path / "c/compare.json").read_text())
+    del record["skip_unreadable"]  # as before there was the option
+    (tmp_path / "c/compare.json").write_text(json.dumps(record))
+    for said, told_so in ((False, False), (True, True), (False, True)):
+        arranged = arrange(tmp_path / "c", Request(skip_unreadable=said))
+        assert ("--skip-unreadable" in arranged.arguments(arranged.entrants()[0], 0, tmp_path / "c")) is told_so
+
+
 def test_the_fixed_configurations_are_the_default_with_and_without_a_policy(tmp_path: Path) -> None:
     arrange(tmp_path, Request(methods=("fixed", "trivial_augment")))
     (plain,), (policy,) = (json.loads((tmp_path / f"{name}.initial.json").read_text()) for name in ("fixed", "trivial_augment"))
