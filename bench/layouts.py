@@ -58,7 +58,7 @@ def main() -> None:
     images, labels = rng.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8), np.arange(256) % 10
     chosen = choose("cpu")
     data = resident(images, labels, train=np.arange(256), valid=np.arange(0), n_classes=10, device=chosen.device)
-    print(f"{machine()}, torch {torch.__version__}, one thread")
+    print(f"{machine()}, one thread")
     for name, config in NETWORKS.items():
         for precision in dict.fromkeys(("fp32", chosen.precision)):
             sides = [kind(device=chosen.device, precision=precision) for kind in (ChannelsFirst, Compute)]

@@ -1,6 +1,5 @@
 """Whatever a worker does wrong comes back as a status with a reason."""
 
-import functools
 import json
 import os
 import signal
@@ -69,7 +68,10 @@ def test_misbehaviour_is_a_status_with_a_reason(tmp_path: Path, answer: Any, sta
 
 
 def nested(depth: int) -> Any:
-    return functools.reduce(lambda inner, _: [inner], range(depth), 1)
+    found: Any = 1
+    for _ in range(depth):
+        found = [found]
+    return found
 
 
 @pytest.mark.parametrize(

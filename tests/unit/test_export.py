@@ -95,7 +95,7 @@ def test_the_model_needs_only_torch(tmp_path: Path) -> None:
 
 
 def test_a_failed_training_leaves_no_model_of_the_one_whose_place_it_takes(tmp_path: Path) -> None:
-    where = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu"}
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu"}
     train_final(fakes.TINY, **where, max_steps=1)
     assert (tmp_path / "seed-0/model.pt2").exists()
     (row,) = train_final({**fakes.TINY, "sgd_learning_rate": 1e30}, **where, max_steps=400)
