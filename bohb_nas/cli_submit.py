@@ -86,21 +86,22 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     from bohb_nas.engine.opening import prepare
     from bohb_nas.engine.plan import Request
     from bohb_nas.files import write_atomic
+    from bohb_nas.store.meta import path_kept
 
-    study = StudyDir(directory.absolute())
+    study = StudyDir(Path(path_kept(str(directory.absolute()))))
     job = _job(study, cluster, study.workers if logs is None else logs.absolute(), {name: said.pop(name) for name in _OF_ARRAY})
     text = script(job) if template is None else fill(_read(template), job)
     request = Request(**(said | {"listen": said["listen"] or _listen(study)}))
     for remark in _remarks(job, _budgets(study, request), plain=template is None):
         click.echo(remark, err=True)
     if only_print:
-        click.echo(text, nl=False)
+        click.echo(os.fsencode(text), nl=False)  # paths need not be UTF-8
         return
     if not prepare(study.path, request, display()):
         click.echo(f"the study in {directory} is finished, nothing was submitted; more --trials or --total-time make it go on")
         return
     _make_folder(job.logs)
-    write_atomic(study.job, text)
+    write_atomic(study.job, os.fsencode(text))
     name = submission.submit(job.cluster, study.job)
     click.echo(f"{cluster} job {name}: {job.size} task(s) of {study.job}")
     click.echo(f"next: bohb-nas status {shlex.quote(str(directory))} --watch")

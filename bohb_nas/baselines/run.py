@@ -80,6 +80,8 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
         due = [current(state, trial, retry_failed=request.retry_failed) for trial in trials]
         if any(t.trial_id not in state.results for t in due):
             _train(study, meta, state, due, device=request.device, seat=seat, size=size, say=say)
+        elif meta["method"] == ALONE and state.trials.keys() <= state.results.keys() and not study.done.exists():
+            _finish(study, meta)  # who told the last result died before it could say so
     told = [attempt for trial in trials for attempt in attempts(state, trial)]
     dataset = meta["worker_options"]["dataset"]
     return figures(state, chosen, told, dataset=dataset, budget=budget)
@@ -176,7 +178,11 @@ def _train(
         with _trainer(study, meta, place, say) as train:
             complete(study, journal, trials, train, say)
         if alone:
-            write_atomic(study.done, json.dumps({"time": time.time(), "stop": meta["stop"]}) + "\n")
+            _finish(study, meta)
+
+
+def _finish(study: StudyDir, meta: dict[str, Any]) -> None:
+    write_atomic(study.done, json.dumps({"time": time.time(), "stop": meta["stop"]}) + "\n")
 
 
 def complete(study: StudyDir, journal: Journal, trials: Sequence[Trial], train: Train, say: Say) -> None:

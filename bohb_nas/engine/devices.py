@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -60,8 +60,7 @@ def _gpus() -> list[Device]:
     """
     seen = _seen()
     given = os.environ.get(_VISIBLE)
-    ids = [gpu.uuid for gpu in seen.values()] if given is None else [part.strip() for part in given.split(",")]
-    ids = [i for i in ids if i not in ("", "-1")]
+    ids = [gpu.uuid for gpu in seen.values()] if given is None else _named(given, seen)
     by_id = seen | {gpu.uuid: gpu for gpu in seen.values()}
     found = []
     for i in ids:
@@ -70,6 +69,21 @@ def _gpus() -> list[Device]:
             Device(name=gpu.uuid, environment={_VISIBLE: i}, model=gpu.model, memory_gib=gpu.memory_gib, n_devices=len(ids)),
         )
     return found
+
+
+def _named(given: str, seen: Mapping[str, _Gpu]) -> list[str]:
+    """What CUDA makes of a list of GPUs: it ends at what is none (-1, NoDevFiles), and a UUID may be cut where it stays unique.
+
+    A GPU that is named twice counts once, for one training is all that it takes.
+    """
+    found: dict[str, str] = {}
+    for part in (part.strip() for part in given.split(",")):
+        if not (part.isdecimal() or part.startswith(("GPU-", "MIG-"))):
+            break
+        meant = [gpu.uuid for index, gpu in seen.items() if index == part or gpu.uuid.startswith(part)]
+        uuid = meant[0] if len(meant) == 1 else part
+        found.setdefault(uuid, part if part.isdecimal() else uuid)
+    return list(found.values())
 
 
 def _seen() -> dict[str, _Gpu]:

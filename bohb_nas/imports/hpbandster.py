@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.entries import number
-from bohb_nas.errors import LogError, StudyError
+from bohb_nas.errors import LogError, StorageError, StudyError
 from bohb_nas.files import storing, write_atomic
 from bohb_nas.imports.hpbandster_log import CONFIGS, RESULTS, Log, Run, read
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial
@@ -61,7 +62,7 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     Raises:
         UsageError: something is missing, does not fit, or stands in the way; nothing was written.
     """
-    target = target.absolute()
+    target = Path(os.path.realpath(target))  # of a link to an empty folder that folder is replaced
     if os.path.lexists(target) and not _is_empty(target):
         raise StudyError(f"{target} exists and is no empty directory; name a new DIR, nothing is overwritten")
     if not os.path.isdir(source):
@@ -84,8 +85,12 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     write_atomic(study.journal, text)
     write_atomic(study.done, json.dumps({"time": events[-1].time, "stop": meta["stop"]}) + "\n")
     study.write_meta(meta)
-    with storing(target):
-        os.rename(study.path, target)
+    try:
+        with storing(target):
+            os.rename(study.path, target)
+    except StorageError:
+        shutil.rmtree(study.path, ignore_errors=True)
+        raise
     return Imported(n_evaluations=len(runs), notes=(*log.notes, *_said(budgets, reference)))
 
 

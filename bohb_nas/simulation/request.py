@@ -74,6 +74,11 @@ def carry_out(request: Request, say: Say) -> list[dict[str, Any]]:
 
 def _stored(request: Request, say: Say) -> tuple[dict[Key, Finished], list[Key]]:
     """The runs of all folders, and those that are asked for."""
+    if request.options:
+        raise UsageError(
+            "--method-option says what to run, and --report runs nothing; "
+            "name methods as its tables do, such as --method 'bohb[weighted=false]'"
+        )
     _check_there(request.out, *request.results)
     stored = read_all((request.out, *request.results), say)
     asked = [key for key in stored if _asked(request, key)]

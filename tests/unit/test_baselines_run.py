@@ -282,6 +282,10 @@ def test_the_command_makes_a_study_that_other_commands_read(tmp_path: Path, trai
     figures = status(StudyDir(Path(study)))
     assert figures["by_origin"] == {"baseline": 4}
     assert figures["done"]
+    (Path(study) / "done").unlink()  # as where a kill came right after the last result
+    command(*asked, "--seeds", "2")
+    assert status(StudyDir(Path(study)))["done"]
+    assert len(trained) == 4
     best = CliRunner().invoke(cli, ["best", study, "--json"])
     assert json.loads(best.stdout)["origin"] == "baseline"
     refused = command(study, "--dataset", "cifar10")

@@ -30,12 +30,24 @@ def seen(n_workers: int | None = None) -> list[tuple[str, str]]:
         ("1,0", [("GPU-bbbb", "1"), ("GPU-aaaa", "0")]),
         ("GPU-bbbb", [("GPU-bbbb", "GPU-bbbb")]),
         ("7", [("gpu7", "7")]),
+        ("GPU-b", [("GPU-bbbb", "GPU-bbbb")]),
+        ("GPU-", [("GPU-", "GPU-")]),
+        ("1,1,GPU-bbbb", [("GPU-bbbb", "1")]),
+        ("1,-1,0", [("GPU-bbbb", "1")]),
+        ("MIG-cccc,none,0", [("MIG-cccc", "MIG-cccc")]),
     ],
 )
 def test_a_gpu_has_one_name_however_it_is_given(monkeypatch: pytest.MonkeyPatch, given: str | None, devices: list[tuple[str, str]]) -> None:
     if given is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert seen() == devices
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("given", ["NoDevFiles", "-1,0", "none"])
+def test_what_cuda_takes_for_no_gpu_is_none(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert [d.name for d in local_devices(1)] == ["cpu0"]
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -58,7 +58,7 @@ ASKS: list[tuple[str, str, dict[str, Value], int, Origin]] = [
 LOSSES = [0.5, 0.25, 0.125, 1.5, None, 0.75, 0.01]
 
 
-def make_study(path: Path) -> StudyDir:
+def make_study(path: Path, *, behind_s: float = 0.0) -> StudyDir:
     study = StudyDir(path)
     study.make()
     study.write_meta(META)
@@ -73,7 +73,8 @@ def make_study(path: Path) -> StudyDir:
         if n == len(LOSSES):
             break
         loss = LOSSES[n]
-        engine = {"host": "h", "device": "d", "began": NOW + 10 * n + 1, "ended": NOW + 10 * n + 8, "idle_s": None, "attempt": 0}
+        began, ended = NOW + 10 * n + 1 - behind_s, NOW + 10 * n + 8 - behind_s
+        engine = {"host": "h", "device": "d", "began": began, "ended": ended, "idle_s": None, "attempt": 0}
         told = {"trial_id": trial_id, "status": "ok", "loss": loss, "train_s": 6.5, "metrics": {"params": 7}}
         told |= {"status": "out_of_memory", "message": "too big"} if loss is None else {}
         result = Result.from_json({**told, "details": {} if n == 0 else {"engine": engine}})
@@ -158,6 +159,15 @@ def test_every_line_has_its_form(tmp_path: Path) -> None:
         assert set(result) == {"loss", "info"}
         assert isinstance(result["loss"], float)
     assert json.loads((tmp_path / "out" / "bohb_nas.json").read_text()) == {"study": str(tmp_path / "study"), "unit": "s"}
+
+
+@pytest.mark.parametrize("behind_s", [2.0, 60.0])
+def test_times_have_their_order_where_a_workers_clock_is_behind(tmp_path: Path, behind_s: float) -> None:
+    """Or no reader takes the log, ours included."""
+    export(make_study(tmp_path / "study", behind_s=behind_s), tmp_path / "out")
+    stamps = [stamps for _, _, stamps, *_ in lines(tmp_path / "out" / "results.json")]
+    assert stamps
+    assert all(s["submitted"] <= s["started"] <= s["finished"] for s in stamps)
 
 
 def test_a_constant_that_others_depend_on_stays() -> None:

@@ -249,6 +249,16 @@ def test_a_line_that_cannot_be_is_refused_by_its_number_and_nothing_is_written(c
     assert not Path("study").exists()
 
 
+def test_a_link_to_an_empty_folder_is_that_folder() -> None:
+    log()
+    Path("elsewhere").mkdir()
+    Path("study").symlink_to("elsewhere")
+    taken = bring()
+    assert taken.exit_code == 0, taken.output
+    assert Path("elsewhere/study.json").exists()
+    assert sorted(str(p) for p in Path().iterdir()) == ["elsewhere", "log", "study"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

@@ -297,6 +297,10 @@ def test_options_reach_the_methods(tmp_path: Path) -> None:
         (["--method", "random_search"], "no problem to search"),
         (["--problem", "hartmann"], "no method to compare"),
         (["--report"], "there is no such folder"),
+        (
+            ["--report", "--method", "bohb", "--method-option", "pending=true"],
+            "--method-option says what to run",
+        ),
     ],
 )
 def test_misuse_exits_2_and_writes_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -109,6 +109,13 @@ def test_printing_writes_nothing_and_needs_no_scheduler(place: Path) -> None:
     assert list((place / "here").iterdir()) == []
 
 
+def test_a_directory_that_is_not_utf_8_is_refused_before_anything_is_made(place: Path) -> None:
+    done = submit(*TOY, "--logs", str(place / "logs"), study="st\udcff")
+    assert done.exit_code == 2, done.output
+    assert "is not UTF-8" in done.stderr
+    assert list((place / "here").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

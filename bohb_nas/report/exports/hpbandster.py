@@ -115,11 +115,10 @@ def _ids(asked: list[Trial], told: list[Evaluation], left_out: frozenset[str]) -
 
 def _line(e: Evaluation, config_id: list[int], *, asked: Mapping[str, float], ended: Mapping[str, float], failed: float) -> list[Any]:
     trial_id, where = e.trial.trial_id, stay(e.result)
-    stamps = {
-        "submitted": asked[trial_id],
-        "started": asked[trial_id] if where is None else where.began,
-        "finished": ended[trial_id] if where is None else where.ended,
-    }
+    submitted = asked[trial_id]  # by the master's clock, the others by the worker's, which may be behind
+    started = submitted if where is None else max(submitted, where.began)
+    finished = ended[trial_id] if where is None else max(started, where.ended)
+    stamps = {"submitted": submitted, "started": started, "finished": finished}
     loss = failed if e.result.loss is None else e.result.loss
     return [config_id, e.trial.budget, stamps, {"loss": loss, "info": _info(e.trial, e.result)}, None]
 
