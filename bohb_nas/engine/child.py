@@ -127,10 +127,10 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
             return failed(Status.CRASHED, f"the worker returned a result of {result.trial_id!r} for trial {trial.trial_id!r}")
         if result.status is Status.PREEMPTED and (reason := _unasked(worker)):
             return failed(Status.CRASHED, f"the worker returned the status preempted {reason}")
-        text = _readable(result)
-        if (n_bytes := len(text.encode())) > RESULT_LIMIT_BYTES:
+        kept, n_bytes = _kept(result)
+        if n_bytes > RESULT_LIMIT_BYTES:
             return failed(Status.CRASHED, f"the result has {n_bytes} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead")
-        return Result.from_json(json.loads(text)), False
+        return kept, False
     except (StorageError, DatasetError):
         raise
     except MemoryError as e:
@@ -140,23 +140,23 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
         return failed(Status.CRASHED, traceback.format_exc(), spoilt=True)
 
 
-def _readable(result: Result) -> str:
-    """A result as JSON that every reader of the study takes; details that they would not take are left out, for the loss is known."""
+def _kept(result: Result) -> tuple[Result, int]:
+    """A result as readers of the study will find it, and its bytes; details that they would not take are left out: the loss is known."""
     try:
         return _read_back(result)
     except (ValueError, RecursionError) as e:
         return _read_back(replace(result, details={"left_out": f"details that a study cannot keep: {e}"}))
 
 
-def _read_back(result: Result) -> str:
-    """A result as JSON.
+def _read_back(result: Result) -> tuple[Result, int]:
+    """A result written and read again, and its bytes.
 
     Raises:
-        ValueError, RecursionError: it could not be read again from the journal, where it lies in another object.
+        ValueError, RecursionError: it could not be read from the journal, where it lies in another object.
     """
     text = dump_json(result.to_json())
-    parse_json(f"[{text}]")
-    return text
+    (read,) = parse_json(f"[{text}]")
+    return Result.from_json(read), len(text.encode())
 
 
 def _unasked(worker: Worker) -> str | None:

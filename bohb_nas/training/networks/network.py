@@ -242,9 +242,7 @@ class Chained(_Parts):
 class _Sum(_Parts):
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         first, *others = self.outputs(x, self.shares(noise)[1:])
-        for other in others:
-            first = first + other
-        return first
+        return sum(others, first)
 
 
 class _Concat(_Parts):
