@@ -132,20 +132,22 @@ def _train(job: _Job, seed: int, folder: Path) -> Row:
     """The row of a seed, whether memory suffices or not."""
     clock = TrainingClock(job.compute.device)
     try:
-        return _train_one(job, seed, folder, clock)
+        row = _train_one(job, seed, folder, clock)
     except (RuntimeError, MemoryError) as e:
         if not devices.out_of_memory(e):
             raise
         trained = Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds())
+        row = _row(job, seed, trained=trained, test=None, mirrored=None)
     finally:
         job.compute.release()
-    return _row(job, seed, trained=trained, test=None, mirrored=None)
+    if row.test_error is None:  # only now: a training that is stopped costs no model
+        for earlier in sorted(folder.glob("model.*")):
+            earlier.unlink()
+    return row
 
 
 def _train_one(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
-    for earlier in sorted(folder.glob("model.*")):  # of a training whose place this one takes, whether it ends well or not
-        earlier.unlink()
     write_atomic(folder / "curve.jsonl", "")
     learner = job.begin(seed=seed)
     trained = fit(learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)), compiler=job.compiler)
