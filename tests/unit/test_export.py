@@ -103,6 +103,19 @@ def test_a_failed_training_leaves_no_model_of_the_one_whose_place_it_takes(tmp_p
     assert [path.name for path in (tmp_path / "seed-0").iterdir()] == ["curve.jsonl"]
 
 
+def test_a_training_that_is_stopped_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 1}
+    train_final(fakes.TINY, **where)
+
+    def stopped(*_: object, **__: object) -> Fit:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(final, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_final(fakes.TINY, **where)
+    assert {path.name for path in (tmp_path / "seed-0").iterdir()} == {"curve.jsonl", "model.json", "model.pt2", "model.safetensors"}
+
+
 def test_without_a_test_part_there_is_no_final_training(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no test part"):
         train_final(fakes.TINY, dataset=fakes.dataset(test_images=None, test_labels=None), budget_s=1.0, seeds=[0], out=tmp_path)
