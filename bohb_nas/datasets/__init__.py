@@ -1,10 +1,12 @@
 """Data sets as arrays: load one by reference, split it, check it before a study begins.
 
 A reference is NAME of this folder, NAME:FOLDER (the data lie in FOLDER; nothing in it is special, spaces and colons
-included) or FILE.py with `load(data_dir) -> Dataset`. Nothing here imports torch: sets that only torchvision can read
-are converted by a child process (`python -m bohb_nas.datasets`).
+included, except a ~ in front, which a shell does not write out after the colon) or FILE.py with `load(data_dir) ->
+Dataset`. Nothing here imports torch: sets that only torchvision can read are converted by a child process (`python -m
+bohb_nas.datasets`).
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +54,7 @@ def load_dataset(reference: str, *, data_dir: Path | None = None) -> Dataset:
     """
     name, colon, folder = reference.partition(":")
     if colon and name in refs.names("dataset"):
-        reference, data_dir = name, Path(folder)
+        reference, data_dir = name, Path(os.path.expanduser(folder))
     try:
         module = refs.load_module("dataset", reference)
     except RefError as e:

@@ -2,12 +2,13 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from study_fakes import make_study, result
+from study_fakes import make_study, result, trial
 
 from bohb_nas.cli import cli
 from bohb_nas.store.journal import Event, Journal, fold
@@ -61,6 +62,25 @@ def test_every_evaluation_is_a_run_and_none_is_written_twice(tmp_path: Path) -> 
     assert {i: r.info.run_id for i, r in again.items() if i in first} == {i: r.info.run_id for i, r in first.items()}
     assert {r.info.status for r in again.values()} == {"FINISHED", "FAILED"}
     assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_names_that_mlflow_takes_for_one_keep_their_values(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
+    from mlflow.tracking import MlflowClient
+
+    study, to = make_study(tmp_path / "study", now=NOW), tmp_path / "x.db"
+    journal = Journal(study.journal, fold(study.journal))
+    odd = replace(trial(9), trial_id="odd", config={"a*b": 1, "a_b": 2, "a?b": 3})
+    journal.write(Event(term=4, time=NOW, trial=odd))
+    journal.write(Event(term=4, time=NOW, result=replace(result(9, 0.5), trial_id="odd", metrics={"x=1": 1.0, "x=2": 2.0, "x<2": 4.0})))
+    assert export(study, to).exit_code == 0
+    client = MlflowClient(tracking_uri=f"sqlite:///{to}")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    (run,) = client.search_runs(experiments, filter_string="tags.`bohb_nas.trial_id` = 'odd'")
+    assert run.data.params == {"a_b": "1", "a_b-2": "2", "a_b-3": "3"}
+    metrics = {name: value for name, value in run.data.metrics.items() if name.startswith("metric.")}
+    assert metrics == {"metric.x_1": 1.0, "metric.x_2": 2.0, "metric.x_2-2": 4.0}
 
 
 @pytest.mark.parametrize(("to", "said"), [("x.txt", "a name that ends in .db, e.g. .*x.db"), ("nowhere/x.db", "nowhere is no folder")])

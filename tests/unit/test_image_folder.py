@@ -63,6 +63,12 @@ def test_arrays_are_mapped_and_loading_again_reads_the_cache(tmp_path: Path, cac
     assert (entry / "train_images.npy").stat().st_mtime_ns == before
 
 
+def test_a_home_directory_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _folder(tmp_path / "photos")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_dataset("image_folder:~/photos").fingerprint == load_dataset(f"image_folder:{tmp_path}/photos").fingerprint
+
+
 def test_the_test_part_is_optional(tmp_path: Path) -> None:
     data = load_dataset("image_folder", data_dir=_folder(tmp_path / "data", parts=("train",)))
     assert data.test_images is None

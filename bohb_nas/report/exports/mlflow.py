@@ -4,6 +4,7 @@ A run is written once: an update adds those that are missing, whoever wrote the 
 """
 
 import importlib
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ _ID = "bohb_nas.trial_id"
 _PAGE = 1000
 _LONGEST = 500
 """Characters of a value: the most that every version of MLflow takes."""
+_LONGEST_NAME = 200
+"""Characters of a name, without a number."""
 _FORBIDDEN = re.compile(r"[^\w\-. /]")
 """What MLflow does not take in a name."""
 
@@ -114,11 +117,11 @@ class Runs:
 
 def _metrics(e: Evaluation) -> dict[str, float]:
     told = {} if e.result.loss is None else {"loss": e.result.loss}
-    return told | {"budget": e.trial.budget, "train_s": e.result.train_s} | {f"metric.{_name(k)}": v for k, v in e.result.metrics.items()}
+    return told | {"budget": e.trial.budget, "train_s": e.result.train_s} | _named({f"metric.{k}": v for k, v in e.result.metrics.items()})
 
 
 def _params(config: Mapping[str, Any]) -> dict[str, str]:
-    return {_name(name): str(value)[:_LONGEST] for name, value in config.items()}
+    return {name: str(value)[:_LONGEST] for name, value in _named(config).items()}
 
 
 def _tags(e: Evaluation) -> dict[str, str]:
@@ -129,5 +132,11 @@ def _tags(e: Evaluation) -> dict[str, str]:
     return {f"bohb_nas.{name}": str(value)[:_LONGEST] for name, value in found.items() if value != ""}
 
 
-def _name(text: str) -> str:
-    return _FORBIDDEN.sub("_", text)[:200]
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under names that MLflow takes, in the order of theirs; what would have the same name is numbered: a_b, a_b-2."""
+    named: dict[str, Any] = {}
+    for name, value in values.items():
+        plain = _FORBIDDEN.sub("_", name)[:_LONGEST_NAME]
+        numbered = (f"{plain}-{n}" for n in itertools.count(2))
+        named[next(free for free in itertools.chain([plain], numbered) if free not in named)] = value
+    return named
