@@ -1,7 +1,7 @@
 """Makes a study of the log of an HpBandSter run. Everything is checked before anything is written.
 
 Its journal is the study's own kind: a trial is asked when HpBandSter submitted it and told when it finished. A configuration's
-first evaluation is a model's pick or random, as the log says; its later ones are promotions.
+first evaluation is a model's pick or random, as the log says; its later ones on higher budgets are promotions.
 """
 
 import hashlib
@@ -160,13 +160,15 @@ def _events(log: Log, budgets: Budgets, *, own: bool) -> list[Event]:
     """The journal: one term, every ask and tell at its time."""
     runs = sorted(log.runs, key=lambda run: (run.submitted, run.budget))
     entry: dict[Any, int] = {}
+    highest: dict[Any, int] = {}
     dated: list[tuple[float, int, Event]] = [(runs[0].submitted, 0, Event(term=1, time=runs[0].submitted))]
     for n, run in enumerate(runs):
         rung = _rung(run.budget, budgets)[0]
-        first = run.id not in entry
+        promoted = rung > highest.setdefault(run.id, rung)
+        highest[run.id] = max(highest[run.id], rung)
         bracket = len(budgets.rungs) - 1 - entry.setdefault(run.id, rung)
         config = log.configs[run.id]
-        origin = Origin.PROMOTED if not first else Origin.MODEL if config.model_based else Origin.RANDOM
+        origin = Origin.PROMOTED if promoted else Origin.MODEL if config.model_based else Origin.RANDOM
         trial = Trial(
             trial_id=f"t{n:05d}",
             config_id="-".join(map(str, run.id)),

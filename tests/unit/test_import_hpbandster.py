@@ -125,6 +125,12 @@ def test_an_old_run_becomes_a_study() -> None:
     assert json.loads(Path("study/study.json").read_text())["imported"]["from"] == str(Path("log").absolute())
 
 
+def test_only_a_higher_budget_is_a_promotion() -> None:
+    log(results=[result(B, 3.0, 1000.0, ok(0.25)), result(B, 1.0, 1010.0, ok(0.5)), result(B, 9.0, 1020.0, ok(0.125))])
+    found = [(e.trial.budget, e.trial.origin, e.trial.bracket) for e in taken("--budget-unit", "epochs")[0]]
+    assert found == [(3.0, Origin.MODEL, 1), (1.0, Origin.MODEL, 1), (9.0, Origin.PROMOTED, 1)]
+
+
 def journal() -> list[Any]:
     return list(read_events(Path("study/journal.jsonl")))
 
