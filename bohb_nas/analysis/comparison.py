@@ -6,6 +6,7 @@ the incumbent; a test error is not chosen by.
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,10 @@ _NAMED = re.compile(r"baseline-(.+)-[0-9a-f]{8}")
 _SAME = 0.02
 """Times that differ by no larger share are of one budget."""
 WELCH = "Welch's t-test over seeds"
-_ONE_OF = "t-test of one seed against {n}, which takes the seeds of both to spread alike"
-_PROPORTIONS = "two-proportion z-test on {n:,} and {m:,} images: it takes them for different images, and knows nothing of seeds"
+_ONE_OF = "the t-test of one seed against {n}, which takes the seeds of both to spread alike"
+_PROPORTIONS = "the two-proportion z-test on {n:,} and {m:,} images: it takes them for different images, and knows nothing of seeds"
 _NONE = "no test: no seeds that differ, and no error over a known number of images"
+_ALIKE = "no test: the seeds of neither differ, as few images may have it, which does not say how much seeds differ"
 
 
 def validation(record: Record) -> Comparison | None:
@@ -158,14 +160,14 @@ def _compared(
 ) -> Compared:
     several = len(errors) > 1
     sd = float(np.std(errors, ddof=1)) if several else None
-    half = float(stats.t.ppf(0.975, len(errors) - 1)) * sd / len(errors) ** 0.5 if sd is not None else 0.0
+    half = float(stats.t.ppf(0.975, len(errors) - 1)) * sd / len(errors) ** 0.5 if sd else None
     return Compared(
         name=name,
         kind=kind,
         n_seeds=len(errors),
         error=mean(errors),
         sd=sd,
-        seed_interval=[mean(errors) - half, mean(errors) + half] if several else None,
+        seed_interval=[mean(errors) - half, mean(errors) + half] if half is not None else None,
         wilson=wilson(errors[0], n_images),
         n_images=n_images,
         params=params,
@@ -205,10 +207,13 @@ def _one_against(several: NDArray[np.float64], one: float) -> float:
 
 def _p_value(row: Compared, errors: NDArray[np.float64], own: Compared, own_errors: NDArray[np.float64]) -> tuple[float | None, str]:
     if min(errors.size, own_errors.size) > 1 and np.ptp(errors) + np.ptp(own_errors) > 0:
-        return float(stats.ttest_ind(errors, own_errors, equal_var=False).pvalue), WELCH
+        of_both = [of(each) for each in (errors, own_errors) for of in (np.mean, partial(np.std, ddof=1), np.size)]
+        return float(stats.ttest_ind_from_stats(*of_both, equal_var=False).pvalue), WELCH
     for several, one in ((errors, own_errors), (own_errors, errors)):
         if several.size > 1 and one.size == 1 and np.ptp(several) > 0:
             return _one_against(several, float(one[0])), _ONE_OF.format(n=several.size)
+    if max(errors.size, own_errors.size) > 1:
+        return None, _ALIKE
     n, m = row["n_images"], own["n_images"]
     if n is None or m is None or row["wilson"] is None or own["wilson"] is None:
         return None, _NONE

@@ -28,7 +28,7 @@ def hours(told: Sequence[Told]) -> list[RungHours]:
 def device_s(one: Told) -> float:
     """Seconds for which it had a device, or as far as it says only that, trained."""
     if one.stay is not None:
-        return one.stay.ended - one.stay.began
+        return one.stay.held_s
     return max(0.0, one.result.metrics.get("new_s", one.result.train_s))
 
 

@@ -137,7 +137,7 @@ def _compared(row: Compared, own: Compared, n_searched: int, *, at: str, who: st
     figures = f"{_loss(own)} against {_loss(row)}"
     if row["p_holm"] is None:
         return Sentence(about="comparison", text=f"{at} {who} has {figures} of {row['name']}; {row['test']}", holds=False)
-    told = f"{_p(row['p_holm'])} by the {row['test']}"
+    told = f"{_p(row['p_holm'])} by {row['test']}"
     if row["n_seeds"] == own["n_seeds"] == 1:
         text, holds = f"{at} {who} has {figures} of {row['name']}, one seed each, which allows no claim; {told}", False
     elif row["difference"] > 0 and row["p_holm"] * n_searched < LEVEL:

@@ -30,14 +30,14 @@ def seconds(result: Result) -> tuple[float, bool]:
 
     The worker's `wall_s` counts everything from setup on, of the last attempt; after an interruption what earlier ones had trained is
     added, as far as it was kept. Where it is missing (a crash, an ended child), the time between start and end that the engine noted
-    counts, and where that is missing the seconds of training.
+    counts in its place, and where that is missing the seconds of training.
     """
     if (wall_s := result.metrics.get("wall_s")) is not None:
         new_s, attempt_s = result.metrics.get("new_s"), notes.number(result.details, "attempt_s")
         earlier_s = new_s - attempt_s if new_s is not None and attempt_s is not None else 0.0
         return max(0.0, wall_s) + max(0.0, earlier_s), True
     had = stay(result)
-    return (had.ended - had.began if had is not None else result.train_s), False
+    return (had.held_s if had is not None else result.train_s), False
 
 
 def usable(evaluation: Evaluation) -> bool:

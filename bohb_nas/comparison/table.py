@@ -79,13 +79,13 @@ def _row(arrangement: Arrangement, entrant: Entrant, cells: Sequence[Cell]) -> d
 def difference(own: Mapping[int, float], others: Mapping[int, float]) -> dict[str, Any] | None:
     """The mean over common seeds of own - others, with the interval of the paired t-test; None without a common seed.
 
-    The interval is mean +- t(1 - 0.05 / 2, n - 1) sd / sqrt(n) of the differences; one seed has none.
+    The interval is mean +- t(1 - 0.05 / 2, n - 1) sd / sqrt(n) of the differences; one seed has none, nor have seeds that differ alike.
     """
     pairs = [own[seed] - others[seed] for seed in sorted(own.keys() & others.keys())]
     if not pairs:
         return None
     mean, n, low, high = statistics.fmean(pairs), len(pairs), None, None
-    if n > 1:
+    if n > 1 and statistics.stdev(pairs) > 0:
         half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * statistics.stdev(pairs) / math.sqrt(n)
         low, high = mean - half, mean + half
     return {"mean": mean, "low": low, "high": high, "n": n}

@@ -38,7 +38,7 @@ def throughput(state: State, stays: Iterable[Stay], trials: Iterable[Mapping[str
             one = stay(event.result)
             late_s += max(0.0, min(one.ended, end) - max(one.began, start)) if one is not None else 0.0
     told = sum(t.origin is not Origin.BASELINE for t in map(state.trials.__getitem__, state.results))
-    all_s = sum(one.ended - one.began for one in stays) + sum(elapsed)
+    all_s = sum(one.held_s for one in stays) + sum(elapsed)
     late_s += sum(min(s, end - start) for s in elapsed)
     return {"overall": _per_hour(told, all_s, state.led_s + since_last_s), "last_hour": _per_hour(late, late_s, end - start)}
 

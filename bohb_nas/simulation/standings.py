@@ -185,7 +185,8 @@ class _Table:
         differences = [self._r[m, p, :, k] - self._r[baseline, p, :, k] for p, k in cells]
         p_values = [statistics.wilcoxon(d, alternative="greater") for d in differences]
         corrected = statistics.holm(p_values)
-        n_pairs = min((int((~np.isnan(d)).sum()) for d in differences), default=0)
+        n_pairs = [int((~np.isnan(d)).sum()) for d in differences]
+        told = [statistics.smallest_p(n, alternative="greater") * len(cells) < ALPHA for n in n_pairs]
         worse = [
             {
                 "problem": self._c.problems[p],
@@ -199,9 +200,9 @@ class _Table:
         return {
             "method": self._c.methods[m],
             "n_tests": len(cells),
-            "n_pairs": n_pairs,
+            "n_pairs": [min(n_pairs, default=0), max(n_pairs, default=0)],
             "smallest_p": _plain(float(np.nanmin(corrected)) if cells and not np.isnan(corrected).all() else math.nan),
-            "can_tell": bool(cells) and statistics.smallest_p(n_pairs, alternative="greater") * len(cells) < ALPHA,
+            "cannot_tell": sorted({self._c.problems[p] for (p, _), tells in zip(cells, told, strict=True) if not tells}),
             "worse": worse,
         }
 

@@ -15,6 +15,8 @@ from scipy import stats
 
 _Array = NDArray[np.float64]
 Alternative = Literal["two-sided", "greater", "less"]
+_FEWEST = 8
+"""Values that a bootstrap needs."""
 
 
 def normalised_regret(losses: ArrayLike, *, best: float, median: float) -> _Array:
@@ -128,14 +130,16 @@ class Interval:
 
 
 def bootstrap_mean(values: ArrayLike, *, seed: int = 0, n_resamples: int = 10_000, level: float = 0.95) -> Interval:
-    """The mean of n values with its percentile bootstrap interval; (n,), NaN limits when there are fewer than two."""
+    """The mean of n values with its percentile bootstrap interval; (n,).
+
+    Limits are NaN when there are fewer than eight values, of which it would hold far less than it says (52 % of normal means for n = 2,
+    75 % for 4, 89 % for 7), and when all are equal, which does not say how much they vary.
+    """
     v = np.asarray(values, dtype=np.float64)
     v = v[~np.isnan(v)]
     mean = float(v.mean()) if v.size else math.nan
-    if v.size < 2:
+    if v.size < _FEWEST or np.ptp(v) == 0:
         return Interval(estimate=mean, low=math.nan, high=math.nan)
-    if np.ptp(v) == 0:
-        return Interval(estimate=mean, low=mean, high=mean)
     found = stats.bootstrap(
         (v,), np.mean, n_resamples=n_resamples, confidence_level=level, method="percentile", rng=np.random.default_rng(seed)
     )

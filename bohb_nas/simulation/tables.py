@@ -7,7 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bohb_nas.simulation.statistics import smallest_p
+
 _ALPHA = 0.05
+_MOST_NAMED = 3
 
 
 def standings(figures: Mapping[str, Any]) -> RenderableType:
@@ -16,7 +19,7 @@ def standings(figures: Mapping[str, Any]) -> RenderableType:
     for title, table in (
         ("mean rank over problems, 1 is best", ranks(figures)),
         ("mean normalised regret, 0 is the best known loss, 1 the median random configuration", regrets(figures)),
-        (f"regret at the end by problem, mean +- standard error; * better, ! worse than {figures['reference']} (Holm)", problems(figures)),
+        (f"regret at the end by problem, mean +- standard error{_marks(figures)}", problems(figures)),
     ):
         parts += [Text(f"\n{title}"), table]
     if figures["against_reference"]:
@@ -31,6 +34,16 @@ def standings(figures: Mapping[str, Any]) -> RenderableType:
             safety(figures),
         ]
     return Group(*parts)
+
+
+def _marks(figures: Mapping[str, Any]) -> str:
+    """What the marks of the table by problem say; nothing where there is no other method than the reference."""
+    tests = [one["by_problem"] for one in figures["against_reference"] if one["by_problem"]]
+    if not tests:
+        return ""
+    least = min(smallest_p(max(t["n_pairs"] for t in each), alternative="two-sided") * len(each) for each in tests)
+    few = "" if least < _ALPHA else ", which so few seeds cannot show"
+    return f"; * better, ! worse than {figures['reference']} (Holm){few}"
 
 
 def head(figures: Mapping[str, Any]) -> Text:
@@ -131,8 +144,10 @@ def safety(figures: Mapping[str, Any]) -> Table:
     table = _table(["method", "worse on"], ["tests", "pairs", "lowest p (Holm)"])
     for row in figures["safety"]:
         where = ", ".join(f"{w['problem']} at {w['checkpoint']:g} ({w['difference']:+.3f})" for w in row["worse"])
-        nowhere = "nowhere" if row["can_tell"] else f"nowhere, but {row['n_pairs']} seed(s) are too few to tell"
-        table.add_row(row["method"], where or nowhere, str(row["n_tests"]), str(row["n_pairs"]), _p(row["smallest_p"]))
+        blind = row["cannot_tell"]
+        named = ", ".join(blind[:_MOST_NAMED]) + (", …" if len(blind) > _MOST_NAMED else "")
+        unknown = f"{';' if where else ', but'} too few seeds to tell on {named}" if blind else ""
+        table.add_row(row["method"], (where or "nowhere") + unknown, str(row["n_tests"]), _seeds(row["n_pairs"]), _p(row["smallest_p"]))
     return table
 
 

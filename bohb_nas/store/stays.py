@@ -11,7 +11,7 @@ from bohb_nas.store import notes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stay:
-    """The time that one trial had a device."""
+    """The time that one trial had a device, in its last attempt."""
 
     host: str
     device: str
@@ -24,7 +24,14 @@ class Stay:
     """Of the device."""
     attempt: int | None
     trained_s: float
-    """The new part."""
+    """Of this time."""
+    earlier_s: float
+    """What earlier attempts, which were interrupted, had trained of it: on which device and when is not told here."""
+
+    @property
+    def held_s(self) -> float:
+        """How long devices were had for the trial, as far as is known: this time, and what earlier attempts had trained."""
+        return self.ended - self.began + self.earlier_s
 
     @property
     def place(self) -> tuple[str, str]:
@@ -40,6 +47,9 @@ def stay(result: Result) -> Stay | None:
     began, ended = notes.number(note, "began"), notes.number(note, "ended")
     if host is None or device is None or began is None or ended is None or ended < began:
         return None
+    new_s = max(0.0, result.metrics.get("new_s", result.train_s))  # of a continued trial, train_s counts what was before too
+    attempt_s = notes.number(result.details, "attempt_s")
+    trained_s = new_s if attempt_s is None else min(new_s, max(0.0, attempt_s))
     return Stay(
         host=host,
         device=device,
@@ -48,7 +58,8 @@ def stay(result: Result) -> Stay | None:
         idle_s=notes.number(note, "idle_s"),
         model=notes.text(note, "model"),
         attempt=notes.whole(note, "attempt"),
-        trained_s=max(0.0, result.metrics.get("new_s", result.train_s)),  # of a continued trial, train_s counts what was before too
+        trained_s=trained_s,
+        earlier_s=new_s - trained_s,
     )
 
 

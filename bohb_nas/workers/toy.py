@@ -38,13 +38,13 @@ class ToyWorker:
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Sleeps as asked, then answers.
 
-        Every result says what of the budget was slept before (`details["earlier"]`) and by this attempt (`details["attempt"]`), in
+        Every result says what of the budget was slept before (`details["earlier"]`) and by this attempt (`details["attempt_s"]`), in
         units of the budget. Writes `handover/state.json` when it has to leave, and nothing otherwise.
         """
         earlier, interrupted = _slept(trial, workdir / "interrupted")
         attempt, done = self._sleep(trial.budget - earlier)
         new = trial.budget if done else earlier + attempt
-        told: dict[str, Any] = {"earlier": earlier, "attempt": attempt}
+        told: dict[str, Any] = {"earlier": earlier, "attempt_s": attempt}
         if interrupted is not None:
             told["interrupted"] = interrupted
         if not done:

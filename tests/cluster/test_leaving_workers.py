@@ -72,8 +72,8 @@ def test_what_is_handed_over_owes_only_the_rest(study: Path, tmp_path: Path, num
     state = check_whole(study, trials=3)
     assert attempts(study) == {"t00000": 2, "t00001": 1, "t00002": 1}
     details = state.results["t00000"].details
-    assert details["earlier"] + details["attempt"] == pytest.approx(9.0)
-    assert 1.0 < details["attempt"] < 8.0
+    assert details["earlier"] + details["attempt_s"] == pytest.approx(9.0)
+    assert 1.0 < details["attempt_s"] < 8.0
     assert not (left / "handover").exists(), "nobody needs it any more"
 
 

@@ -178,6 +178,9 @@ def test_what_an_interrupted_attempt_had_trained_counts() -> None:
     whole = told("t", 0.1, 12.0, attempt_s=8.0)
     result = dataclasses.replace(whole.result, metrics={**whole.result.metrics, "new_s": 20.0})
     assert device_seconds.seconds(result) == (24.0, True)
+    engine = {"host": "h", "device": "d", "began": 100.0, "ended": 112.0}
+    crashed = dataclasses.replace(told("t", None, None, engine=engine, attempt_s=8.0).result, metrics={"new_s": 20.0})
+    assert device_seconds.seconds(crashed) == (24.0, False)
 
 
 def test_a_retraining_is_counted_apart_and_is_what_is_tested() -> None:

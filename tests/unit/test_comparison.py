@@ -59,14 +59,14 @@ def test_one_seed_each_is_tested_on_its_images(tmp_path: Path) -> None:
     z = 0.03 / math.sqrt(0.115 * 0.885 * 2 / 1000)
     assert row["p_value"] == pytest.approx(math.erfc(z / math.sqrt(2)))
     assert row["test"] is not None
-    assert row["test"].startswith("two-proportion z-test on 1,000 and 1,000 images")
+    assert row["test"].startswith("the two-proportion z-test on 1,000 and 1,000 images")
 
 
 def test_one_seed_is_held_against_the_spread_of_several(tmp_path: Path) -> None:
     seeds = [baseline("resnet", loss, seed=k) for k, loss in enumerate((0.25, 0.4, 0.45))]
     row = compared(tmp_path, *seeds, searched("c1", 0.3))["rows"][0]
     assert row["test"] is not None
-    assert row["test"].startswith("t-test of one seed against 3")
+    assert row["test"].startswith("the t-test of one seed against 3")
     t = (11 / 30 - 0.3) / 0.104083 / (4 / 3) ** 0.5  # mean 11/30, standard deviation sqrt(0.0216667 / 2)
     assert row["p_value"] == pytest.approx(1 - t / (2 + t * t) ** 0.5, abs=1e-4)  # Student's t has this tail with two degrees of freedom
 
@@ -80,6 +80,16 @@ def test_several_seeds_each_are_tested_by_welch(tmp_path: Path) -> None:
     # t = .25 / sqrt(.01 / 3 + .005 / 2), Welch's degrees of freedom (.01 / 3 + .005 / 2)^2 / ((.01 / 3)^2 / 2 + (.005 / 2)^2)
     assert row["p_value"] == pytest.approx(2 * stats.t.sf(3.27327, 2.8824), abs=1e-4)
     assert row["test"] == "Welch's t-test over seeds"
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_seeds_that_do_not_differ_say_nothing_of_how_much_seeds_differ(tmp_path: Path, seeds: int) -> None:
+    runs = [*(baseline("a", 0.1, seed=k) for k in range(3)), *(searched("x", 0.05, seed=k) for k in range(seeds))]
+    row, own = compared(tmp_path, *runs)["rows"]
+    assert (row["n_seeds"], own["n_seeds"], row["difference"]) == (3, seeds, pytest.approx(0.05))
+    assert (row["p_value"], row["p_holm"]) == (None, None)
+    assert row["test"] is not None
+    assert row["test"].startswith("no test: the seeds of neither differ")
 
 
 def test_p_values_are_adjusted_over_the_baselines(tmp_path: Path) -> None:

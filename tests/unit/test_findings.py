@@ -184,6 +184,21 @@ def test_several_devices_are_said_and_one_may_be_chosen(tmp_path: Path) -> None:
     assert cautions(one) == ["Only what was evaluated on Fast 9 counts: 3 evaluations"]
 
 
+def test_what_interrupted_attempts_trained_is_held_and_not_trained_in_the_last_ones_time(tmp_path: Path) -> None:
+    """Ten stays of 100 s in a row with 60 s of training each; of the last, 340 s more were trained elsewhere before."""
+
+    def run(k: int) -> Run:
+        engine = {"host": "h", "device": "cuda0", "began": 100.0 * k, "ended": 100.0 * k + 100, "idle_s": 0.0 if k else None, "attempt": 0}
+        last = k == 9
+        details = {"engine": engine, "attempt_s": 60.0} if last else {"engine": engine}
+        return Run(config_id=f"c{k}", metrics={"new_s": 400.0 if last else 60.0}, details=details, asked=100.0 * k, told=100.0 * k + 100)
+
+    said = found(make_study(tmp_path / "s", [run(k) for k in range(10)]))
+    assert said["pace"]["train_share"] == pytest.approx(0.6)
+    assert said["pace"]["device_hours"] * 3600 == pytest.approx(1340)
+    assert said["hours"][0]["hours"][-1] * 3600 == pytest.approx(1340)
+
+
 def test_a_running_study_with_a_torn_last_line(tmp_path: Path) -> None:
     study = make_study(tmp_path / "s", many(12), done=False)
     study.journal.write_bytes(study.journal.read_bytes()[:-30])

@@ -111,13 +111,30 @@ def test_safety_names_where_a_method_is_worse_than_random_search() -> None:
     safety = row(figures(runs)["safety"], method="a")
     assert [(w["problem"], w["checkpoint"]) for w in safety["worse"]] == [("p", 5.0), ("p", 10.0)]
     assert safety["smallest_p"] == pytest.approx(4 / 1024)
-    assert (safety["n_tests"], safety["n_pairs"], safety["can_tell"]) == (4, 10, True)
+    assert (safety["n_tests"], safety["n_pairs"], safety["cannot_tell"]) == (4, [10, 10], [])
 
 
 def test_safety_says_when_there_are_too_few_seeds_to_tell() -> None:
     runs = [constant(m, "p", s, loss) for m, loss in (("random_search", 0.1), ("a", 0.9)) for s in range(5)]
     safety = figures(runs)["safety"][0]
-    assert (safety["worse"], safety["can_tell"]) == ([], False)  # 2^-5 twice is 1/16
+    assert (safety["worse"], safety["cannot_tell"]) == ([], ["p"])  # 2^-5 twice is 1/16
+
+
+def test_safety_names_the_problems_with_too_few_seeds() -> None:
+    runs = [constant(m, "p", s, loss) for m, loss in (("random_search", 0.1), ("a", 0.1)) for s in range(20)]
+    runs += [constant(m, "q", s, loss) for m, loss in (("random_search", 0.1), ("a", 0.1)) for s in range(2)]
+    found = figures(runs)
+    assert (found["safety"][0]["cannot_tell"], found["safety"][0]["n_pairs"]) == (["q"], [2, 20])
+    assert "nowhere, but too few seeds to tell on q" in shown(found)
+
+
+@pytest.mark.parametrize(("n_seeds", "said"), [(5, True), (8, False)])
+def test_marks_that_so_few_seeds_cannot_show(n_seeds: int, said: bool) -> None:  # noqa: FBT001
+    """Over four problems at best 4 x 2 / 2^5 = .25, and 4 x 2 / 2^8 = .03."""
+    runs = [constant(m, f"p{k}", s, loss) for m, loss in (("a", 0.1), ("b", 0.2)) for k in range(4) for s in range(n_seeds)]
+    text = shown(figures(runs, reference="a"))
+    assert "* better, ! worse than a (Holm)" in text
+    assert ("which so few seeds cannot show" in text) is said
 
 
 def test_tests_over_problems() -> None:
@@ -125,7 +142,7 @@ def test_tests_over_problems() -> None:
     runs = [constant("a", f"p{k}", 0, (k + 1) / 10) for k in range(6)] + [constant("b", f"p{k}", 0, (k + 1) / 20) for k in range(6)]
     found = row(figures(runs, reference="a")["against_reference"], method="b")
     test = found["over_problems"][-1]
-    assert (test["better_on"], test["n_problems"], test["rank_difference"]) == (6, 6, [-1, -1, -1])
+    assert (test["better_on"], test["n_problems"], test["rank_difference"]) == (6, 6, [-1, None, None])
     assert test["p"] == pytest.approx(2 / 2**6)
     assert test["regret_reduction"] == pytest.approx(0.5)
 
@@ -172,7 +189,7 @@ def test_tables_show_everything(many: list[Finished]) -> None:
         "runs of different code: slow",
         "at 20",
         "strict",
-        "3 seed(s)",
+        "too few seeds to tell on lcbench/1, nb301_v0/cifar10, rankcross/0",
     ):
         assert words in text
     assert "nan" not in text.lower().replace("name", "")

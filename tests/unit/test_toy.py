@@ -87,7 +87,7 @@ def test_who_is_asked_leaves_and_the_next_attempt_sleeps_exactly_the_rest(tmp_pa
     second = worker.train(trial, _folder(tmp_path, "2", tmp_path / "1" / "handover"))
     assert second.details == {
         "earlier": first.train_s,
-        "attempt": trial.budget - first.train_s,
+        "attempt_s": trial.budget - first.train_s,
         "interrupted": {"resumed": True, "reason": None},
     }
     whole = toy.make().train(trial, tmp_path)
@@ -127,6 +127,6 @@ def test_what_cannot_be_continued_is_slept_anew_with_the_reason(tmp_path: Path, 
     else:
         (handed / "state.json").write_text(state)
     result = toy.make().train(_trial(toy_space.OPTIMUM), _folder(tmp_path, "next", handed))
-    assert (result.status, result.details["earlier"], result.details["attempt"]) == (Status.OK, 0.0, 9.0)
+    assert (result.status, result.details["earlier"], result.details["attempt_s"]) == (Status.OK, 0.0, 9.0)
     assert not result.details["interrupted"]["resumed"]
     assert reason in result.details["interrupted"]["reason"]
