@@ -129,7 +129,7 @@ def test_safety_names_the_problems_with_too_few_seeds() -> None:
 
 
 @pytest.mark.parametrize(("n_seeds", "said"), [(5, True), (8, False)])
-def test_marks_that_so_few_seeds_cannot_show(n_seeds: int, said: bool) -> None:  # noqa: FBT001
+def test_marks_that_so_few_seeds_cannot_show(n_seeds: int, said: bool) -> None:
     """Over four problems at best 4 x 2 / 2^5 = .25, and 4 x 2 / 2^8 = .03."""
     runs = [constant(m, f"p{k}", s, loss) for m, loss in (("a", 0.1), ("b", 0.2)) for k in range(4) for s in range(n_seeds)]
     text = shown(figures(runs, reference="a"))
