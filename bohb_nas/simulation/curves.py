@@ -105,10 +105,16 @@ def comparisons(runs: Mapping[Key, Finished], *, best: Mapping[str, float], meth
     return found
 
 
-def best_known(runs: Iterable[Finished]) -> dict[str, float]:
-    """Problem -> the lowest noise-free loss at its largest budget that anything knows."""
-    best: dict[str, float] = {}
-    for run in runs:
+def best_known(runs: Iterable[Finished], *, beside: Iterable[Finished] = ()) -> dict[str, float]:
+    """Problem -> the lowest noise-free loss at its largest budget that anything knows.
+
+    Args:
+        runs: what is compared.
+        beside: other runs; they are heard of the problems that are compared as their code is there: of other code they say nothing.
+    """
+    compared, best = list(runs), dict[str, float]()
+    codes = {(run.key.problem, run.problem_code) for run in compared}
+    for run in [*compared, *(run for run in beside if (run.key.problem, run.problem_code) in codes)]:
         lowest = min([run.best, *(loss for _, loss, _ in run.recommended)])
         best[run.key.problem] = min(lowest, best.get(run.key.problem, lowest))
     return best

@@ -61,7 +61,8 @@ def carry_out(request: Request, say: Say) -> list[dict[str, Any]]:
     """
     stored, asked = _stored(request, say) if request.report else _run(request, say)
     runs = {key: stored[key] for key in asked}
-    compared = comparisons(runs, best=best_known(stored.values()), methods=list(dict.fromkeys(key.method for key in runs)))
+    best = best_known(runs.values(), beside=stored.values())
+    compared = comparisons(runs, best=best, methods=list(dict.fromkeys(key.method for key in runs)))
     found = [standings(c, reference=request.reference if request.reference in c.methods else None) for c in compared]
     written = csv_files.write(found, request.out)
     if request.figures:

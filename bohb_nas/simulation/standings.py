@@ -46,6 +46,7 @@ def standings(comparison: Comparison, *, reference: str | None = None) -> dict[s
         "checkpoints": list(c.checkpoints),
         "problems": [c.problems[p] for p in table.shared],
         "problems_left_out": [p for k, p in enumerate(c.problems) if k not in table.shared],
+        "problems_of_different_code": [p for p in c.problems if len({x.run.problem_code for k, x in c.curves.items() if k[1] == p}) > 1],
         "reference": chosen,
         "methods": [table.method(m) for m in range(len(c.methods))],
         "by_problem": [table.problem(m, p) for p in range(len(c.problems)) for m in range(len(c.methods)) if table.n[m, p]],

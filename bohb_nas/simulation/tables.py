@@ -56,6 +56,8 @@ def head(figures: Mapping[str, Any]) -> Text:
         text += f", without {', '.join(figures['problems_left_out'])}: not every method ran there"
     if changed := [row["method"] for row in figures["methods"] if len(row["codes"]) > 1]:
         text += f"; runs of different code: {', '.join(changed)}"
+    if mixed := figures["problems_of_different_code"]:
+        text += f"; runs on different code of {', '.join(mixed)}: their regrets may not be comparable, run them again"
     return Text(text, style="bold")
 
 

@@ -86,7 +86,8 @@ def test_several_seeds_each_are_tested_by_welch(tmp_path: Path) -> None:
 def test_seeds_that_do_not_differ_say_nothing_of_how_much_seeds_differ(tmp_path: Path, seeds: int) -> None:
     runs = [*(baseline("a", 0.1, seed=k) for k in range(3)), *(searched("x", 0.05, seed=k) for k in range(seeds))]
     row, own = compared(tmp_path, *runs)["rows"]
-    assert (row["n_seeds"], own["n_seeds"], row["difference"]) == (3, seeds, pytest.approx(0.05))
+    assert (row["n_seeds"], own["n_seeds"]) == (3, seeds)
+    assert row["difference"] == pytest.approx(0.05)
     assert (row["p_value"], row["p_holm"]) == (None, None)
     assert row["test"] is not None
     assert row["test"].startswith("no test: the seeds of neither differ")

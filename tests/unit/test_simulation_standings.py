@@ -147,6 +147,23 @@ def test_tests_over_problems() -> None:
     assert test["regret_reduction"] == pytest.approx(0.5)
 
 
+def test_runs_on_an_older_version_of_a_problem_say_nothing_of_its_best() -> None:
+    now = [constant("a", "p", 0, 0.5), constant("b", "p", 0, 0.3)]
+    beside = [constant("c", "p", 0, 0.2), replace(constant("d", "p", 0, -1.0), problem_code="old"), constant("e", "q", 0, -2.0)]
+    lowest = min(run.best for run in now)
+    assert lowest <= 0.2
+    assert best_known(now, beside=beside) == {"p": lowest}
+    assert best_known(now, beside=[constant("c", "p", 0, lowest - 0.1)]) == {"p": lowest - 0.1}
+
+
+def test_problems_on_which_runs_of_different_code_are_compared_are_named() -> None:
+    runs = [constant(m, p, 0, 0.5) for m in "ab" for p in "pq"]
+    assert figures(runs)["problems_of_different_code"] == []
+    mixed = figures([replace(runs[0], problem_code="old"), *runs[1:]])
+    assert mixed["problems_of_different_code"] == ["p"]
+    assert "runs on different code of p: their regrets may not be comparable" in shown(mixed)
+
+
 def test_comparisons_under_other_conditions_are_apart() -> None:
     runs = [finished("a", conditions=replace(CONDITIONS, workers=w)) for w in (16, 1, 4)]
     found = comparisons({run.key: run for run in runs}, best={"p": 0.0})
