@@ -46,6 +46,11 @@ Config = Mapping[str, Any]
 SIZES = (100, 1000, 5000)
 SEEDS = {100: 3, 1000: 2, 5000: 1}
 """Data sets per size; the table has the mean of their largest errors."""
+FEW = (
+    *((d, d, 0.02, 60) for d in (1, 2, 3, 4, 8)),
+    *((4, 1, 0.5, 40), (6, 2, 0.5, 60), (8, 3, 0.3, 100), (2, 1, 0.3, 30), (3, 0, 1.0, 30)),
+)
+"""Hyperparameters, how many of them matter, noise in standard deviations of the sum, observations."""
 NOISE_SIZES = (30, 100, 300)
 N_MONTE_CARLO = 200_000
 
@@ -354,6 +359,29 @@ def chance(n_datasets: int) -> None:
         )
 
 
+def few(n_datasets: int) -> None:
+    """What is claimed of sums of few hyperparameters, each as strong as the next, some beside others that do nothing; n observations."""
+    for d, real, noise, n in FEW:
+        claimed, false, refused = 0, 0, 0
+        for seed in range(n_datasets):
+            space = ConfigurationSpace()
+            space.add(*[Float(f"x{i}", (0.0, 1.0)) for i in range(d)])
+            encoding = Encoding(space)
+            configs = [encoding.sample(1_000_000 * seed + i) for i in range(n)]
+            sums = np.array([sum(float(c[f"x{i}"]) for i in range(real)) for c in configs])
+            losses = sums / (sums.std() or 1.0) + noise * np.random.default_rng([d, n, seed]).normal(size=n)
+            found = explain(space, configs, losses, seed=seed, curves=False, n_maps=0).importance
+            named = {p["name"] for p in found["parameters"] if p["claimed"]}
+            claimed += len(named & {f"x{i}" for i in range(real)})
+            false += bool(named - {f"x{i}" for i in range(real)})
+            refused += found["refused"] is not None
+        row(
+            f"{real} of {d} matter, noise {noise:g}, n = {n}",
+            f"{claimed / n_datasets:.2f} claimed, others in {false} of {n_datasets} data sets; refused {refused}",
+            f"{real}, <= 5 %" if real < d else f"{real}",
+        )
+
+
 PARTS: Mapping[str, Callable[[int], None]] = {
     "accuracy": accuracy,
     "forests": forests,
@@ -362,6 +390,7 @@ PARTS: Mapping[str, Callable[[int], None]] = {
     "speed": speed,
     "optuna": beside_optuna,
     "chance": chance,
+    "few": few,
 }
 
 

@@ -99,12 +99,13 @@ def explain(
     assert found is not None, "trees that predict something have a variance"
     limit = float(np.quantile(observed.losses, GOOD)) if cutoff is None else observed.to_unit(cutoff)
     limits = np.inf, limit
+    near = shares([e.valued(np.minimum(one.values, limit)) for e, one in zip(effects, leaves, strict=True)], forest.layout, all_pairs=False)
     chance: Sequence[float | None] = (None, None)
     if n_permutations:
-        chance = thresholds(box, observed.points, observed.losses, limits, seed=seed, n_permutations=n_permutations).tolist()
+        grouped = np.array([np.zeros(forest.layout.d) if one is None else one.with_parents.mean(axis=0) for one in (found, near)])
+        chance = thresholds(box, observed.points, observed.losses, limits, grouped, seed=seed, n_permutations=n_permutations).tolist()
     total = total_shares(leaves, limits, forest.layout.d, seed=seed)
     whole = View(observed=observed, layout=forest.layout, leaves=leaves, found=found, threshold=chance[0], total=total[0])
-    near = shares([e.valued(np.minimum(one.values, limit)) for e, one in zip(effects, leaves, strict=True)], forest.layout, all_pairs=False)
     rule = "given" if cutoff is not None else "first quartile of the losses"
     importance = Importance(
         n=observed.n,

@@ -133,7 +133,7 @@ class Importance(TypedDict):
     oob_r2: float | None
     """Of the forest, on observations that a tree has not seen; with few of them it is uncertain itself."""
     threshold: float | None
-    """The share that the largest effect of shuffled losses stays below in 95 of 100 shuffles."""
+    """The share that chance stays below in 95 of 100 shuffles, of the losses or, among few hyperparameters, of values."""
     parameters: list[Parameter]
     """By falling `with_parents`."""
     pairs: list[Pair]

@@ -42,16 +42,20 @@ class Forest:
         features = np.ascontiguousarray(self.layout.features(points))
         return np.array([tree.predict(features).ravel() for tree in self.trees])
 
-    def oob_r2(self, points: Floats, losses: Floats) -> float:
-        """1 - squared error / variance, each loss (n,) predicted by trees that have not seen it, where there are any."""
+    def oob_r2(self, points: Floats, losses: Floats, *, cutoff: float = np.inf) -> float:
+        """1 - squared error / variance, each loss (n,) predicted by trees that have not seen it, where there are any.
+
+        Losses and predictions above the cut-off count as the cut-off; of losses that are then all equal nothing is predicted: 0.
+        """
         unseen = np.ones((len(self.trees), len(losses)), dtype=np.bool_)
         for tree, drawn in enumerate(self.regressor.estimators_samples_):
             unseen[tree, drawn] = False
         counts = unseen.sum(axis=0)
         rated = counts > 0
-        predicted = (self.predict(points) * unseen).sum(axis=0)[rated] / counts[rated]
-        truth = losses[rated]
-        return float(1.0 - ((truth - predicted) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+        predicted = (np.minimum(self.predict(points), cutoff) * unseen).sum(axis=0)[rated] / counts[rated]
+        truth = np.minimum(losses[rated], cutoff)
+        variance = ((truth - truth.mean()) ** 2).sum()
+        return float(1.0 - ((truth - predicted) ** 2).sum() / variance) if variance > 0 else 0.0
 
 
 def fit(

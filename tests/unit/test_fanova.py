@@ -258,6 +258,30 @@ def test_the_good_region_tells_the_threshold_that_its_claims_go_by() -> None:
     assert [p["claimed"] for p in good["parameters"]] == [p["with_parents"] > threshold for p in good["parameters"]]
 
 
+@pytest.mark.parametrize("names", ["x", "xyz"])
+def test_each_of_few_hyperparameters_that_all_matter_is_claimed(names: str) -> None:
+    """Whatever is shuffled, one hyperparameter alone has all of a forest's variance, and two have much of it each."""
+    found = explained(unit(*names), lambda c: sum(c[name] for name in names), 50, n_permutations=19)
+    assert [p["claimed"] for p in found.importance["parameters"]] == [True] * len(names)
+    assert found.importance["good"] is not None
+    assert found.importance["good"]["parameters"][0]["claimed"]
+
+
+def test_what_does_nothing_beside_what_matters_is_not_claimed() -> None:
+    noise = np.random.default_rng(0).normal(0.0, 0.1, 80)
+    space, configs = unit("x", "y", "z"), [Encoding(unit("x", "y", "z")).sample(seed) for seed in range(80)]
+    found = explain(space, configs, np.array([float(c["y"]) for c in configs]) + noise, n_trees=16, n_maps=0)
+    assert {name: told["claimed"] for name, told in parameters(found).items()} == {"y": True, "x": False, "z": False}
+
+
+def test_values_are_shuffled_with_what_depends_on_them() -> None:
+    space = unit("z")
+    space.add(Categorical("p", ["off", "on"]))
+    space.add(EqualsCondition(space["z"], space["p"], "on"))
+    found = explained(space, lambda c: 2.0 if c["p"] == "off" else float(c["z"]), 80, n_permutations=19)
+    assert {name: told["claimed"] for name, told in parameters(found).items()} == {"p": True, "z": True}
+
+
 def test_predictions_are_losses() -> None:
     found = explained(unit("x"), lambda c: 1000 + c["x"], 200)
     predicted = found.predict([{"x": 0.25}, {"x": 0.75}])
