@@ -24,14 +24,15 @@ _N_MAP = 24
 def curve(active: Sequence[Active], layout: Layout, column: int, observed: Observed) -> Curve:
     """The marginal of a column where it is active."""
     edges = _edges(layout, column, _N_POINTS)
-    heights = observed.to_losses(np.array([one.marginal(column, edges) for one in active]))
+    heights = np.array([one.marginal(column, edges) for one in active])
     chosen, points, places = _points(layout, column, edges)
     heights = heights[:, chosen]
-    low, high = np.percentile(heights, SPREAD, axis=0)
+    # over the trees before they are losses, of which a sum may be too large for a float
+    mean, low, high = (observed.to_losses(each) for each in (heights.mean(axis=0), *np.percentile(heights, SPREAD, axis=0)))
     return Curve(
         at=layout.box.values(column, points),
         place=places.tolist(),
-        mean=heights.mean(axis=0).tolist(),
+        mean=mean.tolist(),
         low=low.tolist(),
         high=high.tolist(),
     )
