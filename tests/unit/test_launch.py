@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bohb_nas.engine.launch import build, create, keep, new_space, reopen
+from bohb_nas.engine.launch import build, check, create, keep, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
-from bohb_nas.errors import OptionError, StudyError, UsageError
+from bohb_nas.errors import BohbNasError, OptionError, StudyError, UsageError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.space.files import space_to_json
 from bohb_nas.store.frozen import recall
@@ -189,6 +189,16 @@ def test_words_that_do_not_go_together() -> None:
         plan(Request(worker="command"))
     with pytest.raises(UsageError, match="belong to the worker image_classifier"):
         plan(Request(worker="toy", dataset="digits"))
+
+
+def test_a_worker_that_ends_while_it_looks_at_a_space_has_not_accepted_it(tmp_path: Path) -> None:
+    worker = tmp_path / "mine.py"
+    worker.write_text(
+        "import os, sys\ndef train(trial, workdir): ...\ndef check(space):\n    print('last words', file=sys.stderr)\n    os._exit(3)\n"
+    )
+    meta = plan(Request(space="toy", worker=str(worker)))
+    with pytest.raises(BohbNasError, match=r"(?s)exit code 3.*last words"):
+        check(meta, new_space(meta))
 
 
 def test_what_is_known_beforehand_is_part_of_the_record(tmp_path: Path) -> None:
