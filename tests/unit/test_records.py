@@ -130,7 +130,9 @@ def test_a_status_may_be_said_by_its_word() -> None:
     for word, loss in (("ok", 0.5), ("preempted", None)):
         assert Result(status=word, loss=loss, **ended).status is Status(word)  # type: ignore[arg-type]
     for wrong in ("OK", "finished", None, 0, ["ok"]):
-        with pytest.raises(RecordError, match=r"result: status is .*; accepted is one of ok, diverged, out_of_memory, timed_out, preempted"):
+        with pytest.raises(
+            RecordError, match=r"result: status is .*; accepted is one of ok, diverged, out_of_memory, timed_out, preempted"
+        ):
             Result(status=wrong, loss=None, **ended)  # type: ignore[arg-type]
 
 

@@ -56,7 +56,16 @@ def test_frozen_space_comes_back_equal() -> None:
         ("return ConfigurationSpace()", "leaves nothing to search"),
         ("return ConfigurationSpace({'k': 3})", "leaves nothing to search.*'k'"),
         ("return ConfigurationSpace({'c': ['only']})", "leaves nothing to search.*'c'"),
-        ("return ConfigurationSpace({'c': [1, None]})", "choice None"),
+        ("return ConfigurationSpace({'c': [1, None]})", "c has the value None; accepted are "),
+        ("return ConfigurationSpace({'x': (0.0, 1.0), 'clip': [1.0, 5.0, float('inf')]})", "clip has the value inf; accepted are finite"),
+        ("return ConfigurationSpace({'x': (0.0, 1.0), 'clip': float('-inf')})", "clip has the value -inf; accepted are finite"),
+        ("return ConfigurationSpace([Float('x', (0, 1)), OrdinalHyperparameter('n', [1, 10**400])])", r"n has the value 10+\.\.\.0+;"),
+        (
+            "return ConfigurationSpace([Float('x', (0, 1)), Categorical('n', [1, 10**30 + 1])])",
+            "n has the value 1000000000000000000000000000001;",
+        ),
+        ("return ConfigurationSpace({'x': (0.0, 1.0), 'word': ['\\ud800', 'b']})", r"word has the value '\\ud800'; .* texts in UTF-8"),
+        ("return ConfigurationSpace([Float('x', (0, 1)), Constant('k', None)])", "k has the value None; accepted are "),
         ("raise KeyError('depth')", "KeyError.*depth"),
         (
             "s = ConfigurationSpace({'a': [1, 2]})\ns.add(ForbiddenInClause(s['a'], [1, 2]))\nreturn s",
@@ -73,6 +82,11 @@ def test_spaces_that_cannot_be_searched(tmp_path: Path, body: str, message: str)
     with pytest.raises(SpaceError, match=message) as raised:
         load_space(python_file(tmp_path, body))
     assert "my space.py" in str(raised.value)
+
+
+def test_whole_numbers_that_every_reader_takes_are_choices() -> None:
+    space = ConfigurationSpace({"n": [-(2**63), 2**64 - 1, 2**80, 1.5]})
+    assert space_from_json(space_to_json(space)) == space
 
 
 def test_file_without_the_function(tmp_path: Path) -> None:
