@@ -91,9 +91,9 @@ def frozen_space(text: str, path: Path) -> ConfigurationSpace:
 
 
 def space_to_json(space: ConfigurationSpace) -> str:
-    """The space as ConfigSpace's own JSON."""
+    """The space as ConfigSpace's own JSON; values of numpy as what they are worth."""
     text = io.StringIO()
-    space.to_json(text)
+    space.to_json(text, default=plain)
     return text.getvalue()
 
 

@@ -6,6 +6,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.errors import RefError, SpaceError
+from bohb_nas.space.encoding import Encoding
 from bohb_nas.space.files import load_space, space_from_json, space_to_json
 
 SPACE = {"lr": (1e-4, 1.0), "act": ["relu", "gelu"]}
@@ -47,6 +48,29 @@ def test_attribute_is_a_space_or_makes_one(tmp_path: Path, monkeypatch: pytest.M
 def test_frozen_space_comes_back_equal() -> None:
     space = ConfigurationSpace(SPACE)
     assert space_from_json(space_to_json(space)) == space
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(Categorical('n', 2 ** np.arange(4, 8)))",
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(Categorical('n', [16, 32], default=np.int64(32)))",
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(Categorical('n', [np.True_, np.False_]))",
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(OrdinalHyperparameter('n', list(np.array([1, 2, 4]))))",
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(Constant('n', np.int64(3)))",
+        "s = ConfigurationSpace({'n': [16, 32], 'x': (0.0, 1.0)}); s.add(EqualsCondition(s['x'], s['n'], np.int64(32)))",
+        "s = ConfigurationSpace({'n': [16, 32], 'x': (0.0, 1.0)}); s.add(ForbiddenEqualsClause(s['n'], np.int64(32)))",
+        "s = ConfigurationSpace({'n': [16, 32, 64], 'x': (0.0, 1.0)}); s.add(ForbiddenInClause(s['n'], list(np.array([32, 64]))))",
+    ],
+)
+def test_values_of_numpy_are_frozen_as_what_they_are_worth(tmp_path: Path, body: str) -> None:
+    space = load_space(python_file(tmp_path, f"import numpy as np\n{body}\nreturn s"))
+    again = space_from_json(space_to_json(space))
+    assert again == space
+    assert space_to_json(again) == space_to_json(space)
+    samples = [Encoding(space).sample(seed) for seed in range(20)]
+    assert samples == [Encoding(again).sample(seed) for seed in range(20)]
+    assert all(type(value) in (bool, int, float) for sample in samples for value in sample.values())
 
 
 @pytest.mark.parametrize(
