@@ -41,6 +41,32 @@ def test_the_largest_seed_is_read_back(tmp_path: Path) -> None:
         plan(Request(space="toy", worker="toy", seed=2**64))
 
 
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ({"trials": 2**53}, r"--trials 9007199254740992: accepted is a whole number from 1 to 9007199254740991"),
+        ({"brackets": 2**53, "method": "hyperband"}, r"--brackets 9007199254740992: accepted"),
+        ({"budget_min": 2.0**-100, "budget_max": 1.0, "eta": 2.0}, r"101 budgets; accepted are at most 99.*--eta"),
+        ({"method_options": {"x": "\ud800"}}, r"--method-option x=.*ud800.*UTF-8"),
+        ({"worker_options": {"a": 1, "x": ["\udcff"]}}, r"--worker-option x=.*udcff.*UTF-8"),
+        ({"worker": None, "command": "train \udcff"}, r"--worker-option command=.*udcff.*UTF-8"),
+        ({"budget_unit": "\udcff"}, r"--budget-unit .*udcff.*UTF-8"),
+    ],
+)
+def test_what_the_reader_of_a_record_would_refuse_is_refused_when_it_is_typed(lost: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan(Request(**{"space": "toy", "worker": "toy", **lost}))
+
+
+def test_the_largest_counts_and_the_longest_ladder_are_read_back(tmp_path: Path) -> None:
+    most: dict[str, Any] = {"trials": 2**53 - 1, "brackets": 2**53 - 1, "budget_min": 2.0**-98, "budget_max": 1.0, "eta": 2.0}
+    meta = plan(Request(space="toy", worker="toy", method_options={"x": "\N{SNOWMAN}"}, **most))
+    study = StudyDir(tmp_path / "s")
+    study.make()
+    study.write_meta(meta)
+    assert study.read_meta() == meta
+
+
 def test_the_published_run() -> None:
     meta = plan(Request(preset="zela2018"))
     assert (meta["space"], meta["method"]) == ("zela2018", "bohb_2018")
