@@ -9,8 +9,8 @@ from bohb_nas.errors import OptionError
 
 Controller = Literal["robust", "paper", "differentiable", "uniform", "random"]
 """How AutoHAS's controller learns: `robust` from several rollouts on common batches, `paper` from one rollout of one step under a moving
-baseline, `differentiable` for numbers by the gradient through the temporary step. Two never learn, as baselines: `uniform` hands out the
-best of those that the shared weights are tried on at the end, `random` one drawn at random."""
+baseline, `differentiable` as `robust`, but what acts in the temporary step itself by the gradient through it. Two never learn, as
+baselines: `uniform` hands out the best of those that the shared weights are tried on at the end, `random` one drawn at random."""
 Objective = Literal["bounded", "adversarial", "fixed"]
 """What DHA's augmentation policy goes after: images a little harder than unchanged ones, the hardest (as released), or nothing."""
 COOL_DOWN_FROM = 0.8
@@ -57,6 +57,7 @@ class AutoHas:
         _check("horizon", self.horizon, _whole(self.horizon, 1, 100), "a whole number from 1 to 100")
         if self.controller == "differentiable":
             _check("horizon", self.horizon, self.horizon == 1, "1 of the differentiable controller, which follows a single step")
+            _check("reward", self.reward, self.reward != "accuracy", "cross_entropy of the differentiable controller, for its gradient")
         _check("n_bases", self.n_bases, _whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
         _check("tried", self.tried, _whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
         _check("rate", self.rate, self.rate is None or (_number(self.rate) and self.rate > 0), "a number above 0")
