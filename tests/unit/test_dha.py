@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 import training_fakes as fakes
-from ConfigSpace import Configuration
+from ConfigSpace import Categorical, Configuration, ConfigurationSpace, Constant, Float
 from dha_fakes import CHANNELS, N_CELLS, SPACE, material, run, search, shown, skeleton
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -21,15 +22,16 @@ from bohb_nas.errors import OptionError
 from bohb_nas.layers import Chain
 from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
-from bohb_nas.oneshot import steps
+from bohb_nas.oneshot import hypergradients, steps
 from bohb_nas.oneshot.dha import DhaSearch
+from bohb_nas.oneshot.search import Material
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.search_spaces import zela2018
 from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.export import export_model
 from bohb_nas.training.networks import Network, build
 from bohb_nas.training.policies import Choice, Policy, operation
-from bohb_nas.training.recipe import Recipe
+from bohb_nas.training.recipe import Recipe, read
 
 SPATIAL = {"nor_conv_1x1": 1, "nor_conv_3x3": 9, "skip_connect": 0, "avg_pool_3x3": 0}
 """Weights of an operator, in squares of the channels."""
@@ -241,6 +243,40 @@ def test_the_learning_rate_keeps_its_floor_and_says_how_often_it_sat_there() -> 
     told = found.told()["rate"]
     assert (told["at_low"], told["at_high"]) == (at_low, at_high)
     assert at_low + at_high > 0
+
+
+def bare(*more: Any) -> ConfigurationSpace:
+    """The edges of a cell, and hardly anything beside them."""
+    edges = ConfigurationSpace()
+    edges.add(Constant("family", "cell"), *(Categorical(cells.name(edge), cells.OPERATORS) for edge in cells.EDGES), *more)
+    return edges
+
+
+def noting(function: Callable[..., Any], rates: list[float]) -> Callable[..., Any]:
+    """The function, which notes its rate first."""
+
+    def noted(*tensors: Any, **numbers: Any) -> Any:
+        rates.append(numbers["rate"])
+        return function(*tensors, **numbers)
+
+    return noted
+
+
+@pytest.mark.parametrize(("batch_size", "rate"), [(32, 0.02), (128, 0.08)])
+def test_steps_are_of_the_rate_that_is_handed_out_for_the_size_of_the_batch(
+    batch_size: int, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under SGD it is that of batches of 128, times n / 128."""
+    stepped, tuned = list[float](), list[float]()
+    for module, name, rates in ((steps, "sgd", stepped), (hypergradients, "held_out", tuned)):
+        monkeypatch.setattr(module, name, noting(getattr(module, name), rates))
+    space = bare(Constant("batch_size", batch_size), Float("sgd_learning_rate", (0.01, 1.0), log=True))
+    settings = Dha(rate=0.08, hyper_every=1, hyper_rate=1e-12)
+    found = DhaSearch(settings, Material(data=fakes.data(), compute=fakes.CPU, space=space, seed=0), skeleton=skeleton)
+    run(found, 2, of=10)
+    assert [*stepped, *tuned] == pytest.approx([rate] * 4)
+    assert found.found()["sgd_learning_rate"] == pytest.approx(0.08)
+    assert read(found.found())[1].learning_rate == pytest.approx(rate)
 
 
 def test_a_search_whose_nodes_are_frozen_in_its_last_step_ends() -> None:
