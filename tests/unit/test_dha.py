@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 import training_fakes as fakes
-from ConfigSpace import Categorical, Configuration, ConfigurationSpace, Constant, Float
-from dha_fakes import CHANNELS, N_CELLS, SPACE, material, run, search, shown, skeleton
+from ConfigSpace import Configuration, Constant, Float
+from dha_fakes import CHANNELS, N_CELLS, SPACE, bare, material, run, search, shown, skeleton
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -245,13 +246,6 @@ def test_the_learning_rate_keeps_its_floor_and_says_how_often_it_sat_there() -> 
     assert at_low + at_high > 0
 
 
-def bare(*more: Any) -> ConfigurationSpace:
-    """The edges of a cell, and hardly anything beside them."""
-    edges = ConfigurationSpace()
-    edges.add(Constant("family", "cell"), *(Categorical(cells.name(edge), cells.OPERATORS) for edge in cells.EDGES), *more)
-    return edges
-
-
 def noting(function: Callable[..., Any], rates: list[float]) -> Callable[..., Any]:
     """The function, which notes its rate first."""
 
@@ -323,6 +317,19 @@ def test_every_node_is_frozen_from_the_search_s_share_on() -> None:
     assert not found._cell.all_frozen
     run(found, 1, of=20)
     assert found._cell.all_frozen
+
+
+def test_of_what_a_space_does_not_say_of_cells_the_family_s_default_is_trained_and_handed_out() -> None:
+    for space, channels in ((bare(), 16.0), (bare(Constant("cell_channels", 8)), 8)):
+        assert DhaSearch.check(Dha(), space)[:2] == [
+            "cell_repeats stays at 2: DHA searches the operators of a cell",
+            f"cell_channels stays at {channels}: DHA searches the operators of a cell",
+        ]
+        found = DhaSearch(Dha(), Material(data=fakes.data(), compute=fakes.CPU, space=space, seed=0))
+        run(found, 1, of=10)
+        trained = {name: tensor for name, tensor in found.tensors().items() if name.startswith("weight/")}
+        assert {tensor.shape[0] for name, tensor in trained.items() if "cell/stem" in name} == {channels}
+        assert {cell[0] for name in trained if (cell := re.findall(r"stage_\d_cell_(\d)", name))} == {"1", "2"}
 
 
 def test_what_was_found_is_legal_and_its_operators_are_the_model_s() -> None:
