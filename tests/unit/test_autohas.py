@@ -62,7 +62,8 @@ def search(settings: AutoHas | None = None, *, of: ConfigurationSpace | None = N
 
 
 def settings(controller: Any, **more: Any) -> AutoHas:
-    return AutoHas(controller=controller, warm_up=0.0, tried=3, every=1, **more)
+    own = {"warm_up": 0.0, "every": 1} if controller in LEARNING else {"tried": 3} if controller == "uniform" else {}
+    return AutoHas(controller=controller, **{**own, **more})
 
 
 def walk(one: AutoHasSearch, n: int) -> list[float]:
@@ -370,6 +371,40 @@ def test_refuses_another_optimizer_by_default() -> None:
 def test_refuses_to_follow_more_than_a_step() -> None:
     with pytest.raises(OptionError, match="horizon is 5; accepted is 1 of the differentiable controller"):
         AutoHas(controller="differentiable", horizon=5)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"controller": "random", "rollouts": 8}, "rollouts is 8, which has no effect .* heeded: robust, paper, differentiable$"),
+        ({"controller": "random", "horizon": 2}, "horizon is 2, .* heeded: robust, paper, differentiable, uniform"),
+        ({"controller": "random", "reward": "accuracy"}, "reward is 'accuracy', .* uniform"),
+        ({"controller": "uniform", "every": 3}, "every is 3, .* with controller uniform; leave it out, .*heeded: robust, paper"),
+        ({"controller": "uniform", "rate": 0.1}, "rate is 0.1"),
+        ({"controller": "uniform", "entropy": 0.1}, "entropy is 0.1"),
+        ({"controller": "uniform", "warm_up": 0.0}, "warm_up is 0.0"),
+        ({"controller": "uniform", "compare": "rewards"}, "compare is 'rewards'"),
+        ({"controller": "robust", "tried": 3}, "tried is 3, .* with controller robust; .*heeded: uniform"),
+        ({"controller": "paper", "rollouts": 4}, "rollouts is 4; accepted is 1 of the paper controller"),
+        ({"controller": "paper", "compare": "rewards"}, "compare is 'rewards'; accepted is ranks where there is one rollout"),
+        (
+            {"controller": "robust", "rollouts": 1, "compare": "rewards"},
+            "compare is 'rewards'; accepted is ranks where there is one rollout",
+        ),
+    ],
+)
+def test_refuses_what_would_have_no_effect(said: dict[str, Any], told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        AutoHas(**said)
+
+
+def test_takes_what_has_an_effect() -> None:
+    learning: dict[str, Any] = {"every": 3, "rate": 0.1, "entropy": 0.1, "warm_up": 0.0}
+    for controller in LEARNING:
+        AutoHas(**{"controller": controller, **learning})
+    assert AutoHas(rollouts=1).n_rollouts == AutoHas(controller="paper", rollouts=1, horizon=3).n_rollouts == 1
+    assert AutoHas(controller="uniform", tried=3, horizon=3, reward="accuracy").rewarded == "accuracy"
+    assert AutoHas(controller="random", max_params=1e6).controller == "random"
 
 
 def test_refuses_to_follow_what_has_no_slope() -> None:
