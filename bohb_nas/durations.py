@@ -6,7 +6,7 @@ import re
 from bohb_nas.errors import DurationError
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|min|s|m|h|d)?\s*")
+_PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|min|s|m|h|d)\s*")
 _PLURAL = re.compile(r".*[a-z]{3}(?<!s)s")
 """Of a unit whose singular is without its last letter, such as epochs."""
 _ACCEPTED = "accepted: a positive number of seconds, or numbers with units ms, s, m, h, d, such as 400s, 20m, 1h30m or 3h"
@@ -17,20 +17,29 @@ class Timed(float):
 
 
 def parse_duration(text: str) -> float:
-    """Turns "400s", "20m", "1h30m" or "90" into seconds.
+    """Turns "400s", "20m", "1h30m", "90" or "9e1" into seconds.
 
     Raises:
         DurationError: the text is no duration, or is not positive.
     """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _with_units(text)
+    if not seconds > 0 or not math.isfinite(seconds):
+        raise DurationError(f"not a positive duration: {text!r}; {_ACCEPTED}")
+    return seconds
+
+
+def _with_units(text: str) -> float:
+    """Seconds of numbers that each have a unit."""
     seconds, position = 0.0, 0
     while position < len(text):
         part = _PART.match(text.lower(), position)
-        if part is None or (part[2] is None and part[0] != text.lower()):
+        if part is None:
             raise DurationError(f"not a duration: {text!r}; {_ACCEPTED}")
-        seconds += float(part[1]) * _UNIT_S[part[2] or "s"]
+        seconds += float(part[1]) * _UNIT_S[part[2]]
         position = part.end()
-    if not seconds > 0 or not math.isfinite(seconds):
-        raise DurationError(f"not a positive duration: {text!r}; {_ACCEPTED}")
     return seconds
 
 

@@ -9,10 +9,17 @@ from bohb_nas.errors import OptionError
 
 Controller = Literal["robust", "paper", "differentiable", "uniform", "random"]
 """How AutoHAS's controller learns: `robust` from several rollouts on common batches, `paper` from one rollout of one step under a moving
-baseline, `differentiable` for numbers by the gradient through the temporary step. Two never learn, as baselines: `uniform` hands out the
-best of those that the shared weights are tried on at the end, `random` one drawn at random."""
+baseline, `differentiable` as `robust`, but what acts in the temporary step itself by the gradient through it. Two never learn, as
+baselines: `uniform` hands out the best of those that the shared weights are tried on at the end, `random` one drawn at random."""
 Objective = Literal["bounded", "adversarial", "fixed"]
 """What DHA's augmentation policy goes after: images a little harder than unchanged ones, the hardest (as released), or nothing."""
+_LEARNING = ("robust", "paper", "differentiable")
+_HEEDED_BY: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("rollouts", "every", "rate", "entropy", "warm_up", "compare"), _LEARNING),
+    **dict.fromkeys(("horizon", "reward"), (*_LEARNING, "uniform")),
+    "tried": ("uniform",),
+}
+"""Controllers on which a setting of AutoHAS has an effect; those that are not here have it on all."""
 COOL_DOWN_FROM = 0.8
 """Fraction of the budget at which the rate of shared weights begins to fall."""
 
@@ -27,7 +34,7 @@ class AutoHas:
 
     controller: Controller = "robust"
     rollouts: int | None = None
-    """Candidates of one controller step; None is 4, or 1 of `paper`."""
+    """Candidates of one controller step; None is 4. Of `paper` always 1."""
     horizon: int = 1
     """Temporary steps before a candidate is judged; of `differentiable` always 1."""
     every: int | None = None
@@ -57,6 +64,7 @@ class AutoHas:
         _check("horizon", self.horizon, _whole(self.horizon, 1, 100), "a whole number from 1 to 100")
         if self.controller == "differentiable":
             _check("horizon", self.horizon, self.horizon == 1, "1 of the differentiable controller, which follows a single step")
+            _check("reward", self.reward, self.reward != "accuracy", "cross_entropy of the differentiable controller, for its gradient")
         _check("n_bases", self.n_bases, _whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
         _check("tried", self.tried, _whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
         _check("rate", self.rate, self.rate is None or (_number(self.rate) and self.rate > 0), "a number above 0")
@@ -66,6 +74,7 @@ class AutoHas:
         _check("compare", self.compare, self.compare in ("ranks", "rewards"), "ranks or rewards")
         _check_sizes(self)
         _check("reward", self.reward, self.reward in (None, "cross_entropy", "accuracy"), "cross_entropy or accuracy")
+        _check_heeded(self)
 
     @property
     def n_rollouts(self) -> int:
@@ -87,7 +96,7 @@ class AutoHas:
 
     def learns(self, u: float) -> bool:
         """Whether the controller learns at a fraction of the budget."""
-        return self.controller not in ("uniform", "random") and self.warm_up <= u <= self.until
+        return self.controller in _LEARNING and self.warm_up <= u <= self.until
 
     @property
     def fixed_rate(self) -> float | None:
@@ -191,6 +200,26 @@ def from_json(value: object) -> Settings:
     if unknown := sorted(value.keys() - {"method"} - set(accepted)):
         raise OptionError(f"{value['method']} has no setting {', '.join(unknown)}; accepted are {', '.join(accepted)}")
     return chosen(**{name: setting for name, setting in value.items() if name != "method"})
+
+
+def _check_heeded(settings: AutoHas) -> None:
+    """Refuses what was said to no effect.
+
+    Raises:
+        OptionError: something was.
+    """
+    defaults = {f.name: f.default for f in fields(AutoHas)}
+    for name, controllers in _HEEDED_BY.items():
+        value = getattr(settings, name)
+        if value != defaults[name] and settings.controller not in controllers:
+            raise OptionError(
+                f"{name} is {value!r}, which has no effect with controller {settings.controller}; leave it out, or take a "
+                f"controller by which it is heeded: {', '.join(controllers)}"
+            )
+    alone = settings.n_rollouts == 1
+    if settings.controller == "paper":
+        _check("rollouts", settings.rollouts, alone, "1 of the paper controller, whose baseline is a moving mean; robust compares several")
+    _check("compare", settings.compare, settings.compare == "ranks" or not alone, "ranks where there is one rollout: nothing is compared")
 
 
 def _check_sizes(settings: "AutoHas | Dha") -> None:

@@ -15,22 +15,26 @@ class Duration(click.ParamType[float]):
     """A duration such as 400s, 20m, 1h30m or 3h."""
 
     name = "duration"
+    also = ""
+    """What else is accepted, for an error."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         try:
             return value if isinstance(value, float) else parse_duration(str(value))
         except DurationError as e:
-            self.fail(str(e), param, ctx)
+            self.fail(f"{e}{self.also}", param, ctx)
 
 
 class Budget(Duration):
     """A budget: a duration, or a plain number of whatever budgets count."""
 
+    also = "; with --budget-unit, a plain number such as 27 or 1e-3"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds, `Timed` if a unit was typed."""
         found = super().convert(value, param, ctx)
-        return Timed(found) if isinstance(value, str) and any(map(str.isalpha, value)) else found
+        return Timed(found) if isinstance(value, str) and value.rstrip()[-1].isalpha() else found
 
 
 class Setting(click.ParamType[tuple[str, Any]]):

@@ -159,11 +159,13 @@ class Result:
     """What became of a trial.
 
     Raises:
-        RecordError: the loss is not a finite number of an OK result, or None of any other; seconds or metrics are no numbers.
+        RecordError: the status is none; the loss is not a finite number of an OK result, or None of any other; seconds or metrics are no
+            numbers.
     """
 
     trial_id: str
     status: Status
+    """Its word will do, and is turned into the status."""
     loss: float | None
     """None unless OK; lower is better."""
     train_s: float
@@ -177,6 +179,7 @@ class Result:
     """Why it is not OK, for people."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "status", word(Result, Status, "status", self.status))
         if self.status is Status.OK:
             if not number(self.loss):
                 refuse(Result, {"loss": self.loss}, "loss", "a finite number when the status is ok")
@@ -206,7 +209,6 @@ class Result:
         """
         record = entries(cls, value)
         check_id(cls, record, "trial_id")
-        record["status"] = word(cls, Status, "status", record["status"])
         for name in ("metrics", "details"):
             if not isinstance(record.get(name, {}), dict):
                 refuse(cls, record, name, "an object")

@@ -88,6 +88,8 @@ def check(reference: str, options: dict[str, Any], space_json: str) -> dict[str,
         said = None if examine is None else examine(space_from_json(space_json), **options)
     except BohbNasError as e:
         return {"error": str(e)}
+    except (Exception, SystemExit):  # noqa: BLE001 (the outer shell, around a user's code)
+        return {"error": f"worker {reference!r} fails in its check of the space; correct it:\n{traceback.format_exc()[-_MESSAGE_LIMIT:]}"}
     return {"checked": True, "notes": [line for line in said if isinstance(line, str)] if isinstance(said, list) else []}
 
 

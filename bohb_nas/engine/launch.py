@@ -114,6 +114,7 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
 
     Raises:
         UsageError: the data set cannot be read or is not the study's, or the worker refuses space or options.
+        BohbNasError: the worker's process ended without an answer.
     """
     notes: list[str] = []
     found: Summary | None = None
@@ -160,8 +161,11 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
     for answer in answers:
         if "error" in answer:
             raise UsageError(answer["error"])
-    if not answers:
-        raise BohbNasError(f"the training process cannot start:\n{child.stderr[-2000:]}")
+    if not any("checked" in answer for answer in answers):
+        raise BohbNasError(
+            f"worker {meta['worker']} has not said whether it accepts the space: its process ended with exit code {child.returncode}:\n"
+            f"{child.stderr[-2000:]}"
+        )
     return [str(note) for answer in answers for note in answer.get("notes", ())]
 
 

@@ -13,7 +13,7 @@ from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
-from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, path_kept, seed_kept
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, count_kept, options_kept, path_kept, seed_kept
 from bohb_nas.store.study_dir import FORMAT
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -89,7 +89,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     maximum = float(_said(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
     eta = _said(request.eta, earlier.get("eta"), 3.0)
     minimum = float(_said(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3))
-    budgets = Budgets(min=minimum, max=maximum, eta=eta, unit=unit)
+    budgets = budgets_kept(Budgets(min=minimum, max=maximum, eta=eta, unit=unit))
     stop = _stop(request, given, preset)
     method = _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb"))
     method_options = _method_options(request, given, method)
@@ -102,7 +102,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         "preset": _said(request.preset, given.get("preset"), None),
         "space": _absolute(_said(request.space, given.get("space"), preset.get("space"), METHODS.get(method, {}).get("space"), "joint")),
         "method": method,
-        "method_options": method_options,
+        "method_options": options_kept("--method-option", method_options),
         **_worker(request, given, preset, unit=unit, top=maximum, method=method, search=_search(method, method_options)),
         "budgets": asdict(budgets),
         "seed": seed_kept(_said(request.seed, given.get("seed"), 0)),
@@ -257,7 +257,7 @@ def _worker(
         options["search"] = search
     if worker in IMAGE_WORKERS and isinstance(options.get("network"), str):
         options["network"] = _absolute(options["network"])
-    return {"worker": _absolute(worker), "worker_options": options}
+    return {"worker": _absolute(worker), "worker_options": options_kept("--worker-option", options)}
 
 
 def _dataset(reference: str) -> str:
@@ -267,9 +267,9 @@ def _dataset(reference: str) -> str:
 
 def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
     said = {"brackets": request.brackets, "trials": request.trials, "total_s": request.total_s}
-    for name in ("brackets", "trials"):
-        if (value := said[name]) is not None and value < 1:
-            raise UsageError(f"--{name} {value}: accepted is a whole number from 1")
+    for option, n in (("--brackets", request.brackets), ("--trials", request.trials)):
+        if n is not None:
+            count_kept(option, n)
     if any(v is not None for v in said.values()):
         return said
     return given.get("stop") or {**said, "brackets": preset.get("brackets")}

@@ -14,8 +14,12 @@ def check(unit: str, typed: Mapping[str, float | None]) -> None:
         typed: by option; None where nothing was typed.
 
     Raises:
-        UsageError: a budget is a time and the unit is not, or the unit is empty.
+        UsageError: a budget is a time and the unit is not, or the unit is empty or no text that a study can hold.
     """
+    try:
+        unit.encode()
+    except UnicodeEncodeError as e:
+        raise UsageError(f"--budget-unit {unit!r}: accepted is a text in UTF-8, such as epochs; write it otherwise") from e
     if not unit.strip():
         raise UsageError(f"--budget-unit {unit!r}: accepted is what budgets count, such as epochs; leave it out for seconds")
     for option, value in typed.items():

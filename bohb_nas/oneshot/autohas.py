@@ -131,11 +131,11 @@ class AutoHasSearch:
         """The configuration of a draw under which the shared weights take a step.
 
         While the controller learns, numbers are those drawn: weights that only ever saw the mean of the rates settle where it suits them,
-        and any larger rate is harm. What remains of the budget is trained as what is found will be.
+        and any larger rate is harm. What `differentiable` follows is at its mean, where the gradient is taken. What remains of the budget
+        is trained as what is found will be.
         """
-        if self._settings.controller != "differentiable" and u <= self._settings.until:
-            return self._decisions.config(draw)
-        return self._decisions.blended(draw, self._controller.probabilities())
+        followed = pathwise_names(self._decisions) if self._settings.controller == "differentiable" else ()
+        return self._decisions.blended(draw, self._controller.probabilities(), among=followed if u <= self._settings.until else None)
 
     def _rate(self, u: float, rest: float) -> float:
         """Of the controller's step at this point of the search."""

@@ -16,9 +16,9 @@ from bohb_nas.one_shot_settings import AutoHas, Dha, Settings
 from bohb_nas.oneshot import hypergradients
 from bohb_nas.oneshot.autohas import HELD
 from bohb_nas.oneshot.cell_codes import columns_of
+from bohb_nas.oneshot.cell_space import base
 from bohb_nas.oneshot.decisions import Decisions
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import plain
 
 _TRIES = 1000
 """Of a network that is small enough, as many as the search would make."""
@@ -77,7 +77,7 @@ def _drawn(settings: AutoHas, space: ConfigurationSpace) -> Iterator[Mapping[str
 
 def _largest(space: ConfigurationSpace) -> Iterator[Layer]:
     """Networks of which one is the largest that DHA may find: nodes with the dearest operators on the edges that they keep."""
-    defaults = {name: plain(space[name].default_value) for name in ("cell_repeats", "cell_channels")}
+    _, defaults = base(space)
     dearest = {
         (source, target): max((operator for at, operator in columns if at == source), key=_weight)
         for target, columns in columns_of(space).items()

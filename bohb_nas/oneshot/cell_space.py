@@ -8,6 +8,7 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import NumericalHyperparameter
 from ConfigSpace.util import deactivate_inactive_hyperparameters
 
+from bohb_nas import networks
 from bohb_nas.oneshot.hypergradients import Bounded
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
@@ -20,12 +21,12 @@ _TRAINED: Mapping[str, Value] = {"family": "cell", "optimizer": "sgd", "mixing":
 
 
 def base(space: ConfigurationSpace) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe of the space's default configuration without mixing and policy, and every default."""
+    """The recipe of the space's default configuration without mixing and policy, and every default, of cells also what the space lacks."""
     defaults = {name: plain(hyperparameter.default_value) for name, hyperparameter in space.items()}
     active = {name: plain(value) for name, value in dict(space.get_default_configuration()).items()}
     recipe = read(active)[1]
-    missing = [name for name in ("cell_repeats", "cell_channels") if name not in defaults]
-    return replace(recipe, mixing="none", policy=(), optimizer="sgd", label_smoothing=0.0), {**dict.fromkeys(missing), **defaults}
+    plainly = replace(recipe, mixing="none", policy=(), optimizer="sgd", label_smoothing=0.0)
+    return plainly, {**networks.family("cell").defaults, **defaults}
 
 
 def bounded(space: ConfigurationSpace, name: str, value: float, *, low: float, high: float, rate: float) -> Bounded:

@@ -118,9 +118,10 @@ class Decisions:
         _, chosen = self._walk(draw.indices.__getitem__)
         return {name: self._values[name, index] for name, index in chosen.items()}
 
-    def blended(self, draw: Draw, probabilities: Probabilities) -> dict[str, Value]:
-        """The configuration of a draw with numbers at the means of their bases, whichever were drawn."""
-        numbers = {name: d.blend(probabilities[name]) for name in draw.indices if (d := self._decisions[name]).number}
+    def blended(self, draw: Draw, probabilities: Probabilities, *, among: Collection[str] | None = None) -> dict[str, Value]:
+        """The configuration of a draw with numbers, or those among some names, at the means of their bases, whichever were drawn."""
+        names = draw.indices if among is None else draw.indices.keys() & set(among)
+        numbers = {name: d.blend(probabilities[name]) for name in names if (d := self._decisions[name]).number}
         return self.config(draw) | numbers
 
     def decode(self, probabilities: Probabilities) -> dict[str, Value]:

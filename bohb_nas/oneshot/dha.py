@@ -33,6 +33,7 @@ from bohb_nas.records import Value
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.networks import Network, build
 from bohb_nas.training.policies import Choice
+from bohb_nas.training.recipe import REFERENCE_BATCH
 from bohb_nas.training.validation import Score, evaluate
 
 _CLIP = 5.0
@@ -66,12 +67,7 @@ class DhaSearch:
         around = skeleton or (lambda cell: cells.skeleton(cell, channels=defaults["cell_channels"], repeats=defaults["cell_repeats"]))
         self._cell = CellCodes(columns_of(material.space), settings, self._chance)
         self._rate = bounded(
-            material.space,
-            "sgd_learning_rate",
-            settings.rate,
-            low=settings.rate_low,
-            high=settings.rate_high,
-            rate=settings.hyper_rate,
+            material.space, "sgd_learning_rate", settings.rate, low=settings.rate_low, high=settings.rate_high, rate=settings.hyper_rate
         )
         self._decay = bounded(
             material.space,
@@ -144,7 +140,7 @@ class DhaSearch:
             before,
             {name: momenta[name] for name in gradients},
             gradients,
-            rate=self._rate.value * self._shape(u),
+            rate=self._step_rate(u),
             momentum=self._settings.momentum,
             weight_decay=self._decay.value,
         )
@@ -165,6 +161,10 @@ class DhaSearch:
             kept = [one for one in self._cell.kept(self._cell.nodes) if one[0] in targets]
             network.candidate.write(network.scales(kept), {}, {})
             self._cell.frozen |= dict.fromkeys(targets, u)
+
+    def _step_rate(self, u: float) -> float:
+        """The learning rate of a step: that of batches of 128 grows with the size of the batch."""
+        return self._rate.value * self._recipe.batch_size / REFERENCE_BATCH * self._shape(u)
 
     def _shape(self, u: float) -> float:
         """Fraction of the learning rate: level during the search, half a cosine to zero once every node is frozen."""
@@ -199,7 +199,7 @@ class DhaSearch:
             gradients,
             before,
             momenta,
-            rate=self._rate.value * self._shape(u),
+            rate=self._step_rate(u),
             momentum=self._settings.momentum,
             weight_decay=self._decay.value,
         )

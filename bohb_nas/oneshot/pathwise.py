@@ -51,7 +51,7 @@ def through_the_step(
         decisions: of the controller.
         logits: of each decision.
         draw: says what is active.
-        recipe: with every number at its mean.
+        recipe: with every number that acts in the step at its mean.
         step: learning rate, momentum and weight decay -> weights after the step.
         loss: of weights.
     """

@@ -14,7 +14,7 @@ from bohb_nas.oneshot import steps
 from bohb_nas.oneshot.bank import Bank, Candidate
 from bohb_nas.oneshot.controller import Controller
 from bohb_nas.oneshot.decisions import Decisions, Draw
-from bohb_nas.oneshot.pathwise import Followed, Number, through_the_step
+from bohb_nas.oneshot.pathwise import Followed, Number, pathwise_names, through_the_step
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
 from bohb_nas.training.device import Compute
@@ -104,8 +104,11 @@ class Temporary:
         return rewards, total
 
     def follow(self, draw: Draw, valid: Batch, *, decisions: Decisions, controller: Controller, number: int) -> Followed:
-        """One temporary step of a candidate, and what its validation loss says of the numbers that act in it."""
-        layers, recipe = read(decisions.blended(draw, controller.probabilities()))
+        """One temporary step of a candidate, and what its validation loss says of the numbers that act in it.
+
+        These are at their means, where their gradient is taken; the others are those drawn, so that the loss judges the draw.
+        """
+        layers, recipe = read(decisions.blended(draw, controller.probabilities(), among=pathwise_names(decisions)))
         candidate = self._bank.candidate(layers)
         weights, momenta = candidate.weights(), candidate.momenta()
         _, gradients, statistics = self.gradients(candidate, weights, candidate.statistics(), recipe, number=number, ahead=1)

@@ -1,6 +1,7 @@
 """Reads a search space from what a user can name, and freezes it as JSON."""
 
 import io
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
-from ConfigSpace.hyperparameters import CategoricalHyperparameter, OrdinalHyperparameter
+from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, OrdinalHyperparameter
 
 from bohb_nas import refs
 from bohb_nas.errors import SpaceError, StudyError
+from bohb_nas.files import dump_json
+from bohb_nas.reading import parse_json
+from bohb_nas.records import Value
 from bohb_nas.space.encoding import Encoding, Kind, n_values, plain
 
 _TRIES = 2000
@@ -87,9 +91,9 @@ def frozen_space(text: str, path: Path) -> ConfigurationSpace:
 
 
 def space_to_json(space: ConfigurationSpace) -> str:
-    """The space as ConfigSpace's own JSON."""
+    """The space as ConfigSpace's own JSON; values of numpy as what they are worth."""
     text = io.StringIO()
-    space.to_json(text)
+    space.to_json(text, default=plain)
     return text.getvalue()
 
 
@@ -114,13 +118,15 @@ def check_space(space: object, *, name: str) -> ConfigurationSpace:
                 values = hyperparameter.choices
             case OrdinalHyperparameter():
                 values = hyperparameter.sequence
+            case Constant():
+                values = (hyperparameter.value,)
             case _:
                 continue
-        for value in values:
-            if not isinstance(plain(value), bool | int | float | str):
+        for value in map(plain, values):
+            if not (isinstance(value, bool | int | float | str) and _lasts(value)):
                 raise SpaceError(
-                    f"space {name!r}: {hyperparameter.name} has the choice {value!r}; accepted are bool, int, float and str; "
-                    "name the choice by a text and look it up in the worker"
+                    f"space {name!r}: {hyperparameter.name} has the value {reprlib.repr(value)}; accepted are finite numbers, whole ones "
+                    "below 2^64, true, false, and texts in UTF-8; name the value by a text and look it up in the worker"
                 )
     if not _allows_something(Encoding(space)):
         raise SpaceError(
@@ -128,6 +134,15 @@ def check_space(space: object, *, name: str) -> ConfigurationSpace:
             "remove a clause, or express it as a condition"
         )
     return space
+
+
+def _lasts(value: Value) -> bool:
+    """Whether a study that writes a value reads the same."""
+    try:
+        (read,) = parse_json(dump_json([value]))
+    except ValueError:
+        return False
+    return bool(read == value)
 
 
 def _allows_something(encoding: Encoding) -> bool:

@@ -1,10 +1,12 @@
 """What the record of a study (study.json) must be, so that whoever reads it can rely on it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.entries import number
 from bohb_nas.errors import StudyError, UsageError
+from bohb_nas.reading import parse_json
 from bohb_nas.records import Budgets
 
 IMAGE_WORKERS = frozenset({"image_classifier", "one_shot"})
@@ -64,6 +66,48 @@ def seed_kept(seed: int) -> int:
     if not 0 <= seed < MOST_SEEDS:
         raise UsageError(f"--seed {seed}: accepted is a whole number from 0 to {MOST_SEEDS - 1}; give a smaller one")
     return seed
+
+
+def count_kept(option: str, n: int) -> int:
+    """What was counted under an option, if the record of a study can hold it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not 0 < n < _MOST:
+        raise UsageError(f"{option} {n}: accepted is a whole number from 1 to {_MOST - 1}")
+    return n
+
+
+def budgets_kept(budgets: Budgets) -> Budgets:
+    """The budgets, if the record of a study can hold them.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    if (n := len(budgets.rungs)) >= _MOST_RUNGS:
+        raise UsageError(
+            f"from {budgets.min:g} to {budgets.max:g} by {budgets.eta:g} there are {n} budgets; accepted are at most {_MOST_RUNGS - 1}; "
+            "give a larger --budget-min or --eta"
+        )
+    return budgets
+
+
+def options_kept(option: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What was given as NAME=VALUE under an option, if the record of a study, which is UTF-8, can hold it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    for name, value in options.items():
+        try:
+            parse_json(json.dumps([[[value]]]))  # as deep as it can lie in the record
+        except (ValueError, RecursionError) as e:
+            raise UsageError(
+                f"{option} {name}={repr(value)[:100]}: a study could not be opened with it ({e}); accepted are texts in UTF-8, numbers, "
+                "true, false, null, and lists and objects of them that are not deep: write it otherwise"
+            ) from e
+    return options
 
 
 def path_kept(path: str) -> str:

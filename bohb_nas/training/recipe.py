@@ -48,7 +48,8 @@ _DEFAULTS: Mapping[str, float] = {
     "mixup_alpha": 0.2,
     "cutmix_alpha": 1.0,
 }
-_REFERENCE_BATCH = 128
+REFERENCE_BATCH = 128
+"""Images of a batch that the rates of the joint space are for."""
 _WHOLE = frozenset({"batch_size"})
 """Numbers that count something: from 1."""
 _POSITIVE = frozenset({"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "muon_learning_rate", "average_span"})
@@ -182,7 +183,7 @@ def _learning_rate(config: Mapping[str, Value], optimizer: Optimizer) -> float:
     rate = _number(config, name, "learning_rate")
     if name not in config and "learning_rate" in config:
         return rate
-    ratio = _number(config, "batch_size") / _REFERENCE_BATCH
+    ratio = _number(config, "batch_size") / REFERENCE_BATCH
     return rate * (ratio if optimizer == "sgd" else math.sqrt(ratio))
 
 

@@ -4,8 +4,10 @@ from typing import Any
 
 import torch
 import training_fakes as fakes
+from ConfigSpace import Categorical, ConfigurationSpace, Constant
 
 from bohb_nas.layers import Activation, Conv, Layer, Norm, chain, named
+from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot.cell_networks import Cells
 from bohb_nas.oneshot.dha import DhaSearch
@@ -16,6 +18,13 @@ from bohb_nas.training.data import ResidentData
 CHANNELS = 4
 N_CELLS = 2
 SPACE = space()
+
+
+def bare(*more: Any) -> ConfigurationSpace:
+    """The edges of a cell, and hardly anything beside them."""
+    edges = ConfigurationSpace()
+    edges.add(Constant("family", "cell"), *(Categorical(cells.name(edge), cells.OPERATORS) for edge in cells.EDGES), *more)
+    return edges
 
 
 def skeleton(cell: Cells) -> Layer:

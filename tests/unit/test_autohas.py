@@ -62,7 +62,8 @@ def search(settings: AutoHas | None = None, *, of: ConfigurationSpace | None = N
 
 
 def settings(controller: Any, **more: Any) -> AutoHas:
-    return AutoHas(controller=controller, warm_up=0.0, tried=3, every=1, **more)
+    own = {"warm_up": 0.0, "every": 1} if controller in LEARNING else {"tried": 3} if controller == "uniform" else {}
+    return AutoHas(controller=controller, **{**own, **more})
 
 
 def walk(one: AutoHasSearch, n: int) -> list[float]:
@@ -307,6 +308,27 @@ def test_the_differentiable_controller_moves_numbers_along_the_path_and_the_rest
     assert one._controller.updates == {"sgd_learning_rate": 3, "flip": 3, "nr_residual_blocks_1": 3}
 
 
+def _smoothed() -> ConfigurationSpace:
+    """A number that acts in the step, and one that a reward alone can judge."""
+    both = ConfigurationSpace()
+    said = {name: value for name, value in TINY.items() if name not in ("sgd_learning_rate", "label_smoothing")}
+    both.add(*(Constant(name, value) for name, value in said.items()))
+    both.add(Float("sgd_learning_rate", (0.01, 1.0), log=True), Float("label_smoothing", (0.0, 0.8)))
+    return both
+
+
+def test_what_the_differentiable_controller_rewards_is_the_number_drawn() -> None:
+    one = search(settings("differentiable"), of=_smoothed())
+    walk(one, 3)
+    draws = [Draw(indices={"sgd_learning_rate": rate, "label_smoothing": i}) for rate in (0, 4) for i in range(5)]
+    rewards, _ = one._temporary.differentiate(draws, one._valid(), decisions=one._decisions, controller=one._controller, number=3)
+    assert rewards[:5] == rewards[5:], "the rate is at its mean, whichever was drawn"
+    assert len(set(rewards)) == 5
+    _set(one, {"label_smoothing": np.zeros(5)})
+    trained = [[one._trained(draws[i], u)["label_smoothing"] for i in range(5)] for u in (0.5, 0.9)]
+    assert trained == [pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8]), pytest.approx([0.4] * 5)]
+
+
 def test_entropy_acts_on_numbers_of_the_differentiable_controller_too() -> None:
     with_it, without = (search(settings("differentiable", entropy=weight), of=numbers_only()) for weight in (1e6, 0.0))
     peaked = {"sgd_learning_rate": [2.0, 0, 0, 0, 0], "sgd_weight_decay": [2.0, 0, 0, 0, 0], "sgd_one_minus_momentum": [2.0, 0, 0, 0, 0]}
@@ -349,6 +371,45 @@ def test_refuses_another_optimizer_by_default() -> None:
 def test_refuses_to_follow_more_than_a_step() -> None:
     with pytest.raises(OptionError, match="horizon is 5; accepted is 1 of the differentiable controller"):
         AutoHas(controller="differentiable", horizon=5)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"controller": "random", "rollouts": 8}, "rollouts is 8, which has no effect .* heeded: robust, paper, differentiable$"),
+        ({"controller": "random", "horizon": 2}, "horizon is 2, .* heeded: robust, paper, differentiable, uniform"),
+        ({"controller": "random", "reward": "accuracy"}, "reward is 'accuracy', .* uniform"),
+        ({"controller": "uniform", "every": 3}, "every is 3, .* with controller uniform; leave it out, .*heeded: robust, paper"),
+        ({"controller": "uniform", "rate": 0.1}, "rate is 0.1"),
+        ({"controller": "uniform", "entropy": 0.1}, "entropy is 0.1"),
+        ({"controller": "uniform", "warm_up": 0.0}, "warm_up is 0.0"),
+        ({"controller": "uniform", "compare": "rewards"}, "compare is 'rewards'"),
+        ({"controller": "robust", "tried": 3}, "tried is 3, .* with controller robust; .*heeded: uniform"),
+        ({"controller": "paper", "rollouts": 4}, "rollouts is 4; accepted is 1 of the paper controller"),
+        ({"controller": "paper", "compare": "rewards"}, "compare is 'rewards'; accepted is ranks where there is one rollout"),
+        (
+            {"controller": "robust", "rollouts": 1, "compare": "rewards"},
+            "compare is 'rewards'; accepted is ranks where there is one rollout",
+        ),
+    ],
+)
+def test_refuses_what_would_have_no_effect(said: dict[str, Any], told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        AutoHas(**said)
+
+
+def test_takes_what_has_an_effect() -> None:
+    learning: dict[str, Any] = {"every": 3, "rate": 0.1, "entropy": 0.1, "warm_up": 0.0}
+    for controller in LEARNING:
+        AutoHas(**{"controller": controller, **learning})
+    assert AutoHas(rollouts=1).n_rollouts == AutoHas(controller="paper", rollouts=1, horizon=3).n_rollouts == 1
+    assert AutoHas(controller="uniform", tried=3, horizon=3, reward="accuracy").rewarded == "accuracy"
+    assert AutoHas(controller="random", max_params=1e6).controller == "random"
+
+
+def test_refuses_to_follow_what_has_no_slope() -> None:
+    with pytest.raises(OptionError, match=r"reward is 'accuracy'; accepted is cross_entropy of the differentiable controller"):
+        AutoHas(controller="differentiable", reward="accuracy")
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS)

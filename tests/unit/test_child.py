@@ -53,6 +53,7 @@ def test_a_proper_result_passes_unchanged(tmp_path: Path) -> None:
         (lambda: ok(loss=None), Status.CRASHED, "loss is None"),
         (lambda: ok(loss="0.5"), Status.CRASHED, "loss is '0.5'"),
         (lambda: ok(train_s=-1.0), Status.CRASHED, "train_s is -1.0; accepted is a number of seconds from 0"),
+        (lambda: ok(status="preempted", loss=None), Status.CRASHED, "status preempted but does not hand over"),
         (lambda: ok(trial_id="t1"), Status.CRASHED, "a result of 't1' for trial 't0'"),
         (lambda: ok(metrics={"a": float("inf")}), Status.CRASHED, "inf"),
         (lambda: ok(details={"a": object()}), Status.CRASHED, "not JSON serializable"),
@@ -292,3 +293,12 @@ def test_what_a_worker_says_of_a_space_that_it_accepts_is_passed_on(returned: st
     path = tmp_path / "mine.py"
     path.write_text(f"def train(trial, workdir):\n    return 1\ndef check(space):\n    return {returned}\n")
     assert check(str(path), {}, space_to_json(space())) == {"checked": True, "notes": notes}
+
+
+@pytest.mark.parametrize("dies", ["raise ValueError('no depth in it')", "raise SystemExit('no depth in it')", "{}['no depth in it']"])
+def test_a_check_that_fails_is_no_acceptance(dies: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"def train(trial, workdir):\n    return 1\ndef check(space):\n    {dies}\n")
+    said = check(str(path), {}, space_to_json(space()))
+    assert set(said) == {"error"}
+    assert all(part in said["error"] for part in (f"worker {str(path)!r}", "check", "line 4", "no depth in it"))

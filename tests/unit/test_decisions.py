@@ -214,6 +214,8 @@ def test_blended_numbers() -> None:
     found = decisions.blended(draw, probabilities)
     assert found == {"lr": pytest.approx(0.1), "width": 16, "optimizer": "sgd", "momentum": pytest.approx(0.2 * 0.5 + 0.7 * 0.9)}
     assert decisions.config(draw) == {"lr": 1e-4, "width": 16, "optimizer": "sgd", "momentum": 0.5}
+    assert decisions.blended(draw, probabilities, among={"lr", "beta"}) == decisions.config(draw) | {"lr": pytest.approx(0.1)}
+    assert decisions.blended(draw, probabilities, among=()) == decisions.config(draw)
     adam = decisions.blended(Draw(indices={"lr": 0, "width": 4, "optimizer": 1}), probabilities)
     assert "momentum" not in adam
 

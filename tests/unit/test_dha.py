@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 import training_fakes as fakes
-from ConfigSpace import Configuration
-from dha_fakes import CHANNELS, N_CELLS, SPACE, material, run, search, shown, skeleton
+from ConfigSpace import Configuration, Constant, Float
+from dha_fakes import CHANNELS, N_CELLS, SPACE, bare, material, run, search, shown, skeleton
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -21,15 +23,16 @@ from bohb_nas.errors import OptionError
 from bohb_nas.layers import Chain
 from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
-from bohb_nas.oneshot import steps
+from bohb_nas.oneshot import hypergradients, steps
 from bohb_nas.oneshot.dha import DhaSearch
+from bohb_nas.oneshot.search import Material
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.search_spaces import zela2018
 from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.export import export_model
 from bohb_nas.training.networks import Network, build
 from bohb_nas.training.policies import Choice, Policy, operation
-from bohb_nas.training.recipe import Recipe
+from bohb_nas.training.recipe import Recipe, read
 
 SPATIAL = {"nor_conv_1x1": 1, "nor_conv_3x3": 9, "skip_connect": 0, "avg_pool_3x3": 0}
 """Weights of an operator, in squares of the channels."""
@@ -243,6 +246,33 @@ def test_the_learning_rate_keeps_its_floor_and_says_how_often_it_sat_there() -> 
     assert at_low + at_high > 0
 
 
+def noting(function: Callable[..., Any], rates: list[float]) -> Callable[..., Any]:
+    """The function, which notes its rate first."""
+
+    def noted(*tensors: Any, **numbers: Any) -> Any:
+        rates.append(numbers["rate"])
+        return function(*tensors, **numbers)
+
+    return noted
+
+
+@pytest.mark.parametrize(("batch_size", "rate"), [(32, 0.02), (128, 0.08)])
+def test_steps_are_of_the_rate_that_is_handed_out_for_the_size_of_the_batch(
+    batch_size: int, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under SGD it is that of batches of 128, times n / 128."""
+    stepped, tuned = list[float](), list[float]()
+    for module, name, rates in ((steps, "sgd", stepped), (hypergradients, "held_out", tuned)):
+        monkeypatch.setattr(module, name, noting(getattr(module, name), rates))
+    space = bare(Constant("batch_size", batch_size), Float("sgd_learning_rate", (0.01, 1.0), log=True))
+    settings = Dha(rate=0.08, hyper_every=1, hyper_rate=1e-12)
+    found = DhaSearch(settings, Material(data=fakes.data(), compute=fakes.CPU, space=space, seed=0), skeleton=skeleton)
+    run(found, 2, of=10)
+    assert [*stepped, *tuned] == pytest.approx([rate] * 4)
+    assert found.found()["sgd_learning_rate"] == pytest.approx(0.08)
+    assert read(found.found())[1].learning_rate == pytest.approx(rate)
+
+
 def test_a_search_whose_nodes_are_frozen_in_its_last_step_ends() -> None:
     """The share of the budget that is left for the rest of the schedule is none then."""
     found = search(seed=11, search_share=0.95)
@@ -287,6 +317,19 @@ def test_every_node_is_frozen_from_the_search_s_share_on() -> None:
     assert not found._cell.all_frozen
     run(found, 1, of=20)
     assert found._cell.all_frozen
+
+
+def test_of_what_a_space_does_not_say_of_cells_the_family_s_default_is_trained_and_handed_out() -> None:
+    for space, channels in ((bare(), 16.0), (bare(Constant("cell_channels", 8)), 8)):
+        assert DhaSearch.check(Dha(), space)[:2] == [
+            "cell_repeats stays at 2: DHA searches the operators of a cell",
+            f"cell_channels stays at {channels}: DHA searches the operators of a cell",
+        ]
+        found = DhaSearch(Dha(), Material(data=fakes.data(), compute=fakes.CPU, space=space, seed=0))
+        run(found, 1, of=10)
+        trained = {name: tensor for name, tensor in found.tensors().items() if name.startswith("weight/")}
+        assert {tensor.shape[0] for name, tensor in trained.items() if "cell/stem" in name} == {channels}
+        assert {cell[0] for name in trained if (cell := re.findall(r"stage_\d_cell_(\d)", name))} == {"1", "2"}
 
 
 def test_what_was_found_is_legal_and_its_operators_are_the_model_s() -> None:

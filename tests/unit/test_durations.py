@@ -1,7 +1,9 @@
+import click
 import pytest
 
-from bohb_nas.durations import budget_text, counted, format_duration, parse_duration
+from bohb_nas.durations import Timed, budget_text, counted, format_duration, parse_duration
 from bohb_nas.errors import DurationError
+from bohb_nas.option_types import Budget
 
 
 @pytest.mark.parametrize(
@@ -17,13 +19,17 @@ from bohb_nas.errors import DurationError
         ("1.5h", 5400),
         (" 2 min ", 120),
         ("1d", 86400),
+        ("1e3", 1000),
+        (" 2.5E-1 ", 0.25),
     ],
 )
 def test_what_people_write(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "-5s", "3x", "h", "1h 5", "5 5", "nan", "inf", "1e3s", "three hours", "1h-5m"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0s", "-5s", "3x", "h", "1h 5", "5 5", "nan", "inf", "1e999", "-1e3", "1e3s", "three hours", "1h-5m"]
+)
 def test_what_is_no_duration_is_refused_with_what_is_accepted(text: str) -> None:
     with pytest.raises(DurationError, match="accepted: a positive number of seconds"):
         parse_duration(text)
@@ -66,3 +72,17 @@ def test_one_thing_is_not_several() -> None:
     assert [counted(n, "evaluation") for n in (0, 1, 2, "1", "1,000")] == [
         *("0 evaluations", "1 evaluation", "2 evaluations", "1 evaluation", "1,000 evaluations")
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "budget", "timed"),
+    [("1e-9", 1e-9, False), ("2E3", 2000.0, False), ("90", 90.0, False), ("90s", 90.0, True), ("1h30m", 5400.0, True)],
+)
+def test_a_budget_is_a_time_where_a_unit_of_time_was_typed(typed: str, budget: float, timed: bool) -> None:
+    found = Budget().convert(typed, None, None)
+    assert (found, isinstance(found, Timed)) == (budget, timed)
+
+
+def test_a_budget_that_is_none_is_answered_with_both_kinds() -> None:
+    with pytest.raises(click.BadParameter, match=r"'1x'; accepted: .* 3h; with --budget-unit, a plain number such as 27 or 1e-3"):
+        Budget().convert("1x", None, None)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bohb_nas.engine.launch import build, create, keep, new_space, reopen
+from bohb_nas.engine.launch import build, check, create, keep, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
-from bohb_nas.errors import OptionError, StudyError, UsageError
+from bohb_nas.errors import BohbNasError, OptionError, StudyError, UsageError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.space.files import space_to_json
 from bohb_nas.store.frozen import recall
@@ -39,6 +39,32 @@ def test_the_largest_seed_is_read_back(tmp_path: Path) -> None:
     assert study.read_meta()["seed"] == 18446744073709551615
     with pytest.raises(UsageError, match="--seed 18446744073709551616"):
         plan(Request(space="toy", worker="toy", seed=2**64))
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ({"trials": 2**53}, r"--trials 9007199254740992: accepted is a whole number from 1 to 9007199254740991"),
+        ({"brackets": 2**53, "method": "hyperband"}, r"--brackets 9007199254740992: accepted"),
+        ({"budget_min": 2.0**-100, "budget_max": 1.0, "eta": 2.0}, r"101 budgets; accepted are at most 99.*--eta"),
+        ({"method_options": {"x": "\ud800"}}, r"--method-option x=.*ud800.*UTF-8"),
+        ({"worker_options": {"a": 1, "x": ["\udcff"]}}, r"--worker-option x=.*udcff.*UTF-8"),
+        ({"worker": None, "command": "train \udcff"}, r"--worker-option command=.*udcff.*UTF-8"),
+        ({"budget_unit": "\udcff"}, r"--budget-unit .*udcff.*UTF-8"),
+    ],
+)
+def test_what_the_reader_of_a_record_would_refuse_is_refused_when_it_is_typed(lost: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan(Request(**{"space": "toy", "worker": "toy", **lost}))
+
+
+def test_the_largest_counts_and_the_longest_ladder_are_read_back(tmp_path: Path) -> None:
+    most: dict[str, Any] = {"trials": 2**53 - 1, "brackets": 2**53 - 1, "budget_min": 2.0**-98, "budget_max": 1.0, "eta": 2.0}
+    meta = plan(Request(space="toy", worker="toy", method_options={"x": "\N{SNOWMAN}"}, **most))
+    study = StudyDir(tmp_path / "s")
+    study.make()
+    study.write_meta(meta)
+    assert study.read_meta() == meta
 
 
 def test_the_published_run() -> None:
@@ -189,6 +215,16 @@ def test_words_that_do_not_go_together() -> None:
         plan(Request(worker="command"))
     with pytest.raises(UsageError, match="belong to the worker image_classifier"):
         plan(Request(worker="toy", dataset="digits"))
+
+
+def test_a_worker_that_ends_while_it_looks_at_a_space_has_not_accepted_it(tmp_path: Path) -> None:
+    worker = tmp_path / "mine.py"
+    worker.write_text(
+        "import os, sys\ndef train(trial, workdir): ...\ndef check(space):\n    print('last words', file=sys.stderr)\n    os._exit(3)\n"
+    )
+    meta = plan(Request(space="toy", worker=str(worker)))
+    with pytest.raises(BohbNasError, match=r"(?s)exit code 3.*last words"):
+        check(meta, new_space(meta))
 
 
 def test_what_is_known_beforehand_is_part_of_the_record(tmp_path: Path) -> None:

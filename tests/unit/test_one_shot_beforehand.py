@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from ConfigSpace import ConfigurationSpace
+from dha_fakes import bare
 
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import OptionError, UsageError
@@ -52,9 +53,10 @@ def test_the_largest_network_of_dha_drops_an_edge_of_the_last_node() -> None:
     reductions = sum(9 * c * 2 * c + 2 * 2 * c + 9 * 2 * c * 2 * c + 2 * 2 * c + c * 2 * c for c in (16, 32))
     head = 2 * 64 + 64 * 10 + 10
     total = operators + stem + reductions + head
-    checked(cell.space(), {"method": "dha", "max_params": float(total)})
-    with pytest.raises(OptionError, match=f"has {total:g} params where"):
-        checked(cell.space(), {"method": "dha", "max_params": float(total - 1)})
+    for space in (cell.space(), bare()):  # what a space does not say is the default
+        checked(space, {"method": "dha", "max_params": float(total)})
+        with pytest.raises(OptionError, match=f"has {total:g} params where"):
+            checked(space, {"method": "dha", "max_params": float(total - 1)})
 
 
 def request(method: str, **more: Any) -> Request:

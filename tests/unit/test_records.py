@@ -125,6 +125,17 @@ def test_a_result_that_breaks_its_contract_is_refused(broken: dict[str, Any]) ->
         Result.from_json({**RESULT, **broken})
 
 
+def test_a_status_may_be_said_by_its_word() -> None:
+    ended: Any = {"trial_id": "t00001", "train_s": 1.0}
+    for word, loss in (("ok", 0.5), ("preempted", None)):
+        assert Result(status=word, loss=loss, **ended).status is Status(word)  # type: ignore[arg-type]
+    for wrong in ("OK", "finished", None, 0, ["ok"]):
+        with pytest.raises(
+            RecordError, match=r"result: status is .*; accepted is one of ok, diverged, out_of_memory, timed_out, preempted"
+        ):
+            Result(status=wrong, loss=None, **ended)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("missing", ["trial_id", "config", "budget", "origin"])
 def test_a_missing_field_is_named(missing: str) -> None:
     with pytest.raises(RecordError, match=missing):

@@ -6,6 +6,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.errors import RefError, SpaceError
+from bohb_nas.space.encoding import Encoding
 from bohb_nas.space.files import load_space, space_from_json, space_to_json
 
 SPACE = {"lr": (1e-4, 1.0), "act": ["relu", "gelu"]}
@@ -50,13 +51,45 @@ def test_frozen_space_comes_back_equal() -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(Categorical('n', 2 ** np.arange(4, 8)))",
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(Categorical('n', [16, 32], default=np.int64(32)))",
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(Categorical('n', [np.True_, np.False_]))",
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(OrdinalHyperparameter('n', list(np.array([1, 2, 4]))))",
+        "s = ConfigurationSpace({'x': (0.0, 1.0)}); s.add(Constant('n', np.int64(3)))",
+        "s = ConfigurationSpace({'n': [16, 32], 'x': (0.0, 1.0)}); s.add(EqualsCondition(s['x'], s['n'], np.int64(32)))",
+        "s = ConfigurationSpace({'n': [16, 32], 'x': (0.0, 1.0)}); s.add(ForbiddenEqualsClause(s['n'], np.int64(32)))",
+        "s = ConfigurationSpace({'n': [16, 32, 64], 'x': (0.0, 1.0)}); s.add(ForbiddenInClause(s['n'], list(np.array([32, 64]))))",
+    ],
+)
+def test_values_of_numpy_are_frozen_as_what_they_are_worth(tmp_path: Path, body: str) -> None:
+    space = load_space(python_file(tmp_path, f"import numpy as np\n{body}\nreturn s"))
+    again = space_from_json(space_to_json(space))
+    assert again == space
+    assert space_to_json(again) == space_to_json(space)
+    samples = [Encoding(space).sample(seed) for seed in range(20)]
+    assert samples == [Encoding(again).sample(seed) for seed in range(20)]
+    assert all(type(value) in (bool, int, float) for sample in samples for value in sample.values())
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ("return 3", "type int"),
         ("return ConfigurationSpace()", "leaves nothing to search"),
         ("return ConfigurationSpace({'k': 3})", "leaves nothing to search.*'k'"),
         ("return ConfigurationSpace({'c': ['only']})", "leaves nothing to search.*'c'"),
-        ("return ConfigurationSpace({'c': [1, None]})", "choice None"),
+        ("return ConfigurationSpace({'c': [1, None]})", "c has the value None; accepted are "),
+        ("return ConfigurationSpace({'x': (0.0, 1.0), 'clip': [1.0, 5.0, float('inf')]})", "clip has the value inf; accepted are finite"),
+        ("return ConfigurationSpace({'x': (0.0, 1.0), 'clip': float('-inf')})", "clip has the value -inf; accepted are finite"),
+        ("return ConfigurationSpace([Float('x', (0, 1)), OrdinalHyperparameter('n', [1, 10**400])])", r"n has the value 10+\.\.\.0+;"),
+        (
+            "return ConfigurationSpace([Float('x', (0, 1)), Categorical('n', [1, 10**30 + 1])])",
+            "n has the value 1000000000000000000000000000001;",
+        ),
+        ("return ConfigurationSpace({'x': (0.0, 1.0), 'word': ['\\ud800', 'b']})", r"word has the value '\\ud800'; .* texts in UTF-8"),
+        ("return ConfigurationSpace([Float('x', (0, 1)), Constant('k', None)])", "k has the value None; accepted are "),
         ("raise KeyError('depth')", "KeyError.*depth"),
         (
             "s = ConfigurationSpace({'a': [1, 2]})\ns.add(ForbiddenInClause(s['a'], [1, 2]))\nreturn s",
@@ -73,6 +106,11 @@ def test_spaces_that_cannot_be_searched(tmp_path: Path, body: str, message: str)
     with pytest.raises(SpaceError, match=message) as raised:
         load_space(python_file(tmp_path, body))
     assert "my space.py" in str(raised.value)
+
+
+def test_whole_numbers_that_every_reader_takes_are_choices() -> None:
+    space = ConfigurationSpace({"n": [-(2**63), 2**64 - 1, 2**80, 1.5]})
+    assert space_from_json(space_to_json(space)) == space
 
 
 def test_file_without_the_function(tmp_path: Path) -> None:
