@@ -47,7 +47,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
         click.echo(f"data set {data.name}: {remark}", err=True)
     if found.fingerprint not in (None, data.fingerprint):
         click.echo(f"warning: data set {data.name} has changed since the study started; this trains on it as it is now", err=True)
-    with _own_device(source, options.device), _threads(options.n_threads):
+    with _own_device(source, options.device), _threads(options.n_threads, options.device):
         rows = train_final(
             found.config,
             dataset=data,
@@ -77,12 +77,19 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
 
 
 @contextmanager
-def _threads(n: int | None) -> Iterator[None]:
-    """Lets torch use so many threads of the CPU; None leaves it its choice."""
+def _threads(n: int | None, device: str | None) -> Iterator[None]:
+    """Lets torch use so many threads of the CPU; None takes what a worker would take on the device."""
     import torch
 
+    from bohb_nas.engine.devices import called, named_device, threads_spared
+
     before = torch.get_num_threads()
-    torch.set_num_threads(before if n is None else n)
+    if n is None:
+        mine = named_device(called(device))
+        n = int(mine.environment.get("OMP_NUM_THREADS", before))
+        if note := threads_spared([mine]):
+            click.echo(note, err=True)
+    torch.set_num_threads(n)
     try:
         yield
     finally:

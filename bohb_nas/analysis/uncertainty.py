@@ -20,7 +20,7 @@ _MOST_ROWS = 500
 _FEW = 8
 """Hyperparameters up to which values are shuffled, too: each takes as many forests as all shuffles of the losses. See decision 0020."""
 _LEAST = 0.02
-"""A share of the variance that is not asked about: among few hyperparameters nobody needs to know it."""
+"""A share of the variance that is not claimed by shuffled values: among few hyperparameters nobody needs to know it."""
 _FEWER_ROWS = 200
 """That a forest on shuffled values is fitted to."""
 LEAST_PERMUTATIONS = 19
@@ -42,11 +42,12 @@ def thresholds(
         n_permutations: shuffles; from 19 on.
     """
     chance = _of_losses(box, points, losses, cutoffs, seed=seed, n_permutations=n_permutations)
-    asked = (found > _LEAST) & (found <= chance[:, None])
-    if len(box.names) > _FEW or not asked.any():
+    open_ones = found <= chance[:, None]
+    if len(box.names) > _FEW or not (open_ones & (found > _LEAST)).any():
         return chance
-    of_values = _of_values(box, points, losses, cutoffs, asked, seed=seed, n_permutations=n_permutations)
-    return np.where(asked.any(axis=1), np.minimum(chance, np.maximum(of_values, _LEAST)), chance)
+    # all of them, also those below what could be claimed: of several that do nothing chance helps the luckiest
+    of_values = _of_values(box, points, losses, cutoffs, open_ones, seed=seed, n_permutations=n_permutations)
+    return np.where(open_ones.any(axis=1), np.minimum(chance, np.maximum(of_values, _LEAST)), chance)
 
 
 def _of_losses(box: Box, points: Floats, losses: Floats, cutoffs: Sequence[float], *, seed: int, n_permutations: int) -> Floats:

@@ -18,7 +18,7 @@ from bohb_nas.comparison.arrangement import Arrangement, Check, Request, arrange
 from bohb_nas.comparison.cells import Cell, cell_folder, log_file, read_cell, read_test, tested_file
 from bohb_nas.comparison.figure import draw
 from bohb_nas.comparison.table import figures, write
-from bohb_nas.engine.devices import named_device
+from bohb_nas.engine.devices import local_devices, named_device, threads_spared
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.files import Lock, dump_json, write_once
 from bohb_nas.records import Evaluation
@@ -75,8 +75,10 @@ def compare(
     """
     folder = folder.absolute()
     arrangement = arrange(folder, request, check)
-    if arrangement.device is not None:
-        os.environ.update(named_device(arrangement.device).environment)  # for the searches as well
+    place = local_devices(1)[0] if arrangement.device is None else named_device(arrangement.device)
+    if note := threads_spared([place]):
+        say(note)
+    os.environ.update(place.environment)  # for all searches alike
     with _alone(folder):
         failed, interrupted = _search(folder, arrangement, say, search or start)
         cells = _read(folder, arrangement, failed)

@@ -5,17 +5,21 @@ import platform
 import shutil
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
+import psutil
+
+from bohb_nas.durations import counted
 from bohb_nas.errors import DeviceError, UsageError
 from bohb_nas.files import dump_json, write_once
 from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
+_LOOK_S = 0.3
+"""For how long cores are looked at."""
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -135,14 +139,15 @@ def named_device(name: str) -> Device:
     if name in known:
         return known[name]
     if name.startswith("cpu") and (number := name.removeprefix("cpu")).isdecimal():
-        return _cpu(int(number), {_VISIBLE: ""})
+        return _cpu(int(number), _alone(1))
     raise UsageError(f"device {name!r} is not here; accepted are {', '.join([*known, 'cpu0', 'cpu1', '…'])}")
 
 
 def local_devices(n_workers: int | None) -> list[Device]:
     """The devices for N workers on this machine: one per GPU, or equal shares of the processor where there is none.
 
-    OMP_NUM_THREADS bounds the share of each: where others compute, threads that wait for each other cost many times what they save.
+    Of the processor what others compute on is left to them, unless OMP_NUM_THREADS says how many threads a worker may have: where others
+    compute, threads that wait for each other cost many times what they save (a step on two threads took 8 to 30 times as long as on one).
 
     Raises:
         UsageError: more workers than GPUs; two trainings on one device would make both budgets false.
@@ -157,9 +162,19 @@ def local_devices(n_workers: int | None) -> list[Device]:
             )
         return gpus[:n]
     n = 1 if n_workers is None else n_workers
-    threads = min(max(1, len(os.sched_getaffinity(0)) // max(1, n)), _most_threads())
-    shares = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), _VISIBLE: ""}
-    return [_cpu(k, shares) for k in range(n)]
+    environment = _alone(n)
+    return [_cpu(k, environment) for k in range(n)]
+
+
+def threads_spared(devices: Sequence[Device]) -> str | None:
+    """What a person should know where workers take fewer threads than there are cores, because others compute on these; else None."""
+    taken = {device.environment.get("OMP_NUM_THREADS") for device in devices}
+    if not taken or "OMP_NUM_THREADS" in os.environ or taken & {None, str(_share(len(devices)))}:
+        return None
+    return (
+        f"others compute on this machine: each worker takes {counted(int(min(map(str, taken))), 'thread')} of "
+        f"{_share(len(devices))} (OMP_NUM_THREADS decides otherwise), and they take from every budget"
+    )
 
 
 def check_kind(study: StudyDir, device: Device, *, required: bool) -> None:
@@ -205,13 +220,30 @@ def called(said: str | None) -> str:
     kind, _, index = (said or "").partition(":")
     if kind == "cpu":
         return "cpu0"
-    here, n = [device.name for device in local_devices(None)], int(index) if index.isdecimal() else 0
+    here, n = [device.name for device in _gpus()] or ["cpu0"], int(index) if index.isdecimal() else 0
     if n >= len(here):
         raise UsageError(f"device {said!r} is not here; accepted are cpu and {', '.join(f'{kind}:{i}' for i in range(len(here)))}")
     return here[n]
 
 
-def _most_threads() -> int:
-    """What the environment accepts for one worker; no bound where it says nothing that counts."""
+def _alone(n: int) -> dict[str, str]:
+    """The environment of one of N workers on the processor."""
+    threads = str(min(_share(n), _free_cores(n)))
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, _VISIBLE: ""}
+
+
+def _share(n: int) -> int:
+    """Cores for each of N workers, at least one."""
+    return max(1, len(os.sched_getaffinity(0)) // max(1, n))
+
+
+def _free_cores(n: int) -> int:
+    """Threads for each of N workers that find a core, at least one: as the environment says, else cores that nobody computes on now."""
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(said) if said.isdecimal() and int(said) > 0 else sys.maxsize
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    if _share(n) == 1:
+        return 1
+    cores = psutil.cpu_times_percent(interval=_LOOK_S, percpu=True)
+    idle = sum(float(cores[k].idle) for k in os.sched_getaffinity(0) if k < len(cores)) / 100
+    return max(1, round(idle) // max(1, n))

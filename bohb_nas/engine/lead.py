@@ -16,7 +16,7 @@ from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import listening_ip, published
 from bohb_nas.engine.dask_engine import DaskEngine
-from bohb_nas.engine.devices import Device, check_kind
+from bohb_nas.engine.devices import Device, check_kind, threads_spared
 from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study
@@ -95,8 +95,9 @@ def lead(
         replay(optimizer, state)
         # Nothing was written so far: from here on the study is ours.
         launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if opened.seat.number else "kernel"})
-        if note := repair(study.journal):
-            display.say(note)
+        for note in (threads_spared(devices), repair(study.journal)):
+            if note:
+                display.say(note)
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state, check=opened.seat.check)

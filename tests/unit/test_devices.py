@@ -1,10 +1,12 @@
 import os
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from bohb_nas.engine.devices import called, candidates, local_devices, named_device
+from bohb_nas.engine.devices import called, candidates, local_devices, named_device, threads_spared
 from bohb_nas.errors import UsageError
 
 
@@ -57,23 +59,49 @@ def test_never_two_workers_on_a_gpu() -> None:
         local_devices(3)
 
 
+def idle(monkeypatch: pytest.MonkeyPatch, *percent: float) -> None:
+    """A machine with so many cores, idle so much of the time, of which nobody says how many threads are allowed."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(len(percent))))
+    monkeypatch.setattr(psutil, "cpu_times_percent", lambda interval, percpu: [SimpleNamespace(idle=one) for one in percent])
+
+
 @pytest.mark.usefixtures("two_gpus")
 def test_without_gpus_the_processor_is_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    idle(monkeypatch, *[100.0] * 8)
     assert seen() == [("cpu0", "")]
     assert [d.environment["OMP_NUM_THREADS"] for d in local_devices(2)] == ["4", "4"]
     assert [d.environment["OMP_NUM_THREADS"] for d in local_devices(16)] == ["1"] * 16
     assert local_devices(0) == []
+    assert threads_spared(local_devices(2)) is None
+    assert named_device("cpu3").environment["OMP_NUM_THREADS"] == "8"
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("free", "n_workers", "threads"),
+    [((95, 99, 2, 1), 1, "2"), ((0, 1, 2, 3), 1, "1"), ((95, 99, 2, 99), 2, "1"), ((40, 40, 40, 40), 1, "2")],
+)
+def test_cores_on_which_others_compute_are_left_to_them(
+    monkeypatch: pytest.MonkeyPatch, free: tuple[float, ...], n_workers: int, threads: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    idle(monkeypatch, *free)
+    here = local_devices(n_workers)
+    assert {d.environment["OMP_NUM_THREADS"] for d in here} == {threads}
+    assert str(threads_spared(here)).startswith(f"others compute on this machine: each worker takes {threads} thread")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert {d.environment["OMP_NUM_THREADS"] for d in local_devices(n_workers)} == {str(4 // n_workers)}, "who says it decides"
+    assert threads_spared(here) is None
 
 
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize(("said", "threads"), [("1", "1"), ("3,2", "3"), ("16", "4"), ("", "4"), ("0", "4"), ("many", "4")])
 def test_fewer_threads_are_taken_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch, said: str, threads: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    idle(monkeypatch, *[100.0] * 8)
     monkeypatch.setenv("OMP_NUM_THREADS", said)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     assert [(d.environment["OMP_NUM_THREADS"], d.environment["MKL_NUM_THREADS"]) for d in local_devices(2)] == [(threads, threads)] * 2
 
 
