@@ -11,14 +11,14 @@ from bohb_nas.store.stays import Stay, stay
 HOUR_S = 3600.0
 
 
-def throughput(state: State, stays: Iterable[Stay], trials: Iterable[Mapping[str, Any]], *, led: bool) -> dict[str, Any]:
+def throughput(state: State, stays: Iterable[Stay], trials: Iterable[Mapping[str, Any]], *, since_last_s: float | None) -> dict[str, Any]:
     """Evaluations per hour and device hours per hour.
 
     Args:
         state: of the study.
         stays: of its finished trials.
         trials: in training.
-        led: whether somebody leads it now; else time has stopped at the last line of the journal.
+        since_last_s: seconds that a master has led since the last line of the journal, at which time has stopped when nobody leads: None.
 
     Returns:
         `overall`: per hour under some master; `last_hour`: of the last hour, or since the start where that is later. Both hold `hours`
@@ -26,8 +26,8 @@ def throughput(state: State, stays: Iterable[Stay], trials: Iterable[Mapping[str
     """
     elapsed = [t["elapsed_s"] for t in trials if t["elapsed_s"] is not None]
     end = state.last if state.last is not None else 0.0
-    since_last_s = max(0.0, time.time() - end) if led else 0.0
-    end += since_last_s
+    if since_last_s is not None:
+        end = max(end, time.time())
     start = max(end - HOUR_S, state.events[0].time) if state.events else end
     late, late_s = 0, 0.0
     for event in reversed(state.events):
@@ -40,7 +40,7 @@ def throughput(state: State, stays: Iterable[Stay], trials: Iterable[Mapping[str
     told = sum(t.origin is not Origin.BASELINE for t in map(state.trials.__getitem__, state.results))
     all_s = sum(one.held_s for one in stays) + sum(elapsed)
     late_s += sum(min(s, end - start) for s in elapsed)
-    return {"overall": _per_hour(told, all_s, state.led_s + since_last_s), "last_hour": _per_hour(late, late_s, end - start)}
+    return {"overall": _per_hour(told, all_s, state.led_s + (since_last_s or 0.0)), "last_hour": _per_hour(late, late_s, end - start)}
 
 
 def _per_hour(n: int, device_s: float, seconds: float) -> dict[str, float | None]:

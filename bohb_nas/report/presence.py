@@ -108,6 +108,15 @@ def master(study: StudyDir, state: State) -> dict[str, Any] | None:
     }
 
 
+def since_last_s(state: State, master: Mapping[str, Any] | None) -> float | None:
+    """Seconds that a master has led since the journal's last line; None when nobody leads."""
+    if master is None:
+        return None
+    since_s = 0.0 if state.last is None else time.time() - state.last
+    leads_for_s = master["leads_for_s"]
+    return max(0.0, since_s if leads_for_s is None else min(since_s, leads_for_s))
+
+
 def workers(study: StudyDir, beating: Mapping[str, Beat], models: Mapping[Place, str]) -> list[dict[str, Any]]:
     """The living workers: host, device and its model where known, what each trains, how long it may stay.
 

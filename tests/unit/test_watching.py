@@ -122,6 +122,18 @@ def test_a_master_that_leads_that_is_silent_and_that_is_elsewhere(study: StudyDi
     assert status(study)["master"] is None, "here it would be seen"
 
 
+def test_the_time_left_runs_on_between_the_lines_of_the_journal(study: StudyDir) -> None:
+    study.write_meta({**META, "stop": {"brackets": None, "trials": None, "total_s": 3600}})
+    assert status(study)["time_left_s"] == pytest.approx(2400.0), "nobody leads: 1200 s of 3600 are used, and no more are"
+    with hold(study.master_lock, host="near", pid=5, since=time.time() - 1800):
+        assert status(study)["time_left_s"] == pytest.approx(1800.0, rel=0.01), "the last line is 600 s old"
+    with hold(study.master_lock, host="near", pid=5, since=time.time() - 100):
+        assert status(study)["time_left_s"] == pytest.approx(2300.0, rel=0.01), "resumed 100 s ago, and no line written yet"
+    study.write_meta({**META, "stop": {"brackets": None, "trials": 9, "total_s": None}})
+    with hold(study.master_lock, host="near", pid=5, since=time.time() - 1800):
+        assert status(study)["time_left_s"] == pytest.approx(1800.0, rel=0.01), "6 more at 400 s each, 600 s of which are over"
+
+
 def test_throughput_by_hand(study: StudyDir) -> None:
     figures = status(study)["throughput"]  # nobody leads: time stopped with the last line, 1200 s after the start
     for window in ("overall", "last_hour"):
