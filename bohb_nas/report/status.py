@@ -14,7 +14,7 @@ from bohb_nas.report.pace import throughput
 from bohb_nas.store import notes
 from bohb_nas.store.following import Follower
 from bohb_nas.store.journal import State
-from bohb_nas.store.stays import Stay, stay, use
+from bohb_nas.store.stays import Stay, device_s, stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -41,8 +41,8 @@ class Watch:
         self._evaluations: list[Evaluation] = []
         self._stays: list[Stay | None] = []
         """Of each evaluation."""
-        self._searched: list[Stay] = []
-        """Of all but baselines, which are trained while nobody leads."""
+        self._device_s = 0.0
+        """Of all evaluations but baselines, which are trained while nobody leads the search."""
 
     def look(self) -> State:
         """The state of the study now.
@@ -90,7 +90,7 @@ class Watch:
             "workers": presence.workers(study, beating, models),
             "trials_running": under_way,
             "queue": {"n": len(waiting), "trials": waiting[:10]},
-            "throughput": throughput(state, self._searched, under_way, since_last_s=since_last_s),
+            "throughput": throughput(state, self._device_s, under_way, since_last_s=since_last_s),
             "failures": failures(study, state),
             "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
         }
@@ -109,14 +109,17 @@ class Watch:
         alone = all(e.trial.origin is Origin.BASELINE for e in evaluations)
         searched = [e for e in evaluations if alone or e.trial.origin not in ASIDE]
         led = [alone or e.trial.origin is not Origin.BASELINE for e in evaluations]
-        self._searched = [one for one, counts in zip(stays, led, strict=True) if one is not None and counts]
+        used = [one for one, counts in zip(stays, led, strict=True) if one is not None and counts]
+        self._device_s = sum(
+            device_s(e.result, one) for e, one in zip(evaluations, stays, strict=True) if e.trial.origin is not Origin.BASELINE
+        )
         self._told = {
             "by_status": _count(e.result.status for e in evaluations),
             "by_budget": {f"{b:g}": rung(searched, b) for b in budgets.rungs},
             "by_model": _count(one.model for one in stays if one is not None and one.model is not None),
             "by_status_and_budget": _by_status_and_budget(evaluations),
             "violating": sum(bool(e.result.violates) for e in evaluations),
-            "use_of_time": _sound(use(self._searched)),
+            "use_of_time": _sound(use(used)),
             "speed": _sound(speed(searched)),
         }
 

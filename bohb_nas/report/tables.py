@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bohb_nas.durations import budget_text, counted, format_duration
 from bohb_nas.records import Origin
+from bohb_nas.store.holders import SEARCH
 from bohb_nas.store.notes import printable
 
 
@@ -56,7 +57,8 @@ def configuration(config: Mapping[str, Any]) -> RenderableType:
 def status(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas status` shows."""
     unit = figures["budgets"]["unit"]
-    state = "done" if figures["done"] else "led" if figures["master"] else "not led; the same `run` resumes it"
+    led = figures["master"] is not None and figures["master"]["task"] == SEARCH
+    state = "done" if figures["done"] else "led" if led else "not led; the same `run` resumes it"
     running: dict[str, int] = {}
     for trial in figures["trials_running"]:
         running[f"{trial['budget']:g}"] = running.get(f"{trial['budget']:g}", 0) + 1
@@ -114,9 +116,12 @@ def rank_probe(probe: Mapping[str, Any]) -> str:
 def _master(master: Mapping[str, Any] | None) -> str | None:
     if master is None:
         return None
-    who = f"led by pid {master['pid']} on {master['host']}"
+    searches = master["task"] == SEARCH
+    who = f"{'led' if searches else master['task'] + ' are trained'} by pid {master['pid']} on {master['host']}"
     if master["leads_for_s"] is not None:
         who += f" for {_seconds(master['leads_for_s'])}"
+    if not searches:
+        return who
     if master["heartbeat_age_s"] is None:
         return f"{who}; it has no address yet"
     if master["silent"]:

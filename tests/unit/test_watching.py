@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from study_fakes import META, beat, make_study, result, trial, write_log
 
 from bohb_nas import cli_watch
 from bohb_nas.cli import cli
+from bohb_nas.engine.election import leading
 from bohb_nas.errors import JournalError
 from bohb_nas.files import Lock
-from bohb_nas.records import Result, Status
+from bohb_nas.records import Origin, Result, Status
 from bohb_nas.report import tables
+from bohb_nas.report.exports.prometheus import exposition
 from bohb_nas.report.logs import trial_logs, worker_logs
 from bohb_nas.report.status import Watch, status
 from bohb_nas.store.journal import Event
@@ -148,6 +151,47 @@ def test_throughput_by_hand(study: StudyDir) -> None:
     assert figures["last_hour"]["evaluations_per_hour"] == pytest.approx(6.0, rel=0.02)
     assert figures["last_hour"]["device_hours_per_hour"] == pytest.approx(1.0, rel=0.02)  # 1200 s told and 600 s of t3
     assert "throughput: 6 evaluations/h, 1.00 device hours/h overall\n" in text(tables.status({**status(study), "throughput": figures}))
+
+
+def test_baselines_are_trained_beside_the_throughput(study: StudyDir) -> None:
+    alone = replace(trial(8), origin=Origin.BASELINE), replace(trial(9), origin=Origin.BASELINE)
+    start = time.time() - 300
+    lines = [
+        Event(term=5, time=start),
+        Event(term=5, time=start, trial=alone[0]),
+        Event(term=5, time=start + 200, result=result(8, 0.5, host="near", device="g0", began=start, ended=start + 200, idle_s=None)),
+        Event(term=5, time=start + 200, trial=alone[1]),
+    ]
+    with study.journal.open("a") as stream:
+        stream.writelines(line.to_line() + "\n" for line in lines)
+    beat(study, "t9", host="near", device="g0", pid=5, since=start + 200)
+    touch(study.scheduler_json, age_s=500)  # of a master that was killed
+    with leading(study, task="baselines"):
+        figures = status(study)
+    for window in figures["throughput"].values():
+        assert window["hours"] == pytest.approx(1 / 3), "the search was led for 1200 s"
+        assert window["evaluations_per_hour"] == pytest.approx(9.0)
+        assert window["device_hours_per_hour"] == pytest.approx(1.0)
+    master = figures["master"]
+    assert (master["task"], master["heartbeat_age_s"], master["silent"]) == ("baselines", None, False)
+    assert f"\nbaselines are trained by pid {os.getpid()} on {socket.gethostname()} for 1s\n" in text(tables.status(figures))
+    assert "not led; the same `run` resumes it" in text(tables.status(figures))
+    assert 'bohb_nas_master_up{study="x"} 0.0' in exposition(figures, study="x", now=0.0), "the alert: nobody leads the search"
+    with leading(study):
+        assert status(study)["master"]["task"] == "search"
+
+
+def test_the_hours_of_an_imported_run_are_those_of_its_training(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta(META)
+    lines = [Event(term=1, time=0.0), Event(term=1, time=0.0, trial=trial(0)), Event(term=1, time=0.0, trial=trial(1))]
+    lines.append(Event(term=1, time=4000.0, result=replace(result(0, 0.5), train_s=1500.0, metrics={})))
+    lines.append(Event(term=1, time=8000.0, result=replace(result(1, 0.5), train_s=1500.0, metrics={"new_s": 1200.0})))
+    study.journal.write_text("".join(line.to_line() + "\n" for line in lines))
+    figures = status(study)["throughput"]
+    assert figures["overall"]["device_hours_per_hour"] == pytest.approx(2700 / 8000), "of the second, 300 s were trained before"
+    assert figures["last_hour"]["device_hours_per_hour"] == pytest.approx(1200 / 3600)
 
 
 def test_only_the_last_hour_counts_in_it(tmp_path: Path) -> None:
