@@ -180,6 +180,22 @@ def test_the_trajectory_leaves_out_what_is_switched_off(show: Show) -> None:
     assert f"{n[1200] + n[3600]} evaluations, {n[400]} not shown" in said(shown, "trajectory")
 
 
+def test_each_study_of_the_trajectory_has_budgets_in_its_own_unit(show: Show) -> None:
+    seconds, epochs = findings(budgets=(400.0, 1200.0)), findings(seed=1, name="other", budgets=(400.0, 3600.0))
+    epochs["study"]["unit"] = "epochs"
+    shown = show(report([seconds, epochs]))
+    part = section(shown, "trajectory")
+    boxes = part.locator("fieldset", has_text="Budgets").locator("label").all_inner_texts()
+    assert [text.strip() for text in boxes] == ["400s", "400 epochs", "20m", "3600 epochs"]
+    assert said(shown, "trajectory").endswith("at 20m.")
+    everything = len(seconds["trajectory"]) + len(epochs["trajectory"])
+    cheap = sum(p["budget"] == 400 for p in seconds["trajectory"])
+    part.get_by_label("400s").uncheck()
+    assert f"{everything - cheap} evaluations, {cheap} not shown" in said(shown, "trajectory")
+    shown.get_by_role("combobox", name="Study").select_option("1")
+    assert said(shown, "trajectory").endswith("at 3600 epochs.")
+
+
 def test_importance_goes_by_the_chosen_budget_and_share(show: Show) -> None:
     shown = show(html("usual"))
     part = section(shown, "importance")
