@@ -10,8 +10,12 @@ from rich.text import Text
 
 from bohb_nas.durations import budget_text, counted, format_duration
 from bohb_nas.records import Origin
+from bohb_nas.report.digits import digits
 from bohb_nas.store.holders import SEARCH
 from bohb_nas.store.notes import printable
+
+LOSS_DIGITS = 5
+"""Of a loss, where it is not large against the spread of losses."""
 
 
 def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Mapping[str, int] | None = None) -> Table:
@@ -20,20 +24,26 @@ def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Mappin
     table.add_column("budget", justify="right")
     for name in ("running", "finished", "failed", "best loss", "median loss"):
         table.add_column(name, justify="right")
+    n = loss_digits(by_budget)
     for budget, row in by_budget.items():
         counts = [str((running or {}).get(budget, 0)), str(row["evaluations"]), str(row["failed"])]
-        table.add_row(budget_text(float(budget), unit), *counts, _loss(row["best_loss"]), _loss(row["median_loss"]))
+        table.add_row(budget_text(float(budget), unit), *counts, _loss(row["best_loss"], n), _loss(row["median_loss"], n))
     return table
 
 
-def incumbent(best: Mapping[str, Any] | None, unit: str) -> RenderableType:
-    """The incumbent: its loss, where it came from, its configuration."""
+def loss_digits(by_budget: Mapping[str, Mapping[str, Any]]) -> int:
+    """Digits that tell the losses of rungs apart."""
+    return digits((row[name] for row in by_budget.values() for name in ("best_loss", "median_loss")), LOSS_DIGITS)
+
+
+def incumbent(best: Mapping[str, Any] | None, unit: str, digits: int = LOSS_DIGITS) -> RenderableType:
+    """The incumbent: its loss in so many digits, where it came from, its configuration."""
     if best is None:
         return Text("incumbent: none yet; no evaluation has succeeded")
     head = Text.assemble(
         ("incumbent ", "bold"),
         f"{best['trial_id']}: loss ",
-        (_loss(best["loss"]), "bold green"),
+        (_loss(best["loss"], digits), "bold green"),
         f" at {budget_text(best['budget'], unit)} ({best['origin']})",
     )
     return Group(head, *_of_a_search(best), configuration(best["config"]))
@@ -102,7 +112,7 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     if figures["incumbent"] is None and figures["violating"]:
         lines.append(Text("incumbent: none yet; whatever succeeded breaks a constraint"))
     else:
-        lines.append(incumbent(figures["incumbent"], unit))
+        lines.append(incumbent(figures["incumbent"], unit, loss_digits(figures["by_budget"])))
     return Group(*lines, *failures(figures["failures"], unit))
 
 
@@ -212,8 +222,8 @@ def _seconds(seconds: float) -> str:
     return format_duration(max(1, round(seconds)))
 
 
-def _loss(value: float | None) -> str:
-    return "" if value is None else f"{value:.5g}"
+def _loss(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}g}"
 
 
 def _counts(counts: Mapping[str, int], *, by: str = " ") -> str:

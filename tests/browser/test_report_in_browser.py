@@ -323,6 +323,30 @@ def test_trials_are_filtered_sorted_and_opened(show: Show) -> None:
     assert status.inner_text() == f"None of {len(told)} trials"
 
 
+def test_counts_just_below_a_step_are_of_the_next_one(show: Show) -> None:
+    shown = show(html("one"))
+    assert shown.evaluate("[999600, 999499, 999950000, 27312000].map(count)") == ["1\u00a0M", "999\u202f499", "1\u00a0G", "27.3\u00a0M"]
+
+
+def test_losses_that_differ_by_little_are_told_apart(show: Show) -> None:
+    study = findings(n_configs=40, budgets=(400.0,))
+    loss = {row["trial_id"]: -1000000.82 + k / 100 for k, row in enumerate(study["trials"]) if row["loss"] is not None}
+    for row in study["trials"]:
+        row["loss"] = loss.get(row["trial_id"])
+    for point in study["trajectory"]:
+        point["loss"] = loss[point["trial_id"]]
+    shown = show(report([study]))
+    part = section(shown, "trials")
+    part.get_by_role("button", name="loss").click()
+    assert rows(shown)[:3] == sorted(loss, key=loss.__getitem__)[:3]
+    seen = [text for text in part.locator("tbody tr td:nth-child(2)").all_inner_texts() if text != "–"]
+    assert (seen[0], len(set(seen))) == ("−1000000.82", len(loss))
+    part.get_by_label("Filter").fill("loss<-1000000.815")
+    assert len(rows(shown)) == 1
+    ticks = section(shown, "trajectory").locator("svg text[text-anchor=end]").all_text_contents()
+    assert len(set(ticks)) == len(ticks) > 2, "one text for each tick of the loss"
+
+
 def test_pages_of_trials_are_turned(show: Show) -> None:
     shown = show(html("usual"))
     part, told = section(shown, "trials"), STUDIES["usual"]()[0]["trials"]

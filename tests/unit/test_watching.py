@@ -205,6 +205,17 @@ def test_only_the_last_hour_counts_in_it(tmp_path: Path) -> None:
     assert figures["device_hours_per_hour"] == pytest.approx(300 / 3600, rel=0.02)
 
 
+def test_losses_that_differ_by_little_are_told_apart(study: StudyDir) -> None:
+    figures = status(study)
+    for budget, best in (("1", -1000000.25), ("3", -1000000.82)):
+        figures["by_budget"][budget] |= {"best_loss": best, "median_loss": -1000000.08}
+    figures["incumbent"]["loss"] = -1000000.82
+    shown = text(tables.status(figures))
+    assert "-1000000.25" in shown
+    assert "-1000000.08" in shown
+    assert "incumbent t2: loss -1000000.82 at 3s" in shown
+
+
 def test_a_mix_of_devices_is_said(study: StudyDir) -> None:
     figures = status(study)
     assert figures["by_model"] == {"Fast 9": 2, "Slow 1": 1}

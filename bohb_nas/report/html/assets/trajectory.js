@@ -67,7 +67,7 @@ chart("trajectory", (host, chosen) => {
     }
     const best = incumbents(chosen).at(-1);
     const left = all.length - seen.length;
-    const leader = best ? ` Incumbent: loss ${number(best.loss)} at ${best.budget}.` : "";
+    const leader = best ? ` Incumbent: loss ${lossText(STUDIES[chosen], best.loss)} at ${best.budget}.` : "";
     const summary = `${counted(seen.length, "evaluation")}${left ? `, ${left} not shown` : ""}.${leader}`;
     return { height, points, describe: (k) => lines(seen[k]), summary };
   }
@@ -87,7 +87,7 @@ chart("trajectory", (host, chosen) => {
     const { trials } = STUDIES[run.study];
     const name = several ? [STUDIES[run.study].name] : [];
     return [
-      `loss ${number(run.loss)}`,
+      `loss ${lossText(STUDIES[run.study], run.loss)}`,
       ...name,
       `trial ${trials.id[run.k]}, ${trials.origin[run.k]}`,
       `budget ${run.budget}`,
@@ -137,7 +137,7 @@ chart("trajectory", (host, chosen) => {
         "linear",
         set("logTime", "log"),
       ),
-      beyond ? ticks("Far losses", tick(`${beyond} above ${number(limit)}`, false, set("outliers"))) : null,
+      beyond ? ticks("Far losses", tick(`${beyond} above ${lossText(STUDIES[chosen], limit)}`, false, set("outliers"))) : null,
     ),
   );
   const redraw = plot(host, "Loss of every evaluation over time", draw);

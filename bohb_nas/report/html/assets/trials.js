@@ -9,7 +9,7 @@ chart("trials", (host, chosen) => {
   const { trials } = study;
   const columns = [
     { name: "trial", of: (k) => trials.id[k] },
-    { name: "loss", of: (k) => trials.loss[k] },
+    { name: "loss", of: (k) => trials.loss[k], text: (k) => lossText(study, trials.loss[k]) },
     { name: "configuration", of: (k) => study.configs.id[trials.config[k]] },
     { name: "budget", of: (k) => study.budgets[trials.budget[k]], text: (k) => study.labels[trials.budget[k]] },
     { name: "status", of: (k) => trials.status[k], text: (k) => trials.status[k].replaceAll("_", " ") },
