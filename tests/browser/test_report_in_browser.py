@@ -347,6 +347,16 @@ def test_losses_that_differ_by_little_are_told_apart(show: Show) -> None:
     assert len(set(ticks)) == len(ticks) > 2, "one text for each tick of the loss"
 
 
+def test_names_with_signs_are_filtered_by(show: Show) -> None:
+    study = findings(n_configs=5, budgets=(400.0,))
+    for k, row in enumerate(study["trials"]):
+        row["config"] = {"a<b>=c": k, "a": f"b>=c={k}"}
+    shown = show(report([study]))
+    for words, kept in (("a<b>=c<=1", [0, 1]), ("a<b>=c=2", [2]), ("a=b>=c=1", [1])):
+        section(shown, "trials").get_by_label("Filter").fill(words)
+        assert rows(shown) == [study["trials"][k]["trial_id"] for k in kept], words
+
+
 def test_pages_of_trials_are_turned(show: Show) -> None:
     shown = show(html("usual"))
     part, told = section(shown, "trials"), STUDIES["usual"]()[0]["trials"]

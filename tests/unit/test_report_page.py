@@ -174,6 +174,11 @@ def test_losses_that_are_large_against_their_spread_stay_apart() -> None:
     assert "−1e+06" not in read
 
 
+def test_what_has_no_content_has_no_end() -> None:
+    assert element("p", "a", element("br"), "b") == "<p>a<br>b</p>"
+    assert "</br>" not in page([findings()])
+
+
 def test_truths_and_numbers_that_equal_them_stay_apart() -> None:
     study = findings(n_configs=3, budgets=(400.0,))
     ones: tuple[Value, ...] = (True, 1, "1")

@@ -2,7 +2,7 @@
 
 const PAGE = 50;
 const ORDER = new Intl.Collator("en", { numeric: true });
-const CONDITION = /^(.+?)(<=|>=|!=|=|<|>)(.*)$/;
+const SIGN = /^(?:<=|>=|!=|=|<|>)/;
 
 chart("trials", (host, chosen) => {
   const study = STUDIES[chosen];
@@ -30,13 +30,16 @@ chart("trials", (host, chosen) => {
 
   // Whether a trial fulfils a word of the filter: a condition such as `loss<0.2` or `optimizer=sgd`, or a part of what it is called.
   function condition(word) {
-    const [, name, sign, rest] = CONDITION.exec(word) ?? [];
-    const of = name === undefined ? undefined : known.get(name.toLowerCase());
-    if (of === undefined)
+    // A name may have signs in it: the longest that is known counts.
+    const end = [...Array(word.length).keys()].findLast((at) => SIGN.test(word.slice(at)) && known.has(word.slice(0, at)));
+    if (end === undefined)
       return (k) =>
         [trials.id[k], study.configs.id[trials.config[k]], trials.status[k], trials.origin[k], trials.device[k], trials.message[k]].some(
           (text) => text !== null && text.toLowerCase().includes(word),
         );
+    const of = known.get(word.slice(0, end));
+    const [sign] = SIGN.exec(word.slice(end));
+    const rest = word.slice(end + sign.length);
     const limit = Number(rest);
     return (k) => {
       const value = of(k);
