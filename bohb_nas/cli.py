@@ -227,7 +227,7 @@ def _print_files(incumbent: dict[str, Any]) -> None:
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True, markup=False).print(renderable)
+    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(renderable)
 
 
 def _quoted(path: Path) -> str:

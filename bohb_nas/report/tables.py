@@ -1,10 +1,11 @@
 """The figures of a study as tables for a terminal (rich)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -59,9 +60,22 @@ def _of_a_search(best: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def configuration(config: Mapping[str, Any]) -> RenderableType:
-    """Hyperparameters and values, as many to a row as fit."""
+    """Hyperparameters and values: in a terminal as many to a row as fit."""
     cells = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in config.items()]
-    return Columns([Text(printable(cell), no_wrap=True) for cell in cells], padding=(0, 2), column_first=True)
+    return _Entries([printable(cell) for cell in cells])
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Entries side by side in a terminal; where there is none, and nothing says how long a line may be, each on a line of its own."""
+
+    cells: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if console.is_terminal:
+            yield Columns([Text(cell, overflow="fold") for cell in self.cells], padding=(0, 2), column_first=True)
+        else:
+            yield from map(Text, self.cells)
 
 
 def status(figures: Mapping[str, Any]) -> RenderableType:

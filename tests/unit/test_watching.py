@@ -1,9 +1,11 @@
 """What `status` shows of a study that goes on elsewhere: by hand, under fire, and of whatever lies where notes should be."""
 
+import io
 import json
 import os
 import pty
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -214,6 +216,27 @@ def test_losses_that_differ_by_little_are_told_apart(study: StudyDir) -> None:
     assert "-1000000.25" in shown
     assert "-1000000.08" in shown
     assert "incumbent t2: loss -1000000.82 at 3s" in shown
+
+
+def test_a_long_value_of_a_configuration_is_shown_whole(study: StudyDir) -> None:
+    text = "x" * 100
+    lines = [
+        Event(term=4, time=time.time(), trial=replace(trial(7, 3.0), config={"short": 1, "a_long_name": text})),
+        Event(term=4, time=time.time(), result=result(7, 0.125)),
+    ]
+    with study.journal.open("a") as stream:
+        stream.writelines(line.to_line() + "\n" for line in lines)
+    for command in (("status",), ("best",), ("status", "--why", "t7")):
+        shown = CliRunner().invoke(cli, [command[0], str(study.path), *command[1:]]).stdout
+        assert f"\nshort=1\na_long_name={text}\n" in shown, "a line for each, where there is no terminal"
+    file = io.StringIO()
+    Console(width=60, file=file, force_terminal=True, highlight=False).print(tables.configuration({"a_long_name": text}))
+    assert re.sub(r"\s", "", file.getvalue()) == f"a_long_name={text}", "in a terminal it goes on in the next line"
+
+
+def test_words_between_colons_are_no_pictures(study: StudyDir) -> None:
+    study.write_meta({**META, "budgets": {**META["budgets"], "unit": ":star:"}})
+    assert "3 :star:  " in CliRunner().invoke(cli, ["status", str(study.path)]).stdout
 
 
 def test_a_mix_of_devices_is_said(study: StudyDir) -> None:
