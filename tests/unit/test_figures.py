@@ -410,18 +410,25 @@ def test_a_study_without_evaluations_has_no_figure(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_figures_that_are_not_drawn_again_do_not_stay(usual: Findings, tmp_path: Path) -> None:
+def test_figures_that_are_not_drawn_again_do_not_stay(tmp_path: Path) -> None:
     folder, kept = tmp_path / "report", ("importance-mine.svg", "marginal-mine.png", "report.html")
-    two = [usual, findings_fakes.findings(seed=1, name="other")]
-    draw(two, folder, formats=("svg",))
-    for name in kept:
-        (folder / name).write_text("not ours")
-    draw([usual], folder, formats=("svg", "png"))
-    assert not list(folder.glob("study-*/*")), "they were of two studies"
-    refused = draw([findings_fakes.findings(refused="the forest predicts nothing")], folder, formats=("svg",))
-    assert {p for p in folder.rglob("*.*") if p.is_file() and p.name != ".figures"} == {*refused, *(folder / name for name in kept)}
+    small = [
+        findings_fakes.findings(name=name, n_configs=1, budgets=(400.0,), n_axes=2, family=None, refused="too few") for name in ("a", "b")
+    ]
+    for one in small:
+        one |= {"comparison": None, "incumbent": None}
+
+    def there() -> set[Path]:
+        return {path for path in folder.rglob("*") if path.is_file() and path.name != ".figures"}
+
+    draw(small, folder, formats=("svg",))
+    mine = {folder / name for name in kept}
+    for path in mine:
+        path.write_text("not ours")
+    drawn = draw(small[:1], folder, formats=("svg",))
+    assert there() == {*drawn, *mine}, "nothing of the two studies"
     draw([findings_fakes.nothing()], folder)
-    assert {p.name for p in folder.rglob("*.*") if p.is_file()} == {*kept, ".figures"}
+    assert there() == mine
 
 
 @pytest.mark.parametrize(
