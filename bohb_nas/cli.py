@@ -168,16 +168,18 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
 def best(directory: Path, as_json: bool) -> None:
     """The incumbent: configuration, loss, budget, trial, checkpoint, model."""
     from bohb_nas.report import tables
+    from bohb_nas.report.digits import digits
     from bohb_nas.report.status import best as best_of
     from bohb_nas.store.journal import fold
 
     study = StudyDir(directory.absolute())
     unit = study.read_meta()["budgets"]["unit"]
-    found = best_of(study, fold(study.journal))
+    state = fold(study.journal)
+    found = best_of(study, state)
     if as_json:
         click.echo(json.dumps(found))
     else:
-        _print(tables.incumbent(found, unit))
+        _print(tables.incumbent(found, unit, digits((r.loss for r in state.results.values()), tables.LOSS_DIGITS)))
     if found is None:
         sys.exit(1)
     if not as_json:
@@ -225,7 +227,7 @@ def _print_files(incumbent: dict[str, Any]) -> None:
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True, markup=False).print(renderable)
+    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(renderable)
 
 
 def _quoted(path: Path) -> str:

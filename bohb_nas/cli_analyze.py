@@ -211,7 +211,7 @@ def _show(found: Sequence[Any], *, again: bool) -> None:
     from bohb_nas.report.summary import summary
 
     terminal = sys.stdout.isatty()
-    console = Console(highlight=False, soft_wrap=not terminal, markup=False, width=None if terminal else _WIDTH)
+    console = Console(highlight=False, soft_wrap=not terminal, markup=False, emoji=False, width=None if terminal else _WIDTH)
     if again and terminal:
         click.clear()
     elif again:

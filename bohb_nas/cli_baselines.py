@@ -33,7 +33,7 @@ def baselines(*, directory: Path | None, listed: bool, as_json: bool, names: tup
     from bohb_nas.baselines import find, table
     from bohb_nas.baselines.comparison import catalogue, comparison
 
-    console = Console(highlight=False, soft_wrap=True, markup=False, width=_WIDTH)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH)
     if listed:
         chosen = find(names)
         click.echo(json.dumps(table(chosen))) if as_json else console.print(catalogue(chosen))

@@ -59,7 +59,7 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
     if as_json:
         click.echo(json.dumps(found))
     else:
-        Console(highlight=False, soft_wrap=True, markup=False, width=_WIDTH).print(table(found))
+        Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH).print(table(found))
         click.echo(f"figure: {directory}/comparison.png; tables: {directory}/comparison.csv and comparison.json")
     if found["interrupted"] or not any(row["n"] for row in found["rows"]):
         sys.exit(1)

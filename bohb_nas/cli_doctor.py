@@ -21,4 +21,4 @@ def doctor(*, device: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        Console(highlight=False, soft_wrap=True, markup=False, width=_WIDTH).print(text(found))
+        Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH).print(text(found))

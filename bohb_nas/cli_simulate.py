@@ -43,6 +43,6 @@ def simulate(*, as_json: bool, **said: Any) -> None:
     if as_json:
         click.echo(json.dumps({"comparisons": figures}))
     else:
-        console = Console(highlight=False, soft_wrap=True, markup=False, width=_WIDTH)
+        console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH)
         for one in figures:
             console.print(tables.standings(one))

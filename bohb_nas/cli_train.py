@@ -68,7 +68,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
     if as_json:
         click.echo(json.dumps(figures))
     else:
-        Console(highlight=False, soft_wrap=True, markup=False).print(tables.final(figures))
+        Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(tables.final(figures))
         for row in rows:
             if row.test_error is not None:
                 click.echo(f"model: {folder}/seed-{row.seed}/model.pt2 with model.safetensors and model.json")

@@ -85,7 +85,7 @@ def _redraw(figures: Callable[[], dict[str, Any]]) -> None:
 
     from bohb_nas.report import tables
 
-    with Live(console=Console(markup=False, highlight=False), auto_refresh=False, vertical_overflow="crop") as live:
+    with Live(console=Console(markup=False, highlight=False, emoji=False), auto_refresh=False, vertical_overflow="crop") as live:
         for found in _looks(figures, _REDRAW_S):
             live.update(tables.status(found), refresh=True)
 
@@ -119,8 +119,8 @@ def logs(
         raise UsageError("--json belongs to the list of logs; a log is text")
     log = found.worker_log(study, worker) if worker is not None else found.trial_log(study, str(trial_id), attempt)
     end = found.size(log.path)
-    for line in found.tail(log.path, n_lines, end=end):
-        click.echo(line)
+    if last := found.tail(log.path, n_lines, end=end):
+        click.echo("\n".join(last), nl=not (follow and found.is_torn(log.path, end)))
     if follow:
         with suppress(KeyboardInterrupt):
             _follow(study, log, end, newer=worker is None and attempt is None)
@@ -215,4 +215,4 @@ def _check_kind(to: Path) -> None:
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True, markup=False).print(renderable)
+    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(renderable)

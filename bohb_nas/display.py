@@ -43,7 +43,7 @@ class _Terminal(_Log):
     @contextmanager
     def watch(self, view: View) -> Iterator[None]:
         self._view, self._drawn = view, 0.0
-        with Live(console=Console(stderr=True, markup=False), auto_refresh=False, transient=True) as self._live:
+        with Live(console=Console(stderr=True, markup=False, emoji=False), auto_refresh=False, transient=True) as self._live:
             yield
 
     def event(self, event: Event) -> None:

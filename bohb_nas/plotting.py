@@ -67,7 +67,7 @@ def _lay_out(figure: Figure) -> None:
     An axis that looks for the place of its label measures all its ticks, when it is laid out and again when it is drawn. An empty label
     needs no place; the others keep theirs.
     """
-    FigureCanvasAgg(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     axes = [axis for place in figure.axes for axis in (place.xaxis, place.yaxis)]
     for axis in axes:
         if not axis.get_label_text():
@@ -75,6 +75,9 @@ def _lay_out(figure: Figure) -> None:
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")
+    for place in figure.axes:  # a colour bar is narrower than what is laid out, and takes its own place when it is drawn
+        locator = place.get_axes_locator()
+        place.apply_aspect(locator(place, renderer) if locator is not None else None)
     for axis in axes:
         if axis.get_label_text() and axis.axes.axison and axis.get_visible():
             axis.get_tightbbox()  # places the label

@@ -7,7 +7,7 @@ from bohb_nas.analysis.findings import Pace, Row, RungHours
 from bohb_nas.analysis.observations import Told, budgets_of
 from bohb_nas.records import Origin
 from bohb_nas.store import notes
-from bohb_nas.store.stays import use
+from bohb_nas.store.stays import device_s, use
 
 HOUR_S = 3600.0
 
@@ -19,17 +19,10 @@ def hours(told: Sequence[Told]) -> list[RungHours]:
     for budget in budgets_of(counted):
         here, total, sums = [one for one in counted if one.trial.budget == budget], 0.0, []
         for one in here:
-            total += device_s(one) / HOUR_S
+            total += device_s(one.result, one.stay) / HOUR_S
             sums.append(total)
         found.append(RungHours(budget=budget, times=[one.told for one in here], hours=sums))
     return found
-
-
-def device_s(one: Told) -> float:
-    """Seconds for which it had a device, or as far as it says only that, trained."""
-    if one.stay is not None:
-        return one.stay.held_s
-    return max(0.0, one.result.metrics.get("new_s", one.result.train_s))
 
 
 def pace(told: Sequence[Told], span_s: float) -> Pace:
@@ -44,7 +37,7 @@ def pace(told: Sequence[Told], span_s: float) -> Pace:
     used: Mapping[str, Any] = use(stays) or {}
     return Pace(
         span_s=span_s,
-        device_hours=sum(map(device_s, counted)) / HOUR_S,
+        device_hours=sum(device_s(one.result, one.stay) for one in counted) / HOUR_S,
         evaluations_per_hour=len(counted) / span_s * HOUR_S if span_s > 0 else None,
         n_workers=len({one.place for one in stays}),
         train_share=used.get("train_share"),

@@ -188,7 +188,8 @@ def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str
         )
     left_out, diverged = sum(o.n_left_out for o in observed), sum(o.n_diverged for o in observed)
     if left_out:
-        yield sentences.caution(f"Left out: {counted(left_out, 'failed trial')}, which say nothing of configurations")
+        which = "which says" if left_out == 1 else "which say"
+        yield sentences.caution(f"Left out: {counted(left_out, 'failed trial')}, {which} nothing of configurations")
     if diverged:
         yield sentences.caution(f"Taken as the worst loss of the budget: {counted(diverged, 'diverged trial')}")
     if unknown:

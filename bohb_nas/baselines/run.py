@@ -72,7 +72,7 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
     trials = [trial_of(b, budget=budget, seed=seed, rung=_rung(meta, budget)) for seed in range(request.n_seeds) for b in chosen]
     if new:
         study.make()
-    with leading(study, say=say) as seat:
+    with leading(study, task="baselines", say=say) as seat:
         if not study.exists():
             study.write_meta(meta)
         size = sound_bytes(study.journal)

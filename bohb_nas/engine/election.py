@@ -54,19 +54,22 @@ def choose_lock(study: StudyDir, *, said: str | None, listen: str) -> tuple[str,
 
 
 @contextmanager
-def leading(study: StudyDir, *, lasts_s: float | None = None, say: Callable[[str], None] = lambda text: None) -> Iterator[Seat]:
+def leading(
+    study: StudyDir, *, lasts_s: float | None = None, task: str = holders.SEARCH, say: Callable[[str], None] = lambda text: None
+) -> Iterator[Seat]:
     """Holds the study's lock while the block runs, or its lease where it has one.
 
     Args:
         study: its folder exists.
         lasts_s: of a lease, unless it is renewed.
+        task: what is done meanwhile, for those who look at the study.
         say: told when there are no locks, so that a lease has to do.
 
     Raises:
         StudyHeldError: somebody else does.
         StudyError: there can be neither.
     """
-    note = {"host": host(), "pid": os.getpid(), "since": time.time()}
+    note = {"host": host(), "pid": os.getpid(), "since": time.time(), "task": task}
     lock = Lock(study.master_lock)
     seat: Lock | Lease = lock
     try:

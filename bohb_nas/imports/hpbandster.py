@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
+from bohb_nas.durations import counted
 from bohb_nas.entries import number
 from bohb_nas.errors import LogError, StorageError, StudyError
 from bohb_nas.files import storing, write_atomic
@@ -91,7 +93,7 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     except StorageError:
         shutil.rmtree(study.path, ignore_errors=True)
         raise
-    return Imported(n_evaluations=len(runs), notes=(*log.notes, *_said(budgets, reference)))
+    return Imported(n_evaluations=len(runs), notes=(*log.notes, *_failures(events, own=bool(own)), *_said(budgets, reference)))
 
 
 def _is_empty(target: Path) -> bool:
@@ -99,6 +101,14 @@ def _is_empty(target: Path) -> bool:
         return not os.listdir(target)
     except OSError:
         return False
+
+
+def _failures(events: Sequence[Event], *, own: bool) -> list[str]:
+    """How evaluations without a loss were taken."""
+    taken: Counter[Status] = Counter(event.result.status for event in events if event.result is not None)
+    why = {Status.CRASHED: "without a result or loss", Status.DIVERGED: "with a loss that is no finite number"}
+    failed = [word for word in Status if word is not Status.OK and taken[word]]
+    return [f"taken as {word}, {'as the log says' if own else why[word]}: {counted(taken[word], 'evaluation')}" for word in failed]
 
 
 def _said(budgets: Budgets, reference: str) -> list[str]:

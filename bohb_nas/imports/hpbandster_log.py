@@ -67,7 +67,7 @@ class Log:
     runs: tuple[Run, ...]
     """In the order of the file."""
     notes: tuple[str, ...]
-    """What was left out, and how failures were taken, with counts."""
+    """What was left out, with counts."""
 
 
 def read(folder: Path, space: ConfigurationSpace) -> Log:
@@ -98,20 +98,9 @@ def read(folder: Path, space: ConfigurationSpace) -> Log:
     finished = {run.id for run in found}
     if unfinished := len(configs) - len(finished):
         notes.append(f"left out: {counted(unfinished, 'configuration')} without a result")
-    notes += _failures(found)
+    if dropped := sum(run.info is None for run in found):
+        notes.append(f"taken without their info, which is none or cannot be written again: {counted(dropped, 'evaluation')}")
     return Log(configs={i: c for i, c in configs.items() if i in finished}, runs=tuple(found), notes=tuple(notes))
-
-
-def _failures(runs: list[Run]) -> list[str]:
-    """How evaluations without a loss were taken."""
-    crashed, diverged = (sum(r.status is status for r in runs) for status in (Status.CRASHED, Status.DIVERGED))
-    dropped = sum(r.info is None for r in runs)
-    said = [
-        (crashed, "taken as crashed, without a result or loss"),
-        (diverged, "taken as diverged, with a loss that is no finite number"),
-        (dropped, "taken without their info, which is none or cannot be written again"),
-    ]
-    return [f"{text}: {counted(n, 'evaluation')}" for n, text in said if n]
 
 
 def _read_configs(path: Path, space: ConfigurationSpace, notes: list[str]) -> dict[Id, Config]:

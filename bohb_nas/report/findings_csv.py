@@ -170,7 +170,8 @@ def _incumbent(found: Findings) -> Iterator[Row]:
 def _learning_curve(found: Findings) -> Iterator[Row]:
     if (best := found["incumbent"]) is not None:
         for point in best["curve"]:
-            yield {"trial_id": best["trial_id"], **point}
+            own: Row = {name: value for name, value in point.items() if name not in ("study", "trial_id")}  # a worker names its fields
+            yield {"trial_id": best["trial_id"], **own}
 
 
 def _ablation(found: Findings) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """The live display of a running search: a table in a terminal, a line per event where there is none."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def line(event: Event, state: State, unit: str) -> str:
 
 
 def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers: int, worth: float | None) -> RenderableType:
-    """The whole display: rungs, brackets, running trials, incumbent, picks, time left."""
+    """The whole display, in the process that leads: rungs, brackets, running trials, incumbent, picks, time left."""
     budgets = Budgets(**meta["budgets"])
     trials = running(state, beats(study))
     asked = {f"{b:g}": sum(1 for t in trials if t["budget"] == b) for b in budgets.rungs}
@@ -43,11 +44,11 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
     picks: dict[str, int] = {}
     for trial in state.trials.values():
         picks[trial.origin] = picks.get(trial.origin, 0) + 1
-    head = (
-        f"{meta['method']} · {counted(len(state.results), 'evaluation')} · {counted(n_workers, 'worker')} · led for {_seconds(state.led_s)}"
-    )
+    since_last_s = max(0.0, time.time() - state.last) if state.last is not None else 0.0
+    counts = f"{counted(len(state.results), 'evaluation')} · {counted(n_workers, 'worker')}"
+    head = f"{meta['method']} · {counts} · led for {_seconds(state.led_s + since_last_s)}"
     probe = rank_probe(meta, state)
-    if (left_s := time_left_s(state, meta["stop"], worth=worth, probe=probe)) is not None:
+    if (left_s := time_left_s(state, meta["stop"], worth=worth, probe=probe, since_last_s=since_last_s)) is not None:
         head += f" · about {_seconds(left_s)} left"
     return Group(
         Text(head),
@@ -56,7 +57,7 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
         _running(trials, budgets.unit),
         Text("picks: " + (", ".join(f"{n} {word}" for word, n in picks.items()) or "none")),
         *([Text(tables.rank_probe(probe))] if probe is not None else []),
-        tables.incumbent(best(study, state), budgets.unit),
+        tables.incumbent(best(study, state), budgets.unit, tables.loss_digits(by_budget)),
     )
 
 

@@ -103,6 +103,11 @@ def tail(path: Path, n_lines: int, *, end: int | None = None) -> list[str]:
         limit *= 4
 
 
+def is_torn(path: Path, end: int) -> bool:
+    """Whether the line that goes on at `end`, in bytes, has begun before."""
+    return end > 0 and read_bytes(path, limit=1, offset=end - 1) != b"\n"
+
+
 def size(path: Path) -> int:
     """Bytes of a file; 0 when it has gone."""
     try:

@@ -6,41 +6,42 @@ from typing import Any
 
 from bohb_nas.records import Origin
 from bohb_nas.store.journal import State
-from bohb_nas.store.stays import Stay, stay
+from bohb_nas.store.stays import new_s, stay
 
 HOUR_S = 3600.0
 
 
-def throughput(state: State, stays: Iterable[Stay], trials: Iterable[Mapping[str, Any]], *, led: bool) -> dict[str, Any]:
-    """Evaluations per hour and device hours per hour.
+def throughput(state: State, device_s: float, trials: Iterable[Mapping[str, Any]], *, since_last_s: float | None) -> dict[str, Any]:
+    """Evaluations per hour and device hours per hour, of the search and its probe: baselines are trained while nobody leads these.
 
     Args:
         state: of the study.
-        stays: of its finished trials.
+        device_s: seconds of devices, of all that is finished.
         trials: in training.
-        led: whether somebody leads it now; else time has stopped at the last line of the journal.
+        since_last_s: seconds that a master has led since the last line of the journal; None when nobody leads the search, so that time
+            has stopped at its last line.
 
     Returns:
         `overall`: per hour under some master; `last_hour`: of the last hour, or since the start where that is later. Both hold `hours`
         (what they were counted over), `evaluations_per_hour` and `device_hours_per_hour`; the last two are null over no time.
     """
-    elapsed = [t["elapsed_s"] for t in trials if t["elapsed_s"] is not None]
-    end = state.last if state.last is not None else 0.0
-    since_last_s = max(0.0, time.time() - end) if led else 0.0
-    end += since_last_s
-    start = max(end - HOUR_S, state.events[0].time) if state.events else end
+    elapsed = [t["elapsed_s"] for t in trials if t["elapsed_s"] is not None and t["origin"] is not Origin.BASELINE]
+    events = [event for event in state.events if state.origin(event) is not Origin.BASELINE]
+    end = time.time() if since_last_s is not None else events[-1].time if events else 0.0
+    start = max(end - HOUR_S, events[0].time) if events else end
     late, late_s = 0, 0.0
-    for event in reversed(state.events):
+    for event in reversed(events):
         if event.time < start:
             break
-        if event.result is not None and state.origin(event) is not Origin.BASELINE:
+        if event.result is not None:
             late += 1
             one = stay(event.result)
-            late_s += max(0.0, min(one.ended, end) - max(one.began, start)) if one is not None else 0.0
-    told = sum(t.origin is not Origin.BASELINE for t in map(state.trials.__getitem__, state.results))
-    all_s = sum(one.held_s for one in stays) + sum(elapsed)
+            began, ended = (one.began, one.ended) if one is not None else (event.time - new_s(event.result), event.time)
+            late_s += max(0.0, min(ended, end) - max(began, start))
+    told = sum(event.result is not None for event in events)
     late_s += sum(min(s, end - start) for s in elapsed)
-    return {"overall": _per_hour(told, all_s, state.led_s + since_last_s), "last_hour": _per_hour(late, late_s, end - start)}
+    led_s = state.led_s + (since_last_s or 0.0)
+    return {"overall": _per_hour(told, device_s + sum(elapsed), led_s), "last_hour": _per_hour(late, late_s, end - start)}
 
 
 def _per_hour(n: int, device_s: float, seconds: float) -> dict[str, float | None]:

@@ -84,7 +84,8 @@ def running(state: State, beating: Mapping[str, Beat]) -> list[dict[str, Any]]:
 def master(study: StudyDir, state: State) -> dict[str, Any] | None:
     """Who leads (host, pid, since, term), for how long, and how long ago its heart beat; None when nobody does.
 
-    `silent`: it holds the lock, yet has not touched its address for `SILENT_S`: it is stopped, or its machine is out of reach.
+    `task`: what it does, the search or another command's work; only a search has an address. `silent`: it holds the lock, yet has not
+    touched its address for `SILENT_S`: it is stopped, or its machine is out of reach.
     """
     try:
         note = holders.master(study, now=time.time)
@@ -96,16 +97,27 @@ def master(study: StudyDir, state: State) -> dict[str, Any] | None:
         if age_s is None or age_s > SILENT_S or notes.text(left, "host") in (None, socket.gethostname()):
             return None
         note = left
-    since = notes.number(note, "since")
+    since, task = notes.number(note, "since"), notes.text(note, "task") or holders.SEARCH
+    age_s = age_s if task == holders.SEARCH else None
     return {
         "host": notes.text(note, "host"),
         "pid": notes.whole(note, "pid"),
+        "task": task,
         "since": since,
         "term": state.term,
         "leads_for_s": None if since is None else max(0.0, time.time() - since),
         "heartbeat_age_s": age_s,
         "silent": age_s is not None and age_s > SILENT_S,
     }
+
+
+def since_last_s(state: State, master: Mapping[str, Any] | None) -> float | None:
+    """Seconds that a master has led since the journal's last line; None when nobody leads the search."""
+    if master is None or master["task"] != holders.SEARCH:
+        return None
+    since_s = 0.0 if state.last is None else time.time() - state.last
+    leads_for_s = master["leads_for_s"]
+    return max(0.0, since_s if leads_for_s is None else min(since_s, leads_for_s))
 
 
 def workers(study: StudyDir, beating: Mapping[str, Beat], models: Mapping[Place, str]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from bohb_nas.report.pace import throughput
 from bohb_nas.store import notes
 from bohb_nas.store.following import Follower
 from bohb_nas.store.journal import State
-from bohb_nas.store.stays import Stay, stay, use
+from bohb_nas.store.stays import Stay, device_s, stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -41,8 +41,8 @@ class Watch:
         self._evaluations: list[Evaluation] = []
         self._stays: list[Stay | None] = []
         """Of each evaluation."""
-        self._searched: list[Stay] = []
-        """Of all but baselines, which are trained while nobody leads."""
+        self._device_s = 0.0
+        """Of all evaluations but baselines, which are trained while nobody leads the search."""
 
     def look(self) -> State:
         """The state of the study now.
@@ -64,7 +64,7 @@ class Watch:
         beating, done = presence.beats(study), study.done.exists()
         master, under_way = presence.master(study, state), presence.running(state, beating)
         models = {one.place: one.model for one in self._stays if one is not None and one.model is not None}
-        probe = rank_probe(meta, state)
+        probe, since_last_s = rank_probe(meta, state), None if done else presence.since_last_s(state, master)
         waiting = [t["trial_id"] for t in under_way if t["worker"] is None]
         figures = {
             "evaluations": len(state.results),
@@ -84,11 +84,13 @@ class Watch:
             "rank_probe": probe,
             "master": master,
             "led_s": state.led_s,
-            "time_left_s": None if done else time_left_s(state, meta["stop"], worth=meta.get("worth"), probe=probe),
+            "time_left_s": None
+            if done
+            else time_left_s(state, meta["stop"], worth=meta.get("worth"), probe=probe, since_last_s=since_last_s or 0.0),
             "workers": presence.workers(study, beating, models),
             "trials_running": under_way,
             "queue": {"n": len(waiting), "trials": waiting[:10]},
-            "throughput": throughput(state, self._searched, under_way, led=master is not None and not done),
+            "throughput": throughput(state, self._device_s, under_way, since_last_s=since_last_s),
             "failures": failures(study, state),
             "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
         }
@@ -107,14 +109,17 @@ class Watch:
         alone = all(e.trial.origin is Origin.BASELINE for e in evaluations)
         searched = [e for e in evaluations if alone or e.trial.origin not in ASIDE]
         led = [alone or e.trial.origin is not Origin.BASELINE for e in evaluations]
-        self._searched = [one for one, counts in zip(stays, led, strict=True) if one is not None and counts]
+        used = [one for one, counts in zip(stays, led, strict=True) if one is not None and counts]
+        self._device_s = sum(
+            device_s(e.result, one) for e, one in zip(evaluations, stays, strict=True) if e.trial.origin is not Origin.BASELINE
+        )
         self._told = {
             "by_status": _count(e.result.status for e in evaluations),
             "by_budget": {f"{b:g}": rung(searched, b) for b in budgets.rungs},
             "by_model": _count(one.model for one in stays if one is not None and one.model is not None),
             "by_status_and_budget": _by_status_and_budget(evaluations),
             "violating": sum(bool(e.result.violates) for e in evaluations),
-            "use_of_time": _sound(use(self._searched)),
+            "use_of_time": _sound(use(used)),
             "speed": _sound(speed(searched)),
         }
 
@@ -216,7 +221,9 @@ def rank_probe(meta: Mapping[str, Any], state: State) -> dict[str, Any] | None:
     }
 
 
-def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None, probe: Mapping[str, Any] | None = None) -> float | None:
+def time_left_s(
+    state: State, stop: dict[str, Any], *, worth: float | None, probe: Mapping[str, Any] | None = None, since_last_s: float = 0.0
+) -> float | None:
     """Seconds until the stop rule is met, at the pace so far; None while nothing is known.
 
     Args:
@@ -224,6 +231,7 @@ def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None, prob
         stop: its stop rule.
         worth: sum of the budgets after which it ends, where brackets decide.
         probe: its rank probe, as `rank_probe` has it.
+        since_last_s: seconds that a master has led since the journal's last line: nothing is told in them, yet they count.
     """
     estimates = []
     told = [state.trials[i] for i in state.results if state.trials[i].origin not in ASIDE]
@@ -237,7 +245,7 @@ def time_left_s(state: State, stop: dict[str, Any], *, worth: float | None, prob
             estimates.append(((stop["trials"] - len(told)) * searched / len(told) + left) * state.led_s / (searched + probed))
         if worth is not None:
             estimates.append((worth - searched + left) * state.led_s / (searched + probed))
-    return max(0.0, min(estimates)) if estimates else None
+    return max(0.0, min(estimates) - since_last_s) if estimates else None
 
 
 def _count(words: Iterable[str]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from bohb_nas.analysis.findings import Budget, Comparison, Findings
 from bohb_nas.durations import budget_text, counted
+from bohb_nas.report.digits import loss_digits
 from bohb_nas.store.notes import printable
 
 _MOST_NAMED = 3
@@ -35,13 +36,14 @@ def summary(found: Findings) -> RenderableType:
     if (best := found["incumbent"]) is not None:
         at = budget_text(best["budget"], study["unit"])
         ready = "" if not best["ready_to_use"] else ", ready for use" if best["model_there"] else ", its trained network is no longer there"
-        lines.append(Text(f"incumbent {best['trial_id']}: loss {best['loss']:.5g} at {at} ({best['origin']}{ready})"))
+        lines.append(Text(f"incumbent {best['trial_id']}: loss {best['loss']:.{loss_digits(found, 5)}g} at {at} ({best['origin']}{ready})"))
     return Group(*lines)
 
 
 def _budgets(found: Findings) -> Table:
     table = _table("budget", "told", "failed", "n", "best loss", "median", "R2", "chance")
     table.add_column("what matters most (in parentheses: where chance may have done it)")
+    n = loss_digits(found, 4)
     for budget in found["budgets"]:
         losses = budget["losses"]
         table.add_row(
@@ -49,8 +51,8 @@ def _budgets(found: Findings) -> Table:
             str(budget["n_told"]),
             str(budget["n_failed"]),
             str(budget["n"]),
-            "" if losses is None else f"{losses[0]:.4g}",
-            "" if losses is None else f"{losses[2]:.4g}",
+            "" if losses is None else f"{losses[0]:.{n}g}",
+            "" if losses is None else f"{losses[2]:.{n}g}",
             "" if budget["oob_r2"] is None else f"{budget['oob_r2']:.2f}",
             "" if budget["threshold"] is None else f"{100 * budget['threshold']:.0f} %",
             _most(budget),

@@ -1,16 +1,22 @@
 """The figures of a study as tables for a terminal (rich)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.durations import budget_text, counted, format_duration
 from bohb_nas.records import Origin
+from bohb_nas.report.digits import digits
+from bohb_nas.store.holders import SEARCH
 from bohb_nas.store.notes import printable
+
+LOSS_DIGITS = 5
+"""Of a loss, where it is not large against the spread of losses."""
 
 
 def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Mapping[str, int] | None = None) -> Table:
@@ -19,20 +25,26 @@ def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Mappin
     table.add_column("budget", justify="right")
     for name in ("running", "finished", "failed", "best loss", "median loss"):
         table.add_column(name, justify="right")
+    n = loss_digits(by_budget)
     for budget, row in by_budget.items():
         counts = [str((running or {}).get(budget, 0)), str(row["evaluations"]), str(row["failed"])]
-        table.add_row(budget_text(float(budget), unit), *counts, _loss(row["best_loss"]), _loss(row["median_loss"]))
+        table.add_row(budget_text(float(budget), unit), *counts, _loss(row["best_loss"], n), _loss(row["median_loss"], n))
     return table
 
 
-def incumbent(best: Mapping[str, Any] | None, unit: str) -> RenderableType:
-    """The incumbent: its loss, where it came from, its configuration."""
+def loss_digits(by_budget: Mapping[str, Mapping[str, Any]]) -> int:
+    """Digits that tell the losses of rungs apart."""
+    return digits((row[name] for row in by_budget.values() for name in ("best_loss", "median_loss")), LOSS_DIGITS)
+
+
+def incumbent(best: Mapping[str, Any] | None, unit: str, digits: int = LOSS_DIGITS) -> RenderableType:
+    """The incumbent: its loss in so many digits, where it came from, its configuration."""
     if best is None:
         return Text("incumbent: none yet; no evaluation has succeeded")
     head = Text.assemble(
         ("incumbent ", "bold"),
         f"{best['trial_id']}: loss ",
-        (_loss(best["loss"]), "bold green"),
+        (_loss(best["loss"], digits), "bold green"),
         f" at {budget_text(best['budget'], unit)} ({best['origin']})",
     )
     return Group(head, *_of_a_search(best), configuration(best["config"]))
@@ -48,15 +60,29 @@ def _of_a_search(best: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def configuration(config: Mapping[str, Any]) -> RenderableType:
-    """Hyperparameters and values, as many to a row as fit."""
+    """Hyperparameters and values: in a terminal as many to a row as fit."""
     cells = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in config.items()]
-    return Columns([Text(printable(cell), no_wrap=True) for cell in cells], padding=(0, 2), column_first=True)
+    return _Entries([printable(cell) for cell in cells])
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Entries side by side in a terminal; where there is none, and nothing says how long a line may be, each on a line of its own."""
+
+    cells: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if console.is_terminal:
+            yield Columns([Text(cell, overflow="fold") for cell in self.cells], padding=(0, 2), column_first=True)
+        else:
+            yield from map(Text, self.cells)
 
 
 def status(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas status` shows."""
     unit = figures["budgets"]["unit"]
-    state = "done" if figures["done"] else "led" if figures["master"] else "not led; the same `run` resumes it"
+    led = figures["master"] is not None and figures["master"]["task"] == SEARCH
+    state = "done" if figures["done"] else "led" if led else "not led; the same `run` resumes it"
     running: dict[str, int] = {}
     for trial in figures["trials_running"]:
         running[f"{trial['budget']:g}"] = running.get(f"{trial['budget']:g}", 0) + 1
@@ -100,7 +126,7 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     if figures["incumbent"] is None and figures["violating"]:
         lines.append(Text("incumbent: none yet; whatever succeeded breaks a constraint"))
     else:
-        lines.append(incumbent(figures["incumbent"], unit))
+        lines.append(incumbent(figures["incumbent"], unit, loss_digits(figures["by_budget"])))
     return Group(*lines, *failures(figures["failures"], unit))
 
 
@@ -114,9 +140,12 @@ def rank_probe(probe: Mapping[str, Any]) -> str:
 def _master(master: Mapping[str, Any] | None) -> str | None:
     if master is None:
         return None
-    who = f"led by pid {master['pid']} on {master['host']}"
+    searches = master["task"] == SEARCH
+    who = f"{'led' if searches else master['task'] + ' are trained'} by pid {master['pid']} on {master['host']}"
     if master["leads_for_s"] is not None:
         who += f" for {_seconds(master['leads_for_s'])}"
+    if not searches:
+        return who
     if master["heartbeat_age_s"] is None:
         return f"{who}; it has no address yet"
     if master["silent"]:
@@ -207,8 +236,8 @@ def _seconds(seconds: float) -> str:
     return format_duration(max(1, round(seconds)))
 
 
-def _loss(value: float | None) -> str:
-    return "" if value is None else f"{value:.5g}"
+def _loss(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}g}"
 
 
 def _counts(counts: Mapping[str, int], *, by: str = " ") -> str:

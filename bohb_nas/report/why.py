@@ -10,6 +10,7 @@ from rich.text import Text
 from bohb_nas.durations import budget_text
 from bohb_nas.errors import StudyError
 from bohb_nas.files import dump_json
+from bohb_nas.report.digits import digits
 from bohb_nas.report.tables import configuration
 from bohb_nas.store.journal import Event, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
@@ -122,5 +123,6 @@ def _model(about: dict[str, Any], observations: dict[str, dict[str, float | None
 
 
 def _by_budget(losses: dict[str, float | None], unit: str) -> str:
-    told = [f"{budget_text(float(b), unit)}: {'failed' if loss is None else f'{loss:.4g}'}" for b, loss in losses.items()]
+    n = digits(losses.values(), 4)
+    told = [f"{budget_text(float(b), unit)}: {'failed' if loss is None else f'{loss:.{n}g}'}" for b, loss in losses.items()]
     return ", ".join(told) or "not told"

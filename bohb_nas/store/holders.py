@@ -13,6 +13,8 @@ from bohb_nas.store.lease import file_time, newest
 from bohb_nas.store.notes import parse_note, read_note
 from bohb_nas.store.study_dir import StudyDir
 
+SEARCH = "search"
+"""What the holder of a study's lock does, unless its note names another task."""
 _SILENT_S = 30.0
 """A living worker touches its lock every few seconds."""
 
@@ -33,7 +35,7 @@ def living_workers(study: StudyDir, *, now: Callable[[], float] | None = None) -
 
 
 def master(study: StudyDir, *, now: Callable[[], float] | None = None) -> dict[str, Any] | None:
-    """What the living master's lock or lease says of it (host, pid, since), or None when nobody leads.
+    """What the living master's lock or lease says of it (host, pid, since, task), or None when nobody leads.
 
     Args:
         study: that is led.

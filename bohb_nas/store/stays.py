@@ -47,9 +47,8 @@ def stay(result: Result) -> Stay | None:
     began, ended = notes.number(note, "began"), notes.number(note, "ended")
     if host is None or device is None or began is None or ended is None or ended < began:
         return None
-    new_s = max(0.0, result.metrics.get("new_s", result.train_s))  # of a continued trial, train_s counts what was before too
-    attempt_s = notes.number(result.details, "attempt_s")
-    trained_s = new_s if attempt_s is None else min(new_s, max(0.0, attempt_s))
+    all_s, attempt_s = new_s(result), notes.number(result.details, "attempt_s")
+    trained_s = all_s if attempt_s is None else min(all_s, max(0.0, attempt_s))
     return Stay(
         host=host,
         device=device,
@@ -59,8 +58,18 @@ def stay(result: Result) -> Stay | None:
         model=notes.text(note, "model"),
         attempt=notes.whole(note, "attempt"),
         trained_s=trained_s,
-        earlier_s=new_s - trained_s,
+        earlier_s=all_s - trained_s,
     )
+
+
+def new_s(result: Result) -> float:
+    """Seconds of training, in all attempts, that a result added: of a continued trial, `train_s` counts what was before too."""
+    return max(0.0, result.metrics.get("new_s", result.train_s))
+
+
+def device_s(result: Result, one: Stay | None) -> float:
+    """Seconds for which a trial had devices, by its stay; where its result tells of none, as an imported one, seconds of training."""
+    return one.held_s if one is not None else new_s(result)
 
 
 def of_workers(stays: Iterable[Stay]) -> list[list[Stay]]:

@@ -180,6 +180,22 @@ def test_the_trajectory_leaves_out_what_is_switched_off(show: Show) -> None:
     assert f"{n[1200] + n[3600]} evaluations, {n[400]} not shown" in said(shown, "trajectory")
 
 
+def test_each_study_of_the_trajectory_has_budgets_in_its_own_unit(show: Show) -> None:
+    seconds, epochs = findings(budgets=(400.0, 1200.0)), findings(seed=1, name="other", budgets=(400.0, 3600.0))
+    epochs["study"]["unit"] = "epochs"
+    shown = show(report([seconds, epochs]))
+    part = section(shown, "trajectory")
+    boxes = part.locator("fieldset", has_text="Budgets").locator("label").all_inner_texts()
+    assert [text.strip() for text in boxes] == ["400s", "400 epochs", "20m", "3600 epochs"]
+    assert said(shown, "trajectory").endswith("at 20m.")
+    everything = len(seconds["trajectory"]) + len(epochs["trajectory"])
+    cheap = sum(p["budget"] == 400 for p in seconds["trajectory"])
+    part.get_by_label("400s").uncheck()
+    assert f"{everything - cheap} evaluations, {cheap} not shown" in said(shown, "trajectory")
+    shown.get_by_role("combobox", name="Study").select_option("1")
+    assert said(shown, "trajectory").endswith("at 3600 epochs.")
+
+
 def test_importance_goes_by_the_chosen_budget_and_share(show: Show) -> None:
     shown = show(html("usual"))
     part = section(shown, "importance")
@@ -305,6 +321,40 @@ def test_trials_are_filtered_sorted_and_opened(show: Show) -> None:
     assert part.locator(".opener").first.get_attribute("aria-expanded") == "true"
     part.get_by_label("Filter").fill("no such trial")
     assert status.inner_text() == f"None of {len(told)} trials"
+
+
+def test_counts_just_below_a_step_are_of_the_next_one(show: Show) -> None:
+    shown = show(html("one"))
+    assert shown.evaluate("[999600, 999499, 999950000, 27312000].map(count)") == ["1\u00a0M", "999\u202f499", "1\u00a0G", "27.3\u00a0M"]
+
+
+def test_losses_that_differ_by_little_are_told_apart(show: Show) -> None:
+    study = findings(n_configs=40, budgets=(400.0,))
+    loss = {row["trial_id"]: -1000000.82 + k / 100 for k, row in enumerate(study["trials"]) if row["loss"] is not None}
+    for row in study["trials"]:
+        row["loss"] = loss.get(row["trial_id"])
+    for point in study["trajectory"]:
+        point["loss"] = loss[point["trial_id"]]
+    shown = show(report([study]))
+    part = section(shown, "trials")
+    part.get_by_role("button", name="loss").click()
+    assert rows(shown)[:3] == sorted(loss, key=loss.__getitem__)[:3]
+    seen = [text for text in part.locator("tbody tr td:nth-child(2)").all_inner_texts() if text != "–"]
+    assert (seen[0], len(set(seen))) == ("−1000000.82", len(loss))
+    part.get_by_label("Filter").fill("loss<-1000000.815")
+    assert len(rows(shown)) == 1
+    ticks = section(shown, "trajectory").locator("svg text[text-anchor=end]").all_text_contents()
+    assert len(set(ticks)) == len(ticks) > 2, "one text for each tick of the loss"
+
+
+def test_names_with_signs_are_filtered_by(show: Show) -> None:
+    study = findings(n_configs=5, budgets=(400.0,))
+    for k, row in enumerate(study["trials"]):
+        row["config"] = {"a<b>=c": k, "a": f"b>=c={k}"}
+    shown = show(report([study]))
+    for words, kept in (("a<b>=c<=1", [0, 1]), ("a<b>=c=2", [2]), ("a=b>=c=1", [1])):
+        section(shown, "trials").get_by_label("Filter").fill(words)
+        assert rows(shown) == [study["trials"][k]["trial_id"] for k in kept], words
 
 
 def test_pages_of_trials_are_turned(show: Show) -> None:

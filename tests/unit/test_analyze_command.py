@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from findings_fakes import findings as usual
 from rich.console import Console
 
+from bohb_nas import cli_analyze
 from bohb_nas.analysis.study import find
 from bohb_nas.cli import cli
 from bohb_nas.cli_analyze import changes
@@ -257,6 +258,13 @@ def test_the_summary_of_what_was_compared_and_of_names_that_a_terminal_would_obe
     text = capture.get()
     assert "\x1b" not in text
     assert " ".join(text.split("validation error")[1].split("\n")[1].split()) == "wrn 0.25 0.24 to 0.26 0.2 to 0.3 3 36.5 5900 0.02"
+
+
+def test_words_between_colons_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    said = usual()
+    said["study"]["unit"] = ":star:"
+    cli_analyze._show([said], again=False)
+    assert "400 :star:  " in capsys.readouterr().out
 
 
 def test_a_summary_in_a_file_tells_what_is_not_claimed() -> None:

@@ -1,5 +1,6 @@
 """A study as runs of MLflow, read back with MLflow's own client; skipped where MLflow is not installed."""
 
+import json
 import re
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from study_fakes import make_study, result, trial
 
 from bohb_nas.cli import cli
+from bohb_nas.records import Value
 from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -65,22 +67,34 @@ def test_every_evaluation_is_a_run_and_none_is_written_twice(tmp_path: Path) -> 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_names_that_mlflow_takes_for_one_keep_their_values(tmp_path: Path) -> None:
+def test_names_that_mlflow_takes_for_one_or_not_at_all_keep_their_values_under_one_name_in_every_run(tmp_path: Path) -> None:
     pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
     from mlflow.tracking import MlflowClient
 
     study, to = make_study(tmp_path / "study", now=NOW), tmp_path / "x.db"
+    names = ["a*b", "a?b", "a_b", "/lr", "conv//k", "./y", "..", "a/b", "lr/", "."]
+    study.space_json.write_text(json.dumps({"hyperparameters": [{"name": name} for name in names]}))
     journal = Journal(study.journal, fold(study.journal))
-    odd = replace(trial(9), trial_id="odd", config={"a*b": 1, "a_b": 2, "a?b": 3})
-    journal.write(Event(term=4, time=NOW, trial=odd))
-    journal.write(Event(term=4, time=NOW, result=replace(result(9, 0.5), trial_id="odd", metrics={"x=1": 1.0, "x=2": 2.0, "x<2": 4.0})))
-    assert export(study, to).exit_code == 0
+    configs: list[dict[str, Value]] = [{"a?b": 3}, {"a?b": 1, "a*b": 2}, {name: k for k, name in enumerate(names)}]
+    for k, config in enumerate(configs):
+        journal.write(Event(term=4, time=NOW, trial=replace(trial(9), trial_id=f"odd{k}", config=config)))
+        odd = replace(
+            result(9, 0.5), trial_id=f"odd{k}", metrics={"x<2": 4.0} if k == 1 else {"x=1": 1.0, "x<2": 2.0, "p//q": 5.0, "x=2": 6.0}
+        )
+        journal.write(Event(term=4, time=NOW, result=odd))
+    shown = export(study, to)
+    assert shown.exit_code == 0, shown.stderr
     client = MlflowClient(tracking_uri=f"sqlite:///{to}")
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    (run,) = client.search_runs(experiments, filter_string="tags.`bohb_nas.trial_id` = 'odd'")
-    assert run.data.params == {"a_b": "1", "a_b-2": "2", "a_b-3": "3"}
-    metrics = {name: value for name, value in run.data.metrics.items() if name.startswith("metric.")}
-    assert metrics == {"metric.x_1": 1.0, "metric.x_2": 2.0, "metric.x_2-2": 4.0}
+    found = client.search_runs([e.experiment_id for e in client.search_experiments()], filter_string="tags.`bohb_nas.trial_id` LIKE 'odd%'")
+    params = {run.data.tags["bohb_nas.trial_id"]: run.data.params for run in found}
+    assert params["odd0"] == {"a_b-2": "3"}
+    assert params["odd1"] == {"a_b": "2", "a_b-2": "1"}
+    told_as = ["a_b", "a_b-2", "a_b-3", "_lr", "conv__k", "__y", "__", "a/b", "lr_", "_"]
+    assert params["odd2"] == {name: str(k) for k, name in enumerate(told_as)}
+    metrics = {run.data.tags["bohb_nas.trial_id"]: run.data.metrics for run in found}
+    told = {"metric.x_1": 1.0, "metric.x_2": 2.0, "metric.p__q": 5.0, "metric.x_2-2": 6.0}
+    assert {k: v for k, v in metrics["odd2"].items() if "metric" in k} == told
+    assert {k: v for k, v in metrics["odd1"].items() if "metric" in k} == {"metric.x_2": 4.0}
 
 
 @pytest.mark.parametrize(("to", "said"), [("x.txt", "a name that ends in .db, e.g. .*x.db"), ("nowhere/x.db", "nowhere is no folder")])

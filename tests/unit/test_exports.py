@@ -6,6 +6,7 @@ import re
 import stat
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from bohb_nas.cli import cli
 from bohb_nas.cli_watch import export
 from bohb_nas.files import Lock
+from bohb_nas.records import Origin
 from bohb_nas.report.exports import _event_file, formats, make
 from bohb_nas.report.exports.tensorboard import FILE
 from bohb_nas.report.status import Watch, status
@@ -204,6 +206,26 @@ def test_hyperparameters_as_tensorboards_plugin_reads_them(study: StudyDir, tmp_
         assert began.group_name == f"c{n}"
         ended = metadata.parse_session_end_info_plugin_data(read.SummaryMetadata(metadata.SESSION_END_INFO_TAG).plugin_data.content)
         assert ended.status == (api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE)
+
+
+def test_the_hyperparameters_of_a_search_in_the_worker_are_those_it_found(study: StudyDir, tmp_path: Path) -> None:
+    asked, runs = replace(trial(7), origin=Origin.SEARCH), tmp_path / "runs"
+    with study.journal.open("a") as stream:
+        stream.write(Event(term=4, time=NOW, trial=asked).to_line() + "\n")
+    write_curve(study, "t7", 0, json.dumps(POINTS[0]) + "\n")
+    exported(study, "tensorboard", runs)
+    file = runs / "rung-0" / "t7-0"
+    with pytest.raises(KeyError):  # nothing is found yet
+        run(file).SummaryMetadata(metadata.SESSION_START_INFO_TAG)
+    assert scalars(file)["train_loss"] == [(50, 2.0)]
+    with study.journal.open("a") as stream:
+        stream.write(Event(term=4, time=NOW, result=replace(result(7, 0.5), config={"momentum": 0.25, "crop": "off"})).to_line() + "\n")
+    exported(study, "tensorboard", runs)
+    content = run(file).SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    began = metadata.parse_session_start_info_plugin_data(content)
+    assert (began.hparams["momentum"].number_value, began.hparams["crop"].string_value) == (0.25, "off")
+    assert began.group_name == "c7"
+    assert scalars(file)["loss"] == [(50, 0.5)]
 
 
 def test_the_run_of_the_search(study: StudyDir, tmp_path: Path) -> None:

@@ -1,10 +1,18 @@
 """What stands in a figure for names, values and budgets: by hand."""
 
+from pathlib import Path
+from typing import Literal
+
 import findings_fakes
 import pytest
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
+from bohb_nas.plotting import save
 from bohb_nas.records import Value
 from bohb_nas.report.figures._labels import budget_colours, chance, count, number, said, short, short_name, stem
+from bohb_nas.report.figures._panels import plain_ticks
 
 
 @pytest.mark.parametrize(
@@ -28,6 +36,40 @@ def test_numbers() -> None:
     assert [number(x) for x in (0.0, -1e-12, 1e100, 123456.0)] == ["0", "-1e-12", "1e100", "1.23e5"]
     assert [count(x) for x in (None, 12.0, 1_700_000.0, 2.5e9, 464.0)] == ["?", "12", "1.7 M", "2.5 G", "464"]
     assert [chance(p) for p in (0.0, 0.00005, 0.034, 1.0)] == ["p < 0.0001", "p < 0.0001", "p = 0.034", "p = 1"]
+
+
+def test_counts_just_below_a_step_are_of_the_next_one() -> None:
+    assert [count(x) for x in (999.7, 999_400.0, 999_600.0, -999_950_000.0)] == ["1 k", "999 k", "1 M", "-1 G"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "scale", "expected"),
+    [
+        (1021.0, 1023.0, "linear", ["1021", "1021.5", "1022", "1022.5", "1023"]),
+        (1021.0, 1023.0, "log", ["1021", "1021.5", "1022", "1022.5", "1023"]),
+        (-1000000.8, -1000000.0, "linear", ["-1000000.75", "-1000000.5", "-1000000.25", "-1000000"]),
+        (0.0, 0.8, "linear", ["0", "0.2", "0.4", "0.6", "0.8"]),
+        (1e-3, 10.0, "log", ["0.001", "0.1", "10"]),
+        (0.0, 2e6, "linear", ["0", "5e5", "1e6", "1.5e6", "2e6"]),
+    ],
+)
+def test_ticks_say_where_they_are(low: float, high: float, scale: Literal["linear", "log"], expected: list[str]) -> None:
+    place = Figure().subplots()
+    place.set_yscale(scale)
+    place.set_ylim(low, high)
+    plain_ticks(place, "y")
+    place.figure.draw_without_rendering()  # type: ignore[union-attr]
+    inside = [t for t, at in zip(place.yaxis.get_majorticklabels(), place.yaxis.get_majorticklocs(), strict=True) if low <= at <= high]
+    assert [t.get_text() for t in inside] == expected
+
+
+def test_the_label_of_a_colour_bar_stands_beside_its_numbers(tmp_path: Path) -> None:
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    bar = figure.colorbar(ScalarMappable(Normalize(0.12, 0.31)), ax=figure.subplots(), pad=0.01, aspect=25)
+    bar.set_label("loss")
+    save(figure, tmp_path / "x", formats=["png"])
+    numbers = max(text.get_window_extent().x1 for text in bar.ax.get_yticklabels())
+    assert bar.ax.yaxis.label.get_window_extent().x0 > numbers
 
 
 def test_long_names_keep_both_ends() -> None:

@@ -127,7 +127,7 @@ def marks(path: Path, name: str) -> list[tuple[float, float]]:
 
 
 def test_every_kind_has_its_file(usual: Findings, drawn: Path) -> None:
-    names = {path.stem for path in drawn.iterdir()}
+    names = {path.stem for path in drawn.iterdir() if path.suffix}
     assert {one for one in names if not one.startswith("marginal-")} == {
         "trajectory", "importance", "importance-good", "marginals-strongest", "pairs-400", "pairs-1200", "rank-correlation",
         "loss-by-budget", "model", "device-hours", "ablation", "parallel-coordinates", "architecture", "learning-curve", "comparison",
@@ -408,6 +408,43 @@ def test_a_study_without_evaluations_has_no_figure(tmp_path: Path) -> None:
     assert draw([findings_fakes.nothing(), findings_fakes.nothing()], tmp_path / "out") == []
     assert draw([], tmp_path / "out") == []
     assert not (tmp_path / "out").exists()
+
+
+def test_figures_that_are_not_drawn_again_do_not_stay(tmp_path: Path) -> None:
+    folder, kept = tmp_path / "report", ("importance-mine.svg", "marginal-mine.png", "report.html")
+    small = [
+        findings_fakes.findings(name=name, n_configs=1, budgets=(400.0,), n_axes=2, family=None, refused="too few") for name in ("a", "b")
+    ]
+    for one in small:
+        one |= {"comparison": None, "incumbent": None}
+
+    def there() -> set[Path]:
+        return {path for path in folder.rglob("*") if path.is_file() and path.name != ".figures"}
+
+    draw(small, folder, formats=("svg",))
+    mine = {folder / name for name in kept}
+    for path in mine:
+        path.write_text("not ours")
+    drawn = draw(small[:1], folder, formats=("svg",))
+    assert there() == {*drawn, *mine}, "nothing of the two studies"
+    draw([findings_fakes.nothing()], folder)
+    assert there() == mine
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["../precious.svg", "/{place}/precious.svg", "report.html", "link.svg/../../precious.svg", "study-x/precious.svg", "\udcff\0.svg"],
+)
+def test_nothing_but_figures_in_the_folder_is_taken_away(listed: str, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "study-x").symlink_to(tmp_path)
+    precious = [tmp_path / "precious.svg", folder / "report.html"]
+    for path in precious:
+        path.write_text("precious")
+    (folder / ".figures").write_bytes(listed.format(place=tmp_path).encode(errors="surrogateescape") + b"\n")
+    draw([findings_fakes.nothing()], folder)
+    assert [path.read_text() for path in precious] == ["precious", "precious"]
 
 
 def test_one_evaluation_is_enough_for_some(tmp_path: Path) -> None:

@@ -112,6 +112,11 @@ def test_everything_failed(tmp_path: Path) -> None:
     assert cautions(said) == ["Left out: 13 failed trials, which say nothing of configurations"]
 
 
+def test_one_failed_trial_says_nothing_of_configurations(tmp_path: Path) -> None:
+    runs = [*many(12), Run(config_id="d", loss=Status.CRASHED)]
+    assert cautions(found(make_study(tmp_path / "s", runs))) == ["Left out: 1 failed trial, which says nothing of configurations"]
+
+
 def test_identical_losses(tmp_path: Path) -> None:
     runs = [replace(run, loss=0.5) for run in many(20)] + [replace(run, loss=0.5) for run in many(8, budget=3.0, origin=Origin.PROMOTED)]
     said = found(make_study(tmp_path / "s", runs))

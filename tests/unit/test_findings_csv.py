@@ -11,7 +11,7 @@ from analysis_fakes import Run, explain, make_study
 from findings_fakes import findings as usual
 
 from bohb_nas.analysis.study import find
-from bohb_nas.report.findings_csv import TABLES, text
+from bohb_nas.report.findings_csv import TABLES, text, write
 
 
 def rows(name: str, found: Any) -> list[dict[str, str]]:
@@ -84,6 +84,13 @@ def test_the_study_the_incumbent_and_its_curve(tmp_path: Path) -> None:
         ("a-1-0", "1.0", ""),
         ("a-1-0", "2.0", "0.25"),
     ]
+
+
+def test_a_field_of_a_workers_curve_replaces_neither_study_nor_trial(tmp_path: Path) -> None:
+    found = findings(tmp_path / "s")
+    found["incumbent"]["curve"] = [{"study": 1.0, "trial_id": 2.0, "step": 3.0}]
+    write([found], tmp_path / "csv")
+    assert (tmp_path / "csv" / "learning_curve.csv").read_text() == "study,trial_id,step\ns,a-1-0,3.0\n"
 
 
 def test_comparison_and_tests_stand_in_one_table(tmp_path: Path) -> None:

@@ -356,6 +356,15 @@ def test_there_and_back_gives_the_same_evaluations(tmp_path: Path) -> None:
         assert lines(Path("again", name)) == lines(Path("log", name))
 
 
+def test_failures_of_an_own_export_are_counted_as_what_they_are(tmp_path: Path) -> None:
+    make_study(tmp_path / "first")
+    assert CliRunner().invoke(cli, ["export", "first", "--format", "hpbandster", "--to", "log"]).exit_code == 0
+    evaluations, said = taken()
+    assert [e.result.status for e in evaluations].count(Status.OUT_OF_MEMORY) == 1
+    assert "taken as out_of_memory, as the log says: 1 evaluation\n" in said
+    assert "crashed" not in said
+
+
 @pytest.mark.hpbandster
 @pytest.mark.filterwarnings("ignore")
 def test_a_log_of_hpbandsters_own_logger(tmp_path: Path) -> None:

@@ -116,6 +116,19 @@ def test_what_is_written_meanwhile_is_followed_to_the_end(tmp_path: Path) -> Non
     assert "".join(follow(path, 7, pause=lambda: False)) == "anew\n", "it became shorter"
 
 
+def test_a_line_that_is_half_written_is_ended_in_its_place(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_log(study, "t3", 0, "whole\nhalf a ")
+    assert logs(study, "t3").stdout == "whole\nhalf a \n"
+
+    def write(seconds: float) -> None:
+        with path.open("a") as stream:
+            stream.write("line\n")
+        study.result("t3").write_text("{}")
+
+    monkeypatch.setattr("bohb_nas.cli_watch.time.sleep", write)
+    assert logs(study, "t3", "--follow").stdout == "whole\nhalf a line\n"
+
+
 def test_a_newer_attempt_is_followed_until_there_is_a_result(study: StudyDir) -> None:
     path = write_log(study, "t3", 0, "started\n")
 

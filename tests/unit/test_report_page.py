@@ -15,7 +15,7 @@ import pytest
 from findings_fakes import findings, nothing
 
 import bohb_nas
-from bohb_nas.analysis.findings import Row
+from bohb_nas.analysis.findings import Findings, Row
 from bohb_nas.records import Value
 from bohb_nas.report.html import page, words
 from bohb_nas.report.html.columns import columns, script_text
@@ -148,6 +148,37 @@ def test_columns_say_what_the_trials_say() -> None:
     assert [data["importance"][k]["n"] for k in range(3)] == [b["n"] for b in study["budgets"]]
 
 
+def alike() -> tuple[Findings, list[float]]:
+    """A study whose losses differ from the seventh digit on, as likelihoods may, and one of its hyperparameters likewise."""
+    study = findings(n_configs=9, budgets=(400.0,))
+    losses = [-1000000.82 + k / 100 for k in range(len(study["trials"]))]
+    for k, row in enumerate(study["trials"]):
+        row["loss"] = losses[k]
+        row["config"] = {"x": 5000 + k / 1000}
+    study["budgets"][0]["losses"] = [losses[k] for k in (0, 2, 4, 6, 8)]
+    assert study["incumbent"] is not None
+    study["incumbent"]["loss"] = losses[0]
+    study["incumbents"] = [{**study["incumbents"][0], "loss": losses[0]}]
+    return study, losses
+
+
+def test_losses_that_are_large_against_their_spread_stay_apart() -> None:
+    study, losses = alike()
+    data = columns(study)
+    assert data["trials"]["loss"] == pytest.approx(losses, abs=1e-6)
+    assert value(data["configs"]["values"]["x"], 8) == 5000.008
+    assert data["incumbent"]["loss"] == losses[0]
+    read = Reader(page([study])).text
+    assert "−1000000.82" in read
+    assert "−1000000.74" in read, "the highest"
+    assert "−1e+06" not in read
+
+
+def test_what_has_no_content_has_no_end() -> None:
+    assert element("p", "a", element("br"), "b") == "<p>a<br>b</p>"
+    assert "</br>" not in page([findings()])
+
+
 def test_truths_and_numbers_that_equal_them_stay_apart() -> None:
     study = findings(n_configs=3, budgets=(400.0,))
     ones: tuple[Value, ...] = (True, 1, "1")
@@ -227,6 +258,11 @@ def test_a_small_picture_is_enlarged_in_whole_steps() -> None:
         (words.number(-0.00012345), "−0.0001234"),
         (words.number(144_956.3), "144956"),
         (words.number(None), "–"),
+        (words.number(9999.7), "10000"),
+        (words.number(-1000000.82, digits=10), "−1000000.82"),
+        (words.count(999_600), "1\u00a0M"),
+        (words.count(999_950_000), "1\u00a0G"),
+        (words.count(999_499), "999\u202f499"),
         (words.share(0.1234), "12.3\u00a0%"),
         (words.count(1234.0), "1\u202f234"),
         (words.count(27_312_000), "27.3\u00a0M"),

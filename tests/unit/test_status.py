@@ -164,12 +164,15 @@ def test_the_live_screen_shows_rungs_brackets_running_and_time_left(study: Study
     from bohb_nas.store.journal import fold
 
     state = fold(study.journal)
+    state.last = time.time()
     shown = text(live.screen(study, META, state, n_workers=2, worth=10.0))
     assert "2 workers" in shown
     assert "s=2: 2/3 1/1" in shown
     assert "waiting" in shown
     assert "3 random, 1 model" in shown
-    assert "about 7s left" in shown  # 5 of 10 told in 7 s
+    assert "led for 7s · about 7s left" in shown  # 5 of 10 told in 7 s
+    state.last -= 4
+    assert "led for 11s · about 3s left" in text(live.screen(study, META, state, n_workers=2, worth=10.0)), "4 s after the last line"
 
 
 def test_a_line_for_every_event(study: StudyDir) -> None:

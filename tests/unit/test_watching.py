@@ -1,9 +1,11 @@
 """What `status` shows of a study that goes on elsewhere: by hand, under fire, and of whatever lies where notes should be."""
 
+import io
 import json
 import os
 import pty
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,12 @@ from study_fakes import META, beat, make_study, result, trial, write_log
 
 from bohb_nas import cli_watch
 from bohb_nas.cli import cli
+from bohb_nas.engine.election import leading
 from bohb_nas.errors import JournalError
 from bohb_nas.files import Lock
-from bohb_nas.records import Result, Status
+from bohb_nas.records import Origin, Result, Status
 from bohb_nas.report import tables
+from bohb_nas.report.exports.prometheus import exposition
 from bohb_nas.report.logs import trial_logs, worker_logs
 from bohb_nas.report.status import Watch, status
 from bohb_nas.store.journal import Event
@@ -122,6 +127,18 @@ def test_a_master_that_leads_that_is_silent_and_that_is_elsewhere(study: StudyDi
     assert status(study)["master"] is None, "here it would be seen"
 
 
+def test_the_time_left_runs_on_between_the_lines_of_the_journal(study: StudyDir) -> None:
+    study.write_meta({**META, "stop": {"brackets": None, "trials": None, "total_s": 3600}})
+    assert status(study)["time_left_s"] == pytest.approx(2400.0), "nobody leads: 1200 s of 3600 are used, and no more are"
+    with hold(study.master_lock, host="near", pid=5, since=time.time() - 1800):
+        assert status(study)["time_left_s"] == pytest.approx(1800.0, rel=0.01), "the last line is 600 s old"
+    with hold(study.master_lock, host="near", pid=5, since=time.time() - 100):
+        assert status(study)["time_left_s"] == pytest.approx(2300.0, rel=0.01), "resumed 100 s ago, and no line written yet"
+    study.write_meta({**META, "stop": {"brackets": None, "trials": 9, "total_s": None}})
+    with hold(study.master_lock, host="near", pid=5, since=time.time() - 1800):
+        assert status(study)["time_left_s"] == pytest.approx(1800.0, rel=0.01), "6 more at 400 s each, 600 s of which are over"
+
+
 def test_throughput_by_hand(study: StudyDir) -> None:
     figures = status(study)["throughput"]  # nobody leads: time stopped with the last line, 1200 s after the start
     for window in ("overall", "last_hour"):
@@ -138,6 +155,47 @@ def test_throughput_by_hand(study: StudyDir) -> None:
     assert "throughput: 6 evaluations/h, 1.00 device hours/h overall\n" in text(tables.status({**status(study), "throughput": figures}))
 
 
+def test_baselines_are_trained_beside_the_throughput(study: StudyDir) -> None:
+    alone = replace(trial(8), origin=Origin.BASELINE), replace(trial(9), origin=Origin.BASELINE)
+    start = time.time() - 300
+    lines = [
+        Event(term=5, time=start),
+        Event(term=5, time=start, trial=alone[0]),
+        Event(term=5, time=start + 200, result=result(8, 0.5, host="near", device="g0", began=start, ended=start + 200, idle_s=None)),
+        Event(term=5, time=start + 200, trial=alone[1]),
+    ]
+    with study.journal.open("a") as stream:
+        stream.writelines(line.to_line() + "\n" for line in lines)
+    beat(study, "t9", host="near", device="g0", pid=5, since=start + 200)
+    touch(study.scheduler_json, age_s=500)  # of a master that was killed
+    with leading(study, task="baselines"):
+        figures = status(study)
+    for window in figures["throughput"].values():
+        assert window["hours"] == pytest.approx(1 / 3), "the search was led for 1200 s"
+        assert window["evaluations_per_hour"] == pytest.approx(9.0)
+        assert window["device_hours_per_hour"] == pytest.approx(1.0)
+    master = figures["master"]
+    assert (master["task"], master["heartbeat_age_s"], master["silent"]) == ("baselines", None, False)
+    assert f"\nbaselines are trained by pid {os.getpid()} on {socket.gethostname()} for 1s\n" in text(tables.status(figures))
+    assert "not led; the same `run` resumes it" in text(tables.status(figures))
+    assert 'bohb_nas_master_up{study="x"} 0.0' in exposition(figures, study="x", now=0.0), "the alert: nobody leads the search"
+    with leading(study):
+        assert status(study)["master"]["task"] == "search"
+
+
+def test_the_hours_of_an_imported_run_are_those_of_its_training(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta(META)
+    lines = [Event(term=1, time=0.0), Event(term=1, time=0.0, trial=trial(0)), Event(term=1, time=0.0, trial=trial(1))]
+    lines.append(Event(term=1, time=4000.0, result=replace(result(0, 0.5), train_s=1500.0, metrics={})))
+    lines.append(Event(term=1, time=8000.0, result=replace(result(1, 0.5), train_s=1500.0, metrics={"new_s": 1200.0})))
+    study.journal.write_text("".join(line.to_line() + "\n" for line in lines))
+    figures = status(study)["throughput"]
+    assert figures["overall"]["device_hours_per_hour"] == pytest.approx(2700 / 8000), "of the second, 300 s were trained before"
+    assert figures["last_hour"]["device_hours_per_hour"] == pytest.approx(1200 / 3600)
+
+
 def test_only_the_last_hour_counts_in_it(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", now=time.time())
     lines = [Event(term=4, time=time.time() + 2700, result=result(3, 0.5, host="far", device="g0", began=1.0, ended=2.0, idle_s=None))]
@@ -147,6 +205,38 @@ def test_only_the_last_hour_counts_in_it(tmp_path: Path) -> None:
     figures = status(study)["throughput"]["last_hour"]
     assert figures["evaluations_per_hour"] == pytest.approx(2.0)
     assert figures["device_hours_per_hour"] == pytest.approx(300 / 3600, rel=0.02)
+
+
+def test_losses_that_differ_by_little_are_told_apart(study: StudyDir) -> None:
+    figures = status(study)
+    for budget, best in (("1", -1000000.25), ("3", -1000000.82)):
+        figures["by_budget"][budget] |= {"best_loss": best, "median_loss": -1000000.08}
+    figures["incumbent"]["loss"] = -1000000.82
+    shown = text(tables.status(figures))
+    assert "-1000000.25" in shown
+    assert "-1000000.08" in shown
+    assert "incumbent t2: loss -1000000.82 at 3s" in shown
+
+
+def test_a_long_value_of_a_configuration_is_shown_whole(study: StudyDir) -> None:
+    text = "x" * 100
+    lines = [
+        Event(term=4, time=time.time(), trial=replace(trial(7, 3.0), config={"short": 1, "a_long_name": text})),
+        Event(term=4, time=time.time(), result=result(7, 0.125)),
+    ]
+    with study.journal.open("a") as stream:
+        stream.writelines(line.to_line() + "\n" for line in lines)
+    for command in (("status",), ("best",), ("status", "--why", "t7")):
+        shown = CliRunner().invoke(cli, [command[0], str(study.path), *command[1:]]).stdout
+        assert f"\nshort=1\na_long_name={text}\n" in shown, "a line for each, where there is no terminal"
+    file = io.StringIO()
+    Console(width=60, file=file, force_terminal=True, highlight=False).print(tables.configuration({"a_long_name": text}))
+    assert re.sub(r"\s", "", file.getvalue()) == f"a_long_name={text}", "in a terminal it goes on in the next line"
+
+
+def test_words_between_colons_are_no_pictures(study: StudyDir) -> None:
+    study.write_meta({**META, "budgets": {**META["budgets"], "unit": ":star:"}})
+    assert "3 :star:  " in CliRunner().invoke(cli, ["status", str(study.path)]).stdout
 
 
 def test_a_mix_of_devices_is_said(study: StudyDir) -> None:

@@ -5,15 +5,16 @@ A run is written once: an update adds those that are missing, whoever wrote the 
 
 import importlib
 import itertools
+import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.records import Evaluation
-from bohb_nas.report.exports._table import check_file, configuration, times
+from bohb_nas.report.exports._table import check_file, configuration, hyperparameters, times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.stays import stay
@@ -26,6 +27,7 @@ _LONGEST_NAME = 200
 """Characters of a name, without a number."""
 _FORBIDDEN = re.compile(r"[^\w\-. /]")
 """What MLflow does not take in a name."""
+_LEADING_DOTS = re.compile(r"^\.+")
 
 
 def make(watch: Watch, to: Path) -> "Runs":
@@ -63,14 +65,18 @@ class Runs:
         exceptions = importlib.import_module("mlflow.exceptions")
         state = self._watch.look()
         asked, told = times(state)
+        evaluations = list(state.evaluations())
+        params = _names(itertools.chain(hyperparameters(self._watch.study), *map(configuration, evaluations)))
+        metrics = _names(f"metric.{name}" for e in evaluations for name in e.result.metrics)
         try:
             self._client = self._client or self._tracking.MlflowClient(tracking_uri=f"sqlite:///{self._to}")
             experiment = self._experiment()
             begun = self._begun(experiment)
-            for e in state.evaluations():
+            for e in evaluations:
                 trial_id = e.trial.trial_id
                 if trial_id not in self._complete:
-                    self._write(e, experiment, begun.get(trial_id), asked=asked[trial_id], told=told[trial_id])
+                    values = _params(e, params), _metrics(e, metrics)
+                    self._write(e, *values, experiment, begun.get(trial_id), asked=asked[trial_id], told=told[trial_id])
                     self._complete.add(trial_id)
         except (exceptions.MlflowException, OSError) as e:
             raise StorageError(f"MLflow cannot write {self._to}: {str(e)[:500]}; what it has is kept, the same command goes on") from e
@@ -100,28 +106,39 @@ class Runs:
             if not token:
                 return begun
 
-    def _write(self, e: Evaluation, experiment: str, run_id: str | None, *, asked: float, told: float) -> None:
+    def _write(
+        self,
+        e: Evaluation,
+        params: Mapping[str, str],
+        metrics: Mapping[str, float],
+        experiment: str,
+        run_id: str | None,
+        *,
+        asked: float,
+        told: float,
+    ) -> None:
         where = stay(e.result)
         began, ended = (asked, told) if where is None else (where.began, where.ended)
         if run_id is None:
             tags = {_ID: e.trial.trial_id, "mlflow.runName": e.trial.trial_id}
             run_id = self._client.create_run(experiment, start_time=round(began * 1000), tags=tags).info.run_id
         stamp = round(ended * 1000)
-        metrics = [self._entities.Metric(name, value, stamp, 0) for name, value in _metrics(e).items()]
-        params = [self._entities.Param(name, value) for name, value in _params(configuration(e)).items()]
-        for start in range(0, max(len(metrics), len(params)), 100):  # of what MLflow takes at once
-            self._client.log_batch(run_id, metrics=metrics[start : start + 100], params=params[start : start + 100])
+        numbers = [self._entities.Metric(name, value, stamp, 0) for name, value in metrics.items()]
+        texts = [self._entities.Param(name, value) for name, value in params.items()]
+        for start in range(0, max(len(numbers), len(texts)), 100):  # of what MLflow takes at once
+            self._client.log_batch(run_id, metrics=numbers[start : start + 100], params=texts[start : start + 100])
         self._client.log_batch(run_id, tags=[self._entities.RunTag(name, value) for name, value in _tags(e).items()])
         self._client.set_terminated(run_id, status="FINISHED" if e.result.loss is not None else "FAILED", end_time=stamp)
 
 
-def _metrics(e: Evaluation) -> dict[str, float]:
+def _metrics(e: Evaluation, names: Mapping[str, str]) -> dict[str, float]:
     told = {} if e.result.loss is None else {"loss": e.result.loss}
-    return told | {"budget": e.trial.budget, "train_s": e.result.train_s} | _named({f"metric.{k}": v for k, v in e.result.metrics.items()})
+    told |= {"budget": e.trial.budget, "train_s": e.result.train_s}
+    return told | {names[f"metric.{name}"]: value for name, value in e.result.metrics.items()}
 
 
-def _params(config: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value)[:_LONGEST] for name, value in _named(config).items()}
+def _params(e: Evaluation, names: Mapping[str, str]) -> dict[str, str]:
+    return {names[name]: str(value)[:_LONGEST] for name, value in configuration(e).items()}
 
 
 def _tags(e: Evaluation) -> dict[str, str]:
@@ -132,11 +149,21 @@ def _tags(e: Evaluation) -> dict[str, str]:
     return {f"bohb_nas.{name}": str(value)[:_LONGEST] for name, value in found.items() if value != ""}
 
 
-def _named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values under names that MLflow takes, in the order of theirs; what would have the same name is numbered: a_b, a_b-2."""
-    named: dict[str, Any] = {}
-    for name, value in values.items():
-        plain = _FORBIDDEN.sub("_", name)[:_LONGEST_NAME]
+def _names(names: Iterable[str]) -> dict[str, str]:
+    """Names -> those that MLflow takes; what would have the same is numbered, in the order of the first mention: a_b, a_b-2."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(names):
+        plain = _plain(name)
         numbered = (f"{plain}-{n}" for n in itertools.count(2))
-        named[next(free for free in itertools.chain([plain], numbered) if free not in named)] = value
-    return named
+        found[name] = next(free for free in itertools.chain([plain], numbered) if free not in taken)
+        taken.add(found[name])
+    return found
+
+
+def _plain(name: str) -> str:
+    """A name of characters that MLflow takes, and no path that could be written shorter or that leads out of a folder: it takes none."""
+    plain = _FORBIDDEN.sub("_", name)[:_LONGEST_NAME]
+    if posixpath.normpath(plain) == plain and not plain.startswith(("/", "..")) and plain != ".":
+        return plain
+    return _LEADING_DOTS.sub(lambda dots: "_" * len(dots[0]), plain.replace("/", "_")) or "_"

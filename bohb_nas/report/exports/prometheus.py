@@ -13,6 +13,7 @@ from typing import Any
 from bohb_nas.errors import UsageError
 from bohb_nas.files import write_atomic
 from bohb_nas.report.status import Watch
+from bohb_nas.store.holders import SEARCH
 
 Sample = tuple[dict[str, str], float | None]
 """Labels beside `study`, and a value; None is left out."""
@@ -89,7 +90,8 @@ def _metrics(figures: Mapping[str, Any], now: float) -> Iterable[tuple[str, str,
     yield "workers_busy", "gauge", "Living workers that train a trial.", [({}, sum(w["trial"] is not None for w in workers))]
     share = None if used is None else used["train_share"]
     yield "train_ratio", "gauge", "Training seconds over worker seconds, of all finished trials.", [({}, share)]
-    yield "master_up", "gauge", "1 while a master leads whose heart beats.", [({}, int(master is not None and not master["silent"]))]
+    up = master is not None and master["task"] == SEARCH and not master["silent"]
+    yield "master_up", "gauge", "1 while a master leads whose heart beats.", [({}, int(up))]
     age_s = None if master is None else master["heartbeat_age_s"]
     yield "master_heartbeat_age_seconds", "gauge", "Seconds since the master's heart beat.", [({}, age_s)]
     yield "led_seconds_total", "counter", "Seconds under some master, up to the journal's last line.", [({}, figures["led_s"])]

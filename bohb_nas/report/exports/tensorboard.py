@@ -11,8 +11,9 @@ from typing import Any
 
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import Lock, dump_json
-from bohb_nas.records import Result, Trial, stands_in
+from bohb_nas.records import Evaluation, Origin, Result, Trial, stands_in
 from bohb_nas.report.exports import _event_file as event_file
+from bohb_nas.report.exports._table import configuration
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.journal import State
@@ -100,7 +101,10 @@ class Runs:
             event_file.append(self._to / "search" / FILE, self._search)
 
     def _append_trial(self, trial: Trial, result: Result | None, *, asked: float) -> None:
-        """The learning curve of every attempt, and in the last what became of the trial."""
+        """The learning curve of every attempt, and in the last what became of the trial.
+
+        Files only grow, so what a worker that searches by itself trained is said when it is known: behind the curve.
+        """
         where = stay(result) if result is not None else None
         folders: dict[int, Path | None] = {int(folder.name): folder for folder in self._watch.study.attempts(trial.trial_id)}
         last = where.attempt if where is not None and where.attempt is not None else max(folders, default=0)
@@ -108,10 +112,15 @@ class Runs:
             folders.setdefault(last, None)
         began = where.began if where is not None else asked
         for n, folder in folders.items():
-            records = [event_file.version(began), event_file.session_start(began, trial.config, trial.config_id)]
+            searches, records = trial.origin is Origin.SEARCH, [event_file.version(began)]
+            if not searches:
+                records.append(event_file.session_start(began, trial.config, trial.config_id))
             step, ended = 0, began if where is None else where.ended
             for step, after_s, values in _points(folder / "curve.jsonl") if folder is not None else ():
                 records.append(event_file.scalars(began + after_s, step, values))
+            if searches and result is not None:
+                config = configuration(Evaluation(trial=trial, result=result))
+                records.append(event_file.session_start(began, config, trial.config_id))
             if result is not None and n == last:
                 told = {"train_s": result.train_s} | ({} if result.loss is None else {"loss": result.loss})
                 records += [event_file.scalars(ended, step, told), event_file.session_end(ended, good=result.loss is not None)]

@@ -20,6 +20,7 @@ from bohb_nas.files import storing
 from bohb_nas.parallel import run
 from bohb_nas.plotting import FORMATS, STYLE, save
 from bohb_nas.report.figures import (
+    _written,
     ablation,
     architecture,
     comparison,
@@ -82,7 +83,7 @@ def draw(
     pictures: Sequence[bytes | None] = (),
     jobs: int = 1,
 ) -> list[Path]:
-    """Writes the figures of one or several studies.
+    """Writes the figures of one or several studies; of those that an earlier call wrote to the folder no others stay.
 
     Args:
         studies: what was found.
@@ -104,7 +105,9 @@ def draw(
     named = list(itertools.zip_longest([_bounded(found) for found in studies], pictures[: len(studies)]))
     shares = run([partial(_share, named, folder, formats, slice(k, None, jobs)) for k in range(jobs)], jobs=jobs)
     in_turn = itertools.chain.from_iterable(itertools.zip_longest(*shares, fillvalue=[]))
-    return [path for files in in_turn for path in files]
+    drawn = [path for files in in_turn for path in files]
+    _written.replace(folder, drawn)
+    return drawn
 
 
 def _share(studies: Sequence[tuple[Findings, bytes | None]], folder: Path, formats: Sequence[str], which: slice) -> list[list[Path]]:

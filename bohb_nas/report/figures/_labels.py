@@ -79,9 +79,9 @@ def said(value: Value | None) -> str:
             return number(float(value))
 
 
-def number(value: float) -> str:
-    """A number with three digits."""
-    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+def number(value: float, digits: int = 3) -> str:
+    """A number with three digits, or with as many as said."""
+    return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def chance(p_value: float) -> str:
@@ -94,8 +94,8 @@ def count(value: float | None) -> str:
     if value is None:
         return "?"
     for size, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{prefix}"
+        if abs(float(shown := f"{value / size:.3g}")) >= 1:
+            return f"{shown}{prefix}"
     return f"{value:.3g}"
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, Formatter, LogLocator, MaxNLocator, NullLocator
 
 from bohb_nas.analysis.findings import Hyperparameter
 from bohb_nas.records import Value
@@ -50,7 +50,21 @@ def plain_ticks(place: Axes, which: str) -> None:
         axis.set_minor_locator(NullLocator())
     elif axis.get_scale() == "linear":
         axis.set_major_locator(MaxNLocator(4, steps=_STEPS))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_major_formatter(_Plain())
+
+
+class _Plain(Formatter):
+    """Ticks with the digits that say where they are: with fewer, those of large numbers close together would read the same."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """A place by itself."""
+        return number(x)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """All ticks of an axis."""
+        room = float(np.diff(np.unique(values)).min(initial=math.inf)) / 100
+        digits = next((n for n in range(3, 17) if all(abs(float(f"{one:.{n}g}") - one) <= room for one in values)), 17)
+        return [number(one, digits) for one in values]
 
 
 def scale_losses(place: Axes, losses: Sequence[float], which: str = "y") -> None:

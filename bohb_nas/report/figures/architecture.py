@@ -9,6 +9,7 @@ from matplotlib.patches import Circle, FancyBboxPatch
 
 from bohb_nas.analysis.findings import Findings, Incumbent
 from bohb_nas.durations import budget_text
+from bohb_nas.report.digits import loss_digits
 from bohb_nas.report.figures._blocks import Row, Tree, groups_of_leaves, is_leaf, n_layers, rows, said, sound
 from bohb_nas.report.figures._labels import count, number, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, empty
@@ -70,7 +71,7 @@ def _refusal(why: str) -> Figure:
 def _title(found: Findings, incumbent: Incumbent) -> str:
     words = [
         f"incumbent {short(incumbent['trial_id'])}",
-        f"loss {number(incumbent['loss'])} at {budget_text(incumbent['budget'], found['study']['unit'])}",
+        f"loss {number(incumbent['loss'], loss_digits(found, 3))} at {budget_text(incumbent['budget'], found['study']['unit'])}",
     ]
     if incumbent["params"] is not None:
         words.append(f"{count(incumbent['params'])} parameters")

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bohb_nas.analysis.findings import Findings, Importance, Parameter
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
+from bohb_nas.report.digits import loss_digits
 from bohb_nas.report.figures._labels import GREY, number, short_name
 from bohb_nas.report.figures._panels import SMALL, Drawing, empty, page
 
@@ -30,7 +31,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     good = []
     for name, one in named:
         if one["good"] is not None:
-            title = f"{name.removeprefix('budget ')}, loss < {number(one['good']['cutoff'])}"
+            title = f"{name.removeprefix('budget ')}, loss < {number(one['good']['cutoff'], loss_digits(found, 3))}"
             good.append((title, one, one["good"]["parameters"]))
     if good:
         yield "importance-good", partial(_figure, found, good, good=True)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from bohb_nas.analysis.findings import Findings, Incumbent
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS, LINES
+from bohb_nas.report.digits import loss_digits
 from bohb_nas.report.figures._labels import number, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, page, scale_losses
 from bohb_nas.report.figures.trajectory import time_unit
@@ -52,5 +53,7 @@ def _figure(found: Findings, incumbent: Incumbent, kinds: Mapping[str, Sequence[
     for place in places[len(shown) :]:
         place.set_axis_off()
     budget = budget_text(incumbent["budget"], found["study"]["unit"])
-    figure.suptitle(f"incumbent {short(incumbent['trial_id'])} at {budget}, loss {number(incumbent['loss'])}", fontsize=8)
+    figure.suptitle(
+        f"incumbent {short(incumbent['trial_id'])} at {budget}, loss {number(incumbent['loss'], loss_digits(found, 3))}", fontsize=8
+    )
     return figure

@@ -6,10 +6,13 @@ from typing import Any
 
 from bohb_nas.analysis.findings import Comparison, Findings, Importance, Parameter, Row, RungHours, Shape
 from bohb_nas.records import Value
+from bohb_nas.report.digits import digits, loss_digits
 from bohb_nas.report.html.words import budget
 
 _DIGITS = 6
-"""Significant digits; the CSV files have all."""
+"""Significant digits, of the spread where numbers are large against it; the CSV files have all."""
+SHOWN_DIGITS = 4
+"""Of a loss that a person reads; likewise."""
 STRONGEST = 30
 """Pairs that the page holds, and rows of longer tables; a space has thousands of pairs, and the CSV files have all."""
 _CURVE_POINTS = 300
@@ -25,6 +28,7 @@ def columns(findings: Findings) -> dict[str, Any]:
     grids: dict[str, list[Value]] = {}
     data: dict[str, Any] = {
         "name": study["name"],
+        "loss_digits": loss_digits(findings, SHOWN_DIGITS),
         "unit": study["unit"],
         "budgets": budgets,
         "labels": [budget(b, study["unit"]) for b in budgets],
@@ -45,7 +49,7 @@ def columns(findings: Findings) -> dict[str, Any]:
     if findings["over_budgets"] is not None:
         data["importance"].append(_importance(findings["over_budgets"], None, grids))
     data["grids"] = grids
-    short: dict[str, Any] = _short(data)
+    short: dict[str, Any] = _short(data, loss_digits(findings, _DIGITS))
     return short
 
 
@@ -59,15 +63,17 @@ def script_text(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _short(value: Any) -> Any:
+def _short(value: Any, n: int) -> Any:
+    """Floats with `n` digits, or with more where the numbers of a column need them."""
     match value:
         case float():
-            rounded = float(f"{value:.{_DIGITS}g}")
+            rounded = float(f"{value:.{n}g}")
             return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
         case dict():
-            return {k: _short(v) for k, v in value.items()}
+            return {k: _short(v, n) for k, v in value.items()}
         case list():
-            return [_short(v) for v in value]
+            own = max(n, digits((v for v in value if isinstance(v, float)), _DIGITS))
+            return [_short(v, own) for v in value]
         case _:
             return value
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 
-_VOID = frozenset({"img", "meta", "link"})
+_VOID = frozenset({"br", "img", "link", "meta"})
 
 
 class Markup(str):

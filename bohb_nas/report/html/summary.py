@@ -7,6 +7,8 @@ from html import escape
 
 from bohb_nas.analysis.findings import Findings, Sentence
 from bohb_nas.durations import counted
+from bohb_nas.report.digits import loss_digits
+from bohb_nas.report.html.columns import SHOWN_DIGITS
 from bohb_nas.report.html.markup import Markup, element, facts, join, more
 from bohb_nas.report.html.network import drawing
 from bohb_nas.report.html.words import budget, count, counts, number, seconds, value
@@ -89,7 +91,7 @@ def _figures(findings: Findings) -> Markup:
     shown = [
         (
             "lowest loss",
-            number(best["loss"]) if best else "none yet",
+            number(best["loss"], loss_digits(findings, SHOWN_DIGITS)) if best else "none yet",
             f"after {budget(best['budget'], s['unit'])}" if best else "no trial ended well",
         ),
         ("trials told", count(s["n_trials"]), counts(s["by_origin"])),
@@ -145,7 +147,7 @@ def incumbent(findings: Findings, picture: bytes | None) -> Markup:
         return element("p", "No trial ended well yet: there is no incumbent.", class_="refused")
     known = [
         f"trial {best['trial_id']}, {best['origin']}",
-        f"loss {number(best['loss'])} after {budget(best['budget'], findings['study']['unit'])}",
+        f"loss {number(best['loss'], loss_digits(findings, SHOWN_DIGITS))} after {budget(best['budget'], findings['study']['unit'])}",
         *([f"{count(best['params'])} parameters"] if best["params"] is not None else []),
         *([f"{count(best['flops'])} FLOPs per image"] if best["flops"] is not None else []),
         *([_of_its_model(there=best["model_there"])] if best["ready_to_use"] else []),

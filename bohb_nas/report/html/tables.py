@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from bohb_nas.analysis.findings import Compared, Comparison, Findings, Importance, ModelTest, Parameter, RankCorrelation
-from bohb_nas.report.html.columns import STRONGEST, comparisons
+from bohb_nas.report.digits import loss_digits
+from bohb_nas.report.html.columns import SHOWN_DIGITS, STRONGEST, comparisons
 from bohb_nas.report.html.markup import Markup, element, facts, join, more, table
 from bohb_nas.report.html.words import NONE, budget, count, counts, interval, number, p_value, seconds, settings, share
 
@@ -14,14 +15,14 @@ _OVER_BUDGETS = (
 
 def budgets(findings: Findings) -> Markup:
     """What was trained at each budget, and what came of it."""
-    unit = findings["study"]["unit"]
+    unit, n = findings["study"]["unit"], loss_digits(findings, SHOWN_DIGITS)
     heads = ("budget", "told", "failed", "lowest", "quartile", "median", "quartile", "highest", "from", "ended")
     rows = [
         (
             budget(b["budget"], unit),
             count(b["n_told"]),
             count(b["n_failed"]),
-            *([number(x) for x in b["losses"]] if b["losses"] else [NONE] * 5),
+            *([number(x, n) for x in b["losses"]] if b["losses"] else [NONE] * 5),
             counts(b["by_origin"]),
             counts(b["by_status"]),
         )
@@ -32,22 +33,24 @@ def budgets(findings: Findings) -> Markup:
 
 def incumbents(findings: Findings) -> Markup:
     """The incumbent whenever it changed."""
-    unit = findings["study"]["unit"]
+    unit, n = findings["study"]["unit"], loss_digits(findings, SHOWN_DIGITS)
     heads = ("trial", "origin", "after", "budget", "loss")
-    rows = [(p["trial_id"], p["origin"], seconds(p["time"]), budget(p["budget"], unit), number(p["loss"])) for p in findings["incumbents"]]
+    rows = [
+        (p["trial_id"], p["origin"], seconds(p["time"]), budget(p["budget"], unit), number(p["loss"], n)) for p in findings["incumbents"]
+    ]
     return more("Every incumbent as a table", table("The incumbent whenever it changed", heads, rows, words=(0, 1))) if rows else Markup("")
 
 
 def importance(findings: Findings) -> Markup:
     """Importance at each budget, then over all of them."""
-    unit = findings["study"]["unit"]
-    parts = [_importance(b, f"At {budget(b['budget'], unit)}", b["selected"]) for b in findings["budgets"]]
+    unit, n = findings["study"]["unit"], loss_digits(findings, SHOWN_DIGITS)
+    parts = [_importance(b, f"At {budget(b['budget'], unit)}", b["selected"], digits=n) for b in findings["budgets"]]
     if findings["over_budgets"] is not None:
-        parts.append(_importance(findings["over_budgets"], "Over all budgets", _OVER_BUDGETS))
+        parts.append(_importance(findings["over_budgets"], "Over all budgets", _OVER_BUDGETS, digits=n))
     return join(parts) if parts else _nothing("Nothing to explain yet: no trial has ended.")
 
 
-def _importance(one: Importance, where: str, remark: str | None) -> Markup:
+def _importance(one: Importance, where: str, remark: str | None, *, digits: int) -> Markup:
     if one["refused"] is not None:
         return element("p", f"{where}: {one['refused']}", class_="note")
     basis = f"{one['n']} observations · out-of-bag R² {number(one['oob_r2'])} · chance reaches {share(one['threshold'])}"
@@ -63,8 +66,8 @@ def _importance(one: Importance, where: str, remark: str | None) -> Markup:
         parts.append(
             element(
                 "p",
-                f"What makes configurations good, and better: every loss above the cut-off counts as the cut-off, {number(good['cutoff'])} "
-                f"({good['rule']}); {good['n_below']} of {one['n']} observations are not above it. "
+                "What makes configurations good, and better: every loss above the cut-off counts as the cut-off, "
+                f"{number(good['cutoff'], digits)} ({good['rule']}); {good['n_below']} of {one['n']} observations are not above it. "
                 f"Chance reaches {share(good['threshold'])}.",
             )
         )
@@ -123,10 +126,11 @@ def _correlation(r: RankCorrelation, unit: str) -> tuple[str, ...]:
 
 def model(findings: Findings) -> Markup:
     """The model's picks against random ones."""
-    unit = findings["study"]["unit"]
+    unit, n = findings["study"]["unit"], loss_digits(findings, SHOWN_DIGITS)
 
     def row(m: ModelTest) -> tuple[str, ...]:
-        numbers = (number(m["median_model"]), number(m["median_random"]), share(m["better"]), interval(m["interval"], shares=True))
+        medians = (number(m["median_model"], n), number(m["median_random"], n))
+        numbers = (*medians, share(m["better"]), interval(m["interval"], shares=True))
         return budget(m["budget"], unit), count(m["n_model"]), count(m["n_random"]), *numbers, p_value(m["p_value"]), p_value(m["p_holm"])
 
     heads = ("budget", "n model", "n random", "median, model", "median, random", "model better", "95\u00a0% interval", "p", "p, Holm")
@@ -150,12 +154,13 @@ def pace(findings: Findings) -> Markup:
 
 def ablation(findings: Findings) -> Markup:
     """The way from a known configuration to the incumbent."""
-    one, unit = findings["ablation"], findings["study"]["unit"]
+    one, unit, n = findings["ablation"], findings["study"]["unit"], loss_digits(findings, SHOWN_DIGITS)
     if one is None:
         return Markup("")
-    start = (f"start: {one['start']}", "", "", number(one["loss"]), interval(one["spread"]))
+    start = (f"start: {one['start']}", "", "", number(one["loss"], n), interval(one["spread"], digits=n))
     rows = [
-        (", ".join(s["names"]), settings(s["before"]), settings(s["after"]), number(s["loss"]), interval(s["spread"])) for s in one["steps"]
+        (", ".join(s["names"]), settings(s["before"]), settings(s["after"]), number(s["loss"], n), interval(s["spread"], digits=n))
+        for s in one["steps"]
     ]
     heads = ("change of", "from", "to", "predicted loss", "spread over trees")
     caption = f"From {one['start']} to the incumbent, predicted at {budget(one['budget'], unit)}"

@@ -8,11 +8,11 @@ from bohb_nas.durations import budget_text, format_duration
 NONE = "–"
 
 
-def number(value: float | None) -> str:
-    """Four significant digits, and all before the point up to a million."""
+def number(value: float | None, digits: int = 4) -> str:
+    """Four significant digits or as many as said, and all before the point up to a million."""
     if value is None:
         return NONE
-    return (f"{value:.0f}" if 1e4 <= abs(value) < 1e6 else f"{value:.4g}").replace("-", "−")
+    return (f"{value:.0f}" if 10**digits - 0.5 <= abs(value) < 1e6 else f"{value:.{digits}g}").replace("-", "−")
 
 
 def share(value: float | None) -> str:
@@ -25,14 +25,14 @@ def count(value: float | None) -> str:
     if value is None:
         return NONE
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}\u00a0{letter}"
+        if abs(float(shown := f"{value / size:.3g}")) >= 1:
+            return f"{shown}\u00a0{letter}"
     return f"{value:,.0f}".replace(",", "\u202f")
 
 
-def interval(ends: Sequence[float] | None, *, shares: bool = False) -> str:
-    """From one end to the other."""
-    return NONE if ends is None else " to ".join((share if shares else number)(end) for end in ends)
+def interval(ends: Sequence[float] | None, *, shares: bool = False, digits: int = 4) -> str:
+    """From one end to the other, as shares or as numbers of so many digits."""
+    return NONE if ends is None else " to ".join(share(end) if shares else number(end, digits) for end in ends)
 
 
 def p_value(value: float | None) -> str:

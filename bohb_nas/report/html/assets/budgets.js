@@ -99,7 +99,7 @@ chart("shapes", (host, chosen) => {
     const describe = (n) => {
       const [k, j] = which[n];
       return [
-        `loss ${number(shapes.losses[k][j])}`,
+        `loss ${lossText(study, shapes.losses[k][j])}`,
         `configuration ${shapes.id[k]}, ${shapes.origin[k]}`,
         `budget ${study.labels[shapes.budgets[k][j]]}`,
       ];

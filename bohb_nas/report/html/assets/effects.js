@@ -77,8 +77,8 @@ chart("effects", (host, chosen) => {
         points.push([place[j], y.at(curve.mean[j])]);
         lines.push([
           `${state.name} = ${valueText(value)}`,
-          `mean loss ${number(curve.mean[j])}`,
-          `over trees ${number(curve.low[j])} to ${number(curve.high[j])}`,
+          `mean loss ${lossText(study, curve.mean[j])}`,
+          `over trees ${lossText(study, curve.low[j])} to ${lossText(study, curve.high[j])}`,
           `at ${labels.get(k)}`,
         ]);
       });
@@ -91,7 +91,7 @@ chart("effects", (host, chosen) => {
       svg.append(s("text", { class: "title", x: px + (right ? -5 : 5), y: 26, "text-anchor": right ? "end" : "start" }, "incumbent"));
     }
     const least = shown.map(([k, curve]) => [labels.get(k), curve.mean.indexOf(range(curve.mean)[0]), curve]);
-    const summary = least.map(([at, j, curve]) => `${at}: lowest mean loss ${number(curve.mean[j])} at ${valueText(curve.at[j])}`);
+    const summary = least.map(([at, j, curve]) => `${at}: lowest mean loss ${lossText(study, curve.mean[j])} at ${valueText(curve.at[j])}`);
     return { height, points, describe: (k) => lines[k], summary: `${summary.join("; ")}.` };
   }
 

@@ -92,7 +92,7 @@ chart("importance", (host, chosen) => {
             `out-of-bag R² ${number(one.oob_r2)}`,
             ...(state.good && one.good
               ? [
-                  `losses above ${number(one.good.cutoff)} count as ${number(one.good.cutoff)} (${one.good.rule})`,
+                  `losses above ${lossText(study, one.good.cutoff)} count as ${lossText(study, one.good.cutoff)} (${one.good.rule})`,
                   `${one.good.n_below} are not above it`,
                 ]
               : []),

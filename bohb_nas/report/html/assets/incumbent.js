@@ -1,9 +1,11 @@
 // The incumbent: the way to it, how it learned, and who stands beside it.
 
 chart("ablation", (host, chosen) => {
-  const { ablation } = STUDIES[chosen];
+  const study = STUDIES[chosen];
+  const { ablation } = study;
   if (ablation === null) return;
-  const label = STUDIES[chosen].labels[STUDIES[chosen].budgets.indexOf(ablation.budget)];
+  const label = study.labels[study.budgets.indexOf(ablation.budget)];
+  const text = (loss) => lossText(study, loss);
   const change = (step) => step.names.map((name) => `${name}: ${valueText(step.before[name])} → ${valueText(step.after[name])}`);
   const items = [
     { name: ablation.start, loss: ablation.loss, spread: ablation.spread, lines: [ablation.start] },
@@ -22,7 +24,7 @@ chart("ablation", (host, chosen) => {
         high: spread[1],
         series: 0,
         faded: false,
-        lines: [`predicted loss ${number(loss)}`, ...lines.slice(0, 8), `over trees ${number(spread[0])} to ${number(spread[1])}`],
+        lines: [`predicted loss ${text(loss)}`, ...lines.slice(0, 8), `over trees ${text(spread[0])} to ${text(spread[1])}`],
       },
     ],
   }));
@@ -38,11 +40,13 @@ chart("ablation", (host, chosen) => {
   );
   dots(host, "The way to the incumbent", {
     items,
+    format: text,
+    tickFormat: null,
     ends: [ends[0] - slack, ends[1] + slack],
     reference: null,
     title: `predicted loss at ${label}; whiskers: spread over trees`,
     join: true,
-    summary: `Predicted loss from ${number(ablation.loss)} to ${number(items.at(-1).parts[0].value)} in ${ablation.steps.length} steps.`,
+    summary: `Predicted loss from ${text(ablation.loss)} to ${text(items.at(-1).parts[0].value)} in ${ablation.steps.length} steps.`,
   });
 });
 

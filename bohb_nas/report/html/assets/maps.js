@@ -48,7 +48,7 @@ function map(svg, width, study, pair, where) {
       );
       points.push([x + side[0] / 2, y + side[1] / 2]);
       lines.push([
-        `mean loss ${number(mean[i][j])}`,
+        `mean loss ${lossText(study, mean[i][j])}`,
         `${pair.names[0]} = ${valueText(a)}`,
         `${pair.names[1]} = ${valueText(b)}`,
         `at ${where}`,
@@ -65,24 +65,24 @@ function map(svg, width, study, pair, where) {
   });
   axes(svg, box, x, { ticks: [] }, { xTitle: pair.names[0], yTitle: "" });
   svg.append(s("text", { class: "title", x: 0, y: 44 }, clipped(pair.names[1], width)));
-  legend(svg, width, lo, hi);
+  legend(svg, width, study, lo, hi);
   return {
     height,
     points,
     describe: (k) => lines[k],
     reach: Math.hypot(...side),
-    summary: `Mean loss from ${number(lo)} to ${number(hi)}.`,
+    summary: `Mean loss from ${lossText(study, lo)} to ${lossText(study, hi)}.`,
   };
 }
 
-function legend(svg, width, lo, hi) {
+function legend(svg, width, study, lo, hi) {
   const side = Math.min(14, (width - 150) / SHADES);
-  const end = `${number(hi)}`;
+  const end = lossText(study, hi);
   const right = width - 8 - end.length * CHARACTER - 6;
   for (let k = 0; k < SHADES; k++)
     svg.append(s("rect", { class: `shade shade-${k}`, x: right - (SHADES - k) * side, y: 4, width: side, height: 12 }));
   svg.append(
-    s("text", { x: right - SHADES * side - 6, y: 14, "text-anchor": "end" }, `mean loss ${number(lo)}`),
+    s("text", { x: right - SHADES * side - 6, y: 14, "text-anchor": "end" }, `mean loss ${lossText(study, lo)}`),
     s("text", { x: right + 6, y: 14 }, end),
   );
 }

@@ -56,18 +56,18 @@ chart("parallel", (host, chosen) => {
       svg,
       box.right,
       "loss",
-      [number(range(rows.map((k) => trials.loss[k]))[0]), number(range(rows.map((k) => Math.min(trials.loss[k], limit)))[1])],
+      [rows.map((k) => trials.loss[k]), rows.map((k) => Math.min(trials.loss[k], limit))].map((some, end) => lossText(study, range(some)[end])),
       step,
       box,
     );
     if (scales.some((one) => one.gaps)) svg.append(s("text", { class: "title", x: 0, y: height - 2 }, "rings below the axes: inactive"));
     const worst = rows.length ? trials.loss[rows[kept - 1]] : null;
-    told.textContent = `${Math.min(kept, rows.length)} of ${counted(rows.length, "configuration")}, loss up to ${number(worst)}`;
+    told.textContent = `${Math.min(kept, rows.length)} of ${counted(rows.length, "configuration")}, loss up to ${lossText(study, worst)}`;
     const ends = rows.slice(0, kept).map((k) => points(k).at(-1));
     const describe = (n) => {
       const k = rows[n];
       const set = shown.map((name) => `${name} ${valueText(study.configs.values.get(name)[trials.config[k]])}`);
-      return [`loss ${number(trials.loss[k])}`, `trial ${trials.id[k]}, ${trials.origin[k]}`, ...set];
+      return [`loss ${lossText(study, trials.loss[k])}`, `trial ${trials.id[k]}, ${trials.origin[k]}`, ...set];
     };
     const left = names.length - shown.length;
     return {

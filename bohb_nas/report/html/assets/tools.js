@@ -35,17 +35,22 @@ function opened(study) {
   return study;
 }
 
-function number(x) {
+function number(x, digits = 4) {
   if (x === null || x === undefined) return NONE;
   const size = Math.abs(x);
   const text =
-    size !== 0 && (size >= 1e6 || size < 1e-4)
+    size !== 0 && (size >= Math.max(1e6, 10 ** digits) || size < 1e-4)
       ? x
-          .toExponential(2)
+          .toExponential(digits - 2)
           .replace("e+", "e")
           .replace(/\.?0+e/, "e")
-      : String(Number(x.toPrecision(4)));
+      : String(Number(x.toPrecision(digits)));
   return text.replace("-", "−");
+}
+
+// A loss with the digits that tell it from its study's others.
+function lossText(study, x) {
+  return number(x, study.loss_digits);
 }
 
 function share(x) {
@@ -64,12 +69,13 @@ function counted(n, noun) {
 
 function count(x) {
   if (x === null) return NONE;
+  const shown = (size) => Number((x / size).toPrecision(3));
   const [size, letter] = [
     [1e12, "\u00a0T"],
     [1e9, "\u00a0G"],
     [1e6, "\u00a0M"],
-  ].find(([one]) => Math.abs(x) >= one) ?? [1, ""];
-  return letter ? `${Number((x / size).toPrecision(3))}${letter}` : String(Math.round(x)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  ].find(([one]) => Math.abs(shown(one)) >= 1) ?? [1, ""];
+  return letter ? `${shown(size)}${letter}` : String(Math.round(x)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
 function duration(seconds) {
@@ -107,7 +113,8 @@ function linear([lo, hi], from, to, { pad = 0, format = null } = {}) {
   const wide = power * [1, 2, 5, 10].find((k) => k * power >= rough * 0.999);
   const step = Math.floor(high / wide) - Math.ceil(low / wide) < 1 ? wide / 5 : wide; // two ticks make a scale
   const digits = Math.min(12, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
-  const plain = (value) => (Math.abs(value) >= 1e6 || step < 1e-6 ? number(value) : value.toFixed(digits).replace("-", "−"));
+  const apart = (value) => number(value, Math.min(17, Math.max(4, 2 + Math.floor(Math.log10(Math.abs(value) / step)))));
+  const plain = (value) => (Math.abs(value) >= 1e6 || step < 1e-6 ? apart(value) : value.toFixed(digits).replace("-", "−"));
   const ticks = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9 && ticks.length < 50; k++) {
     ticks.push([k * step, (format ?? plain)(k === 0 ? 0 : k * step)]);
@@ -127,7 +134,8 @@ function logarithmic([lo, hi], from, to, { format = number } = {}) {
   const multiples = every > 1 || high - low > n / 2 ? [1] : high - low > n / 4 ? [1, 3] : high - low > 0.7 ? [1, 2, 5] : null;
   const ticks = [];
   if (multiples === null) {
-    for (const [value] of linear([10 ** low, 10 ** high], from, to).ticks) if (value > 0) ticks.push([value, format(value)]);
+    const own = format === number ? {} : { format };
+    ticks.push(...linear([10 ** low, 10 ** high], from, to, own).ticks.filter(([value]) => value > 0));
   } else {
     for (let power = Math.floor(low); power <= Math.ceil(high); power += every) {
       for (const k of multiples) ticks.push([k * 10 ** power, format(Number((k * 10 ** power).toPrecision(3)))]);

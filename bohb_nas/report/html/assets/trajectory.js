@@ -4,7 +4,8 @@ function runs(study, index) {
   return study.trajectory.map((k) => ({
     study: index,
     k,
-    budget: study.budgets[study.trials.budget[k]],
+    rung: study.trials.budget[k],
+    budget: study.labels[study.trials.budget[k]],
     time: study.trials.told[k],
     loss: study.trials.loss[k],
   }));
@@ -14,8 +15,9 @@ chart("trajectory", (host, chosen) => {
   const several = STUDIES.length > 1;
   const all = STUDIES.flatMap(runs);
   if (!all.length) return host.append(refusal("No evaluation of the search has ended well yet."));
-  const labels = new Map(STUDIES.flatMap((study) => study.budgets.map((budget, k) => [budget, study.labels[k]])));
-  const budgets = [...new Set(all.map((run) => run.budget))].sort((a, b) => a - b);
+  // By their labels: studies may count their budgets in different units.
+  const sizes = new Map(all.map((run) => [run.budget, STUDIES[run.study].budgets[run.rung]]));
+  const budgets = [...sizes.keys()].sort((a, b) => sizes.get(a) - sizes.get(b));
   const shown = new Set(budgets);
   const studies = new Set(STUDIES.keys());
   const { limit, log } = spread(all.map((run) => run.loss));
@@ -65,7 +67,7 @@ chart("trajectory", (host, chosen) => {
     }
     const best = incumbents(chosen).at(-1);
     const left = all.length - seen.length;
-    const leader = best ? ` Incumbent: loss ${number(best.loss)} at ${labels.get(best.budget)}.` : "";
+    const leader = best ? ` Incumbent: loss ${lossText(STUDIES[chosen], best.loss)} at ${best.budget}.` : "";
     const summary = `${counted(seen.length, "evaluation")}${left ? `, ${left} not shown` : ""}.${leader}`;
     return { height, points, describe: (k) => lines(seen[k]), summary };
   }
@@ -75,7 +77,7 @@ chart("trajectory", (host, chosen) => {
     return study.incumbents.map((k) => ({
       study: index,
       k,
-      budget: study.budgets[study.trials.budget[k]],
+      budget: study.labels[study.trials.budget[k]],
       time: study.trials.told[k],
       loss: study.trials.loss[k],
     }));
@@ -85,10 +87,10 @@ chart("trajectory", (host, chosen) => {
     const { trials } = STUDIES[run.study];
     const name = several ? [STUDIES[run.study].name] : [];
     return [
-      `loss ${number(run.loss)}`,
+      `loss ${lossText(STUDIES[run.study], run.loss)}`,
       ...name,
       `trial ${trials.id[run.k]}, ${trials.origin[run.k]}`,
-      `budget ${labels.get(run.budget)}`,
+      `budget ${run.budget}`,
       `after ${duration(run.time)}`,
     ];
   }
@@ -107,7 +109,7 @@ chart("trajectory", (host, chosen) => {
     controls(
       ticks(
         "Budgets",
-        budgets.map((budget, b) => tick(labels.get(budget), true, flip(shown, budget), several ? swatch(null, b) : swatch(b))),
+        budgets.map((budget, b) => tick(budget, true, flip(shown, budget), several ? swatch(null, b) : swatch(b))),
       ),
       several
         ? ticks(
@@ -135,7 +137,7 @@ chart("trajectory", (host, chosen) => {
         "linear",
         set("logTime", "log"),
       ),
-      beyond ? ticks("Far losses", tick(`${beyond} above ${number(limit)}`, false, set("outliers"))) : null,
+      beyond ? ticks("Far losses", tick(`${beyond} above ${lossText(STUDIES[chosen], limit)}`, false, set("outliers"))) : null,
     ),
   );
   const redraw = plot(host, "Loss of every evaluation over time", draw);

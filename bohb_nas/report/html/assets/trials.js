@@ -2,14 +2,14 @@
 
 const PAGE = 50;
 const ORDER = new Intl.Collator("en", { numeric: true });
-const CONDITION = /^(.+?)(<=|>=|!=|=|<|>)(.*)$/;
+const SIGN = /^(?:<=|>=|!=|=|<|>)/;
 
 chart("trials", (host, chosen) => {
   const study = STUDIES[chosen];
   const { trials } = study;
   const columns = [
     { name: "trial", of: (k) => trials.id[k] },
-    { name: "loss", of: (k) => trials.loss[k] },
+    { name: "loss", of: (k) => trials.loss[k], text: (k) => lossText(study, trials.loss[k]) },
     { name: "configuration", of: (k) => study.configs.id[trials.config[k]] },
     { name: "budget", of: (k) => study.budgets[trials.budget[k]], text: (k) => study.labels[trials.budget[k]] },
     { name: "status", of: (k) => trials.status[k], text: (k) => trials.status[k].replaceAll("_", " ") },
@@ -30,13 +30,16 @@ chart("trials", (host, chosen) => {
 
   // Whether a trial fulfils a word of the filter: a condition such as `loss<0.2` or `optimizer=sgd`, or a part of what it is called.
   function condition(word) {
-    const [, name, sign, rest] = CONDITION.exec(word) ?? [];
-    const of = name === undefined ? undefined : known.get(name.toLowerCase());
-    if (of === undefined)
+    // A name may have signs in it: the longest that is known counts.
+    const end = [...Array(word.length).keys()].findLast((at) => SIGN.test(word.slice(at)) && known.has(word.slice(0, at)));
+    if (end === undefined)
       return (k) =>
         [trials.id[k], study.configs.id[trials.config[k]], trials.status[k], trials.origin[k], trials.device[k], trials.message[k]].some(
           (text) => text !== null && text.toLowerCase().includes(word),
         );
+    const of = known.get(word.slice(0, end));
+    const [sign] = SIGN.exec(word.slice(end));
+    const rest = word.slice(end + sign.length);
     const limit = Number(rest);
     return (k) => {
       const value = of(k);
