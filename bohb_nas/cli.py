@@ -89,7 +89,8 @@ def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> N
                 signal.signal(number, signal.SIG_IGN)
             sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) is not None else 3)
         outcome, state = lead(directory, request, local_devices(n_workers), display())
-    _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED)
+    again = "" if n_workers is None else f" --workers {n_workers}"
+    _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED, again=again)
 
 
 @contextmanager
@@ -105,8 +106,8 @@ def _telling_what_is_left(directory: Path) -> Iterator[None]:
         sys.exit(1)
 
 
-def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
-    """Prints the incumbent, where its checkpoint lies, and the next command to type."""
+def _conclude(directory: Path, *, found: bool, finished: bool, again: str) -> None:
+    """Prints the incumbent, where its checkpoint lies, and the next command to type; `again` is what a study does not remember of `run`."""
     from bohb_nas.report import tables
     from bohb_nas.report.status import status as figures_of
 
@@ -115,7 +116,7 @@ def _conclude(directory: Path, *, found: bool, finished: bool) -> None:
     if found:
         _print_files(figures["incumbent"])
     if not finished:
-        click.echo(f"stopped; nothing finished is lost. The same command resumes it, or: bohb-nas run {_quoted(directory)}")
+        click.echo(f"stopped; nothing finished is lost. The same command resumes it, or: bohb-nas run {_quoted(directory)}{again}")
         sys.exit(1)
     elif found and figures["worker"] in IMAGE_WORKERS:
         click.echo(f"next: bohb-nas train {_quoted(directory)} --seeds 3    trains it for good and tests it")

@@ -11,6 +11,7 @@ over. Between two trials it means nothing.
 """
 
 import ctypes
+import errno
 import inspect
 import json
 import os
@@ -20,7 +21,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -36,6 +37,8 @@ from bohb_nas.refs import load_module
 END = signal.SIGRTMIN
 """Ends the child in good order; a signal that no scheduler sends."""
 _PR_SET_PDEATHSIG = 1
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk, or of a share of it, that is full."""
 _MESSAGE_LIMIT = 4000
 
 
@@ -137,8 +140,11 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
         raise
     except MemoryError as e:
         return failed(Status.OUT_OF_MEMORY, f"out of memory: {e}", spoilt=True)
-    except Exception:  # noqa: BLE001 (the outer shell: a crash is data)
-        traceback.print_exc()
+    except Exception as e:  # the outer shell: a crash is data
+        if isinstance(e, OSError) and e.errno in _FULL:
+            raise StorageError(f"trial {trial.trial_id}: {e}; free space, then run the same command again") from e
+        with suppress(OSError):  # of a disk that is full since
+            traceback.print_exc()
         return failed(Status.CRASHED, traceback.format_exc(), spoilt=True)
 
 
@@ -201,7 +207,7 @@ class _Requests:
 
 @contextmanager
 def _output_to(path: Path) -> Iterator[None]:
-    """Sends everything that this process and its children print into a file."""
+    """Sends everything that this process and its children print into a file; what a full disk refuses of it is lost, and nothing else."""
     kept = os.dup(2)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
@@ -210,8 +216,9 @@ def _output_to(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
         os.dup2(kept, 1)
         os.dup2(kept, 2)
         os.close(kept)

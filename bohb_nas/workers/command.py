@@ -16,7 +16,7 @@ command's group gets SIGTERM, then everything that it started SIGKILL; nothing o
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ConfigSpace import ConfigurationSpace
@@ -55,12 +55,16 @@ class CommandWorker:
         trial_file, result_file, log = _trial_file(workdir), workdir / "result.json", workdir / "log.txt"
         result_file.unlink(missing_ok=True)
         write_atomic(trial_file, dump_json(trial.to_json()))
-        printed = _answer.LastObject()
+        printed, refused = _answer.LastObject(), ""
         with log.open("ab", buffering=0) as stream:
 
             def keep(data: bytes) -> None:
-                stream.write(data)
+                nonlocal refused
                 printed.feed(data)
+                try:
+                    stream.write(data)
+                except OSError as e:  # the answer counts, whatever becomes of the log
+                    refused = str(e)
 
             ended = _processes.run(
                 self.template.fill(trial, workdir),
@@ -90,7 +94,8 @@ class CommandWorker:
             return failed(Status.CRASHED, f"the command ended with {_describe(ended.code)}; its folder is {str(workdir)!r}")
         try:
             answer = _answer.read_file(result_file)
-            return _answer.to_result(printed.value if answer is None else answer, trial, wall_s=ended.seconds)
+            result = _answer.to_result(printed.value if answer is None else answer, trial, wall_s=ended.seconds)
+            return replace(result, details={**result.details, "log_refused": refused}) if refused else result
         except RecordError as e:
             return failed(Status.PREEMPTED if ended.asked else Status.CRASHED, str(e))
 

@@ -159,7 +159,7 @@ class Child:
         """Asks for a trial and returns its folder."""
         assert self.process.stdin is not None
         workdir = self.folder / name
-        workdir.mkdir()
+        workdir.mkdir(exist_ok=True)
         trial = TRIAL.to_json() | {"budget": budget}
         self.process.stdin.write(json.dumps({"trial": trial, "workdir": str(workdir), "earlier": []}) + "\n")
         self.process.stdin.flush()
@@ -249,6 +249,33 @@ def test_a_signal_to_every_process_of_a_job_leaves_the_child_and_ends_what_it_st
         assert "RuntimeError: -15" in result["message"], "the program does not inherit that the signal passes"
         starter.process.send_signal(END)
         assert starter.process.wait(timeout=60) == 143
+
+
+def test_what_a_full_disk_refuses_of_a_log_costs_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    (tmp_path / "talker.py").write_text(
+        "from bohb_nas import Result, Status\n"
+        "def train(trial, workdir):\n"
+        "    print('said, and not written yet')\n"
+        "    if workdir.name == '2':\n"
+        "        raise ValueError('no')\n"
+        "    print(workdir.name, flush=workdir.name == '3')\n"
+        "    return Result(trial_id=trial.trial_id, status=Status.OK, loss=0.25, train_s=1.0)\n"
+    )
+    with child(tmp_path, str(tmp_path / "talker.py")) as talker:
+        talker.hear()
+        for trial_id in "123":
+            (tmp_path / trial_id).mkdir()
+            (tmp_path / trial_id / "log.txt").symlink_to("/dev/full")
+        talker.give("1", budget=1.0)
+        said = talker.hear()["result"]
+        assert said["loss"] == 0.25, said["message"]
+        talker.give("2", budget=1.0)
+        result = talker.hear()["result"]
+        assert result["status"] == "crashed"
+        assert "ValueError: no" in result["message"]
+        talker.give("3", budget=1.0)
+        assert "No space left on device; free space" in talker.hear()["error"], "no trial's fault: it is asked again"
 
 
 def test_a_worker_without_the_attribute_does_not_hand_over(tmp_path: Path) -> None:

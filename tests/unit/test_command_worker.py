@@ -63,6 +63,14 @@ def test_placeholders(tmp_path: Path, template: str, arguments: list[str]) -> No
     assert _arguments(tmp_path, template) == arguments
 
 
+def test_what_a_full_disk_refuses_of_the_log_costs_no_result(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").symlink_to("/dev/full")
+    program = "import json; print('much'); print(json.dumps(dict(loss=0.25)))"
+    done = make(command=[sys.executable, "-c", program]).train(_trial(), tmp_path)
+    assert (done.status, done.loss) == (Status.OK, 0.25)
+    assert "No space left on device" in done.details["log_refused"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(-1e-05, "-0.00001"), (-1.25e-07, "-0.000000125"), (-0.5, "-0.5"), (-2.0, "-2"), (1.25e-07, "1.25e-07"), (-1e22, "-1" + 22 * "0")],
