@@ -63,7 +63,7 @@ def make(*, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: i
     """The optimizer; Syne Tune takes no account of running trials, so the number of workers changes nothing.
 
     Raises:
-        OptionError: Syne Tune has no such searcher.
+        OptionError: Syne Tune has no such searcher, or it needs what is not installed.
     """
     del n_workers
     if options.searcher not in SEARCHERS:
@@ -89,6 +89,9 @@ class SyneTune:
         budgets: the ladder.
         seed: of the searcher, and of numpy's global generator, as this optimizer sees it.
         searcher: its name in Syne Tune.
+
+    Raises:
+        OptionError: the searcher needs what is not installed.
     """
 
     def __init__(self, space: ConfigurationSpace, budgets: Budgets, *, seed: int, searcher: str) -> None:
@@ -100,16 +103,19 @@ class SyneTune:
         self._times = [budgets.eta**rung for rung in range(len(budgets.rungs))]  # as it counts its rungs, to the last bit
         self._seed = seed
         self._random = np.random.RandomState(seed % 2**32).get_state()
-        with self._isolated():
-            self._scheduler = AsynchronousSuccessiveHalving(
-                {name: _domain(h) for name, h in self._space.chosen.items()},
-                metric=LOSS,
-                time_attr=TIME,
-                max_t=self._times[-1],
-                reduction_factor=budgets.eta,
-                searcher=searcher,
-                random_seed=seed % 2**32,
-            )
+        try:
+            with self._isolated():
+                self._scheduler = AsynchronousSuccessiveHalving(
+                    {name: _domain(h) for name, h in self._space.chosen.items()},
+                    metric=LOSS,
+                    time_attr=TIME,
+                    max_t=self._times[-1],
+                    reduction_factor=budgets.eta,
+                    searcher=searcher,
+                    random_seed=seed % 2**32,
+                )
+        except ImportError as e:
+            raise OptionError(f"searcher {searcher!r}: {e}; install 'syne-tune[extra]', or use kde") from e
         self._waiting: deque[_Configuration] = deque()
         self._running: dict[str, _Configuration] = {}
         self._n_asked = self._n_configs = 0
