@@ -2,7 +2,8 @@
 
 `python bench/optimizers.py [SUITE] [--jobs N]`, SUITE being quick, standard, tuning, confirmation or synthetic. Runs are
 kept in bench/results/SUITE and reused; a killed call goes on where it was. Peers that are not installed are skipped by
-name. One that needs an environment of its own (DEHB: numpy < 2) runs with the interpreter that PEERS_PYTHON names.
+name. Those that need an environment of their own (DEHB and Syne Tune 0.13: an older numpy) run with the interpreter that
+PEERS_PYTHON names.
 """
 
 import argparse
@@ -16,8 +17,13 @@ from bohb_nas.simulation.suites import SUITES, Suite
 
 FOLDER = Path(__file__).parent
 ORDER = ("bohb", "bohb_2018", "hyperband", "asha", "random_search")
-PEERS = ("hpbandster_bohb", "optuna_tpe", "smac_mf", "dehb")
-FEWER_SEEDS = {"smac_mf": {"quick": {4: 2}, "*": {1: 10, 4: 3, 16: 3}}}
+PEERS = ("hpbandster_bohb", "optuna_tpe", "smac_mf", "dehb", "neps_brackets", "syne_tune_bohb", "syne_tune_mobster")
+FEWER_SEEDS = {
+    "smac_mf": {"quick": {4: 2}, "*": {1: 10, 4: 3, 16: 3}},
+    "neps_brackets": {"*": {4: 5, 16: 1}},
+    "syne_tune_bohb": {"*": {4: 10, 16: 2}},
+    "syne_tune_mobster": {"quick": {4: 1}, "*": {1: 1, 4: 1, 16: 1}},
+}
 """Of slow peers, by suite and number of workers; tables show the number of seeds."""
 
 
