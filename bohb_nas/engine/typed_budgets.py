@@ -1,9 +1,12 @@
-"""Whether budgets were typed in what they count."""
+"""Whether budgets were typed in what they count, and suit the times around them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from bohb_nas.durations import Timed, format_duration
 from bohb_nas.errors import UsageError
+from bohb_nas.one_shot_settings import SEARCHES
+from bohb_nas.records import Budgets
 
 
 def check(unit: str, typed: Mapping[str, float | None]) -> None:
@@ -25,3 +28,29 @@ def check(unit: str, typed: Mapping[str, float | None]) -> None:
     for option, value in typed.items():
         if isinstance(value, Timed) and unit != "s":
             raise UsageError(f"{option} {format_duration(value)}: budgets count {unit}, and this is a time; give a plain number")
+
+
+def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mapping[str, Any]) -> None:
+    """Makes sure that the first trial fits into the whole time.
+
+    Args:
+        total_s: seconds after which the search stops.
+        budgets: the ladder, in seconds.
+        method: that asks for trials.
+        options: its own.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if method in SEARCHES:
+        search_s = options.get("search_s") or budgets.max
+        if type(search_s) in (int, float) and total_s < search_s:
+            raise UsageError(
+                f"--total-time {total_s:g} s is less than the search of --method {method}, {search_s:g} s: nothing could be searched; "
+                "give more time, a smaller --budget-max, or --method-option search_s=SECONDS"
+            )
+    elif total_s < budgets.min:
+        raise UsageError(
+            f"--total-time {total_s:g} s is less than the cheapest budget, {budgets.min:g} s: nothing could be trained; "
+            "give more time or a smaller --budget-min"
+        )
