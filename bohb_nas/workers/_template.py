@@ -49,7 +49,7 @@ class Template:
                     )
 
     def not_passed(self, space: ConfigurationSpace) -> list[str]:
-        """What of a trial no argument says, a line each: one that does not read the file either is searched over noise."""
+        """What of a trial no argument says, a line each: with a program that reads no file either, the search is one over noise."""
         fields = {field for token in self.tokens for field in _fields(token)}
         passed = {_hyperparameter(field, space.keys()) for field in fields}
         searched = [name for name, hyperparameter in space.items() if n_values(hyperparameter) != 1]
