@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bohb_nas
-from bohb_nas.engine import beforehand, launch
+from bohb_nas.engine import beforehand, launch, typed_budgets
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.drive import replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
@@ -102,7 +102,7 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
         meta["data_fingerprint"] = data.fingerprint
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
     known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
-    for note in [*checked, *notes, *found, *_idle(meta, n_workers)]:
+    for note in [*checked, *notes, *found, *typed_budgets.remarks(parts.budgets), *_idle(meta, n_workers)]:
         display.say(note)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
@@ -133,7 +133,7 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     parts = launch.build(meta, space)
     known = recall(study, meta.get("frozen") or {})
     notes, data = launch.check(meta, space, ask_worker=not checked)
-    for note in [*notes, *_idle(meta, n_workers)] if not checked else ():
+    for note in [*notes, *typed_budgets.remarks(parts.budgets), *_idle(meta, n_workers)] if not checked else ():
         display.say(note)
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))

@@ -54,3 +54,13 @@ def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mappi
             f"--total-time {total_s:g} s is less than the cheapest budget, {budgets.min:g} s: nothing could be trained; "
             "give more time or a smaller --budget-min"
         )
+
+
+def remarks(budgets: Budgets) -> list[str]:
+    """What people should know of a ladder before it is searched, a line each."""
+    if budgets.unit == "s" or all(budget.is_integer() for budget in budgets.rungs):
+        return []
+    listed = ", ".join(f"{budget:g}" for budget in budgets.rungs)
+    return [
+        f"budgets are {listed} {budgets.unit}: choose --budget-min, --budget-max and --eta so that they are whole if the worker needs that"
+    ]
