@@ -56,9 +56,34 @@ def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mappi
         )
 
 
-def remarks(budgets: Budgets) -> list[str]:
-    """What people should know of a ladder before it is searched, a line each."""
-    if budgets.unit == "s" or all(budget.is_integer() for budget in budgets.rungs):
+def check_limit(hard_limit_s: float | None, budgets: Budgets) -> None:
+    """Makes sure that a limit leaves some trials their time.
+
+    Args:
+        hard_limit_s: seconds after which a trial is stopped; None where none was asked for.
+        budgets: the ladder.
+
+    Raises:
+        UsageError: budgets are seconds, and it leaves none.
+    """
+    if hard_limit_s is not None and budgets.unit == "s" and hard_limit_s < budgets.min:
+        raise UsageError(
+            f"--hard-limit {format_duration(hard_limit_s)} is less than the cheapest budget, {format_duration(budgets.min)}: no trial "
+            "could end; give more than the dearest, or leave it out"
+        )
+
+
+def remarks(budgets: Budgets, hard_limit_s: float | None) -> list[str]:
+    """What people should know of a ladder and the limit of a trial in seconds before anything is searched, a line each."""
+    if budgets.unit == "s":
+        if hard_limit_s is None or hard_limit_s >= budgets.max:
+            return []
+        beyond = " or ".join(format_duration(budget) for budget in budgets.rungs if hard_limit_s < budget)
+        return [
+            f"--hard-limit {format_duration(hard_limit_s)} is less than the budget {beyond}: a trial that trains for all of it is "
+            "stopped before its end"
+        ]
+    if all(budget.is_integer() for budget in budgets.rungs):
         return []
     listed = ", ".join(f"{budget:g}" for budget in budgets.rungs)
     return [
