@@ -61,7 +61,7 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
     else:
         Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH).print(table(found))
         click.echo(f"figure: {directory}/comparison.png; tables: {directory}/comparison.csv and comparison.json")
-    if found["interrupted"] or not any(row["n"] for row in found["rows"]):
+    if found["interrupted"] or found["failed"]:
         sys.exit(1)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import UsageError
 from bohb_nas.option_types import Duration, Setting
 from bohb_nas.store.study_dir import StudyDir
@@ -43,7 +44,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
     policy = NONE if options.policy_file is None else from_file(Path(options.policy_file))
     folder = out if out is not None else found.folder / "trained"
     data = load_dataset(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
-    for remark in [*data.remarks, *([f"{len(data.skipped)} unreadable images are left out"] if data.skipped else [])]:
+    for remark in [*data.remarks, *([f"{counted(len(data.skipped), 'unreadable image')} left out"] if data.skipped else [])]:
         click.echo(f"data set {data.name}: {remark}", err=True)
     if found.fingerprint not in (None, data.fingerprint):
         click.echo(f"warning: data set {data.name} has changed since the study started; this trains on it as it is now", err=True)

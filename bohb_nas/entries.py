@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache
+from numbers import Real
 from sys import intern
 from typing import Any, NoReturn, TypeVar
 
@@ -29,6 +30,16 @@ def number(value: object) -> bool:
         return False
 
 
+def as_number(value: Any) -> Any:
+    """A real number of another library, such as a scalar of numpy, as a float; everything else as it is."""
+    if isinstance(value, int | float) or not isinstance(value, Real):
+        return value
+    try:
+        return float(value)
+    except OverflowError:  # a fraction beyond every float
+        return value
+
+
 def plain(config: Mapping[Any, Any]) -> bool:
     """Whether every entry has a name and is worth a text, a truth or a finite number."""
     for name, value in config.items():  # a loop, for `all` would make a generator of each of a hundred thousand configurations
@@ -43,12 +54,14 @@ def shared(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse(kind: type, record: Mapping[str, Any], name: str, accepted: str) -> NoReturn:
-    """Refuses a field by its name.
+    """Refuses a field by its name; of a tensor and the like it says how to make a number of it.
 
     Raises:
         RecordError: always.
     """
-    raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(record.get(name))[:200]}; accepted is {accepted}")
+    value = record.get(name)
+    remedy = f": float({name})" if hasattr(value, "__float__") and not isinstance(value, Real) else ""
+    raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(value)[:200]}; accepted is {accepted}{remedy}")
 
 
 def check_id(kind: type, record: Mapping[str, Any], *names: str) -> None:

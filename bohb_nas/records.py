@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from bohb_nas.entries import check_id, entries, number, plain, refuse, shared, word
+from bohb_nas.entries import as_number, check_id, entries, number, plain, refuse, shared, word
 from bohb_nas.errors import RecordError, UsageError
 
 Value = bool | int | float | str
@@ -156,7 +156,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of a trial.
+    """What became of a trial. Real numbers of other libraries, such as scalars of numpy, are turned into floats.
 
     Raises:
         RecordError: the status is none; the loss is not a finite number of an OK result, or None of any other; seconds or metrics are no
@@ -180,6 +180,8 @@ class Result:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", word(Result, Status, "status", self.status))
+        for name in ("loss", "train_s"):
+            object.__setattr__(self, name, as_number(getattr(self, name)))
         if self.status is Status.OK:
             if not number(self.loss):
                 refuse(Result, {"loss": self.loss}, "loss", "a finite number when the status is ok")
@@ -188,7 +190,9 @@ class Result:
         if not (number(self.train_s) and self.train_s >= 0):
             refuse(Result, {"train_s": self.train_s}, "train_s", "a number of seconds from 0")
         if not all(map(number, self.metrics.values())):
-            refuse(Result, {"metrics": self.metrics}, "metrics", "an object of finite numbers")
+            object.__setattr__(self, "metrics", {name: as_number(value) for name, value in self.metrics.items()})
+            for name, value in ((f"metrics[{name!r}]", value) for name, value in self.metrics.items() if not number(value)):
+                refuse(Result, {name: value}, name, "a finite number")
 
     @property
     def violates(self) -> tuple[str, ...]:

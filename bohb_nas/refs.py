@@ -67,7 +67,8 @@ def _import_file(kind: str, path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as e:  # whatever a user's file does while it is imported is that file's error
         del sys.modules[spec.name]
-        raise RefError(f"{kind} file {str(path)!r} cannot be imported: {type(e).__name__}: {e}") from e
+        guard = "; what it does as a program belongs under if __name__ == '__main__':" if isinstance(e, SystemExit) else ""
+        raise RefError(f"{kind} file {str(path)!r} cannot be imported: {type(e).__name__}: {e}{guard}") from e
     return module
 
 

@@ -22,11 +22,11 @@ from ConfigSpace import ConfigurationSpace
 from bohb_nas import leaving, networks
 from bohb_nas.datasets import prepare
 from bohb_nas.engine.child import hands_over, make_worker
-from bohb_nas.errors import BohbNasError, UsageError
+from bohb_nas.errors import BohbNasError, RefError, UsageError
 from bohb_nas.files import dump_json
 from bohb_nas.methods import Method, ask, make_optimizer
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value, Worker
-from bohb_nas.refs import load_module
+from bohb_nas.refs import is_file, load_module
 from bohb_nas.search_spaces import toy as toy_space
 from bohb_nas.space import files as space_files
 from bohb_nas.space.encoding import Encoding, plain
@@ -58,8 +58,10 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
         budget: what a worker is given per trial.
 
     Raises:
-        UsageError: the file cannot be imported, or offers none of these.
+        UsageError: there is no such file, it cannot be imported, or it offers none of these.
     """
+    if is_file(path) and not Path(path).is_file():
+        raise RefError(f"there is no file {path}; give the path of one that is")
     if not path.endswith(".py"):
         return check_space(space_files.load_space(path))
     module = load_module("worker", path)

@@ -13,6 +13,7 @@ from bohb_nas.errors import ProblemError
 
 VARIABLE = "BOHB_NAS_DATA"
 """Names the folder that contains `benchmarks/`."""
+_WITHOUT = "docs/simulate.md says where it comes from; without data: --suite synthetic"
 
 
 def data_file(family: str, name: str) -> Path:
@@ -24,12 +25,13 @@ def data_file(family: str, name: str) -> Path:
     root = os.environ.get(VARIABLE)
     if not root:
         raise ProblemError(
-            f"problem {family} needs data, but {VARIABLE} is not set; set it to the folder that contains benchmarks/{family}"
+            f"problem {family} needs data, but {VARIABLE} is not set; set it to the folder that contains benchmarks/{family}; {_WITHOUT}"
         )
     path = Path(root) / "benchmarks" / family / name
     if not path.is_file():
         raise ProblemError(
-            f"problem {family} needs {str(path)!r}, which is not there; set {VARIABLE} to the folder that contains benchmarks/{family}"
+            f"problem {family} needs {str(path)!r}, which is not there; set {VARIABLE} to the folder that contains benchmarks/{family}; "
+            f"{_WITHOUT}"
         )
     return path
 

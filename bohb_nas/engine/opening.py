@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bohb_nas
-from bohb_nas.engine import beforehand, launch
+from bohb_nas.engine import beforehand, launch, typed_budgets
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.drive import replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
@@ -96,13 +96,14 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
         display.say(f"{why}; masters of this study keep each other out by a lease")
     space = launch.new_space(meta)
     parts = launch.build(meta, space)
+    typed_budgets.check_limit(meta["hard_limit_s"], parts.budgets)
     known, notes = beforehand.gather(meta, space, own=study.path)
     checked, data = launch.check(meta, space)
     if data is not None:
         meta["data_fingerprint"] = data.fingerprint
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
     known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
-    for note in [*checked, *notes, *found, *_idle(meta, n_workers)]:
+    for note in [*checked, *notes, *found, *_remarks(meta, parts, n_workers)]:
         display.say(note)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
@@ -133,17 +134,18 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     parts = launch.build(meta, space)
     known = recall(study, meta.get("frozen") or {})
     notes, data = launch.check(meta, space, ask_worker=not checked)
-    for note in [*notes, *_idle(meta, n_workers)] if not checked else ():
+    for note in [*notes, *_remarks(meta, parts, n_workers)] if not checked else ():
         display.say(note)
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
     return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
-def _idle(meta: dict[str, Any], n_workers: int) -> list[str]:
-    """What to say where most workers will have nothing to do."""
-    if meta["method"] not in METHODS or n_workers < 2 or meta["rank_probe"]:
-        return []
-    return [f"{meta['method']}: one worker searches, and the other {n_workers - 1} will have nothing to do; --workers 1 is enough"]
+def _remarks(meta: dict[str, Any], parts: launch.Parts, n_workers: int) -> list[str]:
+    """What to say of budgets, and where most workers will have nothing to do."""
+    said = typed_budgets.remarks(parts.budgets, meta.get("hard_limit_s"))
+    if meta["method"] in METHODS and n_workers > 1 and not meta["rank_probe"]:
+        said.append(f"{meta['method']}: one worker searches, and the other {n_workers - 1} will have nothing to do; --workers 1 is enough")
+    return said
 
 
 def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, *, n_workers: int) -> Method:

@@ -96,7 +96,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     if method in METHODS and request.promote == "continue":
         raise UsageError(f"--promote continue: method {method} promotes nothing, it is one training; leave it out")
     if unit == "s" and stop["total_s"] is not None:
-        _check_time(stop["total_s"], cheapest=minimum, dearest=maximum, method=method, options=method_options)
+        typed_budgets.check_total(stop["total_s"], budgets, method=method, options=method_options)
     return {
         "format": FORMAT,
         "preset": _said(request.preset, given.get("preset"), None),
@@ -172,26 +172,6 @@ def _method_options(request: Request, given: dict[str, Any], method: str) -> dic
     return {**options, "controller": request.controller}
 
 
-def _check_time(total_s: float, *, cheapest: float, dearest: float, method: str, options: dict[str, Any]) -> None:
-    """Makes sure that the first trial fits into the whole time.
-
-    Raises:
-        UsageError: it does not.
-    """
-    if method in METHODS:
-        search_s = options.get("search_s") or dearest
-        if type(search_s) in (int, float) and total_s < search_s:
-            raise UsageError(
-                f"--total-time {total_s:g} s is less than the search of --method {method}, {search_s:g} s: nothing could be searched; "
-                "give more time, a smaller --budget-max, or --method-option search_s=SECONDS"
-            )
-    elif total_s < cheapest:
-        raise UsageError(
-            f"--total-time {total_s:g} s is less than the cheapest budget, {cheapest:g} s: nothing could be trained; "
-            "give more time or a smaller --budget-min"
-        )
-
-
 def _search(method: str, options: dict[str, Any]) -> dict[str, Any] | None:
     """What the worker that searches by itself is told of its search; None with any other method."""
     if method not in METHODS:
@@ -248,6 +228,11 @@ def _worker(
         options |= {"unit": unit} if unit != "s" else {}
         if "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
+        if _said(request.space, given.get("space"), preset.get("space")) is None:
+            raise UsageError(
+                "--command without --space: the default space, joint, is that of the image classifier; say what the program is to be "
+                "given, with --space FILE.py or a name of `bohb-nas list spaces`"
+            )
     options |= request.worker_options
     if worker == ONE_SHOT:
         if "space_file" in request.worker_options:

@@ -1,9 +1,12 @@
-"""Whether budgets were typed in what they count."""
+"""Whether budgets were typed in what they count, and suit the times around them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from bohb_nas.durations import Timed, format_duration
 from bohb_nas.errors import UsageError
+from bohb_nas.one_shot_settings import SEARCHES
+from bohb_nas.records import Budgets
 
 
 def check(unit: str, typed: Mapping[str, float | None]) -> None:
@@ -25,3 +28,64 @@ def check(unit: str, typed: Mapping[str, float | None]) -> None:
     for option, value in typed.items():
         if isinstance(value, Timed) and unit != "s":
             raise UsageError(f"{option} {format_duration(value)}: budgets count {unit}, and this is a time; give a plain number")
+
+
+def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mapping[str, Any]) -> None:
+    """Makes sure that the first trial fits into the whole time.
+
+    Args:
+        total_s: seconds after which the search stops.
+        budgets: the ladder, in seconds.
+        method: that asks for trials.
+        options: its own.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if method in SEARCHES:
+        search_s = options.get("search_s") or budgets.max
+        if type(search_s) in (int, float) and total_s < search_s:
+            raise UsageError(
+                f"--total-time {total_s:g} s is less than the search of --method {method}, {search_s:g} s: nothing could be searched; "
+                "give more time, a smaller --budget-max, or --method-option search_s=SECONDS"
+            )
+    elif total_s < budgets.min:
+        raise UsageError(
+            f"--total-time {total_s:g} s is less than the cheapest budget, {budgets.min:g} s: nothing could be trained; "
+            "give more time or a smaller --budget-min"
+        )
+
+
+def check_limit(hard_limit_s: float | None, budgets: Budgets) -> None:
+    """Makes sure that a limit leaves some trials their time.
+
+    Args:
+        hard_limit_s: seconds after which a trial is stopped; None where none was asked for.
+        budgets: the ladder.
+
+    Raises:
+        UsageError: budgets are seconds, and it leaves none.
+    """
+    if hard_limit_s is not None and budgets.unit == "s" and hard_limit_s < budgets.min:
+        raise UsageError(
+            f"--hard-limit {format_duration(hard_limit_s)} is less than the cheapest budget, {format_duration(budgets.min)}: no trial "
+            "could end; give more than the dearest, or leave it out"
+        )
+
+
+def remarks(budgets: Budgets, hard_limit_s: float | None) -> list[str]:
+    """What people should know of a ladder and the limit of a trial in seconds before anything is searched, a line each."""
+    if budgets.unit == "s":
+        if hard_limit_s is None or hard_limit_s >= budgets.max:
+            return []
+        beyond = " or ".join(format_duration(budget) for budget in budgets.rungs if hard_limit_s < budget)
+        return [
+            f"--hard-limit {format_duration(hard_limit_s)} is less than the budget {beyond}: a trial that trains for all of it is "
+            "stopped before its end"
+        ]
+    if all(budget.is_integer() for budget in budgets.rungs):
+        return []
+    listed = ", ".join(f"{budget:g}" for budget in budgets.rungs)
+    return [
+        f"budgets are {listed} {budgets.unit}: choose --budget-min, --budget-max and --eta so that they are whole if the worker needs that"
+    ]

@@ -12,7 +12,7 @@ from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bohb_nas import refs
-from bohb_nas.errors import KnowledgeError, OptionError, RecordError, RefError
+from bohb_nas.errors import KnowledgeError, OptionError, RecordError, RefError, SpaceError
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Budgets, Idle, Optimizer, Result, Trial
 
@@ -88,10 +88,17 @@ def make_optimizer(
 
     Raises:
         RefError: the method leads to nothing that can make an optimizer.
+        SpaceError: the space is none of ConfigSpace's.
         OptionError: the method refuses the seed, the number of workers or an option.
         KnowledgeError: the method cannot use what is known beforehand, or it does not fit the space.
     """
+    from ConfigSpace import ConfigurationSpace  # here and below: the list of methods does without it
+
     module = load_method(method)
+    if not isinstance(space, ConfigurationSpace):
+        raise SpaceError(
+            f"space {repr(space)[:200]}: accepted is a ConfigSpace.ConfigurationSpace, such as ConfigurationSpace({{'x': (0.0, 1.0)}})"
+        )
     if options is None:
         options = module.Options()
     if not isinstance(options, module.Options):
@@ -101,7 +108,7 @@ def make_optimizer(
     if n_workers < 1:
         raise OptionError(f"{n_workers} workers: accepted is a whole number from 1")
     if knowledge is not NOTHING:
-        from bohb_nas.methods._knowledge import fitted  # needs ConfigSpace, which the list of methods does without
+        from bohb_nas.methods._knowledge import fitted
 
         knowledge = fitted(knowledge, space)
     known: dict[str, Any] = {"knowledge": knowledge} if "knowledge" in inspect.signature(module.make).parameters else {}

@@ -16,10 +16,14 @@ from pathlib import Path
 
 from ConfigSpace import ConfigurationSpace
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import CommandError
 from bohb_nas.records import Trial, Value
+from bohb_nas.space.encoding import n_values
 
 RESERVED = ("budget", "seed", "trial_id", "workdir")
+_MOST_NAMED = 8
+"""Hyperparameters in a remark."""
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -43,6 +47,21 @@ class Template:
                         f"placeholder {{{field}}} in {token!r}: {name} may be inactive; accepted is a pair of tokens of its own, "
                         f"--option {{{field}}}, which is left out then; or read the trial from the file $BOHB_NAS_TRIAL"
                     )
+
+    def not_passed(self, space: ConfigurationSpace) -> list[str]:
+        """What of a trial no argument says, a line each: with a program that reads no file either, the search is one over noise."""
+        fields = {field for token in self.tokens for field in _fields(token)}
+        passed = {_hyperparameter(field, space.keys()) for field in fields}
+        searched = [name for name, hyperparameter in space.items() if n_values(hyperparameter) != 1]
+        untold = [name for name in searched if name not in passed]
+        lines = []
+        if untold:
+            listed = ", ".join([*untold[:_MOST_NAMED], *(["…"] if len(untold) > _MOST_NAMED else [])])
+            first = f"{{config.{untold[0]}}}" if untold[0] in RESERVED else f"{{{untold[0]}}}"
+            lines.append(f"{len(untold)} of {counted(len(searched), 'hyperparameter')} ({listed}), such as {first}")
+        if "budget" not in fields:
+            lines.append("the budget, {budget}")
+        return [f"--command does not pass {line}: add what the program does not read from the file $BOHB_NAS_TRIAL" for line in lines]
 
     def fill(self, trial: Trial, workdir: Path) -> list[str]:
         """Program and arguments for a trial."""

@@ -159,8 +159,11 @@ def check(
     grace_s: float = 5.0,
     unit: str = "s",
     hands_over: bool = False,
-) -> None:
+) -> list[str]:
     """What the engine asks of a worker before a study begins: takes the options of `make`.
+
+    Returns:
+        What of a trial the arguments leave out, a line each.
 
     Raises:
         CommandError: the command does not suit the space.
@@ -168,6 +171,7 @@ def check(
     """
     worker = make(command=command, hard_limit_s=hard_limit_s, cwd=cwd, grace_s=grace_s, unit=unit, hands_over=hands_over)
     worker.template.check(space)
+    return worker.template.not_passed(space)
 
 
 def kill_leftovers(workdir: Path) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+from ConfigSpace import Categorical, ConfigurationSpace, Constant, EqualsCondition, Float, Integer
 
 from bohb_nas import leaving
 from bohb_nas.errors import CommandError, OptionError
@@ -127,8 +127,39 @@ def test_templates_that_cannot_be_run(template: str | list[str], said: str) -> N
         check(_space(), command=template)
 
 
-def test_a_template_for_the_whole_space() -> None:
-    check(_space(), command="true --lr {lr} --momentum {momentum} {{}} --wd={workdir}")
+@pytest.mark.parametrize(
+    ("template", "remarks"),
+    [
+        ("true --lr {lr} --b {config.budget} --optimizer {optimizer} --momentum {momentum} {budget}", []),
+        (
+            "true --lr {lr} --momentum {momentum} {{optimizer}} --wd={workdir} {budget}",
+            ["--command does not pass 2 of 4 hyperparameters (budget, optimizer), such as {config.budget}"],
+        ),
+        (
+            "true",
+            [
+                "--command does not pass 4 of 4 hyperparameters (budget, lr, optimizer, momentum), such as {config.budget}",
+                "--command does not pass the budget, {budget}",
+            ],
+        ),
+        (
+            "true --lr {lr} --b {config.budget} --optimizer {optimizer} --momentum {momentum}",
+            ["--command does not pass the budget, {budget}"],
+        ),
+    ],
+)
+def test_what_no_argument_says_is_named(template: str, remarks: list[str]) -> None:
+    space = _space()
+    space.add(Constant("fixed", 3))
+    assert check(space, command=template) == [
+        f"{remark}: add what the program does not read from the file $BOHB_NAS_TRIAL" for remark in remarks
+    ]
+
+
+def test_of_many_hyperparameters_that_are_not_passed_the_first_are_named() -> None:
+    space = ConfigurationSpace({f"x{n}": (0.0, 1.0) for n in range(10)})
+    (said,) = check(space, command="true {x9} {budget}")
+    assert "9 of 10 hyperparameters (x0, x1, x2, x3, x4, x5, x6, x7, …), such as {x0}: " in said
 
 
 def test_a_program_that_may_not_be_executed(tmp_path: Path) -> None:

@@ -561,6 +561,20 @@ def test_the_command_prints_the_table_and_says_why_it_has_nothing(tmp_path: Path
     assert (refused.exit_code, "no entrant 'bob'" in refused.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(("loss", "code"), [(None, 1), (0.75, 0)])
+def test_the_command_fails_when_one_of_its_searches_has(tmp_path: Path, loss: float | None, code: int) -> None:
+    arrange(tmp_path, Request(methods=("bohb", "random_search"), seeds=1))
+    for name, its_loss in (("bohb-0", loss), ("random_search-0", 0.5)):
+        write_study(tmp_path / name, [told("t1", its_loss)])
+        if its_loss is not None:
+            (tmp_path / f"{name}.test.json").write_text(json.dumps({"test_error": its_loss / 2, "trial_id": "t1", "params": 1000}))
+    done = CliRunner().invoke(cli, ["compare", str(tmp_path)])
+    assert ("bohb, seed 0 failed" in done.stdout) == (loss is None)
+    assert "25.00%" in done.stdout, "what the other found is shown all the same"
+    assert done.stdout.endswith("comparison.json\n")
+    assert done.exit_code == code
+
+
 @pytest.mark.slow
 def test_a_comparison_on_digits_is_stopped_taken_up_and_tested(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "bohb_nas", "compare", str(tmp_path / "c")]

@@ -8,7 +8,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, Float, ForbiddenAndConj
 
 import bohb_nas
 from bohb_nas import refs
-from bohb_nas.errors import OptionError, RefError
+from bohb_nas.errors import OptionError, RefError, SpaceError
 from bohb_nas.methods import Method, bohb_2018, hyperband, make_optimizer
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial
 from bohb_nas.samplers.tpe import hpbandster_choice
@@ -300,6 +300,14 @@ def test_options_out_of_range_or_of_another_type_are_named(bad: dict[str, Any]) 
     name, value = next(iter(bad.items()))
     with pytest.raises(OptionError, match=f"{name} {value!r}.*accepted"):
         bohb_2018.Options(**bad)
+
+
+@pytest.mark.parametrize("method", ["bohb", "bohb_2018", "random_search"])
+@pytest.mark.parametrize("no_space", [{"x": (0, 1)}, None, "joint"])
+def test_a_space_that_is_none_of_configspace_s_is_refused(method: str, no_space: Any) -> None:
+    with pytest.raises(SpaceError, match=r"^space .*: accepted is a ConfigSpace\.ConfigurationSpace, such as") as refused:
+        make_optimizer(method, space=no_space, budgets=BUDGETS)
+    assert repr(no_space) in str(refused.value)
 
 
 @pytest.mark.parametrize("method", [bohb_2018, hyperband])

@@ -1,9 +1,14 @@
 import json
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from bohb_nas.errors import RecordError, UsageError
+from bohb_nas.files import dump_json
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 
 TRIAL: dict[str, Any] = {
@@ -123,6 +128,43 @@ def test_a_result_that_breaks_its_contract_is_refused(broken: dict[str, Any]) ->
     named = "loss" if broken.get("status") == "crashed" else next(iter(broken))
     with pytest.raises(RecordError, match=named):
         Result.from_json({**RESULT, **broken})
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int64, np.uint8, Fraction])
+def test_a_number_of_another_library_is_as_good_as_a_float(kind: Callable[[int], Any]) -> None:
+    """2 is the same number in all of them, and "2.0" is what a float writes."""
+    result = Result(trial_id="t", status=Status.OK, loss=kind(2), train_s=kind(2), metrics={"a": kind(2), "b": 3})
+    assert [result.loss, result.train_s, result.metrics] == [2.0, 2.0, {"a": 2.0, "b": 3}]
+    assert not {type(result.loss), type(result.train_s)} & {np.float32, Fraction}
+    written = dump_json(result.to_json())
+    assert '"loss":2.0' in written.replace(" ", "")
+    assert '"metrics":{"a":2.0,"b":3}' in written.replace(" ", "")
+    assert Result.from_json(json.loads(written)) == result
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"loss": torch.tensor(0.5)}, r"loss is tensor\(0\.5000\); accepted is a finite number when the status is ok: float\(loss\)$"),
+        ({"train_s": torch.tensor(0.5)}, r"train_s is tensor\(0\.5000\); accepted is a number of seconds from 0: float\(train_s\)$"),
+        (
+            {"metrics": {"a": 1, "b": torch.tensor(2)}},
+            r"metrics\['b'\] is tensor\(2\); accepted is a finite number: float\(metrics\['b'\]\)$",
+        ),
+        ({"metrics": {"a": "1"}}, r"metrics\['a'\] is '1'; accepted is a finite number$"),
+        ({"loss": np.float32("nan")}, r"loss is nan; accepted is a finite number when the status is ok$"),
+        ({"loss": np.bool_(True)}, r"accepted is a finite number when the status is ok"),
+        ({"loss": Fraction(10**400)}, r"accepted is a finite number when the status is ok$"),
+    ],
+)
+def test_what_can_be_made_a_number_is_refused_with_how(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecordError, match=said):
+        Result(**{"trial_id": "t", "status": Status.OK, "loss": 0.5, "train_s": 1.0, **given})
+
+
+def test_numbers_of_json_are_written_as_they_were_read() -> None:
+    read = {**RESULT, "loss": 1, "train_s": 2, "metrics": {"a": 3, "b": 4.0}}
+    assert dump_json(Result.from_json(read).to_json()) == dump_json(read)
 
 
 def test_a_status_may_be_said_by_its_word() -> None:

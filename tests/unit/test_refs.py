@@ -25,6 +25,17 @@ def test_a_users_file_is_executed_once_until_it_changes(tmp_path: Path) -> None:
     assert load_module("method", str(path)).changed
 
 
+def test_a_program_that_is_imported_is_told_where_its_end_belongs(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text("import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('lr')\nparser.parse_args([])\n")
+    guarded = r"train\.py' cannot be imported: SystemExit: 2; what it does as a program belongs under if __name__ == '__main__':$"
+    with pytest.raises(RefError, match=guarded):
+        load_module("space", str(path))
+    path.write_text("raise ValueError('today')\n")
+    with pytest.raises(RefError, match=r"train\.py' cannot be imported: ValueError: today$"):
+        load_module("space", str(path))
+
+
 def test_an_attribute_of_an_installed_module() -> None:
     assert load_module("space", "bohb_nas.search_spaces.toy:space").__name__ == "space"
     with pytest.raises(RefError, match="cannot be found"):

@@ -282,7 +282,7 @@ def test_options_reach_the_methods(tmp_path: Path) -> None:
         ([*FAST, "--method", "nothing"], "unknown method 'nothing'"),
         ([*FAST, "--method", "random_search"], "'random_search' is given twice"),
         ([*FAST, "--suite", "huge"], "unknown suite 'huge'; known: quick"),
-        ([*FAST, "--suite", "quick"], "BOHB_NAS_DATA"),
+        ([*FAST, "--suite", "quick"], "benchmarks/lcbench; docs/simulate.md says where it comes from; without data: --suite synthetic"),
         ([*FAST, "--workers", "0"], "'--workers'"),
         ([*FAST, "--seeds", "0"], "'--seeds'"),
         ([*FAST, "--horizon", "0"], "'--horizon'"),

@@ -240,8 +240,12 @@ def test_a_file_that_offers_nothing(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(UsageError):
         check_file(str(path))
-    with pytest.raises(UsageError):
-        check_file(str(tmp_path / "none.py"))
+
+
+@pytest.mark.parametrize("name", ["none.py", "none.json", "none.yaml"])
+def test_a_file_that_is_not_there_is_no_kind_of_thing_yet(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=rf"^there is no file {tmp_path}/{name}; give the path of one that is$"):
+        check_file(str(tmp_path / name))
 
 
 def test_a_space_in_json(tmp_path: Path) -> None:

@@ -4,12 +4,17 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
 
 from bohb_nas.cli import cli
+from bohb_nas.datasets import load_dataset
+from bohb_nas.datasets._dataset import Skipped
+from bohb_nas.errors import UsageError
 from bohb_nas.report.final import read_source
 from bohb_nas.training.policy_files import from_file
 
@@ -31,6 +36,19 @@ def test_a_configuration_is_trained_tested_and_exported(tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.strip() in {str(d) for d in range(10)}
+
+
+@pytest.mark.parametrize(("n", "said"), [(0, ""), (1, "1 unreadable image left out"), (2, "2 unreadable images left out")])
+def test_images_that_are_left_out_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, said: str) -> None:
+    def through(*_: Any, **__: Any) -> NoReturn:
+        raise UsageError("as far as this test goes")
+
+    torn = replace(load_dataset("digits"), skipped=(Skipped("torn.png", "truncated"),) * n)
+    monkeypatch.setattr("bohb_nas.datasets.load_dataset", lambda *_, **__: torn)
+    monkeypatch.setattr("bohb_nas.training.final.train_final", through)
+    (tmp_path / "config.json").write_text(json.dumps({"initial_filters": 4}))
+    done = CliRunner().invoke(cli, ["train", str(tmp_path / "config.json"), "--dataset", "digits", "--budget", "1s"])
+    assert done.stderr.splitlines() == [*([f"data set digits: {said}"] if said else []), "bohb-nas: as far as this test goes"]
 
 
 def test_models_are_named_where_there_are_some(tmp_path: Path) -> None:
