@@ -1,17 +1,18 @@
 """Where and how precisely to compute: the device, its number format and memory layout."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
 from bohb_nas.errors import OptionError
 
 Precision = Literal["auto", "fp32", "bf16"]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Compute:
 
     @property
     def evaluation_batch(self) -> int:
-        """Images per validation batch; on a CPU what its cache holds: at 256, fp32 took 1.3 to 1.6 times as long as at 128."""
+        """Images per validation batch, if memory holds them; on a CPU what its cache does: at 256, fp32 took 1.3 to 1.6 times as long."""
         return 1024 if self.device.type == "cuda" else 128
 
     @property
@@ -71,6 +72,21 @@ class Compute:
         """Gives cached memory back to the device."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def fitting(self, work: Callable[[int], _T], at_once: int, *, least: int = 1) -> tuple[_T, int]:
+        """What `work` answers for the most images at once for which memory suffices: `at_once`, else ever half as many; and how many.
+
+        Raises:
+            RuntimeError, MemoryError: it does not suffice for `least`.
+        """
+        while True:
+            try:
+                return work(at_once), at_once
+            except (RuntimeError, MemoryError) as e:
+                if not out_of_memory(e) or at_once // 2 < least:
+                    raise
+            self.release()  # here, where the exception no longer holds the tensors
+            at_once //= 2
 
     @contextmanager
     def untried(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ import torch
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.errors import DatasetError
-from bohb_nas.files import append_line, dump_json, write_atomic
+from bohb_nas.files import append_line, dump_json, load_json, write_atomic
 from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
 from bohb_nas.training import device as devices
@@ -67,7 +67,8 @@ def train_final(
 ) -> list[Row]:
     """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`, in place of what lies there.
 
-    A seed for which memory does not suffice has a row that says so; the others keep theirs.
+    A seed for which memory does not suffice has a row that says so; the others keep theirs. Where it suffices for the training but not for
+    the test, the model is there all the same, untested.
 
     Args:
         config: of the joint space, of `zela2018`, or of any subset of their names.
@@ -130,66 +131,77 @@ class _Job:
 
 def _train(job: _Job, seed: int, folder: Path) -> Row:
     """The row of a seed, whether memory suffices or not."""
-    clock = TrainingClock(job.compute.device)
+    clock, trained, exported = TrainingClock(job.compute.device), Fit(), False
     try:
-        row = _train_one(job, seed, folder, clock)
+        learner, trained = _fit(job, seed, folder, clock)
+        row = _row(job, seed, trained)
+        if trained.status is Status.OK:
+            _export(job, learner, row, folder)  # before the test: whatever becomes of that, the model is kept
+            exported = True
+            row = _tested(job, learner, row, clock)
+            about = folder / "model.json"
+            write_atomic(about, dump_json(load_json(about.read_text()) | asdict(row)))
     except (RuntimeError, MemoryError) as e:
         if not devices.out_of_memory(e):
             raise
-        trained = Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds())
-        row = _row(job, seed, trained=trained, test=None, mirrored=None)
+        trained.status, trained.message, trained.train_s = Status.OUT_OF_MEMORY, devices.no_memory(e), clock.seconds()
+        row = _row(job, seed, trained)
     finally:
         job.compute.release()
-    if row.test_error is None:  # only now: a training that is stopped costs no model
+    if not exported:  # only now: a training that is stopped costs no model
         for earlier in sorted(folder.glob("model.*")):
             earlier.unlink()
     return row
 
 
-def _train_one(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> Row:
+def _fit(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> tuple[Learner, Fit]:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "curve.jsonl", "")
     learner = job.begin(seed=seed)
-    trained = fit(learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)), compiler=job.compiler)
-    test = mirrored = None
-    if trained.status is Status.OK:
-        test = _test(learner, job.dataset, clock, mirrored=False)
-        mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
-    row = _row(job, seed, trained=trained, test=test, mirrored=mirrored)
-    if test:
-        dataset, data = job.dataset, learner.data
-        export_model(
-            learner.outcome,
-            folder,
-            mean=data.mean,
-            deviation=data.deviation,
-            image_shape=data.image_shape,
-            classes=dataset.classes,
-            config=job.config,
-            facts={
-                "dataset": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "budget_s": job.plan.budget_s,
-                "device": job.compute.name,
-                **asdict(row),
-            },
-        )
-    return row
+    return learner, fit(
+        learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)), compiler=job.compiler
+    )
 
 
-def _row(job: _Job, seed: int, *, trained: Fit, test: Score | None, mirrored: Score | None) -> Row:
+def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
+    export_model(
+        learner.outcome,
+        folder,
+        mean=learner.data.mean,
+        deviation=learner.data.deviation,
+        image_shape=learner.data.image_shape,
+        classes=job.dataset.classes,
+        config=job.config,
+        facts={
+            "dataset": job.dataset.name,
+            "fingerprint": job.dataset.fingerprint,
+            "budget_s": job.plan.budget_s,
+            "device": job.compute.name,
+            **asdict(row),
+        },
+    )
+
+
+def _row(job: _Job, seed: int, trained: Fit) -> Row:
+    """Without a test."""
     return Row(
         seed=seed,
         status=trained.status,
         message=trained.message,
-        test_error=test.error if test else None,
-        test_error_mirrored=mirrored.error if mirrored else None,
-        n_test=test.n if test else 0,
+        test_error=None,
+        test_error_mirrored=None,
+        n_test=0,
         params=job.sizes["params"],
         flops=job.sizes["flops"],
         train_s=trained.train_s,
         steps=trained.steps,
     )
+
+
+def _tested(job: _Job, learner: Learner, row: Row, clock: TrainingClock) -> Row:
+    test = _test(learner, job.dataset, clock, mirrored=False)
+    mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
+    return replace(row, test_error=test.error, test_error_mirrored=mirrored.error if mirrored else None, n_test=test.n)
 
 
 def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored: bool) -> Score:

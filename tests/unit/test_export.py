@@ -21,6 +21,7 @@ from bohb_nas.training.final import train_final
 from bohb_nas.training.learner import start
 from bohb_nas.training.loop import fit
 from bohb_nas.training.outcome import Fit
+from bohb_nas.training.validation import Score
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 32, 3)])
@@ -135,6 +136,18 @@ def test_a_seed_without_memory_keeps_the_rows_of_the_others(tmp_path: Path, monk
     assert [(row.seed, row.status) for row in rows] == [(0, Status.OK), (1, Status.OUT_OF_MEMORY), (2, Status.OK)]
     assert rows[1].message == "out of memory: CUDA out of memory. Tried to allocate 9 GiB"
     assert (rows[1].test_error, rows[1].params) == (None, rows[0].params)
+
+
+def test_a_test_that_fails_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> Score:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(final, "evaluate", full)
+    (row,) = train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=2)
+    assert (row.status, row.steps, row.test_error) == (Status.OUT_OF_MEMORY, 2, None)
+    told = json.loads((tmp_path / "seed-0/model.json").read_text())
+    assert (told["steps"], told["test_error"]) == (2, None)
+    assert (tmp_path / "seed-0/model.pt2").exists()
 
 
 def test_a_network_larger_than_memory_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

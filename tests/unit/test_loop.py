@@ -368,17 +368,17 @@ def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_f
 
 
 class Cramped(torch.nn.Module):
-    """A network whose device has memory for so many images of training."""
+    """A network whose device has memory for so many images of training, and for so many of an evaluation."""
 
-    def __init__(self, network: torch.nn.Module, limit: int) -> None:
+    def __init__(self, network: torch.nn.Module, limit: int, evaluated: int = 10**9) -> None:
         super().__init__()
-        self.network, self.limit, self.most = network, limit, 0
+        self.network, self.limit, self.evaluated, self.most = network, limit, evaluated, 0
 
     def noise(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return self.network.noise(n, generator)  # type: ignore[no-any-return, operator]
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        if self.training and len(x) > self.limit:
+        if len(x) > (self.limit if self.training else self.evaluated):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
         self.most = max(self.most, len(x)) if self.training else self.most
         return self.network(x, noise)  # type: ignore[no-any-return]
@@ -403,6 +403,31 @@ def test_less_memory_than_for_sixteen_images_is_an_end() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=3), fakes.Virtual().clock(), lambda _: None)
     assert learner.micro_batch == 16
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_validation_batch_that_memory_does_not_hold_goes_in_parts(mirrored: bool) -> None:
+    """90 images, for 30 of which there is memory: 90, 45 are too many, 22 are not."""
+    learner, clock = fakes.learner(), fakes.Virtual().clock()
+    parts = {"mean": learner.data.mean, "deviation": learner.data.deviation, "compute": fakes.CPU, "clock": clock, "mirrored": mirrored}
+    network = Cramped(learner.network, 0, evaluated=30)
+    whole, divided = (
+        evaluate(network, learner.data.images, learner.data.labels, learner.data.valid, **parts)  # type: ignore[arg-type]
+        for network in (learner.network, network)
+    )
+    assert whole == divided
+
+
+def test_less_memory_than_for_one_image_is_an_end_and_an_error_of_another_kind_is_none_of_memory() -> None:
+    learner, clock = fakes.learner(), fakes.Virtual().clock()
+    data, parts = learner.data, {"mean": learner.data.mean, "deviation": learner.data.deviation, "compute": fakes.CPU, "clock": clock}
+    network, tried = Cramped(learner.network, 0, evaluated=0), list[int]()
+    network.register_forward_pre_hook(lambda _, arguments: tried.append(len(arguments[0])))
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluate(network, data.images, data.labels, data.valid, **parts)  # type: ignore[arg-type]
+    assert tried == [90, 45, 22, 11, 5, 2, 1]
+    with pytest.raises(RuntimeError, match="channels"):
+        evaluate(learner.network, data.images.repeat(1, 2, 1, 1), data.labels, data.valid, **parts)  # type: ignore[arg-type]
 
 
 def test_the_gradient_of_parts_is_the_mean_of_their_images() -> None:
