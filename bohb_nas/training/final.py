@@ -18,7 +18,7 @@ from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiler, Mode
-from bohb_nas.training.data import resident, to_device
+from bohb_nas.training.data import labels_to_device, resident, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
@@ -211,7 +211,7 @@ def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored:
     return evaluate(
         learner.outcome,
         to_device(images, device),
-        torch.tensor(labels, device=device),
+        labels_to_device(labels, device),
         torch.arange(len(labels), device=device),
         mean=learner.data.mean,
         deviation=learner.data.deviation,

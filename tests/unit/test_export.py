@@ -74,6 +74,21 @@ def test_final_training_tests_once_a_seed_and_exports_each(tmp_path: Path) -> No
     assert json.loads(lines[-1])["u"] == 1
 
 
+def test_views_of_negative_strides_are_trained_and_tested_as_what_they_show(tmp_path: Path) -> None:
+    """As of channels that OpenCV reads the other way round, and of what is turned or reversed."""
+    pixels, labels = fakes.images(90)
+    views: dict[str, Any] = {"train_images": pixels[::-1, :, ::-1], "train_labels": labels[::-1]}
+    views |= {name.replace("train", "test"): view for name, view in views.items()}
+    copies = {name: view.copy() for name, view in views.items()}
+    told = [
+        train_final(
+            fakes.TINY, dataset=fakes.dataset(**parts), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", precision="fp32", max_steps=3
+        )[0].test_error
+        for parts in (views, copies)
+    ]
+    assert told[0] == told[1]
+
+
 def test_what_is_trained_in_bf16_is_tested_as_it_is_exported(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2000, 8, 8, 1), dtype=np.uint8)  # close calls, which bf16 judges otherwise
     dataset = fakes.dataset(test_images=noise, test_labels=np.arange(2000) % 3)
