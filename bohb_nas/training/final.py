@@ -1,9 +1,11 @@
 """Training for good: on all training images, with several seeds, the test set read once for each."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from bohb_nas.errors import DatasetError
 from bohb_nas.files import append_line, dump_json, load_json, write_atomic
 from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
+from bohb_nas.refs import is_file
 from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
@@ -103,9 +106,19 @@ def train_final(
     )
     _, recipe = read(config, network=network)
     shape = schedules.named(recipe.schedule or schedule, rung=rung, warm_up=recipe.warm_up)
+    training = {
+        "network": None if network is None else _content(network),
+        "policy": [asdict(layer) for layer in (policy if recipe.policy == NONE else NONE)],
+        "schedule": recipe.schedule or schedule,
+        "rung": rung if schedule == "restarts" and recipe.schedule is None else None,
+        "warm_up": recipe.warm_up,
+        "precision": compute.precision,
+        "max_steps": max_steps,
+    }
     job = _Job(
         config=config,
         dataset=dataset,
+        training=training,
         compute=compute,
         plan=Plan(budget_s=budget_s, schedule=shape, min_steps=min_steps, max_steps=max_steps),
         begin=partial(start, config, data=data, compute=compute, network=network, policy=policy),
@@ -115,12 +128,19 @@ def train_final(
     return [_train(job, seed, out / f"seed-{seed}") for seed in seeds]
 
 
+def _content(network: str) -> str:
+    """What identifies a user's network: the sha256 of its file, wherever that lies, or the reference into an installed module."""
+    return f"sha256:{hashlib.sha256(Path(network).read_bytes()).hexdigest()}" if is_file(network) else network
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """What the trainings of all seeds share."""
 
     config: Mapping[str, Value]
     dataset: Dataset
+    training: Mapping[str, Any]
+    """What a model comes from beside configuration, data and budget; models that differ in it are of different trainings."""
     compute: Compute
     plan: Plan
     begin: Callable[..., Learner]
@@ -176,6 +196,7 @@ def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
             "dataset": job.dataset.name,
             "fingerprint": job.dataset.fingerprint,
             "budget_s": job.plan.budget_s,
+            "training": job.training,
             "device": job.compute.name,
             **asdict(row),
         },

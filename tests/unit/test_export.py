@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import training_fakes as fakes
 
 from bohb_nas.errors import DatasetError
 from bohb_nas.records import Status
-from bohb_nas.training import final
+from bohb_nas.training import final, policies
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import resident
 from bohb_nas.training.device import Compute
@@ -87,6 +89,39 @@ def test_views_of_negative_strides_are_trained_and_tested_as_what_they_show(tmp_
         for parts in (views, copies)
     ]
     assert told[0] == told[1]
+
+
+def test_a_model_tells_how_it_was_trained(tmp_path: Path) -> None:
+    """But for the seed: of a network of one's own the content of its file, wherever it lies, and of policies the one that was used."""
+    policy = policies.rand(1, 9)
+    fixed: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "device": "cpu", "precision": "fp32", "max_steps": 1}
+    (tmp_path / "copied").mkdir()
+    for mine in (tmp_path / "mine.py", tmp_path / "copied" / "network-mine.py"):
+        mine.write_text("from bohb_nas.layers import chain, conv_norm\n\n\ndef network(config):\n    return chain(conv_norm(4))\n")
+    told = []
+    trainings: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, {"network": str(tmp_path / "mine.py")}),
+        ({}, {"network": str(tmp_path / "copied" / "network-mine.py")}),
+        ({**fakes.TINY}, {"policy": policy, "schedule": "restarts", "rung": 2}),
+        ({**fakes.TINY, "policy": "trivial", "schedule": "linear", "warm_up": 0.2}, {"policy": policy, "schedule": "restarts"}),
+    ]
+    for k, (config, more) in enumerate(trainings):
+        train_final({"batch_size": 16, **config}, **fixed, **more, seeds=[k], out=tmp_path)
+        told.append(json.loads((tmp_path / f"seed-{k}/model.json").read_text())["training"])
+    digest = hashlib.sha256((tmp_path / "mine.py").read_bytes()).hexdigest()
+    usual: dict[str, Any] = {
+        "network": None,
+        "policy": [],
+        "schedule": "cosine",
+        "rung": None,
+        "warm_up": 0.05,
+        "precision": "fp32",
+        "max_steps": 1,
+    }
+    assert told[0] == told[1] == usual | {"network": f"sha256:{digest}"}
+    assert (told[2]["schedule"], told[2]["rung"]) == ("restarts", 2)
+    assert told[2]["policy"] == json.loads(json.dumps([dataclasses.asdict(layer) for layer in policy]))
+    assert told[3] == usual | {"schedule": "linear", "warm_up": 0.2}
 
 
 def test_what_is_trained_in_bf16_is_tested_as_it_is_exported(tmp_path: Path) -> None:
