@@ -150,37 +150,39 @@ class _Job:
 
 
 def _train(job: _Job, seed: int, folder: Path) -> Row:
-    """The row of a seed, whether memory suffices or not."""
-    clock, trained, exported = TrainingClock(job.compute.device), Fit(), False
+    """The row of a seed, whether memory suffices or not.
+
+    Until it has ended, model and curve of an earlier training stay as they are: one that is stopped costs neither.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    curve, clock = folder / "curve.jsonl.new", TrainingClock(job.compute.device)
+    write_atomic(curve, "")
     try:
-        learner, trained = _fit(job, seed, folder, clock)
-        row = _row(job, seed, trained)
-        if trained.status is Status.OK:
-            _export(job, learner, row, folder)  # before the test: whatever becomes of that, the model is kept
-            exported = True
-            row = _tested(job, learner, row, clock)
-            about = folder / "model.json"
-            write_atomic(about, dump_json(load_json(about.read_text()) | asdict(row)))
+        row = _train_one(job, seed, curve, clock)
     except (RuntimeError, MemoryError) as e:
         if not devices.out_of_memory(e):
             raise
-        trained.status, trained.message, trained.train_s = Status.OUT_OF_MEMORY, devices.no_memory(e), clock.seconds()
-        row = _row(job, seed, trained)
+        row = _row(job, seed, Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds()))
     finally:
         job.compute.release()
-    if not exported:  # only now: a training that is stopped costs no model
+    if curve.exists():  # there is no new model whose place it would have taken
         for earlier in sorted(folder.glob("model.*")):
             earlier.unlink()
+        curve.replace(folder / "curve.jsonl")
     return row
 
 
-def _fit(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> tuple[Learner, Fit]:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "curve.jsonl", "")
-    learner = job.begin(seed=seed)
-    return learner, fit(
-        learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)), compiler=job.compiler
-    )
+def _train_one(job: _Job, seed: int, curve: Path, clock: TrainingClock) -> Row:
+    folder, learner = curve.parent, job.begin(seed=seed)
+    trained = fit(learner, job.plan, clock, lambda point: append_line(curve, dump_json(point)), compiler=job.compiler)
+    row = _row(job, seed, trained)
+    if trained.status is Status.OK:
+        _export(job, learner, row, folder)  # before the test: whatever becomes of that, the model is kept
+        curve.replace(folder / "curve.jsonl")
+        row = _tested(job, learner, row, clock)
+        about = folder / "model.json"
+        write_atomic(about, dump_json(load_json(about.read_text()) | asdict(row)))
+    return row
 
 
 def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
@@ -220,8 +222,14 @@ def _row(job: _Job, seed: int, trained: Fit) -> Row:
 
 
 def _tested(job: _Job, learner: Learner, row: Row, clock: TrainingClock) -> Row:
-    test = _test(learner, job.dataset, clock, mirrored=False)
-    mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
+    """The row with the test, or with why there is none."""
+    try:
+        test = _test(learner, job.dataset, clock, mirrored=False)
+        mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
+    except (RuntimeError, MemoryError) as e:
+        if not devices.out_of_memory(e):
+            raise
+        return replace(row, status=Status.OUT_OF_MEMORY, message=devices.no_memory(e))
     return replace(row, test_error=test.error, test_error_mirrored=mirrored.error if mirrored else None, n_test=test.n)
 
 

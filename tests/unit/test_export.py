@@ -154,17 +154,24 @@ def test_a_failed_training_leaves_no_model_of_the_one_whose_place_it_takes(tmp_p
     assert [path.name for path in (tmp_path / "seed-0").iterdir()] == ["curve.jsonl"]
 
 
-def test_a_training_that_is_stopped_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_is_stopped_costs_neither_model_nor_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 1}
     train_final(fakes.TINY, **where)
+    curve = (tmp_path / "seed-0/curve.jsonl").read_text()
 
-    def stopped(*_: object, **__: object) -> Fit:
+    def stopped(learner: object, plan: object, clock: object, on_point: Any, **_: object) -> Fit:
+        on_point({"u": 0.05})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(final, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
         train_final(fakes.TINY, **where)
-    assert {path.name for path in (tmp_path / "seed-0").iterdir()} == {"curve.jsonl", "model.json", "model.pt2", "model.safetensors"}
+    models = {"model.json", "model.pt2", "model.safetensors"}
+    assert {path.name for path in (tmp_path / "seed-0").iterdir()} == models | {"curve.jsonl", "curve.jsonl.new"}
+    assert (tmp_path / "seed-0/curve.jsonl").read_text() == curve
+    monkeypatch.undo()
+    train_final(fakes.TINY, **where)
+    assert {path.name for path in (tmp_path / "seed-0").iterdir()} == models | {"curve.jsonl"}
 
 
 def test_without_a_test_part_there_is_no_final_training(tmp_path: Path) -> None:
