@@ -61,10 +61,10 @@ class Facts:
     n_cores: int
     """That this process may use."""
     data_dir: str | None
-    """BOHB_NAS_DATA."""
+    """BOHB_NAS_DATA, the folder of the data that problems are made of."""
     data_dir_exists: bool
     datasets: Mapping[str, bool]
-    """Published sets that must be downloaded: whether each is here."""
+    """Published sets: whether a search that names no folder finds each here."""
     tmp: str
     tmp_free_bytes: int
 
@@ -113,7 +113,7 @@ def gather(
         n_cores=n_cores,
         data_dir=said,
         data_dir_exists=said is not None and Path(said).is_dir(),
-        datasets=published(Path(said) if said else None),
+        datasets=published(),
         tmp=str(tmp),
         tmp_free_bytes=free_bytes(tmp),
     )
