@@ -73,6 +73,23 @@ def test_a_value_that_means_nothing_is_named(name: str, value: Any) -> None:
         read({name: value})
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"widen_factor_1": 1e300},
+        {"initial_filters": 10**300},
+        {"widen_factor_1": 1e300, "widen_factor_2": 1e300},
+        {"family": "cell", "cell_channels": 1e300},
+        {"family": "wrn", "wrn_widen_factor": 1e300},
+        {"family": "mobile", "mobile_width_factor": 1e300},
+        {"family": "multi_branch", "widen_factor_1": 1e300, "widen_factor_2": 1e300},
+    ],
+)
+def test_a_network_beyond_every_number_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="accepted are smaller widths"):
+        networks.size(config)
+
+
 def test_rates_are_those_of_batches_of_128_except_the_published_one() -> None:
     assert read({"batch_size": 512, "sgd_learning_rate": 0.1})[1].learning_rate == pytest.approx(0.4)
     assert read({"batch_size": 32})[1].learning_rate == pytest.approx(0.025), "the default is 0.1"
