@@ -10,6 +10,7 @@ import pytest
 import torch
 import training_fakes as fakes
 
+from bohb_nas.errors import OptionError
 from bohb_nas.records import Status
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
@@ -17,6 +18,7 @@ from bohb_nas.training.data import Batches, resident
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Batch, Learner, Streams, start
 from bohb_nas.training.loop import Plan, fit
+from bohb_nas.training.networks.normalisation import Norm
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.validation import evaluate
 
@@ -438,6 +440,27 @@ def test_less_memory_than_for_one_image_is_an_end_and_an_error_of_another_kind_i
     assert tried == [90, 45, 22, 11, 5, 2, 1]
     with pytest.raises(RuntimeError, match="channels"):
         evaluate(learner.network, data.images.repeat(1, 2, 1, 1), data.labels, data.valid, **parts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("n", "micro_batch", "sizes"), [(1921, 16, {15, 16}), (33, 16, {11}), (17, 16, {8, 9}), (16, 16, {16}), (2, 16, {2})]
+)
+def test_the_parts_of_a_batch_are_as_even_as_can_be(n: int, micro_batch: int, sizes: set[int]) -> None:
+    """1921 = 121 x 15 + 106; in parts of 16 the last would be a single image, which has no statistics."""
+    learner, seen = fakes.learner(batch_size=n, flip="off"), list[int]()
+    learner.micro_batch = micro_batch
+    learner.network.register_forward_pre_hook(lambda _, arguments: seen.append(len(arguments[0])))
+    learner.step(torch.arange(n) % 300, 0.0)
+    assert (sum(seen), set(seen)) == (n, sizes)
+
+
+def test_one_image_of_one_pixel_is_refused_in_words() -> None:
+    """One image of several pixels has a variance, and is trained."""
+    one, single = fakes.learner(batch_size=1), Norm(3)
+    one.step(torch.arange(1), 0.0)
+    with pytest.raises(OptionError, match=r"single pixel.*accepted is a batch_size from 2"):
+        single(torch.zeros(1, 3, 1, 1))
+    assert single.eval()(torch.zeros(1, 3, 1, 1)).shape == (1, 3, 1, 1)
 
 
 def test_the_gradient_of_parts_is_the_mean_of_their_images() -> None:
