@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from bohb_nas.datasets import published
+from bohb_nas.training import control_group
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks.normalisation import refusal
 
@@ -99,7 +100,7 @@ def gather(
         kind=compute.device.type,
         precision=compute.precision,
         memory_free_bytes=compute.free_bytes(),
-        memory_total_bytes=_total_bytes(compute),
+        memory_total_bytes=compute.total_bytes(),
         torch=torch.__version__,
         cuda=torch.version.cuda,
         cudnn=str(cudnn) if cudnn else None,
@@ -133,21 +134,12 @@ def of_this_machine(compute: Compute, before: Sequence[Process]) -> Facts:
         compute,
         tool=run_tool,
         environment=os.environ,
-        n_cores=usable_cores(len(os.sched_getaffinity(0)), Path("/sys/fs/cgroup/cpu.max")),
+        n_cores=control_group.cores(control_group.around_us(), len(os.sched_getaffinity(0))),
         load=os.getloadavg()[0],
         tmp=Path(tempfile.gettempdir()),
         processes=others,
         free_bytes=lambda folder: shutil.disk_usage(folder).free,
     )
-
-
-def usable_cores(n_affine: int, quota: Path) -> int:
-    """The cores that a process may use at once: those it is tied to, or fewer where its control group has a quota (cgroup v2)."""
-    try:
-        allowed_us, period_us = quota.read_text().split()
-        return max(1, min(n_affine, -(-int(allowed_us) // int(period_us))))
-    except (OSError, ValueError):  # no such group, or "max"
-        return n_affine
 
 
 def _gpus(tool: Tool) -> tuple[str, ...]:
@@ -182,13 +174,3 @@ def run_tool(command: Sequence[str]) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def _total_bytes(compute: Compute) -> int:
-    if compute.device.type == "cuda":
-        return int(torch.cuda.mem_get_info(compute.device)[1])
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no such group, or "max"
-        return total

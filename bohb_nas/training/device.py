@@ -1,6 +1,5 @@
 """Where and how precisely to compute: the device, its number format and memory layout."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Literal, TypeVar
 import torch
 
 from bohb_nas.errors import OptionError
+from bohb_nas.training import control_group
 
 Precision = Literal["auto", "fp32", "bf16"]
 _T = TypeVar("_T")
@@ -56,17 +56,17 @@ class Compute:
         return f"{self.device.type}, {torch.get_num_threads()} threads"
 
     def free_bytes(self) -> int:
-        """Memory that could still be taken, on the device or, for a CPU, of the host and of the control group around us."""
+        """Memory that could still be taken, on the device or, for a CPU, of the host and of the control groups around us."""
         if self.device.type == "cuda":
             cached = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
             return torch.cuda.mem_get_info(self.device)[0] + cached
-        return min(_host_bytes("MemAvailable"), _group_bytes())
+        return min(_host_bytes("MemAvailable"), control_group.free_bytes(control_group.around_us()))
 
     def total_bytes(self) -> int:
         """Memory of the device, or of the host that a CPU is of, whoever has it now."""
         if self.device.type == "cuda":
             return int(torch.cuda.get_device_properties(self.device).total_memory)
-        return min(_host_bytes("MemTotal"), _group_limit())
+        return min(_host_bytes("MemTotal"), control_group.memory_bytes(control_group.around_us()))
 
     def release(self) -> None:
         """Gives cached memory back to the device."""
@@ -103,7 +103,6 @@ class Compute:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
-_GROUP = Path("/sys/fs/cgroup")
 _NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 """What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""
 
@@ -154,25 +153,3 @@ def _host_bytes(entry: str) -> int:
     """What the kernel says of the host's memory."""
     said = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith(f"{entry}:"))
     return int(said.split()[1]) * 1024
-
-
-def _group_bytes() -> int:
-    """What the control group leaves (cgroup v2); without a limit more than any host has.
-
-    Files that nobody reads any more count as its memory, but are given up for whoever needs it.
-    """
-    limit = _group_limit()
-    try:
-        used = int((_GROUP / "memory.current").read_text())
-        kept = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
-        return limit - max(0, used - int(kept.get("inactive_file", 0)))
-    except (OSError, ValueError):  # no such group
-        return limit
-
-
-def _group_limit() -> int:
-    """What the control group may have; more than any host has where there is no limit."""
-    try:
-        return int((_GROUP / "memory.max").read_text())
-    except (OSError, ValueError):  # no such group, or "max"
-        return sys.maxsize

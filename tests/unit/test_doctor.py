@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from bohb_nas.cli import cli
 from bohb_nas.datasets import published
-from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes, usable_cores
+from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes
 from bohb_nas.doctor.problems import problems
 from bohb_nas.doctor.references import expect, networks_for, random_images
 from bohb_nas.training.peak import Peak
@@ -112,15 +112,6 @@ def test_processes_are_told_by_their_gpu() -> None:
     assert [(p.pid, p.name) for p in found] == [(12, "/usr/bin/python3"), (13, "other, with a comma")]
     assert [p.pid for p in on_gpu(found, "bb")] == [p.pid for p in on_gpu(found, "GPU-bb")] == [13]
     assert processes(smi({})) == ()
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8)]
-)
-def test_a_quota_counts_as_cores(tmp_path: Path, quota: str, cores: int) -> None:
-    (tmp_path / "cpu.max").write_text(quota)
-    assert usable_cores(8, tmp_path / "cpu.max") == cores
-    assert usable_cores(8, tmp_path / "none") == 8
 
 
 def test_published_sets_are_here_where_a_search_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
