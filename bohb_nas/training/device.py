@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import torch
 
 from bohb_nas.errors import OptionError
-from bohb_nas.training import control_group
+from bohb_nas.training import allocator, control_group
 
 Precision = Literal["auto", "fp32", "bf16"]
 _T = TypeVar("_T")
@@ -69,9 +69,11 @@ class Compute:
         return min(_host_bytes("MemTotal"), control_group.memory_bytes(control_group.around_us()))
 
     def release(self) -> None:
-        """Gives cached memory back to the device."""
+        """Gives cached memory back to the device, or to the host that a CPU is of."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.device.type == "cpu":
+            allocator.give_back()
 
     def fitting(self, work: Callable[[int], _T], at_once: int, *, least: int = 1) -> tuple[_T, int]:
         """What `work` answers for the most images at once for which memory suffices: `at_once`, else ever half as many; and how many.
@@ -127,6 +129,8 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)  # streams, recordings and kernels that name no device go there
         torch.backends.cudnn.benchmark = True
+    elif chosen.type == "cpu":
+        allocator.keep()
     return Compute(device=chosen, precision=precision)
 
 
