@@ -37,9 +37,9 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8), np.arange(256) % 10
+    images, labels = rng.integers(0, 256, (1024, 32, 32, 3), dtype=np.uint8), np.arange(1024) % 10
     chosen = choose("cpu")
-    data = resident(images, labels, train=np.arange(256), valid=np.arange(0), n_classes=10, device=chosen.device)
+    data = resident(images, labels, train=np.arange(1024), valid=np.arange(0), n_classes=10, device=chosen.device)
     print(f"{machine()}, one thread")
     for name, config in NETWORKS.items():
         for precision in dict.fromkeys(("fp32", chosen.precision)):
