@@ -71,7 +71,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
     else:
         Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(tables.final(figures))
         for row in rows:
-            if row.test_error is not None:
+            if (folder / f"seed-{row.seed}/model.pt2").is_file():
                 click.echo(f"model: {folder}/seed-{row.seed}/model.pt2 with model.safetensors and model.json")
     if figures["test_error_mean"] is None:
         sys.exit(1)

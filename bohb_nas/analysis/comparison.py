@@ -55,7 +55,7 @@ def validation(record: Record) -> Comparison | None:
 def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
     """The test errors of what `bohb-nas train` trained for good in the study's directory; None without.
 
-    Seeds of an earlier `train` stay there: only those of one configuration, data set and budget are of one row.
+    Seeds of an earlier `train` stay there: only those of one configuration, data set, budget and kind of training are of one row.
 
     Args:
         study: its directory.
@@ -86,8 +86,8 @@ def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
 
 
 def _trained_alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two models are of one configuration, data set and budget; those that do not tell their budget, of one time."""
-    if any(one.get(name) != other.get(name) for name in ("config", "dataset", "fingerprint")):
+    """Whether two models are of one configuration, data set, training and budget; those that do not tell their budget, of one time."""
+    if any(one.get(name) != other.get(name) for name in ("config", "dataset", "fingerprint", "training")):
         return False
     asked = notes.number(one, "budget_s"), notes.number(other, "budget_s")
     if None not in asked:

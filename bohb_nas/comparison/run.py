@@ -176,7 +176,7 @@ def start(arguments: Sequence[str], log: Path) -> Ended:
     with log.open("ab") as stream, _hearing(hear):
         started.append(
             subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(os.getpid()), *arguments],
+                [sys.executable, "-P", "-c", _PROGRAM, str(os.getpid()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stream,

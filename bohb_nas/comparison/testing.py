@@ -20,7 +20,7 @@ from bohb_nas.records import Evaluation, Value
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training import checkpoint
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.data import ResidentData, resident_split, to_device
+from bohb_nas.training.data import ResidentData, labels_to_device, resident_split, to_device
 from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.export import Classifier
 from bohb_nas.training.networks import Network, build
@@ -153,7 +153,7 @@ def images_of_test(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tens
     """
     if dataset.test_images is None or dataset.test_labels is None:
         raise DatasetError(f"data set {dataset.name!r} has no test part; a comparison ends with a test")
-    return to_device(dataset.test_images, device), torch.tensor(dataset.test_labels, device=device)
+    return to_device(dataset.test_images, device), labels_to_device(dataset.test_labels, device)
 
 
 def _size(model: nn.Module) -> int:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from bohb_nas import refs
-from bohb_nas.datasets._cache import cache_dir
 from bohb_nas.datasets._dataset import Dataset, Skipped
+from bohb_nas.datasets._published import is_here
 from bohb_nas.datasets._split import split
 from bohb_nas.errors import DatasetError, RefError
 
@@ -122,16 +122,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
 
 
-def published(data_dir: Path | None = None) -> dict[str, bool]:
-    """Name -> whether it is on this machine, of every data set of the catalogue that has to be downloaded.
-
-    Args:
-        data_dir: a folder to look into beside the cache.
-    """
-    folders = [cache_dir() / "downloads", *([data_dir] if data_dir is not None else [])]
+def published() -> dict[str, bool]:
+    """Name -> whether a search that names no folder finds it on this machine, of every data set that is published files."""
     files = {name: getattr(refs.load_module("dataset", name), "FILES", ()) for name in refs.names("dataset")}
-    return {
-        name: any((cache_dir() / "datasets").glob(f"{name}-*")) or any(all((f / part).exists() for part in parts) for f in folders)
-        for name, parts in files.items()
-        if parts
-    }
+    return {name: is_here(name, parts) for name, parts in files.items() if parts}

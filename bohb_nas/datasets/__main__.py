@@ -1,4 +1,4 @@
-"""The child process that converts a published set: `python -m bohb_nas.datasets NAME ROOT FOLDER`."""
+"""The child process that converts a published set: `python -P -m bohb_nas.datasets NAME ROOT FOLDER`."""
 
 import importlib
 import sys

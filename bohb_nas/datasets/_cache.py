@@ -37,7 +37,7 @@ def cached(key: str, build: Callable[[Path], None]) -> Dataset:
     Raises:
         DatasetError: the cache cannot be written, or what `build` raises.
     """
-    entry = cache_dir() / "datasets" / key
+    entry = _entry(key)
     if not entry.is_dir():
         with _locked(entry):
             with writing():
@@ -46,6 +46,15 @@ def cached(key: str, build: Callable[[Path], None]) -> Dataset:
             if not entry.is_dir():
                 _build(entry, build)
     return _read(entry)
+
+
+def has_entry(key: str) -> bool:
+    """Whether there is one under a key."""
+    return _entry(key).is_dir()
+
+
+def _entry(key: str) -> Path:
+    return cache_dir() / "datasets" / key
 
 
 def save(folder: Path, dataset: Dataset) -> None:

@@ -1,6 +1,6 @@
 """Reads image files: their headers, then their pixels straight into a memory-mapped array.
 
-Many files are spread over child processes (`python -m bohb_nas.datasets._decode`, one JSON job on standard input, one
+Many files are spread over child processes (`python -P -m bohb_nas.datasets._decode`, one JSON job on standard input, one
 JSON answer on standard output): a good part of a small image's time is spent in the interpreter, which threads cannot
 share. They are children of our own because those of `multiprocessing` would import the user's main module again.
 """
@@ -90,7 +90,7 @@ def _spread(job: str, paths: list[Path], array: Path | None) -> list[Any]:
 
 
 def _in_child(shard: dict[str, Any]) -> list[Any]:
-    command = [sys.executable, "-m", "bohb_nas.datasets._decode"]
+    command = [sys.executable, "-P", "-m", "bohb_nas.datasets._decode"]
     child = subprocess.run(command, input=json.dumps(shard), capture_output=True, text=True, check=False)
     if child.returncode:
         raise DatasetError(

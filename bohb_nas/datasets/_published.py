@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bohb_nas.datasets._cache import cache_dir, cached, complete
+from bohb_nas.datasets._cache import cache_dir, cached, complete, has_entry
 from bohb_nas.datasets._dataset import Dataset
 from bohb_nas.errors import DatasetError
 
@@ -25,11 +25,10 @@ def load_published(name: str, data_dir: Path | None, files: tuple[str, ...]) -> 
     Raises:
         DatasetError: the files are neither there nor to be had.
     """
-    root = (data_dir or cache_dir() / "downloads").absolute()
-    key = f"{name}-{hashlib.sha256(str(root).encode()).hexdigest()[:16]}"
+    root = (data_dir or _downloads()).absolute()
 
     def build(folder: Path) -> None:
-        command = [sys.executable, "-m", "bohb_nas.datasets", name, str(root), str(folder)]
+        command = [sys.executable, "-P", "-m", "bohb_nas.datasets", name, str(root), str(folder)]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
         if child.returncode:
             lines = child.stderr.strip().splitlines()
@@ -38,7 +37,23 @@ def load_published(name: str, data_dir: Path | None, files: tuple[str, ...]) -> 
                 f"without a network put {' and '.join(files)} into {str(root)!r}"
             )
 
-    return cached(key, build)
+    return cached(_key(name, root), build)
+
+
+def is_here(name: str, files: tuple[str, ...]) -> bool:
+    """Whether the set is found without a download where no folder is named for it: prepared from there before, or as published files."""
+    root = _downloads()
+    return has_entry(_key(name, root)) or all((root / file).exists() for file in files)
+
+
+def _downloads() -> Path:
+    """Where published files lie or go unless a folder is named."""
+    return cache_dir() / "downloads"
+
+
+def _key(name: str, root: Path) -> str:
+    """Of the entry that is made of the files in `root`."""
+    return f"{name}-{hashlib.sha256(str(root).encode()).hexdigest()[:16]}"
 
 
 def convert_cifar(name: str, read: Callable[..., Any], root: Path) -> Dataset:

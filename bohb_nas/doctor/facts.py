@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from bohb_nas.datasets import published
+from bohb_nas.training import control_group
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks.normalisation import refusal
 
@@ -61,10 +62,10 @@ class Facts:
     n_cores: int
     """That this process may use."""
     data_dir: str | None
-    """BOHB_NAS_DATA."""
+    """BOHB_NAS_DATA, the folder of the data that problems are made of."""
     data_dir_exists: bool
     datasets: Mapping[str, bool]
-    """Published sets that must be downloaded: whether each is here."""
+    """Published sets: whether a search that names no folder finds each here."""
     tmp: str
     tmp_free_bytes: int
 
@@ -99,7 +100,7 @@ def gather(
         kind=compute.device.type,
         precision=compute.precision,
         memory_free_bytes=compute.free_bytes(),
-        memory_total_bytes=_total_bytes(compute),
+        memory_total_bytes=compute.total_bytes(),
         torch=torch.__version__,
         cuda=torch.version.cuda,
         cudnn=str(cudnn) if cudnn else None,
@@ -113,7 +114,7 @@ def gather(
         n_cores=n_cores,
         data_dir=said,
         data_dir_exists=said is not None and Path(said).is_dir(),
-        datasets=published(Path(said) if said else None),
+        datasets=published(),
         tmp=str(tmp),
         tmp_free_bytes=free_bytes(tmp),
     )
@@ -133,21 +134,12 @@ def of_this_machine(compute: Compute, before: Sequence[Process]) -> Facts:
         compute,
         tool=run_tool,
         environment=os.environ,
-        n_cores=usable_cores(len(os.sched_getaffinity(0)), Path("/sys/fs/cgroup/cpu.max")),
+        n_cores=control_group.cores(control_group.around_us(), len(os.sched_getaffinity(0))),
         load=os.getloadavg()[0],
         tmp=Path(tempfile.gettempdir()),
         processes=others,
         free_bytes=lambda folder: shutil.disk_usage(folder).free,
     )
-
-
-def usable_cores(n_affine: int, quota: Path) -> int:
-    """The cores that a process may use at once: those it is tied to, or fewer where its control group has a quota (cgroup v2)."""
-    try:
-        allowed_us, period_us = quota.read_text().split()
-        return max(1, min(n_affine, -(-int(allowed_us) // int(period_us))))
-    except (OSError, ValueError):  # no such group, or "max"
-        return n_affine
 
 
 def _gpus(tool: Tool) -> tuple[str, ...]:
@@ -182,13 +174,3 @@ def run_tool(command: Sequence[str]) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def _total_bytes(compute: Compute) -> int:
-    if compute.device.type == "cuda":
-        return int(torch.cuda.mem_get_info(compute.device)[1])
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no such group, or "max"
-        return total

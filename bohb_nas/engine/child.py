@@ -248,8 +248,9 @@ def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Res
 
 
 def main() -> int:
-    """Serves until standard input ends: `python -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
+    """Serves until standard input ends: `python -P -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
+    sys.path.append(os.getcwd())  # last: a user's file may import its neighbours, which hide nothing that is installed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = _Requests()
     signal.signal(signal.SIGUSR1, requests.on_signal)

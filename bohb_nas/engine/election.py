@@ -152,7 +152,7 @@ class Candidate:
         if time.monotonic() < self._next or self._somebody_stands_by():
             return
         self._next = time.monotonic() + _REST_S
-        command = [sys.executable, "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0", "--standby"]
+        command = [sys.executable, "-P", "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0", "--standby"]
         command += ["--listen", self._listen] if self._listen is not None else []
         try:
             started = await asyncio.create_subprocess_exec(

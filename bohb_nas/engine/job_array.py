@@ -148,7 +148,7 @@ def worker_command(
     variables = [f"{name}={value}" for name, value in sorted((environment or {}).items())]
     grace = [] if grace_s is None else ["--grace", _seconds(grace_s)]
     limit = ["--time", _seconds(time_s - reserved_s(time_s))]
-    return (*(["/usr/bin/env", *variables] if variables else []), python, "-m", "bohb_nas", "worker", str(study), *limit, *grace)
+    return (*(["/usr/bin/env", *variables] if variables else []), python, "-P", "-m", "bohb_nas", "worker", str(study), *limit, *grace)
 
 
 def script(job: JobArray) -> str:

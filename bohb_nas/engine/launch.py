@@ -147,7 +147,7 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
     asked = dump_json({"check": space_to_json(space)}) + "\n"
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(meta["worker_options"])],
+            [sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(meta["worker_options"])],
             input=asked,
             capture_output=True,
             text=True,

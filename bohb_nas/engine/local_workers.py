@@ -57,7 +57,7 @@ class LocalWorkers:
         try:
             return subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "bohb_nas", "worker", str(self._study.path)),
+                    *(sys.executable, "-P", "-m", "bohb_nas", "worker", str(self._study.path)),
                     *("--device", device.name, "--wait", f"{self._wait_s:g}s", "--no-lead", "--grace", f"{_GRACE_S:g}s"),
                 ],
                 env={**os.environ, **device.environment},

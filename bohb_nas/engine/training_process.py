@@ -61,7 +61,7 @@ class TrainingProcess:
             StartError: it cannot be made ready; the text says why.
         """
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid())),
+            *(sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid())),
             *(meta["worker"], dump_json(options)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

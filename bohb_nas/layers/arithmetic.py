@@ -1,5 +1,6 @@
 """What a network costs, by arithmetic: parameters, FLOPs, elements written and kernels started, without building it."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -64,18 +65,23 @@ def size(network: Layer, *, image_shape: tuple[int, int, int] = (32, 32, 3), n_c
         "kernels": operations started}
 
     Raises:
-        OptionError: layers that do not fit each other.
+        OptionError: layers that do not fit each other, or costs beyond every float.
     """
     height, width, channels = image_shape
     cost, (features, _, _) = measure(network, (channels, height, width))
     cost += Cost((features + 1) * n_classes, features * n_classes, features + n_classes, 2)
-    return {
-        "params": float(cost.params),
-        "flops": 2.0 * cost.multiplications,
-        "first_flops": 2.0 * _first(network, (channels, height, width))[0],
-        "activations": float(cost.activations),
-        "kernels": float(cost.kernels),
-    }
+    first = _first(network, (channels, height, width))[0]
+    try:
+        return {
+            "params": float(cost.params),
+            "flops": 2.0 * cost.multiplications,
+            "first_flops": 2.0 * first,
+            "activations": float(cost.activations),
+            "kernels": float(cost.kernels),
+        }
+    except OverflowError as e:
+        counted = f"about 10^{max(cost.params, cost.multiplications, cost.activations).bit_length() * math.log10(2):.0f}"
+        raise OptionError(f"the network is too large to be measured: {counted} operations; accepted are smaller widths or depths") from e
 
 
 def measure(layer: Layer, shape: Shape) -> tuple[Cost, Shape]:

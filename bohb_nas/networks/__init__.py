@@ -91,7 +91,11 @@ def network(config: Mapping[str, Value], *, reference: str | None = None) -> Lay
     for name in names():
         family(name).complete(config)  # whether used in this configuration or not
     chosen = family(str(config.get("family", PUBLISHED)))
-    return chosen.describe(chosen.complete(config))
+    complete = chosen.complete(config)
+    try:
+        return chosen.describe(complete)
+    except OverflowError as e:
+        raise OptionError(f"a width of the family {chosen.name} is beyond every number: {complete}; accepted are smaller widths") from e
 
 
 def accepted() -> frozenset[str]:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from ConfigSpace import ConfigurationSpace
 from torch import Tensor
 
@@ -222,13 +221,7 @@ class AutoHasSearch:
     def judge(self, allowance_s: float) -> Score:
         """The validation error of the found configuration with the shared weights, under the statistics of each batch."""
         del allowance_s  # a pass over what is held out is a few steps' worth
-        candidate = self._bank.candidate(read(self.found())[0])
-        weights, statistics, wrong = candidate.weights(), candidate.statistics(), 0
-        n_batches = math.ceil(len(self._data.valid) / self._compute.evaluation_batch)
-        for positions in torch.tensor_split(self._data.valid, n_batches):  # as even as can be: a batch of few has poor statistics
-            logits = self._temporary.valid_logits(candidate, weights, statistics, self._supply.shown(positions))
-            wrong += int((logits.argmax(1) != self._data.labels[positions]).sum())
-        return Score(error=wrong / len(self._data.valid), n=len(self._data.valid))
+        return Score(error=self._temporary.error(self.found(), self._data), n=len(self._data.valid))
 
     def told(self) -> dict[str, Any]:
         """What became of the controller."""

@@ -265,7 +265,8 @@ class _Run:
             outcome.step_s, outcome.step_max_s = statistics.median(self._step_times), max(self._step_times)
         if outcome.status is Status.OK:
             began = self._clock.now()
-            outcome.score = self._search.judge(_JUDGE_SHARE * self._plan.budget_s)
+            counted = self._plan.max_steps is not None  # what fits into a share of seconds is never the same twice
+            outcome.score = self._search.judge(math.inf if counted else _JUDGE_SHARE * self._plan.budget_s)
             outcome.valid_s = self._clock.now() - began
             self._u = 1.0
             self._point(outcome.score)

@@ -17,7 +17,9 @@ from bohb_nas.oneshot.decisions import Decisions, Draw
 from bohb_nas.oneshot.pathwise import Followed, Number, pathwise_names, through_the_step
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
+from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
+from bohb_nas.training.learner import SMALLEST_MICRO_BATCH
 from bohb_nas.training.recipe import Recipe, read
 
 VALID_BATCHES = 4
@@ -88,6 +90,20 @@ class Temporary:
             self.capped += 1
             return 0.0 if by_accuracy else -self._worst
         return float((logits.argmax(1) == labels).float().mean()) if by_accuracy else -loss
+
+    def error(self, config: Mapping[str, Value], data: ResidentData) -> float:
+        """Share of the images held out that the shared weights of a configuration classify wrongly, in as large batches as memory holds."""
+        candidate = self._bank.candidate(read(config)[0])
+        weights, statistics = candidate.weights(), candidate.statistics()
+
+        def wrong(at_once: int) -> int:
+            """As evenly divided as can be: a batch of few has poor statistics."""
+            parts = torch.tensor_split(data.valid, math.ceil(len(data.valid) / at_once))
+            found = (self.valid_logits(candidate, weights, statistics, self._supply.shown(part)).argmax(1) for part in parts)
+            return sum(int((classes != data.labels[part]).sum()) for classes, part in zip(found, parts, strict=True))
+
+        most = min(self._compute.evaluation_batch, len(data.valid))
+        return self._compute.fitting(wrong, most, least=SMALLEST_MICRO_BATCH)[0] / len(data.valid)
 
     def differentiate(
         self, draws: Sequence[Draw], valid: Batch, *, decisions: Decisions, controller: Controller, number: int

@@ -51,8 +51,8 @@ def resident(
     """Brings a data set to the device.
 
     Args:
-        images: [N, H, W, C]; may be a read-only memory map.
-        labels: [N]
+        images: [N, H, W, C]; may be a read-only memory map, or a view of any strides.
+        labels: [N]; likewise.
         train: positions to train on.
         valid: positions to validate on, stratified in every prefix.
         n_classes: how many classes there are.
@@ -63,7 +63,7 @@ def resident(
     mean, deviation = _levels(pixels, trained_on)
     return ResidentData(
         images=pixels,
-        labels=torch.tensor(labels, device=device),
+        labels=labels_to_device(labels, device),
         train=trained_on,
         valid=torch.tensor(valid, device=device),
         mean=mean,
@@ -96,12 +96,17 @@ def resident_split(
 
 
 def to_device(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Images [N, H, W, C] as a tensor [N, C, H, W] on the device, copied in chunks."""
+    """Images [N, H, W, C], of any strides, as a tensor [N, C, H, W] on the device, copied in chunks."""
     n, height, width, channels = images.shape
     out = torch.empty(n, channels, height, width, dtype=torch.uint8, device=device)
     for i in range(0, n, _CHUNK):
-        out[i : i + _CHUNK] = torch.tensor(images[i : i + _CHUNK]).permute(0, 3, 1, 2)
+        out[i : i + _CHUNK] = torch.tensor(np.ascontiguousarray(images[i : i + _CHUNK])).permute(0, 3, 1, 2)
     return out
+
+
+def labels_to_device(labels: npt.NDArray[np.int64], device: torch.device) -> Tensor:
+    """Labels [N], of any stride, as a tensor on the device."""
+    return torch.tensor(np.ascontiguousarray(labels), device=device)
 
 
 def _levels(images: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:

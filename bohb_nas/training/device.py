@@ -1,17 +1,18 @@
 """Where and how precisely to compute: the device, its number format and memory layout."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
 from bohb_nas.errors import OptionError
+from bohb_nas.training import allocator, control_group
 
 Precision = Literal["auto", "fp32", "bf16"]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Compute:
 
     @property
     def evaluation_batch(self) -> int:
-        """Images per validation batch; on a CPU what its cache holds: at 256, fp32 took 1.3 to 1.6 times as long as at 128."""
+        """Images per validation batch, if memory holds them; on a CPU what its cache does: at 256, fp32 took 1.3 to 1.6 times as long."""
         return 1024 if self.device.type == "cuda" else 128
 
     @property
@@ -55,22 +56,39 @@ class Compute:
         return f"{self.device.type}, {torch.get_num_threads()} threads"
 
     def free_bytes(self) -> int:
-        """Memory that could still be taken, on the device or, for a CPU, of the host and of the control group around us."""
+        """Memory that could still be taken, on the device or, for a CPU, of the host and of the control groups around us."""
         if self.device.type == "cuda":
             cached = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
             return torch.cuda.mem_get_info(self.device)[0] + cached
-        return min(_host_bytes("MemAvailable"), _group_bytes())
+        return min(_host_bytes("MemAvailable"), control_group.free_bytes(control_group.around_us()))
 
     def total_bytes(self) -> int:
         """Memory of the device, or of the host that a CPU is of, whoever has it now."""
         if self.device.type == "cuda":
             return int(torch.cuda.get_device_properties(self.device).total_memory)
-        return min(_host_bytes("MemTotal"), _group_limit())
+        return min(_host_bytes("MemTotal"), control_group.memory_bytes(control_group.around_us()))
 
     def release(self) -> None:
-        """Gives cached memory back to the device."""
+        """Gives cached memory back to the device, or to the host that a CPU is of."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.device.type == "cpu":
+            allocator.give_back()
+
+    def fitting(self, work: Callable[[int], _T], at_once: int, *, least: int = 1) -> tuple[_T, int]:
+        """What `work` answers for the most images at once for which memory suffices: `at_once`, else ever half as many; and how many.
+
+        Raises:
+            RuntimeError, MemoryError: it does not suffice for `least`.
+        """
+        while True:
+            try:
+                return work(at_once), at_once
+            except (RuntimeError, MemoryError) as e:
+                if not out_of_memory(e) or at_once // 2 < least:
+                    raise
+            self.release()  # here, where the exception no longer holds the tensors
+            at_once //= 2
 
     @contextmanager
     def untried(self) -> Iterator[None]:
@@ -87,7 +105,6 @@ class Compute:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
-_GROUP = Path("/sys/fs/cgroup")
 _NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 """What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""
 
@@ -112,6 +129,8 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)  # streams, recordings and kernels that name no device go there
         torch.backends.cudnn.benchmark = True
+    elif chosen.type == "cpu":
+        allocator.keep()
     return Compute(device=chosen, precision=precision)
 
 
@@ -138,25 +157,3 @@ def _host_bytes(entry: str) -> int:
     """What the kernel says of the host's memory."""
     said = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith(f"{entry}:"))
     return int(said.split()[1]) * 1024
-
-
-def _group_bytes() -> int:
-    """What the control group leaves (cgroup v2); without a limit more than any host has.
-
-    Files that nobody reads any more count as its memory, but are given up for whoever needs it.
-    """
-    limit = _group_limit()
-    try:
-        used = int((_GROUP / "memory.current").read_text())
-        kept = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
-        return limit - max(0, used - int(kept.get("inactive_file", 0)))
-    except (OSError, ValueError):  # no such group
-        return limit
-
-
-def _group_limit() -> int:
-    """What the control group may have; more than any host has where there is no limit."""
-    try:
-        return int((_GROUP / "memory.max").read_text())
-    except (OSError, ValueError):  # no such group, or "max"
-        return sys.maxsize

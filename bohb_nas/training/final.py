@@ -1,9 +1,11 @@
 """Training for good: on all training images, with several seeds, the test set read once for each."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +13,15 @@ import torch
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.errors import DatasetError
-from bohb_nas.files import append_line, dump_json, write_atomic
+from bohb_nas.files import append_line, dump_json, load_json, write_atomic
 from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
+from bohb_nas.refs import is_file
 from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiler, Mode
-from bohb_nas.training.data import resident, to_device
+from bohb_nas.training.data import labels_to_device, resident, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
@@ -67,7 +70,8 @@ def train_final(
 ) -> list[Row]:
     """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`, in place of what lies there.
 
-    A seed for which memory does not suffice has a row that says so; the others keep theirs.
+    A seed for which memory does not suffice has a row that says so; the others keep theirs. Where it suffices for the training but not for
+    the test, the model is there all the same, untested.
 
     Args:
         config: of the joint space, of `zela2018`, or of any subset of their names.
@@ -102,9 +106,19 @@ def train_final(
     )
     _, recipe = read(config, network=network)
     shape = schedules.named(recipe.schedule or schedule, rung=rung, warm_up=recipe.warm_up)
+    training = {
+        "network": None if network is None else _content(network),
+        "policy": [asdict(layer) for layer in (policy if recipe.policy == NONE else NONE)],
+        "schedule": recipe.schedule or schedule,
+        "rung": rung if schedule == "restarts" and recipe.schedule is None else None,
+        "warm_up": recipe.warm_up,
+        "precision": compute.precision,
+        "max_steps": max_steps,
+    }
     job = _Job(
         config=config,
         dataset=dataset,
+        training=training,
         compute=compute,
         plan=Plan(budget_s=budget_s, schedule=shape, min_steps=min_steps, max_steps=max_steps),
         begin=partial(start, config, data=data, compute=compute, network=network, policy=policy),
@@ -114,12 +128,19 @@ def train_final(
     return [_train(job, seed, out / f"seed-{seed}") for seed in seeds]
 
 
+def _content(network: str) -> str:
+    """What identifies a user's network: the sha256 of its file, wherever that lies, or the reference into an installed module."""
+    return f"sha256:{hashlib.sha256(Path(network).read_bytes()).hexdigest()}" if is_file(network) else network
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """What the trainings of all seeds share."""
 
     config: Mapping[str, Value]
     dataset: Dataset
+    training: Mapping[str, Any]
+    """What a model comes from beside configuration, data and budget; models that differ in it are of different trainings."""
     compute: Compute
     plan: Plan
     begin: Callable[..., Learner]
@@ -129,67 +150,87 @@ class _Job:
 
 
 def _train(job: _Job, seed: int, folder: Path) -> Row:
-    """The row of a seed, whether memory suffices or not."""
-    clock = TrainingClock(job.compute.device)
+    """The row of a seed, whether memory suffices or not.
+
+    Until it has ended, model and curve of an earlier training stay as they are: one that is stopped costs neither.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    curve, clock = folder / "curve.jsonl.new", TrainingClock(job.compute.device)
+    write_atomic(curve, "")
     try:
-        row = _train_one(job, seed, folder, clock)
+        row = _train_one(job, seed, curve, clock)
     except (RuntimeError, MemoryError) as e:
         if not devices.out_of_memory(e):
             raise
-        trained = Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds())
-        row = _row(job, seed, trained=trained, test=None, mirrored=None)
+        row = _row(job, seed, Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds()))
     finally:
         job.compute.release()
-    if row.test_error is None:  # only now: a training that is stopped costs no model
+    if curve.exists():  # there is no new model whose place it would have taken
         for earlier in sorted(folder.glob("model.*")):
             earlier.unlink()
+        curve.replace(folder / "curve.jsonl")
     return row
 
 
-def _train_one(job: _Job, seed: int, folder: Path, clock: TrainingClock) -> Row:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "curve.jsonl", "")
-    learner = job.begin(seed=seed)
-    trained = fit(learner, job.plan, clock, lambda point: append_line(folder / "curve.jsonl", dump_json(point)), compiler=job.compiler)
-    test = mirrored = None
+def _train_one(job: _Job, seed: int, curve: Path, clock: TrainingClock) -> Row:
+    folder, learner = curve.parent, job.begin(seed=seed)
+    trained = fit(learner, job.plan, clock, lambda point: append_line(curve, dump_json(point)), compiler=job.compiler)
+    row = _row(job, seed, trained)
     if trained.status is Status.OK:
-        test = _test(learner, job.dataset, clock, mirrored=False)
-        mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
-    row = _row(job, seed, trained=trained, test=test, mirrored=mirrored)
-    if test:
-        dataset, data = job.dataset, learner.data
-        export_model(
-            learner.outcome,
-            folder,
-            mean=data.mean,
-            deviation=data.deviation,
-            image_shape=data.image_shape,
-            classes=dataset.classes,
-            config=job.config,
-            facts={
-                "dataset": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "budget_s": job.plan.budget_s,
-                "device": job.compute.name,
-                **asdict(row),
-            },
-        )
+        _export(job, learner, row, folder)  # before the test: whatever becomes of that, the model is kept
+        curve.replace(folder / "curve.jsonl")
+        row = _tested(job, learner, row, clock)
+        about = folder / "model.json"
+        write_atomic(about, dump_json(load_json(about.read_text()) | asdict(row)))
     return row
 
 
-def _row(job: _Job, seed: int, *, trained: Fit, test: Score | None, mirrored: Score | None) -> Row:
+def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
+    export_model(
+        learner.outcome,
+        folder,
+        mean=learner.data.mean,
+        deviation=learner.data.deviation,
+        image_shape=learner.data.image_shape,
+        classes=job.dataset.classes,
+        config=job.config,
+        facts={
+            "dataset": job.dataset.name,
+            "fingerprint": job.dataset.fingerprint,
+            "budget_s": job.plan.budget_s,
+            "training": job.training,
+            "device": job.compute.name,
+            **asdict(row),
+        },
+    )
+
+
+def _row(job: _Job, seed: int, trained: Fit) -> Row:
+    """Without a test."""
     return Row(
         seed=seed,
         status=trained.status,
         message=trained.message,
-        test_error=test.error if test else None,
-        test_error_mirrored=mirrored.error if mirrored else None,
-        n_test=test.n if test else 0,
+        test_error=None,
+        test_error_mirrored=None,
+        n_test=0,
         params=job.sizes["params"],
         flops=job.sizes["flops"],
         train_s=trained.train_s,
         steps=trained.steps,
     )
+
+
+def _tested(job: _Job, learner: Learner, row: Row, clock: TrainingClock) -> Row:
+    """The row with the test, or with why there is none."""
+    try:
+        test = _test(learner, job.dataset, clock, mirrored=False)
+        mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
+    except (RuntimeError, MemoryError) as e:
+        if not devices.out_of_memory(e):
+            raise
+        return replace(row, status=Status.OUT_OF_MEMORY, message=devices.no_memory(e))
+    return replace(row, test_error=test.error, test_error_mirrored=mirrored.error if mirrored else None, n_test=test.n)
 
 
 def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored: bool) -> Score:
@@ -199,7 +240,7 @@ def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored:
     return evaluate(
         learner.outcome,
         to_device(images, device),
-        torch.tensor(labels, device=device),
+        labels_to_device(labels, device),
         torch.arange(len(labels), device=device),
         mean=learner.data.mean,
         deviation=learner.data.deviation,

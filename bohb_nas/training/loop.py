@@ -43,9 +43,9 @@ class Plan:
     floor_s: float | None = None
     """Seconds that a step takes at the device's peak, where known: what is far too slow there needs no trying."""
     max_steps: int | None = None
-    """Ends the training after so many steps instead, the schedule with it: repeatable to the bit on a CPU."""
+    """Ends the training after so many steps instead, the schedule with it: weights and loss repeat to the bit on a CPU."""
     full_validation: bool = False
-    """Whether the last validation sees every held-out image, however long that takes; the one with mirror images has to be short."""
+    """Whether the last validation sees every held-out image, as with `max_steps`; the one with mirror images has to be short."""
 
 
 def fit(
@@ -285,7 +285,8 @@ class _Run:
     def _judge(self) -> None:
         """The last validation, and where its share suffices for that as well the one with mirror images, which decides nothing."""
         result, began, share_s = self._result, self._clock.now(), _FINAL_SHARE * self._plan.budget_s
-        result.valid = self._validate(math.inf if self._plan.full_validation else share_s)
+        unhurried = self._plan.full_validation or self._plan.max_steps is not None  # which images fit is never the same twice
+        result.valid = self._validate(math.inf if unhurried else share_s)
         took_s = self._clock.now() - began
         whole = result.valid.n == len(self._learner.data.valid)
         if self._learner.recipe.flip != "off" and whole and 3 * took_s <= share_s:

@@ -60,7 +60,7 @@ _UNBOUNDED = frozenset(
 )
 """Numbers from 0; every one that is named nowhere here is from 0 to 1."""
 _PLAIN = ("learning_rate", "weight_decay", "momentum", "alpha", "length")
-"""Names of `zela2018`; the first three serve every optimizer."""
+"""Names of `zela2018`; the first three serve every optimizer. Under a network of the user's own they are that network's."""
 
 ACCEPTED = tuple(sorted(_CHOICES.keys() | _DEFAULTS.keys() | policy_recipe.DEFAULTS.keys() | set(_PLAIN)))
 """Every name that a space for this worker may use beside those of the network."""
@@ -110,7 +110,8 @@ def read(config: Mapping[str, Value], *, network: str | None = None) -> tuple[La
 
     Args:
         config: what is to be trained.
-        network: reference of a `network(config)` in place of the families; it then reads whatever names there are beside the recipe's.
+        network: reference of a `network(config)` in place of the families; the recipe then reads the names of the joint space alone, and
+            all others are the network's.
 
     Returns:
         The network without its head, and how it is trained.
@@ -121,30 +122,31 @@ def read(config: Mapping[str, Value], *, network: str | None = None) -> tuple[La
     if network is None and (unknown := sorted(set(config) - set(ACCEPTED) - networks.accepted())):
         known = ", ".join((*ACCEPTED, *sorted(networks.accepted())))
         raise OptionError(f"the image classifier knows no hyperparameter {', '.join(unknown)}; accepted are {known}")
-    for name in (set(ACCEPTED) & config.keys()) - _CHOICES.keys():
-        _check_number(name, config[name])
-    optimizer = cast(Optimizer, _choice(config, "optimizer", "sgd"))
-    mixing = cast(Mixing, _choice(config, "mixing", "mixup" if "alpha" in config else "none"))
-    alpha = _number(config, "alpha" if "alpha" in config else f"{mixing}_alpha") if mixing != "none" else 0.0
-    cutout = _choice(config, "cutout", "on" if "length" in config else "off") == "on"
+    said = config if network is None else {name: value for name, value in config.items() if name not in _PLAIN}
+    for name in (set(ACCEPTED) & said.keys()) - _CHOICES.keys():
+        _check_number(name, said[name])
+    optimizer = cast(Optimizer, _choice(said, "optimizer", "sgd"))
+    mixing = cast(Mixing, _choice(said, "mixing", "mixup" if "alpha" in said else "none"))
+    alpha = _number(said, "alpha" if "alpha" in said else f"{mixing}_alpha") if mixing != "none" else 0.0
+    cutout = _choice(said, "cutout", "on" if "length" in said else "off") == "on"
     return networks.network(config, reference=network), Recipe(
-        batch_size=int(_number(config, "batch_size")),
+        batch_size=int(_number(said, "batch_size")),
         optimizer=optimizer,
-        learning_rate=_learning_rate(config, optimizer),
-        momentum=_momentum(config, optimizer),
-        beta2=1 - _number(config, "adamw_one_minus_beta2"),
-        weight_decay=_number(config, f"{optimizer}_weight_decay", "weight_decay"),
-        label_smoothing=_number(config, "label_smoothing"),
-        schedule=cast(schedules.Shape, _choice(config, "schedule", "cosine")) if "schedule" in config else None,
-        warm_up=_number(config, "warm_up"),
-        average_span=_number(config, "average_span") if _choice(config, "average", "off") == "on" else 0.0,
-        crop_padding=_number(config, "crop_padding") if _choice(config, "crop", "on") == "on" else 0.0,
-        flip=cast(Flip, _choice(config, "flip", "on")),
-        cutout_length=_cutout_length(config) if cutout else 0.0,
-        erasing_probability=_number(config, "erasing_probability") if _choice(config, "erasing", "off") == "on" else 0.0,
+        learning_rate=_learning_rate(said, optimizer),
+        momentum=_momentum(said, optimizer),
+        beta2=1 - _number(said, "adamw_one_minus_beta2"),
+        weight_decay=_number(said, f"{optimizer}_weight_decay", "weight_decay"),
+        label_smoothing=_number(said, "label_smoothing"),
+        schedule=cast(schedules.Shape, _choice(said, "schedule", "cosine")) if "schedule" in said else None,
+        warm_up=_number(said, "warm_up"),
+        average_span=_number(said, "average_span") if _choice(said, "average", "off") == "on" else 0.0,
+        crop_padding=_number(said, "crop_padding") if _choice(said, "crop", "on") == "on" else 0.0,
+        flip=cast(Flip, _choice(said, "flip", "on")),
+        cutout_length=_cutout_length(said) if cutout else 0.0,
+        erasing_probability=_number(said, "erasing_probability") if _choice(said, "erasing", "off") == "on" else 0.0,
         mixing=mixing if alpha > 0 else "none",
         mixing_alpha=alpha,
-        policy=policy_recipe.policy(_choice(config, "policy", "none"), config),
+        policy=policy_recipe.policy(_choice(said, "policy", "none"), said),
     )
 
 

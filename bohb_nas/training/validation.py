@@ -41,6 +41,8 @@ def evaluate(
 ) -> Score:
     """The error on the longest prefix of `positions` whose evaluation is predicted to fit the allowance, of at least `FEWEST` images.
 
+    Where memory does not hold a batch, it goes in halves: what a network was trained on in parts is judged in parts as well.
+
     Args:
         network: evaluated with the statistics gathered in training and without noise.
         images: uint8 [N, C, H, W]
@@ -52,17 +54,28 @@ def evaluate(
         clock: measures the allowance.
         allowance_s: seconds.
         mirrored: whether every image is judged by the mean of its logits and those of its mirror image.
+
+    Raises:
+        RuntimeError, MemoryError: memory does not suffice for a single image.
     """
     network.eval()
     started, done, wrong = clock.now(), 0, torch.zeros((), dtype=torch.int64, device=images.device)
-    for chosen in torch.split(positions, compute.evaluation_batch):
-        if done >= FEWEST and (clock.now() - started) * (1 + len(chosen) / done) > allowance_s:
-            break
+
+    def judged(n: int) -> Tensor:
+        """How many of the next n images are classified wrongly."""
+        chosen = positions[done : done + n]
         shown = normalise(images[chosen], mean, deviation).contiguous(memory_format=compute.memory_format)
         with compute.autocast(), compute.untried():
-            logits = network(shown)
+            logits: Tensor = network(shown)
             if mirrored:
                 logits = logits + network(shown.flip(3))
-        wrong += (logits.argmax(1) != labels[chosen]).sum()
-        done += len(chosen)
+        return (logits.argmax(1) != labels[chosen]).sum()
+
+    at_once = compute.evaluation_batch
+    while left := len(positions) - done:
+        if done >= FEWEST and (clock.now() - started) * (1 + min(at_once, left) / done) > allowance_s:
+            break
+        found, at_once = compute.fitting(judged, min(at_once, left))
+        wrong += found
+        done += at_once
     return Score(error=wrong.item() / done, n=done)

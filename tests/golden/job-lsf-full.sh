@@ -14,4 +14,4 @@
 #BSUB -o /scratch/logs/job-%J_%I.out
 #BSUB -x
 
-exec /usr/bin/env BOHB_NAS_CACHE=/scratch/a OMP_NUM_THREADS=8 /venv/bin/python -m bohb_nas worker '/data/my study 100%/it'"'"'s $(x)' --time 5340.5s --grace 120s
+exec /usr/bin/env BOHB_NAS_CACHE=/scratch/a OMP_NUM_THREADS=8 /venv/bin/python -P -m bohb_nas worker '/data/my study 100%/it'"'"'s $(x)' --time 5340.5s --grace 120s

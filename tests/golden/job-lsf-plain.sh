@@ -9,4 +9,4 @@
 #BSUB -wt 1
 #BSUB -o /data/study/workers/job-%J_%I.out
 
-exec /venv/bin/python -m bohb_nas worker /data/study --time 86340s
+exec /venv/bin/python -P -m bohb_nas worker /data/study --time 86340s

@@ -7,4 +7,4 @@
 #PBS -j oe
 #PBS -o /data/study/workers/
 
-exec /venv/bin/python -m bohb_nas worker /data/study --time 86340s
+exec /venv/bin/python -P -m bohb_nas worker /data/study --time 86340s

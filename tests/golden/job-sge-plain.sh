@@ -10,4 +10,4 @@
 #$ -j y
 #$ -o /data/study/workers/
 
-exec /venv/bin/python -m bohb_nas worker /data/study --time 86340s
+exec /venv/bin/python -P -m bohb_nas worker /data/study --time 86340s

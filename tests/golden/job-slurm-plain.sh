@@ -10,4 +10,4 @@
 #SBATCH --signal=B:USR1@60
 #SBATCH --output="/data/study/workers/job-%A_%a.out"
 
-exec /venv/bin/python -m bohb_nas worker /data/study --time 86340s
+exec /venv/bin/python -P -m bohb_nas worker /data/study --time 86340s

@@ -186,6 +186,20 @@ def test_seeds_of_an_earlier_training_for_good_are_rows_of_their_own(tmp_path: P
     ]
 
 
+def test_trainings_that_differ_in_more_than_the_seed_are_rows_of_their_own(tmp_path: Path) -> None:
+    """One without and two with a policy, and two of a version that did not tell its training."""
+    study = make_study(tmp_path / "s")
+    plain: dict[str, Any] = {"policy": [], "schedule": "cosine", "max_steps": None}
+    model(study, 0, 0.1, 60.0, budget_s=60.0, training=plain)
+    for seed, error in ((1, 0.2), (2, 0.4)):
+        model(study, seed, error, 60.0, budget_s=60.0, training={**plain, "policy": [{"choices": [], "bins": None}]})
+    for seed, error in ((3, 0.5), (4, 0.7)):
+        model(study, seed, error, 60.0, budget_s=60.0)
+    found = trained(study, [60.0])
+    assert found is not None
+    assert [(row["n_seeds"], row["error"]) for row in found["rows"]] == [(1, 0.1), (2, pytest.approx(0.3)), (2, pytest.approx(0.6))]
+
+
 def test_models_that_do_not_tell_their_budget_go_by_their_time(tmp_path: Path) -> None:
     study = make_study(tmp_path / "s")
     for seed, train_s in enumerate([100.0, 101.5, 103.0]):

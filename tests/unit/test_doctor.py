@@ -1,5 +1,6 @@
 """The machine's facts from probes that answer what they are told, and what is said of them."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from bohb_nas.cli import cli
 from bohb_nas.datasets import published
-from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes, usable_cores
+from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes
 from bohb_nas.doctor.problems import problems
 from bohb_nas.doctor.references import expect, networks_for, random_images
 from bohb_nas.training.peak import Peak
@@ -113,24 +114,22 @@ def test_processes_are_told_by_their_gpu() -> None:
     assert processes(smi({})) == ()
 
 
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8)]
-)
-def test_a_quota_counts_as_cores(tmp_path: Path, quota: str, cores: int) -> None:
-    (tmp_path / "cpu.max").write_text(quota)
-    assert usable_cores(8, tmp_path / "cpu.max") == cores
-    assert usable_cores(8, tmp_path / "none") == 8
-
-
-def test_published_sets_are_found_where_their_files_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BOHB_NAS_CACHE", str(tmp_path / "cache"))
-    assert not any(published(tmp_path).values())
-    assert "digits" not in published(tmp_path)
-    (tmp_path / "train_32x32.mat").touch()
-    assert not published(tmp_path)["svhn"], "half of it"
-    (tmp_path / "test_32x32.mat").touch()
-    (tmp_path / "cache/datasets/cifar10-0123").mkdir(parents=True)
-    assert {name for name, here in published(tmp_path).items() if here} == {"svhn", "cifar10"}
+def test_published_sets_are_here_where_a_search_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, elsewhere = tmp_path / "cache", tmp_path / "elsewhere"
+    monkeypatch.setenv("BOHB_NAS_CACHE", str(cache))
+    monkeypatch.setenv("BOHB_NAS_DATA", str(elsewhere))
+    assert not any(published().values())
+    assert "digits" not in published()
+    for folder in (cache / "downloads", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "train_32x32.mat").touch()
+    (elsewhere / "test_32x32.mat").touch()
+    assert not published()["svhn"], "half of it, and whole where no search looks"
+    (cache / "downloads/test_32x32.mat").touch()
+    for name, root in (("cifar10", elsewhere), ("cifar100", cache / "downloads")):
+        key = hashlib.sha256(str(root).encode()).hexdigest()[:16]
+        (cache / "datasets" / f"{name}-{key}").mkdir(parents=True)
+    assert {name for name, here in published().items() if here} == {"svhn", "cifar100"}, "cifar10 was prepared from a folder that was named"
 
 
 def clock() -> Callable[[], float]:

@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import training_fakes as fakes
 
 from bohb_nas.errors import DatasetError
 from bohb_nas.records import Status
-from bohb_nas.training import final
+from bohb_nas.training import final, policies
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import resident
 from bohb_nas.training.device import Compute
@@ -21,6 +23,7 @@ from bohb_nas.training.final import train_final
 from bohb_nas.training.learner import start
 from bohb_nas.training.loop import fit
 from bohb_nas.training.outcome import Fit
+from bohb_nas.training.validation import Score
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 32, 3)])
@@ -73,6 +76,54 @@ def test_final_training_tests_once_a_seed_and_exports_each(tmp_path: Path) -> No
     assert json.loads(lines[-1])["u"] == 1
 
 
+def test_views_of_negative_strides_are_trained_and_tested_as_what_they_show(tmp_path: Path) -> None:
+    """As of channels that OpenCV reads the other way round, and of what is turned or reversed."""
+    pixels, labels = fakes.images(90)
+    views: dict[str, Any] = {"train_images": pixels[::-1, :, ::-1], "train_labels": labels[::-1]}
+    views |= {name.replace("train", "test"): view for name, view in views.items()}
+    copies = {name: view.copy() for name, view in views.items()}
+    told = [
+        train_final(
+            fakes.TINY, dataset=fakes.dataset(**parts), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", precision="fp32", max_steps=3
+        )[0].test_error
+        for parts in (views, copies)
+    ]
+    assert told[0] == told[1]
+
+
+def test_a_model_tells_how_it_was_trained(tmp_path: Path) -> None:
+    """But for the seed: of a network of one's own the content of its file, wherever it lies, and of policies the one that was used."""
+    policy = policies.rand(1, 9)
+    fixed: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "device": "cpu", "precision": "fp32", "max_steps": 1}
+    (tmp_path / "copied").mkdir()
+    for mine in (tmp_path / "mine.py", tmp_path / "copied" / "network-mine.py"):
+        mine.write_text("from bohb_nas.layers import chain, conv_norm\n\n\ndef network(config):\n    return chain(conv_norm(4))\n")
+    told = []
+    trainings: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, {"network": str(tmp_path / "mine.py")}),
+        ({}, {"network": str(tmp_path / "copied" / "network-mine.py")}),
+        ({**fakes.TINY}, {"policy": policy, "schedule": "restarts", "rung": 2}),
+        ({**fakes.TINY, "policy": "trivial", "schedule": "linear", "warm_up": 0.2}, {"policy": policy, "schedule": "restarts"}),
+    ]
+    for k, (config, more) in enumerate(trainings):
+        train_final({"batch_size": 16, **config}, **fixed, **more, seeds=[k], out=tmp_path)
+        told.append(json.loads((tmp_path / f"seed-{k}/model.json").read_text())["training"])
+    digest = hashlib.sha256((tmp_path / "mine.py").read_bytes()).hexdigest()
+    usual: dict[str, Any] = {
+        "network": None,
+        "policy": [],
+        "schedule": "cosine",
+        "rung": None,
+        "warm_up": 0.05,
+        "precision": "fp32",
+        "max_steps": 1,
+    }
+    assert told[0] == told[1] == usual | {"network": f"sha256:{digest}"}
+    assert (told[2]["schedule"], told[2]["rung"]) == ("restarts", 2)
+    assert told[2]["policy"] == json.loads(json.dumps([dataclasses.asdict(layer) for layer in policy]))
+    assert told[3] == usual | {"schedule": "linear", "warm_up": 0.2}
+
+
 def test_what_is_trained_in_bf16_is_tested_as_it_is_exported(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2000, 8, 8, 1), dtype=np.uint8)  # close calls, which bf16 judges otherwise
     dataset = fakes.dataset(test_images=noise, test_labels=np.arange(2000) % 3)
@@ -103,17 +154,24 @@ def test_a_failed_training_leaves_no_model_of_the_one_whose_place_it_takes(tmp_p
     assert [path.name for path in (tmp_path / "seed-0").iterdir()] == ["curve.jsonl"]
 
 
-def test_a_training_that_is_stopped_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_is_stopped_costs_neither_model_nor_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 1}
     train_final(fakes.TINY, **where)
+    curve = (tmp_path / "seed-0/curve.jsonl").read_text()
 
-    def stopped(*_: object, **__: object) -> Fit:
+    def stopped(learner: object, plan: object, clock: object, on_point: Any, **_: object) -> Fit:
+        on_point({"u": 0.05})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(final, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
         train_final(fakes.TINY, **where)
-    assert {path.name for path in (tmp_path / "seed-0").iterdir()} == {"curve.jsonl", "model.json", "model.pt2", "model.safetensors"}
+    models = {"model.json", "model.pt2", "model.safetensors"}
+    assert {path.name for path in (tmp_path / "seed-0").iterdir()} == models | {"curve.jsonl", "curve.jsonl.new"}
+    assert (tmp_path / "seed-0/curve.jsonl").read_text() == curve
+    monkeypatch.undo()
+    train_final(fakes.TINY, **where)
+    assert {path.name for path in (tmp_path / "seed-0").iterdir()} == models | {"curve.jsonl"}
 
 
 def test_without_a_test_part_there_is_no_final_training(tmp_path: Path) -> None:
@@ -135,6 +193,18 @@ def test_a_seed_without_memory_keeps_the_rows_of_the_others(tmp_path: Path, monk
     assert [(row.seed, row.status) for row in rows] == [(0, Status.OK), (1, Status.OUT_OF_MEMORY), (2, Status.OK)]
     assert rows[1].message == "out of memory: CUDA out of memory. Tried to allocate 9 GiB"
     assert (rows[1].test_error, rows[1].params) == (None, rows[0].params)
+
+
+def test_a_test_that_fails_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> Score:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(final, "evaluate", full)
+    (row,) = train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=2)
+    assert (row.status, row.steps, row.test_error) == (Status.OUT_OF_MEMORY, 2, None)
+    told = json.loads((tmp_path / "seed-0/model.json").read_text())
+    assert (told["steps"], told["test_error"]) == (2, None)
+    assert (tmp_path / "seed-0/model.pt2").exists()
 
 
 def test_a_network_larger_than_memory_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_the_command_takes_the_place_of_the_shell(tmp_path: Path) -> None:
     assert int(said) == shell.pid, "signals to the job reach the command"
     file.write_text(script(replace(plain(Cluster.SLURM), command=command)))
     said = subprocess.run(["/bin/bash", str(file)], capture_output=True, text=True, check=True).stdout
-    assert said == f"-m bohb_nas worker {tmp_path} --time 54s\n"
+    assert said == f"-P -m bohb_nas worker {tmp_path} --time 54s\n"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 import training_fakes as fakes
 
+from bohb_nas.errors import OptionError
 from bohb_nas.records import Status
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
@@ -17,6 +18,7 @@ from bohb_nas.training.data import Batches, resident
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Batch, Learner, Streams, start
 from bohb_nas.training.loop import Plan, fit
+from bohb_nas.training.networks.normalisation import Norm
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.validation import evaluate
 
@@ -166,6 +168,16 @@ def test_the_last_validation_stays_within_its_share_but_sees_enough_images() -> 
     assert cheap.valid is not None
     # 256 images take 0.8 s, more than 5 % of 10 s; 5 % of 50 s is enough for 2.4 s and 768 images, not for 3.2 s and 1024
     assert (dear.valid.n, cheap.valid.n) == (256, 768)
+
+
+def test_a_training_for_a_number_of_steps_is_validated_on_all_images_however_slow_the_machine() -> None:
+    """1200 images take 3.75 s, of which 5 % of 10 s are a small part."""
+    time = fakes.Virtual()
+    learner = start(fakes.TINY, data=fakes.data(n_train=60, n_valid=1200), compute=fakes.CPU, seed=0)
+    time.watch(learner.network, lambda n: 0.8 * n / 256 if n > 16 else 0.1)
+    counted = train(learner, time, budget_s=10.0, max_steps=2)
+    assert counted.valid is not None
+    assert (counted.steps, counted.valid.n) == (2, 1200)
 
 
 def test_what_is_too_slow_is_turned_away_before_it_costs_the_budget() -> None:
@@ -368,17 +380,17 @@ def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_f
 
 
 class Cramped(torch.nn.Module):
-    """A network whose device has memory for so many images of training."""
+    """A network whose device has memory for so many images of training, and for so many of an evaluation."""
 
-    def __init__(self, network: torch.nn.Module, limit: int) -> None:
+    def __init__(self, network: torch.nn.Module, limit: int, evaluated: int = 10**9) -> None:
         super().__init__()
-        self.network, self.limit, self.most = network, limit, 0
+        self.network, self.limit, self.evaluated, self.most = network, limit, evaluated, 0
 
     def noise(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return self.network.noise(n, generator)  # type: ignore[no-any-return, operator]
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        if self.training and len(x) > self.limit:
+        if len(x) > (self.limit if self.training else self.evaluated):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
         self.most = max(self.most, len(x)) if self.training else self.most
         return self.network(x, noise)  # type: ignore[no-any-return]
@@ -403,6 +415,52 @@ def test_less_memory_than_for_sixteen_images_is_an_end() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=3), fakes.Virtual().clock(), lambda _: None)
     assert learner.micro_batch == 16
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_validation_batch_that_memory_does_not_hold_goes_in_parts(mirrored: bool) -> None:
+    """90 images, for 30 of which there is memory: 90, 45 are too many, 22 are not."""
+    learner, clock = fakes.learner(), fakes.Virtual().clock()
+    parts = {"mean": learner.data.mean, "deviation": learner.data.deviation, "compute": fakes.CPU, "clock": clock, "mirrored": mirrored}
+    network = Cramped(learner.network, 0, evaluated=30)
+    whole, divided = (
+        evaluate(network, learner.data.images, learner.data.labels, learner.data.valid, **parts)  # type: ignore[arg-type]
+        for network in (learner.network, network)
+    )
+    assert whole == divided
+
+
+def test_less_memory_than_for_one_image_is_an_end_and_an_error_of_another_kind_is_none_of_memory() -> None:
+    learner, clock = fakes.learner(), fakes.Virtual().clock()
+    data, parts = learner.data, {"mean": learner.data.mean, "deviation": learner.data.deviation, "compute": fakes.CPU, "clock": clock}
+    network, tried = Cramped(learner.network, 0, evaluated=0), list[int]()
+    network.register_forward_pre_hook(lambda _, arguments: tried.append(len(arguments[0])))
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluate(network, data.images, data.labels, data.valid, **parts)  # type: ignore[arg-type]
+    assert tried == [90, 45, 22, 11, 5, 2, 1]
+    with pytest.raises(RuntimeError, match="channels"):
+        evaluate(learner.network, data.images.repeat(1, 2, 1, 1), data.labels, data.valid, **parts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("n", "micro_batch", "sizes"), [(1921, 16, {15, 16}), (33, 16, {11}), (17, 16, {8, 9}), (16, 16, {16}), (2, 16, {2})]
+)
+def test_the_parts_of_a_batch_are_as_even_as_can_be(n: int, micro_batch: int, sizes: set[int]) -> None:
+    """1921 = 121 x 15 + 106; in parts of 16 the last would be a single image, which has no statistics."""
+    learner, seen = fakes.learner(batch_size=n, flip="off"), list[int]()
+    learner.micro_batch = micro_batch
+    learner.network.register_forward_pre_hook(lambda _, arguments: seen.append(len(arguments[0])))
+    learner.step(torch.arange(n) % 300, 0.0)
+    assert (sum(seen), set(seen)) == (n, sizes)
+
+
+def test_one_image_of_one_pixel_is_refused_in_words() -> None:
+    """One image of several pixels has a variance, and is trained."""
+    one, single = fakes.learner(batch_size=1), Norm(3)
+    one.step(torch.arange(1), 0.0)
+    with pytest.raises(OptionError, match=r"single pixel.*accepted is a batch_size from 2"):
+        single(torch.zeros(1, 3, 1, 1))
+    assert single.eval()(torch.zeros(1, 3, 1, 1)).shape == (1, 3, 1, 1)
 
 
 def test_the_gradient_of_parts_is_the_mean_of_their_images() -> None:

@@ -81,6 +81,7 @@ def test_max_steps_end_it_whatever_they_take() -> None:
     outcome, walk, _ = search(1e-3, max_steps=20, on_step=lambda u, _: told.append(u))
     assert (outcome.status, walk.steps) == (Status.OK, 20)
     assert told[3:] == pytest.approx([n / 20 for n in range(1, 21)])
+    assert walk.allowances == [math.inf], "what is counted is judged in whole"
 
 
 def test_a_budget_in_which_too_few_steps_fit_is_refused_with_what_a_step_takes() -> None:

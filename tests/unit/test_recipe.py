@@ -1,10 +1,12 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bohb_nas import networks
 from bohb_nas.errors import OptionError
+from bohb_nas.layers import chain, conv_norm
 from bohb_nas.training import policies
 from bohb_nas.training.recipe import read
 
@@ -71,12 +73,42 @@ def test_a_value_that_means_nothing_is_named(name: str, value: Any) -> None:
         read({name: value})
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"widen_factor_1": 1e300},
+        {"initial_filters": 10**300},
+        {"widen_factor_1": 1e300, "widen_factor_2": 1e300},
+        {"family": "cell", "cell_channels": 1e300},
+        {"family": "wrn", "wrn_widen_factor": 1e300},
+        {"family": "mobile", "mobile_width_factor": 1e300},
+        {"family": "multi_branch", "widen_factor_1": 1e300, "widen_factor_2": 1e300},
+    ],
+)
+def test_a_network_beyond_every_number_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="accepted are smaller widths"):
+        networks.size(config)
+
+
 def test_rates_are_those_of_batches_of_128_except_the_published_one() -> None:
     assert read({"batch_size": 512, "sgd_learning_rate": 0.1})[1].learning_rate == pytest.approx(0.4)
     assert read({"batch_size": 32})[1].learning_rate == pytest.approx(0.025), "the default is 0.1"
     assert read({"batch_size": 512, "optimizer": "adamw", "adamw_learning_rate": 0.003})[1].learning_rate == pytest.approx(0.006)
     assert read({"batch_size": 32, "optimizer": "muon", "muon_learning_rate": 0.06})[1].learning_rate == pytest.approx(0.03)
     assert read({"batch_size": 512, "learning_rate": 0.1})[1].learning_rate == 0.1
+
+
+def test_names_that_joint_does_not_have_are_those_of_a_network_of_ones_own(tmp_path: Path) -> None:
+    """A width multiplier and a number of layers, by names that `zela2018` gives to mixup and cutout."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from bohb_nas.layers import chain, conv_norm\n\n\n"
+        "def network(config):\n    return chain(*[conv_norm(int(8 * config['alpha']))] * config['length'])\n"
+    )
+    own: dict[str, Any] = {"alpha": 4.0, "length": 64, "momentum": 7, "learning_rate": "fast", "weight_decay": -1}
+    layers, recipe = read({**own, "sgd_learning_rate": 0.3}, network=str(mine))
+    assert layers == chain(*[conv_norm(32)] * 64)
+    assert recipe == read({"sgd_learning_rate": 0.3})[1]
 
 
 def test_schedule_and_average() -> None:

@@ -84,7 +84,7 @@ def test_a_study_is_made_as_run_makes_it_and_the_array_submitted(place: Path, cl
     assert holder(StudyDir(Path("st")).master_lock) is None, "nobody leads it"
     script = Path("st/job.sh").read_text()
     assert script.splitlines()[-1].startswith("exec ")
-    assert f"{sys.executable} -m bohb_nas worker {Path('st').absolute()} --time 86340s" in script
+    assert f"{sys.executable} -P -m bohb_nas worker {Path('st').absolute()} --time 86340s" in script
     arguments = (place / "arguments").read_text().splitlines() if (place / "arguments").exists() else []
     given = (place / "input").read_text()
     assert (arguments, given) == (
@@ -269,7 +269,7 @@ def test_variables_that_tasks_need_are_handed_down(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("BOHB_NAS_CACHE", "/my cache")
     monkeypatch.setenv("PYTHONPATH", "")
     text = submit(*TOY, "--print").stdout
-    assert f"exec /usr/bin/env 'BOHB_NAS_CACHE=/my cache' {sys.executable} -m" in text
+    assert f"exec /usr/bin/env 'BOHB_NAS_CACHE=/my cache' {sys.executable} -P -m" in text
     assert "PYTHONPATH" not in text
     assert "BOHB_NAS_CACHE" in os.environ
 

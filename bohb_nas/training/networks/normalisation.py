@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from bohb_nas.errors import OptionError
 from bohb_nas.training.clock import drain
 
 Activation = Literal["none", "relu", "relu6"]
@@ -49,7 +50,16 @@ class Norm(nn.BatchNorm2d):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> the same shape."""
+        """[N, C, H, W] -> the same shape.
+
+        Raises:
+            OptionError: in training, one number for each channel, which has no variance.
+        """
+        if self.training and x.numel() == x.shape[1]:
+            raise OptionError(
+                "a normalisation sees a single image of a single pixel, which has no variance: accepted is a batch_size from 2, "
+                "or images that keep more than one pixel up to there"
+            )
         if self.training and not torch.compiler.is_compiling() and x.dtype in _KINDS and fuses(x.device):
             return normalise(self, x, _kernels())
         x = super().forward(x)

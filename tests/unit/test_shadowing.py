@@ -1,0 +1,55 @@
+"""The programs that the package starts, in a folder with files that are named like modules of Python's own."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+from ConfigSpace import ConfigurationSpace
+from PIL import Image
+
+import bohb_nas
+from bohb_nas.datasets import _decode
+from bohb_nas.engine.launch import _ask_worker
+from bohb_nas.engine.training_process import TrainingProcess
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("bohb_nas", "json", "queue", "random"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is of the user')\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_images_are_decoded_there(folder: Path) -> None:
+    Image.new("RGB", (2, 3)).save(folder / "0.png")
+    shard = {"job": "headers", "parent": os.getpid(), "first": 0, "paths": [str(folder / "0.png")], "array": None}
+    assert _decode._in_child(shard)[0][:3] == ["RGB", 3, 2]
+
+
+def test_a_worker_is_asked_and_starts_there(folder: Path) -> None:
+    meta = {"cwd": str(folder), "worker": "toy", "worker_options": {}}
+    assert _ask_worker(meta, ConfigurationSpace({"lr": (0.01, 1.0)})) == []
+
+
+def test_a_file_imports_what_lies_beside_it(folder: Path) -> None:
+    (folder / "beside.py").write_text("LOSS = 0.5\n")
+    (folder / "mine.py").write_text("import queue\n\nimport beside\n\n\ndef train(trial, workdir):\n    return beside.LOSS, queue.Queue\n")
+
+    async def started() -> bool:
+        child = await TrainingProcess.start({"cwd": str(folder), "worker": "mine.py", "worker_options": {}}, {})
+        living = child.living
+        await child.end()
+        return living
+
+    assert asyncio.run(started())
+
+
+def test_every_program_of_python_leaves_the_current_folder_out() -> None:
+    """-P, or -I, which says more."""
+    package = Path(bohb_nas.__file__).parent
+    asked = [option for path in package.rglob("*.py") for option in re.findall(r"sys\.executable, \"(-\w+)\"", path.read_text())]
+    assert len(asked) >= 8
+    assert set(asked) == {"-P", "-I"}
