@@ -39,7 +39,12 @@ def study_options(command: _Command) -> _Command:
         click.option("--eta", type=float, help="Ratio of neighbouring budgets; 1 in eta is promoted.  [3]"),
         click.option("--brackets", type=int, metavar="N", help="Stop after N brackets.  [32]"),
         click.option("--trials", type=int, metavar="N", help="Stop after N trials."),
-        click.option("--total-time", "total_s", type=Duration(), help="Stop after this time under a master, over all resumes."),
+        click.option(
+            "--total-time",
+            "total_s",
+            type=Duration(),
+            help="Stop after this time under a master, over all resumes, or once the next trial could not end in it.",
+        ),
         click.option("--rank-probe", type=int, metavar="K", help="Beside it, train K random configurations at every budget.  [none]"),
         click.option("--seed", type=click.IntRange(min=0), help="Of the search.  [0]"),
         click.option(
