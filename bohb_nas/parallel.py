@@ -1,6 +1,8 @@
 """Does independent pieces of work in processes side by side."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from bohb_nas.errors import AnalysisError
@@ -24,7 +26,22 @@ def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     try:
-        found: list[T] = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")(delayed(task)() for task in tasks)
+        with without_current_folder():
+            found: list[T] = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")(delayed(task)() for task in tasks)
     except TerminatedWorkerError as e:
         raise AnalysisError(f"one of {jobs} processes was killed; where memory ran out, --jobs 1 needs the least") from e
     return found
+
+
+@contextmanager
+def without_current_folder() -> Iterator[None]:
+    """Programs of Python started meanwhile take no module from the current folder: a file there may be named like one of Python's."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before

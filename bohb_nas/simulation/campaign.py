@@ -17,6 +17,7 @@ from pathlib import Path
 from bohb_nas import refs
 from bohb_nas.benchmarks import Problem, load_problem
 from bohb_nas.errors import BohbNasError, ProblemError, RefError, UsageError
+from bohb_nas.parallel import without_current_folder
 from bohb_nas.simulation.clock import simulate
 from bohb_nas.simulation.code import fingerprint
 from bohb_nas.simulation.entrants import Entrant
@@ -115,8 +116,8 @@ def _in_processes(todo: Sequence[Case], jobs: int) -> Iterator[Finished | Failur
     with ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_end_with_parent) as pool:
         waiting: set[Future[Finished | Failure]] = set()
         try:
-            for case in todo:
-                waiting.add(pool.submit(attempt, case))
+            with without_current_folder():
+                waiting |= {pool.submit(attempt, case) for case in todo}
             for future in as_completed(waiting):
                 yield future.result()
         except BrokenProcessPool as e:
