@@ -244,6 +244,6 @@ def _free_cores(n: int) -> int:
         return int(said)
     if _share(n) == 1:
         return 1
-    cores = psutil.cpu_times_percent(interval=_LOOK_S, percpu=True)
-    idle = sum(float(cores[k].idle) for k in os.sched_getaffinity(0) if k < len(cores)) / 100
+    busy = psutil.cpu_percent(interval=_LOOK_S, percpu=True)  # waiting for a disk is idle; cpu_times_percent is wrong below a second
+    idle = sum(1 - float(busy[k]) / 100 for k in os.sched_getaffinity(0) if k < len(busy))
     return max(1, round(idle) // max(1, n))

@@ -1,7 +1,6 @@
 import os
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -63,7 +62,7 @@ def idle(monkeypatch: pytest.MonkeyPatch, *percent: float) -> None:
     """A machine with so many cores, idle so much of the time, of which nobody says how many threads are allowed."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(len(percent))))
-    monkeypatch.setattr(psutil, "cpu_times_percent", lambda interval, percpu: [SimpleNamespace(idle=one) for one in percent])
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: [100 - one for one in percent])
 
 
 @pytest.mark.usefixtures("two_gpus")
