@@ -17,6 +17,7 @@ from bohb_nas.errors import DeviceError, UsageError
 from bohb_nas.files import dump_json, write_once
 from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.training import control_group
 
 _LOOK_S = 0.3
 """For how long cores are looked at."""
@@ -233,8 +234,8 @@ def _alone(n: int) -> dict[str, str]:
 
 
 def _share(n: int) -> int:
-    """Cores for each of N workers, at least one."""
-    return max(1, len(os.sched_getaffinity(0)) // max(1, n))
+    """Cores for each of N workers, at least one, of those that this process is tied to and its control groups allow."""
+    return max(1, control_group.cores(control_group.around_us(), len(os.sched_getaffinity(0))) // max(1, n))
 
 
 def _free_cores(n: int) -> int:

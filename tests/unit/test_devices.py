@@ -7,6 +7,7 @@ import pytest
 
 from bohb_nas.engine.devices import called, candidates, local_devices, named_device, threads_spared
 from bohb_nas.errors import UsageError
+from bohb_nas.training import control_group
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ def idle(monkeypatch: pytest.MonkeyPatch, *percent: float) -> None:
     """A machine with so many cores, idle so much of the time, of which nobody says how many threads are allowed."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(len(percent))))
+    monkeypatch.setattr(control_group, "around_us", list)
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: [100 - one for one in percent])
 
 
@@ -75,6 +77,16 @@ def test_without_gpus_the_processor_is_shared_evenly(monkeypatch: pytest.MonkeyP
     assert local_devices(0) == []
     assert threads_spared(local_devices(2)) is None
     assert named_device("cpu3").environment["OMP_NUM_THREADS"] == "8"
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_container_shares_what_it_may_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Three cores' worth of eight."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    idle(monkeypatch, *[100.0] * 8)
+    (tmp_path / "cpu.max").write_text("300000 100000\n")
+    monkeypatch.setattr(control_group, "around_us", lambda: [tmp_path])
+    assert [[d.environment["OMP_NUM_THREADS"] for d in local_devices(n)] for n in (1, 2)] == [["3"], ["1", "1"]]
 
 
 @pytest.mark.usefixtures("two_gpus")
