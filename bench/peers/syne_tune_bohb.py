@@ -15,19 +15,15 @@ A failed result is told as an error, which its searchers leave out.
 
 import importlib.metadata
 import logging
-import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
-from ConfigSpace.hyperparameters import FloatHyperparameter, Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 from syne_tune import config_space as domains  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from syne_tune.backend.trial_status import Trial as TheirTrial  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from syne_tune.optimizer.scheduler import SchedulerDecision  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -41,7 +37,7 @@ from bohb_nas.records import Budgets, Idle, Origin, Result, Trial, Value
 
 VERSION = importlib.metadata.version("syne-tune")
 
-FLAT_SPACE = refs.load_module("method", str(Path(__file__).with_name("flat_space.py")))
+PARTS = refs.load_module("method", str(Path(__file__).with_name("syne_tune_parts.py")))
 
 SEARCHERS = ("kde", "cqr", "bore", "random_search")
 
@@ -98,15 +94,15 @@ class SyneTune:
         logging.getLogger("syne_tune").setLevel(logging.CRITICAL)
         self.reason = "Syne Tune's choice"
         """Why the last ask came out as it did."""
-        self._space = FLAT_SPACE.FlatSpace(space)
+        self._space = PARTS.FLAT_SPACE.FlatSpace(space)
         self._rungs = budgets.rungs
         self._times = [budgets.eta**rung for rung in range(len(budgets.rungs))]  # as it counts its rungs, to the last bit
         self._seed = seed
-        self._random = np.random.RandomState(seed % 2**32).get_state()
+        self._isolated = PARTS.Apart(seed)
         try:
             with self._isolated():
                 self._scheduler = AsynchronousSuccessiveHalving(
-                    {name: _domain(h) for name, h in self._space.chosen.items()},
+                    {name: PARTS.domain(h, domains) for name, h in self._space.chosen.items()},
                     metric=LOSS,
                     time_attr=TIME,
                     max_t=self._times[-1],
@@ -173,28 +169,3 @@ class SyneTune:
             seed = int(np.random.default_rng((self._seed, theirs.trial_id)).integers(2**31))
             return _Configuration(theirs=theirs, config=config, seed=seed)
         raise SpaceError(f"{MAX_REFUSED} configurations in a row were forbidden; Syne Tune cannot be told of forbidden clauses")
-
-    @contextmanager
-    def _isolated(self) -> Iterator[None]:
-        """Lends Syne Tune its own random state, since it draws from numpy's global generator too; keeps its warnings to itself."""
-        random = np.random.get_state()
-        np.random.set_state(self._random)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
-        finally:
-            self._random = np.random.get_state()
-            np.random.set_state(random)
-
-
-def _domain(it: Hyperparameter[Any, Any]) -> Any:
-    match it:
-        case FloatHyperparameter():
-            return (domains.loguniform if it.log else domains.uniform)(float(it.lower), float(it.upper))
-        case IntegerHyperparameter():
-            return (domains.lograndint if it.log else domains.randint)(int(it.lower), int(it.upper))
-        case OrdinalHyperparameter():
-            return domains.ordinal(list(range(len(it.sequence))))
-        case _:
-            return domains.choice(list(range(FLAT_SPACE.n_levels(it))))

@@ -13,9 +13,8 @@ A failed result is told as an error: it leaves the model, and its configuration 
 import importlib.metadata
 import io
 import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +23,6 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
-from ConfigSpace.hyperparameters import FloatHyperparameter, Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
 from bohb_nas import refs
 from bohb_nas.errors import OptionError, SpaceError
@@ -41,7 +39,7 @@ with redirect_stdout(io.StringIO()):  # it prints which of its extras are missin
 
 VERSION = importlib.metadata.version("syne-tune")
 
-FLAT_SPACE = refs.load_module("method", str(Path(__file__).with_name("flat_space.py")))
+PARTS = refs.load_module("method", str(Path(__file__).with_name("syne_tune_parts.py")))
 
 SEARCHERS = ("bayesopt", "kde", "random")
 
@@ -99,14 +97,14 @@ class SyneTune:
         logging.getLogger("syne_tune").setLevel(logging.CRITICAL)
         self.reason = "Syne Tune's choice"
         """Why the last ask came out as it did."""
-        self._space = FLAT_SPACE.FlatSpace(space)
+        self._space = PARTS.FLAT_SPACE.FlatSpace(space)
         self._rungs = budgets.rungs
         self._times = [int(budgets.eta) ** rung for rung in range(len(budgets.rungs))]  # it accepts whole numbers only
         self._seed = seed
-        self._random = np.random.RandomState(seed % 2**32).get_state()
+        self._isolated = PARTS.Apart(seed)
         with self._isolated():
             self._scheduler = HyperbandScheduler(
-                {name: _domain(h) for name, h in self._space.chosen.items()} | {MILESTONE: self._times[-1]},
+                {name: PARTS.domain(h, domains) for name, h in self._space.chosen.items()} | {MILESTONE: self._times[-1]},
                 type="promotion",
                 searcher=searcher,
                 search_options={"debug_log": False},
@@ -183,28 +181,3 @@ class SyneTune:
         self._n_asked += 1
         self._running[trial.trial_id] = it
         return trial
-
-    @contextmanager
-    def _isolated(self) -> Iterator[None]:
-        """Lends Syne Tune its own random state, since it draws from numpy's global generator too; keeps its warnings to itself."""
-        random = np.random.get_state()
-        np.random.set_state(self._random)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
-        finally:
-            self._random = np.random.get_state()
-            np.random.set_state(random)
-
-
-def _domain(it: Hyperparameter[Any, Any]) -> Any:
-    match it:
-        case FloatHyperparameter():
-            return (domains.loguniform if it.log else domains.uniform)(float(it.lower), float(it.upper))
-        case IntegerHyperparameter():
-            return (domains.lograndint if it.log else domains.randint)(int(it.lower), int(it.upper))
-        case OrdinalHyperparameter():
-            return domains.ordinal(list(range(len(it.sequence))))
-        case _:
-            return domains.choice(list(range(FLAT_SPACE.n_levels(it))))
