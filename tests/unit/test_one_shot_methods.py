@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from ConfigSpace import ConfigurationSpace, Constant
+from in_process import InProcessEngine
 
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.child import make_worker
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
-from bohb_nas.engine.in_process import InProcessEngine
 from bohb_nas.errors import JournalError, KnowledgeError, OptionError, RecordError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.methods import Method, autohas, dha, make_optimizer
