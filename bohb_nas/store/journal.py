@@ -17,9 +17,7 @@ from bohb_nas.errors import JournalError, RecordError, StudyHeldError
 from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, Trial, rank
-from bohb_nas.store.lines import lines, repair
-
-__all__ = ["Event", "Journal", "State", "fold", "read_events", "repair"]
+from bohb_nas.store.lines import lines
 
 _LATEST = 16
 """Trials of each budget from which the seconds beside training are learnt."""

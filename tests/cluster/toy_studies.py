@@ -12,8 +12,8 @@ from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.plan import Request
 from bohb_nas.records import Worker
 from bohb_nas.store.frozen import recall
-from bohb_nas.store.journal import Event, Journal, State, fold, repair
-from bohb_nas.store.lines import sound_bytes
+from bohb_nas.store.journal import Event, Journal, State, fold
+from bohb_nas.store.lines import repair, sound_bytes
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.workers.toy import ToyWorker
 
