@@ -36,7 +36,7 @@ def test_the_end_of_a_master_that_ends_in_good_order_is_kept(study: StudyDir) ->
     """The journal's last line is of 100 s, the address was last touched at 160 s: the 60 s between count towards --total-time."""
     make_keys(study)
     assert last_alive(study) is None
-    with DaskEngine(study, term=1, say=print):
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
         touched(study.scheduler_json, 160.0)
         assert last_alive(study) == 160.0
     assert not study.scheduler_json.exists(), "nobody is there: workers need not try"
@@ -49,7 +49,7 @@ def test_the_end_of_a_master_that_ends_in_good_order_is_kept(study: StudyDir) ->
 
 def test_a_master_that_was_killed_after_one_that_ended_was_the_last_to_live(study: StudyDir) -> None:
     make_keys(study)
-    with DaskEngine(study, term=1, say=print):
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
         touched(study.scheduler_json, 160.0)
     study.scheduler_json.write_text("{}")
     touched(study.scheduler_json, 170.0)
@@ -58,7 +58,7 @@ def test_a_master_that_was_killed_after_one_that_ended_was_the_last_to_live(stud
 
 def test_a_master_that_was_superseded_leaves_its_successors_address(study: StudyDir) -> None:
     make_keys(study)
-    with DaskEngine(study, term=1, say=print):
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
         publish(study, "tls://127.0.0.1:1", 2)
     assert study.scheduler_json.exists()
     assert not study.last_led.exists()
@@ -66,7 +66,7 @@ def test_a_master_that_was_superseded_leaves_its_successors_address(study: Study
 
 def test_a_trial_that_no_worker_has_the_time_for_is_given_up(study: StudyDir) -> None:
     cut(study, MAX_CUTS)
-    engine = DaskEngine(study, term=1, say=print)
+    engine = DaskEngine(study, term=1, needs_s=lambda _: None, say=print)
     engine.adopt(trial(0))
     (result,) = engine.wait(0.0)
     assert result.status is Status.CRASHED
