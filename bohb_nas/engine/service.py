@@ -100,7 +100,7 @@ class Service:
     async def run(self) -> int:
         """Serves until there is nothing more to do here."""
         alone_since = time.monotonic()
-        while not os.path.exists(self._study.done):
+        while not self._is_done():
             if self._candidate is not None:
                 await self._candidate.stand()
             leader = published(self._study.scheduler_json) if holders.master(self._study) is not None else None

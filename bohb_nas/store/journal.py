@@ -142,10 +142,6 @@ class State:
         self.last = event.time
         return True
 
-    def beside(self, event: Event) -> bool:
-        """Whether an ask, or a tell of what was asked, belongs to a trial beside the search."""
-        return self.origin(event) in ASIDE
-
     def origin(self, event: Event) -> Origin | None:
         """Of the trial that an event asks or tells."""
         trial = event.trial if event.result is None else self.trials.get(event.result.trial_id)
