@@ -1,14 +1,16 @@
 """Durable files: append and fsync, write aside and rename, link without overwriting, kernel locks."""
 
+import csv
 import errno
 import fcntl
+import io
 import json
 import os
 import re
 import reprlib
 import struct
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -165,6 +167,15 @@ def load_json(text: str) -> Any:
     if not text.strip():
         raise ValueError("it is empty")
     return json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV under a line of column names: every row has every column, and None is empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
 
 
 def check_once(names: Sequence[str]) -> None:

@@ -157,7 +157,7 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
     return {
         "trial_id": trial.trial_id,
         "config_id": trial.config_id,
-        "config": dict(result.config if result.config is not None else trial.config),
+        "config": dict(state.incumbent.config),
         "budget": trial.budget,
         "loss": result.loss,
         "origin": trial.origin,

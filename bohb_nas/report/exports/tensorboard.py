@@ -13,7 +13,6 @@ from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import Lock, dump_json
 from bohb_nas.records import Evaluation, Origin, Result, Trial, stands_in
 from bohb_nas.report.exports import _event_file as event_file
-from bohb_nas.report.exports._table import configuration
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.journal import State
@@ -119,8 +118,7 @@ class Runs:
             for step, after_s, values in _points(folder / "curve.jsonl") if folder is not None else ():
                 records.append(event_file.scalars(began + after_s, step, values))
             if searches and result is not None:
-                config = configuration(Evaluation(trial=trial, result=result))
-                records.append(event_file.session_start(began, config, trial.config_id))
+                records.append(event_file.session_start(began, Evaluation(trial=trial, result=result).config, trial.config_id))
             if result is not None and n == last:
                 told = {"train_s": result.train_s} | ({} if result.loss is None else {"loss": result.loss})
                 records += [event_file.scalars(ended, step, told), event_file.session_end(ended, good=result.loss is not None)]
