@@ -47,11 +47,10 @@ def _split(context: click.Context, parameter: click.Parameter, text: str | None)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, **said: Any) -> None:
     """Compares methods at equal seconds of the device, and tests what each came to. Run it again and it resumes."""
-    from rich.console import Console
-
     from bohb_nas.comparison import refusals
     from bohb_nas.comparison.arrangement import Request
     from bohb_nas.comparison.run import compare as carry_out
+    from bohb_nas.report.terminal import show
     from bohb_nas.comparison.table import table
 
     request = Request(worker_options=dict(worker_options), **said)
@@ -59,7 +58,7 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
     if as_json:
         click.echo(json.dumps(found))
     else:
-        Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH).print(table(found))
+        show(table(found), width=_WIDTH)
         click.echo(f"figure: {directory}/comparison.png; tables: {directory}/comparison.csv and comparison.json")
     if found["interrupted"] or found["failed"]:
         sys.exit(1)

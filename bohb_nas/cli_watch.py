@@ -31,6 +31,7 @@ def status(*, directory: Path, as_json: bool, watch: bool, trial_id: str | None)
     """Counts, incumbent, master, workers, queue, throughput, the use of time and the latest failures."""
     from bohb_nas.report import tables
     from bohb_nas.report.status import Watch
+    from bohb_nas.report.terminal import show
 
     study = StudyDir(directory.absolute())
     if trial_id is not None:
@@ -39,7 +40,7 @@ def status(*, directory: Path, as_json: bool, watch: bool, trial_id: str | None)
     looked = Watch(study)
     if not watch:
         figures = looked.figures()
-        click.echo(json.dumps(figures)) if as_json else _print(tables.status(figures))
+        click.echo(json.dumps(figures)) if as_json else show(tables.status(figures))
         return
     with suppress(KeyboardInterrupt):
         if as_json:
@@ -50,14 +51,15 @@ def status(*, directory: Path, as_json: bool, watch: bool, trial_id: str | None)
         else:
             for figures in _looks(looked.figures, _REDRAW_S):
                 click.echo(f"--- {time.strftime('%H:%M:%S')}")
-                _print(tables.status(figures))
+                show(tables.status(figures))
 
 
 def _why(study: StudyDir, trial_id: str, *, as_json: bool) -> None:
     from bohb_nas.report import why
+    from bohb_nas.report.terminal import show
 
     found = why.why(study, trial_id)
-    click.echo(json.dumps(found)) if as_json else _print(why.table(found))
+    click.echo(json.dumps(found)) if as_json else show(why.table(found))
 
 
 def _looks(figures: Callable[[], dict[str, Any]], every_s: float) -> Iterator[dict[str, Any]]:
@@ -123,6 +125,7 @@ def logs(
         click.echo("\n".join(last), nl=not (follow and found.is_torn(log.path, end)))
     if follow:
         with suppress(KeyboardInterrupt):
+    from bohb_nas.report.terminal import show
             _follow(study, log, end, newer=worker is None and attempt is None)
 
 
@@ -138,7 +141,7 @@ def _list(study: StudyDir, n: int, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"trials": rows, "workers": [{"name": log.name, "path": str(log.path)} for log in workers]}))
         return
-    _print(tables.logs(rows))
+    show(tables.logs(rows))
     if len(trials) > n:
         click.echo(f"… and {len(trials) - n} older ones; --lines {len(trials)} shows all")
     if workers:
@@ -210,9 +213,3 @@ def _check_kind(to: Path) -> None:
     """
     if os.path.islink(to) or (os.path.lexists(to) and not (os.path.isfile(to) or os.path.isdir(to))):
         raise UsageError(f"--to {to} is a link, a pipe or a device; name a file or a folder")
-
-
-def _print(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(renderable)
