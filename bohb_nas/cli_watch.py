@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from bohb_nas.errors import JournalError, UsageError
+from bohb_nas.errors import UsageError
 from bohb_nas.option_types import Duration
 from bohb_nas.store.study_dir import StudyDir
 
@@ -63,20 +63,14 @@ def _why(study: StudyDir, trial_id: str, *, as_json: bool) -> None:
 
 
 def _looks(figures: Callable[[], dict[str, Any]], every_s: float) -> Iterator[dict[str, Any]]:
-    """The figures again and again until the study is done. A journal is damaged when two looks say so: a shared file may be seen half."""
-    damaged = False
+    """The figures again and again until the study is done."""
+    from bohb_nas.store.following import wary
+
     while True:
-        try:
-            found = figures()
-        except JournalError:
-            if damaged:
-                raise
-            damaged = True
-        else:
-            damaged = False
-            yield found
-            if found["done"]:
-                return
+        found = wary(figures, lambda: time.sleep(every_s))
+        yield found
+        if found["done"]:
+            return
         time.sleep(every_s)
 
 
@@ -125,13 +119,13 @@ def logs(
         click.echo("\n".join(last), nl=not (follow and found.is_torn(log.path, end)))
     if follow:
         with suppress(KeyboardInterrupt):
-    from bohb_nas.report.terminal import show
             _follow(study, log, end, newer=worker is None and attempt is None)
 
 
 def _list(study: StudyDir, n: int, *, as_json: bool) -> None:
     from bohb_nas.report import tables
     from bohb_nas.report.logs import trial_logs, worker_logs
+    from bohb_nas.report.terminal import show
 
     trials, workers, now = trial_logs(study), worker_logs(study), time.time()
     rows = [

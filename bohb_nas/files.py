@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bohb_nas.errors import NoLocksError, StorageError
+from bohb_nas.errors import NoLocksError, StorageError, UsageError
 from bohb_nas.reading import open_regular
 
 
@@ -39,6 +39,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Raises UsageError, which names the option, when a folder could not be made or written to; nothing is made."""
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(p))
+    if not there.is_dir():
+        raise UsageError(f"{option} {folder}: {there} is no folder; name another with {option}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {folder}: {there} is not writable; name a folder that is with {option}")
 
 
 def append_line(path: Path, line: str) -> None:
@@ -157,6 +166,15 @@ def _is_endless(value: Any) -> bool:
     return False
 
 
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV under a line of column names: every row has every column, and None is empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
 def load_json(text: str) -> Any:
     """The value of a strict JSON text, written by hand perhaps.
 
@@ -167,15 +185,6 @@ def load_json(text: str) -> Any:
     if not text.strip():
         raise ValueError("it is empty")
     return json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
-def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV under a line of column names: every row has every column, and None is empty."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
 
 
 def check_once(names: Sequence[str]) -> None:
