@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from bohb_nas.engine.options import Count
-from bohb_nas.option_types import Duration, Setting
+from bohb_nas.option_types import Count, Duration, Setting
 from bohb_nas.study_options import study_options
 
 _WIDTH = 200
@@ -50,8 +49,8 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
     from bohb_nas.comparison import refusals
     from bohb_nas.comparison.arrangement import Request
     from bohb_nas.comparison.run import compare as carry_out
-    from bohb_nas.report.terminal import show
     from bohb_nas.comparison.table import table
+    from bohb_nas.report.terminal import show
 
     request = Request(worker_options=dict(worker_options), **said)
     found = carry_out(directory, request, lambda line: click.echo(line, err=True), test=_test, check=partial(refusals.check, parse=_parse))
