@@ -11,11 +11,12 @@ from bohb_nas.engine import beforehand, launch, typed_budgets
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.drive import replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
-from bohb_nas.engine.plan import METHODS, Request, plan
+from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import StudyError, StudyHeldError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.methods import Method
+from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.store.frozen import recall
 from bohb_nas.store.journal import State, fold
 from bohb_nas.store.notes import read_note
@@ -143,7 +144,7 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
 def _remarks(meta: dict[str, Any], parts: launch.Parts, n_workers: int) -> list[str]:
     """What to say of budgets, and where most workers will have nothing to do."""
     said = typed_budgets.remarks(parts.budgets, meta.get("hard_limit_s"))
-    if meta["method"] in METHODS and n_workers > 1 and not meta["rank_probe"]:
+    if meta["method"] in SEARCHES and n_workers > 1 and not meta["rank_probe"]:
         said.append(f"{meta['method']}: one worker searches, and the other {n_workers - 1} will have nothing to do; --workers 1 is enough")
     return said
 
