@@ -24,7 +24,7 @@ from bohb_nas.store.study_dir import StudyDir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
+class Made:
     """A study that may be led."""
 
     meta: dict[str, Any]
@@ -34,17 +34,10 @@ class _Made:
     """Fresh: nothing is replayed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened(_Made):
-    """A study that this process leads."""
-
-    seat: Seat
-
-
 @contextmanager
 def open_study(
     study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False, leads: bool = True
-) -> Iterator[Opened]:
+) -> Iterator[tuple[Made, Seat]]:
     """Holds the study's lock around a new or resumed study, checked before anything is written.
 
     Args:
@@ -54,14 +47,17 @@ def open_study(
         n_workers: how many will work at once.
         checked: whether data and worker have been looked at by this process already.
         leads: whether this machine leads it, so that it has to have where to listen.
+
+    Yields:
+        The study, and the seat of this process, which leads it.
     """
-    make = None
+    made = None
     if not study.exists():
-        make = _new(study, request, display, n_workers=n_workers)
+        made = _new(study, request, display, n_workers=n_workers)
         if leads:
-            listening_ip(make.meta["listen"])
+            listening_ip(made.meta["listen"])
         study.make()
-        if make.meta["lock"] == "lease":
+        if made.meta["lock"] == "lease":
             study.leases.mkdir(mode=0o700, exist_ok=True)
     else:
         study.check_access()
@@ -69,11 +65,11 @@ def open_study(
             _change_lock(study, request.lock)
     lasts_s = plan(request, base=study.read_meta() if study.exists() else None)["lease_s"]
     with leading(study, lasts_s=lasts_s, say=display.say) as seat:
-        if make is not None and not study.exists():
-            launch.create(study, make.meta, make.parts.space, make.knowledge)
+        if made is not None and not study.exists():
+            launch.create(study, made.meta, made.parts.space, made.knowledge)
         else:
-            make = existing(study, request, display, n_workers=n_workers, checked=checked)
-        yield Opened(meta=make.meta, parts=make.parts, knowledge=make.knowledge, optimizer=make.optimizer, seat=seat)
+            made = existing(study, request, display, n_workers=n_workers, checked=checked)
+        yield made, seat
 
 
 def _change_lock(study: StudyDir, asked: str) -> None:
@@ -90,7 +86,7 @@ def _change_lock(study: StudyDir, asked: str) -> None:
             study.leases.mkdir(mode=0o700, exist_ok=True)
 
 
-def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Made:
+def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> Made:
     meta = plan(request)
     meta["lock"], why = choose_lock(study, said=request.lock, listen=meta["listen"])
     if why is not None:
@@ -106,7 +102,7 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
     known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
     for note in [*checked, *notes, *found, *_remarks(meta, parts, n_workers)]:
         display.say(note)
-    return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+    return Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
 def examine(path: Path, request: Request) -> None:
@@ -118,7 +114,7 @@ def examine(path: Path, request: Request) -> None:
     _new(StudyDir(path.absolute()), request, Display(), n_workers=1)
 
 
-def existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> _Made:
+def existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> Made:
     """What an existing study needs to be led; its lock need not be held, and nothing is written.
 
     Args:
@@ -138,7 +134,7 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     for note in [*notes, *_remarks(meta, parts, n_workers)] if not checked else ():
         display.say(note)
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
-    return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+    return Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
 def _remarks(meta: dict[str, Any], parts: launch.Parts, n_workers: int) -> list[str]:
@@ -182,13 +178,13 @@ def prepare(path: Path, request: Request, display: Display) -> bool:
     """
     study = StudyDir(path.absolute())
     try:
-        with open_study(study, request, display, n_workers=1, leads=False) as opened:
+        with open_study(study, request, display, n_workers=1, leads=False) as (made, _):
             state = fold(study.journal)
-            if finished(study, opened.meta, state):
+            if finished(study, made.meta, state):
                 return False
-            beforehand.check_told(opened.knowledge, state)
-            replay(opened.optimizer, state)
-            launch.keep(study, {**opened.meta, "worth": opened.parts.worth})
+            beforehand.check_told(made.knowledge, state)
+            replay(made.optimizer, state)
+            launch.keep(study, {**made.meta, "worth": made.parts.worth})
             study.done.unlink(missing_ok=True)  # of an earlier stop rule: workers would take it for today's
     except StudyHeldError as e:
         asked, stored = launch.reopen(study, request)[0], study.read_meta()
