@@ -148,12 +148,13 @@ def _stored(folder: Path) -> Arrangement | None:
 
 def _complete(request: Request, stored: Arrangement | None) -> tuple[ConfigurationSpace, Arrangement]:
     """What was asked with what was not said: as stored, else the defaults."""
+    worker_options = request.worker_options or (stored.worker_options if stored else {})
     said = plan.plan(
         plan.Request(
             space=_first(request.space, stored and stored.space, "cell"),
             dataset=_first(request.dataset, stored and stored.dataset, "digits"),
             data_dir=_first(request.data_dir, stored and stored.data_dir and Path(stored.data_dir)),
-            worker_options=dict(request.worker_options or (stored.worker_options if stored else {})),
+            worker_options=dict(worker_options),
         )
     )
     options = said["worker_options"]
@@ -179,7 +180,7 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
         seeds=seeds,
         methods=ordered,
         device=device,
-        worker_options={name: options[name] for name in (request.worker_options or (stored.worker_options if stored else {}))},
+        worker_options={name: options[name] for name in worker_options},
         max_params=_first(request.max_params, stored and stored.max_params),
         max_flops=_first(request.max_flops, stored and stored.max_flops),
         skip_unreadable=skip_unreadable,
