@@ -96,7 +96,7 @@ class State:
     budget_asked: float = 0.0
     """Sum of their budgets."""
     led_s: float = 0.0
-    """Seconds under some master, over all terms, up to `last`."""
+    """Seconds under some master, over all terms, up to `last`; `analysis.observations` puts every line on the same clock."""
     last: float | None = None
     """Time of the last line."""
     beside_s: dict[float, list[float]] = field(default_factory=dict)
