@@ -168,19 +168,6 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
     }
 
 
-def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
-    """How the workers spent their time, over all evaluations that say so.
-
-    None when none does, or when they say to have trained for longer than there was time (virtual seconds).
-
-    Returns:
-        `train_share`: training seconds over worker seconds, from each worker's first start to its last end; what lies between two
-        workers, of a study that was left and resumed, is nobody's time;
-        `idle_median_s`, `idle_p95_s`: gap between a trial's end and the next one's start on the same worker.
-    """
-    return use([one for e in evaluations if (one := stay(e.result)) is not None])
-
-
 def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:
     """How fast networks were trained, over all evaluations that say so; None when none does.
 
