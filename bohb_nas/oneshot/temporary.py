@@ -15,6 +15,7 @@ from bohb_nas.oneshot.bank import Bank, Candidate
 from bohb_nas.oneshot.controller import Controller
 from bohb_nas.oneshot.decisions import Decisions, Draw
 from bohb_nas.oneshot.pathwise import Followed, Number, pathwise_names, through_the_step
+from bohb_nas.oneshot.steps import Tensors
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
 from bohb_nas.training.data import ResidentData
@@ -27,7 +28,6 @@ VALID_BATCHES = 4
 _WORST = 3.0
 """Times the loss of a guess: no candidate is judged to be worse."""
 
-Tensors = Mapping[str, Tensor]
 Batch = tuple[Tensor, Tensor]
 """Images held out, unchanged, [n, C, H, W], and their labels [n]."""
 
@@ -142,4 +142,4 @@ class Temporary:
     ) -> Tensor:
         """By the statistics of the batch: the shared ones are of no single candidate."""
         with torch.set_grad_enabled(learning), self._compute.untried():
-            return steps.evaluate_logits(candidate.network, weights, statistics, images, self._compute, batch_statistics=True)
+            return steps.logits(candidate.network, weights, statistics, images, None, self._compute)[0]

@@ -163,15 +163,15 @@ def test_no_algorithms_are_tried_for_networks_that_come_a_few_times(monkeypatch:
 def test_images_held_out_for_which_memory_does_not_suffice_at_once_are_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """40 images are held out; memory holds 25."""
     one, tried = search(), list[int]()
-    real = steps.evaluate_logits
+    real = steps.logits
 
-    def cramped(network: Any, weights: Any, statistics: Any, images: Tensor, *rest: Any, **named: Any) -> Tensor:
+    def cramped(network: Any, weights: Any, statistics: Any, images: Tensor, *rest: Any) -> tuple[Tensor, dict[str, Tensor]]:
         tried.append(len(images))
         if len(images) > 25:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return real(network, weights, statistics, images, *rest, **named)
+        return real(network, weights, statistics, images, *rest)
 
-    monkeypatch.setattr(steps, "evaluate_logits", cramped)
+    monkeypatch.setattr(steps, "logits", cramped)
     assert 0 <= one.judge(math.inf).error <= 1
     assert tried == [40, 20, 20]
 
