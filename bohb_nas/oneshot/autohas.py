@@ -24,7 +24,7 @@ from bohb_nas.oneshot.decisions import Decisions, Draw
 from bohb_nas.oneshot.pathwise import pathwise_names
 from bohb_nas.oneshot.search import Material
 from bohb_nas.oneshot.supply import Supply
-from bohb_nas.oneshot.temporary import VALID_BATCHES, Batch, Temporary
+from bohb_nas.oneshot.temporary import VALID_BATCHES, HeldOut, Temporary
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
 from bohb_nas.training.networks import Network
@@ -161,7 +161,7 @@ class AutoHasSearch:
         self._rewarded += 1
         self._reward = float(np.mean(rewards))
 
-    def _valid(self) -> Batch:
+    def _valid(self) -> HeldOut:
         """What is held out, as the next step of the controller sees it."""
         return self._supply.held_out(self._rewarded, VALID_BATCHES * self._supply.batch_size)
 

@@ -273,7 +273,7 @@ class _Step:
 
 
 def _loss_after(
-    one: AutoHasSearch, logits: Mapping[str, Any], recipe: Recipe, step: _Step, valid: temporary.Batch, statistics: Any
+    one: AutoHasSearch, logits: Mapping[str, Any], recipe: Recipe, step: _Step, valid: temporary.HeldOut, statistics: Any
 ) -> float:
     """The validation loss after a step of Nesterov's SGD written out, with everything in float64."""
     bases = {d.name: np.asarray(d.values, dtype=np.float64) for d in one._decisions.decisions}
