@@ -70,7 +70,7 @@ class AutoHasSearch:
         self._decisions = _decisions(settings, material.space)
         several: Baseline = "ranks" if settings.compare == "ranks" else "leave_one_out"
         baseline: Baseline = "moving" if settings.n_rollouts == 1 else several
-        self._controller = Controller(self._decisions.sizes, rate=_FASTEST, entropy=settings.entropy, baseline=baseline)
+        self._controller = Controller(self._decisions.sizes, entropy=settings.entropy, baseline=baseline)
         bank = self._bank = Bank(
             image_shape=self._data.image_shape,
             n_classes=self._data.n_classes,
