@@ -25,7 +25,7 @@ from bohb_nas.records import Value
 Floats = NDArray[np.float64]
 
 GOOD = 0.25
-"""The share of observations that are good, where no cut-off is given."""
+"""The share of observations that are good."""
 
 _ROUNDING = 1e-9
 """A loss that is this close to a cut-off, in standard deviations, is good."""
@@ -59,7 +59,6 @@ def explain(
     seed: int = 0,
     n_trees: int = 64,
     n_permutations: int = LEAST_PERMUTATIONS,
-    cutoff: float | None = None,
     curves: bool = True,
     n_maps: int = 6,
 ) -> Explanation:
@@ -72,7 +71,6 @@ def explain(
         seed: of forests and shuffles.
         n_trees: of the forest.
         n_permutations: shuffles behind the threshold, at least 19; with 0 there is no threshold, and nothing is claimed.
-        cutoff: the loss up to which a configuration is good; None is the first quartile.
         curves: whether marginals are given.
         n_maps: of how many of the strongest pairs a joint marginal is given.
 
@@ -97,7 +95,7 @@ def explain(
     effects = [Effects(one, forest.layout.d) for one in leaves]
     found = shares(effects, forest.layout, all_pairs=True)
     assert found is not None, "trees that predict something have a variance"
-    limit = float(np.quantile(observed.losses, GOOD)) if cutoff is None else observed.to_unit(cutoff)
+    limit = float(np.quantile(observed.losses, GOOD))
     limits = np.inf, limit
     near = shares([e.valued(np.minimum(one.values, limit)) for e, one in zip(effects, leaves, strict=True)], forest.layout, all_pairs=False)
     chance: Sequence[float | None] = (None, None)
@@ -106,7 +104,6 @@ def explain(
         chance = thresholds(box, observed.points, observed.losses, limits, grouped, seed=seed, n_permutations=n_permutations).tolist()
     total = total_shares(leaves, limits, forest.layout.d, seed=seed)
     whole = View(observed=observed, layout=forest.layout, leaves=leaves, found=found, threshold=chance[0], total=total[0])
-    rule = "given" if cutoff is not None else "first quartile of the losses"
     importance = Importance(
         n=observed.n,
         refused=None,
@@ -114,7 +111,7 @@ def explain(
         threshold=whole.threshold,
         parameters=parameters(whole, curves=curves),
         pairs=pairs(whole, n_maps=n_maps),
-        good=None if near is None else _good(replace(whole, found=near, threshold=chance[1], total=total[1]), limit, rule),
+        good=None if near is None else _good(replace(whole, found=near, threshold=chance[1], total=total[1]), limit),
     )
     return Explanation(importance=importance, forest=forest, observed=observed)
 
@@ -134,13 +131,13 @@ def _nothing(n: int, refused: str, oob_r2: float | None = None) -> Importance:
     return Importance(n=n, refused=refused, oob_r2=oob_r2, threshold=None, parameters=[], pairs=[], good=None)
 
 
-def _good(view: View, limit: float, rule: str) -> GoodRegion:
+def _good(view: View, limit: float) -> GoodRegion:
     """The importance for the loss cut off at a limit."""
     cut = replace(view, leaves=[replace(one, values=np.minimum(one.values, limit)) for one in view.leaves])
     n_below = int((view.observed.losses <= limit + _ROUNDING).sum())
     return GoodRegion(
         cutoff=view.observed.to_loss(limit),
-        rule=rule,
+        rule="first quartile of the losses",
         n_below=n_below,
         threshold=view.threshold,
         parameters=parameters(cut, curves=False),

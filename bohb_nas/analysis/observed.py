@@ -42,10 +42,6 @@ class Observed:
         """The same of arrays."""
         return np.asarray((self.mean + self.deviation * values) * self.size)
 
-    def to_unit(self, loss: float) -> float:
-        """The way back."""
-        return (loss / self.size - self.mean) / self.deviation
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
