@@ -384,6 +384,11 @@ def test_refuses_another_optimizer_by_default() -> None:
         AutoHasSearch.check(AutoHas(), space(Categorical("optimizer", ("sgd", "adamw"), default="adamw")))
 
 
+def test_refuses_a_number_beyond_every_float() -> None:
+    with pytest.raises(OptionError, match=r"entropy is 10+; accepted is a number from 0"):
+        AutoHas(entropy=10**400)
+
+
 def test_refuses_to_follow_more_than_a_step() -> None:
     with pytest.raises(OptionError, match="horizon is 5; accepted is 1 of the differentiable controller"):
         AutoHas(controller="differentiable", horizon=5)
