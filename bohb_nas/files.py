@@ -5,6 +5,7 @@ import errno
 import fcntl
 import io
 import json
+import math
 import os
 import re
 import reprlib
@@ -147,6 +148,18 @@ def dump_json(value: Any) -> str:
     if _ENDLESS.search(text) and _is_endless(value):
         raise ValueError("a whole number of 300 digits or more cannot be written: no reader takes it")
     return text
+
+
+def finite(value: Any) -> Any:
+    """The value without the infinities that sums and means of enormous numbers end in: JSON has none."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: finite(entry) for name, entry in value.items()}
+        case list():
+            return [finite(entry) for entry in value]
+    return value
 
 
 _ENDLESS = re.compile("[0-9]{300}")

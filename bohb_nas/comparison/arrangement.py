@@ -10,7 +10,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.comparison.cells import cell_folder
-from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, Share, find, seconds
+from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, Share, duration, find
 from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import named_device
@@ -195,10 +195,10 @@ def _check_numbers(time_s: float, train_s: float, seeds: int) -> None:
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: accepted is a whole number from 1")
     if time_s < SHORTEST_S:
-        raise UsageError(f"--time {seconds(time_s)}: accepted are at least {SHORTEST_S:g} s for each method and seed")
+        raise UsageError(f"--time {duration(time_s)}: accepted are at least {SHORTEST_S:g} s for each method and seed")
     if not SHORTEST_TRAINING_S <= train_s <= time_s:
         raise UsageError(
-            f"--train-time {seconds(train_s)}: accepted are {SHORTEST_TRAINING_S:g} s to {time_s:g} s, the --time of a whole search; "
+            f"--train-time {duration(train_s)}: accepted are {SHORTEST_TRAINING_S:g} s to {time_s:g} s, the --time of a whole search; "
             f"{time_s / TRAININGS:.4g} s is usual"
         )
 

@@ -7,8 +7,8 @@ whether the same process wrote the rest or an earlier one.
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from bohb_nas.entries import number
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import Lock, dump_json
 from bohb_nas.records import Evaluation, Origin, Result, Trial, stands_in
@@ -134,13 +134,6 @@ def _points(path: Path) -> Iterator[tuple[int, float, dict[str, float]]]:
     data = notes.read_bytes(path, limit=_CURVE_LIMIT) or b""
     for line in data[: data.rfind(b"\n") + 1].splitlines():
         point = notes.parse_note(line) if len(line) <= notes.NOTE_LIMIT_BYTES else {}
-        step, values = notes.whole(point, "step"), {tag: float(point[tag]) for tag in _TAGS if _finite(point.get(tag))}
+        step, values = notes.whole(point, "step"), {tag: float(point[tag]) for tag in _TAGS if number(point.get(tag))}
         if step is not None and step < _MOST and values:
             yield step, notes.number(point, "t") or 0.0, values
-
-
-def _finite(value: Any) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False
