@@ -190,7 +190,9 @@ def _fill(folder: Path, root: Path, classes: tuple[str, ...], parts: dict[str, l
                 f"no image can be read of the classes {[classes[label] for label in lost[:5]]}; the files are damaged: replace them"
             )
         if part == "test" and not good.any():
-            raise DatasetError(f"no image of test can be read, of {len(files)}; the files are damaged: replace them, or remove {str(root / part)!r}")
+            raise DatasetError(
+                f"no image of test can be read, of {len(files)}; the files are damaged: replace them, or remove {str(root / part)!r}"
+            )
     save(folder, complete("image_folder", classes, arrays, skipped=tuple(skipped), remarks=of_images(readable, shape)))
 
 

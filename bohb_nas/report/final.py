@@ -9,7 +9,7 @@ from typing import Any
 
 from bohb_nas.errors import UsageError
 from bohb_nas.files import load_json
-from bohb_nas.records import Budgets, Value
+from bohb_nas.records import Budgets, Origin, Value
 from bohb_nas.report.status import best
 from bohb_nas.store.journal import fold
 from bohb_nas.store.meta import IMAGE_WORKERS
@@ -40,7 +40,7 @@ def read_source(
 
     Args:
         source: directory of a study, or a JSON file.
-        budget: seconds; None takes the study's dearest.
+        budget: seconds; None takes the study's dearest, or that of a baseline which is the incumbent, where that is dearer.
         dataset: reference of a data set; None takes the study's.
         data_dir: where published files lie; None takes the study's.
         options: of the image classifier, which win over the study's.
@@ -88,7 +88,8 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
         if stored.get(name) and copy.is_file():
             stored[name] = str(copy)
     rungs = Budgets(**meta["budgets"]).rungs
-    seconds = rungs[-1] if budget is None else budget
+    longer = found["budget"] if found["origin"] is Origin.BASELINE else 0.0  # which may be trained for longer than the search ever does
+    seconds = max(rungs[-1], longer) if budget is None else budget
     return Source(
         config=found["config"],
         budget=seconds,
