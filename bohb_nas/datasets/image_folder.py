@@ -8,8 +8,9 @@ it a copy, elsewhere and with other times, is still the same data.
 
 All images get one size: the most frequent height and width of the training images (of several, the largest),
 scaled down so that the longer side is at most 64. An image of another size is scaled to cover it, then cropped around
-its centre. Colour throughout, unless every training image is grey. Of 16 bits the upper 8 are kept; transparency is
-dropped, and of animations all but the first frame. Files without an image suffix, and hidden ones, are no images.
+its centre. Colour throughout, unless every training image is grey; one with a palette counts as coloured. Of more than
+8 bits the upper 8 are kept; transparency is dropped, and of animations all but the first frame. Files without an image
+suffix, and hidden ones, are no images.
 `Dataset.remarks` counts all of this, and what was not looked at.
 """
 
@@ -33,7 +34,7 @@ from bohb_nas.errors import DatasetError
 MAX_SIDE = 64
 """Pixels of the longer side beyond which images are scaled down: what a search by the clock can train on."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_RULE = "4"
+_RULE = "5"
 """Part of the cache key; to be counted up when the rules above or the key change."""
 
 
