@@ -29,6 +29,8 @@ class Source:
     """Where its models go by default."""
     fingerprint: str | None = None
     """Of the study's data set, where that is what is trained on."""
+    skip_unreadable: bool = False
+    """Whether the study leaves unreadable images out of the data set, where that is what is trained on."""
     options: dict[str, Any]
     """Of the image classifier: the study's, its files as they were at its start, under those that were typed."""
 
@@ -90,12 +92,14 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
     rungs = Budgets(**meta["budgets"]).rungs
     longer = found["budget"] if found["origin"] is Origin.BASELINE else 0.0  # which may be trained for longer than the search ever does
     seconds = max(rungs[-1], longer) if budget is None else budget
+    other_data = bool({"dataset", "data_dir"} & typed.keys())
     return Source(
         config=found["config"],
         budget=seconds,
         rung=max((k for k, b in enumerate(rungs) if b <= seconds), default=0),
         folder=study.path,
-        fingerprint=None if {"dataset", "data_dir"} & typed.keys() else meta.get("data_fingerprint"),
+        fingerprint=None if other_data else meta.get("data_fingerprint"),
+        skip_unreadable=meta.get("skip_unreadable", False) and not other_data,
         # what the search has trained is not turned away where the device is busier than it was then
         options={**stored, "min_steps": 1, **typed},
     )
