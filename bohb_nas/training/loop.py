@@ -1,5 +1,6 @@
 """Training for a number of seconds: the schedule ends at zero in the last step, and the last step ends with the budget."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from bohb_nas.training import forms
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiler
 from bohb_nas.training.feed import Feed
+from bohb_nas.training.finite import finite
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.position import Leave, Point, Position
@@ -280,6 +282,10 @@ class _Run:
         result = self._result
         result.train_s = self._clock.seconds()
         result.step_s, result.step_max_s = statistics.median(self._step_times), max(self._step_times)
+        network = self._learner.outcome
+        if result.status is Status.OK and not finite(itertools.chain(network.parameters(), network.buffers())):
+            result.status = Status.DIVERGED  # by the last update, or without a trace in the loss: training uses no running statistics
+            result.message = f"a weight or a running statistic is not finite after {result.steps} steps"
         if result.status is Status.OK:
             if len(self._learner.data.valid):
                 self._judge()

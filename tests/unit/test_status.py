@@ -198,10 +198,12 @@ def test_what_train_takes_from_a_study_and_from_a_file(study: StudyDir, tmp_path
     mine = str(study.inputs / "network-mine.py")
     # one step is enough: the incumbent has been trained already, however slow the device may be now
     assert options == {"dataset": "digits", "network": mine, "precision": "bf16", "min_steps": 1}
-    study.write_meta({**META, "data_fingerprint": "abc"})
+    study.write_meta({**META, "data_fingerprint": "abc", "skip_unreadable": True})
     assert read_source(study.path, budget=None, dataset=None, data_dir=None, options={"min_steps": 5}).options["min_steps"] == 5
     assert read_source(study.path, budget=None, dataset=None, data_dir=None).fingerprint == "abc"
-    assert read_source(study.path, budget=None, dataset="svhn", data_dir=None).fingerprint is None, "another set may differ"
+    assert read_source(study.path, budget=None, dataset=None, data_dir=None).skip_unreadable
+    other = read_source(study.path, budget=None, dataset="svhn", data_dir=None)
+    assert (other.fingerprint, other.skip_unreadable) == (None, False), "another set may differ"
     file = tmp_path / "config.json"
     for content in ({"batch_size": 64}, {"config": {"batch_size": 64}, "loss": 0.1}):
         file.write_text(json.dumps(content))
