@@ -83,7 +83,7 @@ def lead(
     """
     study = StudyDir(path.absolute())
     early = Reading(study.journal)
-    with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked) as opened:
+    with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked, listen=listen) as opened:
         meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
         ip = _ip(listen or meta["listen"], elected=checked, display=display)
         for device in devices:
