@@ -6,13 +6,11 @@ heartbeat says. So a lost scheduler, a lost answer or a task that dask would run
 
 import asyncio
 import json
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,7 +20,7 @@ from distributed.core import Status as WorkerStatus
 from distributed.scheduler import WorkerState
 
 from bohb_nas.engine import serve
-from bohb_nas.engine.cluster import LOOPBACK, configure, publish, published, security
+from bohb_nas.engine.cluster import LOOPBACK, Address, configure, security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.placement import fittest
 from bohb_nas.engine.training_process import StartError
@@ -105,18 +103,15 @@ class DaskEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
         self._thread.start()
         self._call(self._open())
-        self.publish()
+        self._address = Address(self._study, self._scheduler.address, self._term)
         return self
 
-    def publish(self) -> None:
-        """Says where this master can be reached."""
-        publish(self._study, self._scheduler.address, self._term)
+    def live(self) -> None:
+        """Says that this master lives; to be called a few times a second."""
+        self._address.live()
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        leader = published(self._study.scheduler_json)
-        if leader is not None and leader.term == self._term:
-            with suppress(FileNotFoundError):
-                os.replace(self._study.scheduler_json, self._study.last_led)  # it keeps its time, which the next master counts
+        self._address.withdraw()
         self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)

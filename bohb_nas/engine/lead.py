@@ -26,6 +26,7 @@ from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
 from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
+from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.lines import repair
 from bohb_nas.store.reading_ahead import Reading
@@ -112,12 +113,7 @@ def lead(
             def tick() -> None:
                 opened.seat.check()
                 _check_term(study, state.term, leases=opened.seat.number > 0)
-                try:
-                    os.utime(study.scheduler_json)
-                except FileNotFoundError:
-                    engine.publish()
-                except OSError:
-                    display.tick()  # a disk that does not answer is said where something is written
+                engine.live()
                 workers.check()
                 display.tick()
 
@@ -201,8 +197,12 @@ def _check_term(study: StudyDir, term: int, *, leases: bool) -> None:
 
 
 def last_alive(study: StudyDir) -> float | None:
-    """When the master before us was last known to live: it touches its address a few times a second, which it sets aside at its end."""
-    return max((path.stat().st_mtime for path in (study.scheduler_json, study.last_led) if path.exists()), default=None)
+    """When the master before us last said that it lived: in its address every few seconds, and at its end in what it leaves instead.
+
+    The files' own times say nothing: a copy of the study has them anew, and so has one that is kept from being purged.
+    """
+    said = [notes.number(notes.read_note(path), "time") for path in (study.scheduler_json, study.last_led)]
+    return max((time for time in said if time is not None), default=None)
 
 
 @contextmanager
