@@ -53,8 +53,17 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def make_keys(study: StudyDir) -> None:
-    """Makes the study's key and certificate, once; the certificate comes last and says that both are there."""
-    if not (study.tls / "cert.pem").exists():
+    """Makes the study's key and certificate where either is missing; the certificate is put last, and never stands beside another key.
+
+    Raises:
+        StorageError: the disk refused.
+        OSError: they cannot be read.
+    """
+    try:
+        security(study)
+    except FileNotFoundError:
+        study.tls.mkdir(mode=0o700, exist_ok=True)
+        (study.tls / "cert.pem").unlink(missing_ok=True)
         made = Security.temporary()
         write_atomic(study.tls / "key.pem", made.tls_scheduler_key)
         write_atomic(study.tls / "cert.pem", made.tls_scheduler_cert)
@@ -64,6 +73,9 @@ def security(study: StudyDir) -> Security:
     """The credentials of every role: one key for all, held by whoever may read the study.
 
     They are handed over by content: a path with a newline in it would be taken for the content itself.
+
+    Raises:
+        OSError: they cannot be read.
     """
     key, cert = (study.tls / "key.pem").read_text(), (study.tls / "cert.pem").read_text()
     roles = {f"tls_{role}_{part}": text for role in ("scheduler", "worker", "client") for part, text in (("key", key), ("cert", cert))}

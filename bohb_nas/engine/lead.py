@@ -14,7 +14,7 @@ from typing import Any
 from bohb_nas.durations import counted
 from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.cluster import listening_ip, published
+from bohb_nas.engine.cluster import listening_ip, make_keys, published
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, check_kind, threads_spared
 from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
@@ -95,6 +95,7 @@ def lead(
         beforehand.check_told(knowledge, state)
         replay(optimizer, state)
         # Nothing was written so far: from here on the study is ours.
+        make_keys(study)  # where they were lost; first, since a study whose key cannot be read cannot be led
         launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if opened.seat.number else "kernel"})
         for note in (threads_spared(devices), repair(study.journal)):
             if note:
