@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,6 +25,7 @@ from bohb_nas.engine.cluster import LOOPBACK, Address, configure, security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.placement import fittest
 from bohb_nas.engine.training_process import StartError
+from bohb_nas.errors import BohbNasError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store import handovers, holders
@@ -35,6 +37,7 @@ STALE_S = 15.0
 
 _LOOK_S = 0.25
 _LAST_S = 0.5
+_CALL_S = 60.0
 _SETTLE_S = 0.1
 """For the last timers of dask's streams, which run out within 10 ms and would complain of a loop that ended before them."""
 
@@ -102,7 +105,11 @@ class DaskEngine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
         self._thread.start()
-        self._call(self._open())
+        try:
+            self._call(self._open())
+        except OSError as e:
+            why = str(e) or f"no answer for {_CALL_S:g} s"
+            raise BohbNasError(f"no master can listen at {self._ip}: {why}; run the same command again, or --listen elsewhere") from e
         self._address = Address(self._study, self._scheduler.address, self._term)
         return self
 
@@ -112,7 +119,8 @@ class DaskEngine:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._address.withdraw()
-        self._call(self._close())
+        with suppress(TimeoutError):  # what counts is on the disk
+            self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
@@ -282,7 +290,7 @@ class DaskEngine:
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         done: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return done.result(timeout=60)
+        return done.result(timeout=_CALL_S)
 
 
 def _touched(path: Path) -> float | None:

@@ -12,7 +12,7 @@ from bohb_nas.engine import cluster
 from bohb_nas.engine.cluster import make_keys, publish
 from bohb_nas.engine.dask_engine import MAX_CUTS, DaskEngine
 from bohb_nas.engine.lead import last_alive
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.records import Status
 from bohb_nas.store import handovers
 from bohb_nas.store.journal import Event, State
@@ -107,6 +107,34 @@ def test_a_master_that_was_superseded_leaves_its_successors_address(study: Study
         publish(study, "tls://127.0.0.1:1", 2)
     assert study.scheduler_json.exists()
     assert not study.last_led.exists()
+
+
+@pytest.mark.parametrize(("error", "why"), [(TimeoutError(), "no answer for 60 s"), (OSError(99, "Cannot assign"), "Cannot assign")])
+def test_a_scheduler_that_cannot_start_is_said_in_a_line(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, error: OSError, why: str
+) -> None:
+    """The command line makes a line of the project's errors and of those that name a file; of others a traceback."""
+
+    async def fails(engine: DaskEngine) -> None:
+        raise error
+
+    monkeypatch.setattr(DaskEngine, "_open", fails)
+    with pytest.raises(BohbNasError, match=rf"listen at 127\.0\.0\.1: .*{why}"), DaskEngine(study, term=1, say=print):
+        pass
+
+
+def test_a_scheduler_that_does_not_end_spoils_nothing(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_keys(study)
+    close = DaskEngine._close
+
+    async def late(engine: DaskEngine) -> None:
+        await close(engine)
+        raise TimeoutError
+
+    monkeypatch.setattr(DaskEngine, "_close", late)
+    with DaskEngine(study, term=1, say=print):
+        pass
+    assert study.last_led.exists()
 
 
 def test_a_trial_that_no_worker_has_the_time_for_is_given_up(study: StudyDir) -> None:
