@@ -29,11 +29,10 @@ from bohb_nas.store.study_dir import StudyDir
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: Path | None, as_json: bool, **said: Any) -> None:
     """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported."""
-    from rich.console import Console
-
     from bohb_nas.datasets import load_dataset
     from bohb_nas.report import tables
     from bohb_nas.report.final import read_source, summary
+    from bohb_nas.report.terminal import show
     from bohb_nas.training.final import train_final
     from bohb_nas.training.policies import NONE
     from bohb_nas.training.policy_files import from_file
@@ -69,7 +68,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
     if as_json:
         click.echo(json.dumps(figures))
     else:
-        Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(tables.final(figures))
+        show(tables.final(figures))
         for row in rows:
             if (folder / f"seed-{row.seed}/model.pt2").is_file():
                 click.echo(f"model: {folder}/seed-{row.seed}/model.pt2 with model.safetensors and model.json")

@@ -53,14 +53,12 @@ MAX_CUTS = 10
 _T = TypeVar("_T")
 
 
-def _no_limit(trial: Trial) -> float | None:
-    """Of a trial whose duration nobody can tell."""
-    del trial
-    return None
-
-
 class DaskEngine:
     """Trains trials on whatever workers join the study.
+
+    A submitted trial is in `_in_flight`, from when it is sent to a worker until that answers or is lost, or in `_unplaced`: it waits
+    for a worker with the time for it, its worker was lost or left, or it is of an earlier master. Of the unplaced, `wait` tells those
+    with a result, leaves alone those that somebody trains, and sends the others out again.
 
     Args:
         study: whose trials they are.
@@ -75,9 +73,9 @@ class DaskEngine:
         study: StudyDir,
         *,
         term: int,
+        needs_s: Callable[[Trial], float | None],
         say: Callable[[str], None],
         ip: str = LOOPBACK,
-        needs_s: Callable[[Trial], float | None] = _no_limit,
     ) -> None:
         self._study = study
         self._term = term
@@ -90,7 +88,8 @@ class DaskEngine:
         self._retired: set[str] = set()
         """Addresses of workers that take nothing more."""
         self._runs: dict[str, Future[None]] = {}
-        self._orphans: dict[str, Trial] = {}
+        self._unplaced: dict[str, Trial] = {}
+        """Trials by id that were sent to no worker, or whose worker gave no answer."""
         self._begun: dict[str, int] = {}
         """Attempts at a trial when it was sent out."""
         self._waiting: set[str] = set()
@@ -131,7 +130,7 @@ class DaskEngine:
 
     def free(self) -> int:
         """How many joined workers have nothing to do, beside those that trials without a worker wait for."""
-        waiting = sum(not self._in_training(trial) for trial in self._orphans.values())
+        waiting = sum(not self._in_training(trial) for trial in self._unplaced.values())
         return max(0, min(len(self._free()), _PATIENCE * len(self._free()) - waiting))
 
     def submit(self, trial: Trial) -> None:
@@ -142,7 +141,7 @@ class DaskEngine:
             if free and trial.trial_id not in self._waiting:
                 self._waiting.add(trial.trial_id)
                 self._say(f"trial {trial.trial_id} waits: none of the {len(free)} free worker(s) has the time for it, nor can hand it over")
-            self._orphans[trial.trial_id] = trial
+            self._unplaced[trial.trial_id] = trial
             return
         self._in_flight[trial.trial_id] = address
         self._begun[trial.trial_id] = len(self._study.attempts(trial.trial_id))
@@ -155,17 +154,17 @@ class DaskEngine:
 
     def adopt(self, trial: Trial) -> None:
         """Takes charge of a trial of an earlier master; `wait` finds out what became of it."""
-        self._orphans[trial.trial_id] = trial
+        self._unplaced[trial.trial_id] = trial
 
     def wait(self, timeout_s: float) -> list[Result]:
         """Results that have arrived; waits at most `timeout_s` for the first."""
-        results = self._look_after_orphans()
+        results = self._look_after_unplaced()
         try:
             while True:
                 trial, answer, problem = self._answers.get(block=not results, timeout=timeout_s)
                 self._take(trial, answer, problem, results)
-                if trial.trial_id in self._orphans:
-                    results.extend(self._look_after_orphans())
+                if trial.trial_id in self._unplaced:
+                    results.extend(self._look_after_unplaced())
                     timeout_s = 0.0
         except queue.Empty:
             return results
@@ -178,17 +177,17 @@ class DaskEngine:
         if result is not None and result.status is not Status.PREEMPTED:
             results.append(result)
             return
-        self._orphans[trial.trial_id] = trial
+        self._unplaced[trial.trial_id] = trial
         if result is not None:  # the worker leaves: what it has trained lies in the trial's folder
             self._retired.add(address)
             self._say(f"trial {trial.trial_id} goes to another worker: {result.message}")
         elif problem:
             self._lost[trial.trial_id] = problem
 
-    def _look_after_orphans(self) -> list[Result]:
-        """Tells finished orphans, leaves those in training alone, sends the others out again."""
+    def _look_after_unplaced(self) -> list[Result]:
+        """Tells the finished of the unplaced, leaves those in training alone, sends the others out again."""
         results = []
-        for trial in list(self._orphans.values()):
+        for trial in list(self._unplaced.values()):
             evaluation = self._study.read_result(trial, say=self._say)
             if evaluation is not None:
                 results.append(evaluation.result)
@@ -201,7 +200,7 @@ class DaskEngine:
                     handovers.drop(self._study, trial.trial_id)
                 elif not self._sent_out(trial):
                     continue
-            del self._orphans[trial.trial_id]
+            del self._unplaced[trial.trial_id]
         return results
 
     def _count_death(self, trial: Trial) -> None:
@@ -221,7 +220,7 @@ class DaskEngine:
         return None
 
     def _sent_out(self, trial: Trial) -> bool:
-        """Sends an orphan to a worker, if one has the time for it."""
+        """Sends an unplaced trial to a worker, if one has the time for it."""
         self.submit(trial)
         if trial.trial_id not in self._in_flight:
             return False

@@ -84,8 +84,8 @@ def lead(
     """
     study = StudyDir(path.absolute())
     early = Reading(study.journal)
-    with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked, listen=listen) as opened:
-        meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
+    with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked, listen=listen) as (made, seat):
+        meta, parts, knowledge, optimizer = made.meta, made.parts, made.knowledge, made.optimizer
         ip = _ip(listen or meta["listen"], elected=checked, display=display)
         for device in devices:
             check_kind(study, device, required=meta["require_same_gpu"])
@@ -96,24 +96,24 @@ def lead(
         replay(optimizer, state)
         # Nothing was written so far: from here on the study is ours.
         make_keys(study)  # where they were lost; first, since a study whose key cannot be read cannot be led
-        launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if opened.seat.number else "kernel"})
+        launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if seat.number else "kernel"})
         for note in (threads_spared(devices), repair(study.journal)):
             if note:
                 display.say(note)
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
-        journal = Journal(study.journal, state, check=opened.seat.check)
+        journal = Journal(study.journal, state, check=seat.check)
         until = last_alive(study)
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
-        journal.lead(Event(term=max(state.term + 1, opened.seat.number), time=time.time(), until=until), size=size)
+        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
         study.done.unlink(missing_ok=True)
         pace = Pace(state, in_seconds=parts.stop.in_seconds)
         with _signals() as wish, DaskEngine(study, term=state.term, ip=ip, needs_s=pace.needs_s, say=display.say) as engine:
             workers = LocalWorkers(study, devices, say=display.say)
 
             def tick() -> None:
-                opened.seat.check()
-                _check_term(study, state.term, leases=opened.seat.number > 0)
+                seat.check()
+                _check_term(study, state.term, leases=seat.number > 0)
                 engine.live()
                 workers.check()
                 display.tick()
@@ -157,7 +157,7 @@ def lead(
             if outcome is Outcome.FINISHED and (left := getattr(optimizer, "left", None)) is not None:
                 display.say(f"{left}: --total-time or --trials ended the study before; give more and run it again")
             if outcome is Outcome.FINISHED:
-                opened.seat.check()
+                seat.check()
                 ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}
                 write_atomic(study.done, json.dumps(ended) + "\n")
                 workers.wait(5.0)

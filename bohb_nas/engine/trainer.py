@@ -293,8 +293,8 @@ def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
     return 1.5 * budget + 300.0 if meta["budgets"]["unit"] == "s" else None
 
 
-def _tail(path: Path, n_bytes: int = 2000) -> str:
+def _tail(path: Path) -> str:
     try:
-        return path.read_bytes()[-n_bytes:].decode(errors="replace")
+        return path.read_bytes()[-2000:].decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -18,9 +18,7 @@ from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, Trial, rank
 from bohb_nas.store import stays
-from bohb_nas.store.lines import lines, repair
-
-__all__ = ["Event", "Journal", "State", "fold", "read_events", "repair"]
+from bohb_nas.store.lines import lines
 
 _LATEST = 16
 """Trials of each budget from which the seconds beside training are learnt."""
@@ -99,7 +97,7 @@ class State:
     budget_asked: float = 0.0
     """Sum of their budgets."""
     led_s: float = 0.0
-    """Seconds under some master, over all terms, up to `last`."""
+    """Seconds under some master, over all terms, up to `last`; `analysis.observations` puts every line on the same clock."""
     last: float | None = None
     """Time of the last line."""
     beside_s: dict[float, list[float]] = field(default_factory=dict)
@@ -144,10 +142,6 @@ class State:
                 self._lead_until(event.time)
         self.last = event.time
         return True
-
-    def beside(self, event: Event) -> bool:
-        """Whether an ask, or a tell of what was asked, belongs to a trial beside the search."""
-        return self.origin(event) in ASIDE
 
     def origin(self, event: Event) -> Origin | None:
         """Of the trial that an event asks or tells."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Done
+from in_process import InProcessEngine
 from rich.console import Console
 
 from bohb_nas import make_optimizer
@@ -21,7 +22,6 @@ from bohb_nas.baselines.run import attempts, complete, current, trial_of, worker
 from bohb_nas.cli import cli
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
-from bohb_nas.engine.in_process import InProcessEngine
 from bohb_nas.errors import UsageError
 from bohb_nas.records import Budgets, Evaluation, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.report.status import status

@@ -46,7 +46,7 @@ def test_the_end_of_a_master_that_ends_in_good_order_is_kept(study: StudyDir) ->
     """The journal's last line is 60 s before the end: they count towards --total-time; days after which the study is copied do not."""
     make_keys(study)
     assert last_alive(study) is None
-    with DaskEngine(study, term=1, say=print):
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
         before_end = time.time()
     assert not study.scheduler_json.exists(), "nobody is there: workers need not try"
     end = said(study.last_led)
@@ -71,7 +71,7 @@ def test_a_master_says_anew_that_it_lives(study: StudyDir, monkeypatch: pytest.M
     """Every tick by the time of the file; from time to time, or when somebody has deleted it, by the time in it."""
     make_keys(study)
     path = study.scheduler_json
-    with DaskEngine(study, term=1, say=print) as engine:
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
         began = said(path)
         os.utime(path, (0, 0))
         engine.live()
@@ -92,7 +92,7 @@ def test_a_disk_that_refuses_an_address_does_not_end_its_master(study: StudyDir,
     def full(study: StudyDir, address: str, term: int) -> None:
         raise StorageError("no space left")
 
-    with DaskEngine(study, term=1, say=print) as engine:
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
         study.scheduler_json.unlink()
         monkeypatch.setattr(cluster, "publish", full)
         engine.live()
@@ -103,7 +103,7 @@ def test_a_disk_that_refuses_an_address_does_not_end_its_master(study: StudyDir,
 
 def test_a_master_that_was_superseded_leaves_its_successors_address(study: StudyDir) -> None:
     make_keys(study)
-    with DaskEngine(study, term=1, say=print):
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
         publish(study, "tls://127.0.0.1:1", 2)
     assert study.scheduler_json.exists()
     assert not study.last_led.exists()
@@ -119,7 +119,10 @@ def test_a_scheduler_that_cannot_start_is_said_in_a_line(
         raise error
 
     monkeypatch.setattr(DaskEngine, "_open", fails)
-    with pytest.raises(BohbNasError, match=rf"listen at 127\.0\.0\.1: .*{why}"), DaskEngine(study, term=1, say=print):
+    with (
+        pytest.raises(BohbNasError, match=rf"listen at 127\.0\.0\.1: .*{why}"),
+        DaskEngine(study, term=1, needs_s=lambda _: None, say=print),
+    ):
         pass
 
 
@@ -132,14 +135,14 @@ def test_a_scheduler_that_does_not_end_spoils_nothing(study: StudyDir, monkeypat
         raise TimeoutError
 
     monkeypatch.setattr(DaskEngine, "_close", late)
-    with DaskEngine(study, term=1, say=print):
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
         pass
     assert study.last_led.exists()
 
 
 def test_a_trial_that_no_worker_has_the_time_for_is_given_up(study: StudyDir) -> None:
     cut(study, MAX_CUTS)
-    engine = DaskEngine(study, term=1, say=print)
+    engine = DaskEngine(study, term=1, needs_s=lambda _: None, say=print)
     engine.adopt(trial(0))
     (result,) = engine.wait(0.0)
     assert result.status is Status.CRASHED

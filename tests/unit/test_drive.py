@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import study_fakes
+from in_process import InProcessEngine
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, Pace, StopRule, Wish, replay
-from bohb_nas.engine.in_process import InProcessEngine
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options

@@ -45,8 +45,8 @@ def test_a_study_that_lets_other_machines_in_gets_a_lease_where_its_lock_does_no
 
 
 def test_a_worker_s_own_place_to_listen_counts_as_well(study: StudyDir) -> None:
-    with open_study(study, Request(), Heard(), n_workers=1, listen="host") as opened:
-        assert opened.seat.number == 1
+    with open_study(study, Request(), Heard(), n_workers=1, listen="host") as (_, seat):
+        assert seat.number == 1
 
 
 @pytest.mark.parametrize("request_", [Request(), Request(listen="loopback"), Request(listen="host", lock="kernel")])

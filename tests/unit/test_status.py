@@ -16,8 +16,9 @@ from bohb_nas.errors import UsageError
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.report import live, tables
 from bohb_nas.report.final import read_source, summary
-from bohb_nas.report.status import speed, status, use_of_time
+from bohb_nas.report.status import speed, status
 from bohb_nas.store.journal import Event, Journal, State, read_events
+from bohb_nas.store.stays import stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 META: dict[str, Any] = {**study_fakes.META, "budgets": Budgets(min=1, max=9).to_json()}
@@ -117,7 +118,8 @@ def test_speed_is_the_median_of_those_that_say_so() -> None:
 
 
 def test_workers_that_say_nothing_have_no_use_of_time() -> None:
-    assert use_of_time([Evaluation(trial=trial(0, 1.0), result=result(0, 0.5))]) is None
+    assert stay(result(0, 0.5)) is None
+    assert use([]) is None
 
 
 def test_the_contract_of_best_json(study: StudyDir) -> None:
