@@ -6,7 +6,6 @@ heartbeat says. So a lost scheduler, a lost answer or a task that dask would run
 
 import asyncio
 import json
-import os
 import queue
 import threading
 import time
@@ -22,10 +21,11 @@ from distributed.core import Status as WorkerStatus
 from distributed.scheduler import WorkerState
 
 from bohb_nas.engine import serve
-from bohb_nas.engine.cluster import LOOPBACK, configure, publish, published, security
+from bohb_nas.engine.cluster import LOOPBACK, Address, configure, security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.placement import fittest
 from bohb_nas.engine.training_process import StartError
+from bohb_nas.errors import BohbNasError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store import handovers, holders
@@ -37,6 +37,7 @@ STALE_S = 15.0
 
 _LOOK_S = 0.25
 _LAST_S = 0.5
+_CALL_S = 60.0
 _SETTLE_S = 0.1
 """For the last timers of dask's streams, which run out within 10 ms and would complain of a loop that ended before them."""
 
@@ -103,20 +104,22 @@ class DaskEngine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
         self._thread.start()
-        self._call(self._open())
-        self.publish()
+        try:
+            self._call(self._open())
+        except OSError as e:
+            why = str(e) or f"no answer for {_CALL_S:g} s"
+            raise BohbNasError(f"no master can listen at {self._ip}: {why}; run the same command again, or --listen elsewhere") from e
+        self._address = Address(self._study, self._scheduler.address, self._term)
         return self
 
-    def publish(self) -> None:
-        """Says where this master can be reached."""
-        publish(self._study, self._scheduler.address, self._term)
+    def live(self) -> None:
+        """Says that this master lives; to be called a few times a second."""
+        self._address.live()
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        leader = published(self._study.scheduler_json)
-        if leader is not None and leader.term == self._term:
-            with suppress(FileNotFoundError):
-                os.replace(self._study.scheduler_json, self._study.last_led)  # it keeps its time, which the next master counts
-        self._call(self._close())
+        self._address.withdraw()
+        with suppress(TimeoutError):  # what counts is on the disk
+            self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
@@ -286,7 +289,7 @@ class DaskEngine:
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         done: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return done.result(timeout=60)
+        return done.result(timeout=_CALL_S)
 
 
 def _touched(path: Path) -> float | None:

@@ -1,6 +1,6 @@
 """Opens a study, new or existing, under its lock: everything is checked before anything is written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,14 @@ class Made:
 
 @contextmanager
 def open_study(
-    study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False, leads: bool = True
+    study: StudyDir,
+    request: Request,
+    display: Display,
+    *,
+    n_workers: int,
+    checked: bool = False,
+    leads: bool = True,
+    listen: str | None = None,
 ) -> Iterator[tuple[Made, Seat]]:
     """Holds the study's lock around a new or resumed study, checked before anything is written.
 
@@ -47,6 +54,7 @@ def open_study(
         n_workers: how many will work at once.
         checked: whether data and worker have been looked at by this process already.
         leads: whether this machine leads it, so that it has to have where to listen.
+        listen: where this machine listens, if that is not what the study says for all.
 
     Yields:
         The study, and the seat of this process, which leads it.
@@ -61,8 +69,7 @@ def open_study(
             study.leases.mkdir(mode=0o700, exist_ok=True)
     else:
         study.check_access()
-        if request.lock is not None:
-            _change_lock(study, request.lock)
+        _change_lock(study, request, listen=listen or request.listen, say=display.say)
     lasts_s = plan(request, base=study.read_meta() if study.exists() else None)["lease_s"]
     with leading(study, lasts_s=lasts_s, say=display.say) as seat:
         if made is not None and not study.exists():
@@ -72,18 +79,28 @@ def open_study(
         yield made, seat
 
 
-def _change_lock(study: StudyDir, asked: str) -> None:
-    """Puts leases in the place of a study's lock, while nobody leads.
+def _change_lock(study: StudyDir, request: Request, *, listen: str | None, say: Callable[[str], None]) -> None:
+    """Puts leases in the place of a study's lock, while nobody leads: where asked, or where machines are let in that it does not reach.
 
     Raises:
         StudyHeldError: somebody does.
-        StudyError: it has leases already, and the lock is asked for.
+        StudyError: it has leases already, and the lock is asked for; or it cannot be resumed as asked.
     """
-    if asked == "kernel" and study.leases.is_dir():
-        raise StudyError(f"--lock kernel: the masters of {study.path} use leases, and a stopped one might come back; leave --lock out")
-    if asked == "lease" and not study.leases.is_dir():
-        with leading(study):
-            study.leases.mkdir(mode=0o700, exist_ok=True)
+    if study.leases.is_dir():
+        if request.lock == "kernel":
+            raise StudyError(f"--lock kernel: the masters of {study.path} use leases, and a stopped one might come back; leave --lock out")
+        return
+    asked, why = request.lock, None
+    if listen is not None and study.read_meta().get("listen", "loopback") == "loopback":
+        asked, why = choose_lock(study, said=request.lock, listen=listen)
+    if asked != "lease":
+        return
+    launch.reopen(study, request)  # or what is refused would have changed the study
+    with leading(study):
+        study.leases.mkdir(mode=0o700, exist_ok=True)
+        study.write_meta({**study.read_meta(), "lock": "lease"})
+    if why is not None:
+        say(f"{why}; masters of this study keep each other out by a lease from now on")
 
 
 def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> Made:

@@ -17,6 +17,7 @@ from bohb_nas.errors import JournalError, RecordError, StudyHeldError
 from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, Trial, rank
+from bohb_nas.store import stays
 from bohb_nas.store.lines import lines
 
 _LATEST = 16
@@ -100,9 +101,9 @@ class State:
     last: float | None = None
     """Time of the last line."""
     beside_s: dict[float, list[float]] = field(default_factory=dict)
-    """Seconds from ask to tell that were not of training: of each budget's latest trials that ended well under the master that asked."""
+    """Seconds at a device that were not of training: of each budget's latest trials that ended well under the master that asked."""
     took_s: dict[float, list[float]] = field(default_factory=dict)
-    """Seconds from ask to tell of the same trials."""
+    """Seconds that the same trials had a device; from ask to tell where a result does not say."""
     asked_under: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Term and time of the ask, of trials that are not told yet."""
     incumbent: Evaluation | None = None
@@ -152,12 +153,13 @@ class State:
             self.led_s += max(0.0, time - self.last)
 
     def _count_beside(self, result: Result, term: int, time: float) -> None:
-        """Nothing is learnt from a trial that outlived its master: it waited for nobody knows what."""
+        """Nothing is learnt from a trial that outlived its master, which waited for nobody knows what, nor from the wait for a worker."""
         asked_term, asked = self.asked_under.pop(result.trial_id)
         trial = self.trials[result.trial_id]
         if asked_term == term and result.status is Status.OK and trial.origin not in ASIDE:
+            took_s = time - asked if (stay := stays.stay(result)) is None else min(stay.held_s, time - asked)
             trained_s = result.metrics.get("new_s", result.train_s)  # a continued trial counts what was trained before in its train_s
-            for seconds, kept in ((time - asked - trained_s, self.beside_s), (time - asked, self.took_s)):
+            for seconds, kept in ((took_s - trained_s, self.beside_s), (took_s, self.took_s)):
                 of_budget = kept.setdefault(trial.budget, [])
                 of_budget.append(seconds)
                 del of_budget[:-_LATEST]
