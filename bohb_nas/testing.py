@@ -22,6 +22,7 @@ from ConfigSpace import ConfigurationSpace
 from bohb_nas import leaving, networks
 from bohb_nas.datasets import prepare
 from bohb_nas.engine.child import hands_over, make_worker
+from bohb_nas.engine.kept import read_back
 from bohb_nas.errors import BohbNasError, RefError, UsageError
 from bohb_nas.files import dump_json
 from bohb_nas.methods import Method, ask, make_optimizer
@@ -198,8 +199,8 @@ def _finding(statement: str, problem: Callable[[], str | None]) -> Finding:
         return Finding(statement=statement, problem=problem())
     except BohbNasError as e:
         return Finding(statement=statement, problem=str(e))
-    except Exception as e:  # noqa: BLE001 - whatever the checked code raises is the finding
-        return Finding(statement=statement, problem=f"{type(e).__name__}: {e}")
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever the checked code raises is the finding
+        return Finding(statement=statement, problem=f"{type(e).__name__}: {e}".removesuffix(": "))
 
 
 def _trial(trial_id: str, config: Mapping[str, Value], budget: float) -> Trial:
@@ -226,7 +227,7 @@ def _result_problem(result: Any, trial: Trial, accepted: frozenset[Status]) -> s
         return f"the result is of {result.trial_id!r}; pass on trial.trial_id ({trial.trial_id!r})"
     if result.status not in accepted:
         return f"status {result.status} with configuration {dict(trial.config)}: {result.message or 'no message'}"
-    Result.from_json(json.loads(dump_json(result.to_json())))  # raises what cannot cross a process border
+    read_back(result)  # raises what cannot cross a process border
     return None
 
 

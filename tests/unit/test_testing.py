@@ -42,6 +42,10 @@ def _raise(_: Result) -> None:
     raise RuntimeError("out of paper")
 
 
+def _exit(_: Result) -> None:
+    raise SystemExit("no such file")
+
+
 @pytest.mark.parametrize(
     ("alter", "said"),
     [
@@ -53,6 +57,7 @@ def _raise(_: Result) -> None:
         (lambda r: replace(r, details={"curve": float("nan")}), "ValueError"),
         (lambda r: replace(r, metrics={"device": "cpu"}), "metrics"),
         (_raise, "RuntimeError: out of paper"),
+        (_exit, "SystemExit: no such file"),
     ],
 )
 def test_a_worker_that_breaks_the_contract(tmp_path: Path, alter: Callable[[Result], Any], said: str) -> None:
