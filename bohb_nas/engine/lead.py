@@ -28,6 +28,7 @@ from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.lines import repair
+from bohb_nas.store.meta import IMAGE_WORKERS
 from bohb_nas.store.reading_ahead import Reading
 from bohb_nas.store.study_dir import StudyDir
 
@@ -135,6 +136,7 @@ def lead(
                     study,
                     state,
                     continue_promoted=continued,
+                    ours=meta["worker"] in IMAGE_WORKERS,
                     promotable=getattr(optimizer, "promotable", None),
                     n_rungs=len(parts.budgets.rungs),
                 ),
