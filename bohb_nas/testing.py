@@ -1,9 +1,10 @@
 """The contracts of spaces, workers and methods as checks: behind our own tests and `bohb-nas check`.
 
 Every check answers with findings, one per statement, whether or not it holds; none of them raises because of what is checked.
-(Longer than other modules: the contracts of five kinds of things stand side by side.)
+(Longer than other modules: the contracts of six kinds of things stand side by side.)
 """
 
+import codecs
 import inspect
 import itertools
 import json
@@ -31,6 +32,7 @@ from bohb_nas.refs import is_file, load_module
 from bohb_nas.search_spaces import toy as toy_space
 from bohb_nas.space import files as space_files
 from bohb_nas.space.encoding import Encoding, plain
+from bohb_nas.training import policy_files
 from bohb_nas.workers import toy as toy_worker
 
 _N_SAMPLES = 50
@@ -54,7 +56,7 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
 
     Args:
         path: FILE.py with `space()`, `network(config)`, `train(trial, workdir)`, `make(**options)`, `Options` and `make(…)`, or
-            `load(data_dir)`; or a space as FILE.json or FILE.yaml.
+            `load(data_dir)`; or a space as FILE.json or FILE.yaml, or an augmentation policy as FILE.json.
         space: what a worker is checked with, unless its file offers a space itself.
         budget: what a worker is given per trial.
 
@@ -64,6 +66,8 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
     if is_file(path) and not Path(path).is_file():
         raise RefError(f"there is no file {path}; give the path of one that is")
     if not path.endswith(".py"):
+        if is_file(path) and Path(path).read_bytes().lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"["):  # a list: a space is an object
+            return check_policy(Path(path))
         return check_space(space_files.load_space(path))
     module = load_module("worker", path)
     findings: list[Finding] = []
@@ -105,6 +109,15 @@ def check_dataset(reference: str) -> list[Finding]:
         prepare(reference)
 
     return [_finding("the data set can be loaded", prepared)]
+
+
+def check_policy(path: Path) -> list[Finding]:
+    """Holds an augmentation policy to what the image classifier asks of it."""
+
+    def read() -> None:
+        policy_files.from_file(path)
+
+    return [_finding("its entries are operators within their limits, and their probabilities sum to one", read)]
 
 
 def _is_method(module: object) -> bool:

@@ -253,6 +253,24 @@ def test_a_file_that_is_not_there_is_no_kind_of_thing_yet(tmp_path: Path, name: 
         check_file(str(tmp_path / name))
 
 
+ROTATE = '{"operator": "rotate", "probability": 1, "magnitude": [0, 15]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"\ufeff[{ROTATE}]\n", None),
+        (f"\n[{ROTATE.replace('1,', '0.5,')}]", "the probabilities sum to 0.5; accepted is 1"),
+        (f"[{ROTATE},]", "is not JSON"),
+    ],
+)
+def test_a_policy(tmp_path: Path, text: str, said: str | None) -> None:
+    (tmp_path / "policy.json").write_text(text)
+    (finding,) = check_file(str(tmp_path / "policy.json"))
+    assert (finding.problem is None) is (said is None)
+    assert str(said) in str(finding.problem)
+
+
 def test_a_space_in_json(tmp_path: Path) -> None:
     toy_space.space().to_json(tmp_path / "space.json")
     assert _problems(check_file(str(tmp_path / "space.json"))) == {}
