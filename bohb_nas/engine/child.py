@@ -121,12 +121,13 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
     Raises:
         StorageError, DatasetError: the disk or the data are gone, which is not this trial's fault.
     """
-    began, own = time.monotonic(), os.getpid()
+    began = time.monotonic()
 
     def failed(status: Status, message: str, *, spoilt: bool = False) -> tuple[Result, bool]:
         seconds = time.monotonic() - began
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=message[-_MESSAGE_LIMIT:]), spoilt
 
+    own = os.getpid()
     try:
         result: object = worker.train(trial, workdir)
         if not isinstance(result, Result):
