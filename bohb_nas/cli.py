@@ -194,7 +194,7 @@ def best(directory: Path, as_json: bool) -> None:
 @click.option("--space", default="toy", show_default=True, help="What a worker is checked with.")
 @click.option("--budget", type=Duration(), default="1s", show_default=True, help="What a worker is given per trial.")
 def check(file: str, space: str, budget: float) -> None:
-    """Holds a user's space, worker, method or data set to the tests that ours pass."""
+    """Holds a user's space, network, worker, method, policy or data set to the tests that ours pass."""
     from bohb_nas.testing import check_file
 
     findings = check_file(file, space=space, budget=budget)

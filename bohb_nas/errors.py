@@ -1,4 +1,4 @@
-"""The project's exceptions.
+"""The project's exceptions, and which of others say that memory ran out.
 
 The tree::
 
@@ -110,3 +110,14 @@ class StorageError(BohbNasError):
 
 class NoLocksError(StorageError):
     """A file system without locks."""
+
+
+_NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""
+
+
+def out_of_memory(e: BaseException) -> bool:
+    """Whether an exception says that the device or the host has no memory left; that of torch is known by its name, without torch."""
+    if isinstance(e, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(e).__mro__):
+        return True
+    return isinstance(e, RuntimeError) and any(words in str(e) for words in _NO_MEMORY)

@@ -11,7 +11,7 @@ import re
 import reprlib
 import struct
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -138,13 +138,17 @@ def write_once(path: Path, data: bytes | str) -> bool:
     return True
 
 
-def dump_json(value: Any) -> str:
+def dump_json(value: Any, *, default: Callable[[Any], Any] | None = None) -> str:
     """One line of strict JSON that every reader takes: no NaN, no infinity, no number beyond every float; keys as given.
+
+    Args:
+        value: what is written.
+        default: makes a value of JSON of another; None where there are no others.
 
     Raises:
         ValueError: it holds one.
     """
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=default)
     if _ENDLESS.search(text) and _is_endless(value):
         raise ValueError("a whole number of 300 digits or more cannot be written: no reader takes it")
     return text

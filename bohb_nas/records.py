@@ -95,8 +95,7 @@ class Budgets:
     def rungs(self) -> tuple[float, ...]:
         """All budgets, cheapest first: max / eta^k while at least min.
 
-        Counted by repeated division with a relative tolerance of 1e-9: floor(log(max / min) / log(eta)) loses a rung
-        for 1 -> 243.
+        Counted by repeated division with a relative tolerance of 1e-9: floor(log(max / min) / log(eta)) loses a rung for 1 -> 243.
         """
         rungs = [float(self.max)]
         while rungs[-1] / self.eta >= self.min * (1 - 1e-9):
@@ -157,11 +156,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of a trial. Real numbers of other libraries, such as scalars of numpy, are turned into floats.
+    """What became of a trial. Numbers of other libraries, such as numpy's, become floats; OK with a loss of NaN or infinity is diverged.
 
     Raises:
-        RecordError: the status is none; the loss is not a finite number of an OK result, or None of any other; seconds or metrics are no
-            numbers.
+        RecordError: the status is none; the loss is not a number of an OK result, or None of any other; seconds or metrics are no numbers.
     """
 
     trial_id: str
@@ -183,10 +181,12 @@ class Result:
         object.__setattr__(self, "status", word(Result, Status, "status", self.status))
         for name in ("loss", "train_s"):
             object.__setattr__(self, name, as_number(getattr(self, name)))
-        if self.status is Status.OK:
-            if not number(self.loss):
-                refuse(Result, {"loss": self.loss}, "loss", "a finite number when the status is ok")
-        elif self.loss is not None:
+        if self.status is Status.OK and isinstance(self.loss, float) and not math.isfinite(self.loss):
+            for name, now in {"status": Status.DIVERGED, "message": self.message or f"the loss is {self.loss}", "loss": None}.items():
+                object.__setattr__(self, name, now)
+        if self.status is Status.OK and not number(self.loss):
+            refuse(Result, {"loss": self.loss}, "loss", "a finite number when the status is ok")
+        if self.status is not Status.OK and self.loss is not None:
             refuse(Result, {"loss": self.loss}, "loss", "null unless the status is ok")
         if not (number(self.train_s) and self.train_s >= 0):
             refuse(Result, {"train_s": self.train_s}, "train_s", "a number of seconds from 0")

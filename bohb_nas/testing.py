@@ -1,9 +1,10 @@
 """The contracts of spaces, workers and methods as checks: behind our own tests and `bohb-nas check`.
 
 Every check answers with findings, one per statement, whether or not it holds; none of them raises because of what is checked.
-(Longer than other modules: the contracts of five kinds of things stand side by side.)
+(Longer than other modules: the contracts of six kinds of things stand side by side.)
 """
 
+import codecs
 import inspect
 import itertools
 import json
@@ -22,6 +23,7 @@ from ConfigSpace import ConfigurationSpace
 from bohb_nas import leaving, networks
 from bohb_nas.datasets import prepare
 from bohb_nas.engine.child import hands_over, make_worker
+from bohb_nas.engine.kept import read_back
 from bohb_nas.errors import BohbNasError, RefError, UsageError
 from bohb_nas.files import dump_json
 from bohb_nas.methods import Method, ask, make_optimizer
@@ -30,6 +32,7 @@ from bohb_nas.refs import is_file, load_module
 from bohb_nas.search_spaces import toy as toy_space
 from bohb_nas.space import files as space_files
 from bohb_nas.space.encoding import Encoding, plain
+from bohb_nas.training import policy_files
 from bohb_nas.workers import toy as toy_worker
 
 _N_SAMPLES = 50
@@ -53,7 +56,7 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
 
     Args:
         path: FILE.py with `space()`, `network(config)`, `train(trial, workdir)`, `make(**options)`, `Options` and `make(…)`, or
-            `load(data_dir)`; or a space as FILE.json or FILE.yaml.
+            `load(data_dir)`; or a space as FILE.json or FILE.yaml, or an augmentation policy as FILE.json.
         space: what a worker is checked with, unless its file offers a space itself.
         budget: what a worker is given per trial.
 
@@ -63,6 +66,8 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
     if is_file(path) and not Path(path).is_file():
         raise RefError(f"there is no file {path}; give the path of one that is")
     if not path.endswith(".py"):
+        if is_file(path) and Path(path).read_bytes().lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"["):  # a list: a space is an object
+            return check_policy(Path(path))
         return check_space(space_files.load_space(path))
     module = load_module("worker", path)
     findings: list[Finding] = []
@@ -104,6 +109,15 @@ def check_dataset(reference: str) -> list[Finding]:
         prepare(reference)
 
     return [_finding("the data set can be loaded", prepared)]
+
+
+def check_policy(path: Path) -> list[Finding]:
+    """Holds an augmentation policy to what the image classifier asks of it."""
+
+    def read() -> None:
+        policy_files.from_file(path)
+
+    return [_finding("its entries are operators within their limits, and their probabilities sum to one", read)]
 
 
 def _is_method(module: object) -> bool:
@@ -198,8 +212,8 @@ def _finding(statement: str, problem: Callable[[], str | None]) -> Finding:
         return Finding(statement=statement, problem=problem())
     except BohbNasError as e:
         return Finding(statement=statement, problem=str(e))
-    except Exception as e:  # noqa: BLE001 - whatever the checked code raises is the finding
-        return Finding(statement=statement, problem=f"{type(e).__name__}: {e}")
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever the checked code raises is the finding
+        return Finding(statement=statement, problem=f"{type(e).__name__}: {e}".removesuffix(": "))
 
 
 def _trial(trial_id: str, config: Mapping[str, Value], budget: float) -> Trial:
@@ -226,7 +240,7 @@ def _result_problem(result: Any, trial: Trial, accepted: frozenset[Status]) -> s
         return f"the result is of {result.trial_id!r}; pass on trial.trial_id ({trial.trial_id!r})"
     if result.status not in accepted:
         return f"status {result.status} with configuration {dict(trial.config)}: {result.message or 'no message'}"
-    Result.from_json(json.loads(dump_json(result.to_json())))  # raises what cannot cross a process border
+    read_back(result)  # raises what cannot cross a process border
     return None
 
 

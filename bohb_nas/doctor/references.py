@@ -7,11 +7,12 @@ from functools import partial
 import numpy as np
 
 from bohb_nas.baselines import BASELINES, NETWORK, network
+from bohb_nas.errors import out_of_memory
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.records import Value
 from bohb_nas.training.clock import drain
 from bohb_nas.training.data import ResidentData, resident
-from bohb_nas.training.device import Compute, out_of_memory
+from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import start
 from bohb_nas.training.peak import Peak
 from bohb_nas.training.recording import STEPS_BEFORE

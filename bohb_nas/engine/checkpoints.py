@@ -15,23 +15,32 @@ class Checkpoints:
     """Deletes the checkpoints that have become worthless; the first sweeps catch what an earlier master left.
 
     Kept are the incumbent's and, where promoted trials continue, that of the newest trial of every configuration that
-    may still be promoted.
+    may still be promoted; where they do not, everything of workers that are not ours: what they leave is theirs.
 
     Args:
         study: where they lie.
         state: what was told.
         continue_promoted: whether promoted trials continue from checkpoints.
+        ours: whether the worker is one of those here that leave checkpoints.
         promotable: the configurations that may still be promoted; None where the method does not say: then all below
             the top rung.
         n_rungs: of the ladder.
     """
 
     def __init__(
-        self, study: StudyDir, state: State, *, continue_promoted: bool, promotable: Callable[[], Set[str]] | None, n_rungs: int
+        self,
+        study: StudyDir,
+        state: State,
+        *,
+        continue_promoted: bool,
+        ours: bool,
+        promotable: Callable[[], Set[str]] | None,
+        n_rungs: int,
     ) -> None:
         self._study = study
         self._state = state
         self._continue_promoted = continue_promoted
+        self._sweeps = continue_promoted or ours
         self._promotable = promotable
         self._top_rung = n_rungs - 1
         self._newest: dict[str, Trial] = {}
@@ -57,6 +66,8 @@ class Checkpoints:
             self._newest[trial.config_id] = trial
 
     def _sweep(self) -> None:
+        if not self._sweeps:
+            return
         looked_at = itertools.islice(self._earlier, _LOOKED_AT)
         self._held |= {trial_id for trial_id in looked_at if self._study.checkpoint(trial_id) is not None}
         incumbent = self._state.incumbent

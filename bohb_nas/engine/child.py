@@ -22,15 +22,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from bohb_nas import leaving
-from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError
+from bohb_nas.engine.kept import kept
+from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError, out_of_memory
 from bohb_nas.files import dump_json
-from bohb_nas.reading import parse_json
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
 
@@ -40,6 +39,10 @@ _PR_SET_PDEATHSIG = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says of a disk, or of a share of it, that is full."""
 _MESSAGE_LIMIT = 4000
+
+
+class _EndedError(SystemExit):
+    """Raised where this process, or one that it forked, is told to end."""
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
@@ -124,6 +127,7 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
         seconds = time.monotonic() - began
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=message[-_MESSAGE_LIMIT:]), spoilt
 
+    own = os.getpid()
     try:
         result: object = worker.train(trial, workdir)
         if not isinstance(result, Result):
@@ -132,39 +136,22 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
             return failed(Status.CRASHED, f"the worker returned a result of {result.trial_id!r} for trial {trial.trial_id!r}")
         if result.status is Status.PREEMPTED and (reason := _unasked(worker)):
             return failed(Status.CRASHED, f"the worker returned the status preempted {reason}")
-        kept, n_bytes = _kept(result)
+        result, n_bytes = kept(result)
         if n_bytes > RESULT_LIMIT_BYTES:
             return failed(Status.CRASHED, f"the result has {n_bytes} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead")
-        return kept, False
-    except (StorageError, DatasetError):
+        return result, False
+    except (StorageError, DatasetError, _EndedError):
         raise
-    except MemoryError as e:
-        return failed(Status.OUT_OF_MEMORY, f"out of memory: {e}", spoilt=True)
-    except Exception as e:  # the outer shell: a crash is data
+    except BaseException as e:  # the outer shell: a crash is data, and so is an exit
+        if os.getpid() != own:  # forked by the worker: the answer is not its to give
+            raise
+        if out_of_memory(e):
+            return failed(Status.OUT_OF_MEMORY, f"out of memory: {e}", spoilt=True)
         if isinstance(e, OSError) and e.errno in _FULL:
             raise StorageError(f"trial {trial.trial_id}: {e}; free space, then run the same command again") from e
         with suppress(OSError):  # of a disk that is full since
             traceback.print_exc()
         return failed(Status.CRASHED, traceback.format_exc(), spoilt=True)
-
-
-def _kept(result: Result) -> tuple[Result, int]:
-    """A result as readers of the study will find it, and its bytes; details that they would not take are left out: the loss is known."""
-    try:
-        return _read_back(result)
-    except (ValueError, RecursionError) as e:
-        return _read_back(replace(result, details={"left_out": f"details that a study cannot keep: {e}"}))
-
-
-def _read_back(result: Result) -> tuple[Result, int]:
-    """A result written and read again, and its bytes.
-
-    Raises:
-        ValueError, RecursionError: it could not be read from the journal, where it lies in another object.
-    """
-    text = dump_json(result.to_json())
-    (read,) = parse_json(f"[{text}]")
-    return Result.from_json(read), len(text.encode())
 
 
 def _unasked(worker: Worker) -> str | None:
@@ -233,9 +220,15 @@ def _on_sigterm(own: int) -> Callable[[int, FrameType | None], None]:
     def on_sigterm(number: int, frame: FrameType | None) -> None:
         del frame
         if os.getpid() != own:
-            sys.exit(128 + number)
+            raise _EndedError(128 + number)
 
     return on_sigterm
+
+
+def _on_end(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends this process so that a worker can clean up behind it."""
+    del number, frame
+    raise _EndedError(128 + signal.SIGTERM)
 
 
 def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Result, bool]:
@@ -256,7 +249,7 @@ def main() -> int:
     signal.signal(signal.SIGUSR1, requests.on_signal)
     signal.signal(signal.SIGTERM, _on_sigterm(os.getpid()))
     signal.signal(signal.SIGUSR2, _on_sigterm(os.getpid()))
-    signal.signal(END, lambda number, frame: sys.exit(128 + signal.SIGTERM))  # so that a worker can clean up behind it
+    signal.signal(END, _on_end)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 

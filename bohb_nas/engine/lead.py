@@ -29,6 +29,7 @@ from bohb_nas.knowledge import Knowledge
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.lines import repair
+from bohb_nas.store.meta import IMAGE_WORKERS
 from bohb_nas.store.reading_ahead import Reading
 from bohb_nas.store.study_dir import StudyDir
 
@@ -132,6 +133,7 @@ def lead(
                     study,
                     state,
                     continue_promoted=continued,
+                    ours=meta["worker"] in IMAGE_WORKERS,
                     promotable=getattr(optimizer, "promotable", None),
                     n_rungs=len(parts.budgets.rungs),
                 ),

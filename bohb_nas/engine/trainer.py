@@ -242,8 +242,8 @@ class Trainer:
         else:
             if answer is None:
                 self._killed = child.killed
-                await self._end_child()
                 status, message = Status.CRASHED, f"the training process ended with {child.end_text}\n{_tail(workdir / 'log.txt')}"
+                await self._end_child()
             elif "error" in answer:
                 raise StartError(answer["error"])
             else:

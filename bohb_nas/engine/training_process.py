@@ -19,7 +19,9 @@ _GRACE_S = 3.0
 _START_S = 900.0
 """Until a child is ready: it may have to import and to read a lot."""
 _LATE_S = 0.2
-"""For an answer that is in the pipe when its writer ends, and for the exit code of one that closed its pipe."""
+"""For an answer that is in the pipe when its writer ends."""
+_TEARDOWN_S = 5.0
+"""For the exit code of one that closed its pipe: an interpreter full of libraries takes its time to end."""
 _LINE_LIMIT = 2**24
 
 
@@ -147,7 +149,7 @@ async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:
     try:
         await asyncio.wait({line, end}, return_when=asyncio.FIRST_COMPLETED)
         if not (line.done() and line.result().endswith(b"\n")):
-            await asyncio.wait({line, end}, timeout=_LATE_S)
+            await asyncio.wait({line, end}, timeout=_TEARDOWN_S if line.done() else _LATE_S)
         text = line.result() if line.done() else b""
     finally:
         line.cancel()

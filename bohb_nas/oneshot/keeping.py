@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.errors import out_of_memory
 from bohb_nas.oneshot.search import Search
 from bohb_nas.oneshot.standing import Standing
 from bohb_nas.training import in_turn
 from bohb_nas.training.checkpoint import Refused
-from bohb_nas.training.device import out_of_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

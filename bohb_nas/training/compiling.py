@@ -10,9 +10,9 @@ from typing import Literal
 
 import torch
 
+from bohb_nas.errors import out_of_memory
 from bohb_nas.layers import Layer
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.device import out_of_memory
 from bohb_nas.training.learner import Forward, Learner, Streams, forward
 from bohb_nas.training.networks import Form
 from bohb_nas.training.warm_up import settled_seconds, whole_batch

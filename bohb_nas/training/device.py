@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 import torch
 
-from bohb_nas.errors import OptionError
+from bohb_nas.errors import OptionError, out_of_memory
 from bohb_nas.training import allocator, control_group
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -105,10 +105,6 @@ class Compute:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
-_NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
-"""What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""
-
-
 def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     """The named device, or the first accelerator, or the CPU; bf16 where the hardware multiplies it.
 
@@ -138,13 +134,6 @@ def multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def out_of_memory(e: BaseException) -> bool:
-    """Whether an exception says that the device or the host has no memory left."""
-    if isinstance(e, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(e, RuntimeError) and any(words in str(e) for words in _NO_MEMORY)
 
 
 def no_memory(e: BaseException) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from bohb_nas.datasets import Dataset
-from bohb_nas.errors import DatasetError
+from bohb_nas.errors import DatasetError, out_of_memory
 from bohb_nas.files import append_line, dump_json, load_json, write_atomic
 from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
@@ -160,7 +160,7 @@ def _train(job: _Job, seed: int, folder: Path) -> Row:
     try:
         row = _train_one(job, seed, curve, clock)
     except (RuntimeError, MemoryError) as e:
-        if not devices.out_of_memory(e):
+        if not out_of_memory(e):
             raise
         row = _row(job, seed, Fit(status=Status.OUT_OF_MEMORY, message=devices.no_memory(e), train_s=clock.seconds()))
     finally:
@@ -227,7 +227,7 @@ def _tested(job: _Job, learner: Learner, row: Row, clock: TrainingClock) -> Row:
         test = _test(learner, job.dataset, clock, mirrored=False)
         mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
     except (RuntimeError, MemoryError) as e:
-        if not devices.out_of_memory(e):
+        if not out_of_memory(e):
             raise
         return replace(row, status=Status.OUT_OF_MEMORY, message=devices.no_memory(e))
     return replace(row, test_error=test.error, test_error_mirrored=mirrored.error if mirrored else None, n_test=test.n)

@@ -6,8 +6,8 @@ from typing import get_args
 
 from torch import nn
 
+from bohb_nas.errors import out_of_memory
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.device import out_of_memory
 from bohb_nas.training.learner import Learner, Streams
 from bohb_nas.training.networks import Form
 from bohb_nas.training.networks.network import Shaken

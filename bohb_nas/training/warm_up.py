@@ -7,8 +7,8 @@ from contextlib import nullcontext
 
 from torch import Tensor
 
+from bohb_nas.errors import out_of_memory
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.device import out_of_memory
 from bohb_nas.training.learner import Learner, Streams
 from bohb_nas.training.recording import STEPS_BEFORE
 

@@ -1,7 +1,6 @@
 """What a command answers: one JSON object, turned into a Result."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +72,8 @@ def to_result(answer: dict[str, Any] | None, trial: Trial, *, wall_s: float) -> 
         raise RecordError(f'the command printed no result; accepted is one JSON object such as {{"loss": 0.25}}: {_PLACES}')
     rest = dict(answer)
     word, loss, message = rest.pop("status", "ok"), rest.pop("loss", None), rest.pop("message", None)
-    if word == Status.OK and isinstance(loss, float) and not math.isfinite(loss):
-        word, message = Status.DIVERGED, message or f"the loss is {loss}"
+    if word == Status.OK and "loss" not in answer:
+        raise RecordError(f"the answer has no key loss; its keys are: {', '.join(answer)[:200] or 'none'}; accepted is a number: {_PLACES}")
     if word == Status.OK and (isinstance(loss, bool) or not isinstance(loss, int | float)):
         raise RecordError(f"the loss is {loss!r}; accepted is a number, lower is better: {_PLACES}")
     record = {

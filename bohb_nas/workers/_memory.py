@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 
+from bohb_nas.errors import out_of_memory
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.device import Compute, no_memory, out_of_memory
+from bohb_nas.training.device import Compute, no_memory
 
 
 def within_memory(trial: Trial, compute: Compute, clock: TrainingClock, train: Callable[[float, dict[str, Any]], Result]) -> Result:

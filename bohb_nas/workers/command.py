@@ -53,7 +53,7 @@ class CommandWorker:
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Runs the command for a trial; whatever goes wrong in it is a status with the end of its log."""
         workdir = workdir.resolve()
-        trial_file, result_file, log = _trial_file(workdir), workdir / "result.json", workdir / "log.txt"
+        trial_file, result_file, log = _trial_file(workdir), workdir / "bohb_nas_result.json", workdir / "log.txt"
         result_file.unlink(missing_ok=True)
         write_atomic(trial_file, dump_json(trial.to_json()))
         printed, refused = _answer.LastObject(), ""
@@ -155,7 +155,7 @@ def check(space: ConfigurationSpace, **options: Any) -> list[str]:
     """What the engine asks of a worker before a study begins: takes the options of `make`.
 
     Returns:
-        What of a trial the arguments leave out, a line each.
+        What of a trial the arguments leave out, and that no time ends one, a line each.
 
     Raises:
         CommandError: the command does not suit the space.
@@ -163,7 +163,10 @@ def check(space: ConfigurationSpace, **options: Any) -> list[str]:
     """
     worker = make(**options)
     worker.template.check(space)
-    return worker.template.not_passed(space)
+    said = worker.template.not_passed(space)
+    if worker.unit != "s" and worker.hard_limit_s is None:
+        said.append(f"budgets in {worker.unit} say nothing of time: a program that hangs is never ended; add --hard-limit, such as 2h")
+    return said
 
 
 def kill_leftovers(workdir: Path) -> int:

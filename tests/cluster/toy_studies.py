@@ -42,7 +42,7 @@ def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tu
         budgets=parts.budgets,
         knowledge=known,
         continue_promoted=False,
-        checkpoints=Checkpoints(study, state, continue_promoted=False, promotable=None, n_rungs=3),
+        checkpoints=Checkpoints(study, state, continue_promoted=False, ours=True, promotable=None, n_rungs=3),
         clock=time.time,
         wish=lambda: Wish.GO_ON,
         notice=lambda event: None,

@@ -168,7 +168,7 @@ def search(study: StudyDir, journal: Journal, n_trials: int, *, method: str, for
         stop=StopRule(trials=n_trials),
         budgets=BUDGETS,
         continue_promoted=False,
-        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, promotable=None, n_rungs=3),
+        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, ours=True, promotable=None, n_rungs=3),
         clock=time.time,
         wish=lambda: Wish.GO_ON,
         notice=lambda event: None,

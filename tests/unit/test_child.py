@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from bohb_nas import leaving
 from bohb_nas.engine.child import END, check, make_worker, train
@@ -49,16 +51,22 @@ def test_a_proper_result_passes_unchanged(tmp_path: Path) -> None:
         (None, Status.CRASHED, "returned NoneType"),
         ("0.5", Status.CRASHED, "returned str"),
         (0.5, Status.CRASHED, "returned float"),
-        (lambda: ok(loss=float("nan")), Status.CRASHED, "loss is nan; accepted is a finite number"),
+        (lambda: ok(loss=float("nan")), Status.DIVERGED, "the loss is nan"),
+        (lambda: ok(loss=np.float32("-inf")), Status.DIVERGED, "the loss is -inf"),
         (lambda: ok(loss=None), Status.CRASHED, "loss is None"),
         (lambda: ok(loss="0.5"), Status.CRASHED, "loss is '0.5'"),
         (lambda: ok(train_s=-1.0), Status.CRASHED, "train_s is -1.0; accepted is a number of seconds from 0"),
         (lambda: ok(status="preempted", loss=None), Status.CRASHED, "status preempted but does not hand over"),
         (lambda: ok(trial_id="t1"), Status.CRASHED, "a result of 't1' for trial 't0'"),
         (lambda: ok(metrics={"a": float("inf")}), Status.CRASHED, "inf"),
-        (lambda: ok(details={"a": object()}), Status.CRASHED, "not JSON serializable"),
         (ZeroDivisionError("by zero"), Status.CRASHED, "ZeroDivisionError: by zero"),
+        (SystemExit("cannot read /data/foo.yaml"), Status.CRASHED, "SystemExit: cannot read /data/foo.yaml"),
+        (SystemExit(), Status.CRASHED, "SystemExit"),
+        (KeyboardInterrupt(), Status.CRASHED, "KeyboardInterrupt"),
+        (GeneratorExit(), Status.CRASHED, "GeneratorExit"),
         (MemoryError("16 EiB"), Status.OUT_OF_MEMORY, "16 EiB"),
+        (torch.OutOfMemoryError("16 EiB"), Status.OUT_OF_MEMORY, "out of memory: 16 EiB"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), Status.OUT_OF_MEMORY, "can't allocate memory"),
     ],
 )
 def test_misbehaviour_is_a_status_with_a_reason(tmp_path: Path, answer: Any, status: Status, said: str) -> None:
@@ -82,6 +90,10 @@ def nested(depth: int) -> Any:
         ({"tree": nested(3000)}, "recursion"),
         ({"file": "caf\udce9.png"}, "surrogates not allowed"),
         ({"rate": float("nan")}, "not JSON compliant"),
+        ({"a": object()}, "object is not JSON serializable"),
+        ({"matrix": np.ones((2, 2))}, "ndarray is not JSON serializable"),
+        ({"weights": torch.ones(2)}, "Tensor is not JSON serializable"),
+        ({(1, 2): 3}, "keys must be"),
     ],
 )
 def test_a_loss_is_kept_whatever_its_details_are(tmp_path: Path, details: dict[str, Any], said: str) -> None:
@@ -89,6 +101,12 @@ def test_a_loss_is_kept_whatever_its_details_are(tmp_path: Path, details: dict[s
     result, spoilt = train(Worker(ok(details=details)), TRIAL, tmp_path)
     assert (result.status, result.loss, spoilt) == (Status.OK, 0.5, False)
     assert said in result.details["left_out"]
+
+
+def test_scalars_of_other_libraries_in_details_become_numbers(tmp_path: Path) -> None:
+    scalars = {"a": np.float32(0.5), "b": [np.int64(3)], "c": np.bool_(True), "d": torch.tensor(2), "e": np.array(1.5)}
+    result, _ = train(Worker(ok(details=scalars)), TRIAL, tmp_path)
+    assert json.dumps(result.details) == '{"a": 0.5, "b": [3], "c": true, "d": 2, "e": 1.5}'
 
 
 def test_details_as_deep_as_readers_take_pass(tmp_path: Path) -> None:
@@ -249,6 +267,62 @@ def test_a_signal_to_every_process_of_a_job_leaves_the_child_and_ends_what_it_st
         assert "RuntimeError: -15" in result["message"], "the program does not inherit that the signal passes"
         starter.process.send_signal(END)
         assert starter.process.wait(timeout=60) == 143
+
+
+EXITS = """
+import argparse, os
+def train(trial, workdir):
+    if workdir.name == "1":
+        argparse.ArgumentParser(prog="mine").parse_args(["--lr"])
+    pid = os.fork()
+    if pid == 0:
+        raise SystemExit(3) if workdir.name == "2" else ValueError("of the fork")
+    raise RuntimeError(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_whoever_exits_has_crashed_and_says_why_in_its_log(tmp_path: Path) -> None:
+    (tmp_path / "exits.py").write_text(EXITS)
+    with child(tmp_path, str(tmp_path / "exits.py")) as exits:
+        exits.hear()
+        workdir = exits.give("1", budget=1.0)
+        said = exits.hear()
+        assert (said["result"]["status"], said["spoilt"]) == ("crashed", True)
+        assert "SystemExit: 2" in said["result"]["message"]
+        assert "mine: error: unrecognized arguments: --lr" in (workdir / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(("name", "code"), [("2", 3), ("3", 1)])
+def test_a_process_that_a_worker_forked_answers_nothing(tmp_path: Path, name: str, code: int) -> None:
+    (tmp_path / "exits.py").write_text(EXITS)
+    with child(tmp_path, str(tmp_path / "exits.py")) as exits:
+        exits.hear()
+        exits.give(name, budget=1.0)
+        assert f"RuntimeError: {code}" in exits.hear()["result"]["message"]
+
+
+WAITS = """
+import time
+def train(trial, workdir):
+    try:
+        (workdir / "began").touch()
+        time.sleep(600)
+    finally:
+        (workdir / "cleaned").touch()
+"""
+
+
+def test_a_child_that_is_told_to_end_ends_in_the_middle_of_a_trial(tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    with child(tmp_path, str(tmp_path / "waits.py")) as waits:
+        waits.hear()
+        workdir = waits.give("1", budget=1.0)
+        wait_for(workdir / "began")
+        waits.process.send_signal(END)
+        assert waits.process.wait(timeout=60) == 143
+        assert waits.process.stdout is not None
+        assert waits.process.stdout.read() == ""
+        assert (workdir / "cleaned").exists()
 
 
 def test_what_a_full_disk_refuses_of_a_log_costs_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

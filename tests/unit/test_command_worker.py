@@ -156,6 +156,15 @@ def test_what_no_argument_says_is_named(template: str, remarks: list[str]) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "remarked"), [({"unit": "epochs"}, True), ({"unit": "epochs", "hard_limit_s": 60.0}, False), ({"unit": "s"}, False)]
+)
+def test_a_program_that_nothing_would_end_is_remarked_on(options: dict[str, Any], remarked: bool) -> None:
+    space = ConfigurationSpace({"lr": (0.0, 1.0)})
+    remark = "budgets in epochs say nothing of time: a program that hangs is never ended; add --hard-limit, such as 2h"
+    assert check(space, command="true {lr} {budget}", **options) == ([remark] if remarked else [])
+
+
 def test_of_many_hyperparameters_that_are_not_passed_the_first_are_named() -> None:
     space = ConfigurationSpace({f"x{n}": (0.0, 1.0) for n in range(10)})
     (said,) = check(space, command="true {x9} {budget}")
@@ -217,6 +226,12 @@ def test_the_last_object_counts_and_the_file_wins(tmp_path: Path) -> None:
     assert _run(tmp_path, printing).loss == 2, "the result file of an earlier attempt is not read"
 
 
+def test_a_result_file_of_the_program_s_own_is_no_answer(tmp_path: Path) -> None:
+    code = f"open({str(tmp_path / 'result.json')!r}, 'w').write('{{\"loss\": 9}}')\nprint('{{\"loss\": 0.25}}')"
+    assert _run(tmp_path, code).loss == 0.25
+    assert json.loads((tmp_path / "result.json").read_text()) == {"loss": 9}
+
+
 def test_a_status_of_its_own(tmp_path: Path) -> None:
     result = _run(tmp_path, "print(json.dumps({'status': 'out_of_memory', 'message': 'too wide'}))")
     assert (result.status, result.loss, result.message) == (Status.OUT_OF_MEMORY, None, "too wide")
@@ -235,7 +250,9 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, loss: str) -> None:
         ("print(0.5)", "printed no result"),
         ("print('{\"loss\": 0.5')", "printed no result"),
         ("print('[1]')", "printed no result"),
-        ("print('{}')", "the loss is None"),
+        ("print('{}')", "the answer has no key loss; its keys are: none"),
+        ('print(\'{"accuracy": 0.9, "epochs": 3}\')', "the answer has no key loss; its keys are: accuracy, epochs"),
+        ("print('{\"loss\": null}')", "the loss is None"),
         ('print(\'{"loss": "0.5"}\')', "the loss is '0.5'"),
         ("print('{\"loss\": true}')", "the loss is True"),
         ('print(\'{"loss": 1, "train_s": -1}\')', "train_s is -1"),

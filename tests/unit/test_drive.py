@@ -64,6 +64,7 @@ def search(
     optimizer: Optimizer | None = None,
     stop: StopRule | None = None,
     continued: bool = False,
+    ours: bool = True,
     failing: Callable[[Trial], bool] = lambda trial: False,
     wish: Callable[[Journal], Wish] = lambda journal: Wish.GO_ON,
     knowledge: Knowledge = NOTHING,
@@ -83,7 +84,9 @@ def search(
         stop=stop or StopRule(),
         budgets=BUDGETS,
         continue_promoted=continued,
-        checkpoints=Checkpoints(study, state, continue_promoted=continued, promotable=getattr(optimizer, "promotable", None), n_rungs=3),
+        checkpoints=Checkpoints(
+            study, state, continue_promoted=continued, ours=ours, promotable=getattr(optimizer, "promotable", None), n_rungs=3
+        ),
         clock=clock,
         wish=lambda: wish(journal),
         notice=lambda event: None,
@@ -200,6 +203,16 @@ def test_a_trial_that_was_handed_over_takes_what_all_its_attempts_had() -> None:
 def test_the_incumbents_checkpoint_is_kept_and_the_others_are_not(tmp_path: Path) -> None:
     study = StudyDir(tmp_path / "study")
     _, journal, _ = search(study.path)
+    assert journal.state.incumbent is not None
+    assert [t for t in journal.state.trials if study.checkpoint(t) is not None] == [journal.state.incumbent.trial.trial_id]
+
+
+def test_of_a_worker_that_is_not_ours_nothing_is_deleted_unless_promoted_trials_continue(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "restart")
+    _, journal, _ = search(study.path, ours=False)
+    assert all(study.checkpoint(t) is not None for t in journal.state.trials)
+    study = StudyDir(tmp_path / "continue")
+    _, journal, _ = search(study.path, ours=False, continued=True)
     assert journal.state.incumbent is not None
     assert [t for t in journal.state.trials if study.checkpoint(t) is not None] == [journal.state.incumbent.trial.trial_id]
 

@@ -233,7 +233,7 @@ def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[Out
         stop=StopRule(),
         budgets=BUDGETS,
         continue_promoted=False,
-        checkpoints=Checkpoints(study, state, continue_promoted=False, promotable=None, n_rungs=4),
+        checkpoints=Checkpoints(study, state, continue_promoted=False, ours=True, promotable=None, n_rungs=4),
         clock=lambda: 1.0,
         wish=lambda: Wish.STOP if stop_after is not None and len(state.trials) >= stop_after else Wish.GO_ON,
         notice=lambda event: None,

@@ -92,7 +92,9 @@ def search(
         stop=stop or StopRule(trials=24),
         budgets=BUDGETS,
         continue_promoted=continued,
-        checkpoints=Checkpoints(study, state, continue_promoted=continued, promotable=getattr(optimizer, "promotable", None), n_rungs=3),
+        checkpoints=Checkpoints(
+            study, state, continue_promoted=continued, ours=True, promotable=getattr(optimizer, "promotable", None), n_rungs=3
+        ),
         clock=clock,
         wish=lambda: wish(journal),
         notice=lambda event: None,
@@ -226,7 +228,7 @@ def test_no_checkpoint_of_a_probe_is_kept_for_a_method_that_does_not_say_what_it
     search(study.path, probe=1, method="hyperband", wish=lambda j: Wish.STOP if len(j.state.results) == 5 else Wish.GO_ON)
     for trial_id in ("t00003", "probe-00000-0"):
         (study.attempts(trial_id)[0] / "checkpoint").mkdir(exist_ok=True)
-    Checkpoints(study, fold(study.journal), continue_promoted=True, promotable=None, n_rungs=3)
+    Checkpoints(study, fold(study.journal), continue_promoted=True, ours=True, promotable=None, n_rungs=3)
     assert study.checkpoint("t00003") is not None
     assert study.checkpoint("probe-00000-0") is None
 

@@ -42,6 +42,10 @@ def _raise(_: Result) -> None:
     raise RuntimeError("out of paper")
 
 
+def _exit(_: Result) -> None:
+    raise SystemExit("no such file")
+
+
 @pytest.mark.parametrize(
     ("alter", "said"),
     [
@@ -53,6 +57,7 @@ def _raise(_: Result) -> None:
         (lambda r: replace(r, details={"curve": float("nan")}), "ValueError"),
         (lambda r: replace(r, metrics={"device": "cpu"}), "metrics"),
         (_raise, "RuntimeError: out of paper"),
+        (_exit, "SystemExit: no such file"),
     ],
 )
 def test_a_worker_that_breaks_the_contract(tmp_path: Path, alter: Callable[[Result], Any], said: str) -> None:
@@ -246,6 +251,24 @@ def test_a_file_that_offers_nothing(tmp_path: Path, text: str) -> None:
 def test_a_file_that_is_not_there_is_no_kind_of_thing_yet(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=rf"^there is no file {tmp_path}/{name}; give the path of one that is$"):
         check_file(str(tmp_path / name))
+
+
+ROTATE = '{"operator": "rotate", "probability": 1, "magnitude": [0, 15]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"\ufeff[{ROTATE}]\n", None),
+        (f"\n[{ROTATE.replace('1,', '0.5,')}]", "the probabilities sum to 0.5; accepted is 1"),
+        (f"[{ROTATE},]", "is not JSON"),
+    ],
+)
+def test_a_policy(tmp_path: Path, text: str, said: str | None) -> None:
+    (tmp_path / "policy.json").write_text(text)
+    (finding,) = check_file(str(tmp_path / "policy.json"))
+    assert (finding.problem is None) is (said is None)
+    assert str(said) in str(finding.problem)
 
 
 def test_a_space_in_json(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.trainer import Trainer
-from bohb_nas.engine.training_process import StartError
+from bohb_nas.engine.training_process import StartError, TrainingProcess
 from bohb_nas.errors import StorageError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store import handovers
@@ -70,6 +70,31 @@ def test_a_crash_when_the_program_is_to_leave_need_not_be_and_is_not_told(study:
     assert trained(study, leaves=True).status is Status.PREEMPTED
     assert not study.result("t00000").exists()
     assert handovers.was_left(study, "t00000"), "it is started elsewhere at once"
+
+
+ENDS_SLOWLY = """
+import os, time
+def train(trial, workdir):
+    os.closerange(3, 256)  # the pipe of the answers is among them
+    time.sleep(0.6)
+    os._exit(7)
+"""
+
+
+def test_the_exit_code_of_a_process_that_ends_slowly_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(ENDS_SLOWLY)
+
+    async def ask() -> str:
+        meta = plan(Request(space="toy", worker=str(tmp_path / "slow.py")))
+        process = await TrainingProcess.start(meta, {})
+        try:
+            answer = await process.ask({"trial": TRIAL.to_json(), "workdir": str(tmp_path), "earlier": []}, limit_s=None)
+            assert answer is None
+            return process.end_text
+        finally:
+            await process.end()
+
+    assert asyncio.run(ask()) == "exit code 7"
 
 
 WAITS = """
