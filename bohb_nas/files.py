@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bohb_nas.errors import NoLocksError, StorageError
+from bohb_nas.errors import NoLocksError, StorageError, StudyHeldError
 from bohb_nas.reading import open_regular
 
 
@@ -238,8 +238,28 @@ class Lock:
         self._descriptor = descriptor
         return True
 
+    @property
+    def superseded(self) -> bool:
+        """Whether another file stands at the lock's path by now, which somebody else may hold; not where there is none."""
+        return os.path.lexists(self._path) and not self._in_place()
+
     def check(self) -> None:
-        """Makes sure that the lock is still held: the kernel sees to that."""
+        """Makes sure that the lock still keeps others out: the kernel holds it, but only who finds its file asks for it.
+
+        Raises:
+            StudyHeldError: its file is gone, or another stands in its place.
+        """
+        if not self._in_place():
+            raise StudyHeldError(f"{self._path} was deleted, moved or replaced, so another may hold what stands there; this process ends")
+
+    def _in_place(self) -> bool:
+        """Whether its file stands where others look for it; a disk that does not say so for now is taken to."""
+        try:
+            return self._descriptor is None or os.path.samestat(os.stat(self._path, follow_symlinks=False), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
 
     def release(self) -> None:
         """Gives the lock back; harmless when it is not held."""

@@ -114,7 +114,7 @@ class DaskEngine:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         leader = published(self._study.scheduler_json)
-        if leader is not None and leader.term == self._term:
+        if leader is not None and (leader.term, leader.address) == (self._term, self._scheduler.address):
             with suppress(FileNotFoundError):
                 os.replace(self._study.scheduler_json, self._study.last_led)  # it keeps its time, which the next master counts
         self._call(self._close())
