@@ -129,7 +129,7 @@ def write(folder: Path, found: Mapping[str, Any]) -> None:
     write_atomic(folder / "comparison.json", dump_json(found) + "\n")
     rows = [_flat(row) for row in found["rows"]]
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(folder / "comparison.csv", stream.getvalue())

@@ -64,7 +64,7 @@ def _conditions(figures: Mapping[str, Any]) -> Row:
 
 def _text(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()

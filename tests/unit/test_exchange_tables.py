@@ -180,6 +180,15 @@ def test_a_damaged_space_is_named(study: StudyDir, tmp_path: Path) -> None:
         assert not (tmp_path / "x.csv").exists()
 
 
+def test_a_text_with_a_carriage_return_is_one_field(study: StudyDir, tmp_path: Path) -> None:
+    journal = Journal(study.journal, fold(study.journal))
+    journal.write(Event(term=4, time=NOW, result=result(3, None, message="10 %\r100 %")))
+    export(study, "csv", tmp_path / "x.csv")
+    rows = read_csv(tmp_path / "x.csv")
+    assert [row["message"] for row in rows] == ["", "out of luck\nmore", "", "10 %\r100 %"]
+    assert (tmp_path / "x.csv").read_bytes().count(b"\r\n") == 5, "lines end as RFC 4180 says"
+
+
 def test_pandas_reads_both_alike(study: StudyDir, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     for name in ("csv", "json"):

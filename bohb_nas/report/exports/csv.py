@@ -1,6 +1,6 @@
 """A study as one CSV file: a row per finished evaluation, for pandas or a spreadsheet.
 
-As RFC 4180 has it, in UTF-8: a line of column names, commas, quotes where needed; nothing between two commas is no value.
+As RFC 4180 has it, in UTF-8: a line of column names, commas, quotes where needed, lines that end with CR LF; nothing between two commas is no value.
 """
 
 import csv
@@ -34,7 +34,7 @@ class Table:
         """Writes all evaluations of this moment."""
         columns, rows = _table.table(self._watch)
         text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer = csv.DictWriter(text, columns)
         writer.writeheader()
         writer.writerows(rows)
         write_atomic(self._to, text.getvalue(), mode=0o644)
