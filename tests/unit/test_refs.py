@@ -61,7 +61,7 @@ def test_a_module_that_fails_while_it_is_imported_is_named(text: str, said: str,
 
 
 def test_a_relative_module_is_none() -> None:
-    with pytest.raises(RefError, match="^worker '.foo:bar' cannot be imported: TypeError: "):
+    with pytest.raises(RefError, match=r"^worker '\.foo:bar' cannot be imported: TypeError: "):
         load_module("worker", ".foo:bar")
 
 
