@@ -103,15 +103,24 @@ class Runs:
     def _append_trial(self, trial: Trial, result: Result | None, *, asked: float) -> None:
         """The learning curve of every attempt, and in the last what became of the trial.
 
-        Files only grow, so what a worker that searches by itself trained is said when it is known: behind the curve.
+        Files only grow, so what a worker that searches by itself trained is said when it is known: behind the curve. Likewise a file
+        keeps the beginning with which it was begun: that of an attempt in training, which its heartbeat says, or of the last.
         """
         where = stay(result) if result is not None else None
         folders: dict[int, Path | None] = {int(folder.name): folder for folder in self._watch.study.attempts(trial.trial_id)}
         last = where.attempt if where is not None and where.attempt is not None else max(folders, default=0)
+        latest = where.began if where is not None else asked
         if result is not None:
             folders.setdefault(last, None)
-        began = where.began if where is not None else asked
+        else:
+            beat = notes.read_note(self._watch.study.heartbeat(trial.trial_id))
+            running, since = notes.whole(beat, "attempt"), notes.number(beat, "since")
+            folders = {n: folder for n, folder in folders.items() if n == running and since is not None}
+            latest = since or asked
         for n, folder in folders.items():
+            path = self._to / f"rung-{trial.rung}" / f"{trial.trial_id}-{n}" / FILE
+            known = event_file.began(path)
+            began = latest if known is None else known
             searches, records = trial.origin is Origin.SEARCH, [event_file.version(began)]
             if not searches:
                 records.append(event_file.session_start(began, trial.config, trial.config_id))
@@ -124,7 +133,7 @@ class Runs:
             if result is not None and n == last:
                 told = {"train_s": result.train_s} | ({} if result.loss is None else {"loss": result.loss})
                 records += [event_file.scalars(ended, step, told), event_file.session_end(ended, good=result.loss is not None)]
-            event_file.append(self._to / f"rung-{trial.rung}" / f"{trial.trial_id}-{n}" / FILE, records)
+            event_file.append(path, records)
 
 
 def _points(path: Path) -> Iterator[tuple[int, float, dict[str, float]]]:
