@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bohb_nas.errors import NoLocksError, StorageError, UsageError
+from bohb_nas.errors import NoLocksError, StorageError, StudyHeldError, UsageError
 from bohb_nas.reading import open_regular
 
 
@@ -184,9 +184,9 @@ def _is_endless(value: Any) -> bool:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV under a line of column names: every row has every column, and None is empty."""
+    """Rows as CSV (RFC 4180) under a line of column names: every row has every column, and None is empty."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer = csv.DictWriter(stream, columns)
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
@@ -275,8 +275,28 @@ class Lock:
         self._descriptor = descriptor
         return True
 
+    @property
+    def superseded(self) -> bool:
+        """Whether another file stands at the lock's path by now, which somebody else may hold; not where there is none."""
+        return os.path.lexists(self._path) and not self._in_place()
+
     def check(self) -> None:
-        """Makes sure that the lock is still held: the kernel sees to that."""
+        """Makes sure that the lock still keeps others out: the kernel holds it, but only who finds its file asks for it.
+
+        Raises:
+            StudyHeldError: its file is gone, or another stands in its place.
+        """
+        if not self._in_place():
+            raise StudyHeldError(f"{self._path} was deleted, moved or replaced, so another may hold what stands there; this process ends")
+
+    def _in_place(self) -> bool:
+        """Whether its file stands where others look for it; a disk that does not say so for now is taken to."""
+        try:
+            return self._descriptor is None or os.path.samestat(os.stat(self._path, follow_symlinks=False), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
 
     def release(self) -> None:
         """Gives the lock back; harmless when it is not held."""

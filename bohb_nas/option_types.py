@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bohb_nas.durations import Timed, parse_duration
+from bohb_nas.durations import Timed, format_duration, parse_duration
 from bohb_nas.errors import DurationError, KnowledgeError
 from bohb_nas.knowledge import parse_number
 
@@ -18,19 +18,25 @@ class Duration(click.ParamType[float]):
     name = "duration"
     also = ""
     """What else is accepted, for an error."""
+    most_s = 10_000 * 86_400.0
+    """What clocks and calendars can still wait for."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         try:
-            return value if isinstance(value, float) else parse_duration(str(value))
+            seconds = value if isinstance(value, float) else parse_duration(str(value))
         except DurationError as e:
             self.fail(f"{e}{self.also}", param, ctx)
+        if seconds > self.most_s:
+            self.fail(f"{value!r} is too long; accepted: at most {format_duration(self.most_s)}", param, ctx)
+        return seconds
 
 
 class Budget(Duration):
     """A budget: a duration, or a plain number of whatever budgets count."""
 
     also = "; with --budget-unit, a plain number such as 27 or 1e-3"
+    most_s = math.inf
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds, `Timed` if a unit was typed."""

@@ -67,8 +67,7 @@ def _import_file(kind: str, path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as e:  # whatever a user's file does while it is imported is that file's error
         del sys.modules[spec.name]
-        guard = "; what it does as a program belongs under if __name__ == '__main__':" if isinstance(e, SystemExit) else ""
-        raise RefError(f"{kind} file {str(path)!r} cannot be imported: {type(e).__name__}: {e}{guard}") from e
+        raise _fails(f"{kind} file {str(path)!r}", e) from e
     return module
 
 
@@ -80,4 +79,12 @@ def _import_attribute(kind: str, reference: str) -> Any:
             value = getattr(value, part)
     except (ImportError, AttributeError, ValueError) as e:
         raise RefError(f"{kind} {reference!r} cannot be found: {e}; accepted is module:attribute of an installed module") from e
+    except (Exception, SystemExit) as e:
+        raise _fails(f"{kind} {reference!r}", e) from e
     return value
+
+
+def _fails(what: str, error: BaseException) -> RefError:
+    """What to say of something that raised while it was imported."""
+    guard = "; what it does as a program belongs under if __name__ == '__main__':" if isinstance(error, SystemExit) else ""
+    return RefError(f"{what} cannot be imported: {type(error).__name__}: {error}{guard}")

@@ -141,7 +141,7 @@ class Address:
     def withdraw(self) -> None:
         """Takes the address away at the leader's end, unless it is another's by now, and keeps when that was."""
         path, leader = self._study.scheduler_json, published(self._study.scheduler_json)
-        if leader is None or leader.term != self._term:
+        if leader is None or (leader.term, leader.address) != (self._term, self._address):
             return
         with suppress(FileNotFoundError, StorageError):  # a disk that refuses leaves when it was last said
             os.replace(path, self._study.last_led)

@@ -28,6 +28,7 @@ from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, Journal, State
+from bohb_nas.store.lease import since_boot
 from bohb_nas.store.lines import repair
 from bohb_nas.store.meta import IMAGE_WORKERS
 from bohb_nas.store.reading_ahead import Reading
@@ -104,9 +105,9 @@ def lead(
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state, check=seat.check)
-        until = last_alive(study)
+        until, clock = last_alive(study), steady()
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
-        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
+        journal.lead(Event(term=max(state.term + 1, seat.number), time=clock(), until=until), size=size)
         study.done.unlink(missing_ok=True)
         pace = Pace(state, in_seconds=parts.stop.in_seconds)
         with _signals() as wish, DaskEngine(study, term=state.term, ip=ip, needs_s=pace.needs_s, say=display.say) as engine:
@@ -137,7 +138,7 @@ def lead(
                     promotable=getattr(optimizer, "promotable", None),
                     n_rungs=len(parts.budgets.rungs),
                 ),
-                clock=time.time,
+                clock=clock,
                 wish=lambda: Wish.STOP if gone() else wish(),
                 notice=display.event,
                 tick=tick,
@@ -165,6 +166,15 @@ def lead(
                 workers.wait(5.0)
             workers.stop()
     return outcome, state
+
+
+def steady() -> Callable[[], float]:
+    """A clock that says the time of day now and goes on evenly, through sleep too, whatever is set on the machine's clock meanwhile.
+
+    A term's lines are stamped by one: a clock that was wrong for a while would make hours of a moment, and they count as led.
+    """
+    ahead = time.time() - since_boot()
+    return lambda: ahead + since_boot()
 
 
 def _probes(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge) -> Probes | None:

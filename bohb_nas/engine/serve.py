@@ -66,6 +66,10 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     global _trainer
     _trainer = trainer
     candidate = Candidate(study, say=say, listen=terms.listen) if terms.stand else None
+
+    def replaced() -> bool:
+        return lock.superseded or study.is_another(meta)
+
     touching = asyncio.create_task(_touch(study.worker_lock(host(), device.name)))
     with lock:
         try:
@@ -74,7 +78,9 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
             if not await _started(trainer, leaving.asked):
                 say(f"left: {leaving.why}")
                 return 0
-            return await Service(study, trainer, leaving, candidate, terms, name=f"{host()}-{device.name}", say=say).run()
+            name = f"{host()}-{device.name}"
+            service = Service(study, trainer, leaving, candidate, terms, replaced=replaced, name=name, say=say)
+            return await service.run()
         finally:
             touching.cancel()
             try:

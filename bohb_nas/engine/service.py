@@ -75,10 +75,13 @@ class Service:
         candidate: Candidate | None,
         terms: Terms,
         *,
+        replaced: Callable[[], bool],
         name: str,
         say: Callable[[str], None],
     ) -> None:
         self._study, self._trainer, self._leaving, self._candidate, self._terms = study, trainer, leaving, candidate, terms
+        self._replaced = replaced
+        """Whether somebody else's has taken the place of the study or of this worker's lock."""
         self._name = name
         self._say = say
         self._told_of = ""
@@ -104,6 +107,9 @@ class Service:
             if self._candidate is not None:
                 await self._candidate.stand()
             leader = published(self._study.scheduler_json) if holders.master(self._study) is not None else None
+            if self._replaced():  # looked at after the address, which then is that of this study's master
+                self._say(f"another study, or another worker for this device, has taken its place in {self._study.path}; leaving")
+                return 0
             if self._trainer.busy or (leader is not None and self._reachable(leader) and await self._join(leader)):
                 alone_since = time.monotonic()
             if self._trainer.unfit.done():
@@ -153,7 +159,7 @@ class Service:
             await _first(
                 worker.finished(),
                 self._leaving.asked.wait(),
-                _until(self._is_done, self._superseded(leader), self._is_over),
+                _until(self._is_done, self._superseded(leader), self._is_over, self._replaced),
                 asyncio.shield(self._trainer.unfit),
                 self._stand(),
             )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine.devices import Device, host
-from bohb_nas.engine.training_process import StartError, TrainingProcess, options_of
+from bohb_nas.engine.training_process import StartError, TrainingProcess, hard_limit, options_of
 from bohb_nas.errors import StorageError, StudyError
 from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
@@ -136,6 +136,7 @@ class Trainer:
         killed = False
         try:
             while True:
+                self._study.check_same(self._meta)
                 if (known := self._study.read_result(trial, say=self._say)) is not None:
                     return known.result
                 if self._leaving is not None:
@@ -268,8 +269,13 @@ class Trainer:
             await asyncio.sleep(_BEAT_S)
 
     async def _store(self, evaluation: Evaluation) -> Result:
-        """Writes the result file, however long the disk refuses: a finished evaluation is never lost."""
+        """Writes the result file, however long the disk refuses: a finished evaluation is never lost.
+
+        Raises:
+            StudyError: another study stands in the place of the evaluation's.
+        """
         while True:
+            self._study.check_same(self._meta)
             try:
                 if self._study.write_result(evaluation):
                     return evaluation.result
@@ -279,18 +285,6 @@ class Trainer:
             except StorageError as e:
                 self._say(f"{e}; trying again every 2 s")
                 await asyncio.sleep(2.0)
-
-
-def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
-    """Seconds after which a trial's process is killed: the limit asked for, or 1.5 x budget and 300 s for everything else.
-
-    The worker `command` keeps the limit itself; here it gets a minute more. None where budgets are no seconds and no
-    limit was asked for.
-    """
-    asked = meta.get("hard_limit_s")
-    if asked is not None:
-        return float(asked) + (60.0 if meta["worker"] == "command" else 0.0)
-    return 1.5 * budget + 300.0 if meta["budgets"]["unit"] == "s" else None
 
 
 def _tail(path: Path) -> str:

@@ -41,6 +41,18 @@ def options_of(meta: dict[str, Any], options: dict[str, Any] | None, *, space_js
     return {**told, "space_file": str(space_json)} if meta["worker"] == ONE_SHOT else told
 
 
+def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
+    """Seconds after which a trial's process is killed: the limit asked for, or 1.5 x budget and 300 s for everything else.
+
+    The worker `command` keeps the limit itself; here it gets a minute more. None where budgets are no seconds and no
+    limit was asked for.
+    """
+    asked = meta.get("hard_limit_s")
+    if asked is not None:
+        return float(asked) + (60.0 if meta["worker"] == "command" else 0.0)
+    return 1.5 * budget + 300.0 if meta["budgets"]["unit"] == "s" else None
+
+
 class TrainingProcess:
     """A child that is ready for trials.
 

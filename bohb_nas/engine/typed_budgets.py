@@ -7,6 +7,7 @@ from bohb_nas.durations import Timed, format_duration
 from bohb_nas.errors import UsageError
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
+from bohb_nas.store.meta import unit_kept
 
 
 def check(unit: str, typed: Mapping[str, float | None]) -> None:
@@ -19,12 +20,7 @@ def check(unit: str, typed: Mapping[str, float | None]) -> None:
     Raises:
         UsageError: a budget is a time and the unit is not, or the unit is empty or no text that a study can hold.
     """
-    try:
-        unit.encode()
-    except UnicodeEncodeError as e:
-        raise UsageError(f"--budget-unit {unit!r}: accepted is a text in UTF-8, such as epochs; write it otherwise") from e
-    if not unit.strip():
-        raise UsageError(f"--budget-unit {unit!r}: accepted is what budgets count, such as epochs; leave it out for seconds")
+    unit_kept(unit)
     for option, value in typed.items():
         if isinstance(value, Timed) and unit != "s":
             raise UsageError(f"{option} {format_duration(value)}: budgets count {unit}, and this is a time; give a plain number")

@@ -29,7 +29,7 @@ from bohb_nas.records import Budgets, Origin, Result, Status, Trial
 from bohb_nas.space.files import load_pcs, load_space, space_to_json
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, State
-from bohb_nas.store.meta import path_kept
+from bohb_nas.store.meta import budgets_kept, path_kept, unit_kept
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 METHOD = "hpbandster"
@@ -67,14 +67,18 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     target = Path(os.path.realpath(target))  # of a link to an empty folder that folder is replaced
     if os.path.lexists(target) and not _is_empty(target):
         raise StudyError(f"{target} exists and is no empty directory; name a new DIR, nothing is overwritten")
+    if target == Path.cwd():
+        raise StudyError(
+            f"{target} is the current directory, and whoever is in it would be nowhere: a new DIR takes its place; name another DIR"
+        )
     if not os.path.isdir(source):
         raise LogError(f"{source} is no folder that can be reached; accepted is one with {CONFIGS} and {RESULTS}")
     reference = str(_space_file(source)) if space is None else space
-    reference = str(Path(reference).absolute()) if Path(reference).is_file() else reference
+    reference = path_kept(str(Path(reference).absolute())) if Path(reference).is_file() else reference
     searched = _space(reference)
     log = read(source, searched)
     own = notes.read_note(source / OWNER)
-    unit = unit or notes.text(own, "unit") or UNIT
+    unit = unit_kept(unit) if unit is not None else notes.text(own, "unit") or UNIT
     budgets = ladder([run.budget for run in log.runs], unit=unit)
     runs = [replace(run, budget=_rung(run.budget, budgets)[1]) for run in log.runs]
     events = _events(replace(log, runs=tuple(runs)), budgets, own=bool(own))
@@ -142,7 +146,7 @@ def ladder(found: Sequence[float], *, unit: str) -> Budgets:
     """The ladder max / eta^k that some budgets stand on; eta is the smallest ratio of neighbours, 3 where there is one budget.
 
     Raises:
-        LogError: they stand on none.
+        UsageError: they stand on none, or on one of too many.
     """
     distinct: list[float] = []
     for budget in sorted(found):
@@ -158,7 +162,7 @@ def ladder(found: Sequence[float], *, unit: str) -> Budgets:
     if budgets is None or not all(_rung(budget, budgets)[0] >= 0 for budget in distinct):
         listed = ", ".join(f"{b:g}" for b in distinct[:10])
         raise LogError(f"the budgets {listed} are no ladder max / eta^k with eta of at least 2; a run on such budgets cannot be imported")
-    return budgets
+    return budgets_kept(budgets, remedy="a run on such budgets cannot be imported")
 
 
 def _rung(budget: float, budgets: Budgets) -> tuple[int, float]:
@@ -195,11 +199,13 @@ def _events(log: Log, budgets: Budgets, *, own: bool) -> list[Event]:
 
 
 def _result(run: Run, trial_id: str, *, own: bool) -> Result:
-    """The result; of an export of `bohb-nas` with the status, seconds and metrics that it says."""
-    details = {"hpbandster": {"id": list(run.id), "started": run.started, "info": run.info}}
+    """The result; of an export of `bohb-nas` with the status, seconds, metrics and broken constraints that it says."""
+    details: dict[str, Any] = {"hpbandster": {"id": list(run.id), "started": run.started, "info": run.info}}
     status, train_s, metrics = run.status, run.finished - run.started, {}
     if own and isinstance(run.info, dict):
-        word, told = run.info.get("status"), run.info.get("metrics")
+        word, told, broken = (run.info.get(name) for name in ("status", "metrics", "violates"))
+        if isinstance(broken, list) and broken and all(isinstance(text, str) for text in broken):
+            details["violates"] = broken
         seconds: Any = run.info.get("train_s")
         if run.loss is None and isinstance(word, str) and word in set(Status) - {Status.OK}:
             status = Status(word)

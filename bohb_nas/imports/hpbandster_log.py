@@ -112,7 +112,8 @@ def _read_configs(path: Path, space: ConfigurationSpace, notes: list[str]) -> di
         if not isinstance(line[1], dict):
             _refuse(where, f"the configuration is {reprlib.repr(line[1])}; accepted is an object; correct or delete the line")
         try:
-            config = complete(space, {name: _within(space, name, value) for name, value in line[1].items()})
+            # some loggers write what is inactive, as null
+            config = complete(space, {name: _within(space, name, value) for name, value in line[1].items() if value is not None})
         except SpaceError as e:
             _refuse(where, f"{e}; give the space that was searched with --space, or delete the line")
         picked = info.get("model_based_pick", False) if isinstance(info, dict) else False

@@ -41,7 +41,7 @@ def text(rows: Iterable[Row]) -> str:
     known = list(rows)
     columns = list(dict.fromkeys(name for row in known for name in row)) or ["study"]
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(stream)
     writer.writerow(columns)
     writer.writerows([[_cell(row.get(name)) for name in columns] for row in known])
     return stream.getvalue()

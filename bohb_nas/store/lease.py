@@ -101,6 +101,7 @@ class Lease:
         self._thread: threading.Thread | None = None
         self.number = 0
         """Of the lease that is held; it grows from one holder to the next."""
+        self._note: dict[str, Any] = {}
 
     def acquire(self, note: dict[str, Any]) -> bool:
         """Takes the lease unless somebody holds it; renews it from a thread of its own.
@@ -116,9 +117,10 @@ class Lease:
         if last is not None and not last.expired(file_time(self._folder)):
             return False
         number, began = 1 if last is None else last.number + 1, self._clock()
-        if not write_once(_file(self._folder, number), json.dumps({**note, "lasts_s": self._lasts_s}) + "\n"):
+        whole = {**note, "lasts_s": self._lasts_s}
+        if not write_once(_file(self._folder, number), json.dumps(whole) + "\n"):
             return False
-        self.number, self._renewed = number, began
+        self.number, self._renewed, self._note = number, began, whole
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
         return True
@@ -130,6 +132,8 @@ class Lease:
             StudyHeldError: somebody has, or may have since the lease was last renewed.
         """
         silent_s = self._clock() - self._renewed
+        if self._replaced():
+            raise StudyHeldError(f"another study stands in the place of this one: its lease {self.number} in {self._folder} is another's")
         if _file(self._folder, self.number + 1).exists():
             raise StudyHeldError(f"another master has taken over: lease {self.number + 1} in {self._folder}; this one ends")
         if silent_s > self._lasts_s / 2:
@@ -140,7 +144,7 @@ class Lease:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()  # or it might renew what is given back here
-        if self.number:
+        if self.number and not self._replaced():
             with suppress(OSError):  # else it runs out by itself
                 os.utime(_file(self._folder, self.number), (0, 0))
 
@@ -150,12 +154,18 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
 
+    def _replaced(self) -> bool:
+        """Whether a lease of another stands under the number of this one: in its folder's place is that of another study."""
+        return read_note(_file(self._folder, self.number)) not in ({}, self._note)
+
     def _renew(self) -> None:
         path = _file(self._folder, self.number)
         while not self._ended.wait(min(1.0, self._lasts_s / 10)):
             began = self._clock()
             if began - self._renewed > self._lasts_s / 2:
                 return  # too late: another may lead, and a renewal would only confuse
+            if self._replaced():
+                return
             with suppress(OSError):  # the disk may come back; until then the lease runs out
                 os.utime(path)
                 self._renewed = began

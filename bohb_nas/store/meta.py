@@ -79,16 +79,35 @@ def count_kept(option: str, n: int) -> int:
     return n
 
 
-def budgets_kept(budgets: Budgets) -> Budgets:
-    """The budgets, if the record of a study can hold them.
+def unit_kept(unit: str) -> str:
+    """What budgets count, if the record of a study, which is UTF-8, can hold it.
 
     Raises:
-        UsageError: there are too many.
+        UsageError: it cannot, or it says nothing.
+    """
+    try:
+        unit.encode()
+    except UnicodeEncodeError as e:
+        raise UsageError(f"--budget-unit {unit!r}: accepted is a text in UTF-8, such as epochs; write it otherwise") from e
+    if not unit.strip():
+        raise UsageError(f"--budget-unit {unit!r}: accepted is what budgets count, such as epochs; leave it out if that is not to be said")
+    return unit
+
+
+def budgets_kept(budgets: Budgets, *, remedy: str = "give a larger --budget-min or --eta") -> Budgets:
+    """The budgets, if the record of a study can hold them.
+
+    Args:
+        budgets: any.
+        remedy: what to do where there are too many.
+
+    Raises:
+        UsageError: there are.
     """
     if (n := len(budgets.rungs)) >= _MOST_RUNGS:
         raise UsageError(
             f"from {budgets.min:g} to {budgets.max:g} by {budgets.eta:g} there are {n} budgets; accepted are at most {_MOST_RUNGS - 1}; "
-            "give a larger --budget-min or --eta"
+            f"{remedy}"
         )
     return budgets
 

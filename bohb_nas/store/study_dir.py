@@ -282,6 +282,22 @@ class StudyDir:
             )
         return meta  # type: ignore[no-any-return]
 
+    def is_another(self, meta: dict[str, Any]) -> bool:
+        """Whether another study stands here than that of a record; one that cannot be read for now is taken for the same."""
+        try:
+            return self.read_meta().get("created") != meta.get("created")
+        except (StudyError, JournalError):
+            return False
+
+    def check_same(self, meta: dict[str, Any]) -> None:
+        """Makes sure that the study of a record stands here, as far as it can be read: what belongs to one must not reach another.
+
+        Raises:
+            StudyError: another stands here.
+        """
+        if self.is_another(meta):
+            raise StudyError(f"another study has taken the place of this worker's in {self.path}; `bohb-nas worker {self.path}` joins it")
+
     def read_space(self) -> str:
         """What space.json says.
 

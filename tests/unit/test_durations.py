@@ -3,7 +3,7 @@ import pytest
 
 from bohb_nas.durations import Timed, budget_text, counted, format_duration, parse_duration
 from bohb_nas.errors import DurationError
-from bohb_nas.option_types import Budget
+from bohb_nas.option_types import Budget, Duration
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,11 @@ def test_a_budget_is_a_time_where_a_unit_of_time_was_typed(typed: str, budget: f
 def test_a_budget_that_is_none_is_answered_with_both_kinds() -> None:
     with pytest.raises(click.BadParameter, match=r"'1x'; accepted: .* 3h; with --budget-unit, a plain number such as 27 or 1e-3"):
         Budget().convert("1x", None, None)
+
+
+@pytest.mark.parametrize("typed", ["1e300", "20000d", 1e300])
+def test_no_clock_waits_longer_than_most_people_live(typed: object) -> None:
+    with pytest.raises(click.BadParameter, match="accepted: at most 10000d"):
+        Duration().convert(typed, None, None)
+    assert Duration().convert("10000d", None, None) == 864_000_000
+    assert Budget().convert("1e300", None, None) == 1e300, "what it counts need be no time"

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,11 +181,26 @@ def test_a_damaged_space_is_named(study: StudyDir, tmp_path: Path) -> None:
         assert not (tmp_path / "x.csv").exists()
 
 
+def test_a_text_with_a_carriage_return_is_one_field(study: StudyDir, tmp_path: Path) -> None:
+    journal = Journal(study.journal, fold(study.journal))
+    journal.write(Event(term=4, time=NOW, result=result(3, None, message="10 %\r100 %")))
+    export(study, "csv", tmp_path / "x.csv")
+    rows = read_csv(tmp_path / "x.csv")
+    assert [row["message"] for row in rows] == ["", "out of luck\nmore", "", "10 %\r100 %"]
+    assert (tmp_path / "x.csv").read_bytes().count(b"\r\n") == 5, "lines end as RFC 4180 says"
+
+
 def test_pandas_reads_both_alike(study: StudyDir, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
+    journal = Journal(study.journal, fold(study.journal))
+    journal.write(Event(term=4, time=NOW, trial=replace(trial(5), config={"momentum": 0.1234567890123456789, "crop": "None"})))
+    journal.write(Event(term=4, time=NOW, result=result(5, 0.75)))
     for name in ("csv", "json"):
         export(study, name, tmp_path / name)
-    frames = [pandas.read_csv(tmp_path / "csv"), pandas.read_json(tmp_path / "json")]
+    with (tmp_path / "json").open() as stream:
+        frames = [pandas.read_csv(tmp_path / "csv", keep_default_na=False, na_values=[""]), pandas.DataFrame(json.load(stream))]
     for frame in frames:
         assert frame.groupby("budget")["loss"].min().to_dict() == {1.0: 0.5, 3.0: 0.25}
-        assert frame["config.nesterov"].tolist() == [trial(n).config["nesterov"] for n in range(3)]
+        assert frame["config.nesterov"].tolist()[:3] == [trial(n).config["nesterov"] for n in range(3)]
+        assert frame["config.crop"].tolist() == ["on", "on", "on", "None"]
+        assert frame["config.momentum"][3] == 0.1234567890123456789

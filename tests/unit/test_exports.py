@@ -213,6 +213,7 @@ def test_the_hyperparameters_of_a_search_in_the_worker_are_those_it_found(study:
     with study.journal.open("a") as stream:
         stream.write(Event(term=4, time=NOW, trial=asked).to_line() + "\n")
     write_curve(study, "t7", 0, json.dumps(POINTS[0]) + "\n")
+    beat(study, "t7", host="far", attempt=0, since=NOW)
     exported(study, "tensorboard", runs)
     file = runs / "rung-0" / "t7-0"
     with pytest.raises(KeyError):  # nothing is found yet
@@ -246,6 +247,7 @@ def test_runs_grow_with_the_study_whoever_writes_them_and_however_it_was_killed(
     runs, line = tmp_path / "runs", "".join(json.dumps(point) + "\n" for point in POINTS)
     write_curve(study, "t3", 0, line)
     write_curve(study, "t3", 1, line[: line.index("\n") + 20])  # its second line is being written
+    beat(study, "t3", host="far", attempt=1, since=NOW)
     watching = make("tensorboard", Watch(study), runs)
     watching.update()
     second = runs / "rung-0" / "t3-1"
@@ -270,6 +272,31 @@ def test_runs_grow_with_the_study_whoever_writes_them_and_however_it_was_killed(
         assert {p: data for p, data in read.items() if p != file} == {p: data for p, data in whole.items() if p != file}
         assert scalars(second) == {**scalars(second), "train_loss": [(50, 2.0), (100, 1.0)], "loss": [(100, 0.125)]}
         assert len(read[file]) == len(whole[file])
+
+
+def test_a_curve_has_the_times_of_its_attempt_however_often_it_is_looked_at(study: StudyDir, tmp_path: Path) -> None:
+    runs, lines = tmp_path / "runs", [json.dumps(point) + "\n" for point in POINTS[:2]]
+
+    def times(attempt: int) -> list[float]:
+        return [event.wall_time - NOW for event in run(runs / "rung-0" / f"t3-{attempt}").Scalars("train_loss")]
+
+    write_curve(study, "t3", 0, lines[0])
+    exported(study, "tensorboard", runs)
+    assert not (runs / "rung-0" / "t3-0").exists(), "it was asked 600 s ago, and nobody says when it began"
+    beat(study, "t3", host="far", attempt=0, since=NOW + 100)
+    exported(study, "tensorboard", runs)
+    assert times(0) == [110]
+    write_curve(study, "t3", 0, "".join(lines))
+    write_curve(study, "t3", 1, lines[0])
+    beat(study, "t3", host="far", attempt=1, since=NOW + 200)
+    exported(study, "tensorboard", runs)
+    write_curve(study, "t3", 1, "".join(lines))
+    with study.journal.open("a") as stream:
+        told = result(3, 0.125, host="far", device="g0", began=NOW + 201, ended=NOW + 240, attempt=1)
+        stream.write(Event(term=4, time=NOW + 241, result=told).to_line() + "\n")
+    exported(study, "tensorboard", runs)
+    assert times(0) == [110, 120]
+    assert times(1) == [210, 220]
 
 
 def test_two_exports_do_not_write_at_once_and_two_studies_not_in_one_place(study: StudyDir, tmp_path: Path) -> None:

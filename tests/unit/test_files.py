@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import StorageError, StudyHeldError
 from bohb_nas.files import Lock, append_line, dump_json, holder, write_atomic, write_once
 from bohb_nas.reading import parse_json
 
@@ -104,6 +104,23 @@ def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:
         assert lock.acquire("mine")
         assert holder(path) == "mine"
     assert holder(path) is None
+
+
+def test_a_lock_whose_file_is_gone_or_another_holds_nothing_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(path) as lock, Lock(path) as other:
+        assert lock.acquire("mine")
+        lock.check()
+        assert not lock.superseded
+        path.unlink()
+        with pytest.raises(StudyHeldError, match=r"lock.*was deleted"):
+            lock.check()
+        assert not lock.superseded, "a disk may be away for a while"
+        assert other.acquire("another's")
+        other.check()
+        with pytest.raises(StudyHeldError, match=r"lock.*was deleted"):
+            lock.check()
+        assert lock.superseded
 
 
 def test_what_no_reader_takes_is_not_written() -> None:

@@ -112,8 +112,9 @@ def test_the_path_and_the_trials(tmp_path: Path) -> None:
 
 
 def test_rows_of_different_columns_stand_in_one_table_and_no_row_has_a_header() -> None:
-    assert text([{"a": 1}, {"b": [1, "x"], "a": None}, {"c": True}]) == 'a,b,c\n1,,\n,"[1,""x""]",\n,,true\n'
-    assert text([]) == "study\n"
+    assert text([{"a": 1}, {"b": [1, "x"], "a": None}, {"c": True}]) == 'a,b,c\r\n1,,\r\n,"[1,""x""]",\r\n,,true\r\n'
+    assert text([]) == "study\r\n"
+    assert text([{"a": "10 %\r100 %"}]) == 'a\r\n"10 %\r100 %"\r\n', "a lone carriage return ends no line"
 
 
 def test_every_number_of_findings_is_in_a_table() -> None:

@@ -13,7 +13,8 @@ from bohb_nas.cli import cli
 from bohb_nas.errors import LogError
 from bohb_nas.imports.hpbandster import ladder
 from bohb_nas.records import Evaluation, Origin, Status
-from bohb_nas.store.journal import fold, read_events
+from bohb_nas.records import Result as Evaluated
+from bohb_nas.store.journal import Event, Journal, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
 
 SPACE = {
@@ -78,10 +79,14 @@ def log(configs: list[Any] | None = None, results: list[Any] | None = None, *, s
         ("configs.json", CONFIGS if configs is None else configs),
         ("results.json", RESULTS if results is None else results),
     ):
-        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        json_lines(folder / name, lines)
     if space is not None:
         (folder / "configspace.json").write_text(json.dumps(space))
     return folder
+
+
+def json_lines(path: Path, lines: list[Any]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def bring(*more: str) -> Result:
@@ -278,6 +283,7 @@ def test_a_link_to_an_empty_folder_is_that_folder() -> None:
         (lambda log: Path("study").write_text("mine"), "study exists and is no empty directory"),
         (lambda log: Path("study/deep").mkdir(parents=True), "study exists and is no empty directory"),
         (lambda log: log.rename("elsewhere"), "log is no folder"),
+        (lambda log: json_lines(log / "results.json", [result(A, b, 1000.0, ok(0.5)) for b in (1, 2, 2**120)]), "there are 121 budgets"),
     ],
 )
 def test_what_is_in_the_way_or_not_there_is_refused(spoil: Callable[[Path], object], said: str) -> None:
@@ -287,6 +293,40 @@ def test_what_is_in_the_way_or_not_there_is_refused(spoil: Callable[[Path], obje
     assert refused.exit_code == 2, refused.output
     assert said in refused.stderr
     assert sorted(str(p) for p in Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--budget-unit", "\udcff"), "accepted is a text in UTF-8"),
+        (("--budget-unit", " "), "accepted is what budgets count"),
+        (("--space", "sp\udcff.json"), "is not UTF-8"),
+    ],
+)
+def test_what_no_study_could_be_opened_with_is_refused(more: tuple[str, ...], said: str) -> None:
+    log()
+    Path("sp\udcff.json").write_text(json.dumps(SPACE))
+    refused = bring(*more)
+    assert refused.exit_code == 2, refused.output
+    assert said in refused.stderr
+    assert not Path("study").exists()
+
+
+@pytest.mark.parametrize("target", [".", "../empty"])
+def test_the_folder_in_which_it_is_typed_is_not_replaced(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log()
+    Path("empty").mkdir()
+    monkeypatch.chdir("empty")
+    refused = CliRunner().invoke(cli, ["import-hpbandster", "../log", target])
+    assert refused.exit_code == 2, refused.output
+    assert "empty is the current directory" in refused.stderr
+    assert Path.cwd().samefile("../empty")
+    assert not list(Path().iterdir())
+
+
+def test_null_is_an_inactive_hyperparameter() -> None:
+    log(configs=[CONFIGS[0], *(config(i, {**ADAM, "mom": None}) for i in (B, C))])
+    assert dict(taken()[0][1].trial.config) == ADAM
 
 
 @pytest.mark.parametrize(("name", "text"), [("new.pcs", NEW_PCS), ("old.pcs", OLD_PCS), ("space.json", json.dumps(SPACE))])
@@ -363,6 +403,21 @@ def test_failures_of_an_own_export_are_counted_as_what_they_are(tmp_path: Path) 
     assert [e.result.status for e in evaluations].count(Status.OUT_OF_MEMORY) == 1
     assert "taken as out_of_memory, as the log says: 1 evaluation\n" in said
     assert "crashed" not in said
+
+
+def test_what_breaks_a_constraint_does_so_there_and_back(tmp_path: Path) -> None:
+    first = make_study(tmp_path / "first")
+    journal = Journal(first.journal, fold(first.journal))
+    told = {"trial_id": "t6", "status": "ok", "loss": 0.01, "train_s": 1.0, "details": {"violates": ["params <= 5"]}}
+    journal.write(Event(term=1, time=1_700_000_100.0, result=Evaluated.from_json(told)))
+    assert journal.state.incumbent is not None
+    assert journal.state.incumbent.result.loss == 1.5
+    assert CliRunner().invoke(cli, ["export", "first", "--format", "hpbandster", "--to", "log"]).exit_code == 0
+    evaluations, _ = taken()
+    assert [e.result.violates for e in evaluations if e.result.loss == 0.01] == [("params <= 5",)]
+    incumbent = fold(Path("study/journal.jsonl")).incumbent
+    assert incumbent is not None
+    assert incumbent.result.loss == 1.5
 
 
 @pytest.mark.hpbandster

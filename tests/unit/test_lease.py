@@ -104,6 +104,21 @@ def test_a_lease_is_renewed(folder: Path) -> None:
     lease.release()
 
 
+def test_a_holder_finds_out_that_its_study_has_made_room_for_another(folder: Path) -> None:
+    first, second = Lease(folder), Lease(folder)
+    assert first.acquire(NOTE)
+    folder.rename(folder.with_name("moved"))
+    assert second.acquire({**NOTE, "pid": 2})
+    assert (first.number, second.number) == (1, 1)
+    second.check()
+    with pytest.raises(StudyHeldError, match="another study"):
+        first.check()
+    first.release()
+    assert (held := newest(folder)) is not None
+    assert not held.expired(file_time(folder)), "it gives back its own alone"
+    second.release()
+
+
 def test_what_is_no_lease_counts_as_one_without_a_note(folder: Path) -> None:
     folder.mkdir()
     (folder / "000003.json").write_text("{half")

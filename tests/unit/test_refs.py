@@ -44,6 +44,27 @@ def test_an_attribute_of_an_installed_module() -> None:
         load_module("space", "no.such.module:space")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise RuntimeError('no licence')\n", "cannot be imported: RuntimeError: no licence$"),
+        ("def make(:\n", "cannot be imported: SyntaxError: "),
+        ("import sys\nsys.exit(3)\n", "cannot be imported: SystemExit: 3; what it does as a program belongs under"),
+    ],
+)
+def test_a_module_that_fails_while_it_is_imported_is_named(text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"fails_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RefError, match=rf"^worker '{name}:make' {said}"):
+        load_module("worker", f"{name}:make")
+
+
+def test_a_relative_module_is_none() -> None:
+    with pytest.raises(RefError, match=r"^worker '\.foo:bar' cannot be imported: TypeError: "):
+        load_module("worker", ".foo:bar")
+
+
 @pytest.mark.parametrize("name", ["../secret", "_multi_branch", "__init__", "", "joint2"])
 def test_what_is_not_in_the_catalogue_is_refused(name: str) -> None:
     with pytest.raises(RefError, match="known: cell, joint, mobile, toy, wrn, zela2018"):

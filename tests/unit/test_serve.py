@@ -1,12 +1,17 @@
-"""The worker program while its training child is not ready yet."""
+"""The worker program while its training child is not ready yet, and where its study has made room for another."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from study_fakes import make_study
 
+from bohb_nas.engine.cluster import publish
 from bohb_nas.engine.serve import _started
+from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.engine.training_process import StartError
+from bohb_nas.files import Lock
 
 
 class Starting:
@@ -55,3 +60,46 @@ def test_a_start_that_succeeds() -> None:
 def test_a_start_that_fails_says_why() -> None:
     with pytest.raises(StartError, match="no data"):
         started(end="refused")
+
+
+class Idle:
+    """A trainer that has nothing to do."""
+
+    hands_over = True
+    busy = False
+
+    def __init__(self) -> None:
+        self.unfit: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+
+def test_a_worker_whose_study_made_room_for_another_leaves_and_does_not_join_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(tmp_path / "study", now=2000.0)
+    joined, said = [], list[str]()
+
+    async def join(service: Service, leader: object) -> bool:
+        del service
+        joined.append(leader)
+        assert len(joined) < 3, "it does not leave"
+        return True
+
+    monkeypatch.setattr(Service, "_join", join)
+
+    async def play() -> int:
+        service = Service(
+            study,
+            cast(Any, Idle()),
+            Leaving(),
+            None,
+            Terms(wait_s=60.0, stand=False),
+            replaced=lambda: len(joined) == 1,
+            name="here-cpu0",
+            say=said.append,
+        )
+        return await service.run()
+
+    with Lock(study.master_lock) as lock:
+        assert lock.acquire("{}")
+        publish(study, "tls://127.0.0.1:5", 1)
+        assert asyncio.run(play()) == 0
+    assert len(joined) == 1, "its own master, and no other"
+    assert said == [f"another study, or another worker for this device, has taken its place in {study.path}; leaving"]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.engine.training_process import StartError, TrainingProcess
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import StorageError, StudyError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.study_dir import StudyDir
@@ -183,6 +184,56 @@ def test_what_is_finished_outlives_a_stop_while_the_disk_refuses_it(waiting: Stu
 
     play(waiting, steps)
     assert waiting.result("t00000").exists()
+
+
+def replace_study(study: StudyDir) -> None:
+    """Puts another study in the place of one, as who deletes it and starts over does."""
+    meta = study.read_meta()
+    shutil.rmtree(study.path)
+    study.make()
+    create(study, meta, new_space(meta))
+
+
+def test_nothing_is_trained_for_another_study_in_the_place_of_the_trainer_s_own(waiting: StudyDir) -> None:
+    async def steps(trainer: Trainer) -> None:
+        replace_study(waiting)
+        with pytest.raises(StartError, match="another study"):
+            await trainer.train(TRIAL)
+
+    play(waiting, steps)
+    assert not list(waiting.trials.iterdir())
+    assert not waiting.result("t00000").exists()
+
+
+def test_what_was_trained_for_a_study_does_not_reach_another_in_its_place(waiting: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Trainer._store
+
+    async def late(trainer: Trainer, evaluation: Evaluation) -> Result:
+        replace_study(waiting)  # between the end of the training and the writing of its result
+        return await store(trainer, evaluation)
+
+    monkeypatch.setattr(Trainer, "_store", late)
+
+    async def steps(trainer: Trainer) -> None:
+        job = trainer.train(TRIAL)
+        await until((waiting.trials / "t00000" / "0" / "began").exists)
+        (waiting.trials / "t00000" / "0" / "go").touch()
+        with pytest.raises(StartError, match="another study"):
+            await job
+
+    play(waiting, steps)
+    assert not waiting.result("t00000").exists()
+
+
+def test_a_study_that_is_away_for_a_while_is_no_other(waiting: StudyDir) -> None:
+    meta = waiting.read_meta()
+    waiting.path.rename(waiting.path.with_name("away"))
+    waiting.check_same(meta)
+    waiting.path.with_name("away").rename(waiting.path)
+    waiting.check_same(meta)
+    replace_study(waiting)
+    with pytest.raises(StudyError, match="another study"):
+        waiting.check_same(meta)
 
 
 def test_a_number_that_another_machine_took_for_its_attempt_is_passed_over(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,15 @@ from pathlib import Path
 
 from bohb_nas.errors import StorageError
 from bohb_nas.records import Value
+from bohb_nas.store import notes
 
 _HPARAMS = "hparams"
 """The plugin that shows hyperparameters, and the prefix of its tags."""
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
 """Wire types."""
 _HEADER = struct.Struct("<QI")
+_BEGINNING = struct.Struct("<Bd")
+"""Of an event: the key of its time, and that."""
 _SUCCESS, _FAILURE = 1, 2
 
 
@@ -92,6 +95,15 @@ def append(path: Path, records: list[bytes]) -> None:
                 stream.write(b"".join(map(record, records[n:])))
     except OSError as e:
         raise StorageError(f"cannot write {path}: {e.strerror}; free space or restore access, then run the same command again") from e
+
+
+def began(path: Path) -> float | None:
+    """The time of the event that a file begins with; None where there is none."""
+    head = notes.read_bytes(path, limit=_HEADER.size + _BEGINNING.size) or b""
+    if len(head) < _HEADER.size + _BEGINNING.size:
+        return None
+    key, wall_time = _BEGINNING.unpack_from(head, _HEADER.size)
+    return float(wall_time) if bytes([key]) == _key(1, _DOUBLE) else None
 
 
 def _complete(data: bytes) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """A study as one CSV file: a row per finished evaluation, for pandas or a spreadsheet.
 
-As RFC 4180 has it, in UTF-8: a line of column names, commas, quotes where needed; nothing between two commas is no value.
+As RFC 4180 has it, in UTF-8: a line of column names, commas, quotes where needed, CR LF; nothing between two commas is no value.
 """
 
 from pathlib import Path

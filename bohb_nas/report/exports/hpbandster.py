@@ -15,6 +15,7 @@ from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Origin, Result, Trial, Value
+from bohb_nas.report.exports._owner import name_of
 from bohb_nas.report.exports._table import times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
@@ -41,7 +42,7 @@ def make(watch: Watch, to: Path) -> "RunDirectory":
         raise UsageError(f"{study.path} has no search space: baselines alone were trained in it; --format csv takes them")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {to} is a file; a run directory of HpBandSter is a folder, name one that is new")
-    name = notes.printable(str(study.path))[:200]
+    name = name_of(study)
     if to.is_dir() and any(to.iterdir()) and notes.text(notes.read_note(to / OWNER), "study") != name:
         raise UsageError(f"--to {to} holds something else than an earlier export of this study; name a new or empty folder")
     space, left_out = without_constants(frozen_space(study.read_space(), study.space_json))

@@ -14,9 +14,9 @@ from typing import Any
 from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.records import Evaluation
+from bohb_nas.report.exports._owner import name_of
 from bohb_nas.report.exports._table import check_file, hyperparameters, times
 from bohb_nas.report.status import Watch
-from bohb_nas.store import notes
 from bohb_nas.store.stays import stay
 
 _ID = "bohb_nas.trial_id"
@@ -83,7 +83,7 @@ class Runs:
         return f"{counted(len(self._complete), 'run')}: {self._to}; `mlflow ui --backend-store-uri sqlite:///{self._to}` shows them"
 
     def _experiment(self) -> str:
-        name = notes.printable(str(self._watch.study.path))[:200]
+        name = name_of(self._watch.study)
         known = self._client.get_experiment_by_name(name)
         if known is not None:
             return str(known.experiment_id)

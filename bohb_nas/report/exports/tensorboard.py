@@ -13,11 +13,11 @@ from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import Lock, dump_json
 from bohb_nas.records import Evaluation, Origin, Result, Trial, stands_in
 from bohb_nas.report.exports import _event_file as event_file
+from bohb_nas.report.exports._owner import name_of
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.journal import State
 from bohb_nas.store.stays import stay
-from bohb_nas.store.study_dir import StudyDir
 
 FILE = "events.out.tfevents.0.bohb-nas"
 """Of every run; TensorBoard knows event files by the middle of their names."""
@@ -37,7 +37,7 @@ def make(watch: Watch, to: Path) -> "Runs":
         UsageError: there is something else.
     """
     other = notes.text(notes.read_note(to / _OWNER), "study")
-    if other not in (None, _name(watch.study)):
+    if other not in (None, name_of(watch.study)):
         raise UsageError(f"--to {to} holds the runs of study {other}; name another folder, or delete {to / _OWNER} if that study was moved")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {to} is a file; TensorBoard reads folders, name one that is new or holds an earlier export of this study")
@@ -64,7 +64,7 @@ class Runs:
         except OSError as e:
             raise StorageError(f"cannot make {self._to}: {e.strerror}; free space, or name a folder where you may write") from e
         with Lock(self._to / _OWNER) as lock:
-            if lock.acquire(dump_json({"study": _name(self._watch.study)})):
+            if lock.acquire(dump_json({"study": name_of(self._watch.study)})):
                 self._append()
         return f"runs: {self._to}; `tensorboard --logdir {self._to}` shows them (pip install tensorboard)"
 
@@ -102,15 +102,24 @@ class Runs:
     def _append_trial(self, trial: Trial, result: Result | None, *, asked: float) -> None:
         """The learning curve of every attempt, and in the last what became of the trial.
 
-        Files only grow, so what a worker that searches by itself trained is said when it is known: behind the curve.
+        Files only grow, so what a worker that searches by itself trained is said when it is known: behind the curve. Likewise a file
+        keeps the beginning with which it was begun: that of an attempt in training, which its heartbeat says, or of the last.
         """
         where = stay(result) if result is not None else None
         folders: dict[int, Path | None] = {int(folder.name): folder for folder in self._watch.study.attempts(trial.trial_id)}
         last = where.attempt if where is not None and where.attempt is not None else max(folders, default=0)
+        latest = where.began if where is not None else asked
         if result is not None:
             folders.setdefault(last, None)
-        began = where.began if where is not None else asked
+        else:
+            beat = notes.read_note(self._watch.study.heartbeat(trial.trial_id))
+            running, since = notes.whole(beat, "attempt"), notes.number(beat, "since")
+            folders = {n: folder for n, folder in folders.items() if n == running and since is not None}
+            latest = since or asked
         for n, folder in folders.items():
+            path = self._to / f"rung-{trial.rung}" / f"{trial.trial_id}-{n}" / FILE
+            known = event_file.began(path)
+            began = latest if known is None else known
             searches, records = trial.origin is Origin.SEARCH, [event_file.version(began)]
             if not searches:
                 records.append(event_file.session_start(began, trial.config, trial.config_id))
@@ -122,11 +131,7 @@ class Runs:
             if result is not None and n == last:
                 told = {"train_s": result.train_s} | ({} if result.loss is None else {"loss": result.loss})
                 records += [event_file.scalars(ended, step, told), event_file.session_end(ended, good=result.loss is not None)]
-            event_file.append(self._to / f"rung-{trial.rung}" / f"{trial.trial_id}-{n}" / FILE, records)
-
-
-def _name(study: StudyDir) -> str:
-    return notes.printable(str(study.path))[:200]
+            event_file.append(path, records)
 
 
 def _points(path: Path) -> Iterator[tuple[int, float, dict[str, float]]]:
