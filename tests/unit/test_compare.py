@@ -191,6 +191,17 @@ def test_a_retraining_is_counted_apart_and_is_what_is_tested() -> None:
     assert (spent.search_s, spent.retrain_s, spent.total_s, spent.n_estimated) == (40.0, 41.0, 81.0, 0)
 
 
+def test_a_retraining_that_failed_is_one_too() -> None:
+    trials = [
+        told("s1", None, 7.0, origin=Origin.SEARCH),
+        told("s2", 0.05, 40.0, origin=Origin.SEARCH),
+        told("t1", None, 30.0, origin=Origin.MODEL),
+        told("t2", 0.20, 41.0, origin=Origin.MODEL),
+    ]
+    assert device_seconds.account(trials) == device_seconds.Account(search_s=47.0, retrain_s=71.0, n_estimated=0)
+    assert device_seconds.account(trials[:3]).retrain_s == 30.0, "whatever becomes of the next"
+
+
 def test_a_search_that_hands_out_its_model_needs_no_retraining() -> None:
     ready = told("s1", 0.05, 40.0, origin=Origin.SEARCH, ready_to_use=True)
     assert device_seconds.chosen([ready]) == ready
