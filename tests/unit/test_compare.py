@@ -330,6 +330,7 @@ def test_only_new_entrants_are_looked_at_before_anything_is_written(tmp_path: Pa
     [
         ("dha", {"worker-option": "speed=1"}, "dha cannot take part: one_shot has no option speed"),
         ("dha", {"space": "zela2018"}, "dha cannot take part: DHA searches the operators of cells"),
+        ("fixed", {"max-params": "100k"}, "fixed cannot take part: no initial configuration meets the constraints"),
     ],
 )
 def test_what_a_run_would_refuse_is_refused_before_the_first(tmp_path: Path, method: str, said: dict[str, str], text: str) -> None:
