@@ -70,7 +70,7 @@ class _Table:
         """(M, P): seeds."""
         self.shared = [p for p in range(len(comparison.problems)) if self.n[:, p].min() > 0]
         """Problems that every method has run on: means over problems are over these."""
-        self._means = _mean(self._r, axis=2)
+        self._means = statistics.rounded(_mean(self._r, axis=2))
         self._settled = [k for k, at in enumerate(self._at) if at >= SETTLED] or [len(self._at) - 1]
         self._speed_ups, self._never = self._speed_up()
 
@@ -172,6 +172,7 @@ class _Table:
                 {
                     "problem": self._c.problems[p],
                     "n_pairs": int((~np.isnan(d)).sum()),
+                    "n_differing": len(statistics.differing(d)),
                     "difference": _plain(_mean(d, axis=0)),
                     "p": x,
                     "p_holm": y,
@@ -187,7 +188,7 @@ class _Table:
         p_values = [statistics.wilcoxon(d, alternative="greater") for d in differences]
         corrected = statistics.holm(p_values)
         n_pairs = [int((~np.isnan(d)).sum()) for d in differences]
-        told = [statistics.smallest_p(n, alternative="greater") * len(cells) < ALPHA for n in n_pairs]
+        told = statistics.could_be_told(n_pairs, [len(statistics.differing(d)) for d in differences], alternative="greater", alpha=ALPHA)
         worse = [
             {
                 "problem": self._c.problems[p],
@@ -200,7 +201,7 @@ class _Table:
         ]
         return {
             "method": self._c.methods[m],
-            "n_tests": len(cells),
+            "n_tests": sum(n > 0 for n in n_pairs),
             "n_pairs": [min(n_pairs, default=0), max(n_pairs, default=0)],
             "smallest_p": _plain(float(np.nanmin(corrected)) if cells and not np.isnan(corrected).all() else math.nan),
             "cannot_tell": sorted({self._c.problems[p] for (p, _), tells in zip(cells, told, strict=True) if not tells}),

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.simulation.statistics import smallest_p
+from bohb_nas.simulation.statistics import could_be_told
 
 _ALPHA = 0.05
 _MOST_NAMED = 3
@@ -41,8 +41,11 @@ def _marks(figures: Mapping[str, Any]) -> str:
     tests = [one["by_problem"] for one in figures["against_reference"] if one["by_problem"]]
     if not tests:
         return ""
-    least = min(smallest_p(max(t["n_pairs"] for t in each), alternative="two-sided") * len(each) for each in tests)
-    few = "" if least < _ALPHA else ", which so few seeds cannot show"
+    told = [
+        could_be_told([t["n_pairs"] for t in each], [t["n_differing"] for t in each], alternative="two-sided", alpha=_ALPHA)
+        for each in tests
+    ]
+    few = "" if any(one.any() for one in told) else ", which so few seeds that differ cannot show"
     return f"; * better, ! worse than {figures['reference']} (Holm){few}"
 
 
@@ -148,7 +151,7 @@ def safety(figures: Mapping[str, Any]) -> Table:
         where = ", ".join(f"{w['problem']} at {w['checkpoint']:g} ({w['difference']:+.3f})" for w in row["worse"])
         blind = row["cannot_tell"]
         named = ", ".join(blind[:_MOST_NAMED]) + (", …" if len(blind) > _MOST_NAMED else "")
-        unknown = f"{';' if where else ', but'} too few seeds to tell on {named}" if blind else ""
+        unknown = f"{';' if where else ', but'} too few seeds that differ to tell on {named}" if blind else ""
         table.add_row(row["method"], (where or "nowhere") + unknown, str(row["n_tests"]), _seeds(row["n_pairs"]), _p(row["smallest_p"]))
     return table
 
