@@ -520,6 +520,19 @@ def test_a_model_that_is_ready_to_use_goes_before_the_checkpoint(tmp_path: Path)
     assert testing.exported(study, "t1") == study.trials / "t1/10/model"
 
 
+@pytest.mark.parametrize("name", ["model", "checkpoint"])
+def test_a_device_that_fails_costs_one_test_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    study = write_study(tmp_path / "s", [told("t1", 0.5)])
+    (study.trials / "t1/0" / name).mkdir(parents=True)
+    for judge in ("judge_exported", "judge_checkpoint"):
+        monkeypatch.setattr(testing, judge, fail)
+    with pytest.raises(StudyError, match="trial t1 cannot be tested: CUDA out of memory"):
+        testing.judge(study, told("t1", 0.5))
+
+
 def test_a_search_runs_in_another_process_and_its_words_are_kept(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     ended = start(["run", str(tmp_path / "s"), "--method", "no_such", "--worker", "toy", "--space", "toy"], log)
