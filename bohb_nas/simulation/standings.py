@@ -78,7 +78,9 @@ class _Table:
         """Of a method over all shared problems."""
         c, name, shared = self._c, self._c.methods[m], self.shared
         runs = [curve.run for (method, _, _), curve in c.curves.items() if method == name]
-        evaluations = sum(sum(run.evaluations) for run in runs)
+        names = {c.problems[p] for p in shared}
+        counted = [run for run in runs if run.key.problem in names]
+        evaluations = sum(sum(run.evaluations) for run in counted)
         strict = _mean(_mean(c.at(self._at, strict=True)[m][shared], axis=1), axis=0)
         ups = self._speed_ups[m][shared]
         return {
@@ -94,9 +96,9 @@ class _Table:
             "p90": _plain(_mean(np.array([_quantile(self._r[m, p, :, -1], 0.9) for p in shared]), axis=0)),
             "speed_up": _plain(float(np.median(ups)) if ups.size and not np.isnan(ups).any() else math.nan),
             "never_as_good": None if np.isnan(ups).any() else int(self._never[m][shared].sum()),
-            "busy": sum(run.busy for run in runs) / len(runs),
-            "failed": sum(run.failed for run in runs) / evaluations if evaluations else 0.0,
-            "cpu_ms": 1e3 * sum(run.cpu_s for run in runs) / evaluations if evaluations else None,
+            "busy": sum(run.busy for run in counted) / len(counted) if counted else None,
+            "failed": sum(run.failed for run in counted) / evaluations if evaluations else None,
+            "cpu_ms": 1e3 * sum(run.cpu_s for run in counted) / evaluations if evaluations else None,
         }
 
     def problem(self, m: int, p: int) -> dict[str, Any]:

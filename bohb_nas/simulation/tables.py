@@ -84,8 +84,8 @@ def regrets(figures: Mapping[str, Any]) -> Table:
             *(_number(v, 3) for v in [*row["mean_regret"], row["mean_strict_regret"][-1], row["area"], row["p90"]]),
             _number(row["speed_up"], 1),
             "" if row["never_as_good"] is None else str(row["never_as_good"]),
-            f"{row['busy']:.1%}",
-            f"{row['failed']:.1%}",
+            _share(row["busy"]),
+            _share(row["failed"]),
             _number(row["cpu_ms"], 2),
         )
     return table
@@ -176,6 +176,10 @@ def _seeds(least_and_most: Sequence[int]) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 def _interval(values: Sequence[float | None]) -> str:

@@ -78,6 +78,16 @@ def test_means_are_over_the_problems_that_all_have() -> None:
     assert row(found["by_problem"], method="a", problem="q")["mean"][-1] == 0.0
 
 
+def test_shares_of_workers_and_failures_are_over_the_same_problems() -> None:
+    # on p one of four failed, .25 s; on q, which b has not run on, all
+    p, q = constant("a", "p", 0, 0.5), replace(constant("a", "q", 0, 0.0), failed=4, busy=1.0, cpu_s=8.0)
+    found = row(figures([p, q, constant("b", "p", 0, 0.25)])["methods"], method="a")
+    assert (found["busy"], found["failed"], found["cpu_ms"]) == (0.5, 0.25, 62.5)
+    apart = figures([q, constant("b", "p", 0, 0.25)])
+    assert [(r["busy"], r["failed"], r["cpu_ms"]) for r in apart["methods"]] == [(None, None, None)] * 2
+    assert "0 problem(s), without p, q" in shown(apart)
+
+
 def test_fewer_seeds_are_shown_and_paired_as_far_as_they_go() -> None:
     runs = [constant("a", "p", s, 0.5) for s in range(6)] + [constant("b", "p", s, 0.25) for s in range(3)]
     found = figures(runs, reference="a")
