@@ -101,7 +101,7 @@ def dispatch(folder: Path) -> None:
     """From submit to the result in the master, and as fast as two workers go."""
     study = new_study(folder / "dispatch", trials=10_000)
     trials = trials_of(study, 2250)
-    with leading(study), DaskEngine(study, term=1, say=lambda text: None) as engine:
+    with leading(study), DaskEngine(study, term=1, needs_s=lambda _: None, say=lambda text: None) as engine:
         workers = LocalWorkers(study, local_devices(2), say=print)
         while engine.n_workers() < 2:
             time.sleep(0.05)

@@ -11,8 +11,8 @@ from typing import Any
 from scipy import stats
 
 from bohb_nas.records import Status
-from bohb_nas.report.status import use_of_time
 from bohb_nas.store.journal import State, fold
+from bohb_nas.store.stays import stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -58,7 +58,7 @@ def rank_agreement(found: State) -> None:
 def time_and_truth(found: State) -> None:
     """Prints how workers spent their time, and whether budgets and schedules held."""
     evaluations = list(found.evaluations())
-    used = use_of_time(evaluations)
+    used = use([one for e in evaluations if (one := stay(e.result)) is not None])
     if used is not None:
         print(f"  training share of worker time {used['train_share']:.1%} of {used['worker_s']:.0f} s")
         print(f"  idle gap between trials: median {used.get('idle_median_s', 0):.3f} s, p95 {used.get('idle_p95_s', 0):.3f} s")

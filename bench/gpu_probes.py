@@ -181,7 +181,7 @@ def _start(bench: Bench, setting: str, lock: Lock) -> dict[str, Any]:
                 break
             began = clock.now()
             made = learner(network(name), {**CONFIGS[name], "batch_size": bench.pick(128, 4)}, data=data, compute=compute)
-            step_seconds(made, clock, longest=1e9, floor_s=math.inf if setting == "few images first" else 0.0)
+            step_seconds(made, clock, longest=1e9, floor_s=None if setting == "few images first" else 0.0)
             first = clock.now() - began
             step = Step(made)
             step.record(bench)

@@ -14,8 +14,8 @@ from recipes_arm import Job
 
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import BohbNasError
-from bohb_nas.report.status import use_of_time
 from bohb_nas.store.journal import State, fold
+from bohb_nas.store.stays import stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 _LATEST = 0.8
@@ -88,7 +88,7 @@ def _figures(path: Path) -> dict[str, Any]:
     if best is None:
         raise BohbNasError(f"no trial of {path} succeeded within the time of the search")
     config = dict(best.trial.config)
-    used = use_of_time(list(state.evaluations())) or {}
+    used = use([one for e in state.evaluations() if (one := stay(e.result)) is not None]) or {}
     return {
         "config": config,
         "main_choices": {name: config[name] for name in _CHOICES if name in config},

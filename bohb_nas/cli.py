@@ -110,9 +110,10 @@ def _conclude(directory: Path, *, found: bool, finished: bool, again: str) -> No
     """Prints the incumbent, where its checkpoint lies, and the next command to type; `again` is what a study does not remember of `run`."""
     from bohb_nas.report import tables
     from bohb_nas.report.status import status as figures_of
+    from bohb_nas.report.terminal import show
 
     figures = figures_of(StudyDir(directory.absolute()))
-    _print(tables.status(figures))
+    show(tables.status(figures))
     if found:
         _print_files(figures["incumbent"])
     if not finished:
@@ -171,6 +172,7 @@ def best(directory: Path, as_json: bool) -> None:
     from bohb_nas.report import tables
     from bohb_nas.report.digits import digits
     from bohb_nas.report.status import best as best_of
+    from bohb_nas.report.terminal import show
     from bohb_nas.store.journal import fold
 
     study = StudyDir(directory.absolute())
@@ -180,7 +182,7 @@ def best(directory: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        _print(tables.incumbent(found, unit, digits((r.loss for r in state.results.values()), tables.LOSS_DIGITS)))
+        show(tables.incumbent(found, unit, digits((r.loss for r in state.results.values()), tables.LOSS_DIGITS)))
     if found is None:
         sys.exit(1)
     if not as_json:
@@ -223,12 +225,6 @@ def _print_files(incumbent: dict[str, Any]) -> None:
     for name in ("checkpoint", "model"):
         if incumbent[name]:
             click.echo(f"{name}: {incumbent[name]}")
-
-
-def _print(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(renderable)
 
 
 def _quoted(path: Path) -> str:

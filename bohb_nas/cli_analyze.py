@@ -1,6 +1,5 @@
 """The command `bohb-nas analyze`: what a study says, as a summary, figures, one page, JSON and CSV. Nothing of the study is run."""
 
-import os
 import sys
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 import click
 
 from bohb_nas.durations import counted
-from bohb_nas.errors import JournalError, UsageError
+from bohb_nas.files import check_folder
 from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
 
@@ -51,9 +50,11 @@ def analyze(
     if not watch:
         output.write(look())
         return
+    from bohb_nas.store.following import wary
+
     with suppress(KeyboardInterrupt):
         for _ in changes(studies, _pause):
-            output.write(look.wary(_pause), again=True)
+            output.write(wary(look, _pause), again=True)
 
 
 def _pause() -> None:
@@ -114,14 +115,6 @@ class _Look:
             one["study"]["name"] = label
         return found
 
-    def wary(self, pause: Callable[[], None]) -> list[Any]:
-        """The same. A journal is damaged when two looks say so, with a pause between them: a shared file may be seen half."""
-        try:
-            return self()
-        except JournalError:
-            pause()
-            return self()
-
 
 @dataclass(slots=True)
 class _Output:
@@ -145,7 +138,7 @@ class _Output:
             if folder is not None:
                 for study in self.studies:
                     study.check_apart(option, folder)
-                _check_writable(option, folder)
+                check_folder(option, folder)
 
     @property
     def folder(self) -> Path | None:
@@ -193,15 +186,6 @@ class _Output:
 
             write_atomic(folder / "report.html", page(found, pictures=pictures))
             click.echo(f"report: {folder / 'report.html'}", err=True)
-
-
-def _check_writable(option: str, folder: Path) -> None:
-    """Refuses a folder that cannot be made or written to."""
-    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(p))
-    if not there.is_dir():
-        raise UsageError(f"{option} {folder}: {there} is no folder; name another with {option}")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"{option} {folder}: {there} is not writable; name a folder that is with {option}")
 
 
 def _show(found: Sequence[Any], *, again: bool) -> None:

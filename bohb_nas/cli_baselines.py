@@ -28,21 +28,19 @@ _WIDTH = 160
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --list a list.")
 def baselines(*, directory: Path | None, listed: bool, as_json: bool, names: tuple[str, ...], **said: Any) -> None:
     """Trains hand-designed networks beside the search of DIR, and compares. Run it again and it resumes."""
-    from rich.console import Console
-
     from bohb_nas.baselines import find, table
     from bohb_nas.baselines.comparison import catalogue, comparison
+    from bohb_nas.report.terminal import show
 
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH)
     if listed:
         chosen = find(names)
-        click.echo(json.dumps(table(chosen))) if as_json else console.print(catalogue(chosen))
+        click.echo(json.dumps(table(chosen))) if as_json else show(catalogue(chosen), width=_WIDTH)
         return
     if directory is None:
         raise UsageError("baselines are trained in a study; give its DIR, or a new one, or --list")
     from bohb_nas.baselines.run import Request, run
 
     found = run(directory, Request(names=names, **said), lambda line: click.echo(line, err=True))
-    click.echo(json.dumps(found)) if as_json else console.print(comparison(found))
+    click.echo(json.dumps(found)) if as_json else show(comparison(found), width=_WIDTH)
     if not any(row["n_seeds"] for row in found["rows"]):
         sys.exit(1)

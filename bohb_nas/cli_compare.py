@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from bohb_nas.engine.options import Count
-from bohb_nas.option_types import Duration, Setting
+from bohb_nas.option_types import Count, Duration, Setting
 from bohb_nas.study_options import study_options
 
 _WIDTH = 200
@@ -47,19 +46,18 @@ def _split(context: click.Context, parameter: click.Parameter, text: str | None)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, **said: Any) -> None:
     """Compares methods at equal seconds of the device, and tests what each came to. Run it again and it resumes."""
-    from rich.console import Console
-
     from bohb_nas.comparison import refusals
     from bohb_nas.comparison.arrangement import Request
     from bohb_nas.comparison.run import compare as carry_out
     from bohb_nas.comparison.table import table
+    from bohb_nas.report.terminal import show
 
     request = Request(worker_options=dict(worker_options), **said)
     found = carry_out(directory, request, lambda line: click.echo(line, err=True), test=_test, check=partial(refusals.check, parse=_parse))
     if as_json:
         click.echo(json.dumps(found))
     else:
-        Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH).print(table(found))
+        show(table(found), width=_WIDTH)
         click.echo(f"figure: {directory}/comparison.png; tables: {directory}/comparison.csv and comparison.json")
     if found["interrupted"] or found["failed"]:
         sys.exit(1)

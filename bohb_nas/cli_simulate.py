@@ -33,8 +33,7 @@ _WIDTH = 240
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def simulate(*, as_json: bool, **said: Any) -> None:
     """Compares methods on benchmark problems under a virtual clock: runs what DIR lacks, prints tables, draws figures."""
-    from rich.console import Console
-
+    from bohb_nas.report.terminal import show
     from bohb_nas.simulation import tables
     from bohb_nas.simulation.request import Request, carry_out
 
@@ -43,6 +42,4 @@ def simulate(*, as_json: bool, **said: Any) -> None:
     if as_json:
         click.echo(json.dumps({"comparisons": figures}))
     else:
-        console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=_WIDTH)
-        for one in figures:
-            console.print(tables.standings(one))
+        show(*map(tables.standings, figures), width=_WIDTH)

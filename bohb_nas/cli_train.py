@@ -24,16 +24,18 @@ from bohb_nas.store.study_dir import StudyDir
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings.")
 @click.option("--dataset", metavar="D", help="Data set.  [the study's]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out instead of refusing them.  [as the study]")
 @click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="As of `run`: network=FILE.py.  [the study's]")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the models go.  [DIR/trained, or ./trained]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: Path | None, as_json: bool, **said: Any) -> None:
+def train(
+    *, source: Path, n_seeds: int, worker_options: tuple[Any, ...], skip_unreadable: bool, out: Path | None, as_json: bool, **said: Any
+) -> None:
     """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported."""
-    from rich.console import Console
-
-    from bohb_nas.datasets import load_dataset
+    from bohb_nas.datasets import load_dataset, refuse_unreadable
     from bohb_nas.report import tables
     from bohb_nas.report.final import read_source, summary
+    from bohb_nas.report.terminal import show
     from bohb_nas.training.final import train_final
     from bohb_nas.training.policies import NONE
     from bohb_nas.training.policy_files import from_file
@@ -44,6 +46,8 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
     policy = NONE if options.policy_file is None else from_file(Path(options.policy_file))
     folder = out if out is not None else found.folder / "trained"
     data = load_dataset(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
+    if not (skip_unreadable or found.skip_unreadable):
+        refuse_unreadable(data, options.dataset)
     for remark in [*data.remarks, *([f"{counted(len(data.skipped), 'unreadable image')} left out"] if data.skipped else [])]:
         click.echo(f"data set {data.name}: {remark}", err=True)
     if found.fingerprint not in (None, data.fingerprint):
@@ -69,7 +73,7 @@ def train(*, source: Path, n_seeds: int, worker_options: tuple[Any, ...], out: P
     if as_json:
         click.echo(json.dumps(figures))
     else:
-        Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(tables.final(figures))
+        show(tables.final(figures))
         for row in rows:
             if (folder / f"seed-{row.seed}/model.pt2").is_file():
                 click.echo(f"model: {folder}/seed-{row.seed}/model.pt2 with model.safetensors and model.json")

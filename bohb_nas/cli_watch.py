@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from bohb_nas.errors import JournalError, UsageError
+from bohb_nas.errors import UsageError
 from bohb_nas.option_types import Duration
 from bohb_nas.store.study_dir import StudyDir
 
@@ -31,6 +31,7 @@ def status(*, directory: Path, as_json: bool, watch: bool, trial_id: str | None)
     """Counts, incumbent, master, workers, queue, throughput, the use of time and the latest failures."""
     from bohb_nas.report import tables
     from bohb_nas.report.status import Watch
+    from bohb_nas.report.terminal import show
 
     study = StudyDir(directory.absolute())
     if trial_id is not None:
@@ -39,7 +40,7 @@ def status(*, directory: Path, as_json: bool, watch: bool, trial_id: str | None)
     looked = Watch(study)
     if not watch:
         figures = looked.figures()
-        click.echo(json.dumps(figures)) if as_json else _print(tables.status(figures))
+        click.echo(json.dumps(figures)) if as_json else show(tables.status(figures))
         return
     with suppress(KeyboardInterrupt):
         if as_json:
@@ -50,31 +51,26 @@ def status(*, directory: Path, as_json: bool, watch: bool, trial_id: str | None)
         else:
             for figures in _looks(looked.figures, _REDRAW_S):
                 click.echo(f"--- {time.strftime('%H:%M:%S')}")
-                _print(tables.status(figures))
+                show(tables.status(figures))
 
 
 def _why(study: StudyDir, trial_id: str, *, as_json: bool) -> None:
     from bohb_nas.report import why
+    from bohb_nas.report.terminal import show
 
     found = why.why(study, trial_id)
-    click.echo(json.dumps(found)) if as_json else _print(why.table(found))
+    click.echo(json.dumps(found)) if as_json else show(why.table(found))
 
 
 def _looks(figures: Callable[[], dict[str, Any]], every_s: float) -> Iterator[dict[str, Any]]:
-    """The figures again and again until the study is done. A journal is damaged when two looks say so: a shared file may be seen half."""
-    damaged = False
+    """The figures again and again until the study is done."""
+    from bohb_nas.store.following import wary
+
     while True:
-        try:
-            found = figures()
-        except JournalError:
-            if damaged:
-                raise
-            damaged = True
-        else:
-            damaged = False
-            yield found
-            if found["done"]:
-                return
+        found = wary(figures, lambda: time.sleep(every_s))
+        yield found
+        if found["done"]:
+            return
         time.sleep(every_s)
 
 
@@ -129,6 +125,7 @@ def logs(
 def _list(study: StudyDir, n: int, *, as_json: bool) -> None:
     from bohb_nas.report import tables
     from bohb_nas.report.logs import trial_logs, worker_logs
+    from bohb_nas.report.terminal import show
 
     trials, workers, now = trial_logs(study), worker_logs(study), time.time()
     rows = [
@@ -138,7 +135,7 @@ def _list(study: StudyDir, n: int, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"trials": rows, "workers": [{"name": log.name, "path": str(log.path)} for log in workers]}))
         return
-    _print(tables.logs(rows))
+    show(tables.logs(rows))
     if len(trials) > n:
         click.echo(f"… and {len(trials) - n} older ones; --lines {len(trials)} shows all")
     if workers:
@@ -210,9 +207,3 @@ def _check_kind(to: Path) -> None:
     """
     if os.path.islink(to) or (os.path.lexists(to) and not (os.path.isfile(to) or os.path.isdir(to))):
         raise UsageError(f"--to {to} is a link, a pipe or a device; name a file or a folder")
-
-
-def _print(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(renderable)

@@ -1,20 +1,23 @@
 """Durable files: append and fsync, write aside and rename, link without overwriting, kernel locks."""
 
+import csv
 import errno
 import fcntl
+import io
 import json
+import math
 import os
 import re
 import reprlib
 import struct
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bohb_nas.errors import NoLocksError, StorageError
+from bohb_nas.errors import NoLocksError, StorageError, UsageError
 from bohb_nas.reading import open_regular
 
 
@@ -37,6 +40,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Raises UsageError, which names the option, when a folder could not be made or written to; nothing is made."""
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(p))
+    if not there.is_dir():
+        raise UsageError(f"{option} {folder}: {there} is no folder; name another with {option}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {folder}: {there} is not writable; name a folder that is with {option}")
 
 
 def append_line(path: Path, line: str) -> None:
@@ -138,6 +150,18 @@ def dump_json(value: Any) -> str:
     return text
 
 
+def finite(value: Any) -> Any:
+    """The value without the infinities that sums and means of enormous numbers end in: JSON has none."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: finite(entry) for name, entry in value.items()}
+        case list():
+            return [finite(entry) for entry in value]
+    return value
+
+
 _ENDLESS = re.compile("[0-9]{300}")
 
 
@@ -153,6 +177,15 @@ def _is_endless(value: Any) -> bool:
         elif isinstance(one, int) and abs(one) >= 10**299:
             return True
     return False
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV under a line of column names: every row has every column, and None is empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def load_json(text: str) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from bohb_nas.entries import number
 from bohb_nas.errors import OptionError
 
 Controller = Literal["robust", "paper", "differentiable", "uniform", "random"]
@@ -67,9 +68,9 @@ class AutoHas:
             _check("reward", self.reward, self.reward != "accuracy", "cross_entropy of the differentiable controller, for its gradient")
         _check("n_bases", self.n_bases, _whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
         _check("tried", self.tried, _whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
-        _check("rate", self.rate, self.rate is None or (_number(self.rate) and self.rate > 0), "a number above 0")
-        _check("entropy", self.entropy, _number(self.entropy) and self.entropy >= 0, "a number from 0")
-        inside = _number(self.warm_up) and 0 <= self.warm_up < self.until
+        _check("rate", self.rate, self.rate is None or (number(self.rate) and self.rate > 0), "a number above 0")
+        _check("entropy", self.entropy, number(self.entropy) and self.entropy >= 0, "a number from 0")
+        inside = number(self.warm_up) and 0 <= self.warm_up < self.until
         _check("warm_up", self.warm_up, inside, f"a number from 0 and below {self.until:g}, where the controller stops")
         _check("compare", self.compare, self.compare in ("ranks", "rewards"), "ranks or rewards")
         _check_sizes(self)
@@ -160,14 +161,14 @@ class Dha:
         _check("recover_every", self.recover_every, _whole(self.recover_every, 1), "a whole number from 1")
         for name in ("code_rate", "settled", "rate", "rate_low", "rate_high", "weight_decay_low", "weight_decay_high", "weight_decay"):
             value = getattr(self, name)
-            _check(name, value, _number(value) and value > 0, "a number above 0")
+            _check(name, value, number(value) and value > 0, "a number above 0")
         for name in ("hyper_rate", "policy_rate", "credit_rate"):
             value = getattr(self, name)
-            _check(name, value, _number(value) and value >= 0, "a number from 0")
-        _check("search_share", self.search_share, _number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1")
-        _check("explore", self.explore, _number(self.explore) and 0 <= self.explore <= 1, "a number from 0 to 1")
-        _check("momentum", self.momentum, _number(self.momentum) and 0 <= self.momentum < 1, "a number from 0 and below 1")
-        _check("rho", self.rho, _number(self.rho) and self.rho >= 1, "a number from 1")
+            _check(name, value, number(value) and value >= 0, "a number from 0")
+        _check("search_share", self.search_share, number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1")
+        _check("explore", self.explore, number(self.explore) and 0 <= self.explore <= 1, "a number from 0 to 1")
+        _check("momentum", self.momentum, number(self.momentum) and 0 <= self.momentum < 1, "a number from 0 and below 1")
+        _check("rho", self.rho, number(self.rho) and self.rho >= 1, "a number from 1")
         for name in ("rate", "weight_decay"):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             inside = low <= getattr(self, name) <= high
@@ -225,15 +226,11 @@ def _check_heeded(settings: AutoHas) -> None:
 def _check_sizes(settings: "AutoHas | Dha") -> None:
     for name in ("max_flops", "max_params"):
         value = getattr(settings, name)
-        _check(name, value, value is None or (_number(value) and value > 0), "a number above 0")
+        _check(name, value, value is None or (number(value) and value > 0), "a number above 0")
 
 
 def _whole(value: object, least: int, most: float = math.inf) -> bool:
     return type(value) is int and least <= value <= most
-
-
-def _number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _one_of(name: str, value: object, accepted: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Kinds of option values on the command line: durations, and settings of a method or worker."""
+"""Kinds of option values on the command line: durations, counts, and settings of a method or worker."""
 
 import json
 import math
@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 import click
 
 from bohb_nas.durations import Timed, parse_duration
-from bohb_nas.errors import DurationError
+from bohb_nas.errors import DurationError, KnowledgeError
+from bohb_nas.knowledge import parse_number
 
 
 class Duration(click.ParamType[float]):
@@ -35,6 +36,19 @@ class Budget(Duration):
         """Seconds, `Timed` if a unit was typed."""
         found = super().convert(value, param, ctx)
         return Timed(found) if isinstance(value, str) and value.rstrip()[-1].isalpha() else found
+
+
+class Count(click.ParamType[float]):
+    """A number of things, such as 5000000, 5e6 or 5M."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        try:
+            return value if isinstance(value, float) else parse_number(str(value))
+        except KnowledgeError as e:
+            self.fail(str(e), param, ctx)
 
 
 class Setting(click.ParamType[tuple[str, Any]]):

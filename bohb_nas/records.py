@@ -60,6 +60,11 @@ class Idle(StrEnum):
     """Nothing left to propose."""
 
 
+def _to_json(record: Any) -> dict[str, Any]:
+    """The record as a JSON object."""
+    return {f.name: dict(v) if isinstance(v := getattr(record, f.name), Mapping) else v for f in fields(record)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
     """The ladder of budgets.
@@ -100,9 +105,7 @@ class Budgets:
             rungs[-1] = float(self.min)
         return tuple(reversed(rungs))
 
-    def to_json(self) -> dict[str, Any]:
-        """The record as a JSON object."""
-        return _to_json(self)
+    to_json = _to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +130,7 @@ class Trial:
     resume_from: str | None = None
     """The trial whose checkpoint this one continues."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The record as a JSON object."""
-        return _to_json(self)
+    to_json = _to_json
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -200,9 +201,7 @@ class Result:
         texts = self.details.get("violates")
         return tuple(map(str, texts)) if isinstance(texts, list) else ()
 
-    def to_json(self) -> dict[str, Any]:
-        """The record as a JSON object."""
-        return _to_json(self)
+    to_json = _to_json
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -232,6 +231,11 @@ class Evaluation:
 
     trial: Trial
     result: Result
+
+    @property
+    def config(self) -> Mapping[str, Value]:
+        """What was trained, or what a worker that searches by itself found."""
+        return self.result.config if self.result.config is not None else self.trial.config
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: what a result file holds."""
@@ -294,7 +298,3 @@ class Worker(Protocol):
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Trains `trial.config` for `trial.budget` and says what came of it; files go to `workdir`."""
         ...
-
-
-def _to_json(record: Any) -> dict[str, Any]:
-    return {f.name: dict(v) if isinstance(v := getattr(record, f.name), Mapping) else v for f in fields(record)}

@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bohb_nas.engine.options import knowledge_options
-from bohb_nas.option_types import Budget, Duration, Setting
+from bohb_nas.option_types import Budget, Count, Duration, Setting
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -19,10 +18,11 @@ def _settings(context: click.Context, parameter: click.Parameter, pairs: tuple[t
 
 def study_options(command: _Command) -> _Command:
     """Adds the options to a command; their values are the fields of `Request`, under its names."""
+    path = click.Path(path_type=Path)
     options = (
         click.option("--space", metavar="S", help="Search space: a name, FILE.py, ConfigSpace's YAML or JSON.  [joint; of dha: cell]"),
         click.option("--dataset", metavar="D", help="Data set: a name, image_folder:PATH, or FILE.py.  [cifar10]"),
-        click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept."),
+        click.option("--data-dir", type=path, help="Where data sets are kept."),
         click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them."),
         click.option(
             "--worker",
@@ -58,8 +58,13 @@ def study_options(command: _Command) -> _Command:
             "--method-option", "method_options", type=Setting(), multiple=True, callback=_settings, help="An option of the method."
         ),
         click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed."),
+        click.option("--initial", metavar="FILE", help="Configurations to try first: JSON, YAML, or a name such as joint_hand_designed."),
+        click.option("--prior", type=path, metavar="FILE", help="Where good values are expected, and how surely: JSON or YAML."),
+        click.option("--warm-start", multiple=True, type=path, metavar="DIR", help="Learn from an earlier study, also of another space."),
+        click.option("--constraint", "constraints", multiple=True, metavar="C", help="A bound on a metric: 'params<=5M', 'latency<=0.01'."),
+        click.option("--max-params", type=Count(), metavar="N", help="Train nothing with more parameters: 5e6, 5M."),
+        click.option("--max-flops", type=Count(), metavar="N", help="Train nothing with more FLOPs per image: 5e8, 500M."),
     )
-    command = knowledge_options(command)
     for option in reversed(options):
         command = option(command)
     return command

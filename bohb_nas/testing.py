@@ -283,17 +283,15 @@ class _Game:
     events: list[Trial | Result]
 
 
-def _play(
-    optimizer: Method, *, fails: Callable[[Trial], bool] = lambda _: False, tells: int = 1, n_asks: int = _N_ASKS, n_workers: int = 3
-) -> _Game:
-    """Lets toy workers train what an optimizer asks; they finish in the order of the asks.
+def _play(optimizer: Method, *, fails: Callable[[Trial], bool] = lambda _: False, tells: int = 1) -> _Game:
+    """Lets three toy workers train what an optimizer asks; they finish in the order of the asks.
 
     Raises:
         UsageError: it waits although nothing is running.
     """
     game, running = _Game([], []), list[Trial]()
-    while len(game.trials) < n_asks:
-        asked = ask(optimizer) if len(running) < n_workers else Idle.WAIT
+    while len(game.trials) < _N_ASKS:
+        asked = ask(optimizer) if len(running) < 3 else Idle.WAIT
         if isinstance(asked, Trial):
             game.trials.append(asked)
             game.events.append(asked)

@@ -9,7 +9,7 @@ from bohb_nas.analysis.active import Active, coverage, overlap, where_active
 from bohb_nas.analysis.boxes import Block, Leaves
 from bohb_nas.analysis.findings import Curve, PairMap
 from bohb_nas.analysis.layout import Condition, Layout, Region
-from bohb_nas.analysis.observed import Observed
+from bohb_nas.analysis.sample import Sample
 from bohb_nas.analysis.shares import SPREAD
 
 Floats = NDArray[np.float64]
@@ -21,14 +21,14 @@ _N_MAP = 24
 """Of a map over a continuum."""
 
 
-def curve(active: Sequence[Active], layout: Layout, column: int, observed: Observed) -> Curve:
+def curve(active: Sequence[Active], layout: Layout, column: int, sample: Sample) -> Curve:
     """The marginal of a column where it is active."""
     edges = _edges(layout, column, _N_POINTS)
     heights = np.array([one.marginal(column, edges) for one in active])
     chosen, points, places = _points(layout, column, edges)
     heights = heights[:, chosen]
     # over the trees before they are losses, of which a sum may be too large for a float
-    mean, low, high = (observed.to_losses(each) for each in (heights.mean(axis=0), *np.percentile(heights, SPREAD, axis=0)))
+    mean, low, high = (sample.to_losses(each) for each in (heights.mean(axis=0), *np.percentile(heights, SPREAD, axis=0)))
     return Curve(
         at=layout.box.values(column, points),
         place=places.tolist(),
@@ -38,7 +38,7 @@ def curve(active: Sequence[Active], layout: Layout, column: int, observed: Obser
     )
 
 
-def pair_map(forest: Sequence[Leaves], layout: Layout, columns: tuple[int, int], observed: Observed) -> PairMap | None:
+def pair_map(forest: Sequence[Leaves], layout: Layout, columns: tuple[int, int], sample: Sample) -> PairMap | None:
     """The joint marginal of two columns, over the values with which both can be active; None where there is one such value of either."""
     edges = [_edges(layout, j, _N_MAP) for j in columns]
     chance = _chance(layout, columns, edges)
@@ -49,7 +49,7 @@ def pair_map(forest: Sequence[Leaves], layout: Layout, columns: tuple[int, int],
     if rows.sum() < 2 or across.sum() < 2 or not (chance[np.ix_(rows, across)] > 0).all():
         return None
     at = [layout.box.values(j, points[kept]) for j, (_, points, _), kept in zip(columns, found, (rows, across), strict=True)]
-    return PairMap(at=at, mean=observed.to_losses(means[np.ix_(rows, across)] / chance[np.ix_(rows, across)]).tolist())
+    return PairMap(at=at, mean=sample.to_losses(means[np.ix_(rows, across)] / chance[np.ix_(rows, across)]).tolist())
 
 
 def _edges(layout: Layout, column: int, n: int) -> Floats:

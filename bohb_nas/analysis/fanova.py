@@ -16,7 +16,7 @@ from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.findings import GoodRegion, Importance
 from bohb_nas.analysis.forest import Forest, fit
 from bohb_nas.analysis.importance import View, pairs, parameters
-from bohb_nas.analysis.observed import Observed, Refused, observe
+from bohb_nas.analysis.sample import Refused, Sample, sample
 from bohb_nas.analysis.shares import shares, total_shares
 from bohb_nas.analysis.uncertainty import LEAST_PERMUTATIONS, thresholds
 from bohb_nas.errors import AnalysisError
@@ -25,7 +25,7 @@ from bohb_nas.records import Value
 Floats = NDArray[np.float64]
 
 GOOD = 0.25
-"""The share of observations that are good, where no cut-off is given."""
+"""The share of observations that are good."""
 
 _ROUNDING = 1e-9
 """A loss that is this close to a cut-off, in standard deviations, is good."""
@@ -37,8 +37,8 @@ class Explanation:
 
     importance: Importance
     forest: Forest | None = None
-    """None where nothing is said; so of `observed`."""
-    observed: Observed | None = None
+    """None where nothing is said; so of `sample`."""
+    sample: Sample | None = None
 
     def predict(self, configs: Sequence[Mapping[str, Value]]) -> Floats:
         """(trees, n) the loss that each tree expects of n configurations.
@@ -46,9 +46,9 @@ class Explanation:
         Raises:
             AnalysisError: the importance was refused: there is no forest that predicts anything.
         """
-        if self.forest is None or self.observed is None:
+        if self.forest is None or self.sample is None:
             raise AnalysisError(f"no prediction without an importance: {self.importance['refused']}")
-        return self.observed.to_losses(self.forest.predict(self.forest.layout.box.points(configs)))
+        return self.sample.to_losses(self.forest.predict(self.forest.layout.box.points(configs)))
 
 
 def explain(
@@ -59,7 +59,6 @@ def explain(
     seed: int = 0,
     n_trees: int = 64,
     n_permutations: int = LEAST_PERMUTATIONS,
-    cutoff: float | None = None,
     curves: bool = True,
     n_maps: int = 6,
 ) -> Explanation:
@@ -72,7 +71,6 @@ def explain(
         seed: of forests and shuffles.
         n_trees: of the forest.
         n_permutations: shuffles behind the threshold, at least 19; with 0 there is no threshold, and nothing is claimed.
-        cutoff: the loss up to which a configuration is good; None is the first quartile.
         curves: whether marginals are given.
         n_maps: of how many of the strongest pairs a joint marginal is given.
 
@@ -85,38 +83,37 @@ def explain(
         box = Box(space)
     except AnalysisError as e:
         return Explanation(importance=_nothing(len(configs), str(e)))
-    observed = observe(box, configs, np.asarray(losses, dtype=np.float64))
-    if isinstance(observed, Refused):
-        return Explanation(importance=_nothing(observed.n, observed.reason))
-    forest = fit(box, observed.points, observed.losses, seed=seed, n_trees=n_trees)
-    oob_r2 = forest.oob_r2(observed.points, observed.losses)
+    sampled = sample(box, configs, np.asarray(losses, dtype=np.float64))
+    if isinstance(sampled, Refused):
+        return Explanation(importance=_nothing(sampled.n, sampled.reason))
+    forest = fit(box, sampled.points, sampled.losses, seed=seed, n_trees=n_trees)
+    oob_r2 = forest.oob_r2(sampled.points, sampled.losses)
     if not oob_r2 > 0:
         refused = f"the forest predicts no better than the mean does (out-of-bag R² {oob_r2:.2f})"
-        return Explanation(importance=_nothing(observed.n, refused, oob_r2))
+        return Explanation(importance=_nothing(sampled.n, refused, oob_r2))
     leaves = forest.leaves()
     effects = [Effects(one, forest.layout.d) for one in leaves]
     found = shares(effects, forest.layout, all_pairs=True)
     assert found is not None, "trees that predict something have a variance"
-    limit = float(np.quantile(observed.losses, GOOD)) if cutoff is None else observed.to_unit(cutoff)
+    limit = float(np.quantile(sampled.losses, GOOD))
     limits = np.inf, limit
     near = shares([e.valued(np.minimum(one.values, limit)) for e, one in zip(effects, leaves, strict=True)], forest.layout, all_pairs=False)
     chance: Sequence[float | None] = (None, None)
     if n_permutations:
         grouped = np.array([np.zeros(forest.layout.d) if one is None else one.with_parents.mean(axis=0) for one in (found, near)])
-        chance = thresholds(box, observed.points, observed.losses, limits, grouped, seed=seed, n_permutations=n_permutations).tolist()
+        chance = thresholds(box, sampled.points, sampled.losses, limits, grouped, seed=seed, n_permutations=n_permutations).tolist()
     total = total_shares(leaves, limits, forest.layout.d, seed=seed)
-    whole = View(observed=observed, layout=forest.layout, leaves=leaves, found=found, threshold=chance[0], total=total[0])
-    rule = "given" if cutoff is not None else "first quartile of the losses"
+    whole = View(sample=sampled, layout=forest.layout, leaves=leaves, found=found, threshold=chance[0], total=total[0])
     importance = Importance(
-        n=observed.n,
+        n=sampled.n,
         refused=None,
         oob_r2=oob_r2,
         threshold=whole.threshold,
         parameters=parameters(whole, curves=curves),
         pairs=pairs(whole, n_maps=n_maps),
-        good=None if near is None else _good(replace(whole, found=near, threshold=chance[1], total=total[1]), limit, rule),
+        good=None if near is None else _good(replace(whole, found=near, threshold=chance[1], total=total[1]), limit),
     )
-    return Explanation(importance=importance, forest=forest, observed=observed)
+    return Explanation(importance=importance, forest=forest, sample=sampled)
 
 
 def _check(configs: Sequence[Mapping[str, Value]], losses: Floats, n_permutations: int) -> None:
@@ -134,13 +131,13 @@ def _nothing(n: int, refused: str, oob_r2: float | None = None) -> Importance:
     return Importance(n=n, refused=refused, oob_r2=oob_r2, threshold=None, parameters=[], pairs=[], good=None)
 
 
-def _good(view: View, limit: float, rule: str) -> GoodRegion:
+def _good(view: View, limit: float) -> GoodRegion:
     """The importance for the loss cut off at a limit."""
     cut = replace(view, leaves=[replace(one, values=np.minimum(one.values, limit)) for one in view.leaves])
-    n_below = int((view.observed.losses <= limit + _ROUNDING).sum())
+    n_below = int((view.sample.losses <= limit + _ROUNDING).sum())
     return GoodRegion(
-        cutoff=view.observed.to_loss(limit),
-        rule=rule,
+        cutoff=view.sample.to_loss(limit),
+        rule="first quartile of the losses",
         n_below=n_below,
         threshold=view.threshold,
         parameters=parameters(cut, curves=False),

@@ -251,6 +251,7 @@ class Pace(TypedDict):
     """From the first ask to the last line, without spans that nobody led."""
     device_hours: float
     evaluations_per_hour: float | None
+    """None where the search has told nothing."""
     n_workers: int
     """Different workers that answered."""
     train_share: float | None

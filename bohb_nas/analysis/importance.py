@@ -11,7 +11,7 @@ from bohb_nas.analysis.boxes import Leaves
 from bohb_nas.analysis.curves import curve, pair_map
 from bohb_nas.analysis.findings import Pair, Parameter
 from bohb_nas.analysis.layout import Layout
-from bohb_nas.analysis.observed import Observed
+from bohb_nas.analysis.sample import Sample
 from bohb_nas.analysis.shares import SPREAD, Shares
 
 Floats = NDArray[np.float64]
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 class View:
     """A decomposed forest."""
 
-    observed: Observed
+    sample: Sample
     layout: Layout
     leaves: Sequence[Leaves]
     found: Shares
@@ -49,11 +49,11 @@ def parameters(view: View, *, curves: bool) -> list[Parameter]:
                 with_parents=float(grouped[j]),
                 total=float(totals[j]),
                 p_active=active[0].p,
-                n_active=int((~np.isnan(view.observed.points[:, j])).sum()),
+                n_active=int((~np.isnan(view.sample.points[:, j])).sum()),
                 when_active=_when_active(active, j),
                 spread=[float(low[j]), float(high[j])],
                 claimed=view.threshold is not None and bool(grouped[j] > view.threshold),
-                curve=curve(active, view.layout, j, view.observed) if curves and active[0].p > 0 else None,
+                curve=curve(active, view.layout, j, view.sample) if curves and active[0].p > 0 else None,
             )
         )
     return told
@@ -70,7 +70,7 @@ def pairs(view: View, *, n_maps: int) -> list[Pair]:
     names, told, maps = view.layout.box.names, [], 0
     for i in np.argsort(-share, kind="stable").tolist():
         columns = int(one[i]), int(other[i])
-        drawn = pair_map(view.leaves, view.layout, columns, view.observed) if maps < n_maps and share[i] > 0 else None
+        drawn = pair_map(view.leaves, view.layout, columns, view.sample) if maps < n_maps and share[i] > 0 else None
         maps += drawn is not None
         told.append(Pair(names=[names[j] for j in columns], share=float(share[i]), spread=[float(low[i]), float(high[i])], map=drawn))
     return told

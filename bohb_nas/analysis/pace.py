@@ -38,7 +38,7 @@ def pace(told: Sequence[Told], span_s: float) -> Pace:
     return Pace(
         span_s=span_s,
         device_hours=sum(device_s(one.result, one.stay) for one in counted) / HOUR_S,
-        evaluations_per_hour=len(counted) / span_s * HOUR_S if span_s > 0 else None,
+        evaluations_per_hour=len(counted) / span_s * HOUR_S if counted and span_s > 0 else None,
         n_workers=len({one.place for one in stays}),
         train_share=used.get("train_share"),
         idle_median_s=used.get("idle_median_s"),

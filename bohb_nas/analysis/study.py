@@ -1,6 +1,5 @@
 """All findings of one study, put together from the modules beside this one."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, cast
@@ -13,6 +12,7 @@ from bohb_nas.analysis.hyperparameters import hyperparameters
 from bohb_nas.analysis.observations import Observations, Record, Told, budgets_of, mean, observe, read, strangers
 from bohb_nas.durations import budget_text, counted
 from bohb_nas.errors import SpaceError
+from bohb_nas.files import finite
 from bohb_nas.records import Budgets, Origin, Value
 from bohb_nas.space.legality import complete
 from bohb_nas.store.notes import printable
@@ -99,7 +99,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
             *_cautions(record, explained, unknown),
         ],
     )
-    return cast(Findings, _finite(found))
+    return cast(Findings, finite(found))
 
 
 def _facts(record: Record, rungs: Sequence[float]) -> StudyFacts:
@@ -196,15 +196,3 @@ def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str
         yield sentences.caution(f"Left out: {counted(len(unknown), 'configuration')} that the space does not have")
     if not record.done:
         yield sentences.caution("The study is not done: its figures may change")
-
-
-def _finite(value: Any) -> Any:
-    """The value without the infinities that sums of enormous numbers end in: JSON has none."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {name: _finite(entry) for name, entry in value.items()}
-        case list():
-            return [_finite(entry) for entry in value]
-    return value

@@ -13,6 +13,7 @@ from bohb_nas.baselines import Baseline, table
 from bohb_nas.durations import format_duration
 from bohb_nas.records import Evaluation, Result, Status, Trial, stands_in
 from bohb_nas.store.journal import State
+from bohb_nas.store.notes import last_line
 
 
 def figures(state: State, chosen: Sequence[Baseline], trials: Sequence[Trial], *, dataset: str, budget: float) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def comparison(found: Mapping[str, Any]) -> RenderableType:
     if best is not None and best["budget"] != found["budget"]:
         lines.append(Text(f"the search's incumbent had {format_duration(best['budget'])}"))
     lines += [
-        Text(f"{failed['trial_id']}: {failed['status']}: {_last_line(failed['message'])}{' (tried again)' if failed['retried'] else ''}")
+        Text(f"{failed['trial_id']}: {failed['status']}: {last_line(failed['message'])}{' (tried again)' if failed['retried'] else ''}")
         for row in found["rows"]
         for failed in row["failed"]
     ]
@@ -113,7 +114,3 @@ def _cost(row: Mapping[str, Any]) -> tuple[str, str, str]:
     known = (row["params"], 1e6, ".4g"), (row["flops"], 1e6, ".5g"), (row["train_s"], 1, ".4g")
     first, second, third = ("" if value is None else format(value / unit, how) for value, unit, how in known)
     return first, second, third
-
-
-def _last_line(message: str | None) -> str:
-    return ((message or "").strip().splitlines() or ["no reason given"])[-1]

@@ -38,7 +38,7 @@ class Grid:
         """
         return data_files(self.folder, ".npz")
 
-    def problem(self, instance: str | None) -> Problem:
+    def problem(self, instance: str | None = None) -> Problem:
         """A table; the first unless told otherwise. Best and median are those of the whole table.
 
         Raises:

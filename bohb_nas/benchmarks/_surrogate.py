@@ -64,7 +64,7 @@ class Surrogate:
         known = read_json(self.folder, "reference.json")
         return (*(i for i in known if i in listed), *(i for i in listed if i not in known))
 
-    def problem(self, instance: str | None) -> Problem:
+    def problem(self, instance: str | None = None) -> Problem:
         """An instance; the first unless told otherwise. Reference values are those of reference.json, else of 1,000 random configurations.
 
         Raises:

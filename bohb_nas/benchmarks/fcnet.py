@@ -3,17 +3,8 @@
 62,208 configurations of 9 hyperparameters, 4 repetitions each, of which 1, 2 or 4 are averaged.
 """
 
-from bohb_nas.benchmarks import Problem
 from bohb_nas.benchmarks._grid import Grid
 
 _GRID = Grid(folder="fcnet", averaged=(1, 2, 4))
 
-
-def instances() -> tuple[str, ...]:
-    """The data sets."""
-    return _GRID.instances()
-
-
-def problem(instance: str | None = None) -> Problem:
-    """Of one data set; the first unless told otherwise."""
-    return _GRID.problem(instance)
+instances, problem = _GRID.instances, _GRID.problem

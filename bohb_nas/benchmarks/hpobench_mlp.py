@@ -3,17 +3,8 @@
 30,000 configurations of 5 hyperparameters, 5 repetitions each, of which 1, 2, 3 or 5 are averaged.
 """
 
-from bohb_nas.benchmarks import Problem
 from bohb_nas.benchmarks._grid import Grid
 
 _GRID = Grid(folder="hpobench_mlp", whole=1.0, averaged=(1, 2, 3, 5))
 
-
-def instances() -> tuple[str, ...]:
-    """The data sets."""
-    return _GRID.instances()
-
-
-def problem(instance: str | None = None) -> Problem:
-    """Of one data set; the first unless told otherwise."""
-    return _GRID.problem(instance)
+instances, problem = _GRID.instances, _GRID.problem

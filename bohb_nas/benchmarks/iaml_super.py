@@ -1,6 +1,5 @@
 """A choice of four learners with their hyperparameters (YAHPO Gym before 1.0): 28, of them 27 conditional; loss misclassified share."""
 
-from bohb_nas.benchmarks import Problem
 from bohb_nas.benchmarks._laddered import ladder
 from bohb_nas.benchmarks._surrogate import Surrogate
 
@@ -8,12 +7,4 @@ _SURROGATE = Surrogate(
     folder="iaml_super", target="mmce", fidelities=(1 / 27, 1 / 9, 1 / 3, 1.0), budgets=ladder(1.0, 4, unit="of the training set")
 )
 
-
-def instances() -> tuple[str, ...]:
-    """OpenML data sets; those with a stored reference come first."""
-    return _SURROGATE.instances()
-
-
-def problem(instance: str | None = None) -> Problem:
-    """Of one data set; the first unless told otherwise."""
-    return _SURROGATE.problem(instance)
+instances, problem = _SURROGATE.instances, _SURROGATE.problem

@@ -1,6 +1,5 @@
 """LCBench (YAHPO Gym 1.0): shape and training of a multilayer perceptron; loss 100 - validation accuracy in %, epochs 2, 6, 17, 51."""
 
-from bohb_nas.benchmarks import Problem
 from bohb_nas.benchmarks._laddered import ladder
 from bohb_nas.benchmarks._surrogate import Surrogate
 
@@ -8,12 +7,4 @@ _SURROGATE = Surrogate(
     folder="lcbench", target="val_accuracy", whole=100.0, fidelities=(2, 6, 17, 51), budgets=ladder(51.0, 4, unit="epochs")
 )
 
-
-def instances() -> tuple[str, ...]:
-    """OpenML tasks; those with a stored reference come first."""
-    return _SURROGATE.instances()
-
-
-def problem(instance: str | None = None) -> Problem:
-    """Of one OpenML task; the first unless told otherwise."""
-    return _SURROGATE.problem(instance)
+instances, problem = _SURROGATE.instances, _SURROGATE.problem

@@ -3,17 +3,8 @@
 15,625 cells of 6 categoricals, up to 3 repetitions each, of which 1 or 3 are averaged; where one is missing, those that are there.
 """
 
-from bohb_nas.benchmarks import Problem
 from bohb_nas.benchmarks._grid import Grid
 
 _GRID = Grid(folder="nb201", whole=100.0, averaged=(1, 3))
 
-
-def instances() -> tuple[str, ...]:
-    """The data sets."""
-    return _GRID.instances()
-
-
-def problem(instance: str | None = None) -> Problem:
-    """Of one data set; the first unless told otherwise."""
-    return _GRID.problem(instance)
+instances, problem = _GRID.instances, _GRID.problem

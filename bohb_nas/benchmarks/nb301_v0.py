@@ -3,7 +3,6 @@
 34 categoricals, 24 of them conditional.
 """
 
-from bohb_nas.benchmarks import Problem
 from bohb_nas.benchmarks._laddered import ladder
 from bohb_nas.benchmarks._surrogate import Surrogate
 
@@ -16,12 +15,4 @@ SURROGATE = Surrogate(
     only="cifar10",
 )
 
-
-def instances() -> tuple[str, ...]:
-    """CIFAR-10 alone."""
-    return SURROGATE.instances()
-
-
-def problem(instance: str | None = None) -> Problem:
-    """The cells."""
-    return SURROGATE.problem(instance)
+instances, problem = SURROGATE.instances, SURROGATE.problem

@@ -1,6 +1,5 @@
 """Support vector machines (YAHPO Gym before 1.0): 6 hyperparameters, 2 conditional; loss misclassified share, 1/27 to all of the set."""
 
-from bohb_nas.benchmarks import Problem
 from bohb_nas.benchmarks._laddered import ladder
 from bohb_nas.benchmarks._surrogate import Surrogate
 
@@ -12,12 +11,4 @@ _SURROGATE = Surrogate(
     fixed={"repl": 10},
 )
 
-
-def instances() -> tuple[str, ...]:
-    """OpenML data sets; those with a stored reference come first."""
-    return _SURROGATE.instances()
-
-
-def problem(instance: str | None = None) -> Problem:
-    """Of one data set; the first unless told otherwise."""
-    return _SURROGATE.problem(instance)
+instances, problem = _SURROGATE.instances, _SURROGATE.problem

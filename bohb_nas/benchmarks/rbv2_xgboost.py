@@ -1,6 +1,5 @@
 """Gradient boosting (YAHPO Gym 1.0): 14 hyperparameters, 8 conditional; loss 1 - accuracy, 1/27 to all of the training set."""
 
-from bohb_nas.benchmarks import Problem
 from bohb_nas.benchmarks._laddered import ladder
 from bohb_nas.benchmarks._surrogate import Surrogate
 
@@ -13,12 +12,4 @@ _SURROGATE = Surrogate(
     fixed={"repl": 10},
 )
 
-
-def instances() -> tuple[str, ...]:
-    """OpenML data sets; those with a stored reference come first."""
-    return _SURROGATE.instances()
-
-
-def problem(instance: str | None = None) -> Problem:
-    """Of one data set; the first unless told otherwise."""
-    return _SURROGATE.problem(instance)
+instances, problem = _SURROGATE.instances, _SURROGATE.problem

@@ -10,7 +10,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.comparison.cells import cell_folder
-from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, Share, find, seconds
+from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, Share, duration, find
 from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import named_device
@@ -157,12 +157,13 @@ def _stored(folder: Path) -> Arrangement | None:
 
 def _complete(request: Request, stored: Arrangement | None) -> tuple[ConfigurationSpace, Arrangement]:
     """What was asked with what was not said: as stored, else the defaults."""
+    worker_options = request.worker_options or (stored.worker_options if stored else {})
     said = plan.plan(
         plan.Request(
             space=_first(request.space, stored and stored.space, "cell"),
             dataset=_first(request.dataset, stored and stored.dataset, "digits"),
             data_dir=_first(request.data_dir, stored and stored.data_dir and Path(stored.data_dir)),
-            worker_options=dict(request.worker_options or (stored.worker_options if stored else {})),
+            worker_options=dict(worker_options),
         )
     )
     options = said["worker_options"]
@@ -188,7 +189,7 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
         seeds=seeds,
         methods=ordered,
         device=device,
-        worker_options={name: options[name] for name in (request.worker_options or (stored.worker_options if stored else {}))},
+        worker_options={name: options[name] for name in worker_options},
         max_params=_first(request.max_params, stored and stored.max_params),
         max_flops=_first(request.max_flops, stored and stored.max_flops),
         skip_unreadable=skip_unreadable,
@@ -203,10 +204,10 @@ def _check_numbers(time_s: float, train_s: float, seeds: int) -> None:
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: accepted is a whole number from 1")
     if time_s < SHORTEST_S:
-        raise UsageError(f"--time {seconds(time_s)}: accepted are at least {SHORTEST_S:g} s for each method and seed")
+        raise UsageError(f"--time {duration(time_s)}: accepted are at least {SHORTEST_S:g} s for each method and seed")
     if not SHORTEST_TRAINING_S <= train_s <= time_s:
         raise UsageError(
-            f"--train-time {seconds(train_s)}: accepted are {SHORTEST_TRAINING_S:g} s to {time_s:g} s, the --time of a whole search; "
+            f"--train-time {duration(train_s)}: accepted are {SHORTEST_TRAINING_S:g} s to {time_s:g} s, the --time of a whole search; "
             f"{time_s / TRAININGS:.4g} s is usual"
         )
 

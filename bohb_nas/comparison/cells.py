@@ -10,6 +10,7 @@ from bohb_nas.errors import StudyError
 from bohb_nas.reading import parse_json, read_regular
 from bohb_nas.records import Evaluation
 from bohb_nas.store.journal import fold
+from bohb_nas.store.notes import last_line
 from bohb_nas.store.study_dir import StudyDir
 
 NO_MODEL = "no trial ended with a model"
@@ -87,8 +88,7 @@ def _without_model(told: Sequence[Evaluation]) -> str:
     if not told:
         return NO_MODEL
     last = told[-1]
-    words = ((last.result.message or "").strip().splitlines() or ["no reason given"])[-1]
-    return f"{NO_MODEL}; the last, {last.trial.trial_id}, {last.result.status}: {words}"
+    return f"{NO_MODEL}; the last, {last.trial.trial_id}, {last.result.status}: {last_line(last.result.message)}"
 
 
 def read_test(path: Path) -> dict[str, Any] | None:

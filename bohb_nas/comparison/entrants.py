@@ -47,7 +47,7 @@ class Entrant:
         return ["--space", share.space, "--dataset", share.dataset, "--seed", str(share.seed), *self.own(share)]
 
 
-def seconds(value: float) -> str:
+def duration(value: float) -> str:
     """A duration of the command line, exact enough that no rung of a ladder is lost by rounding."""
     return f"{value:.12f}".rstrip("0").rstrip(".") + "s"
 
@@ -56,14 +56,14 @@ def _ladder(method: str) -> Arguments:
     """Many trainings, most of them short."""
 
     def arguments(share: Share) -> list[str]:
-        dearest, cheapest = seconds(share.train_s), seconds(share.train_s / RUNGS_BELOW)
-        return ["--method", method, "--budget-max", dearest, "--budget-min", cheapest, "--total-time", seconds(share.time_s)]
+        dearest, cheapest = duration(share.train_s), duration(share.train_s / RUNGS_BELOW)
+        return ["--method", method, "--budget-max", dearest, "--budget-min", cheapest, "--total-time", duration(share.time_s)]
 
     return arguments
 
 
 def _random_search(share: Share) -> list[str]:
-    return ["--method", "random_search", "--budget-max", seconds(share.train_s), "--total-time", seconds(share.time_s)]
+    return ["--method", "random_search", "--budget-max", duration(share.train_s), "--total-time", duration(share.time_s)]
 
 
 def _one_shot(*options: str) -> Arguments:
@@ -73,18 +73,18 @@ def _one_shot(*options: str) -> Arguments:
         half = share.time_s / 2
         settings = [f"search_s={json.dumps(half)}", *options]
         words = [word for setting in settings for word in ("--method-option", setting)]
-        return ["--method", "autohas", "--budget-max", seconds(half), *words]
+        return ["--method", "autohas", "--budget-max", duration(half), *words]
 
     return arguments
 
 
 def _dha(share: Share) -> list[str]:
-    return ["--method", "dha", "--budget-max", seconds(share.time_s)]
+    return ["--method", "dha", "--budget-max", duration(share.time_s)]
 
 
 def _once(share: Share) -> list[str]:
     """One training for all of the time."""
-    return ["--method", "random_search", "--trials", "1", "--budget-max", seconds(share.time_s)]
+    return ["--method", "random_search", "--trials", "1", "--budget-max", duration(share.time_s)]
 
 
 REFERENCE = "random_search"

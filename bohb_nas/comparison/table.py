@@ -1,7 +1,5 @@
 """The table of a comparison: test errors over seeds beside what they cost, and differences seed by seed."""
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ from bohb_nas.comparison.arrangement import Arrangement
 from bohb_nas.comparison.cells import Cell
 from bohb_nas.comparison.entrants import REFERENCE, Entrant
 from bohb_nas.durations import counted, format_duration
-from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.files import csv_text, dump_json, write_atomic
 
 LEVEL = 0.95
 """Of the intervals."""
@@ -128,11 +126,7 @@ def write(folder: Path, found: Mapping[str, Any]) -> None:
     """
     write_atomic(folder / "comparison.json", dump_json(found) + "\n")
     rows = [_flat(row) for row in found["rows"]]
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(folder / "comparison.csv", stream.getvalue())
+    write_atomic(folder / "comparison.csv", csv_text(list(rows[0]), rows))
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from bohb_nas import refs
 from bohb_nas.datasets._dataset import Dataset, Skipped
 from bohb_nas.datasets._published import is_here
 from bohb_nas.datasets._split import split
+from bohb_nas.durations import counted
 from bohb_nas.errors import DatasetError, RefError
 
-__all__ = ["Dataset", "Summary", "load_dataset", "prepare", "published", "split"]
+__all__ = ["Dataset", "Summary", "load_dataset", "prepare", "published", "refuse_unreadable", "split"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Summary:
 def load_dataset(reference: str, *, data_dir: Path | None = None) -> Dataset:
     """The data set behind a reference; prepared on first use, read from the cache afterwards.
 
-    Files that cannot be read are left out and named in `Dataset.skipped`; `prepare` is where they are refused.
+    Files that cannot be read are left out and named in `Dataset.skipped`; `prepare` and `refuse_unreadable` are where they are refused.
 
     Args:
         reference: NAME, NAME:FOLDER or FILE.py.
@@ -85,11 +86,8 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
             `skip_unreadable`.
     """
     dataset = load_dataset(reference, data_dir=data_dir)
-    if dataset.skipped and not skip_unreadable:
-        raise DatasetError(
-            f"data set {reference!r}: {len(dataset.skipped)} files cannot be read: {_grouped(dataset.skipped)}; "
-            "repair or remove them, or leave them out with --skip-unreadable"
-        )
+    if not skip_unreadable:
+        refuse_unreadable(dataset, reference)
     counts = np.bincount(dataset.train_labels, minlength=len(dataset.classes)).tolist()
     for n, many in enumerate(("no training image", "one training image only")):
         if few := [name for name, count in zip(dataset.classes, counts, strict=True) if count == n]:
@@ -108,6 +106,19 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
         skipped=dataset.skipped,
         remarks=dataset.remarks,
     )
+
+
+def refuse_unreadable(dataset: Dataset, reference: str) -> None:
+    """Refuses files that cannot be read.
+
+    Raises:
+        DatasetError: there are some.
+    """
+    if dataset.skipped:
+        raise DatasetError(
+            f"data set {reference!r}: {counted(len(dataset.skipped), 'file')} cannot be read: {_grouped(dataset.skipped)}; "
+            "repair or remove them, or leave them out with --skip-unreadable"
+        )
 
 
 def _grouped(skipped: tuple[Skipped, ...]) -> str:

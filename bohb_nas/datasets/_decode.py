@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from bohb_nas.errors import DatasetError
@@ -28,7 +28,7 @@ _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.D
 """What Pillow raises for broken files."""
 _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _RANGELESS = frozenset({"I", "F", "I;32", "I;32B"})
-"""Kinds of pixels of 32 bits or of floating point: no file says which of them is white."""
+"""Kinds of pixels of 32 bits, of floating point or with a sign: no file says which of them is white."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -187,14 +187,17 @@ def _reason(error: Exception) -> str:
         case Image.DecompressionBombError():
             return "more pixels than an honest image has"
         case _RangelessError():
-            return "pixels of 32 bits, whose range the file does not say: convert it to 8 or 16 bits"
+            return "pixels of 32 bits, or with a sign, whose range the file does not say: convert it to 8 or 16 bits without one"
         case _:
             return "damaged or cut short"
 
 
 def _as_8_bit(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode.startswith("I"):  # Pillow would clip more than 8 bits at 255
+        tags = getattr(image, "tag_v2", {})  # of TIFF, whose 12 bits are the lower ones of 16
+        upper = (np.asarray(image) >> tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0] - 8).astype(np.uint8)
+        white_is_zero = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0  # which Pillow turns round where 8 bits are all
+        image = Image.fromarray(255 - upper if white_is_zero else upper)
     elif image.mode == "P":
         image = image.convert("RGBA")  # a palette may hold transparency, which RGB alone warns about
     return image.convert(mode)

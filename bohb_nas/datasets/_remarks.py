@@ -22,7 +22,7 @@ def of_images(headers: Sequence[Header], shape: tuple[int, int, int]) -> tuple[s
         f"scaled and cropped to {height}x{width}": sum((h.height, h.width) != (height, width) for h in headers),
         "grey and became colour": sum(h.mode in GREY for h in headers) if channels > 1 else 0,
         "coloured and became grey, as all training images are": sum(h.mode not in GREY for h in headers) if channels == 1 else 0,
-        "of 16 bits: their upper 8 are kept": sum(h.deep for h in headers),
+        "of more than 8 bits: their upper 8 are kept": sum(h.deep for h in headers),
         "transparent: the colours below are kept": sum(h.transparent for h in headers),
         "animated: the first frame is kept": sum(h.animated for h in headers),
     }

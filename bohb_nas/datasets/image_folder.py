@@ -8,8 +8,9 @@ it a copy, elsewhere and with other times, is still the same data.
 
 All images get one size: the most frequent height and width of the training images (of several, the largest),
 scaled down so that the longer side is at most 64. An image of another size is scaled to cover it, then cropped around
-its centre. Colour throughout, unless every training image is grey. Of 16 bits the upper 8 are kept; transparency is
-dropped, and of animations all but the first frame. Files without an image suffix, and hidden ones, are no images.
+its centre. Colour throughout, unless every training image is grey; one with a palette counts as coloured. Of more than
+8 bits the upper 8 are kept; transparency is dropped, and of animations all but the first frame. Files without an image
+suffix, and hidden ones, are no images.
 `Dataset.remarks` counts all of this, and what was not looked at.
 """
 
@@ -33,7 +34,7 @@ from bohb_nas.errors import DatasetError
 MAX_SIDE = 64
 """Pixels of the longer side beyond which images are scaled down: what a search by the clock can train on."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_RULE = "4"
+_RULE = "5"
 """Part of the cache key; to be counted up when the rules above or the key change."""
 
 
@@ -188,6 +189,10 @@ def _fill(folder: Path, root: Path, classes: tuple[str, ...], parts: dict[str, l
         if part == "train" and (lost := sorted(set(range(len(classes))) - set(labels.tolist()))):
             raise DatasetError(
                 f"no image can be read of the classes {[classes[label] for label in lost[:5]]}; the files are damaged: replace them"
+            )
+        if part == "test" and not good.any():
+            raise DatasetError(
+                f"no image of test can be read, of {len(files)}; the files are damaged: replace them, or remove {str(root / part)!r}"
             )
     save(folder, complete("image_folder", classes, arrays, skipped=tuple(skipped), remarks=of_images(readable, shape)))
 

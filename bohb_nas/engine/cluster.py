@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import socket
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from distributed.security import Security
 from distributed.utils import get_ip
 
 from bohb_nas.engine.devices import host
-from bohb_nas.errors import UsageError
+from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import write_atomic
 from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
@@ -45,12 +47,23 @@ _SETTINGS: dict[str, Any] = {
 
 
 LOOPBACK = "127.0.0.1"
+_SAID_S = 10.0
+"""Between two times that a leader writes into its address, by which the next one knows until when it led."""
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def make_keys(study: StudyDir) -> None:
-    """Makes the study's key and certificate, once; the certificate comes last and says that both are there."""
-    if not (study.tls / "cert.pem").exists():
+    """Makes the study's key and certificate where either is missing; the certificate is put last, and never stands beside another key.
+
+    Raises:
+        StorageError: the disk refused.
+        OSError: they cannot be read.
+    """
+    try:
+        security(study)
+    except FileNotFoundError:
+        study.tls.mkdir(mode=0o700, exist_ok=True)
+        (study.tls / "cert.pem").unlink(missing_ok=True)
         made = Security.temporary()
         write_atomic(study.tls / "key.pem", made.tls_scheduler_key)
         write_atomic(study.tls / "cert.pem", made.tls_scheduler_cert)
@@ -60,6 +73,9 @@ def security(study: StudyDir) -> Security:
     """The credentials of every role: one key for all, held by whoever may read the study.
 
     They are handed over by content: a path with a newline in it would be taken for the content itself.
+
+    Raises:
+        OSError: they cannot be read.
     """
     key, cert = (study.tls / "key.pem").read_text(), (study.tls / "cert.pem").read_text()
     roles = {f"tls_{role}_{part}": text for role in ("scheduler", "worker", "client") for part, text in (("key", key), ("cert", cert))}
@@ -95,8 +111,45 @@ class Leader:
 
 
 def publish(study: StudyDir, address: str, term: int) -> None:
-    """Says where the leader can be reached."""
-    write_atomic(study.scheduler_json, json.dumps({"address": address, "term": term, "pid": os.getpid(), "host": host()}) + "\n")
+    """Says where the leader can be reached, and when it said so."""
+    note = {"address": address, "term": term, "pid": os.getpid(), "host": host(), "time": time.time()}
+    write_atomic(study.scheduler_json, json.dumps(note) + "\n")
+
+
+class Address:
+    """Where a leader can be reached, said in its study for as long as it leads.
+
+    Args:
+        study: that it leads.
+        address: tls://IP:PORT.
+        term: of the leader.
+    """
+
+    def __init__(self, study: StudyDir, address: str, term: int) -> None:
+        self._study, self._address, self._term = study, address, term
+        self._publish()
+
+    def live(self) -> None:
+        """Says that the leader lives; a disk that refuses that is said where something is written that counts."""
+        path = self._study.scheduler_json
+        with suppress(OSError, StorageError):
+            if time.monotonic() - self._said >= _SAID_S or not os.path.exists(path):
+                self._publish()
+            else:
+                os.utime(path)
+
+    def withdraw(self) -> None:
+        """Takes the address away at the leader's end, unless it is another's by now, and keeps when that was."""
+        path, leader = self._study.scheduler_json, published(self._study.scheduler_json)
+        if leader is None or leader.term != self._term:
+            return
+        with suppress(FileNotFoundError, StorageError):  # a disk that refuses leaves when it was last said
+            os.replace(path, self._study.last_led)
+            write_atomic(self._study.last_led, json.dumps({"term": self._term, "time": time.time()}) + "\n")
+
+    def _publish(self) -> None:
+        self._said = time.monotonic()
+        publish(self._study, self._address, self._term)
 
 
 def published(path: Path) -> Leader | None:

@@ -6,7 +6,6 @@ heartbeat says. So a lost scheduler, a lost answer or a task that dask would run
 
 import asyncio
 import json
-import os
 import queue
 import threading
 import time
@@ -22,10 +21,11 @@ from distributed.core import Status as WorkerStatus
 from distributed.scheduler import WorkerState
 
 from bohb_nas.engine import serve
-from bohb_nas.engine.cluster import LOOPBACK, configure, publish, published, security
+from bohb_nas.engine.cluster import LOOPBACK, Address, configure, security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.placement import fittest
 from bohb_nas.engine.training_process import StartError
+from bohb_nas.errors import BohbNasError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store import handovers, holders
@@ -37,6 +37,7 @@ STALE_S = 15.0
 
 _LOOK_S = 0.25
 _LAST_S = 0.5
+_CALL_S = 60.0
 _SETTLE_S = 0.1
 """For the last timers of dask's streams, which run out within 10 ms and would complain of a loop that ended before them."""
 
@@ -52,14 +53,12 @@ MAX_CUTS = 10
 _T = TypeVar("_T")
 
 
-def _no_limit(trial: Trial) -> float | None:
-    """Of a trial whose duration nobody can tell."""
-    del trial
-    return None
-
-
 class DaskEngine:
     """Trains trials on whatever workers join the study.
+
+    A submitted trial is in `_in_flight`, from when it is sent to a worker until that answers or is lost, or in `_unplaced`: it waits
+    for a worker with the time for it, its worker was lost or left, or it is of an earlier master. Of the unplaced, `wait` tells those
+    with a result, leaves alone those that somebody trains, and sends the others out again.
 
     Args:
         study: whose trials they are.
@@ -74,9 +73,9 @@ class DaskEngine:
         study: StudyDir,
         *,
         term: int,
+        needs_s: Callable[[Trial], float | None],
         say: Callable[[str], None],
         ip: str = LOOPBACK,
-        needs_s: Callable[[Trial], float | None] = _no_limit,
     ) -> None:
         self._study = study
         self._term = term
@@ -89,7 +88,8 @@ class DaskEngine:
         self._retired: set[str] = set()
         """Addresses of workers that take nothing more."""
         self._runs: dict[str, Future[None]] = {}
-        self._orphans: dict[str, Trial] = {}
+        self._unplaced: dict[str, Trial] = {}
+        """Trials by id that were sent to no worker, or whose worker gave no answer."""
         self._begun: dict[str, int] = {}
         """Attempts at a trial when it was sent out."""
         self._waiting: set[str] = set()
@@ -104,20 +104,22 @@ class DaskEngine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
         self._thread.start()
-        self._call(self._open())
-        self.publish()
+        try:
+            self._call(self._open())
+        except OSError as e:
+            why = str(e) or f"no answer for {_CALL_S:g} s"
+            raise BohbNasError(f"no master can listen at {self._ip}: {why}; run the same command again, or --listen elsewhere") from e
+        self._address = Address(self._study, self._scheduler.address, self._term)
         return self
 
-    def publish(self) -> None:
-        """Says where this master can be reached."""
-        publish(self._study, self._scheduler.address, self._term)
+    def live(self) -> None:
+        """Says that this master lives; to be called a few times a second."""
+        self._address.live()
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        leader = published(self._study.scheduler_json)
-        if leader is not None and leader.term == self._term:
-            with suppress(FileNotFoundError):
-                os.replace(self._study.scheduler_json, self._study.last_led)  # it keeps its time, which the next master counts
-        self._call(self._close())
+        self._address.withdraw()
+        with suppress(TimeoutError):  # what counts is on the disk
+            self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
@@ -128,7 +130,7 @@ class DaskEngine:
 
     def free(self) -> int:
         """How many joined workers have nothing to do, beside those that trials without a worker wait for."""
-        waiting = sum(not self._in_training(trial) for trial in self._orphans.values())
+        waiting = sum(not self._in_training(trial) for trial in self._unplaced.values())
         return max(0, min(len(self._free()), _PATIENCE * len(self._free()) - waiting))
 
     def submit(self, trial: Trial) -> None:
@@ -139,7 +141,7 @@ class DaskEngine:
             if free and trial.trial_id not in self._waiting:
                 self._waiting.add(trial.trial_id)
                 self._say(f"trial {trial.trial_id} waits: none of the {len(free)} free worker(s) has the time for it, nor can hand it over")
-            self._orphans[trial.trial_id] = trial
+            self._unplaced[trial.trial_id] = trial
             return
         self._in_flight[trial.trial_id] = address
         self._begun[trial.trial_id] = len(self._study.attempts(trial.trial_id))
@@ -152,17 +154,17 @@ class DaskEngine:
 
     def adopt(self, trial: Trial) -> None:
         """Takes charge of a trial of an earlier master; `wait` finds out what became of it."""
-        self._orphans[trial.trial_id] = trial
+        self._unplaced[trial.trial_id] = trial
 
     def wait(self, timeout_s: float) -> list[Result]:
         """Results that have arrived; waits at most `timeout_s` for the first."""
-        results = self._look_after_orphans()
+        results = self._look_after_unplaced()
         try:
             while True:
                 trial, answer, problem = self._answers.get(block=not results, timeout=timeout_s)
                 self._take(trial, answer, problem, results)
-                if trial.trial_id in self._orphans:
-                    results.extend(self._look_after_orphans())
+                if trial.trial_id in self._unplaced:
+                    results.extend(self._look_after_unplaced())
                     timeout_s = 0.0
         except queue.Empty:
             return results
@@ -175,17 +177,17 @@ class DaskEngine:
         if result is not None and result.status is not Status.PREEMPTED:
             results.append(result)
             return
-        self._orphans[trial.trial_id] = trial
+        self._unplaced[trial.trial_id] = trial
         if result is not None:  # the worker leaves: what it has trained lies in the trial's folder
             self._retired.add(address)
             self._say(f"trial {trial.trial_id} goes to another worker: {result.message}")
         elif problem:
             self._lost[trial.trial_id] = problem
 
-    def _look_after_orphans(self) -> list[Result]:
-        """Tells finished orphans, leaves those in training alone, sends the others out again."""
+    def _look_after_unplaced(self) -> list[Result]:
+        """Tells the finished of the unplaced, leaves those in training alone, sends the others out again."""
         results = []
-        for trial in list(self._orphans.values()):
+        for trial in list(self._unplaced.values()):
             evaluation = self._study.read_result(trial, say=self._say)
             if evaluation is not None:
                 results.append(evaluation.result)
@@ -198,7 +200,7 @@ class DaskEngine:
                     handovers.drop(self._study, trial.trial_id)
                 elif not self._sent_out(trial):
                     continue
-            del self._orphans[trial.trial_id]
+            del self._unplaced[trial.trial_id]
         return results
 
     def _count_death(self, trial: Trial) -> None:
@@ -218,7 +220,7 @@ class DaskEngine:
         return None
 
     def _sent_out(self, trial: Trial) -> bool:
-        """Sends an orphan to a worker, if one has the time for it."""
+        """Sends an unplaced trial to a worker, if one has the time for it."""
         self.submit(trial)
         if trial.trial_id not in self._in_flight:
             return False
@@ -287,7 +289,7 @@ class DaskEngine:
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         done: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return done.result(timeout=60)
+        return done.result(timeout=_CALL_S)
 
 
 def _touched(path: Path) -> float | None:

@@ -130,7 +130,7 @@ def replay(optimizer: Optimizer, state: State) -> None:
     """
     take_back = getattr(optimizer, "replay", None)
     for event in state.events:
-        if state.beside(event):
+        if state.origin(event) in ASIDE:
             continue
         if event.trial is not None:
             if take_back is not None:

@@ -1,7 +1,7 @@
-"""From the record of a study to an open study: everything is checked before anything is written.
+"""The record of a study: written, compared with what was typed for an existing study, turned into objects, and its data and worker asked.
 
-What was typed for an existing study and says otherwise than its record is listed and refused; only workers, stop rule,
-size of the rank probe and promotion mode may differ.
+What was typed for an existing study and says otherwise than its record is listed and refused; only workers and what `_TAKEN` names
+may differ. In which order a study is opened by these steps says `opening`.
 """
 
 import json
@@ -39,26 +39,8 @@ from bohb_nas.store.study_dir import StudyDir
 DEFAULT_BRACKETS = 32
 _CHECK_S = 600.0
 """Until a worker has said whether it accepts the space."""
-_MAY_DIFFER = (
-    "stop",
-    "rank_probe",
-    "promote",
-    "skip_unreadable",
-    "listen",
-    "lease_s",
-    "require_same_gpu",
-    "lock",
-    "data_fingerprint",
-    "worth",
-    "created",
-    "versions",
-    "git_commit",
-    "inputs",
-    "cwd",
-    "format",
-)
 _TAKEN = ("stop", "rank_probe", "promote", "skip_unreadable", "listen", "lease_s", "require_same_gpu")
-"""Of these, what a study takes from whoever resumes it."""
+"""What a study takes from whoever resumes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +184,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     different = [
         f"{name}: the study has {json.dumps(stored.get(name))}, asked is {json.dumps(value)}"
         for name, value in wanted.items()
-        if name not in _MAY_DIFFER and stored.get(name) != value
+        if name not in (*_TAKEN, "format") and stored.get(name) != value
     ]
     if different:
         listed = "\n  ".join(different)

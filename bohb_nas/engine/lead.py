@@ -14,7 +14,7 @@ from typing import Any
 from bohb_nas.durations import counted
 from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.cluster import listening_ip, published
+from bohb_nas.engine.cluster import listening_ip, make_keys, published
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, check_kind, threads_spared
 from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
@@ -26,6 +26,7 @@ from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
 from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
+from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.lines import repair
 from bohb_nas.store.reading_ahead import Reading
@@ -83,8 +84,8 @@ def lead(
     """
     study = StudyDir(path.absolute())
     early = Reading(study.journal)
-    with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked) as opened:
-        meta, parts, knowledge, optimizer = opened.meta, opened.parts, opened.knowledge, opened.optimizer
+    with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked, listen=listen) as (made, seat):
+        meta, parts, knowledge, optimizer = made.meta, made.parts, made.knowledge, made.optimizer
         ip = _ip(listen or meta["listen"], elected=checked, display=display)
         for device in devices:
             check_kind(study, device, required=meta["require_same_gpu"])
@@ -94,30 +95,26 @@ def lead(
         beforehand.check_told(knowledge, state)
         replay(optimizer, state)
         # Nothing was written so far: from here on the study is ours.
-        launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if opened.seat.number else "kernel"})
+        make_keys(study)  # where they were lost; first, since a study whose key cannot be read cannot be led
+        launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if seat.number else "kernel"})
         for note in (threads_spared(devices), repair(study.journal)):
             if note:
                 display.say(note)
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
-        journal = Journal(study.journal, state, check=opened.seat.check)
+        journal = Journal(study.journal, state, check=seat.check)
         until = last_alive(study)
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
-        journal.lead(Event(term=max(state.term + 1, opened.seat.number), time=time.time(), until=until), size=size)
+        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
         study.done.unlink(missing_ok=True)
         pace = Pace(state, in_seconds=parts.stop.in_seconds)
         with _signals() as wish, DaskEngine(study, term=state.term, ip=ip, needs_s=pace.needs_s, say=display.say) as engine:
             workers = LocalWorkers(study, devices, say=display.say)
 
             def tick() -> None:
-                opened.seat.check()
-                _check_term(study, state.term, leases=opened.seat.number > 0)
-                try:
-                    os.utime(study.scheduler_json)
-                except FileNotFoundError:
-                    engine.publish()
-                except OSError:
-                    display.tick()  # a disk that does not answer is said where something is written
+                seat.check()
+                _check_term(study, state.term, leases=seat.number > 0)
+                engine.live()
                 workers.check()
                 display.tick()
 
@@ -160,7 +157,7 @@ def lead(
             if outcome is Outcome.FINISHED and (left := getattr(optimizer, "left", None)) is not None:
                 display.say(f"{left}: --total-time or --trials ended the study before; give more and run it again")
             if outcome is Outcome.FINISHED:
-                opened.seat.check()
+                seat.check()
                 ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}
                 write_atomic(study.done, json.dumps(ended) + "\n")
                 workers.wait(5.0)
@@ -201,8 +198,12 @@ def _check_term(study: StudyDir, term: int, *, leases: bool) -> None:
 
 
 def last_alive(study: StudyDir) -> float | None:
-    """When the master before us was last known to live: it touches its address a few times a second, which it sets aside at its end."""
-    return max((path.stat().st_mtime for path in (study.scheduler_json, study.last_led) if path.exists()), default=None)
+    """When the master before us last said that it lived: in its address every few seconds, and at its end in what it leaves instead.
+
+    The files' own times say nothing: a copy of the study has them anew, and so has one that is kept from being purged.
+    """
+    said = [notes.number(notes.read_note(path), "time") for path in (study.scheduler_json, study.last_led)]
+    return max((time for time in said if time is not None), default=None)
 
 
 @contextmanager

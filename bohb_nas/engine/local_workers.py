@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine.devices import Device, host
+from bohb_nas.engine.training_process import end_text
 from bohb_nas.errors import BohbNasError
 from bohb_nas.files import storing
 from bohb_nas.store import holders
@@ -21,8 +22,12 @@ MAX_RESTARTS = 3
 _SETTLED_S = 600.0
 _LAST_WORDS = 65_536
 """Bytes of a disk without which programs end and cannot say why."""
+_WAIT_S = 120.0
+"""How long a worker stays without a master."""
 _GRACE_S = 8.0
-"""For what is in training to be handed over; less than `LocalWorkers.stop` waits."""
+"""For what is in training to be handed over; less than `_PATIENCE_S`."""
+_PATIENCE_S = 10.0
+"""For workers that were told to end, before they are killed."""
 
 
 @dataclass(slots=True)
@@ -45,10 +50,9 @@ class _Place:
 class LocalWorkers:
     """Keeps a worker on every device; counts those that outlived an earlier master."""
 
-    def __init__(self, study: StudyDir, devices: list[Device], *, say: Callable[[str], None], wait_s: float = 120.0) -> None:
+    def __init__(self, study: StudyDir, devices: list[Device], *, say: Callable[[str], None]) -> None:
         self._study = study
         self._say = say
-        self._wait_s = wait_s
         self._places = [_Place(device) for device in devices]
         self.check()
 
@@ -58,7 +62,7 @@ class LocalWorkers:
             return subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "bohb_nas", "worker", str(self._study.path)),
-                    *("--device", device.name, "--wait", f"{self._wait_s:g}s", "--no-lead", "--grace", f"{_GRACE_S:g}s"),
+                    *("--device", device.name, "--wait", f"{_WAIT_S:g}s", "--no-lead", "--grace", f"{_GRACE_S:g}s"),
                 ],
                 env={**os.environ, **device.environment},
                 stdin=subprocess.DEVNULL,
@@ -83,7 +87,7 @@ class LocalWorkers:
             if place.starts > MAX_RESTARTS:
                 continue
             if place.process is not None:
-                self._say(f"worker {place.device.name} ended ({_exit(place.process.returncode)}) and is started again")
+                self._say(f"worker {place.device.name} ended ({end_text(place.process.returncode)}) and is started again")
             place.process, place.since = self._start(place.device), time.monotonic()
             place.starts += 1
         if (
@@ -93,11 +97,11 @@ class LocalWorkers:
         ):
             last = vacant[0]
             log = self._study.worker_log(host(), last.device.name)
-            code = _exit(last.process.returncode) if last.process is not None else "?"
+            code = end_text(last.process.returncode) if last.process is not None else "?"
             _check_disk(log.with_suffix(".space"))
             raise BohbNasError(f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{_tail(log)}")
 
-    def stop(self, *, patience_s: float = 10.0) -> None:
+    def stop(self) -> None:
         """Ends the workers of this study that a `run` on this machine started, also an earlier one; their trials are asked again.
 
         Those that somebody else started stand for election when nobody leads, and stay; so do all where this run keeps none.
@@ -107,7 +111,7 @@ class LocalWorkers:
         living = [w for w in holders.living_workers(self._study) if w.get("host") == host() and w.get("stand") is False]
         for worker in living:
             _signal(int(worker["pid"]), signal.SIGTERM)
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + _PATIENCE_S
         while self._any_of(living) and time.monotonic() < deadline:
             time.sleep(0.05)
         for worker in self._any_of(living):
@@ -133,10 +137,6 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         return
-
-
-def _exit(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def _check_disk(path: Path) -> None:

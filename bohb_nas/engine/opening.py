@@ -1,6 +1,6 @@
 """Opens a study, new or existing, under its lock: everything is checked before anything is written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,12 @@ from bohb_nas.engine import beforehand, launch, typed_budgets
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.drive import replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
-from bohb_nas.engine.plan import METHODS, Request, plan
+from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import StudyError, StudyHeldError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.methods import Method
+from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.store.frozen import recall
 from bohb_nas.store.journal import State, fold
 from bohb_nas.store.notes import read_note
@@ -23,7 +24,7 @@ from bohb_nas.store.study_dir import StudyDir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
+class Made:
     """A study that may be led."""
 
     meta: dict[str, Any]
@@ -33,17 +34,17 @@ class _Made:
     """Fresh: nothing is replayed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened(_Made):
-    """A study that this process leads."""
-
-    seat: Seat
-
-
 @contextmanager
 def open_study(
-    study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False, leads: bool = True
-) -> Iterator[Opened]:
+    study: StudyDir,
+    request: Request,
+    display: Display,
+    *,
+    n_workers: int,
+    checked: bool = False,
+    leads: bool = True,
+    listen: str | None = None,
+) -> Iterator[tuple[Made, Seat]]:
     """Holds the study's lock around a new or resumed study, checked before anything is written.
 
     Args:
@@ -53,43 +54,56 @@ def open_study(
         n_workers: how many will work at once.
         checked: whether data and worker have been looked at by this process already.
         leads: whether this machine leads it, so that it has to have where to listen.
+        listen: where this machine listens, if that is not what the study says for all.
+
+    Yields:
+        The study, and the seat of this process, which leads it.
     """
-    make = None
+    made = None
     if not study.exists():
-        make = _new(study, request, display, n_workers=n_workers)
+        made = _new(study, request, display, n_workers=n_workers)
         if leads:
-            listening_ip(make.meta["listen"])
+            listening_ip(made.meta["listen"])
         study.make()
-        if make.meta["lock"] == "lease":
+        if made.meta["lock"] == "lease":
             study.leases.mkdir(mode=0o700, exist_ok=True)
     else:
         study.check_access()
-        if request.lock is not None:
-            _change_lock(study, request.lock)
+        _change_lock(study, request, listen=listen or request.listen, say=display.say)
     lasts_s = plan(request, base=study.read_meta() if study.exists() else None)["lease_s"]
     with leading(study, lasts_s=lasts_s, say=display.say) as seat:
-        if make is not None and not study.exists():
-            launch.create(study, make.meta, make.parts.space, make.knowledge)
+        if made is not None and not study.exists():
+            launch.create(study, made.meta, made.parts.space, made.knowledge)
         else:
-            make = existing(study, request, display, n_workers=n_workers, checked=checked)
-        yield Opened(meta=make.meta, parts=make.parts, knowledge=make.knowledge, optimizer=make.optimizer, seat=seat)
+            made = existing(study, request, display, n_workers=n_workers, checked=checked)
+        yield made, seat
 
 
-def _change_lock(study: StudyDir, asked: str) -> None:
-    """Puts leases in the place of a study's lock, while nobody leads.
+def _change_lock(study: StudyDir, request: Request, *, listen: str | None, say: Callable[[str], None]) -> None:
+    """Puts leases in the place of a study's lock, while nobody leads: where asked, or where machines are let in that it does not reach.
 
     Raises:
         StudyHeldError: somebody does.
-        StudyError: it has leases already, and the lock is asked for.
+        StudyError: it has leases already, and the lock is asked for; or it cannot be resumed as asked.
     """
-    if asked == "kernel" and study.leases.is_dir():
-        raise StudyError(f"--lock kernel: the masters of {study.path} use leases, and a stopped one might come back; leave --lock out")
-    if asked == "lease" and not study.leases.is_dir():
-        with leading(study):
-            study.leases.mkdir(mode=0o700, exist_ok=True)
+    if study.leases.is_dir():
+        if request.lock == "kernel":
+            raise StudyError(f"--lock kernel: the masters of {study.path} use leases, and a stopped one might come back; leave --lock out")
+        return
+    asked, why = request.lock, None
+    if listen is not None and study.read_meta().get("listen", "loopback") == "loopback":
+        asked, why = choose_lock(study, said=request.lock, listen=listen)
+    if asked != "lease":
+        return
+    launch.reopen(study, request)  # or what is refused would have changed the study
+    with leading(study):
+        study.leases.mkdir(mode=0o700, exist_ok=True)
+        study.write_meta({**study.read_meta(), "lock": "lease"})
+    if why is not None:
+        say(f"{why}; masters of this study keep each other out by a lease from now on")
 
 
-def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> _Made:
+def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int) -> Made:
     meta = plan(request)
     meta["lock"], why = choose_lock(study, said=request.lock, listen=meta["listen"])
     if why is not None:
@@ -105,7 +119,7 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
     known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
     for note in [*checked, *notes, *found, *_remarks(meta, parts, n_workers)]:
         display.say(note)
-    return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+    return Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
 def examine(path: Path, request: Request) -> None:
@@ -117,7 +131,7 @@ def examine(path: Path, request: Request) -> None:
     _new(StudyDir(path.absolute()), request, Display(), n_workers=1)
 
 
-def existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> _Made:
+def existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> Made:
     """What an existing study needs to be led; its lock need not be held, and nothing is written.
 
     Args:
@@ -137,13 +151,13 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     for note in [*notes, *_remarks(meta, parts, n_workers)] if not checked else ():
         display.say(note)
     known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
-    return _Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+    return Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 
 def _remarks(meta: dict[str, Any], parts: launch.Parts, n_workers: int) -> list[str]:
     """What to say of budgets, and where most workers will have nothing to do."""
     said = typed_budgets.remarks(parts.budgets, meta.get("hard_limit_s"))
-    if meta["method"] in METHODS and n_workers > 1 and not meta["rank_probe"]:
+    if meta["method"] in SEARCHES and n_workers > 1 and not meta["rank_probe"]:
         said.append(f"{meta['method']}: one worker searches, and the other {n_workers - 1} will have nothing to do; --workers 1 is enough")
     return said
 
@@ -181,13 +195,13 @@ def prepare(path: Path, request: Request, display: Display) -> bool:
     """
     study = StudyDir(path.absolute())
     try:
-        with open_study(study, request, display, n_workers=1, leads=False) as opened:
+        with open_study(study, request, display, n_workers=1, leads=False) as (made, _):
             state = fold(study.journal)
-            if finished(study, opened.meta, state):
+            if finished(study, made.meta, state):
                 return False
-            beforehand.check_told(opened.knowledge, state)
-            replay(opened.optimizer, state)
-            launch.keep(study, {**opened.meta, "worth": opened.parts.worth})
+            beforehand.check_told(made.knowledge, state)
+            replay(made.optimizer, state)
+            launch.keep(study, {**made.meta, "worth": made.parts.worth})
             study.done.unlink(missing_ok=True)  # of an earlier stop rule: workers would take it for today's
     except StudyHeldError as e:
         asked, stored = launch.reopen(study, request)[0], study.read_meta()

@@ -11,6 +11,7 @@ from bohb_nas.engine import typed_budgets
 from bohb_nas.engine.knowledge_files import shipped
 from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
+from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
 from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, count_kept, options_kept, path_kept, seed_kept
@@ -20,7 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "zela2018": {"space": "zela2018", "method": "bohb_2018", "worker_options": {"schedule": "restarts"}, "brackets": 32},
 }
 """Named sets of defaults: the published runs."""
-METHODS: dict[str, dict[str, str]] = {"autohas": {"worker": ONE_SHOT}, "dha": {"worker": ONE_SHOT, "space": "cell"}}
+_DEFAULTS_OF_SEARCHES: dict[str, dict[str, str]] = {"autohas": {"worker": ONE_SHOT}, "dha": {"worker": ONE_SHOT, "space": "cell"}}
 """Defaults of methods that search in the worker."""
 _OF_METHOD = ("search_s", "retrain")
 """Their options that are none of the worker's business."""
@@ -93,14 +94,16 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     stop = _stop(request, given, preset)
     method = _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb"))
     method_options = _method_options(request, given, method)
-    if method in METHODS and request.promote == "continue":
+    if method in SEARCHES and request.promote == "continue":
         raise UsageError(f"--promote continue: method {method} promotes nothing, it is one training; leave it out")
     if unit == "s" and stop["total_s"] is not None:
         typed_budgets.check_total(stop["total_s"], budgets, method=method, options=method_options)
     return {
         "format": FORMAT,
         "preset": _said(request.preset, given.get("preset"), None),
-        "space": _absolute(_said(request.space, given.get("space"), preset.get("space"), METHODS.get(method, {}).get("space"), "joint")),
+        "space": _absolute(
+            _said(request.space, given.get("space"), preset.get("space"), _DEFAULTS_OF_SEARCHES.get(method, {}).get("space"), "joint")
+        ),
         "method": method,
         "method_options": options_kept("--method-option", method_options),
         **_worker(request, given, preset, unit=unit, top=maximum, method=method, search=_search(method, method_options)),
@@ -122,7 +125,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
 def _knowledge(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
     """What is known beforehand: where it is read from, and the constraints in one order; None for nothing."""
     bounds = [Constraint.parse(text) for text in request.constraints]
-    if method not in METHODS:
+    if method not in SEARCHES:
         bounds += [Constraint(metric=name, relation="<=", bound=bound) for name, bound in _sizes(request)]
     initial, prior = request.initial, request.prior
     said = {
@@ -161,7 +164,7 @@ def _in_full(path: str | Path) -> str:
 
 
 def _method_options(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
-    bounds = dict(_sizes(request)) if method in METHODS else {}  # the worker keeps them itself
+    bounds = dict(_sizes(request)) if method in SEARCHES else {}  # the worker keeps them itself
     options = {**given.get("method_options", {}), **{f"max_{name}": bound for name, bound in bounds.items()}, **request.method_options}
     if request.controller is None:
         return options
@@ -174,7 +177,7 @@ def _method_options(request: Request, given: dict[str, Any], method: str) -> dic
 
 def _search(method: str, options: dict[str, Any]) -> dict[str, Any] | None:
     """What the worker that searches by itself is told of its search; None with any other method."""
-    if method not in METHODS:
+    if method not in SEARCHES:
         return None
     return {"method": method, **{name: value for name, value in options.items() if name not in _OF_METHOD}}
 
@@ -185,13 +188,13 @@ def _check_pair(method: str, worker: str) -> None:
     Raises:
         UsageError: it has not.
     """
-    if method in METHODS and worker != ONE_SHOT and not is_file(worker) and ":" not in worker:
+    if method in SEARCHES and worker != ONE_SHOT and not is_file(worker) and ":" not in worker:
         raise UsageError(
             f"--method {method} searches in the worker, which {worker} does not: leave --worker out, or give {ONE_SHOT} or FILE.py"
         )
-    if method not in METHODS and worker == ONE_SHOT:
+    if method not in SEARCHES and worker == ONE_SHOT:
         raise UsageError(
-            f"--worker {ONE_SHOT} searches by itself, which --method {method} does not ask for; accepted are {', '.join(METHODS)}"
+            f"--worker {ONE_SHOT} searches by itself, which --method {method} does not ask for; accepted are {', '.join(SEARCHES)}"
         )
 
 
@@ -204,7 +207,7 @@ def _worker(
         "command" if request.command is not None else None,
         request.worker,
         given.get("worker"),
-        METHODS.get(method, {}).get("worker"),
+        _DEFAULTS_OF_SEARCHES.get(method, {}).get("worker"),
         "image_classifier",
     )
     _check_pair(method, worker)

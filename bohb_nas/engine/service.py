@@ -81,8 +81,9 @@ class Service:
         self._study, self._trainer, self._leaving, self._candidate, self._terms = study, trainer, leaving, candidate, terms
         self._name = name
         self._say = say
-        self._unreachable = ""
-        self._unreached = ""
+        self._told_of = ""
+        """Address of the master of which it was said that this machine cannot reach it."""
+        self._why_not_joined = ""
         """Why the last attempt to join a master failed."""
         self._said_to_leave = False
         self._last_call = self._when_to_leave()
@@ -99,7 +100,7 @@ class Service:
     async def run(self) -> int:
         """Serves until there is nothing more to do here."""
         alone_since = time.monotonic()
-        while not os.path.exists(self._study.done):
+        while not self._is_done():
             if self._candidate is not None:
                 await self._candidate.stand()
             leader = published(self._study.scheduler_json) if holders.master(self._study) is not None else None
@@ -122,8 +123,8 @@ class Service:
 
     def _alone(self) -> str:
         """Why there is nobody to work for."""
-        if holders.master(self._study) is not None and self._unreached:
-            return self._unreached
+        if holders.master(self._study) is not None and self._why_not_joined:
+            return self._why_not_joined
         return f"nobody leads this study; `bohb-nas run {self._study.path}` leads it again"
 
     def _is_over(self) -> bool:
@@ -134,8 +135,8 @@ class Service:
 
     def _reachable(self, leader: Leader) -> bool:
         """Whether a leader listens where this machine can try; otherwise that is said once."""
-        if not leader.reachable and self._unreachable != leader.address:
-            self._unreachable = leader.address
+        if not leader.reachable and self._told_of != leader.address:
+            self._told_of = leader.address
             again = f"`bohb-nas run {self._study.path} --listen host`"
             self._say(f"the master on {leader.host} listens on its own loopback alone; end it there and start it with {again}")
         return leader.reachable
@@ -146,7 +147,7 @@ class Service:
             worker = self._worker(leader)
             await worker
         except (OSError, TimeoutError, RuntimeError) as e:
-            self._unreached = f"the master on {leader.host} did not answer at {leader.address}: {type(e).__name__}: {str(e)[:200]}"
+            self._why_not_joined = f"the master on {leader.host} did not answer at {leader.address}: {type(e).__name__}: {str(e)[:200]}"
             return False
         try:
             await _first(

@@ -133,29 +133,29 @@ class Trainer:
         Raises:
             StartError: nothing can be trained here, this trial or another.
         """
+        killed = False
         try:
-            for last in (False, True):
+            while True:
                 if (known := self._study.read_result(trial, say=self._say)) is not None:
                     return known.result
                 if self._leaving is not None:
                     return Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0, message=self._leaving)
-                result = await self._train_once(trial, last=last)
-                if result is not None:
+                if (result := await self._train_once(trial, last=killed)) is not None:
                     return result
+                killed = killed or self._killed
         except (OSError, StorageError, StudyError) as e:  # the study's disk: no trial's fault
             self._give_up(str(e))
             raise StartError(str(e)) from e
         except StartError as e:
             self._give_up(str(e))
             raise
-        raise AssertionError("the last attempt has a result")
 
     def _give_up(self, why: str) -> None:
         if not self.unfit.done():
             self.unfit.set_result(why)
 
     async def _train_once(self, trial: Trial, *, last: bool) -> Result | None:
-        """One attempt at a trial; None where its process was killed and it is not the last."""
+        """One attempt at a trial; None where one more has to follow: its process alone was asked to leave, or killed for the first time."""
         workdir = self._study.new_attempt(trial.trial_id)
         self._link_source(trial, workdir)
         beat = asyncio.create_task(self._beat(trial, workdir))
@@ -164,10 +164,11 @@ class Trainer:
             began = time.time()
             idle_s = began - self._idle_since if self._idle_since is not None else None
             result = await self._attempt(trial, workdir)
-            if result.status is Status.PREEMPTED or (result.status is Status.CRASHED and await self._leaves_soon()):
+            if result.status in (Status.PREEMPTED, Status.CRASHED) and await self._leaves_soon():
                 return self._left(result, workdir)
-            if self._killed and not last:
-                self._say(f"the training process of trial {trial.trial_id} was killed from outside; it is tried once more")
+            if result.status is Status.PREEMPTED or (self._killed and not last):
+                what = "alone was asked to leave" if result.status is Status.PREEMPTED else "was killed from outside"
+                self._say(f"the training process of trial {trial.trial_id} {what}; it is tried once more")
                 return None
             place = {"host": host(), "device": self._device.name, "attempt": int(workdir.name), **self._device.about()}
             times = {"began": began, "ended": time.time(), "idle_s": idle_s}
@@ -220,8 +221,7 @@ class Trainer:
         """Lets the worker find what it continues from: a checkpoint as `resume`, an interrupted attempt as `interrupted`."""
         if (interrupted := handovers.newest(self._study, trial.trial_id)) is not None:
             (workdir / "interrupted").symlink_to(os.path.relpath(interrupted, workdir))
-        source = self._study.checkpoint(trial.resume_from) if trial.resume_from is not None else None
-        if source is not None:
+        if trial.resume_from is not None and (source := self._study.checkpoint(trial.resume_from)) is not None:
             (workdir / "resume").symlink_to(os.path.relpath(source, workdir))
 
     async def _attempt(self, trial: Trial, workdir: Path) -> Result:
@@ -293,8 +293,8 @@ def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:
     return 1.5 * budget + 300.0 if meta["budgets"]["unit"] == "s" else None
 
 
-def _tail(path: Path, n_bytes: int = 2000) -> str:
+def _tail(path: Path) -> str:
     try:
-        return path.read_bytes()[-n_bytes:].decode(errors="replace")
+        return path.read_bytes()[-2000:].decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -97,10 +97,7 @@ class TrainingProcess:
     @property
     def end_text(self) -> str:
         """How it ended, for people."""
-        code = self._child.returncode
-        if code is None:
-            return "no exit code"
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return "no exit code" if (code := self._child.returncode) is None else end_text(code)
 
     async def ask(self, request: dict[str, Any], *, limit_s: float | None) -> dict[str, Any] | None:
         """The answer to a request, or None where the process ended without one.
@@ -135,6 +132,11 @@ class TrainingProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         await _ended(self._child)
+
+
+def end_text(code: int) -> str:
+    """How a process ended that left this code, for people."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:

@@ -81,7 +81,7 @@ def _read(path: Path, space: ConfigurationSpace, *, number: int) -> tuple[list[E
 
 def _taken(evaluation: Evaluation, space: ConfigurationSpace, *, path: Path, trial_id: str) -> Evaluation:
     trial, result = evaluation.trial, evaluation.result
-    config = restricted(space, result.config if result.config is not None else trial.config)
+    config = restricted(space, evaluation.config)
     return Evaluation(
         trial=replace(trial, trial_id=trial_id, config=config, resume_from=None),
         result=replace(result, trial_id=trial_id, details={"study": str(path), "trial": trial.trial_id}, config=None, message=None),

@@ -19,7 +19,7 @@ from bohb_nas import hyperband
 from bohb_nas.errors import JournalError, KnowledgeError, OptionError, RecordError
 from bohb_nas.hyperband import Bracket, Rung
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.records import Idle, Origin, Result, Trial, Value
+from bohb_nas.records import ASIDE, Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
 
@@ -137,7 +137,7 @@ class Brackets:
         Raises:
             JournalError: another trial would have been asked next.
         """
-        if trial.origin in (Origin.BASELINE, Origin.PROBE):
+        if trial.origin in ASIDE:
             self._done.add(trial.trial_id)
             return
         place = self._next_place()

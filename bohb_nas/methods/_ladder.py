@@ -17,10 +17,8 @@ import numpy as np
 
 from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.knowledge import Knowledge
-from bohb_nas.records import Budgets, Idle, Origin, Result, Trial, Value
+from bohb_nas.records import ASIDE, Budgets, Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
-
-_ASIDE = (Origin.BASELINE, Origin.PROBE)
 
 
 class Sampler(Protocol):
@@ -129,7 +127,7 @@ class Ladder:
         Raises:
             JournalError: another trial would have been asked next.
         """
-        if trial.origin in _ASIDE:
+        if trial.origin in ASIDE:
             self._done.add(trial.trial_id)
             return
         promotion = self._promotion()

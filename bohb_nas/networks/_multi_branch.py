@@ -1,13 +1,29 @@
 """The residual network of Zela et al. (2018) as layers: groups of Shake-Shake blocks, ShakeDrop where a block has one branch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bohb_nas.layers import Activation, Chain, Concat, Conv, Identity, Layer, Norm, Shake, ShakeDrop, Shift, Sum, chain, conv_norm, named
+from bohb_nas.records import Value
 
 GROUPS = (1, 2, 3)
 """The groups of blocks; each after the first halves the image's sides."""
 PLACE = "multi_branch"
 """Before the names of all parts, which are none of another family's."""
+
+
+def described(config: Mapping[str, Value], whole: Callable[[float], int]) -> Chain:
+    """The network of a configuration; `whole` makes a number of channels of the width before times its factor."""
+    stem = whole(int(config["initial_filters"]))
+    widths: list[int] = []
+    for g in GROUPS:
+        widths.append(whole((widths[-1] if widths else stem) * float(config[f"widen_factor_{g}"])))
+    return multi_branch(
+        stem=stem,
+        widths=widths,
+        blocks=[int(config[f"nr_residual_blocks_{g}"]) for g in GROUPS],
+        branches=[int(config[f"res_branches_{g}"]) for g in GROUPS],
+        death_rate=float(config["death_rate"]),
+    )
 
 
 def multi_branch(*, stem: int, widths: Sequence[int], blocks: Sequence[int], branches: Sequence[int], death_rate: float) -> Chain:

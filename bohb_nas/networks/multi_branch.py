@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ConfigSpace import ConfigurationSpace, EqualsCondition, Float, Integer, OrConjunction
 
 from bohb_nas.layers import Layer
-from bohb_nas.networks._multi_branch import GROUPS, multi_branch
+from bohb_nas.networks._multi_branch import GROUPS, described
 from bohb_nas.networks._widths import multiple_of_8
 from bohb_nas.records import Value
 
@@ -31,15 +31,4 @@ def space() -> ConfigurationSpace:
 
 def network(config: Mapping[str, Value]) -> Layer:
     """The network; widths follow each other, each the multiple of 8 that is nearest to the one before times its factor."""
-    stem = multiple_of_8(int(config["initial_filters"]))
-    widths: list[int] = []
-    for g in GROUPS:
-        before = widths[-1] if widths else stem
-        widths.append(multiple_of_8(before * float(config[f"widen_factor_{g}"])))
-    return multi_branch(
-        stem=stem,
-        widths=widths,
-        blocks=[int(config[f"nr_residual_blocks_{g}"]) for g in GROUPS],
-        branches=[int(config[f"res_branches_{g}"]) for g in GROUPS],
-        death_rate=float(config["death_rate"]),
-    )
+    return described(config, multiple_of_8)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ConfigSpace import ConfigurationSpace, Float, Integer
 
 from bohb_nas.layers import Layer
-from bohb_nas.networks._multi_branch import GROUPS, multi_branch
+from bohb_nas.networks._multi_branch import GROUPS, described
 from bohb_nas.records import Value
 
 DEFAULTS = {"death_rate": 0.0}
@@ -28,14 +28,4 @@ def space() -> ConfigurationSpace:
 
 def network(config: Mapping[str, Value]) -> Layer:
     """The network; widths follow each other: C1 = round(F0 w1), C2 = round(C1 w2), C3 = round(C2 w3), at least 1."""
-    widths: list[int] = []
-    for g in GROUPS:
-        before = widths[-1] if widths else int(config["initial_filters"])
-        widths.append(max(1, round(before * float(config[f"widen_factor_{g}"]))))
-    return multi_branch(
-        stem=int(config["initial_filters"]),
-        widths=widths,
-        blocks=[int(config[f"nr_residual_blocks_{g}"]) for g in GROUPS],
-        branches=[int(config[f"res_branches_{g}"]) for g in GROUPS],
-        death_rate=float(config["death_rate"]),
-    )
+    return described(config, lambda channels: max(1, round(channels)))

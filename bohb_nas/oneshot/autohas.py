@@ -24,7 +24,7 @@ from bohb_nas.oneshot.decisions import Decisions, Draw
 from bohb_nas.oneshot.pathwise import pathwise_names
 from bohb_nas.oneshot.search import Material
 from bohb_nas.oneshot.supply import Supply
-from bohb_nas.oneshot.temporary import VALID_BATCHES, Batch, Temporary
+from bohb_nas.oneshot.temporary import VALID_BATCHES, HeldOut, Temporary
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
 from bohb_nas.training.networks import Network
@@ -50,7 +50,7 @@ _COPIES = 6
 """Of the weights of a candidate: shared and temporary ones, both with momenta, a gradient and a sum."""
 _ROOM = 0.6
 """Of all memory, for one candidate's step by arithmetic."""
-_TRIES = 1000
+TRIES = 1000
 """Of a candidate that is small enough."""
 
 
@@ -67,10 +67,10 @@ class AutoHasSearch:
 
     def __init__(self, settings: AutoHas, material: Material) -> None:
         self._settings, self._data, self._compute = settings, material.data, material.compute
-        self._decisions = _decisions(settings, material.space)
+        self._decisions = decisions_of(settings, material.space)
         several: Baseline = "ranks" if settings.compare == "ranks" else "leave_one_out"
         baseline: Baseline = "moving" if settings.n_rollouts == 1 else several
-        self._controller = Controller(self._decisions.sizes, rate=_FASTEST, entropy=settings.entropy, baseline=baseline)
+        self._controller = Controller(self._decisions.sizes, entropy=settings.entropy, baseline=baseline)
         bank = self._bank = Bank(
             image_shape=self._data.image_shape,
             n_classes=self._data.n_classes,
@@ -100,7 +100,7 @@ class AutoHasSearch:
         Raises:
             OptionError: the space has nothing that the search can decide.
         """
-        held = _decisions(settings, space).held
+        held = decisions_of(settings, space).held
         return [f"{name} stays at {value}: {why}" for name, (value, why) in held.items()]
 
     @property
@@ -161,7 +161,7 @@ class AutoHasSearch:
         self._rewarded += 1
         self._reward = float(np.mean(rewards))
 
-    def _valid(self) -> Batch:
+    def _valid(self) -> HeldOut:
         """What is held out, as the next step of the controller sees it."""
         return self._supply.held_out(self._rewarded, VALID_BATCHES * self._supply.batch_size)
 
@@ -169,12 +169,12 @@ class AutoHasSearch:
         """A candidate that is not too large."""
         rng = self._chance.rng(purpose, self._steps, part)
         probabilities = self._controller.probabilities()
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             draw = self._decisions.sample(probabilities, rng)
             if self._fits(self._decisions.config(draw)):
                 return draw
         raise OptionError(
-            f"of {_TRIES} configurations none has at most {self._settings.max_flops or math.inf:g} FLOPs and "
+            f"of {TRIES} configurations none has at most {self._settings.max_flops or math.inf:g} FLOPs and "
             f"{self._settings.max_params or math.inf:g} parameters and fits into {self._room / 2**30:.3g} GiB of memory; "
             "accepted are larger bounds, or a space of smaller networks"
         )
@@ -214,7 +214,7 @@ class AutoHasSearch:
         decoded = self._decisions.decode(probabilities)
         if self._fits(decoded):
             return decoded
-        draws = [self._draw("found", part=k) for k in range(_TRIES // 10)]
+        draws = [self._draw("found", part=k) for k in range(TRIES // 10)]
         likeliest = max(draws, key=lambda draw: self._decisions.log_probability(draw, probabilities) / len(draw.indices))
         return self._decisions.blended(likeliest, probabilities)
 
@@ -277,7 +277,7 @@ class AutoHasSearch:
         return None
 
 
-def _decisions(settings: AutoHas, space: ConfigurationSpace) -> Decisions:
+def decisions_of(settings: AutoHas, space: ConfigurationSpace) -> Decisions:
     """What the controller decides.
 
     Raises:

@@ -17,10 +17,9 @@ from ConfigSpace.hyperparameters import (
 )
 from numpy.typing import NDArray
 
-from bohb_nas.errors import OptionError, SpaceError
+from bohb_nas.errors import OptionError
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import n_values, plain
-from bohb_nas.space.legality import legal_value
 
 Floats = NDArray[np.float64]
 
@@ -52,30 +51,26 @@ class Decision:
         return float(np.clip(mean, values[0], values[-1]))
 
 
-def decision(hyperparameter: Hyperparameter[Any, Any], *, blendable: bool, n_bases: int, bases: Sequence[float] | None = None) -> Decision:
+def decision(hyperparameter: Hyperparameter[Any, Any], *, blendable: bool, n_bases: int) -> Decision:
     """The decision about a hyperparameter that has a choice.
 
     Args:
         hyperparameter: of at least two values.
         blendable: whether a float may take values between its bases.
         n_bases: of a float, and of an integer with more than a few values more.
-        bases: those of a number, instead.
 
     Raises:
-        OptionError: the bases are not the hyperparameter's, or fewer than two.
+        OptionError: it is of a kind that is not decided.
     """
     default = cast(Value, plain(hyperparameter.default_value))
     name = hyperparameter.name
     if not isinstance(hyperparameter, NumericalHyperparameter):
-        if bases is not None:
-            raise OptionError(f"bases of {name}: it is no number, accepted are bases of floats and integers; leave {name} out")
         choices = _choices(hyperparameter)
         return Decision(name=name, values=choices, number=False, log=False, default=choices.index(default))
     log = bool(getattr(hyperparameter, "log", False))
     number = blendable and not isinstance(hyperparameter, IntegerHyperparameter)
-    if bases is not None:
-        values = _given(hyperparameter, bases)
-    elif isinstance(hyperparameter, IntegerHyperparameter):
+    values: tuple[Value, ...]
+    if isinstance(hyperparameter, IntegerHyperparameter):
         values = _integers(hyperparameter, n_bases, log=log)
     else:
         values = _floats(float(hyperparameter.lower), float(hyperparameter.upper), n_bases, log=log)
@@ -91,18 +86,6 @@ def _choices(hyperparameter: Hyperparameter[Any, Any]) -> tuple[Value, ...]:
         case _:
             kind = type(hyperparameter).__name__
             raise OptionError(f"{hyperparameter.name} is a {kind}; accepted are floats, integers, ordinals, categoricals")
-
-
-def _given(hyperparameter: NumericalHyperparameter[Any, Any], bases: Sequence[float]) -> tuple[float, ...]:
-    """A user's bases, checked, in ascending order."""
-    try:
-        values = sorted({cast(float, legal_value(hyperparameter, base)) for base in bases})
-    except SpaceError as e:
-        raise OptionError(f"a base of {e}") from e
-    if len(values) < 2:
-        remedy = f"hold {hyperparameter.name} fixed if it is not to be decided"
-        raise OptionError(f"bases of {hyperparameter.name} are {[*bases]!r}; accepted are two different numbers or more; {remedy}")
-    return tuple(values)
 
 
 def _floats(lower: float, upper: float, n: int, *, log: bool) -> tuple[float, ...]:

@@ -14,14 +14,11 @@ from bohb_nas.layers.arithmetic import size
 from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import AutoHas, Dha, Settings
 from bohb_nas.oneshot import hypergradients
-from bohb_nas.oneshot.autohas import HELD
+from bohb_nas.oneshot.autohas import TRIES, decisions_of
 from bohb_nas.oneshot.cell_codes import columns_of
 from bohb_nas.oneshot.cell_space import base
-from bohb_nas.oneshot.decisions import Decisions
 from bohb_nas.records import Value
 
-_TRIES = 1000
-"""Of a network that is small enough, as many as the search would make."""
 _ALL_EDGES = 2
 """Nodes of a cell with so many edges keep them all; others drop one."""
 
@@ -62,17 +59,17 @@ def check(settings: Settings, space: ConfigurationSpace, dataset: Dataset, *, n_
             if most and all(large(layers) for layers in drawn):
                 allowed = " and ".join(f"{bound:g} {name}" for name, bound in most.items())
                 raise OptionError(
-                    f"of {_TRIES} configurations drawn none has at most {allowed}; "
+                    f"of {TRIES} configurations drawn none has at most {allowed}; "
                     "accepted are larger bounds, or a space of smaller networks"
                 )
 
 
 def _drawn(settings: AutoHas, space: ConfigurationSpace) -> Iterator[Mapping[str, Value]]:
     """Configurations as a controller draws them that has learnt nothing."""
-    decisions = Decisions(space, held=HELD, architecture=networks.accepted(), n_bases=settings.n_bases)
+    decisions = decisions_of(settings, space)
     even = {name: np.full(n, 1 / n) for name, n in decisions.sizes.items()}
     rng = np.random.default_rng(0)
-    return (decisions.config(decisions.sample(even, rng)) for _ in range(_TRIES))
+    return (decisions.config(decisions.sample(even, rng)) for _ in range(TRIES))
 
 
 def _largest(space: ConfigurationSpace) -> Iterator[Layer]:

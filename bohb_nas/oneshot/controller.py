@@ -20,6 +20,8 @@ mean of the earlier ones."""
 
 _BETA2 = 0.999
 _EPSILON = 1e-8
+_MOMENTUM = 0.95
+"""Of the moving mean."""
 
 
 class Controller:
@@ -29,21 +31,17 @@ class Controller:
         self,
         sizes: Mapping[str, int],
         *,
-        rate: float,
-        entropy: float = 0.0,
-        baseline: Baseline = "leave_one_out",
-        momentum: float = 0.95,
+        entropy: float,
+        baseline: Baseline,
     ) -> None:
         """Begins uniform.
 
         Args:
             sizes: how many values, by the names of the decisions.
-            rate: of Adam.
             entropy: weight of the decisions' entropies, in nats, beside the reward.
             baseline: what a reward is compared with.
-            momentum: of the moving mean.
         """
-        self._rate, self._entropy, self._baseline, self._momentum = rate, entropy, baseline, momentum
+        self._entropy, self._baseline = entropy, baseline
         self._logits = {name: np.zeros(n) for name, n in sizes.items()}
         self._squares = {name: np.zeros(n) for name, n in sizes.items()}
         self._steps = dict.fromkeys(sizes, 0)
@@ -67,13 +65,13 @@ class Controller:
         """By decision: 1 when all values are equally likely, 0 when one is certain."""
         return {name: min(max(_entropy(p) / math.log(len(p)), 0.0), 1.0) for name, p in self.probabilities().items()}
 
-    def update(self, draws: Sequence[Draw], rewards: Sequence[float], *, rate: float | None = None) -> None:
+    def update(self, draws: Sequence[Draw], rewards: Sequence[float], *, rate: float) -> None:
         """One step up the gradient of the expected reward, and of the entropies; decisions that no draw made stay.
 
         Args:
             draws: (K,) from the present probabilities, all judged under the same conditions.
             rewards: (K,) finite.
-            rate: of this step, instead.
+            rate: of Adam.
 
         Raises:
             ValueError: a reward is not finite, there are not as many rewards as draws, or too few for the baseline.
@@ -88,12 +86,12 @@ class Controller:
         entropic = {name: gradient + self._entropy * entropy_gradient(probabilities[name]) for name, gradient in gradients.items()}
         self.nudge(entropic, rate=rate)
 
-    def nudge(self, gradients: Mapping[str, Floats], *, rate: float | None = None) -> None:
+    def nudge(self, gradients: Mapping[str, Floats], *, rate: float) -> None:
         """One step of Adam uphill; decisions without a gradient stay, and what Adam knows of theirs.
 
         Args:
             gradients: with respect to logits, (n,) each, by decision.
-            rate: of this step, instead.
+            rate: of Adam.
 
         Raises:
             ValueError: a gradient is not finite.
@@ -104,7 +102,7 @@ class Controller:
             self._steps[name] += 1
             self._squares[name] = _BETA2 * self._squares[name] + (1 - _BETA2) * gradient**2
             scale = np.sqrt(self._squares[name] / (1 - _BETA2 ** self._steps[name])) + _EPSILON
-            self._logits[name] = self._logits[name] + (self._rate if rate is None else rate) * gradient / scale
+            self._logits[name] = self._logits[name] + rate * gradient / scale
 
     def state(self) -> dict[str, Any]:
         """JSON from which `restore` goes on to the bit."""
@@ -137,7 +135,7 @@ class Controller:
         for reward in rewards:
             mean = reward if self._mean is None else self._mean
             advantages.append(reward - mean)
-            self._mean = self._momentum * mean + (1 - self._momentum) * reward
+            self._mean = _MOMENTUM * mean + (1 - _MOMENTUM) * reward
         return np.asarray(advantages, dtype=np.float64)
 
 

@@ -8,7 +8,7 @@ import copy
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from ConfigSpace import ConfigurationSpace
 from bohb_nas.errors import OptionError
 from bohb_nas.oneshot.bases import Decision, Floats, decision
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import n_values, no_such, plain
+from bohb_nas.space.encoding import n_values, plain
 from bohb_nas.space.without import names_in, spoken_of
 
 __all__ = ["Decision", "Decisions", "Draw", "Probabilities"]
@@ -56,7 +56,6 @@ class Decisions:
         held: Mapping[str, str] | None = None,
         architecture: Collection[str] = (),
         n_bases: int = 5,
-        bases: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """Reads a space; a copy of it is kept.
 
@@ -65,12 +64,11 @@ class Decisions:
             held: why, by the names of hyperparameters that stay at their defaults; others than the space's are ignored.
             architecture: floats that are decided as one of their bases, as are those that conditions or clauses look at.
             n_bases: of each number.
-            bases: of single numbers, instead.
 
         Raises:
-            OptionError: nothing is left to decide, or bases are not accepted.
+            OptionError: nothing is left to decide, or there are too few bases.
         """
-        held, bases = held or {}, bases or {}
+        held = held or {}
         if n_bases < 2:
             raise OptionError(f"n_bases is {n_bases}; accepted is a whole number from 2")
         self._space = space = copy.deepcopy(space)
@@ -79,12 +77,9 @@ class Decisions:
         defaults = {h.name: cast(Value, plain(h.default_value)) for h in self._hyperparameters}
         fixed = {h.name: held.get(h.name, _ONE_VALUE) for h in self._hyperparameters if h.name in held or n_values(h) == 1}
         self.held = {name: (defaults[name], reason) for name, reason in fixed.items()}
-        _check_bases([*bases], [*space], self.held)
         one_hot = spoken_of(space).union(architecture)
         self.decisions = tuple(
-            decision(h, blendable=h.name not in one_hot, n_bases=n_bases, bases=bases.get(h.name))
-            for h in self._hyperparameters
-            if h.name not in self.held
+            decision(h, blendable=h.name not in one_hot, n_bases=n_bases) for h in self._hyperparameters if h.name not in self.held
         )
         if not self.decisions:
             raise OptionError(f"the space has nothing to decide: {self._why_not()}")
@@ -214,13 +209,6 @@ class Decisions:
     def _why_not(self) -> str:
         has = "no hyperparameter has a choice that is left open" if self.held else "it has no hyperparameters"
         return f"{has}{self._held_told()}; it needs one of two values or more that is not held fixed"
-
-
-def _check_bases(named: Sequence[str], known: Sequence[str], held: Collection[str]) -> None:
-    if unknown := [name for name in named if name not in known]:
-        raise OptionError(f"bases: {no_such(unknown, known)}")
-    if fixed := [name for name in named if name in held]:
-        raise OptionError(f"bases of {', '.join(fixed)}: held fixed, so that there is nothing to choose from; leave them out")
 
 
 def _decided(chosen: Mapping[str, int | None]) -> dict[str, int]:

@@ -7,7 +7,7 @@ looks overfitted, and weight decay goes to its smallest.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from bohb_nas.errors import OptionError
 
 _MEMORY = 0.99
 """Of the running mean of squared gradients."""
+_BATCH = 32
+"""Validation images that are the least to tell a gradient from noise."""
 _PER_CLASS = 2
 """Validation images that every class is to have on average."""
 
@@ -30,7 +32,6 @@ def held_out(
     rate: float,
     weight_decay: float,
     momentum: float,
-    decayed: Collection[str] | None = None,
 ) -> tuple[float, float]:
     """What the validation loss after one step of Nesterov's SGD, as in torch, gains from its learning rate and its weight decay.
 
@@ -47,7 +48,6 @@ def held_out(
         rate: learning rate of the step.
         weight_decay: of the step.
         momentum: of the step.
-        decayed: names of the weights that decay; None is all of them.
 
     Returns:
         The two derivatives; this waits for the device, once.
@@ -55,11 +55,10 @@ def held_out(
     with torch.no_grad():
         along, inward = [], []
         for name, v in gradient_val.items():
-            decays = decayed is None or name in decayed
-            direction = gradient_train[name] + weight_decay * weights_before[name] if decays else gradient_train[name]
+            direction = gradient_train[name] + weight_decay * weights_before[name]
             step = direction + momentum * momenta_after[name] if momentum else direction
             along.append((v * step).sum())
-            inward.append((v * weights_before[name]).sum() if decays else torch.zeros_like(along[-1]))
+            inward.append((v * weights_before[name]).sum())
         by_step, by_weights = torch.stack([torch.stack(along).sum(), torch.stack(inward).sum()]).tolist()
     return -by_step, -rate * (1 + momentum) * by_weights
 
@@ -135,15 +134,15 @@ def disjoint(train: Tensor, valid: Tensor) -> None:
         )
 
 
-def enough(n_valid: int, batch: int = 32, *, n_classes: int) -> None:
+def enough(n_valid: int, *, n_classes: int) -> None:
     """Checks that the held-out images can tell anything.
 
     Raises:
         OptionError: fewer than a batch, or than two of every class on average.
     """
-    least = max(batch, _PER_CLASS * n_classes)
+    least = max(_BATCH, _PER_CLASS * n_classes)
     if n_valid < least:
         raise OptionError(
-            f"{n_valid} validation images; accepted are {least} or more: a batch of {batch}, and {_PER_CLASS} for each of {n_classes} "
+            f"{n_valid} validation images; accepted are {least} or more: a batch of {_BATCH}, and {_PER_CLASS} for each of {n_classes} "
             "classes; hold out a larger part of the training images, or choose fixed learning rate and weight decay"
         )

@@ -88,13 +88,9 @@ class OnlinePolicy:
         total, number = self._unchanged
         return float(total / number) if number else None
 
-    def layer(self) -> Layer:
-        """The pool with the probabilities of now."""
-        return Layer(tuple(Choice(float(p), choice.operations) for p, choice in zip(self.probabilities, self._pool, strict=True)))
-
     def policy(self) -> Policy:
-        """The policy of now: that layer."""
-        return (self.layer(),)
+        """The policy of now: one layer, the pool with the probabilities of now."""
+        return (Layer(tuple(Choice(float(p), choice.operations) for p, choice in zip(self.probabilities, self._pool, strict=True))),)
 
     def update(self, chosen: NDArray[np.int64], losses: Array) -> None:
         """Learns from a batch of the policy as it is.
@@ -178,16 +174,14 @@ def bounded_rewards(losses: Array, aim: float) -> Array:
     return np.asarray(-np.abs(1 - np.exp(over)))
 
 
-def default_pool(*, low: float = 0.0, high: float = 0.5) -> tuple[Choice, ...]:
+def default_pool() -> tuple[Choice, ...]:
     """The identity and every operator of the joint space's searched policy, one for an image, equally likely.
 
-    Args:
-        low: level in [0, 1] of the wide scale from which magnitudes are drawn.
-        high: up to this one.
+    Magnitudes are drawn from the lower half of the wide scale.
     """
     operators = [o for members in GROUPS.values() for o in members]
     even = 1 / (1 + len(operators))
-    return (Choice(even, ()), *(Choice(even, (operation(o, WIDE, low, high),)) for o in operators))
+    return (Choice(even, ()), *(Choice(even, (operation(o, WIDE, 0.0, 0.5),)) for o in operators))
 
 
 def as_config(policy: Policy) -> dict[str, Value]:

@@ -3,10 +3,8 @@
 import copy
 from typing import Self
 
-import torch
-from torch import Tensor
-
 from bohb_nas.oneshot.search import Search
+from bohb_nas.training.finite import finite
 
 
 class Snapshot:
@@ -57,8 +55,4 @@ class Snapshots:
 
 def sound(search: Search) -> bool:
     """Whether all its numbers are finite; waits for each device once."""
-    finite: dict[torch.device, list[Tensor]] = {}
-    for tensor in search.tensors().values():
-        if tensor.is_floating_point():
-            finite.setdefault(tensor.device, []).append(torch.isfinite(tensor).all())
-    return all(bool(torch.stack(flags).all()) for flags in finite.values())
+    return finite(search.tensors().values())

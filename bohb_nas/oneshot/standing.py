@@ -1,10 +1,10 @@
 """Where a one-shot search stands between two of its steps, beside what it knows itself."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from bohb_nas.entries import number
 from bohb_nas.training.position import Point, is_point
 
 
@@ -37,16 +37,12 @@ class Standing:
             raise ValueError("the standing is not of the fields that it has")
         sums, curve, restored = value["sums"], value["curve"], value["restored"]
         good = {
-            "train_s": _number(value["train_s"]) and value["train_s"] >= 0,
-            "u": _number(value["u"]) and 0 <= value["u"] <= 1,
-            "sums": isinstance(sums, list) and len(sums) == 2 and all(map(_number, sums)) and type(sums[1]) is int and sums[1] >= 0,
+            "train_s": number(value["train_s"]) and value["train_s"] >= 0,
+            "u": number(value["u"]) and 0 <= value["u"] <= 1,
+            "sums": isinstance(sums, list) and len(sums) == 2 and all(map(number, sums)) and type(sums[1]) is int and sums[1] >= 0,
             "curve": isinstance(curve, list) and all(map(is_point, curve)),
             "restored": isinstance(restored, list) and all(isinstance(entry, dict) for entry in restored),
         }
         if wrong := [name for name, is_good in good.items() if not is_good]:
             raise ValueError(f"{', '.join(wrong)} of the standing cannot be")
         return cls(**{**value, "sums": tuple(sums)})
-
-
-def _number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

@@ -35,27 +35,11 @@ def logits(
         Logits, float32 [n, n_classes]; new statistics.
     """
     moved = {name: tensor.detach().clone() for name, tensor in statistics.items()}
-    return _logits(network, weights, moved, images, noise, compute, training=True), moved
-
-
-def evaluate_logits(
-    network: Network, weights: Tensors, statistics: Tensors, images: Tensor, compute: Compute, *, batch_statistics: bool
-) -> Tensor:
-    """What a network without noise makes of images.
-
-    Args:
-        network: its own tensors are not used.
-        weights: of all parameters.
-        statistics: running means and variances.
-        images: ready for the network, [n, C, H, W].
-        compute: where and how precisely.
-        batch_statistics: whether images are normalised by the batch's own statistics rather than the running ones.
-
-    Returns:
-        Logits, float32 [n, n_classes].
-    """
-    used = {name: tensor.detach().clone() for name, tensor in statistics.items()} if batch_statistics else statistics
-    return _logits(network, weights, used, images, None, compute, training=batch_statistics)
+    if not network.training:
+        network.train()
+    with compute.autocast():
+        out = functional_call(network, {**weights, **moved}, (images, noise), tie_weights=False)
+    return cast(Tensor, out.float()), moved
 
 
 def gradients(
@@ -134,24 +118,6 @@ def clipped(gradients: Tensors, norm: float) -> dict[str, Tensor]:
     tensors = list(gradients.values())
     total = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
     return dict(zip(gradients, torch._foreach_mul(tensors, (norm / (total + 1e-6)).clamp(max=1.0)), strict=True))
-
-
-def _logits(
-    network: Network,
-    weights: Tensors,
-    statistics: Tensors,
-    images: Tensor,
-    noise: Tensor | None,
-    compute: Compute,
-    *,
-    training: bool,
-) -> Tensor:
-    """Logits, float32; a network in training writes into the statistics."""
-    if network.training != training:
-        network.train(training)
-    with compute.autocast():
-        out = functional_call(network, {**weights, **statistics}, (images, noise), tie_weights=False)
-    return cast(Tensor, out.float())
 
 
 def _plus(left: list[Tensor], right: list[Tensor], factor: float | Tensor) -> list[Tensor]:

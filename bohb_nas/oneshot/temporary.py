@@ -15,6 +15,7 @@ from bohb_nas.oneshot.bank import Bank, Candidate
 from bohb_nas.oneshot.controller import Controller
 from bohb_nas.oneshot.decisions import Decisions, Draw
 from bohb_nas.oneshot.pathwise import Followed, Number, pathwise_names, through_the_step
+from bohb_nas.oneshot.steps import Tensors
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
 from bohb_nas.training.data import ResidentData
@@ -27,8 +28,7 @@ VALID_BATCHES = 4
 _WORST = 3.0
 """Times the loss of a guess: no candidate is judged to be worse."""
 
-Tensors = Mapping[str, Tensor]
-Batch = tuple[Tensor, Tensor]
+HeldOut = tuple[Tensor, Tensor]
 """Images held out, unchanged, [n, C, H, W], and their labels [n]."""
 
 
@@ -64,7 +64,7 @@ class Temporary:
             )
         return loss, gradients, moved
 
-    def reward(self, config: Mapping[str, Value], valid: Batch, *, number: int) -> float:
+    def reward(self, config: Mapping[str, Value], valid: HeldOut, *, number: int) -> float:
         """What a configuration makes of the shared weights; its rate falls to zero, as at the end of a training.
 
         Args:
@@ -106,7 +106,7 @@ class Temporary:
         return self._compute.fitting(wrong, most, least=SMALLEST_MICRO_BATCH)[0] / len(data.valid)
 
     def differentiate(
-        self, draws: Sequence[Draw], valid: Batch, *, decisions: Decisions, controller: Controller, number: int
+        self, draws: Sequence[Draw], valid: HeldOut, *, decisions: Decisions, controller: Controller, number: int
     ) -> tuple[list[float], dict[str, npt.NDArray[np.float64]]]:
         """Rewards, and the gradients of their mean by the logits of the numbers that act in the step itself."""
         rewards, total = list[float](), dict[str, npt.NDArray[np.float64]]()
@@ -119,7 +119,7 @@ class Temporary:
                 total[name] = total.get(name, np.zeros(len(gradient))) - gradient / len(draws)
         return rewards, total
 
-    def follow(self, draw: Draw, valid: Batch, *, decisions: Decisions, controller: Controller, number: int) -> Followed:
+    def follow(self, draw: Draw, valid: HeldOut, *, decisions: Decisions, controller: Controller, number: int) -> Followed:
         """One temporary step of a candidate, and what its validation loss says of the numbers that act in it.
 
         These are at their means, where their gradient is taken; the others are those drawn, so that the loss judges the draw.
@@ -142,4 +142,4 @@ class Temporary:
     ) -> Tensor:
         """By the statistics of the batch: the shared ones are of no single candidate."""
         with torch.set_grad_enabled(learning), self._compute.untried():
-            return steps.evaluate_logits(candidate.network, weights, statistics, images, self._compute, batch_statistics=True)
+            return steps.logits(candidate.network, weights, statistics, images, None, self._compute)[0]

@@ -9,14 +9,14 @@ from bohb_nas.store.notes import first_line
 from bohb_nas.store.stays import stay
 from bohb_nas.store.study_dir import StudyDir
 
-_N_LINES = 5
+_N_TRIALS, _N_LINES = 3, 5
 
 
-def failures(study: StudyDir, state: State, *, n: int = 3) -> list[dict[str, Any]]:
-    """The latest `n` trials whose status is not ok, latest first, with the last lines of their logs."""
+def failures(study: StudyDir, state: State) -> list[dict[str, Any]]:
+    """The latest trials whose status is not ok, latest first, with the last lines of their logs."""
     found: list[dict[str, Any]] = []
     for trial_id, result in reversed(state.results.items()):
-        if len(found) == n:
+        if len(found) == _N_TRIALS:
             break
         if result.status is not Status.OK:
             where = stay(result)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bohb_nas.errors import UsageError
 from bohb_nas.files import load_json
-from bohb_nas.records import Budgets, Value
+from bohb_nas.records import Budgets, Origin, Value
 from bohb_nas.report.status import best
 from bohb_nas.store.journal import fold
 from bohb_nas.store.meta import IMAGE_WORKERS
@@ -29,6 +29,8 @@ class Source:
     """Where its models go by default."""
     fingerprint: str | None = None
     """Of the study's data set, where that is what is trained on."""
+    skip_unreadable: bool = False
+    """Whether the study leaves unreadable images out of the data set, where that is what is trained on."""
     options: dict[str, Any]
     """Of the image classifier: the study's, its files as they were at its start, under those that were typed."""
 
@@ -40,7 +42,7 @@ def read_source(
 
     Args:
         source: directory of a study, or a JSON file.
-        budget: seconds; None takes the study's dearest.
+        budget: seconds; None takes the study's dearest, or that of a baseline which is the incumbent, where that is dearer.
         dataset: reference of a data set; None takes the study's.
         data_dir: where published files lie; None takes the study's.
         options: of the image classifier, which win over the study's.
@@ -88,13 +90,16 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
         if stored.get(name) and copy.is_file():
             stored[name] = str(copy)
     rungs = Budgets(**meta["budgets"]).rungs
-    seconds = rungs[-1] if budget is None else budget
+    longer = found["budget"] if found["origin"] is Origin.BASELINE else 0.0  # which may be trained for longer than the search ever does
+    seconds = max(rungs[-1], longer) if budget is None else budget
+    other_data = bool({"dataset", "data_dir"} & typed.keys())
     return Source(
         config=found["config"],
         budget=seconds,
         rung=max((k for k, b in enumerate(rungs) if b <= seconds), default=0),
         folder=study.path,
-        fingerprint=None if {"dataset", "data_dir"} & typed.keys() else meta.get("data_fingerprint"),
+        fingerprint=None if other_data else meta.get("data_fingerprint"),
+        skip_unreadable=meta.get("skip_unreadable", False) and not other_data,
         # what the search has trained is not turned away where the device is busier than it was then
         options={**stored, "min_steps": 1, **typed},
     )

@@ -46,10 +46,10 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
         picks[trial.origin] = picks.get(trial.origin, 0) + 1
     since_last_s = max(0.0, time.time() - state.last) if state.last is not None else 0.0
     counts = f"{counted(len(state.results), 'evaluation')} · {counted(n_workers, 'worker')}"
-    head = f"{meta['method']} · {counts} · led for {_seconds(state.led_s + since_last_s)}"
+    head = f"{meta['method']} · {counts} · led for {tables.whole_seconds(state.led_s + since_last_s)}"
     probe = rank_probe(meta, state)
     if (left_s := time_left_s(state, meta["stop"], worth=worth, probe=probe, since_last_s=since_last_s)) is not None:
-        head += f" · about {_seconds(left_s)} left"
+        head += f" · about {tables.whole_seconds(left_s)} left"
     return Group(
         Text(head),
         tables.rungs(by_budget, budgets.unit, asked),
@@ -80,12 +80,7 @@ def _running(trials: list[dict[str, Any]], unit: str) -> Table:
         table.add_column(name)
     for trial in trials[:12]:
         elapsed = trial["elapsed_s"]
-        shown = "waiting" if elapsed is None else f"{_seconds(elapsed)} / {budget_text(trial['budget'], unit)}"
+        shown = "waiting" if elapsed is None else f"{tables.whole_seconds(elapsed)} / {budget_text(trial['budget'], unit)}"
         bar = ProgressBar(total=trial["budget"], completed=elapsed or 0.0, width=20)
         table.add_row(trial["trial_id"], trial["worker"] or "", shown, bar if unit == "s" else "")
     return table
-
-
-def _seconds(seconds: float) -> str:
-    """Whole seconds, at least one: finer would only flicker."""
-    return format_duration(max(1, round(seconds)))

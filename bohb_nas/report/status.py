@@ -1,12 +1,12 @@
 """The figures of a study, read from its directory without running anything of it."""
 
 import itertools
-import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bohb_nas.files import finite
 from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status, shares_weights
 from bohb_nas.report import presence
 from bohb_nas.report.failures import failures
@@ -94,7 +94,7 @@ class Watch:
             "failures": failures(study, state),
             "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
         }
-        return {name: _finite(value) for name, value in figures.items()}
+        return {name: finite(value) for name, value in figures.items()}
 
     def _count(self, state: State, budgets: Budgets) -> None:
         """Works out what only finished evaluations decide."""
@@ -124,21 +124,9 @@ class Watch:
         }
 
 
-def _finite(value: Any) -> Any:
-    """The value without the infinities that sums and means of enormous numbers end in: JSON has none."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {k: _finite(v) for k, v in value.items()}
-        case list():
-            return [_finite(v) for v in value]
-    return value
-
-
 def _sound(figures: dict[str, Any] | None) -> dict[str, Any] | None:
     """Figures that are numbers, or None: a worker may report anything."""
-    return figures if figures is not None and _finite(figures) == figures else None
+    return figures if figures is not None and finite(figures) == figures else None
 
 
 def _by_status_and_budget(evaluations: list[Evaluation]) -> dict[str, dict[str, int]]:
@@ -157,7 +145,7 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
     return {
         "trial_id": trial.trial_id,
         "config_id": trial.config_id,
-        "config": dict(result.config if result.config is not None else trial.config),
+        "config": dict(state.incumbent.config),
         "budget": trial.budget,
         "loss": result.loss,
         "origin": trial.origin,
@@ -166,19 +154,6 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
         "ready_to_use": result.details.get("ready_to_use") is True,
         "metrics": dict(result.metrics),
     }
-
-
-def use_of_time(evaluations: list[Evaluation]) -> dict[str, float] | None:
-    """How the workers spent their time, over all evaluations that say so.
-
-    None when none does, or when they say to have trained for longer than there was time (virtual seconds).
-
-    Returns:
-        `train_share`: training seconds over worker seconds, from each worker's first start to its last end; what lies between two
-        workers, of a study that was left and resumed, is nobody's time;
-        `idle_median_s`, `idle_p95_s`: gap between a trial's end and the next one's start on the same worker.
-    """
-    return use([one for e in evaluations if (one := stay(e.result)) is not None])
 
 
 def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:

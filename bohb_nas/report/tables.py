@@ -143,13 +143,13 @@ def _master(master: Mapping[str, Any] | None) -> str | None:
     searches = master["task"] == SEARCH
     who = f"{'led' if searches else master['task'] + ' are trained'} by pid {master['pid']} on {master['host']}"
     if master["leads_for_s"] is not None:
-        who += f" for {_seconds(master['leads_for_s'])}"
+        who += f" for {whole_seconds(master['leads_for_s'])}"
     if not searches:
         return who
     if master["heartbeat_age_s"] is None:
         return f"{who}; it has no address yet"
     if master["silent"]:
-        return f"{who}; silent for {_seconds(master['heartbeat_age_s'])}: it is stopped, or its machine cannot be reached"
+        return f"{who}; silent for {whole_seconds(master['heartbeat_age_s'])}: it is stopped, or its machine cannot be reached"
     return f"{who}, heartbeat {master['heartbeat_age_s']:.0f} s ago"
 
 
@@ -213,9 +213,11 @@ def workers(living: list[dict[str, Any]], trials: list[dict[str, Any]], unit: st
     for worker in living:
         trial = by_id.get(worker.get("trial") or "", {})
         shown = (
-            f"{_seconds(worker['elapsed_s'])} / {budget_text(trial['budget'], unit)}" if trial and worker["elapsed_s"] is not None else ""
+            f"{whole_seconds(worker['elapsed_s'])} / {budget_text(trial['budget'], unit)}"
+            if trial and worker["elapsed_s"] is not None
+            else ""
         )
-        left = "" if worker["time_left_s"] is None else _seconds(worker["time_left_s"])
+        left = "" if worker["time_left_s"] is None else whole_seconds(worker["time_left_s"])
         name = f"{worker['host']}-{worker['device']}"
         table.add_row(Text(name), Text(worker["model"] or ""), trial.get("trial_id", "idle"), shown, left)
     return table
@@ -227,11 +229,11 @@ def logs(found: list[dict[str, Any]]) -> Table:
     for name in ("trial", "attempt", "written", "bytes"):
         table.add_column(name, justify="left" if name == "trial" else "right")
     for log in found:
-        table.add_row(log["trial_id"], str(log["attempt"]), f"{_seconds(log['age_s'])} ago", f"{log['n_bytes']:,}")
+        table.add_row(log["trial_id"], str(log["attempt"]), f"{whole_seconds(log['age_s'])} ago", f"{log['n_bytes']:,}")
     return table
 
 
-def _seconds(seconds: float) -> str:
+def whole_seconds(seconds: float) -> str:
     """Whole seconds, at least one: finer would only flicker."""
     return format_duration(max(1, round(seconds)))
 

@@ -1,7 +1,5 @@
 """Checks of what a user may choose about a sampler."""
 
-import math
-
 from bohb_nas.errors import OptionError
 
 
@@ -9,11 +7,3 @@ def check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa:
     """Raises OptionError, saying what is accepted, unless a value is good."""
     if not good:
         raise OptionError(f"{name} {value!r}: accepted is {accepted}")
-
-
-def finite(value: object) -> bool:
-    """Whether it is a finite number that a float can hold; True is none."""
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False

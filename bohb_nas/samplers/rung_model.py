@@ -11,7 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bohb_nas.samplers._options import check, finite
+from bohb_nas.entries import number
+from bohb_nas.samplers._options import check
 from bohb_nas.samplers.density import Columns, Floats, Mixture, mixture
 from bohb_nas.samplers.results import N_KEPT, RungResults
 
@@ -47,12 +48,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(
-            "good_fraction", self.good_fraction, finite(self.good_fraction) and 0 < self.good_fraction < 1, "a number above 0 and below 1"
+            "good_fraction", self.good_fraction, number(self.good_fraction) and 0 < self.good_fraction < 1, "a number above 0 and below 1"
         )
         floor = self.bandwidth_floor
-        check("bandwidth_floor", floor, finite(floor) and 0 < floor <= 1, "a number above 0 and at most 1")
-        check("mutations", self.mutations, finite(self.mutations) and self.mutations > 0, "a number above 0")
-        check("prior_weight", self.prior_weight, finite(self.prior_weight) and self.prior_weight > 0, "a number above 0")
+        check("bandwidth_floor", floor, number(floor) and 0 < floor <= 1, "a number above 0 and at most 1")
+        check("mutations", self.mutations, number(self.mutations) and self.mutations > 0, "a number above 0")
+        check("prior_weight", self.prior_weight, number(self.prior_weight) and self.prior_weight > 0, "a number above 0")
         check("distinct", self.distinct, type(self.distinct) is bool, "true or false")
         check("weighted", self.weighted, type(self.weighted) is bool, "true or false")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bohb_nas import refs
 from bohb_nas.benchmarks import Problem, load_problem
-from bohb_nas.errors import BohbNasError, ProblemError, RefError, UsageError
+from bohb_nas.errors import BohbNasError, ProblemError, RefError
 from bohb_nas.parallel import without_current_folder
 from bohb_nas.simulation.clock import simulate
 from bohb_nas.simulation.code import fingerprint
@@ -202,14 +202,3 @@ def load(name: str) -> Problem:
 def _code(problem: str) -> str:
     source = str(refs.load_module("problem", problem.partition("/")[0]).__file__)
     return fingerprint(Path(source), within=("benchmarks",)) + "-" + fingerprint(Path(__file__).with_name("clock.py"), within=())
-
-
-def check_folder(folder: Path) -> None:
-    """Raises UsageError when results could not be written there; nothing is made."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise UsageError(f"--out {folder}: {place} is a file; give a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"--out {folder}: {place} cannot be written; give another folder, or change its mode")

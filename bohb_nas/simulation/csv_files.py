@@ -1,12 +1,10 @@
 """The figures of comparisons as CSV files: long tables, one row per method, problem and checkpoint."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.files import write_atomic
+from bohb_nas.files import csv_text, write_atomic
 
 Row = dict[str, Any]
 
@@ -33,7 +31,7 @@ def write(comparisons: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     for name, rows in tables.items():
         if rows:
             path = folder / f"{name}.csv"
-            write_atomic(path, _text(rows))
+            write_atomic(path, csv_text(list(rows[0]), rows))
             written.append(path)
     return written
 
@@ -61,11 +59,3 @@ def _joined(value: Any) -> Any:
 
 def _conditions(figures: Mapping[str, Any]) -> Row:
     return dict(figures["conditions"])
-
-
-def _text(rows: Sequence[Row]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()

@@ -1,10 +1,10 @@
 """The regret of stored runs, as arrays: one comparison for each of the conditions that the runs stood under."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bohb_nas.simulation import statistics
 from bohb_nas.simulation.results import Conditions, Finished, Key
@@ -53,33 +53,26 @@ class Comparison:
 
     def at(self, times: Sequence[float], *, strict: bool = False) -> _Array:
         """Regret at points in time: (M, P, S, C), NaN where a run is missing."""
-        table = np.full((len(self.methods), len(self.problems), len(self.seeds), len(times)), np.nan)
-        places = self._places()
-        for key, curve in self.curves.items():
-            t, r = (curve.strict_times, curve.strict_regrets) if strict else (curve.times, curve.regrets)
-            table[places[key]] = statistics.value_at(t, r, times)
-        return table
+        if strict:
+            return self._table(lambda curve, _: statistics.value_at(curve.strict_times, curve.strict_regrets, times), len(times))
+        return self._table(lambda curve, _: statistics.value_at(curve.times, curve.regrets, times), len(times))
 
     def areas(self) -> _Array:
         """Mean regret over log time from 1 to the horizon: (M, P, S)."""
-        table = np.full((len(self.methods), len(self.problems), len(self.seeds)), np.nan)
-        places = self._places()
-        for key, curve in self.curves.items():
-            table[places[key]] = statistics.area_over_log_time(curve.times, curve.regrets, start=1.0, end=self.conditions.horizon)
-        return table
+        end = self.conditions.horizon
+        return self._table(lambda curve, _: statistics.area_over_log_time(curve.times, curve.regrets, start=1.0, end=end))
 
     def times_to(self, targets: Sequence[float]) -> _Array:
         """When each run is first as good as its problem's target, (P,): (M, P, S), infinite when never."""
-        table = np.full((len(self.methods), len(self.problems), len(self.seeds)), np.nan)
-        places = self._places()
-        for key, curve in self.curves.items():
-            place = places[key]
-            table[place] = statistics.time_to_reach(curve.times, curve.regrets, targets[place[1]])
-        return table
+        return self._table(lambda curve, p: statistics.time_to_reach(curve.times, curve.regrets, targets[p]))
 
-    def _places(self) -> dict[tuple[str, str, int], tuple[int, int, int]]:
+    def _table(self, value: Callable[[Curve, int], ArrayLike], *more: int) -> _Array:
+        """What `value` makes of each curve and the number of its problem: (M, P, S, *more), NaN where a run is missing."""
         m, p, s = ({name: i for i, name in enumerate(names)} for names in (self.methods, self.problems, self.seeds))
-        return {key: (m[key[0]], p[key[1]], s[key[2]]) for key in self.curves}
+        table = np.full((len(m), len(p), len(s), *more), np.nan)
+        for (method, problem, seed), curve in self.curves.items():
+            table[m[method], p[problem], s[seed]] = value(curve, p[problem])
+        return table
 
 
 def comparisons(runs: Mapping[Key, Finished], *, best: Mapping[str, float], methods: Sequence[str] = ()) -> list[Comparison]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import BohbNasError, UsageError
+from bohb_nas.files import check_folder
 from bohb_nas.simulation import campaign, csv_files
 from bohb_nas.simulation.clock import Promote
 from bohb_nas.simulation.curves import best_known, comparisons
@@ -114,7 +115,7 @@ def _run(request: Request, say: Say) -> tuple[dict[Key, Finished], list[Key]]:
     """Runs what is missing; returns all stored runs, and those that were asked for."""
     wanted = _wanted(request)
     choose_reference(list(dict.fromkeys(case.entrant.label for case in wanted)), request.reference)
-    campaign.check_folder(request.out)
+    check_folder("--out", request.out)
     _check_there(*request.results)
     results = Results(request.out)
     if not results.open():

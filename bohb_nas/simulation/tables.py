@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bohb_nas.simulation.standings import ALPHA, SETTLED
 from bohb_nas.simulation.statistics import could_be_told
 
-_ALPHA = 0.05
 _MOST_NAMED = 3
 
 
@@ -42,7 +42,7 @@ def _marks(figures: Mapping[str, Any]) -> str:
     if not tests:
         return ""
     told = [
-        could_be_told([t["n_pairs"] for t in each], [t["n_differing"] for t in each], alternative="two-sided", alpha=_ALPHA)
+        could_be_told([t["n_pairs"] for t in each], [t["n_differing"] for t in each], alternative="two-sided", alpha=ALPHA)
         for each in tests
     ]
     few = "" if any(one.any() for one in told) else ", which so few seeds that differ cannot show"
@@ -99,7 +99,7 @@ def problems(figures: Mapping[str, Any]) -> Table:
         (test["problem"], one["method"]): "*" if test["difference"] < 0 else "!"
         for one in figures["against_reference"]
         for test in one["by_problem"]
-        if test["p_holm"] is not None and test["p_holm"] < _ALPHA
+        if test["p_holm"] is not None and test["p_holm"] < ALPHA
     }
     table = _table(["problem"], methods)
     for problem in dict.fromkeys(row["problem"] for row in figures["by_problem"]):
@@ -116,7 +116,7 @@ def against(figures: Mapping[str, Any]) -> Table:
     """A row per method and checkpoint from 5 on: tests over problems, and the ratio over these checkpoints."""
     table = _table(["method"], ["at", "p", "better on", "rank difference", "regret lower by", "ratio of regrets"])
     for one in figures["against_reference"]:
-        tests = [test for test in one["over_problems"] if test["checkpoint"] >= 5.0] or one["over_problems"][-1:]
+        tests = [test for test in one["over_problems"] if test["checkpoint"] >= SETTLED] or one["over_problems"][-1:]
         for k, test in enumerate(tests):
             table.add_row(
                 "" if k else one["method"],

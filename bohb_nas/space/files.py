@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
-from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, OrdinalHyperparameter
 
 from bohb_nas import refs
 from bohb_nas.errors import SpaceError, StudyError
@@ -17,6 +16,7 @@ from bohb_nas.files import dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import Encoding, Kind, n_values, plain
+from bohb_nas.space.legality import listed
 
 _TRIES = 2000
 _FORMS = "NAME of `bohb-nas list spaces`, FILE.py with a function space(), module:attribute, or ConfigSpace's own FILE.yaml or FILE.json"
@@ -113,16 +113,7 @@ def check_space(space: object, *, name: str) -> ConfigurationSpace:
             "accepted is at least one with two values or more; add one"
         )
     for hyperparameter in space.values():
-        match hyperparameter:
-            case CategoricalHyperparameter():
-                values = hyperparameter.choices
-            case OrdinalHyperparameter():
-                values = hyperparameter.sequence
-            case Constant():
-                values = (hyperparameter.value,)
-            case _:
-                continue
-        for value in map(plain, values):
+        for value in listed(hyperparameter):
             if not (isinstance(value, bool | int | float | str) and _lasts(value)):
                 raise SpaceError(
                     f"space {name!r}: {hyperparameter.name} has the value {reprlib.repr(value)}; accepted are finite numbers, whole ones "

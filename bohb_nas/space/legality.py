@@ -32,7 +32,7 @@ def legal_value(hyperparameter: Hyperparameter[Any, Any], value: object) -> Valu
             if isinstance(value, int | float) and not isinstance(value, bool) and _within(hyperparameter, value):
                 return int(value) if isinstance(hyperparameter, IntegerHyperparameter) else float(value)
         case _:
-            for accepted in _listed(hyperparameter):
+            for accepted in listed(hyperparameter):
                 if accepted == value and isinstance(accepted, bool) == isinstance(value, bool):
                     return accepted
     raise SpaceError(f"{hyperparameter.name} = {reprlib.repr(value)}; accepted is {_range(hyperparameter)}")
@@ -121,7 +121,8 @@ def _missing(space: ConfigurationSpace, names: list[str]) -> list[str]:
     return [f"{len(names)} are missing although they are active: {listed}; for their defaults add {defaults}"]
 
 
-def _listed(hyperparameter: Hyperparameter[Any, Any]) -> list[Value]:
+def listed(hyperparameter: Hyperparameter[Any, Any]) -> list[Value]:
+    """All values of a hyperparameter that is no number."""
     match hyperparameter:
         case CategoricalHyperparameter():
             return [cast(Value, plain(choice)) for choice in hyperparameter.choices]
@@ -139,4 +140,4 @@ def _range(hyperparameter: Hyperparameter[Any, Any]) -> str:
             kind = "a whole number" if isinstance(hyperparameter, IntegerHyperparameter) else "a number"
             return f"{kind} from {hyperparameter.lower} to {hyperparameter.upper}"
         case _:
-            return " or ".join(repr(value) for value in _listed(hyperparameter))
+            return " or ".join(repr(value) for value in listed(hyperparameter))

@@ -1,11 +1,24 @@
 """Follows a journal that somebody else writes: keeps its fold and reads on from where the last look ended."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.reading import open_regular
 from bohb_nas.store.journal import Event, State
+
+_Found = TypeVar("_Found")
+
+
+def wary(look: Callable[[], _Found], pause: Callable[[], None]) -> _Found:
+    """What a look says. A journal is damaged when two looks say so, with a pause between them: a shared file may be seen half."""
+    try:
+        return look()
+    except JournalError:
+        pause()
+        return look()
 
 
 class Follower:

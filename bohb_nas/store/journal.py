@@ -17,9 +17,8 @@ from bohb_nas.errors import JournalError, RecordError, StudyHeldError
 from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, Trial, rank
-from bohb_nas.store.lines import lines, repair
-
-__all__ = ["Event", "Journal", "State", "fold", "read_events", "repair"]
+from bohb_nas.store import stays
+from bohb_nas.store.lines import lines
 
 _LATEST = 16
 """Trials of each budget from which the seconds beside training are learnt."""
@@ -98,13 +97,13 @@ class State:
     budget_asked: float = 0.0
     """Sum of their budgets."""
     led_s: float = 0.0
-    """Seconds under some master, over all terms, up to `last`."""
+    """Seconds under some master, over all terms, up to `last`; `analysis.observations` puts every line on the same clock."""
     last: float | None = None
     """Time of the last line."""
     beside_s: dict[float, list[float]] = field(default_factory=dict)
-    """Seconds from ask to tell that were not of training: of each budget's latest trials that ended well under the master that asked."""
+    """Seconds at a device that were not of training: of each budget's latest trials that ended well under the master that asked."""
     took_s: dict[float, list[float]] = field(default_factory=dict)
-    """Seconds from ask to tell of the same trials."""
+    """Seconds that the same trials had a device; from ask to tell where a result does not say."""
     asked_under: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Term and time of the ask, of trials that are not told yet."""
     incumbent: Evaluation | None = None
@@ -144,10 +143,6 @@ class State:
         self.last = event.time
         return True
 
-    def beside(self, event: Event) -> bool:
-        """Whether an ask, or a tell of what was asked, belongs to a trial beside the search."""
-        return self.origin(event) in ASIDE
-
     def origin(self, event: Event) -> Origin | None:
         """Of the trial that an event asks or tells."""
         trial = event.trial if event.result is None else self.trials.get(event.result.trial_id)
@@ -158,12 +153,13 @@ class State:
             self.led_s += max(0.0, time - self.last)
 
     def _count_beside(self, result: Result, term: int, time: float) -> None:
-        """Nothing is learnt from a trial that outlived its master: it waited for nobody knows what."""
+        """Nothing is learnt from a trial that outlived its master, which waited for nobody knows what, nor from the wait for a worker."""
         asked_term, asked = self.asked_under.pop(result.trial_id)
         trial = self.trials[result.trial_id]
         if asked_term == term and result.status is Status.OK and trial.origin not in ASIDE:
+            took_s = time - asked if (stay := stays.stay(result)) is None else min(stay.held_s, time - asked)
             trained_s = result.metrics.get("new_s", result.train_s)  # a continued trial counts what was trained before in its train_s
-            for seconds, kept in ((time - asked - trained_s, self.beside_s), (time - asked, self.took_s)):
+            for seconds, kept in ((took_s - trained_s, self.beside_s), (took_s, self.took_s)):
                 of_budget = kept.setdefault(trial.budget, [])
                 of_budget.append(seconds)
                 del of_budget[:-_LATEST]

@@ -37,17 +37,13 @@ class Held:
     path: Path
     note: dict[str, Any]
 
-    def age_s(self, now: float) -> float:
-        """Seconds since it was renewed, at a time of the clock that stamps files."""
-        try:
-            return now - self.path.stat().st_mtime
-        except OSError:
-            return float("inf")
-
     def expired(self, now: float) -> bool:
-        """Whether another may lead."""
+        """Whether another may lead, at a time of the clock that stamps files."""
         lasts_s = self.note.get("lasts_s")
-        return self.age_s(now) > (lasts_s if isinstance(lasts_s, int | float) else LASTS_S)
+        try:
+            return now - self.path.stat().st_mtime > (lasts_s if isinstance(lasts_s, int | float) else LASTS_S)
+        except OSError:
+            return True
 
 
 def newest(folder: Path) -> Held | None:

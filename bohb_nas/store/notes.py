@@ -20,6 +20,7 @@ _NUMBER_LIMIT = 1e15
 """Of a number in a note: sums of many stay finite, and no time is longer."""
 _END = 4096
 """Characters of a message that are looked at, from either end."""
+_NO_REASON = "no reason given"
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 """What moves the cursor, sets colours, or names the window of a terminal."""
 _CONTROLS = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -91,8 +92,13 @@ def first_line(message: str | None) -> str:
     ends = said if len(said) <= 2 * _END else f"{said[:_END]}\n{said[-_END:]}"
     lines = [line for line in printable(ends).splitlines() if line.strip()]
     if not lines:
-        return "no reason given"
+        return _NO_REASON
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:200]
+
+
+def last_line(message: str | None) -> str:
+    """How a message ends."""
+    return ((message or "").strip().splitlines() or [_NO_REASON])[-1]
 
 
 def age_s(path: Path) -> float | None:

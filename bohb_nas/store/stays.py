@@ -85,7 +85,9 @@ def of_workers(stays: Iterable[Stay]) -> list[list[Stay]]:
 
 
 def use(told: Sequence[Stay]) -> dict[str, float] | None:
-    """How workers spent their time; None when nothing is told, or when they say to have trained for longer than there was time.
+    """How workers spent their time.
+
+    None when nothing is told, or when they say to have trained for longer than there was time (virtual seconds).
 
     Returns:
         `train_s` over `worker_s` is `train_share`: from each worker's first start to its last end; what lies between two workers, of a

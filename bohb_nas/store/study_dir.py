@@ -87,7 +87,7 @@ class StudyDir:
 
     @property
     def last_led(self) -> Path:
-        """What `scheduler_json` was until a master ended in good order; its time of modification says until when it led."""
+        """In place of `scheduler_json` once a master has ended in good order: until when it led."""
         return self.path / "last_led.json"
 
     @property

@@ -139,14 +139,13 @@ def augment_chosen(
     n_classes: int,
     generator: torch.Generator,
     host: torch.Generator,
-    mirrored: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What `augment` gives, of its arguments, and which choice of each layer of the policy every image met, int64 [N, layers].
 
     Of mixed images it is the choice that the image itself met, not its partner.
     """
     images, labels, chosen = transform_chosen(
-        crop_and_flip(images, recipe, generator=generator, mirrored=mirrored), labels, recipe.policy, generator=generator, host=host
+        crop_and_flip(images, recipe, generator=generator), labels, recipe.policy, generator=generator, host=host
     )
     out, targets = _finished(images, labels, recipe, mean=mean, deviation=deviation, n_classes=n_classes, generator=generator)
     return out, targets, chosen

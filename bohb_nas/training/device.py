@@ -120,10 +120,9 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
         chosen = torch.empty(0, device=named).device
         if chosen.type == "meta":
             raise RuntimeError("it computes nothing")
-    except (RuntimeError, AssertionError) as e:
-        raise OptionError(
-            f"device {device!r} cannot be used: {str(e).splitlines()[0]}; accepted are cpu, cuda, cuda:N of a GPU present"
-        ) from e
+    except (RuntimeError, AssertionError, ImportError) as e:
+        why = str(e).splitlines()[0].partition(". ")[0]  # torch goes on with the names of all that it has kernels for
+        raise OptionError(f"device {device!r} cannot be used: {why}; accepted are cpu, cuda, cuda:N of a GPU present") from e
     if precision == "auto":
         precision = "bf16" if multiplies_bf16(chosen) else "fp32"
     if chosen.type == "cuda":

@@ -1,5 +1,6 @@
 """Training for a number of seconds: the schedule ends at zero in the last step, and the last step ends with the budget."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from bohb_nas.training import forms
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiler
 from bohb_nas.training.feed import Feed
+from bohb_nas.training.finite import finite
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.position import Leave, Point, Position
@@ -70,29 +72,23 @@ def fit(
         leave: how it is interrupted; without one it is not.
     """
     result, leave = _begun(clock, position), leave or Leave()
-    if _preempted(result, plan, leave):
+    if _end_if_asked(result, plan, leave):
         return result
     started = clock.now()
     left_s = plan.budget_s - result.train_s
     longest = plan.budget_s / plan.min_steps if position is None else math.inf  # who has trained is not turned away any more
-    floor_s = math.inf if plan.floor_s is None else plan.floor_s
-    hopeless = plan.max_steps is None and plan.floor_s is not None and floor_s > _FAR * longest
-    estimate = floor_s if hopeless else fitting_step_seconds(learner, clock, longest=longest, floor_s=floor_s)
+    if plan.max_steps is None and plan.floor_s is not None and plan.floor_s > _FAR * longest:
+        return _too_slow(result, plan, plan.floor_s, " at the peak of the device")
+    estimate = fitting_step_seconds(learner, clock, longest=longest, floor_s=plan.floor_s)
     result.warmup_s = clock.now() - started
-    if estimate > longest and plan.max_steps is None:
-        result.status = Status.TIMED_OUT
-        where = " at the peak of the device" if hopeless else ""
-        result.message = (
-            f"a step takes at least {estimate:.3g} s{where}: fewer than {plan.min_steps} fit into {plan.budget_s:.4g} s; "
-            "accepted are smaller networks, smaller batches or larger budgets"
-        )
-        return result
+    if plan.max_steps is None and estimate > longest:
+        return _too_slow(result, plan, estimate)
     if compiler is not None and not leave.asked():
         result.form, estimate = forms.choose(learner, clock, budget_s=left_s, step_s=estimate)
     if compiler is not None and not leave.asked():
         result.compiled, estimate = compiler.speed_up(learner, clock, budget_s=left_s, step_s=estimate)
     result.warmup_s = clock.now() - started
-    if not _preempted(result, plan, leave):
+    if not _end_if_asked(result, plan, leave):
         _Run(learner, plan, clock, on_point, result, estimate, position, leave).train()
     return result
 
@@ -105,11 +101,20 @@ def _begun(clock: TrainingClock, position: Position | None) -> Fit:
     return Fit(train_s=position.train_s, valid_s=position.valid_s, steps=position.steps, curve=list(position.curve))
 
 
-def _preempted(result: Fit, plan: Plan, leave: Leave[Position]) -> bool:
+def _end_if_asked(result: Fit, plan: Plan, leave: Leave[Position]) -> bool:
     """Ends what is asked to leave before it has trained: it leaves what it has found, if anything, to the next."""
     if leave.asked():
         result.status, result.message = Status.PREEMPTED, f"asked to leave after {result.train_s:.4g} s of {plan.budget_s:.4g} s"
     return result.status is Status.PREEMPTED
+
+
+def _too_slow(result: Fit, plan: Plan, step_s: float, where: str = "") -> Fit:
+    result.status = Status.TIMED_OUT
+    result.message = (
+        f"a step takes at least {step_s:.3g} s{where}: fewer than {plan.min_steps} fit into {plan.budget_s:.4g} s; "
+        "accepted are smaller networks, smaller batches or larger budgets"
+    )
+    return result
 
 
 class _Run:
@@ -172,7 +177,7 @@ class _Run:
         """What is due between two blocks; not on the training clock."""
         if self._leave.asked():
             self._save()
-            _preempted(self._result, self._plan, self._leave)
+            _end_if_asked(self._result, self._plan, self._leave)
             return
         if self._marks[0] <= self._u:
             self._mark()
@@ -277,6 +282,10 @@ class _Run:
         result = self._result
         result.train_s = self._clock.seconds()
         result.step_s, result.step_max_s = statistics.median(self._step_times), max(self._step_times)
+        network = self._learner.outcome
+        if result.status is Status.OK and not finite(itertools.chain(network.parameters(), network.buffers())):
+            result.status = Status.DIVERGED  # by the last update, or without a trace in the loss: training uses no running statistics
+            result.message = f"a weight or a running statistic is not finite after {result.steps} steps"
         if result.status is Status.OK:
             if len(self._learner.data.valid):
                 self._judge()

@@ -3,7 +3,6 @@
 They are done on a copy of the network with random streams of its own, so that there is nothing to roll back.
 """
 
-import math
 from contextlib import nullcontext
 
 from torch import Tensor
@@ -40,7 +39,7 @@ def whole_batch(learner: Learner) -> Tensor:
     return train.repeat(-(-n // len(train)))[:n]
 
 
-def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float = math.inf) -> float:
+def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float | None = None) -> float:
     """Seconds of one training step.
 
     Few images come first, so that a monstrous network is recognised at a fraction of its cost; but where every new number of images
@@ -51,7 +50,7 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floo
         clock: times the steps.
         longest: seconds of the longest step that is of use. Where a step is predicted to take more than twice as long,
             the prediction is returned and no whole batch is tried.
-        floor_s: seconds of a step at the device's peak.
+        floor_s: seconds of a step at the device's peak, where known.
     """
     twin = learner.twin(Streams.seeded(0, learner.compute.device))
     batch_size = learner.recipe.batch_size
@@ -63,7 +62,7 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floo
             twin.step(positions[:n_images], 0.0)
         return clock.now() - started
 
-    if learner.compute.prepares_for_shapes and _SURELY * floor_s < longest:
+    if learner.compute.prepares_for_shapes and floor_s is not None and _SURELY * floor_s < longest:
         return min(timed(batch_size), timed(batch_size))
     timed(_FEW)  # pays what only a first step costs
     few = timed(_FEW)
@@ -77,7 +76,7 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floo
     return predicted
 
 
-def fitting_step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float = math.inf) -> float:
+def fitting_step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float | None = None) -> float:
     """Seconds of a step, at the largest micro-batch for which memory suffices; arguments as for `step_seconds`.
 
     Raises:

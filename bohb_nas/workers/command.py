@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
@@ -150,16 +151,7 @@ def make(
     return CommandWorker(template=template, hard_limit_s=hard_limit_s, grace_s=grace_s, cwd=folder, unit=unit, hands_over=hands_over)
 
 
-def check(
-    space: ConfigurationSpace,
-    *,
-    command: str | Sequence[str],
-    hard_limit_s: float | None = None,
-    cwd: str | None = None,
-    grace_s: float = 5.0,
-    unit: str = "s",
-    hands_over: bool = False,
-) -> list[str]:
+def check(space: ConfigurationSpace, **options: Any) -> list[str]:
     """What the engine asks of a worker before a study begins: takes the options of `make`.
 
     Returns:
@@ -169,7 +161,7 @@ def check(
         CommandError: the command does not suit the space.
         OptionError: see `make`.
     """
-    worker = make(command=command, hard_limit_s=hard_limit_s, cwd=cwd, grace_s=grace_s, unit=unit, hands_over=hands_over)
+    worker = make(**options)
     worker.template.check(space)
     return worker.template.not_passed(space)
 

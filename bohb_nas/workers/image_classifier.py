@@ -20,6 +20,7 @@ from ConfigSpace.hyperparameters import (
 
 from bohb_nas import leaving
 from bohb_nas.datasets import Dataset, load_dataset
+from bohb_nas.entries import number
 from bohb_nas.errors import OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
@@ -102,11 +103,10 @@ class Options:
         positive = type(peak_tflops) in (int, float) and 0 < (peak_tflops or 0) < math.inf
         _check("peak_tflops", peak_tflops, peak_tflops is None or positive, "a number above 0")
         full = self.full_validation_from_s
-        seconds = type(full) in (int, float) and math.isfinite(full or 0) and (full or 0) >= 0
         _check("policy_file", self.policy_file, self.policy_file is None or isinstance(self.policy_file, str), "a JSON file")
         every = self.save_every_s
         _check("save_every_s", every, type(every) in (int, float) and 0 < every < math.inf, "a number of seconds above 0")
-        _check("full_validation_from_s", full, full is None or seconds, "a number of seconds from 0")
+        _check("full_validation_from_s", full, full is None or (number(full) and full >= 0), "a number of seconds from 0")
 
 
 def make(**options: Any) -> Worker:

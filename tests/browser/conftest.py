@@ -1,14 +1,11 @@
 """A headless Chromium for pages, and the findings that unit tests are made with."""
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -173,7 +173,7 @@ def test_a_master_that_ends_before_a_worker_joins_leaves_no_word_behind(study: P
     make_keys(directory)
     with caplog.at_level("DEBUG", logger="asyncio"):
         for term in range(30):
-            with DaskEngine(directory, term=term, say=print):
+            with DaskEngine(directory, term=term, needs_s=lambda _: None, say=print):
                 pass
             gc.collect()  # futures complain when they are collected
     assert [r.getMessage() for r in caplog.records if r.name == "asyncio" and r.levelname == "ERROR"] == []

@@ -27,7 +27,8 @@ from bohb_nas.knowledge import Belief, Constraint, Knowledge
 from bohb_nas.report.status import best, status
 from bohb_nas.store.following import Follower
 from bohb_nas.store.frozen import recall
-from bohb_nas.store.journal import Event, Journal, fold, repair
+from bohb_nas.store.journal import Event, Journal, fold
+from bohb_nas.store.lines import repair
 from bohb_nas.store.study_dir import StudyDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

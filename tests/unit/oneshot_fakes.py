@@ -1,9 +1,11 @@
 """Small candidates of a one-shot search, and a bank for them."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from bohb_nas import networks
 from bohb_nas.layers import Layer
@@ -47,6 +49,11 @@ def ordinary(candidate: Candidate) -> Network:
     assert not left.unexpected_keys
     assert all(name.endswith("num_batches_tracked") for name in left.missing_keys)
     return network
+
+
+def at_rest(network: Network, weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """What a network makes of images [n, C, H, W] by running statistics: logits [n, n_classes]."""
+    return cast(Tensor, functional_call(network.eval(), {**weights, **statistics}, (images, None), tie_weights=False))
 
 
 def batch(n: int = 6, seed: int = 0) -> tuple[Tensor, Tensor]:

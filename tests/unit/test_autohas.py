@@ -163,15 +163,15 @@ def test_no_algorithms_are_tried_for_networks_that_come_a_few_times(monkeypatch:
 def test_images_held_out_for_which_memory_does_not_suffice_at_once_are_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """40 images are held out; memory holds 25."""
     one, tried = search(), list[int]()
-    real = steps.evaluate_logits
+    real = steps.logits
 
-    def cramped(network: Any, weights: Any, statistics: Any, images: Tensor, *rest: Any, **named: Any) -> Tensor:
+    def cramped(network: Any, weights: Any, statistics: Any, images: Tensor, *rest: Any) -> tuple[Tensor, dict[str, Tensor]]:
         tried.append(len(images))
         if len(images) > 25:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return real(network, weights, statistics, images, *rest, **named)
+        return real(network, weights, statistics, images, *rest)
 
-    monkeypatch.setattr(steps, "evaluate_logits", cramped)
+    monkeypatch.setattr(steps, "logits", cramped)
     assert 0 <= one.judge(math.inf).error <= 1
     assert tried == [40, 20, 20]
 
@@ -273,7 +273,7 @@ class _Step:
 
 
 def _loss_after(
-    one: AutoHasSearch, logits: Mapping[str, Any], recipe: Recipe, step: _Step, valid: temporary.Batch, statistics: Any
+    one: AutoHasSearch, logits: Mapping[str, Any], recipe: Recipe, step: _Step, valid: temporary.HeldOut, statistics: Any
 ) -> float:
     """The validation loss after a step of Nesterov's SGD written out, with everything in float64."""
     bases = {d.name: np.asarray(d.values, dtype=np.float64) for d in one._decisions.decisions}
@@ -382,6 +382,11 @@ def test_refuses_a_space_with_nothing_to_search() -> None:
 def test_refuses_another_optimizer_by_default() -> None:
     with pytest.raises(OptionError, match=r"the default of optimizer is 'adamw'; .*accepted is 'sgd'"):
         AutoHasSearch.check(AutoHas(), space(Categorical("optimizer", ("sgd", "adamw"), default="adamw")))
+
+
+def test_refuses_a_number_beyond_every_float() -> None:
+    with pytest.raises(OptionError, match=r"entropy is 10+; accepted is a number from 0"):
+        AutoHas(entropy=10**400)
 
 
 def test_refuses_to_follow_more_than_a_step() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from oneshot_fakes import CPU, IMAGE_SHAPE, LARGE, N_CLASSES, SMALL, bank, batch, copied, layers, noise, ordinary, same
+from oneshot_fakes import CPU, IMAGE_SHAPE, LARGE, N_CLASSES, SMALL, at_rest, bank, batch, copied, layers, noise, ordinary, same
 from safetensors.torch import load_file, save_file
 
 from bohb_nas.errors import OptionError
@@ -27,8 +27,8 @@ def test_a_candidate_is_the_network_of_its_layers(family: str) -> None:
     buffers = dict(network.named_buffers())
     for name, tensor in moved.items():
         torch.testing.assert_close(tensor, buffers[name], rtol=1e-6, atol=1e-6)
-    at_rest = steps.evaluate_logits(candidate.network, candidate.weights(), moved, x, CPU, batch_statistics=False)
-    torch.testing.assert_close(at_rest, network.eval()(x), rtol=1e-6, atol=1e-6)
+    still = at_rest(candidate.network, candidate.weights(), moved, x)
+    torch.testing.assert_close(still, network.eval()(x), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -156,7 +156,7 @@ def test_temporary_steps_leave_the_bank_as_it_is() -> None:
         drawn = noise(candidate)
         _, _, slopes, statistics = steps.gradients(candidate.network, weights, statistics, x, targets, drawn, CPU, label_smoothing=0.1)
         weights, momenta = steps.sgd(weights, momenta, slopes, rate=0.1, momentum=0.9, weight_decay=1e-3)
-    steps.evaluate_logits(candidate.network, weights, statistics, x, CPU, batch_statistics=True)
+    steps.logits(candidate.network, weights, statistics, x, None, CPU)
     assert same(shared.tensors(), before)
     assert not torch.equal(weights["head.weight"], candidate.weights()["head.weight"])
     candidate.write(weights, momenta, statistics)

@@ -12,18 +12,20 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Done
+from in_process import InProcessEngine
 from rich.console import Console
 
 from bohb_nas import make_optimizer
+from bohb_nas.analysis.study import find as findings_of
 from bohb_nas.baselines import BASELINES, NETWORK, find, run
 from bohb_nas.baselines.comparison import comparison, figures
 from bohb_nas.baselines.run import attempts, complete, current, trial_of, worker_options
 from bohb_nas.cli import cli
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
-from bohb_nas.engine.in_process import InProcessEngine
 from bohb_nas.errors import UsageError
 from bohb_nas.records import Budgets, Evaluation, Idle, Optimizer, Origin, Result, Status, Trial
+from bohb_nas.report.final import read_source
 from bohb_nas.report.status import status
 from bohb_nas.search_spaces.toy import space
 from bohb_nas.store.journal import Event, Journal, State, fold
@@ -288,6 +290,12 @@ def test_the_command_makes_a_study_that_other_commands_read(tmp_path: Path, trai
     assert len(trained) == 4
     best = CliRunner().invoke(cli, ["best", study, "--json"])
     assert json.loads(best.stdout)["origin"] == "baseline"
+    assert read_source(Path(study), budget=None, dataset=None, data_dir=None).budget == 5.0
+    command(study, "--budget", "9s", "--only", "resnet18", "--seeds", "1")
+    assert read_source(Path(study), budget=None, dataset=None, data_dir=None).budget == 9.0, "of its incumbent"
+    findings = findings_of(StudyDir(Path(study)))
+    assert findings["pace"]["evaluations_per_hour"] is None, "nothing was searched"
+    assert [s["text"] for s in findings["sentences"] if s["about"] == "pace"] == []
     refused = command(study, "--dataset", "cifar10")
     assert refused.exit_code == 2
     assert "--dataset is 'cifar10', the study's is 'digits'" in refused.stderr

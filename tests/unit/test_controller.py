@@ -106,10 +106,14 @@ def test_the_gradient_of_the_entropy() -> None:
     assert entropy_gradient(np.array([1.0, 0.0])) == pytest.approx([0.0, 0.0])
 
 
+def fresh(sizes: dict[str, int], *, entropy: float = 0.0, baseline: Baseline = "leave_one_out") -> Controller:
+    return Controller(sizes, entropy=entropy, baseline=baseline)
+
+
 def test_steps_are_those_of_torchs_adam() -> None:
     """A decision is skipped in every third step, as torch skips a parameter without a gradient."""
     rng = np.random.default_rng(4)
-    controller = Controller({"a": 3, "b": 2}, rate=0.03)
+    controller = fresh({"a": 3, "b": 2})
     theirs = {"a": torch.zeros(3, dtype=torch.float64), "b": torch.zeros(2, dtype=torch.float64)}
     optimizer = torch.optim.Adam([*theirs.values()], lr=0.03, betas=(0.0, 0.999), eps=1e-8, maximize=True)
     for step in range(50):
@@ -119,7 +123,7 @@ def test_steps_are_those_of_torchs_adam() -> None:
         for name, parameter in theirs.items():
             parameter.grad = torch.from_numpy(gradients[name]) if name in gradients else None
         optimizer.step()
-        controller.nudge(gradients)
+        controller.nudge(gradients, rate=0.03)
     for name, p in controller.probabilities().items():
         assert p == pytest.approx(torch.softmax(theirs[name], 0).numpy(), abs=1e-12)
         assert np.abs(np.log(p) - np.log(p).mean()).max() > 1e-3  # it has moved
@@ -127,8 +131,8 @@ def test_steps_are_those_of_torchs_adam() -> None:
 
 def test_the_first_update_by_hand() -> None:
     """Adam's first step is the rate along the gradient's signs: up for what was better than the other, down for the other."""
-    controller = Controller({"a": 2, "b": 2}, rate=0.1)
-    controller.update([pair(0, 1), pair(1, 1)], [1.0, 0.0])
+    controller = fresh({"a": 2, "b": 2})
+    controller.update([pair(0, 1), pair(1, 1)], [1.0, 0.0], rate=0.1)
     p = controller.probabilities()
     assert p["a"] == pytest.approx(softmax(np.array([0.1, -0.1])), abs=1e-7)
     assert p["b"] == pytest.approx([0.5, 0.5])  # both drew the same: the advantages cancel
@@ -136,43 +140,43 @@ def test_the_first_update_by_hand() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_entropy_pulls_back_to_uniform(weight: float) -> None:
-    controller = Controller({"a": 2}, rate=0.05, entropy=weight)
-    controller.nudge({"a": np.array([1.0, -1.0])})
+    controller = fresh({"a": 2}, entropy=weight)
+    controller.nudge({"a": np.array([1.0, -1.0])}, rate=0.05)
     before = controller.entropies()["a"]
-    controller.update([Draw(indices={"a": 0}), Draw(indices={"a": 0})], [1.0, 1.0])
+    controller.update([Draw(indices={"a": 0}), Draw(indices={"a": 0})], [1.0, 1.0], rate=0.05)
     assert (controller.entropies()["a"] > before) == (weight > 0)
 
 
 def test_entropies_are_normalised() -> None:
-    controller = Controller({"a": 4, "b": 2}, rate=40.0)
+    controller = fresh({"a": 4, "b": 2})
     assert controller.entropies() == {"a": pytest.approx(1.0), "b": pytest.approx(1.0)}
-    controller.nudge({"b": np.array([1.0, -1.0])})
+    controller.nudge({"b": np.array([1.0, -1.0])}, rate=40.0)
     assert controller.entropies()["b"] == pytest.approx(0.0, abs=1e-12)
-    controller.nudge({"a": np.array([1.0, 1.0, 0.0, 0.0])})
+    controller.nudge({"a": np.array([1.0, 1.0, 0.0, 0.0])}, rate=40.0)
     assert controller.entropies()["a"] == pytest.approx(0.5)  # two of four
 
 
 def test_the_moving_baseline() -> None:
     """The first reward moves nothing; after 1 and 3 the mean is .95 + .15 = 1.1, so that 1.1 moves nothing either."""
-    controller = Controller({"a": 2}, rate=0.1, baseline="moving", momentum=0.95)
-    controller.update([Draw(indices={"a": 0})], [1.0])
+    controller = fresh({"a": 2}, baseline="moving")
+    controller.update([Draw(indices={"a": 0})], [1.0], rate=0.1)
     assert controller.probabilities()["a"] == pytest.approx([0.5, 0.5], abs=0)
-    controller.update([Draw(indices={"a": 0})], [3.0])
+    controller.update([Draw(indices={"a": 0})], [3.0], rate=0.1)
     after = controller.probabilities()["a"]
     assert after[0] > 0.5
-    controller.update([Draw(indices={"a": 1})], [1.1])
+    controller.update([Draw(indices={"a": 1})], [1.1], rate=0.1)
     assert controller.probabilities()["a"] == pytest.approx(after, abs=1e-8)
-    controller.update([Draw(indices={"a": 1})], [1.0])
+    controller.update([Draw(indices={"a": 1})], [1.0], rate=0.1)
     assert controller.probabilities()["a"][1] < after[1]
 
 
 def play(seed: int, gains: Floats, *, updates: int, baseline: Baseline = "leave_one_out", n: int = 4) -> Floats:
     """The probabilities of arms (m,) after updates with rewards of mean `gains` and standard deviation 1."""
     rng = np.random.default_rng(seed)
-    controller = Controller({"arm": len(gains)}, rate=0.02, baseline=baseline)
+    controller = fresh({"arm": len(gains)}, baseline=baseline)
     for _ in range(updates):
         arms = rng.choice(len(gains), size=n, p=controller.probabilities()["arm"])
-        controller.update([Draw(indices={"arm": int(arm)}) for arm in arms], (gains[arms] + rng.normal(size=n)).tolist())
+        controller.update([Draw(indices={"arm": int(arm)}) for arm in arms], (gains[arms] + rng.normal(size=n)).tolist(), rate=0.02)
     return controller.probabilities()["arm"]
 
 
@@ -193,30 +197,30 @@ def test_a_better_arm_wins(baseline: Baseline, n: int) -> None:
 def test_a_restored_controller_goes_on_to_the_bit(baseline: Baseline) -> None:
     rng = np.random.default_rng(1)
     rounds = [([pair(*map(int, rng.integers(2, size=2))) for _ in range(3)], rng.normal(size=3).tolist()) for _ in range(20)]
-    first = Controller({"a": 2, "b": 2}, rate=0.05, entropy=0.01, baseline=baseline)
+    first = fresh({"a": 2, "b": 2}, entropy=0.01, baseline=baseline)
     for draws, rewards in rounds[:10]:
-        first.update(draws, rewards)
-    second = Controller({"a": 2, "b": 2}, rate=0.05, entropy=0.01, baseline=baseline)
+        first.update(draws, rewards, rate=0.05)
+    second = fresh({"a": 2, "b": 2}, entropy=0.01, baseline=baseline)
     second.restore(json.loads(json.dumps(first.state())))
     for draws, rewards in rounds[10:]:
-        first.update(draws, rewards)
-        second.update(draws, rewards)
+        first.update(draws, rewards, rate=0.05)
+        second.update(draws, rewards, rate=0.05)
     assert first.state() == second.state()
     assert first.state()["logits"]["a"] != [0.0, 0.0]
 
 
 def test_the_state_of_other_decisions_is_refused() -> None:
     with pytest.raises(RecordError, match="of other decisions: b, c; accepted"):
-        Controller({"a": 2, "b": 3}, rate=0.1).restore(Controller({"a": 2, "c": 3}, rate=0.1).state())
+        fresh({"a": 2, "b": 3}).restore(fresh({"a": 2, "c": 3}).state())
     with pytest.raises(RecordError, match="of other decisions: b"):
-        Controller({"a": 2, "b": 3}, rate=0.1).restore(Controller({"a": 2, "b": 4}, rate=0.1).state())
+        fresh({"a": 2, "b": 3}).restore(fresh({"a": 2, "b": 4}).state())
 
 
 def test_what_no_draw_decided_stays_as_it_is() -> None:
-    controller = Controller({"a": 2, "b": 2}, rate=0.1, entropy=0.1)
-    controller.update([pair(0, 0), pair(1, 1)], [1.0, 0.0])
+    controller = fresh({"a": 2, "b": 2}, entropy=0.1)
+    controller.update([pair(0, 0), pair(1, 1)], [1.0, 0.0], rate=0.1)
     before = controller.state()
-    controller.update([Draw(indices={"a": 0}), Draw(indices={"a": 1})], [0.0, 2.0])
+    controller.update([Draw(indices={"a": 0}), Draw(indices={"a": 1})], [0.0, 2.0], rate=0.1)
     after = controller.state()
     for kept in ("logits", "squares", "steps"):
         assert after[kept]["b"] == before[kept]["b"]
@@ -232,23 +236,23 @@ def test_what_no_draw_decided_stays_as_it_is() -> None:
     ],
 )
 def test_rewards_that_are_not_accepted(rewards: list[float], said: str) -> None:
-    controller = Controller({"a": 2, "b": 2}, rate=0.1, baseline="moving")
+    controller = fresh({"a": 2, "b": 2}, baseline="moving")
     before = controller.state()
     with pytest.raises(ValueError, match=said):
-        controller.update([pair(0, 0), pair(1, 1)], rewards)
+        controller.update([pair(0, 0), pair(1, 1)], rewards, rate=0.1)
     assert controller.state() == before
 
 
 def test_a_single_draw_has_no_others_to_be_compared_with() -> None:
     with pytest.raises(ValueError, match="accepted are two or more, or the moving baseline"):
-        Controller({"a": 2, "b": 2}, rate=0.1).update([pair(0, 0)], [1.0])
+        fresh({"a": 2, "b": 2}).update([pair(0, 0)], [1.0], rate=0.1)
     with pytest.raises(ValueError, match="0 draws and 0 rewards"):
-        Controller({"a": 2, "b": 2}, rate=0.1).update([], [])
+        fresh({"a": 2, "b": 2}).update([], [], rate=0.1)
 
 
 def test_a_gradient_that_is_not_finite_moves_nothing() -> None:
-    controller = Controller({"a": 2, "b": 2}, rate=0.1)
+    controller = fresh({"a": 2, "b": 2})
     before = controller.state()
     with pytest.raises(ValueError, match="gradients of b are not finite"):
-        controller.nudge({"a": np.array([1.0, 0.0]), "b": np.array([math.nan, 0.0])})
+        controller.nudge({"a": np.array([1.0, 0.0]), "b": np.array([math.nan, 0.0])}, rate=0.1)
     assert controller.state() == before

@@ -1,14 +1,18 @@
 """What a master makes of trials that nobody trains; whole engines with workers are in tests/cluster."""
 
+import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 from study_fakes import trial
 
+from bohb_nas.engine import cluster
 from bohb_nas.engine.cluster import make_keys, publish
 from bohb_nas.engine.dask_engine import MAX_CUTS, DaskEngine
 from bohb_nas.engine.lead import last_alive
+from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.records import Status
 from bohb_nas.store import handovers
 from bohb_nas.store.journal import Event, State
@@ -28,45 +32,117 @@ def study(tmp_path: Path) -> StudyDir:
     return study
 
 
-def touched(path: Path, at: float) -> None:
-    os.utime(path, (at, at))
+def said(path: Path) -> float:
+    """The time that a note gives."""
+    return float(json.loads(path.read_text())["time"])
+
+
+def touch(path: Path) -> None:
+    """Gives a file the time of tomorrow, as a copy, or whoever keeps it from being purged."""
+    os.utime(path, (time.time() + 86_400,) * 2)
 
 
 def test_the_end_of_a_master_that_ends_in_good_order_is_kept(study: StudyDir) -> None:
-    """The journal's last line is of 100 s, the address was last touched at 160 s: the 60 s between count towards --total-time."""
+    """The journal's last line is 60 s before the end: they count towards --total-time; days after which the study is copied do not."""
     make_keys(study)
     assert last_alive(study) is None
-    with DaskEngine(study, term=1, say=print):
-        touched(study.scheduler_json, 160.0)
-        assert last_alive(study) == 160.0
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
+        before_end = time.time()
     assert not study.scheduler_json.exists(), "nobody is there: workers need not try"
-    assert last_alive(study) == 160.0
+    end = said(study.last_led)
+    assert before_end <= end <= time.time()
+    touch(study.last_led)
+    assert last_alive(study) == end
     state = State()
-    for event in [Event(term=1, time=90.0), Event(term=1, time=100.0, trial=trial(0)), Event(term=2, time=5000.0, until=last_alive(study))]:
+    for event in [Event(term=1, time=end - 70), Event(term=1, time=end - 60, trial=trial(0)), Event(term=2, time=end + 5000, until=end)]:
         state.apply(event)
     assert state.led_s == 10 + 60
 
 
 def test_a_master_that_was_killed_after_one_that_ended_was_the_last_to_live(study: StudyDir) -> None:
+    study.last_led.write_text(json.dumps({"term": 1, "time": 160.0}))
+    publish(study, "tls://127.0.0.1:1", 2)
+    alive = said(study.scheduler_json)
+    touch(study.scheduler_json)
+    assert last_alive(study) == alive > 160.0
+
+
+def test_a_master_says_anew_that_it_lives(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tick by the time of the file; from time to time, or when somebody has deleted it, by the time in it."""
     make_keys(study)
-    with DaskEngine(study, term=1, say=print):
-        touched(study.scheduler_json, 160.0)
-    study.scheduler_json.write_text("{}")
-    touched(study.scheduler_json, 170.0)
-    assert last_alive(study) == 170.0
+    path = study.scheduler_json
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
+        began = said(path)
+        os.utime(path, (0, 0))
+        engine.live()
+        assert path.stat().st_mtime > 0
+        assert said(path) == began
+        monkeypatch.setattr(cluster, "_SAID_S", 0.0)
+        engine.live()
+        assert said(path) > began
+        monkeypatch.undo()
+        path.unlink()
+        engine.live()
+        assert path.exists()
+
+
+def test_a_disk_that_refuses_an_address_does_not_end_its_master(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_keys(study)
+
+    def full(study: StudyDir, address: str, term: int) -> None:
+        raise StorageError("no space left")
+
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
+        study.scheduler_json.unlink()
+        monkeypatch.setattr(cluster, "publish", full)
+        engine.live()
+        monkeypatch.undo()
+        engine.live()
+        assert study.scheduler_json.exists(), "it has space again"
 
 
 def test_a_master_that_was_superseded_leaves_its_successors_address(study: StudyDir) -> None:
     make_keys(study)
-    with DaskEngine(study, term=1, say=print):
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
         publish(study, "tls://127.0.0.1:1", 2)
     assert study.scheduler_json.exists()
     assert not study.last_led.exists()
 
 
+@pytest.mark.parametrize(("error", "why"), [(TimeoutError(), "no answer for 60 s"), (OSError(99, "Cannot assign"), "Cannot assign")])
+def test_a_scheduler_that_cannot_start_is_said_in_a_line(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, error: OSError, why: str
+) -> None:
+    """The command line makes a line of the project's errors and of those that name a file; of others a traceback."""
+
+    async def fails(engine: DaskEngine) -> None:
+        raise error
+
+    monkeypatch.setattr(DaskEngine, "_open", fails)
+    with (
+        pytest.raises(BohbNasError, match=rf"listen at 127\.0\.0\.1: .*{why}"),
+        DaskEngine(study, term=1, needs_s=lambda _: None, say=print),
+    ):
+        pass
+
+
+def test_a_scheduler_that_does_not_end_spoils_nothing(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_keys(study)
+    close = DaskEngine._close
+
+    async def late(engine: DaskEngine) -> None:
+        await close(engine)
+        raise TimeoutError
+
+    monkeypatch.setattr(DaskEngine, "_close", late)
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
+        pass
+    assert study.last_led.exists()
+
+
 def test_a_trial_that_no_worker_has_the_time_for_is_given_up(study: StudyDir) -> None:
     cut(study, MAX_CUTS)
-    engine = DaskEngine(study, term=1, say=print)
+    engine = DaskEngine(study, term=1, needs_s=lambda _: None, say=print)
     engine.adopt(trial(0))
     (result,) = engine.wait(0.0)
     assert result.status is Status.CRASHED

@@ -18,6 +18,7 @@ from ConfigSpace import (
     ForbiddenEqualsClause,
     ForbiddenGreaterThanRelation,
     ForbiddenInClause,
+    ForbiddenLessThanRelation,
     GreaterThanCondition,
     Integer,
     LessThanCondition,
@@ -100,29 +101,6 @@ def test_floats_of_the_architecture_and_those_that_conditions_look_at_are_no_ble
     found = {d.name: d.number for d in Decisions(space, architecture=["both", "never"]).decisions}
     assert [name for name, number in found.items() if number] == ["rate"]  # low and high are in a clause
     assert {d.name for d in Decisions(space).decisions if d.number} == {"rate", "both"}
-
-
-def test_bases_may_be_given() -> None:
-    found = {d.name: d for d in Decisions(toy.space(), bases={"lr": [0.1, 0.003, 0.03], "width": [2.0, 16]}).decisions}
-    assert (found["lr"].values, found["lr"].default) == ((0.003, 0.03, 0.1), 1)  # |log .03 - log .01| < |log .003 - log .01|
-    assert [type(value) for value in found["width"].values] == [int, int]
-    assert found["momentum"].values[0] == 0.0
-
-
-@pytest.mark.parametrize(
-    ("bases", "said"),
-    [
-        ({"lr": [0.1, 2.0]}, r"a base of lr = 2\.0; accepted is a number from 0\.0001 to 1\.0"),
-        ({"width": [1, 2.5]}, r"a base of width = 2\.5; accepted is a whole number"),
-        ({"lr": [0.1, 0.1]}, r"bases of lr are \[0\.1, 0\.1\]; accepted are two different numbers"),
-        ({"optimizer": [1, 2]}, "bases of optimizer: it is no number"),
-        ({"rate": [0.1, 0.2]}, "no hyperparameter 'rate'"),
-        ({"momentum": [0.1, 0.2]}, "bases of momentum: held fixed"),
-    ],
-)
-def test_bases_that_are_not_accepted(bases: dict[str, list[float]], said: str) -> None:
-    with pytest.raises(OptionError, match=said):
-        Decisions(toy.space(), bases=bases, held={"momentum": "for the test"})
 
 
 def test_a_single_base_is_too_few() -> None:
@@ -208,12 +186,12 @@ def test_draws_that_clauses_always_forbid_are_given_up() -> None:
 
 def test_blended_numbers() -> None:
     """Half of 0.01, half of 1 on a logarithmic scale is 0.1, where an arithmetic mean would say 0.505."""
-    decisions = Decisions(toy.space(), bases={"momentum": [0.0, 0.5, 0.9]})
+    decisions = Decisions(toy.space())
     draw = Draw(indices={"lr": 0, "width": 4, "optimizer": 0, "momentum": 1})
-    probabilities = uniform(decisions) | {"lr": np.array([0, 0, 0.5, 0, 0.5]), "momentum": np.array([0.1, 0.2, 0.7])}
+    probabilities = uniform(decisions) | {"lr": np.array([0, 0, 0.5, 0, 0.5]), "momentum": np.array([0.1, 0.2, 0.7, 0.0, 0.0])}
     found = decisions.blended(draw, probabilities)
-    assert found == {"lr": pytest.approx(0.1), "width": 16, "optimizer": "sgd", "momentum": pytest.approx(0.2 * 0.5 + 0.7 * 0.9)}
-    assert decisions.config(draw) == {"lr": 1e-4, "width": 16, "optimizer": "sgd", "momentum": 0.5}
+    assert found == {"lr": pytest.approx(0.1), "width": 16, "optimizer": "sgd", "momentum": pytest.approx(0.2 * 0.2475 + 0.7 * 0.495)}
+    assert decisions.config(draw) == {"lr": 1e-4, "width": 16, "optimizer": "sgd", "momentum": 0.2475}
     assert decisions.blended(draw, probabilities, among={"lr", "beta"}) == decisions.config(draw) | {"lr": pytest.approx(0.1)}
     assert decisions.blended(draw, probabilities, among=()) == decisions.config(draw)
     adam = decisions.blended(Draw(indices={"lr": 0, "width": 4, "optimizer": 1}), probabilities)
@@ -280,10 +258,11 @@ def test_evading_a_clause_does_not_flee_into_the_branch_with_fewer_decisions() -
 
 
 def test_decoding_gives_up_where_nothing_is_legal() -> None:
-    low, high = Float("low", (0.0, 1.0), default=0.1), Float("high", (0.0, 1.0), default=0.2)
+    """Legal is 0.2 alone, and the bases of `low` are 0, 0.25, 0.5, 0.75, 1."""
+    low, high = Float("low", (0.0, 1.0), default=0.2), Float("high", (0.0, 1.0), default=0.2)
     space = ConfigurationSpace(space=[low, high])
-    space.add(ForbiddenGreaterThanRelation(low, high))
-    decisions = Decisions(space, held={"high": "for the test"}, bases={"low": [0.5, 0.9]})
+    space.add(ForbiddenGreaterThanRelation(low, high), ForbiddenLessThanRelation(low, high))
+    decisions = Decisions(space, held={"high": "for the test"})
     with pytest.raises(OptionError, match=r"no assignment .* allow; held fixed: high = 0\.2 \(for the test\)"):
         decisions.decode(uniform(decisions))
 
@@ -298,9 +277,9 @@ def test_what_is_decoded_is_legal(space: ConfigurationSpace) -> None:
 def test_the_corners_of_the_toy_space() -> None:
     default: dict[str, Any] = {"lr": 0.01, "width": 4, "optimizer": "adam"}
     sgd = default | {"optimizer": "sgd", "momentum": 0.5}
-    decisions = Decisions(toy.space(), bases={"lr": [0.001, 0.01, 0.1], "width": [4, 8], "momentum": [0.1, 0.9]})
-    expected = [default, default | {"lr": 0.001}, default | {"lr": 0.1}, default | {"width": 8}]
-    expected += [sgd, sgd | {"momentum": 0.1}, sgd | {"momentum": 0.9}]
+    decisions = Decisions(toy.space())
+    expected = [default, *(default | {"lr": lr} for lr in (1e-4, 1e-3, 0.1, 1.0)), *(default | {"width": n} for n in (1, 8, 12, 16))]
+    expected += [sgd, *(sgd | {"momentum": momentum} for momentum in (0.0, 0.2475, 0.495, 0.7425, 0.99))]
     found = [*decisions.corners()]
     assert all(one in found for one in expected)
     assert len(found) == len(expected)

@@ -15,6 +15,7 @@ import training_fakes as fakes
 from ConfigSpace import Configuration, Constant, Float
 from dha_fakes import CHANNELS, N_CELLS, SPACE, bare, material, run, search, shown, skeleton
 from numpy.typing import NDArray
+from oneshot_fakes import at_rest
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -72,7 +73,7 @@ def test_the_model_is_what_the_search_computes(n_steps: int) -> None:
     run(found, n_steps, of=20)
     final, images = found._final(), shown(found)
     weights, statistics = found._final_weights(), final.candidate.statistics()
-    own = steps.evaluate_logits(final.candidate.network, weights, statistics, images, fakes.CPU, batch_statistics=False)
+    own = at_rest(final.candidate.network, weights, statistics, images)
     ready = logits_of(found.model(), images)
     assert torch.allclose(ready, own, atol=1e-5)
     wrong = (ready.argmax(1) != found._data.labels[found._data.valid]).float().mean()

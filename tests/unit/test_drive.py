@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import study_fakes
+from in_process import InProcessEngine
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
-from bohb_nas.engine.in_process import InProcessEngine
+from bohb_nas.engine.drive import Drive, Outcome, Pace, StopRule, Wish, replay
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options
@@ -169,6 +170,31 @@ def test_a_trial_that_waited_for_another_master_says_nothing_of_what_trials_take
     assert state.led_s == 3
     assert not rule.reached(state, now=36_002.0, budget=6)
     assert rule.reached(state, now=36_002.0, budget=6.1)
+
+
+def told_late(details: dict[str, object]) -> State:
+    """After one trial of 5 s of training, asked at 0 s and told at 600 s."""
+    state, result = State(), Result(trial_id="t0", status=Status.OK, loss=1.0, train_s=5.0, details=details)
+    asked = Event(term=1, time=0.0, trial=study_fakes.trial(0, budget=5.0))
+    for event in (Event(term=1, time=0.0), asked, Event(term=1, time=600.0, result=result)):
+        state.apply(event)
+    return state
+
+
+def test_what_a_trial_waited_for_a_worker_says_nothing_of_what_trials_take() -> None:
+    """Its first worker was lost; the attempt that ended well had a device for 7 s, of which it trained 5 s."""
+    state = told_late({"engine": {"host": "node1", "device": "cuda:0", "began": 9_590.0, "ended": 9_597.0}})
+    assert Pace(state, in_seconds=False).needs_s(study_fakes.trial(1, budget=10.0)) == 14.0
+    assert Pace(state, in_seconds=True).needs_s(study_fakes.trial(1, budget=10.0)) == 12.0
+    assert not StopRule(total_s=700).reached(state, now=600.0, budget=98.0)
+    assert StopRule(total_s=700).reached(state, now=600.0, budget=98.1)
+
+
+def test_a_trial_that_was_handed_over_takes_what_all_its_attempts_had() -> None:
+    """3 s of training in an earlier attempt, 2 s in the last, which had its device for 2.5 s."""
+    state = told_late({"engine": {"host": "node1", "device": "cuda:0", "began": 50.0, "ended": 52.5}, "attempt_s": 2.0})
+    assert state.took_s == {5.0: [5.5]}
+    assert state.beside_s == {5.0: [0.5]}
 
 
 def test_the_incumbents_checkpoint_is_kept_and_the_others_are_not(tmp_path: Path) -> None:

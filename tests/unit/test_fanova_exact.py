@@ -14,7 +14,7 @@ from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.curves import curve, pair_map
 from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.forest import Forest, fit
-from bohb_nas.analysis.observed import Observed
+from bohb_nas.analysis.sample import Sample
 from bohb_nas.analysis.shares import shares
 from bohb_nas.analysis.totals import totals
 from bohb_nas.records import Value
@@ -230,14 +230,14 @@ def test_curves_and_maps_equal_means_over_the_cells_where_their_hyperparameters_
     active = Axes(Encoding(space)).active(places(space, points))
     weights = np.prod([c[points[:, j].astype(int)] for j, c in enumerate(chances)], axis=0)
     values = said(one, space, points)
-    observed = Observed(points=points, losses=np.zeros(len(points)), size=2.0, mean=5.0, deviation=0.5)  # a loss is 2 (5 + value / 2)
+    sample = Sample(points=points, losses=np.zeros(len(points)), size=2.0, mean=5.0, deviation=0.5)  # a loss is 2 (5 + value / 2)
     leaves = one.leaves()
 
     def mean(chosen: NDArray[np.bool_]) -> Floats:
         return np.asarray(10 + values[:, chosen] @ weights[chosen] / weights[chosen].sum())
 
     for j, name in enumerate(encoding.names):
-        drawn = curve([where_active(tree, one.layout, j) for tree in leaves], one.layout, j, observed)
+        drawn = curve([where_active(tree, one.layout, j) for tree in leaves], one.layout, j, sample)
         assert drawn["at"] == VALUES[name]
         by_level = np.array([mean(active[:, j] & (points[:, j] == i)) for i in range(len(chances[j]))])
         assert drawn["mean"] == pytest.approx(by_level.mean(axis=1))
@@ -246,7 +246,7 @@ def test_curves_and_maps_equal_means_over_the_cells_where_their_hyperparameters_
     for j, k in itertools.combinations(range(len(chances)), 2):
         there = active[:, j] & active[:, k]
         rows, columns = ([i for i in range(len(chances[c])) if (there & (points[:, c] == i)).any()] for c in (j, k))
-        drawn_map = pair_map(leaves, one.layout, (j, k), observed)
+        drawn_map = pair_map(leaves, one.layout, (j, k), sample)
         if drawn_map is None:
             assert len(rows) < 2 or len(columns) < 2
             continue

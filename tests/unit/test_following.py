@@ -11,7 +11,8 @@ import pytest
 from bohb_nas.errors import JournalError
 from bohb_nas.records import Origin, Result, Status, Trial
 from bohb_nas.store.following import Follower
-from bohb_nas.store.journal import Event, State, fold, repair
+from bohb_nas.store.journal import Event, State, fold
+from bohb_nas.store.lines import repair
 
 
 def ask(n: int) -> Event:

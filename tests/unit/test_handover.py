@@ -262,6 +262,7 @@ def retensor(folder: Path, rest: torch.Tensor) -> None:
         (lambda f: replace(f, u=1.0), "u of the position"),
         (lambda f: replace(f, u="0.5", steps=0), "steps, u of the position"),
         (lambda f: replace(f, train_s=float("nan")), "train_s"),
+        (lambda f: replace(f, train_s=10**400), "train_s"),
         (lambda f: replace(f, valid_s=-1.0), "valid_s"),
         (lambda f: replace(f, sums=[1.0, 2.0]), "sums"),
         (lambda f: replace(f, sums=[1.0, 2.0, 3.5]), "sums"),

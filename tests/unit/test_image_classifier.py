@@ -260,6 +260,7 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
         ({"n_threads": True}, "n_threads"),
         ({"full_validation_from_s": -1.0}, "full_validation_from_s"),
         ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
+        ({"full_validation_from_s": 10**400}, "full_validation_from_s"),
         ({"full_validation_from_s": "1h"}, "full_validation_from_s"),
         ({"policy_file": 3}, "policy_file"),
         ({"peak_tflops": 0}, "peak_tflops"),

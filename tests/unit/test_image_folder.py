@@ -320,6 +320,11 @@ def _all_broken(root: Path) -> None:
         path.write_text("no image")
 
 
+def _broken_test(root: Path) -> None:
+    for path in _folder(root).glob("test/*/*"):
+        path.write_text("no image")
+
+
 def _a_file(root: Path) -> None:
     root.write_text("")
 
@@ -341,6 +346,7 @@ def _nothing(root: Path) -> None:
         (_empty_test, "no class folder"),
         (_broken_class, "no image can be read"),
         (_all_broken, "none of the training images"),
+        (_broken_test, r"no image of test can be read, of 6; .* or remove '.*test'"),
     ],
 )
 def test_a_folder_that_is_no_data_set(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from bohb_nas.errors import JournalError, StudyHeldError
 from bohb_nas.records import Origin, Result, Status, Trial
-from bohb_nas.store.journal import Event, Journal, State, fold, read_events, repair
+from bohb_nas.store.journal import Event, Journal, State, fold, read_events
+from bohb_nas.store.lines import repair
 
 
 def trial(n: int, budget: float = 1.0) -> Trial:

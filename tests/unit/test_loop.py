@@ -233,6 +233,22 @@ def test_divergence_is_a_status() -> None:
     assert result.valid is None
 
 
+@pytest.mark.parametrize("name", ["head.bias", "body.0.1.running_var"])
+@pytest.mark.parametrize("average", ["off", "on"])
+def test_what_is_not_finite_at_the_end_has_diverged_though_the_loss_tells_nothing(name: str, average: str) -> None:
+    learner, time, updates = fakes.learner(average=average), fakes.Virtual(), itertools.count(1)
+    time.watch(learner.network, lambda _: 0.1)
+
+    def spoil(*_: object) -> None:
+        if next(updates) == 3:
+            learner.network.state_dict()[name].fill_(torch.inf)
+
+    learner.optimizer.register_step_post_hook(spoil)
+    result = train(learner, time, budget_s=1e9, max_steps=3)
+    assert (result.status, result.valid) == (Status.DIVERGED, None)
+    assert result.message == "a weight or a running statistic is not finite after 3 steps"
+
+
 def test_warm_up_leaves_no_trace() -> None:
     learner, other = fakes.learner(), fakes.learner()
     time = fakes.Virtual()

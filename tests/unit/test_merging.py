@@ -72,6 +72,17 @@ def test_merged_paths_are_the_separate_ones(layers: Layer, n_convolutions: tuple
             torch.testing.assert_close(tensor, state[name], rtol=1e-9, atol=1e-12)
 
 
+def test_paths_with_a_stride_beyond_the_image_are_merged_as_well() -> None:
+    def made(form: Form) -> Network:
+        shaken = Shake((PATH, PATH))
+        return build(shaken, image_shape=(1, 8, 3), n_classes=4, generator=torch.Generator().manual_seed(0), form=form).double().eval()
+
+    x = torch.randn(5, 3, 1, 8, dtype=torch.float64)
+    apart, *others = [made(form)(x) for form in get_args(Form)]
+    for other in others:
+        torch.testing.assert_close(other, apart, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize(("saved", "loaded"), [("apart", "merged"), ("merged", "grouped"), ("grouped", "apart")])
 def test_one_form_loads_what_another_saved(saved: Form, loaded: Form, tmp_path: Path) -> None:
     first = built(WHOLE, saved)

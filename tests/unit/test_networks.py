@@ -122,6 +122,25 @@ def test_any_stride_fits_any_image(layer: Layer, sides: tuple[int, int]) -> None
     assert body(images(2, 4, *sides)).shape == (2, *measure(layer, (4, *sides))[1])
 
 
+@pytest.mark.parametrize(("stride", "sides"), [(2, (4, 1)), (3, (4, 2)), (2, (1, 1)), (2, (1, 4)), (4, (2, 3))])
+@pytest.mark.parametrize("groups", [1, 16])
+def test_a_stride_beyond_the_image_leaves_the_gradient_in_bf16_what_it_is(stride: int, sides: tuple[int, int], groups: int) -> None:
+    convolution = built(Conv(32, 3, stride, groups), image_shape=(*sides, 16)).to(memory_format=torch.channels_last).body
+    weight = convolution.weight
+    assert isinstance(weight, torch.Tensor)
+    x, exact = images(8, 16, *sides), weight.detach().double().requires_grad_()
+    expected = functional.conv2d(x.double(), exact, stride=stride, padding=1, groups=groups)
+    (slope,) = torch.autograd.grad(expected.square().sum(), exact)
+    for _ in range(4):
+        rubbish = [torch.full_like(weight, 1e20) for _ in range(4)]  # what memory may hold before it is written to
+        del rubbish
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = convolution(x)
+        (found,) = torch.autograd.grad(out.float().square().sum(), weight)
+        torch.testing.assert_close(out.double(), expected, rtol=0.05, atol=0.1)
+        torch.testing.assert_close(found.double(), slope, rtol=0.05, atol=0.02 * float(slope.abs().max()))
+
+
 def test_an_average_is_of_what_lies_in_the_image() -> None:
     ones = torch.ones(1, 4, 5, 5)
     for kernel, stride in ((2, 2), (3, 1), (3, 2), (4, 4)):

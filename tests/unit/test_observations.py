@@ -9,7 +9,7 @@ from bohb_nas.analysis.observations import mean, observe, read, strangers
 from bohb_nas.errors import JournalError, StudyError, UsageError
 from bohb_nas.records import Origin, Status
 from bohb_nas.search_spaces.toy import space as toy
-from bohb_nas.store.journal import Event
+from bohb_nas.store.journal import Event, fold
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -66,6 +66,26 @@ def test_time_begins_with_the_first_ask_and_stands_still_while_nobody_leads(tmp_
     record = read(study)
     assert [(one.asked, one.told) for one in record.told] == [(0.0, 20.0), (32.0, 45.0)]
     assert record.span_s == 45.0
+
+
+def test_the_clock_of_an_analysis_is_that_of_the_stop_rule(tmp_path: Path) -> None:
+    a, b, c, baseline = Run(config_id="a"), Run(config_id="b"), Run(config_id="c"), Run(config_id="d", origin=Origin.BASELINE)
+    study = make_study(tmp_path / "s")
+    lines = [
+        Event(term=1, time=100.0),
+        Event(term=1, time=100.0, trial=a.trial),
+        Event(term=1, time=120.0, result=a.result),  # 20 s
+        Event(term=1, time=121.0, trial=b.trial),  # 1 s
+        Event(term=2, time=500.0, until=131.0),  # 10 s
+        Event(term=2, time=505.0, result=b.result),  # 5 s
+        Event(term=2, time=600.0, trial=baseline.trial),
+        Event(term=2, time=650.0, result=baseline.result),
+        Event(term=3, time=700.0, until=507.0),  # before the last line
+        Event(term=3, time=703.0, trial=c.trial),  # 3 s
+        Event(term=3, time=710.0, result=c.result),  # 7 s
+    ]
+    study.journal.write_text("".join(event.to_line() + "\n" for event in lines))
+    assert read(study).span_s == fold(study.journal).led_s == 46.0
 
 
 def test_time_stands_still_for_baselines_but_not_for_probes(tmp_path: Path) -> None:

@@ -204,6 +204,7 @@ def test_the_end_of_a_long_search_is_kept_before_it_is_judged(every_s: float, ke
     [
         ("train_s", -1.0),
         ("train_s", math.nan),
+        pytest.param("train_s", 10**400, id="beyond every float"),
         ("u", 1.5),
         ("sums", [1.0]),
         ("sums", [1.0, 2.5]),

@@ -161,7 +161,7 @@ def test_it_goes_on_from_its_state() -> None:
     for policy in (a, b):
         policy.update(np.array([0, 3, 9]), np.array([1.0, 2.0, 3.0]))
     assert a.state() == b.state()
-    assert a.layer() == b.layer()
+    assert a.policy() == b.policy()
 
 
 @pytest.mark.parametrize("pool", [[Choice(1, ())], [Choice(0.5, (INVERTED,)), Choice(0.5, ())], [Choice(1, ()), Choice(0, (INVERTED,))]])

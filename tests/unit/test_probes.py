@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
+from in_process import InProcessEngine
 from rich.console import Console
 
 from bohb_nas import make_optimizer, refs
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
-from bohb_nas.engine.in_process import InProcessEngine
 from bohb_nas.engine.launch import reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.probes import Probes

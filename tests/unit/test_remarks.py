@@ -62,6 +62,36 @@ def test_grey_of_16_bits_is_not_clipped(root: Path, suffix: str) -> None:
     assert last_pixel(root) == [0x9C] * 3
 
 
+def tiff(path: Path, row: bytes, *, bits: int, white_is_zero: bool = False, signed: bool = False) -> None:
+    """A grey TIFF of 8x6 pixels by the letter of its specification (section 8), all rows alike; Pillow cannot write these."""
+    pixels = row * 6
+    entries = [(256, 8), (257, 6), (258, bits), (259, 1), (262, int(not white_is_zero)), (273, 134), (277, 1), (278, 6), (279, len(pixels))]
+    entries.append((339, 2 if signed else 1))
+    fields = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+    path.write_bytes(b"II" + struct.pack("<HIH", 42, 8, len(entries)) + fields + struct.pack("<I", 0) + pixels)
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "white_is_zero", "level"),
+    [
+        (8, b"\x9c" * 8, False, 0x9C),
+        (8, b"\x9c" * 8, True, 255 - 0x9C),
+        (16, b"\x40\x9c" * 8, False, 0x9C),
+        (16, b"\x40\x9c" * 8, True, 255 - 0x9C),
+        (12, b"\x9c\x49\xc4" * 4, False, 0x9C),
+    ],
+)
+def test_a_tiff_is_as_bright_as_it_says(root: Path, bits: int, row: bytes, *, white_is_zero: bool, level: int) -> None:
+    tiff(root / "train" / "red" / "z.tif", row, bits=bits, white_is_zero=white_is_zero)
+    assert last_pixel(root) == [level] * 3
+
+
+def test_pixels_with_a_sign_are_refused_with_a_word_for_it(root: Path) -> None:
+    tiff(root / "train" / "red" / "z.tif", b"\x40\x1c" * 8, bits=16, signed=True)
+    with pytest.raises(DatasetError, match="with a sign, whose range the file does not say"):
+        prepare(f"image_folder:{root}")
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_pixels_without_a_range_are_refused_with_a_count(root: Path, kind: type) -> None:
     for name in ("a", "b"):
@@ -82,7 +112,7 @@ def test_every_change_is_counted(root: Path) -> None:
     assert load(root).remarks == (
         "2 of 12 images were scaled and cropped to 6x8",
         "2 of 12 images were grey and became colour",
-        "1 of 12 images were of 16 bits: their upper 8 are kept",
+        "1 of 12 images were of more than 8 bits: their upper 8 are kept",
         "1 of 12 images were transparent: the colours below are kept",
         "1 of 12 images were animated: the first frame is kept",
     )

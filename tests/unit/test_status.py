@@ -16,8 +16,9 @@ from bohb_nas.errors import UsageError
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.report import live, tables
 from bohb_nas.report.final import read_source, summary
-from bohb_nas.report.status import speed, status, use_of_time
+from bohb_nas.report.status import speed, status
 from bohb_nas.store.journal import Event, Journal, State, read_events
+from bohb_nas.store.stays import stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 META: dict[str, Any] = {**study_fakes.META, "budgets": Budgets(min=1, max=9).to_json()}
@@ -117,7 +118,8 @@ def test_speed_is_the_median_of_those_that_say_so() -> None:
 
 
 def test_workers_that_say_nothing_have_no_use_of_time() -> None:
-    assert use_of_time([Evaluation(trial=trial(0, 1.0), result=result(0, 0.5))]) is None
+    assert stay(result(0, 0.5)) is None
+    assert use([]) is None
 
 
 def test_the_contract_of_best_json(study: StudyDir) -> None:
@@ -196,10 +198,12 @@ def test_what_train_takes_from_a_study_and_from_a_file(study: StudyDir, tmp_path
     mine = str(study.inputs / "network-mine.py")
     # one step is enough: the incumbent has been trained already, however slow the device may be now
     assert options == {"dataset": "digits", "network": mine, "precision": "bf16", "min_steps": 1}
-    study.write_meta({**META, "data_fingerprint": "abc"})
+    study.write_meta({**META, "data_fingerprint": "abc", "skip_unreadable": True})
     assert read_source(study.path, budget=None, dataset=None, data_dir=None, options={"min_steps": 5}).options["min_steps"] == 5
     assert read_source(study.path, budget=None, dataset=None, data_dir=None).fingerprint == "abc"
-    assert read_source(study.path, budget=None, dataset="svhn", data_dir=None).fingerprint is None, "another set may differ"
+    assert read_source(study.path, budget=None, dataset=None, data_dir=None).skip_unreadable
+    other = read_source(study.path, budget=None, dataset="svhn", data_dir=None)
+    assert (other.fingerprint, other.skip_unreadable) == (None, False), "another set may differ"
     file = tmp_path / "config.json"
     for content in ({"batch_size": 64}, {"config": {"batch_size": 64}, "loss": 0.1}):
         file.write_text(json.dumps(content))

@@ -38,8 +38,17 @@ def test_a_configuration_is_trained_tested_and_exported(tmp_path: Path) -> None:
     assert shown.stdout.strip() in {str(d) for d in range(10)}
 
 
-@pytest.mark.parametrize(("n", "said"), [(0, ""), (1, "1 unreadable image left out"), (2, "2 unreadable images left out")])
-def test_images_that_are_left_out_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("n", "refusal", "said"),
+    [
+        (0, "as far as this test goes", ""),
+        (1, "1 file cannot be read: 1 truncated", "1 unreadable image left out"),
+        (2, "2 files cannot be read: 2 truncated", "2 unreadable images left out"),
+    ],
+)
+def test_unreadable_images_are_refused_or_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, refusal: str, said: str
+) -> None:
     def through(*_: Any, **__: Any) -> NoReturn:
         raise UsageError("as far as this test goes")
 
@@ -47,7 +56,10 @@ def test_images_that_are_left_out_are_counted(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("bohb_nas.datasets.load_dataset", lambda *_, **__: torn)
     monkeypatch.setattr("bohb_nas.training.final.train_final", through)
     (tmp_path / "config.json").write_text(json.dumps({"initial_filters": 4}))
-    done = CliRunner().invoke(cli, ["train", str(tmp_path / "config.json"), "--dataset", "digits", "--budget", "1s"])
+    asked = ["train", str(tmp_path / "config.json"), "--dataset", "digits", "--budget", "1s"]
+    refused = CliRunner().invoke(cli, asked)
+    assert (refused.exit_code, refusal in refused.stderr, "--skip-unreadable" in refused.stderr) == (2, True, n > 0)
+    done = CliRunner().invoke(cli, [*asked, "--skip-unreadable"])
     assert done.stderr.splitlines() == [*([f"data set digits: {said}"] if said else []), "bohb-nas: as far as this test goes"]
 
 

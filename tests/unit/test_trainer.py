@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from bohb_nas.engine import trainer as trainer_module
 from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
@@ -26,14 +29,19 @@ def train(trial, workdir):
 TRIAL = Trial(trial_id="t00000", config_id="c00000", config={}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> StudyDir:
-    (tmp_path / "crashes.py").write_text(CRASHES)
-    study = StudyDir(tmp_path / "study")
+def made(folder: Path, worker: str) -> StudyDir:
+    """A study whose worker is this code."""
+    (folder / "worker.py").write_text(worker)
+    study = StudyDir(folder / "study")
     study.make()
-    meta = plan(Request(space="toy", worker=str(tmp_path / "crashes.py")))
+    meta = plan(Request(space="toy", worker=str(folder / "worker.py")))
     create(study, meta, new_space(meta))
     return study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    return made(tmp_path, CRASHES)
 
 
 def trained(study: StudyDir, *, leaves: bool) -> Result:
@@ -79,12 +87,7 @@ _T = TypeVar("_T")
 @pytest.fixture
 def waiting(tmp_path: Path) -> StudyDir:
     """A study whose worker waits for a file."""
-    (tmp_path / "waits.py").write_text(WAITS)
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker=str(tmp_path / "waits.py")))
-    create(study, meta, new_space(meta))
-    return study
+    return made(tmp_path, WAITS)
 
 
 def play(study: StudyDir, with_trainer: Callable[[Trainer], Awaitable[_T]]) -> _T:
@@ -160,3 +163,37 @@ def test_what_is_finished_outlives_a_stop_while_the_disk_refuses_it(waiting: Stu
 def test_a_number_that_another_machine_took_for_its_attempt_is_passed_over(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StudyDir, "attempts", lambda study, trial_id: [])  # as a file server shows it that is late
     assert [study.new_attempt("t00000").name for _ in range(3)] == ["0", "1", "2"]
+
+
+LEAVES = """
+import os
+import time
+from bohb_nas import Result, Status, leaving
+hands_over = True
+def train(trial, workdir):
+    (workdir / "began").write_text(str(os.getpid()))
+    if (workdir / "interrupted").exists():
+        return Result(trial_id=trial.trial_id, status=Status.OK, loss=1.0, train_s=0.0)
+    while not leaving.asked():
+        time.sleep(0.01)
+    (workdir / "handover").mkdir()
+    (workdir / "handover" / "state").touch()
+    return Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0)
+"""
+
+
+def test_a_trial_whose_process_alone_was_asked_to_leave_goes_on_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asked the worker program, which stays: told as left, the trial would never come back to it."""
+    monkeypatch.setattr(trainer_module, "_LATE_S", 0.0)
+    study = made(tmp_path, LEAVES)
+
+    async def steps(trainer: Trainer) -> None:
+        job = trainer.train(TRIAL)
+        began = study.trials / "t00000" / "0" / "began"
+        await until(lambda: began.exists() and began.read_text() != "")
+        os.kill(int(began.read_text()), signal.SIGUSR1)
+        assert (await job).status is Status.OK
+
+    play(study, steps)
+    assert [a.name for a in study.attempts("t00000")] == ["0", "1"], "the second went on from what the first had left"
+    assert not handovers.left(study.attempts("t00000")[0]).exists()

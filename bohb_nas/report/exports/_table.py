@@ -1,13 +1,15 @@
 """All finished evaluations of a study as one flat table: a row each, in the order of telling."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import StudyError, UsageError
+from bohb_nas.files import write_atomic
 from bohb_nas.reading import parse_json
-from bohb_nas.records import Evaluation, Result, Trial, Value
+from bohb_nas.records import Result, Trial
 from bohb_nas.report.status import Watch
 from bohb_nas.store.journal import State
 from bohb_nas.store.stays import stay
@@ -22,6 +24,29 @@ Row = dict[str, Any]
 """Column -> value; None where there is none."""
 
 
+class WholeFile:
+    """The evaluations of a study in a file that is replaced as a whole.
+
+    Args:
+        watch: the study.
+        to: the file.
+        text: what it holds, of the columns and rows of `table`.
+
+    Raises:
+        UsageError: no file can be written there.
+    """
+
+    def __init__(self, watch: Watch, to: Path, text: Callable[[Sequence[str], Sequence[Row]], str]) -> None:
+        check_file(to)
+        self._watch, self._to, self._text = watch, to, text
+
+    def update(self) -> str:
+        """Writes all evaluations of this moment."""
+        columns, rows = table(self._watch)
+        write_atomic(self._to, self._text(columns, rows), mode=0o644)
+        return f"{counted(len(rows), 'evaluation')}: {self._to}"
+
+
 def table(watch: Watch) -> tuple[list[str], list[Row]]:
     """The columns, and the rows: every row has every column.
 
@@ -30,20 +55,15 @@ def table(watch: Watch) -> tuple[list[str], list[Row]]:
     """
     study, state = watch.study, watch.look()
     unit, evaluations, (asked, told) = study.read_meta()["budgets"]["unit"], list(state.evaluations()), times(state)
-    names = list(dict.fromkeys([*hyperparameters(study), *(name for e in evaluations for name in configuration(e))]))
+    names = list(dict.fromkeys([*hyperparameters(study), *(name for e in evaluations for name in e.config)]))
     measured = sorted({name for e in evaluations for name in e.result.metrics})
     rows = []
     for e in evaluations:
-        config, metrics, trial_id = configuration(e), e.result.metrics, e.trial.trial_id
+        metrics, trial_id = e.result.metrics, e.trial.trial_id
         row = _row(e.trial, e.result, unit=unit, asked=asked[trial_id], told=told[trial_id])
-        row |= {f"config.{name}": config.get(name) for name in names} | {f"metric.{name}": metrics.get(name) for name in measured}
+        row |= {f"config.{name}": e.config.get(name) for name in names} | {f"metric.{name}": metrics.get(name) for name in measured}
         rows.append(row)
     return [*COLUMNS, *(f"config.{name}" for name in names), *(f"metric.{name}" for name in measured)], rows
-
-
-def configuration(evaluation: Evaluation) -> Mapping[str, Value]:
-    """What was trained, or what a worker that searches by itself found."""
-    return evaluation.result.config if evaluation.result.config is not None else evaluation.trial.config
 
 
 def times(state: State) -> tuple[dict[str, float], dict[str, float]]:

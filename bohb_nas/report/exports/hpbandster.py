@@ -15,7 +15,7 @@ from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Origin, Result, Trial, Value
-from bohb_nas.report.exports._table import configuration, times
+from bohb_nas.report.exports._table import times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.stays import stay
@@ -90,7 +90,7 @@ _Key = tuple[str, str]
 
 
 def _config(evaluation: Evaluation, left_out: frozenset[str]) -> Mapping[str, Value]:
-    return {name: value for name, value in configuration(evaluation).items() if name not in left_out}
+    return {name: value for name, value in evaluation.config.items() if name not in left_out}
 
 
 def _key(evaluation: Evaluation, left_out: frozenset[str]) -> _Key:

@@ -3,34 +3,23 @@
 The columns are those of the CSV file; here values keep their types.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from bohb_nas.durations import counted
-from bohb_nas.files import dump_json, write_atomic
-from bohb_nas.report.exports import _table
+from bohb_nas.files import dump_json
+from bohb_nas.report.exports._table import Row, WholeFile
 from bohb_nas.report.status import Watch
 
 
-def make(watch: Watch, to: Path) -> "Records":
+def make(watch: Watch, to: Path) -> WholeFile:
     """The export to one file.
 
     Raises:
         UsageError: no file can be written there.
     """
-    _table.check_file(to)
-    return Records(watch, to)
+    return WholeFile(watch, to, _text)
 
 
-class Records:
-    """The evaluations of a study in a file that is replaced as a whole."""
-
-    def __init__(self, watch: Watch, to: Path) -> None:
-        self._watch = watch
-        self._to = to
-
-    def update(self) -> str:
-        """Writes all evaluations of this moment."""
-        columns, rows = _table.table(self._watch)
-        lines = ",\n".join(dump_json({name: row[name] for name in columns}) for row in rows)
-        write_atomic(self._to, f"[\n{lines}\n]\n" if rows else "[]\n", mode=0o644)
-        return f"{counted(len(rows), 'evaluation')}: {self._to}"
+def _text(columns: Sequence[str], rows: Sequence[Row]) -> str:
+    lines = ",\n".join(dump_json({name: row[name] for name in columns}) for row in rows)
+    return f"[\n{lines}\n]\n" if rows else "[]\n"

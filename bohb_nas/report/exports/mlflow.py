@@ -14,7 +14,7 @@ from typing import Any
 from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.records import Evaluation
-from bohb_nas.report.exports._table import check_file, configuration, hyperparameters, times
+from bohb_nas.report.exports._table import check_file, hyperparameters, times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.stays import stay
@@ -66,7 +66,7 @@ class Runs:
         state = self._watch.look()
         asked, told = times(state)
         evaluations = list(state.evaluations())
-        params = _names(itertools.chain(hyperparameters(self._watch.study), *map(configuration, evaluations)))
+        params = _names(itertools.chain(hyperparameters(self._watch.study), *(e.config for e in evaluations)))
         metrics = _names(f"metric.{name}" for e in evaluations for name in e.result.metrics)
         try:
             self._client = self._client or self._tracking.MlflowClient(tracking_uri=f"sqlite:///{self._to}")
@@ -138,7 +138,7 @@ def _metrics(e: Evaluation, names: Mapping[str, str]) -> dict[str, float]:
 
 
 def _params(e: Evaluation, names: Mapping[str, str]) -> dict[str, str]:
-    return {names[name]: str(value)[:_LONGEST] for name, value in configuration(e).items()}
+    return {names[name]: str(value)[:_LONGEST] for name, value in e.config.items()}
 
 
 def _tags(e: Evaluation) -> dict[str, str]:

@@ -7,13 +7,12 @@ whether the same process wrote the rest or an earlier one.
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from bohb_nas.entries import number
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import Lock, dump_json
 from bohb_nas.records import Evaluation, Origin, Result, Trial, stands_in
 from bohb_nas.report.exports import _event_file as event_file
-from bohb_nas.report.exports._table import configuration
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
 from bohb_nas.store.journal import State
@@ -119,8 +118,7 @@ class Runs:
             for step, after_s, values in _points(folder / "curve.jsonl") if folder is not None else ():
                 records.append(event_file.scalars(began + after_s, step, values))
             if searches and result is not None:
-                config = configuration(Evaluation(trial=trial, result=result))
-                records.append(event_file.session_start(began, config, trial.config_id))
+                records.append(event_file.session_start(began, Evaluation(trial=trial, result=result).config, trial.config_id))
             if result is not None and n == last:
                 told = {"train_s": result.train_s} | ({} if result.loss is None else {"loss": result.loss})
                 records += [event_file.scalars(ended, step, told), event_file.session_end(ended, good=result.loss is not None)]
@@ -136,13 +134,6 @@ def _points(path: Path) -> Iterator[tuple[int, float, dict[str, float]]]:
     data = notes.read_bytes(path, limit=_CURVE_LIMIT) or b""
     for line in data[: data.rfind(b"\n") + 1].splitlines():
         point = notes.parse_note(line) if len(line) <= notes.NOTE_LIMIT_BYTES else {}
-        step, values = notes.whole(point, "step"), {tag: float(point[tag]) for tag in _TAGS if _finite(point.get(tag))}
+        step, values = notes.whole(point, "step"), {tag: float(point[tag]) for tag in _TAGS if number(point.get(tag))}
         if step is not None and step < _MOST and values:
             yield step, notes.number(point, "t") or 0.0, values
-
-
-def _finite(value: Any) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False

@@ -100,29 +100,27 @@ class ValueAxis:
             return self._level_at.get(_key(value))
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
-    def dress(self, place: Axes, which: str = "x") -> None:
-        """Sets scale, limits and ticks."""
-        axis = place.xaxis if which == "x" else place.yaxis
-        limits = place.set_xlim if which == "x" else place.set_ylim
+    def dress(self, place: Axes) -> None:
+        """Sets scale, limits and ticks of the x axis."""
         if self.levels:
-            limits(-0.5, len(self.levels) - 0.5)
+            place.set_xlim(-0.5, len(self.levels) - 0.5)
             shown = range(0, len(self.levels), -(-len(self.levels) // 12))
-            axis.set_major_locator(FixedLocator(list(shown)))
-            axis.set_major_formatter(FixedFormatter([short(said(self.levels[k]), 12) for k in shown]))
-            if which == "x" and sum(len(said(self.levels[k])) for k in shown) > 16:
+            place.xaxis.set_major_locator(FixedLocator(list(shown)))
+            place.xaxis.set_major_formatter(FixedFormatter([short(said(self.levels[k]), 12) for k in shown]))
+            if sum(len(said(self.levels[k])) for k in shown) > 16:
                 place.tick_params(axis="x", labelrotation=90 if len(shown) > 6 else 30)
             return
         lower, upper = self.one["lower"], self.one["upper"]
         if self.one["log"] and lower is not None and lower > 0:
-            (place.set_xscale if which == "x" else place.set_yscale)("log")
+            place.set_xscale("log")
         if lower is not None and upper is not None and upper > lower:
             pad = 0.03
             if self.one["log"] and lower > 0:
                 ratio = (upper / lower) ** pad
-                limits(lower / ratio, upper * ratio)
+                place.set_xlim(lower / ratio, upper * ratio)
             else:
-                limits(lower - pad * (upper - lower), upper + pad * (upper - lower))
-        plain_ticks(place, which)
+                place.set_xlim(lower - pad * (upper - lower), upper + pad * (upper - lower))
+        plain_ticks(place, "x")
 
 
 def _key(level: Value) -> tuple[bool, Value]:

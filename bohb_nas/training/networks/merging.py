@@ -85,7 +85,8 @@ def _one(modules: Sequence[nn.Module], *, grouped: bool) -> nn.Module:
         case nn.Conv2d():
             into, groups = (n * first.in_channels, n) if grouped else (first.in_channels, 1)
             out, kernel, padding = n * first.out_channels, first.kernel_size[0], int(first.padding[0])
-            joined = _Joined(into, out, kernel, stride=first.stride[0], padding=padding, groups=groups, bias=False).to(first.weight)
+            strides = (first.stride[0], first.stride[1])
+            joined = _Joined(into, out, kernel, stride=strides, padding=padding, groups=groups, bias=False).to(first.weight)
             joined.n_maps = n * first.groups
             return joined
         case Norm():

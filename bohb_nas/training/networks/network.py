@@ -31,7 +31,7 @@ class Network(nn.Module):
 
     Args:
         layers: without the head.
-        image_shape: height, width, channels; images of another size fit where no layer of Dropout is.
+        image_shape: height, width, channels; images of another size fit where no layer is a Dropout and no side falls below a stride.
         n_classes: outputs.
         generator: draws the initial weights, on the CPU; None for a network without storage, built on torch's device "meta".
 
@@ -87,7 +87,8 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
     channels, height, width = shape
     match layer:
         case language.Conv(out, kernel, stride, groups):
-            return nn.Conv2d(channels, out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
+            strides = (min(stride, height), min(stride, width))  # a longer one does the same, but spoils gradients in bf16 on CPUs
+            return nn.Conv2d(channels, out, kernel, stride=strides, padding=kernel // 2, groups=groups, bias=False)
         case language.Norm():
             return Norm(channels)
         case language.Activation("relu"):

@@ -1,4 +1,4 @@
-"""The engine without processes: trains in place, for tests, debugging and the virtual clock."""
+"""The engine without processes: trains in place."""
 
 from bohb_nas.engine.child import train
 from bohb_nas.records import Evaluation, Result, Trial, Worker

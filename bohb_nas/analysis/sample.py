@@ -17,7 +17,7 @@ LEAST = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Sample:
     """Configurations and their losses."""
 
     points: Floats
@@ -42,10 +42,6 @@ class Observed:
         """The same of arrays."""
         return np.asarray((self.mean + self.deviation * values) * self.size)
 
-    def to_unit(self, loss: float) -> float:
-        """The way back."""
-        return (loss / self.size - self.mean) / self.deviation
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
@@ -55,7 +51,7 @@ class Refused:
     reason: str
 
 
-def observe(box: Box, configs: Sequence[Mapping[str, Value]], losses: Floats) -> Observed | Refused:
+def sample(box: Box, configs: Sequence[Mapping[str, Value]], losses: Floats) -> Sample | Refused:
     """N configurations with finite losses (n,); equal configurations become one, with the mean of their losses."""
     if not box.names:
         return Refused(n=len(losses), reason="every hyperparameter of the space has one value")
@@ -71,4 +67,4 @@ def observe(box: Box, configs: Sequence[Mapping[str, Value]], losses: Floats) ->
         return Refused(n=len(points), reason=f"{counted(len(points), 'different configuration')}; at least {LEAST} are needed")
     if own.max() == own.min() or not deviation > 0:
         return Refused(n=len(points), reason="all losses are equal")
-    return Observed(points=points, losses=(own - mean) / deviation, size=size, mean=mean, deviation=deviation)
+    return Sample(points=points, losses=(own - mean) / deviation, size=size, mean=mean, deviation=deviation)

@@ -1,0 +1,54 @@
+"""What a master does before it begins a term; whole searches are in tests/cluster."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bohb_nas.engine import launch
+from bohb_nas.engine.cluster import make_keys, security
+from bohb_nas.engine.drive import Outcome
+from bohb_nas.engine.lead import lead
+from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.view import Display
+from bohb_nas.store.study_dir import StudyDir
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space="toy", worker="toy", method="random_search", trials=5))
+    launch.create(study, meta, launch.new_space(meta))
+    return study
+
+
+def pems(study: StudyDir) -> tuple[str, str]:
+    return (study.tls / "key.pem").read_text(), (study.tls / "cert.pem").read_text()
+
+
+def test_a_study_whose_keys_were_lost_is_led_with_new_ones(study: StudyDir) -> None:
+    shutil.rmtree(study.tls)
+    outcome, _ = lead(study.path, Request(), [], Display(), checked=True, gone=lambda: True)
+    assert outcome is Outcome.STOPPED
+    assert study.tls.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_study_whose_key_cannot_be_read_is_not_led_at_all(study: StudyDir) -> None:
+    (study.tls / "key.pem").unlink()
+    (study.tls / "key.pem").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"key\.pem"):
+        lead(study.path, Request(), [], Display(), checked=True, gone=lambda: True)
+    assert not study.journal.exists(), "every attempt would begin a term"
+
+
+@pytest.mark.parametrize("lost", ["key.pem", "cert.pem"])
+def test_of_key_and_certificate_neither_stays_without_the_other(study: StudyDir, lost: str) -> None:
+    make_keys(study)
+    before = pems(study)
+    make_keys(study)
+    assert pems(study) == before
+    (study.tls / lost).unlink()
+    make_keys(study)
+    assert all(new != old for new, old in zip(pems(study), before, strict=True))
+    security(study).get_connection_args("client")  # which loads both: a key of another certificate is refused
