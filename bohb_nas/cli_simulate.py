@@ -13,7 +13,7 @@ _WIDTH = 240
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where runs are kept; finished ones are reused.")
 @click.option(
-    "--method", "methods", multiple=True, metavar="M", help="NAME, FILE.py or module:attribute, perhaps with options: bohb[pending=true]."
+    "--method", "methods", multiple=True, metavar="M", help="NAME, FILE.py or module:attribute, perhaps with options: bohb[weighted=false]."
 )
 @click.option("--method-option", "options", multiple=True, metavar="[M:]K=V", help="An option for the methods that know it, or for one.")
 @click.option("--problem", "problems", multiple=True, metavar="P", help="A problem of `bohb-nas list problems`.")

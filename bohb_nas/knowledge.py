@@ -64,11 +64,11 @@ class Knowledge:
     """Everything that a method may be told beforehand; the default is nothing."""
 
     initial: tuple[Mapping[str, Value], ...] = ()
-    """Tried first, in this order: active hyperparameters only."""
+    """Tried first, in this order, as far as they are allowed: active hyperparameters only."""
     prior: Mapping[str, Belief] = field(default_factory=dict)
     """By hyperparameter."""
     history: tuple[Evaluation, ...] = ()
-    """Of an earlier study; configurations may lack hyperparameters of this space and have others."""
+    """Of an earlier study; configurations may lack hyperparameters of this space, and have others and other values, which are left out."""
     constraints: tuple[Constraint, ...] = ()
     size: Callable[[Mapping[str, Value]], Mapping[str, float]] | None = None
     """What a configuration will measure, told without training it."""

@@ -98,6 +98,15 @@ def initial_file(folder: Path, method: str) -> Path:
     return folder / f"{method}.initial.json"
 
 
+def write_initial(folder: Path, method: str, config: Mapping[str, Value]) -> None:
+    """Writes it.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    write_atomic(initial_file(folder, method), dump_json([{"name": method, "config": config}]) + "\n")
+
+
 Check = Callable[["Arrangement", tuple[Entrant, ...], Path], None]
 """Raises UsageError when one of the entrants could not be run in a folder."""
 
@@ -116,7 +125,7 @@ def arrange(folder: Path, request: Request, check: Check = lambda arrangement, e
     """
     stored = _stored(folder)
     space, found = _complete(request, stored)
-    initial = {e.name: _config(space, e) for e in found.entrants() if e.config is not None}
+    initial = {e.name: configuration(space, e) for e in found.entrants() if e.config is not None}
     if stored is not None:
         _refuse_changes(folder, stored, found)
     if new := tuple(entrant for entrant in found.entrants() if stored is None or entrant.name not in stored.methods):
@@ -125,8 +134,8 @@ def arrange(folder: Path, request: Request, check: Check = lambda arrangement, e
     if found != stored:
         write_atomic(folder / NAME, json.dumps({"format": FORMAT, **asdict(found)}, indent=1, allow_nan=False) + "\n")
     for name, config in initial.items():
-        if not (path := initial_file(folder, name)).exists():
-            write_atomic(path, dump_json([{"name": name, "config": config}]) + "\n")
+        if not initial_file(folder, name).exists():
+            write_initial(folder, name, config)
     return found
 
 
@@ -210,8 +219,12 @@ def _fingerprint(dataset: str, data_dir: str | None, *, skip_unreadable: bool) -
     return summary.fingerprint
 
 
-def _config(space: ConfigurationSpace, entrant: Entrant) -> dict[str, Value]:
-    """The configuration of an entrant that trains one."""
+def configuration(space: ConfigurationSpace, entrant: Entrant) -> dict[str, Value]:
+    """The configuration of an entrant that trains one.
+
+    Raises:
+        SpaceError: the space does not have it.
+    """
     assert entrant.config is not None
     default = {name: plain(value) for name, value in dict(space.get_default_configuration()).items()}
     try:

@@ -13,9 +13,9 @@ class Account:
     """Where the seconds of a device went."""
 
     search_s: float
-    """In all trials but the retraining."""
+    """In all trials but the retrainings."""
     retrain_s: float
-    """In the trial that trained anew what a one-shot search had found; 0 where nothing was retrained."""
+    """In the trials that trained anew what a one-shot search had found, failed ones too; 0 where nothing was retrained."""
     n_estimated: int
     """Trials that did not say how long they took (`wall_s`), for which what the engine or the training clock saw counts."""
 
@@ -58,13 +58,12 @@ def chosen(evaluations: Iterable[Evaluation]) -> Evaluation | None:
 
 def account(evaluations: Iterable[Evaluation]) -> Account:
     """What a study cost; evaluations in the order of telling."""
-    told = list(evaluations)
-    best = chosen(told)
-    retrained = None
-    if best is not None and best.trial.origin is not Origin.SEARCH:
-        before = told[: told.index(best)]
-        retrained = best if any(e.trial.origin is Origin.SEARCH for e in before) else None
-    taken = [(e is retrained, *seconds(e.result)) for e in told]
+    searched = False
+    taken: list[tuple[bool, float, bool]] = []
+    for evaluation in evaluations:
+        again = searched and evaluation.trial.origin not in (Origin.SEARCH, *ASIDE)
+        taken.append((again, *seconds(evaluation.result)))
+        searched = searched or evaluation.trial.origin is Origin.SEARCH
     return Account(
         search_s=sum(spent for again, spent, _ in taken if not again),
         retrain_s=sum(spent for again, spent, _ in taken if again),

@@ -36,18 +36,21 @@ def judge(study: StudyDir, evaluation: Evaluation) -> dict[str, Any]:
     """The test error of an evaluation's model, with what identifies it: the only thing that reads the test set.
 
     Raises:
-        StudyError: the model is not there, or not of this data set.
+        StudyError: the model is not there, not of this data set, or more than the device can do.
         DatasetError: the data set has no test part.
     """
     options = study.read_meta()["worker_options"]
     dataset = _dataset(options["dataset"], options.get("data_dir"))
     trial_id = evaluation.trial.trial_id
-    if (folder := exported(study, trial_id)) is not None:
-        found = judge_exported(folder, dataset)
-    elif (folder := study.checkpoint(trial_id)) is not None:
-        found = judge_checkpoint(folder, dataset, options)
-    else:
-        raise StudyError(f"{study.path}: trial {trial_id} has left no model; its study kept neither {EXPORTED}/ nor a checkpoint of it")
+    try:
+        if (folder := exported(study, trial_id)) is not None:
+            found = judge_exported(folder, dataset)
+        elif (folder := study.checkpoint(trial_id)) is not None:
+            found = judge_checkpoint(folder, dataset, options)
+        else:
+            raise StudyError(f"{study.path}: trial {trial_id} has left no model; its study kept neither {EXPORTED}/ nor a checkpoint of it")
+    except RuntimeError as e:  # of torch: memory, or the device
+        raise StudyError(f"{study.path}: trial {trial_id} cannot be tested: {e}; make room on the device, then run this again") from e
     about = {"trial_id": trial_id, "model": str(folder.relative_to(study.path.parent)), "dataset": dataset.name}
     return {**found, **about, "fingerprint": dataset.fingerprint, "precision": "fp32"}
 

@@ -6,14 +6,16 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.errors import KnowledgeError, SpaceError
 from bohb_nas.knowledge import Belief, Knowledge
-from bohb_nas.space.legality import complete, legal_value
+from bohb_nas.space.legality import complete, legal_value, restricted
 
 
 def fitted(knowledge: Knowledge, space: ConfigurationSpace) -> Knowledge:
     """The knowledge with values as the space writes them, and constants filled in.
 
+    Left out are initial configurations that may not be trained, and what the space does not know of an earlier study.
+
     Raises:
-        KnowledgeError: an initial configuration or a belief does not fit the space.
+        KnowledgeError: an initial configuration or a belief does not fit the space, or nothing of the earlier study does.
     """
     initial = []
     for number, config in enumerate(knowledge.initial, start=1):
@@ -22,7 +24,12 @@ def fitted(knowledge: Knowledge, space: ConfigurationSpace) -> Knowledge:
         except SpaceError as e:
             raise KnowledgeError(f"initial configuration {number}: {e}") from e
     prior = {name: _fitted(name, belief, space) for name, belief in knowledge.prior.items()}
-    return replace(knowledge, initial=tuple(initial), prior=prior)
+    known = [replace(e, trial=replace(e.trial, config=restricted(space, e.trial.config))) for e in knowledge.history]
+    history = tuple(e for e in known if e.trial.config)
+    if knowledge.history and not history:
+        n = len(knowledge.history)
+        raise KnowledgeError(f"history: nothing of its {n} evaluations is known to the space, which has {', '.join(space)}; leave it out")
+    return replace(knowledge, initial=tuple(filter(knowledge.allowed, initial)), prior=prior, history=history)
 
 
 def _fitted(name: str, belief: Belief, space: ConfigurationSpace) -> Belief:

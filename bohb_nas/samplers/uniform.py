@@ -60,12 +60,11 @@ class Fresh:
     def _around_beliefs(self, rng: np.random.Generator) -> dict[str, Value] | None:
         for _ in range(_MOST_PRIOR_DRAWS):
             sampled = self._encoding.encode([self._encoding.sample(int(rng.integers(2**31)))])
+            row = prior.draw(rng, sampled, centers=self._centers, confidences=self._confidences, levels=self._levels)[0]
             # a belief can activate what the sample has not
-            anywhere = np.where(self._levels > 0, rng.integers(np.maximum(self._levels, 1)), rng.random(len(self._levels)))
-            points = np.where(np.isnan(sampled), anywhere, sampled)
-            row = prior.draw(rng, points, centers=self._centers, confidences=self._confidences, levels=self._levels)[0]
+            random = np.random.RandomState(int(rng.integers(2**31)))  # what ConfigSpace draws with
             try:
-                config = self._encoding.decode(row)
+                config = self._encoding.decode(self._encoding.completed(row, random))
             except ForbiddenValueError:
                 continue
             if self._knowledge.allowed(config):

@@ -42,8 +42,9 @@ def _read(path: Path, changed_ns: int, size: int) -> tuple[str, tuple[str, ...]]
         match node:
             case ast.Import(names=names):
                 imports += [alias.name for alias in names]
-            case ast.ImportFrom(module=str(module), names=names):
-                imports += [module, *(f"{module}.{alias.name}" for alias in names)]
+            case ast.ImportFrom(module=module, names=names, level=level):
+                parent = "." * level + (f"{module}." if module else "")
+                imports += [*([parent[:-1]] if module else ()), *(parent + alias.name for alias in names)]
             case ast.Module(body=body) | ast.ClassDef(body=body) | ast.FunctionDef(body=body):
                 body[:] = [statement for statement in body if not _is_text(statement)]
     return ast.dump(tree), tuple(imports)
@@ -54,9 +55,12 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _files(name: str, *, beside: Path, within: Sequence[str]) -> Iterator[Path]:
-    """The files of a dotted name that count: at most one."""
-    first, *rest = name.split(".")
-    if first == _PACKAGE.name and rest and rest[0] in within:
+    """The files of a dotted name that count: at most one. As in an import, dots before it stand for folders."""
+    inner = name.lstrip(".")
+    first, *rest = inner.split(".")
+    if level := len(name) - len(inner):
+        place = beside.parents[level - 1].joinpath(*inner.split("."))
+    elif first == _PACKAGE.name and rest and rest[0] in within:
         place = _PACKAGE.joinpath(*rest)
     elif first != _PACKAGE.name:
         place = beside.parent.joinpath(first, *rest)

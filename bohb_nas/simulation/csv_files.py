@@ -25,7 +25,8 @@ def write(comparisons: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
             tables["tests_by_problem"] += [{**head, **test} for test in one["by_problem"]]
         for row in figures["safety"]:
             worse = "; ".join(f"{w['problem']} at {w['checkpoint']:g}" for w in row["worse"])
-            tables["safety"].append({**_conditions(figures), **row, "worse": worse})
+            lists = {name: _joined(v) for name, v in row.items()}
+            tables["safety"].append({**_conditions(figures), **lists, "worse": worse})
     written = []
     for name, rows in tables.items():
         if rows:

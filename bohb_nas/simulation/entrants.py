@@ -5,6 +5,7 @@ import json
 import math
 import re
 import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -107,7 +108,7 @@ def _entrant(text: str, settings: Sequence[Setting]) -> Entrant:
         reference = str(Path(reference).resolve())
     _options(reference, options)
     version = getattr(module, "VERSION", None)
-    source = inspect.getsourcefile(module)
+    source = inspect.getsourcefile(module if inspect.ismodule(module) else sys.modules[reference.partition(":")[0]])
     return Entrant(
         reference=reference,
         options=options,

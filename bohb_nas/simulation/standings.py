@@ -66,7 +66,7 @@ class _Table:
         """(M, P): seeds."""
         self.shared = [p for p in range(len(comparison.problems)) if self.n[:, p].min() > 0]
         """Problems that every method has run on: means over problems are over these."""
-        self._means = _mean(self._r, axis=2)
+        self._means = statistics.rounded(_mean(self._r, axis=2))
         self._settled = [k for k, at in enumerate(self._at) if at >= SETTLED] or [len(self._at) - 1]
         self._speed_ups, self._never = self._speed_up()
 
@@ -74,7 +74,9 @@ class _Table:
         """Of a method over all shared problems."""
         c, name, shared = self._c, self._c.methods[m], self.shared
         runs = [curve.run for (method, _, _), curve in c.curves.items() if method == name]
-        evaluations = sum(sum(run.evaluations) for run in runs)
+        names = {c.problems[p] for p in shared}
+        counted = [run for run in runs if run.key.problem in names]
+        evaluations = sum(sum(run.evaluations) for run in counted)
         strict = _mean(_mean(c.at(self._at, strict=True)[m][shared], axis=1), axis=0)
         ups = self._speed_ups[m][shared]
         return {
@@ -90,9 +92,9 @@ class _Table:
             "p90": _plain(_mean(np.array([_quantile(self._r[m, p, :, -1], 0.9) for p in shared]), axis=0)),
             "speed_up": _plain(float(np.median(ups)) if ups.size and not np.isnan(ups).any() else math.nan),
             "never_as_good": None if np.isnan(ups).any() else int(self._never[m][shared].sum()),
-            "busy": sum(run.busy for run in runs) / len(runs),
-            "failed": sum(run.failed for run in runs) / evaluations if evaluations else 0.0,
-            "cpu_ms": 1e3 * sum(run.cpu_s for run in runs) / evaluations if evaluations else None,
+            "busy": sum(run.busy for run in counted) / len(counted) if counted else None,
+            "failed": sum(run.failed for run in counted) / evaluations if evaluations else None,
+            "cpu_ms": 1e3 * sum(run.cpu_s for run in counted) / evaluations if evaluations else None,
         }
 
     def problem(self, m: int, p: int) -> dict[str, Any]:
@@ -167,6 +169,7 @@ class _Table:
                 {
                     "problem": self._c.problems[p],
                     "n_pairs": int((~np.isnan(d)).sum()),
+                    "n_differing": len(statistics.differing(d)),
                     "difference": _plain(_mean(d, axis=0)),
                     "p": x,
                     "p_holm": y,
@@ -182,7 +185,7 @@ class _Table:
         p_values = [statistics.wilcoxon(d, alternative="greater") for d in differences]
         corrected = statistics.holm(p_values)
         n_pairs = [int((~np.isnan(d)).sum()) for d in differences]
-        told = [statistics.smallest_p(n, alternative="greater") * len(cells) < ALPHA for n in n_pairs]
+        told = statistics.could_be_told(n_pairs, [len(statistics.differing(d)) for d in differences], alternative="greater", alpha=ALPHA)
         worse = [
             {
                 "problem": self._c.problems[p],
@@ -195,7 +198,7 @@ class _Table:
         ]
         return {
             "method": self._c.methods[m],
-            "n_tests": len(cells),
+            "n_tests": sum(n > 0 for n in n_pairs),
             "n_pairs": [min(n_pairs, default=0), max(n_pairs, default=0)],
             "smallest_p": _plain(float(np.nanmin(corrected)) if cells and not np.isnan(corrected).all() else math.nan),
             "cannot_tell": sorted({self._c.problems[p] for (p, _), tells in zip(cells, told, strict=True) if not tells}),

@@ -6,6 +6,7 @@ critical difference; Holm 1979 for many tests.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,8 @@ _Array = NDArray[np.float64]
 Alternative = Literal["two-sided", "greater", "less"]
 _FEWEST = 8
 """Values that a bootstrap needs."""
+_DECIMALS = 12
+"""Of regrets: what differs by less differs by the order in which it was added up."""
 _N_RESAMPLES = 10_000
 _OFFSET = 0.01
 """Added to regrets before their ratio is taken, so that one of 0 has one."""
@@ -59,6 +62,12 @@ def time_to_reach(times: ArrayLike, values: ArrayLike, target: float) -> float:
     return float(np.asarray(times, dtype=np.float64)[reached[0]]) if reached.size else math.inf
 
 
+def rounded(regrets: ArrayLike) -> _Array:
+    """Regrets, or differences of them, of any shape: equal where only rounding tells them apart."""
+    exact: _Array = np.asarray(regrets, dtype=np.float64)
+    return exact.round(_DECIMALS)
+
+
 def ranks(scores: ArrayLike) -> _Array:
     """Ranks of M methods, 1 the lowest score, ties shared: (M, ...) -> (M, ...); NaN where any method is missing."""
     found: _Array = stats.rankdata(np.asarray(scores, dtype=np.float64), axis=0, nan_policy="propagate")
@@ -66,12 +75,21 @@ def ranks(scores: ArrayLike) -> _Array:
 
 
 def wilcoxon(differences: ArrayLike, *, alternative: Alternative = "two-sided") -> float:
-    """The p-value of Wilcoxon's signed-rank test, (n,); 1 when all are 0, NaN when there are none."""
-    d = np.asarray(differences, dtype=np.float64)
-    d = d[~np.isnan(d)]
+    """The p-value of Wilcoxon's signed-rank test, (n,); 1 when all are 0, NaN when there are none.
+
+    Pairs that do not differ are left out, as Wilcoxon did; scipy's test of up to 13 others is exact, with ties among them too.
+    """
+    d = differing(differences)
     if d.size == 0:
-        return math.nan
-    return float(stats.wilcoxon(d, alternative=alternative).pvalue) if np.any(d) else 1.0
+        return math.nan if np.isnan(np.asarray(differences, dtype=np.float64)).all() else 1.0
+    return float(stats.wilcoxon(d, alternative=alternative).pvalue)
+
+
+def differing(differences: ArrayLike) -> _Array:
+    """Of the differences of n pairs, (n,), those that a signed-rank test is about: neither 0 nor NaN, and rounded."""
+    d = rounded(differences)
+    found: _Array = d[~np.isnan(d) & (d != 0)]
+    return found
 
 
 def holm(p_values: ArrayLike) -> _Array:
@@ -146,5 +164,18 @@ def ratio(scores: ArrayLike, reference: ArrayLike) -> float:
 
 
 def smallest_p(n: int, *, alternative: Alternative) -> float:
-    """The smallest p-value that Wilcoxon's test can give with n pairs: 2^-n, doubled when it is two-sided."""
+    """The smallest p-value that Wilcoxon's test can give with n pairs that differ: 2^-n, doubled when it is two-sided."""
     return min(1.0, (2.0 if alternative == "two-sided" else 1.0) * 0.5**n)
+
+
+def could_be_told(n_pairs: Sequence[int], n_differing: Sequence[int], *, alternative: Alternative, alpha: float) -> NDArray[np.bool_]:
+    """Which of n of Wilcoxon's tests could come out significant after Holm's correction, (n,): if all went as far as they can.
+
+    Args:
+        n_pairs: (n,); what has none is no test.
+        n_differing: (n,) pairs that differ.
+        alternative: of each test.
+        alpha: the level.
+    """
+    least = [smallest_p(k, alternative=alternative) if n else math.nan for n, k in zip(n_pairs, n_differing, strict=True)]
+    return holm(least) < alpha

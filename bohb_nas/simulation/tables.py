@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.simulation.standings import ALPHA, SETTLED
-from bohb_nas.simulation.statistics import smallest_p
+from bohb_nas.simulation.statistics import could_be_told
 
 _MOST_NAMED = 3
 
@@ -41,8 +41,11 @@ def _marks(figures: Mapping[str, Any]) -> str:
     tests = [one["by_problem"] for one in figures["against_reference"] if one["by_problem"]]
     if not tests:
         return ""
-    least = min(smallest_p(max(t["n_pairs"] for t in each), alternative="two-sided") * len(each) for each in tests)
-    few = "" if least < ALPHA else ", which so few seeds cannot show"
+    told = [
+        could_be_told([t["n_pairs"] for t in each], [t["n_differing"] for t in each], alternative="two-sided", alpha=ALPHA)
+        for each in tests
+    ]
+    few = "" if any(one.any() for one in told) else ", which so few seeds that differ cannot show"
     return f"; * better, ! worse than {figures['reference']} (Holm){few}"
 
 
@@ -81,8 +84,8 @@ def regrets(figures: Mapping[str, Any]) -> Table:
             *(_number(v, 3) for v in [*row["mean_regret"], row["mean_strict_regret"][-1], row["area"], row["p90"]]),
             _number(row["speed_up"], 1),
             "" if row["never_as_good"] is None else str(row["never_as_good"]),
-            f"{row['busy']:.1%}",
-            f"{row['failed']:.1%}",
+            _share(row["busy"]),
+            _share(row["failed"]),
             _number(row["cpu_ms"], 2),
         )
     return table
@@ -148,7 +151,7 @@ def safety(figures: Mapping[str, Any]) -> Table:
         where = ", ".join(f"{w['problem']} at {w['checkpoint']:g} ({w['difference']:+.3f})" for w in row["worse"])
         blind = row["cannot_tell"]
         named = ", ".join(blind[:_MOST_NAMED]) + (", …" if len(blind) > _MOST_NAMED else "")
-        unknown = f"{';' if where else ', but'} too few seeds to tell on {named}" if blind else ""
+        unknown = f"{';' if where else ', but'} too few seeds that differ to tell on {named}" if blind else ""
         table.add_row(row["method"], (where or "nowhere") + unknown, str(row["n_tests"]), _seeds(row["n_pairs"]), _p(row["smallest_p"]))
     return table
 
@@ -173,6 +176,10 @@ def _seeds(least_and_most: Sequence[int]) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 def _interval(values: Sequence[float | None]) -> str:

@@ -140,6 +140,14 @@ class Encoding:
                 vectors[i] = np.where(active[i], _to_vectors(hyperparameter, entries), np.nan)
         return active[self._columns].T
 
+    def completed(self, row: NDArray[np.float64], random: np.random.RandomState) -> NDArray[np.float64]:
+        """A row, (d,), in which what is active and missing is drawn from each hyperparameter's own distribution."""
+        full = row.copy()
+        while (missing := np.flatnonzero(np.isnan(full) & self.active(full[None])[0])).size:
+            hyperparameter = self.hyperparameter(missing[0])
+            full[missing[0]] = _entry(hyperparameter, hyperparameter.sample_vector(seed=random))
+        return full
+
     def sample(self, seed: int) -> dict[str, Value]:
         """A configuration drawn by ConfigSpace from the space's prior; the same seed gives the same one.
 
@@ -165,10 +173,7 @@ class Encoding:
         vector = self._space.sample_configuration().get_array()
         row = np.array([_entry(self._hyperparameters[i], vector[i]) for i in self._columns])
         # ConfigSpace's draw leaves out what a != on an inactive parent makes active, which its check then misses
-        while (missing := np.flatnonzero(np.isnan(row) & self.active(row[None])[0])).size:
-            hyperparameter = self.hyperparameter(missing[0])
-            row[missing[0]] = _entry(hyperparameter, hyperparameter.sample_vector(seed=self._space.random))
-        return self.decode(row)
+        return self.decode(self.completed(row, self._space.random))
 
     def _to_entry(self, i: int, value: Value) -> float:
         hyperparameter, places = self._hyperparameters[i], self._places[i]

@@ -191,6 +191,17 @@ def test_a_retraining_is_counted_apart_and_is_what_is_tested() -> None:
     assert (spent.search_s, spent.retrain_s, spent.total_s, spent.n_estimated) == (40.0, 41.0, 81.0, 0)
 
 
+def test_a_retraining_that_failed_is_one_too() -> None:
+    trials = [
+        told("s1", None, 7.0, origin=Origin.SEARCH),
+        told("s2", 0.05, 40.0, origin=Origin.SEARCH),
+        told("t1", None, 30.0, origin=Origin.MODEL),
+        told("t2", 0.20, 41.0, origin=Origin.MODEL),
+    ]
+    assert device_seconds.account(trials) == device_seconds.Account(search_s=47.0, retrain_s=71.0, n_estimated=0)
+    assert device_seconds.account(trials[:3]).retrain_s == 30.0, "whatever becomes of the next"
+
+
 def test_a_search_that_hands_out_its_model_needs_no_retraining() -> None:
     ready = told("s1", 0.05, 40.0, origin=Origin.SEARCH, ready_to_use=True)
     assert device_seconds.chosen([ready]) == ready
@@ -319,6 +330,7 @@ def test_only_new_entrants_are_looked_at_before_anything_is_written(tmp_path: Pa
     [
         ("dha", {"worker-option": "speed=1"}, "dha cannot take part: one_shot has no option speed"),
         ("dha", {"space": "zela2018"}, "dha cannot take part: DHA searches the operators of cells"),
+        ("fixed", {"max-params": "100k"}, "fixed cannot take part: no initial configuration meets the constraints"),
     ],
 )
 def test_what_a_run_would_refuse_is_refused_before_the_first(tmp_path: Path, method: str, said: dict[str, str], text: str) -> None:
@@ -506,6 +518,19 @@ def test_a_model_that_is_ready_to_use_goes_before_the_checkpoint(tmp_path: Path)
     for name in ("0/model", "0/checkpoint", "1/checkpoint", "10/model"):
         (study.trials / "t1" / name).mkdir(parents=True)
     assert testing.exported(study, "t1") == study.trials / "t1/10/model"
+
+
+@pytest.mark.parametrize("name", ["model", "checkpoint"])
+def test_a_device_that_fails_costs_one_test_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    study = write_study(tmp_path / "s", [told("t1", 0.5)])
+    (study.trials / "t1/0" / name).mkdir(parents=True)
+    for judge in ("judge_exported", "judge_checkpoint"):
+        monkeypatch.setattr(testing, judge, fail)
+    with pytest.raises(StudyError, match="trial t1 cannot be tested: CUDA out of memory"):
+        testing.judge(study, told("t1", 0.5))
 
 
 def test_a_search_runs_in_another_process_and_its_words_are_kept(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Constraints as text and as judges of results; what is known is made to fit a space."""
 
+from dataclasses import replace
+
 import pytest
 from ConfigSpace import ConfigurationSpace, Constant, Float, Integer
 
 from bohb_nas import make_optimizer
 from bohb_nas.errors import KnowledgeError
 from bohb_nas.knowledge import Belief, Constraint, Knowledge, number_text, parse_number
-from bohb_nas.records import Budgets, Result, Status, Trial
+from bohb_nas.methods._knowledge import fitted
+from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
 
 
 @pytest.mark.parametrize(
@@ -103,11 +106,36 @@ def test_what_does_not_fit_the_space_is_refused(knowledge: Knowledge, said: str)
         make_optimizer("hyperband", space=space(), budgets=Budgets(), knowledge=knowledge)
 
 
-@pytest.mark.parametrize("method", ["hyperband", "random_search", "bohb_2018"])
-def test_methods_that_cannot_learn_from_an_earlier_study_say_so(method: str) -> None:
-    from bohb_nas.records import Evaluation, Origin
+def earlier(**config: Value) -> Evaluation:
+    """An evaluation of an earlier study."""
+    trial = Trial(trial_id="w0", config_id="w0", config=config, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
+    return Evaluation(trial=trial, result=Result(trial_id="w0", status=Status.OK, loss=1.0, train_s=1.0))
 
-    trial = Trial(trial_id="w0", config_id="w0", config={"lr": 0.1}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
-    history = (Evaluation(trial=trial, result=Result(trial_id="w0", status=Status.OK, loss=1.0, train_s=1.0)),)
+
+def test_of_an_earlier_study_counts_what_the_space_knows() -> None:
+    history = (earlier(lr=0.5, width=3, epochs=3), earlier(lr=7.5, layers=2.0), earlier(width=3), earlier(lr=7.5))
+    known = fitted(Knowledge(history=history), space())
+    assert [e.trial.config for e in known.history] == [{"lr": 0.5}, {"layers": 2}]
+    assert known.history[0].result == history[0].result
+    assert isinstance(make_optimizer("bohb", space=space(), budgets=Budgets(), knowledge=Knowledge(history=history)).ask(), Trial)
+    with pytest.raises(KnowledgeError, match="history: nothing of its 2 evaluations is known to the space, which has epochs, layers, lr"):
+        fitted(Knowledge(history=history[2:]), space())
+
+
+@pytest.mark.parametrize("method", ["bohb", "hyperband"])
+def test_an_initial_configuration_that_breaks_a_bound_is_not_asked(method: str) -> None:
+    large, small = {"lr": 0.5, "layers": 4}, {"lr": 0.25, "layers": 2}
+    bound = Knowledge(constraints=(Constraint.parse("params<=3"),), size=lambda config: {"params": float(config["layers"])})
+    trial = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=replace(bound, initial=(large, small))).ask()
+    assert isinstance(trial, Trial)
+    assert (trial.origin, trial.config) == (Origin.INITIAL, small | {"epochs": 3})
+    trial = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=replace(bound, initial=(large,))).ask()
+    assert isinstance(trial, Trial)
+    assert trial.origin is not Origin.INITIAL
+
+
+@pytest.mark.parametrize("method", ["hyperband", "random_search", "bohb_2018", "asha"])
+def test_methods_that_cannot_learn_from_an_earlier_study_say_so(method: str) -> None:
+    history = (earlier(lr=0.1),)
     with pytest.raises(KnowledgeError, match=f"method {method} cannot learn from an earlier study"):
         make_optimizer(method, space=space(), budgets=Budgets(), knowledge=Knowledge(history=history))

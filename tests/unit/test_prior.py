@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, ForbiddenEqualsClause, Integer
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, ForbiddenEqualsClause, Integer, Normal
 from scipy.stats import kstest, truncnorm
 
 from bohb_nas.errors import KnowledgeError, SpaceError
@@ -85,6 +85,23 @@ def test_half_of_the_draws_follow_the_beliefs_and_half_ignore_them() -> None:
     others = Counter(config["kind"] for origin, config in found if origin is Origin.RANDOM)
     assert others["b"] / sum(others.values()) == pytest.approx(0.25, abs=0.13)
     assert {origin for origin, _ in drawn(Knowledge(), 50)} == {Origin.RANDOM}
+
+
+def test_what_a_belief_makes_active_comes_from_the_spaces_own_distribution() -> None:
+    weighted = ConfigurationSpace()
+    kind, scale = Categorical("kind", ["a", "b"], weights=[99, 1]), Categorical("scale", ["safe", "rare", "never"], weights=[3, 1, 0])
+    wide = Float("wide", (0.0, 1.0), distribution=Normal(0.2, 0.01))
+    weighted.add(kind, scale, wide)
+    weighted.add(EqualsCondition(scale, kind, "b"), EqualsCondition(wide, kind, "b"))
+    fresh = Fresh(Encoding(weighted), knowledge=Knowledge(prior={"kind": Belief(center="b", confidence=0.9)}))
+    found = [fresh.draw(np.random.default_rng((5, k)), reason="a test") for k in range(400)]
+    believed = [p.config for p in found if p.origin is Origin.PRIOR and p.config["kind"] == "b"]
+    scales = Counter(config["scale"] for config in believed)
+    assert scales["rare"] / len(believed) == pytest.approx(0.25, abs=0.16)  # five standard errors of 190
+    assert set(scales) == {"safe", "rare"}
+    assert all(abs(float(config["wide"]) - 0.2) < 0.06 for config in believed), "six standard deviations"
+    again = fresh.draw(np.random.default_rng((5, 1)), reason="a test")
+    assert again == found[1], "the generator alone decides"
 
 
 def layers(config: object) -> dict[str, float]:

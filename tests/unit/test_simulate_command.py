@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Option
 from click.testing import CliRunner, Result
 
 from bohb_nas.cli import cli
+from bohb_nas.simulation.entrants import entrants
 from bohb_nas.simulation.results import Results
 from bohb_nas.simulation.suites import SUITES
 
@@ -359,6 +362,12 @@ def test_the_manual_has_every_option_and_suite() -> None:
         family, _, instance = problem.partition("/")
         assert family in suites
         assert instance in suites or instance in ("noisy", "cifar10"), f"docs/simulate.md does not name {problem}"
+
+
+def test_the_methods_of_the_help_are_there() -> None:
+    (help_text,) = (option.help for option in cli.commands["simulate"].params if isinstance(option, Option) and option.name == "methods")
+    examples = re.findall(r"\S+\[\S+\]", help_text or "")
+    assert [entrant.label for entrant in entrants(examples)] == examples != []
 
 
 def test_the_halves_make_the_whole() -> None:

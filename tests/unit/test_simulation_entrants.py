@@ -93,6 +93,38 @@ def test_two_of_the_same_label_are_refused() -> None:
         entrants(["hyperband", "hyperband"])
 
 
+def test_a_method_may_be_an_object_of_an_installed_module(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(mine.parent)
+    both = "from types import SimpleNamespace\n\nfrom mine import Options, make\n\nOBJECT = SimpleNamespace(Options=Options, make=make)\n"
+    (mine.parent / "holder.py").write_text(both + "import mine\n")
+    found = entrants(["holder:OBJECT", "holder:mine", str(mine)])
+    assert [e.label for e in found] == ["holder:OBJECT", "holder:mine", "mine"]
+    assert found[0].code == fingerprint(mine.parent / "holder.py", within=("methods", "samplers", "hyperband", "space"))
+    assert found[1].code == found[2].code, "where the attribute is a module, that is the method's"
+
+
+def test_a_fingerprint_follows_relative_imports(tmp_path: Path) -> None:
+    prints = []
+    for n, (text, place) in enumerate(
+        ((text, place) for place in ("x.py", "x/__init__.py") for text in (CODE, CODE.replace("1", "2"))), start=1
+    ):
+        source = tmp_path / f"{n}/pack/methods/mine.py"
+        source.parent.mkdir(parents=True)
+        source.write_text("from ..x import f\nfrom . import beside\nfrom .. import above\nfrom .far.away import g\n")
+        target = tmp_path / f"{n}/pack/{place}"
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text)
+        prints.append(fingerprint(source, within=()))
+    assert prints[0] == prints[2] != prints[1] == prints[3]
+    base = prints[0]
+    source = tmp_path / "1/pack/methods/mine.py"
+    for added in ("methods/beside.py", "above.py", "methods/far/away.py"):
+        (tmp_path / "1/pack" / added).parent.mkdir(exist_ok=True)
+        (tmp_path / "1/pack" / added).write_text(CODE.replace("1", str(len(added))))
+        assert fingerprint(source, within=()) != base, added
+        base = fingerprint(source, within=())
+
+
 CODE = "def f(x):\n    return x + 1\n"
 
 

@@ -78,6 +78,16 @@ def test_means_are_over_the_problems_that_all_have() -> None:
     assert row(found["by_problem"], method="a", problem="q")["mean"][-1] == 0.0
 
 
+def test_shares_of_workers_and_failures_are_over_the_same_problems() -> None:
+    # on p one of four failed, .25 s; on q, which b has not run on, all
+    p, q = constant("a", "p", 0, 0.5), replace(constant("a", "q", 0, 0.0), failed=4, busy=1.0, cpu_s=8.0)
+    found = row(figures([p, q, constant("b", "p", 0, 0.25)])["methods"], method="a")
+    assert (found["busy"], found["failed"], found["cpu_ms"]) == (0.5, 0.25, 62.5)
+    apart = figures([q, constant("b", "p", 0, 0.25)])
+    assert [(r["busy"], r["failed"], r["cpu_ms"]) for r in apart["methods"]] == [(None, None, None)] * 2
+    assert "0 problem(s), without p, q" in shown(apart)
+
+
 def test_fewer_seeds_are_shown_and_paired_as_far_as_they_go() -> None:
     runs = [constant("a", "p", s, 0.5) for s in range(6)] + [constant("b", "p", s, 0.25) for s in range(3)]
     found = figures(runs, reference="a")
@@ -121,11 +131,49 @@ def test_safety_says_when_there_are_too_few_seeds_to_tell() -> None:
 
 
 def test_safety_names_the_problems_with_too_few_seeds() -> None:
-    runs = [constant(m, "p", s, loss) for m, loss in (("random_search", 0.1), ("a", 0.1)) for s in range(20)]
-    runs += [constant(m, "q", s, loss) for m, loss in (("random_search", 0.1), ("a", 0.1)) for s in range(2)]
+    runs = [constant(m, "p", s, loss) for m, loss in (("random_search", 0.2), ("a", 0.1)) for s in range(20)]
+    runs += [constant(m, "q", s, loss) for m, loss in (("random_search", 0.2), ("a", 0.1)) for s in range(2)]
+    runs += [constant("random_search", "r", s, 0.2) for s in range(20)] + [constant("a", "r", s, 0.3 if s < 3 else 0.2) for s in range(20)]
     found = figures(runs)
-    assert (found["safety"][0]["cannot_tell"], found["safety"][0]["n_pairs"]) == (["q"], [2, 20])
-    assert "nowhere, but too few seeds to tell on q" in shown(found)
+    assert (found["safety"][0]["cannot_tell"], found["safety"][0]["n_pairs"]) == (["q", "r"], [2, 20])
+    assert row(found["against_reference"], method="a")["by_problem"][2]["n_differing"] == 3
+    assert "nowhere, but too few seeds that differ to tell on q, r" in shown(found)
+
+
+def test_what_is_worse_could_be_told() -> None:
+    # p: 2^-10 at 5 and at 10; q: 2^-6, which two of four tests are left for: 2 / 64 < .05, though 4 / 64 is not
+    runs = [constant("random_search", problem, s, 0.1) for problem in "pq" for s in range(10)]
+    runs += [constant("a", problem, s, 0.3 + s / 10) for problem, n in (("p", 10), ("q", 6)) for s in range(n)]
+    safety = row(figures(runs)["safety"], method="a")
+    assert {w["problem"] for w in safety["worse"]} == {"p", "q"}
+    assert safety["cannot_tell"] == []
+
+
+def test_a_problem_without_common_seeds_is_no_test() -> None:
+    runs = [constant(m, "p", s, loss + s / 100) for m, loss in (("random_search", 0.1), ("a", 0.5)) for s in range(6)]
+    runs += [constant("random_search", "q", s, 0.2) for s in range(6)] + [constant("a", "q", s, 0.1) for s in range(6, 12)]
+    found = figures(runs)
+    safety = row(found["safety"], method="a")
+    assert (safety["n_tests"], safety["n_pairs"], safety["cannot_tell"]) == (2, [0, 6], ["q"])  # on p at 5 and 10: 2 / 2^6 < .05
+    assert "0.525 +- 0.008!" in shown(found), "2 / 2^6 in one test"
+    assert "cannot show" not in shown(found)
+
+
+def test_marks_that_so_many_ties_cannot_show() -> None:
+    runs = [constant("a", "p", s, 0.2) for s in range(20)] + [constant("b", "p", s, 0.1 if s < 4 else 0.2) for s in range(20)]
+    found = figures(runs, reference="a")
+    assert found["against_reference"][0]["by_problem"][0]["p"] == pytest.approx(2 / 2**4)
+    assert "which so few seeds that differ cannot show" in shown(found)
+
+
+@pytest.mark.parametrize("losses", [((0.1, 0.2, 0.3), (0.3, 0.2, 0.1)), ((0.1, 0.2), (0.15, 0.15))])
+def test_means_that_only_rounding_tells_apart_are_equal(losses: tuple[tuple[float, ...], ...]) -> None:
+    runs = [constant(m, f"p{k}", s, x) for m, own in zip("ab", losses, strict=True) for k in range(8) for s, x in enumerate(own)]
+    found = figures(runs, reference="b")
+    assert [r["mean_rank"][-1] for r in found["methods"]] == [1.5, 1.5]
+    test = found["against_reference"][0]["over_problems"][-1]
+    assert (test["better_on"], test["p"]) == (0, 1.0)
+    assert found["across"][-1]["not_told_apart"] == [["a", "b"]]
 
 
 @pytest.mark.parametrize(("n_seeds", "said"), [(5, True), (8, False)])
@@ -134,7 +182,7 @@ def test_marks_that_so_few_seeds_cannot_show(n_seeds: int, said: bool) -> None:
     runs = [constant(m, f"p{k}", s, loss) for m, loss in (("a", 0.1), ("b", 0.2)) for k in range(4) for s in range(n_seeds)]
     text = shown(figures(runs, reference="a"))
     assert "* better, ! worse than a (Holm)" in text
-    assert ("which so few seeds cannot show" in text) is said
+    assert ("which so few seeds that differ cannot show" in text) is said
 
 
 def test_tests_over_problems() -> None:
@@ -206,7 +254,7 @@ def test_tables_show_everything(many: list[Finished]) -> None:
         "runs of different code: slow",
         "at 20",
         "strict",
-        "too few seeds to tell on lcbench/1, nb301_v0/cifar10, rankcross/0",
+        "too few seeds that differ to tell on lcbench/1, nb301_v0/cifar10, rankcross/0",
     ):
         assert words in text
     assert "nan" not in text.lower().replace("name", "")
@@ -221,6 +269,8 @@ def test_csv_files_hold_the_figures(tmp_path: Path, many: list[Finished]) -> Non
     assert len(rows) == 4 * 3 * 5
     last = row([dict(r) for r in rows], method="hyperband", problem="rankcross/0", checkpoint="20.0")
     assert (last["workers"], last["n_seeds"], float(last["mean"])) == ("4", "3", 0.25)
+    safe = row([dict(r) for r in csv.DictReader((tmp_path / "safety.csv").read_text().splitlines())], method="slow")
+    assert (safe["n_pairs"], safe["cannot_tell"]) == ("2 2", "lcbench/1 nb301_v0/cifar10 rankcross/0")
 
 
 def test_figures_are_the_same_bytes_for_the_same_runs(tmp_path: Path, many: list[Finished]) -> None:

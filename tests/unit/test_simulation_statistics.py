@@ -1,5 +1,6 @@
 """The statistics, against Demšar 2006, statsmodels, scipy and examples worked out by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -58,6 +59,23 @@ def test_wilcoxon_of_no_difference_and_of_nothing() -> None:
     assert statistics.wilcoxon([0.0, 0.0, 0.0]) == 1.0
     assert math.isnan(statistics.wilcoxon([math.nan]))
     assert statistics.wilcoxon([0.1, math.nan, 0.2, 0.3, 0.4, 0.5]) == 2 / 2**5
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1, 1), (-1, 1, 1, 1, 1), (1, -1, 1, 1, 1, 1, 1, 1), (-1, -1, 1, 1, 1, 1, 1)])
+@pytest.mark.parametrize("step", [0.0, 0.01])
+def test_wilcoxon_is_exact_for_the_few_pairs_of_many_that_differ(signs: tuple[int, ...], step: float) -> None:
+    d = [sign * (0.1 + step * k) for k, sign in enumerate(signs)]
+    ranks = stats.rankdata(np.abs(d))
+    sums = [np.dot(other, ranks) for other in itertools.product([-1, 1], repeat=len(d))]
+    assert statistics.wilcoxon([0.0] * 16 + d) == pytest.approx(np.mean(np.abs(sums) >= abs(np.dot(signs, ranks)) - 1e-9))
+    assert statistics.wilcoxon([0.0] * 16 + d, alternative="greater") == pytest.approx(np.mean(sums >= np.dot(signs, ranks) - 1e-9))
+
+
+def test_differences_that_rounding_makes_are_none() -> None:
+    assert statistics.wilcoxon([0.1 + 0.2 - 0.3] * 5) == 1.0
+    # ranks -1.5, 1.5 and 3: of all eight signs six give a sum of 3 or more on either side; 0.3 - 0.2 < 0.2 - 0.1 would give four
+    assert statistics.wilcoxon([0.2 - 0.3, 0.2 - 0.1, 0.5]) == 6 / 8
+    assert statistics.differing([0.1 + 0.2 - 0.3, math.nan, 0.0, -0.25]).tolist() == [-0.25]
 
 
 @pytest.mark.parametrize("n", [1, 3, 5, 9])
