@@ -175,7 +175,7 @@ def _enough(seconds: float) -> str:
 
 def _read(template: Path) -> str:
     try:
-        return template.read_text()
+        return os.fsdecode(template.read_text(encoding="utf-8").encode())  # the script is written with os.fsencode
     except (OSError, UnicodeDecodeError) as e:
         raise UsageError(f"--template {template} cannot be read: {e}; accepted is a text file") from e
 
