@@ -72,7 +72,7 @@ def cli() -> None:
 @click.option("--workers", "n_workers", type=click.IntRange(min=0), metavar="N", help="Worker processes here.  [one per GPU, else 1]")
 @click.option("--standby", is_flag=True, hidden=True, help="Wait until nobody leads, then lead; ends with whoever started it.")
 @study_options
-@cluster_options
+@cluster_options(listen="nowhere")
 def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> None:
     """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
     with _telling_what_is_left(directory):

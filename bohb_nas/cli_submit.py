@@ -73,7 +73,7 @@ _OF_ARRAY = ("size", "gpus_per_task", "cpus_per_task", "memory_mib", "time_s", "
 @click.option("--template", type=click.Path(path_type=Path), metavar="FILE", help="Your own script, with {command} and others in it.")
 @click.option("--print", "only_print", is_flag=True, help="Print the script; write and submit nothing.")
 @study_options
-@cluster_options
+@cluster_options(listen="host")
 def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path | None, only_print: bool, **said: Any) -> None:
     """Submits one job array whose tasks search in DIR (./study); whichever starts first leads.
 

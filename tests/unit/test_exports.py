@@ -111,7 +111,7 @@ def test_the_help_of_a_metric_is_the_same_in_every_file(study: StudyDir, tmp_pat
 def test_another_user_may_read_the_metrics_and_nothing_is_left_aside(study: StudyDir, tmp_path: Path) -> None:
     folder = tmp_path / "collector"
     folder.mkdir()
-    before = os.umask(0o022)
+    before = os.umask(0o077)
     try:
         exported(study, "prometheus", folder / "x.prom")
     finally:

@@ -284,3 +284,9 @@ def test_unless_said_otherwise_masters_listen_where_other_machines_reach_them(pl
     else:  # a machine that has no such address
         assert "--listen host" in done.stderr
         assert not Path("st").exists()
+
+
+@pytest.mark.parametrize(("command", "default"), [("run", "nowhere"), ("submit", "host")])
+def test_help_says_where_each_command_listens_by_itself(command: str, default: str) -> None:
+    said = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
+    assert f"Where other machines reach this one: host, an interface, an address. [{default}]" in said
