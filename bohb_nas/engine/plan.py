@@ -85,6 +85,8 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     given = base or {}
     preset = _preset(request.preset)
     earlier = given.get("budgets", {})
+    if request.lock == "kernel" and request.lease_s is not None:
+        raise UsageError("--lease-time: with --lock kernel there is no lease; leave it out, or --lock")
     unit = _said(request.budget_unit, earlier.get("unit"), "s")
     typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max})
     maximum = float(_said(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
@@ -219,9 +221,11 @@ def _worker(
         said = _in_full_where_paths({"dataset": request.dataset, "data_dir": request.data_dir and str(request.data_dir)})
         if isinstance(path := request.worker_options.get("policy_file"), str):
             request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
-    elif request.dataset is not None or request.data_dir is not None:
+    elif request.dataset is not None or request.data_dir is not None or request.skip_unreadable:
         known = " or ".join(sorted(IMAGE_WORKERS))
-        raise UsageError(f"--dataset and --data-dir belong to the worker {known}, this study's is {worker}; leave them out")
+        raise UsageError(
+            f"--dataset, --data-dir and --skip-unreadable belong to the worker {known}, this study's is {worker}; leave them out"
+        )
     if worker == "command":
         said = {"command": request.command, "hard_limit_s": request.hard_limit_s, "unit": unit}
         if request.command is None and "command" not in options:
