@@ -74,7 +74,7 @@ def _fail(error: BohbNasError) -> NoReturn:
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="bohb-nas")
+@click.version_option(package_name="bohb-nas", prog_name="bohb-nas")
 def cli() -> None:
     """Searches jointly over architecture, hyperparameters and augmentation under wall-clock budgets."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bohb_nas.durations import format_duration
+from bohb_nas.durations import counted, format_duration
 from bohb_nas.errors import BohbNasError, UsageError
 from bohb_nas.option_types import Duration
 from bohb_nas.run_options import cluster_options
@@ -103,7 +103,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     _make_folder(job.logs)
     write_atomic(study.job, os.fsencode(text))
     name = submission.submit(job.cluster, study.job)
-    click.echo(f"{cluster} job {name}: {job.size} task(s) of {study.job}")
+    click.echo(f"{cluster} job {name}: {counted(job.size, 'task')} of {study.job}")
     click.echo(f"next: bohb-nas status {shlex.quote(str(directory))} --watch")
 
 

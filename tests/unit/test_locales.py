@@ -76,6 +76,11 @@ def test_files_of_a_user_are_read_as_utf_8_whatever_the_locale_is(tmp_path: Path
     assert done.stdout == f"{fingerprint(path, within=())} {path.read_bytes()!r}\n", done.stderr
 
 
+def test_the_program_has_one_name_however_it_is_started() -> None:
+    done = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("bohb-nas, version ")
+
+
 def test_streams_that_are_closed_lead_nowhere(tmp_path: Path) -> None:
     program = (
         "import os, sys\nfrom bohb_nas import cli\nfrom bohb_nas.__main__ import main\nfrom bohb_nas.display import display\n"

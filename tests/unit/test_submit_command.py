@@ -73,7 +73,7 @@ def test_a_study_is_made_as_run_makes_it_and_the_array_submitted(place: Path, cl
     scheduler(place, program, answer)
     done = submit(*TOY, cluster=cluster)
     assert done.exit_code == 0, done.output
-    assert f"{cluster} job {job}: 3 task(s) of {Path('st').absolute()}/job.sh\n" in done.stdout
+    assert f"{cluster} job {job}: 3 tasks of {Path('st').absolute()}/job.sh\n" in done.stdout
     assert "next: bohb-nas status st --watch\n" in done.stdout
     wanted = plan(
         Request(space="toy", worker="toy", method="random_search", budget_min=1.0, budget_max=9.0, trials=5),
