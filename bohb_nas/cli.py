@@ -29,8 +29,20 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 """What a disk says under standard output."""
 
 
+_GONE = "the current directory is gone; cd to one that exists, then run the same command again"
+_IMPORT_TORCH = ("doctor", "train")
+"""Commands whose process does: its library of linear algebra ends it where there is no current directory."""
+
+
 class _Group(click.Group):
     """Turns the project's errors into one line on standard error and an exit code."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, unless the command would import torch where that kills the process."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in _IMPORT_TORCH and _nowhere():
+            raise UsageError(_GONE)
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -41,7 +53,7 @@ class _Group(click.Group):
             if e.errno in _FULL and e.filename is None:
                 _fail(StorageError(f"cannot write the output: {e.strerror}; free space, then run the same command again"))
             if e.errno == errno.ENOENT and e.filename is None and _nowhere():
-                _fail(UsageError("the current directory is gone; cd to one that exists, then run the same command again"))
+                _fail(UsageError(_GONE))
             if e.filename is None or e.errno == errno.EPIPE:  # no file's, or click's to heed
                 raise
             _fail(StorageError(f"{os.fsdecode(e.filename)}: {e.strerror}; restore access to it, then run the same command again"))
@@ -62,7 +74,7 @@ def _fail(error: BohbNasError) -> NoReturn:
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="bohb-nas")
+@click.version_option(package_name="bohb-nas", prog_name="bohb-nas")
 def cli() -> None:
     """Searches jointly over architecture, hyperparameters and augmentation under wall-clock budgets."""
 
@@ -72,7 +84,7 @@ def cli() -> None:
 @click.option("--workers", "n_workers", type=click.IntRange(min=0), metavar="N", help="Worker processes here.  [one per GPU, else 1]")
 @click.option("--standby", is_flag=True, hidden=True, help="Wait until nobody leads, then lead; ends with whoever started it.")
 @study_options
-@cluster_options
+@cluster_options(listen="nowhere")
 def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> None:
     """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
     with _telling_what_is_left(directory):

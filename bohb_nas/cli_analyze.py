@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from bohb_nas.durations import counted
+from bohb_nas.errors import UsageError
 from bohb_nas.files import check_folder
 from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
@@ -32,8 +33,8 @@ _SEVERAL = Path("report")
 @click.option(
     "--format", "formats", multiple=True, type=click.Choice(["png", "svg", "pdf"]), help="Of the figures; may be repeated.  [all three]"
 )
-@click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw.")
-@click.option("--report/--no-report", default=True, show_default=True, help="Whether to write report.html.")
+@click.option("--figures/--no-figures", default=None, help="Whether to draw.  [figures; with --json alone no-figures]")
+@click.option("--report/--no-report", default=None, help="Whether to write report.html.  [report; with --json alone no-report]")
 @click.option("--watch", is_flag=True, help="Again whenever a trial was asked or told, until the study is done or Ctrl-C.")
 @click.option("--device", metavar="MODEL", help="Only evaluations on this model of a device.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of forests and permutations.")
@@ -129,11 +130,18 @@ class _Output:
     to: Path | None
     csv_folder: Path | None
     formats: tuple[str, ...]
-    figures: bool
-    report: bool
+    figures: bool | None
+    report: bool | None
+    """None: not said; then there is one unless findings go to standard output as JSON, and no folder is named."""
     jobs: int | None
 
     def __post_init__(self) -> None:
+        unsaid = not self.as_json or self.to is not None
+        self.figures, self.report = (unsaid if said is None else said for said in (self.figures, self.report))
+        if self.to is not None and self.folder is None:
+            raise UsageError(f"--to {self.to}: with --no-figures and --no-report nothing goes there; leave it out, or one of them")
+        if self.formats and not self.figures:
+            raise UsageError(f"--format {self.formats[0]}: no figures are drawn; leave it out, or ask for --figures")
         for option, folder in (("--to", self.folder), ("--csv", self.csv_folder)):
             if folder is not None:
                 for study in self.studies:
@@ -143,7 +151,7 @@ class _Output:
     @property
     def folder(self) -> Path | None:
         """Where the report goes; None where none is wanted."""
-        if not (self.figures or self.report) or (self.as_json and self.to is None):
+        if not (self.figures or self.report):
             return None
         return self.to if self.to is not None else self.studies[0].report if len(self.studies) == 1 else _SEVERAL
 

@@ -27,7 +27,7 @@ _WIDTH = 240
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="J", help="Processes.")
 @click.option("--report", is_flag=True, help="Run nothing: tables and figures of what is stored.")
 @click.option("--results", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Runs of another folder, read beside --out.")
-@click.option("--reference", metavar="M", help="What the others are tested against.  [bohb_2018, else random_search]")
+@click.option("--reference", metavar="M", help="What the others are tested against.  [bohb_2018, else random_search, else the first]")
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw.")
 @click.option("--accept-changed-code", is_flag=True, help="Reuse runs although the code of method or problem has changed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

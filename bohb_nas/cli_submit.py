@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bohb_nas.durations import format_duration
+from bohb_nas.durations import counted, format_duration
 from bohb_nas.errors import BohbNasError, UsageError
 from bohb_nas.option_types import Duration
 from bohb_nas.run_options import cluster_options
@@ -73,7 +73,7 @@ _OF_ARRAY = ("size", "gpus_per_task", "cpus_per_task", "memory_mib", "time_s", "
 @click.option("--template", type=click.Path(path_type=Path), metavar="FILE", help="Your own script, with {command} and others in it.")
 @click.option("--print", "only_print", is_flag=True, help="Print the script; write and submit nothing.")
 @study_options
-@cluster_options
+@cluster_options(listen="host")
 def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path | None, only_print: bool, **said: Any) -> None:
     """Submits one job array whose tasks search in DIR (./study); whichever starts first leads.
 
@@ -103,7 +103,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     _make_folder(job.logs)
     write_atomic(study.job, os.fsencode(text))
     name = submission.submit(job.cluster, study.job)
-    click.echo(f"{cluster} job {name}: {job.size} task(s) of {study.job}")
+    click.echo(f"{cluster} job {name}: {counted(job.size, 'task')} of {study.job}")
     click.echo(f"next: bohb-nas status {shlex.quote(str(directory))} --watch")
 
 
@@ -175,7 +175,7 @@ def _enough(seconds: float) -> str:
 
 def _read(template: Path) -> str:
     try:
-        return template.read_text()
+        return os.fsdecode(template.read_text(encoding="utf-8").encode())  # the script is written with os.fsencode
     except (OSError, UnicodeDecodeError) as e:
         raise UsageError(f"--template {template} cannot be read: {e}; accepted is a text file") from e
 

@@ -20,6 +20,7 @@ from bohb_nas.store.study_dir import StudyDir
 
 _REDRAW_S = 2.0
 _FOLLOW_S = 0.3
+_EVERY_S = 5.0
 
 
 @click.command()
@@ -35,6 +36,8 @@ def status(*, directory: Path, as_json: bool, watch: bool, trial_id: str | None)
 
     study = StudyDir(directory.absolute())
     if trial_id is not None:
+        if watch:
+            raise UsageError(f"--watch: why trial {trial_id} was asked does not change; leave it out, or --why")
         _why(study, trial_id, as_json=as_json)
         return
     looked = Watch(study)
@@ -174,12 +177,14 @@ def _follow(study: StudyDir, log: Any, offset: int, *, newer: bool) -> None:
 )
 @click.option("--to", type=click.Path(path_type=Path), required=True, metavar="OUT", help="The file or folder to write.")
 @click.option("--watch", is_flag=True, help="Bring it up to date again and again, until the study is done or Ctrl-C.")
-@click.option("--every", type=Duration(), default="5s", show_default=True, help="Between two updates of --watch.")
-def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float) -> None:
+@click.option("--every", type=Duration(), help="Between two updates of --watch.  [5s]")
+def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float | None) -> None:
     """Writes a study for other programs: tables, runs for HpBandSter, MLflow and TensorBoard, metrics for Prometheus."""
     from bohb_nas.report.exports import make
     from bohb_nas.report.status import Watch
 
+    if every is not None and not watch:
+        raise UsageError(f"--every {every:g}s: the export is written once; leave it out, or add --watch")
     study = StudyDir(directory.absolute())
     study.read_meta()
     study.check_apart("--to", to)
@@ -193,10 +198,11 @@ def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float
     if not watch:
         click.echo(update()["said"], err=True)
         return
+    every_s = _EVERY_S if every is None else every
     with suppress(KeyboardInterrupt):
-        for n, updated in enumerate(_looks(update, every)):
+        for n, updated in enumerate(_looks(update, every_s)):
             if n == 0:
-                click.echo(f"{updated['said']}; brought up to date every {every:g} s", err=True)
+                click.echo(f"{updated['said']}; brought up to date every {every_s:g} s", err=True)
 
 
 def _check_kind(to: Path) -> None:

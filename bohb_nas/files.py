@@ -82,11 +82,13 @@ def is_aside(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
-def _write_aside(path: Path, data: bytes, mode: int = 0o600) -> Path:
+def _write_aside(path: Path, data: bytes, mode: int = 0o600, *, any_umask: bool = False) -> Path:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            if any_umask:
+                os.fchmod(descriptor, mode)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
@@ -96,19 +98,20 @@ def _write_aside(path: Path, data: bytes, mode: int = 0o600) -> Path:
     return aside
 
 
-def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o600) -> None:
+def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o600, any_umask: bool = False) -> None:
     """Replaces a file as a whole: readers see the old or the new content, never a part.
 
     Args:
         path: of the file.
         data: all of it.
         mode: who may read it, within the process's umask.
+        any_umask: they may whatever that is.
 
     Raises:
         StorageError: the disk refused; the old content, if any, is intact.
     """
     with storing(path):
-        aside = _write_aside(path, data.encode() if isinstance(data, str) else data, mode)
+        aside = _write_aside(path, data.encode() if isinstance(data, str) else data, mode, any_umask=any_umask)
         try:
             os.replace(aside, path)
         except OSError:

@@ -10,9 +10,13 @@ from bohb_nas.option_types import Duration
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def cluster_options(command: _Command) -> _Command:
-    """Adds the options to a command; their values are fields of `Request`."""
-    for option in (
+def cluster_options(*, listen: str) -> Callable[[_Command], _Command]:
+    """Adds the options to a command; their values are fields of `Request`.
+
+    Args:
+        listen: where the command lets others reach this machine unless it is said.
+    """
+    options = (
         click.option("--require-same-gpu/--mixed-gpus", default=None, help="Refuse workers on another model than the first's.  [mixed]"),
         click.option("--lease-time", "lease_s", type=Duration(), metavar="T", help="After which a lease ends unless renewed.  [60s]"),
         click.option(
@@ -20,7 +24,12 @@ def cluster_options(command: _Command) -> _Command:
             type=click.Choice(["kernel", "lease"]),
             help="How masters keep each other out.  [kernel; lease where locks do not reach other machines]",
         ),
-        click.option("--listen", metavar="WHERE", help="Where other machines reach this one: host, an interface, an address.  [nowhere]"),
-    ):
-        command = option(command)
-    return command
+        click.option("--listen", metavar="WHERE", help=f"Where other machines reach this one: host, an interface, an address.  [{listen}]"),
+    )
+
+    def add(command: _Command) -> _Command:
+        for option in options:
+            command = option(command)
+        return command
+
+    return add

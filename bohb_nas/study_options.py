@@ -48,7 +48,10 @@ def study_options(command: _Command) -> _Command:
         click.option("--rank-probe", type=int, metavar="K", help="Beside it, train K random configurations at every budget.  [none]"),
         click.option("--seed", type=click.IntRange(min=0), help="Of the search.  [0]"),
         click.option(
-            "--hard-limit", "hard_limit_s", type=Duration(), help="Stop a trial after this time.  [a command: 1.5 x budget + 60 s]"
+            "--hard-limit",
+            "hard_limit_s",
+            type=Duration(),
+            help="Stop a trial after this time.  [a command: 1.5 x budget + 60 s, none when budgets are not seconds]",
         ),
         click.option("--promote", type=click.Choice(["restart", "continue"]), help="How promoted configurations train.  [restart]"),
         click.option(

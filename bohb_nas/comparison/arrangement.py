@@ -161,8 +161,10 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
     said = plan.plan(
         plan.Request(
             space=_first(request.space, stored and stored.space, "cell"),
-            dataset=_first(request.dataset, stored and stored.dataset, "digits"),
-            data_dir=_first(request.data_dir, stored and stored.data_dir and Path(stored.data_dir)),
+            dataset=_first(request.dataset, worker_options.get("dataset"), stored and stored.dataset, "digits"),
+            data_dir=_first(
+                request.data_dir, None if "data_dir" in worker_options or not (stored and stored.data_dir) else Path(stored.data_dir)
+            ),
             worker_options=dict(worker_options),
         )
     )

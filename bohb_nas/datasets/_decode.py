@@ -91,7 +91,7 @@ def _spread(job: str, paths: list[Path], array: Path | None) -> list[Any]:
 
 def _in_child(shard: dict[str, Any]) -> list[Any]:
     command = [sys.executable, "-P", "-m", "bohb_nas.datasets._decode"]
-    child = subprocess.run(command, input=json.dumps(shard), capture_output=True, text=True, check=False)
+    child = subprocess.run(command, input=json.dumps(shard), capture_output=True, text=True, errors="replace", check=False)
     if child.returncode:
         raise DatasetError(
             f"a process that decodes images ended with {child.returncode}: {child.stderr.strip()[-500:] or 'no message'}; run again"

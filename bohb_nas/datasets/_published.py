@@ -29,7 +29,7 @@ def load_published(name: str, data_dir: Path | None, files: tuple[str, ...]) -> 
 
     def build(folder: Path) -> None:
         command = [sys.executable, "-P", "-m", "bohb_nas.datasets", name, str(root), str(folder)]
-        child = subprocess.run(command, capture_output=True, text=True, check=False)
+        child = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if child.returncode:
             lines = child.stderr.strip().splitlines()
             raise DatasetError(

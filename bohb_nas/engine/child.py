@@ -13,6 +13,7 @@ over. Between two trials it means nothing.
 import ctypes
 import errno
 import inspect
+import io
 import json
 import os
 import select
@@ -125,7 +126,8 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
 
     def failed(status: Status, message: str, *, spoilt: bool = False) -> tuple[Result, bool]:
         seconds = time.monotonic() - began
-        return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=message[-_MESSAGE_LIMIT:]), spoilt
+        said = message[-_MESSAGE_LIMIT:].encode(errors="backslashreplace").decode()  # names of files need not be UTF-8
+        return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=said), spoilt
 
     own = os.getpid()
     try:
@@ -171,11 +173,11 @@ class _Requests:
     def __init__(self) -> None:
         self._waiting = True
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[bytes]:
         while True:
             select.select([sys.stdin], [], [])  # a signal's handler runs meanwhile
             self._waiting = False
-            line = sys.stdin.readline()
+            line = sys.stdin.buffer.readline()
             if not line:
                 return
             yield line
@@ -250,8 +252,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _on_sigterm(os.getpid()))
     signal.signal(signal.SIGUSR2, _on_sigterm(os.getpid()))
     signal.signal(END, _on_end)
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a worker prints ends no training
 
     def answer(body: dict[str, Any]) -> None:
         requests.done()

@@ -187,8 +187,10 @@ class Drive:
         """Runs until the stop rule, the optimizer or the person ends it."""
         for trial in self.journal.state.pending:
             self.engine.adopt(trial)
-        asking, waiting = not self.stop.reached(self.journal.state, now=self.clock(), budget=self.budgets.rungs[0]), False
+        asking, waiting = True, False
         while True:
+            if not self.journal.state.pending:  # time passes also while nobody is free to be asked for
+                asking = asking and not self._over()
             wish = self.wish()
             if wish is Wish.STOP:
                 return Outcome.STOPPED
@@ -204,6 +206,10 @@ class Drive:
             self.tick()
             if free > 0 and not waiting:
                 asking, waiting = self._ask(free, searching=asking)
+
+    def _over(self) -> bool:
+        """Whether the search may ask nothing more, not even of the cheapest budget."""
+        return self.stop.reached(self.journal.state, now=self.clock(), budget=self.budgets.rungs[0])
 
     def _probe(self, *, searching: bool) -> Trial | None:
         """The trial of the rank probe that is due."""
@@ -226,7 +232,7 @@ class Drive:
                 continue
             if not searching:
                 return False, False
-            if self.stop.reached(state, now=self.clock(), budget=self.budgets.rungs[0]):
+            if self._over():
                 return False, False
             asked = ask(self.optimizer)
             if asked is Idle.DONE:

@@ -71,11 +71,14 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
         raise OptionError(f"method {meta['method']} has no brackets; use --trials or --total-time instead of --brackets")
     limited = any(v is not None for v in stop.values())
     n_brackets = {"n_brackets": stop["brackets"] if limited else DEFAULT_BRACKETS} if has_brackets else {}
+    known = [f.name for f in fields(method.Options) if f.name != "n_brackets"]
+    accepted = f"--method-option accepts: {', '.join(known) or 'none'}"
+    if unknown := [name for name in meta["method_options"] if name not in known]:
+        raise OptionError(f"method {meta['method']} has no option {unknown[0]!r}; {accepted}")
     try:
         options = method.Options(**meta["method_options"], **n_brackets)
     except TypeError as e:
-        known = ", ".join(f.name for f in fields(method.Options) if f.name != "n_brackets") or "none"
-        raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {known}") from e
+        raise OptionError(f"method {meta['method']}: {e}; {accepted}") from e
     ends = meta["method"] in SEARCHES  # by itself, after two trials or so
     total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not (limited or ends) else None
     seconds = budgets.unit == "s"
@@ -132,7 +135,8 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
             [sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(meta["worker_options"])],
             input=asked,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             cwd=meta["cwd"],
             check=False,
             timeout=_CHECK_S,

@@ -14,7 +14,7 @@ from bohb_nas.knowledge import Constraint
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
-from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, count_kept, options_kept, path_kept, seed_kept
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, check_told, count_kept, options_kept, path_kept, seed_kept
 from bohb_nas.store.study_dir import FORMAT
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -85,6 +85,8 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     given = base or {}
     preset = _preset(request.preset)
     earlier = given.get("budgets", {})
+    if request.lock == "kernel" and request.lease_s is not None:
+        raise UsageError("--lease-time: with --lock kernel there is no lease; leave it out, or --lock")
     unit = _said(request.budget_unit, earlier.get("unit"), "s")
     typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max})
     maximum = float(_said(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
@@ -211,32 +213,31 @@ def _worker(
         "image_classifier",
     )
     _check_pair(method, worker)
-    options = dict(given.get("worker_options", {}))
+    options, said = dict(given.get("worker_options", {})), dict[str, Any]()
     if worker in IMAGE_WORKERS:
         if unit != "s":
             raise UsageError(f"--budget-unit {unit}: the worker {worker} trains for seconds; leave it out, or give another worker")
         options = {"dataset": "cifar10", "full_validation_from_s": top, **preset.get("worker_options", {}), **options}
-        if request.dataset is not None:
-            options["dataset"] = _dataset(request.dataset)
-        if request.data_dir is not None:
-            options["data_dir"] = _in_full(request.data_dir)
+        said = _in_full_where_paths({"dataset": request.dataset, "data_dir": request.data_dir and str(request.data_dir)})
         if isinstance(path := request.worker_options.get("policy_file"), str):
             request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
-    elif request.dataset is not None or request.data_dir is not None:
+    elif request.dataset is not None or request.data_dir is not None or request.skip_unreadable:
         known = " or ".join(sorted(IMAGE_WORKERS))
-        raise UsageError(f"--dataset and --data-dir belong to the worker {known}, this study's is {worker}; leave them out")
+        raise UsageError(
+            f"--dataset, --data-dir and --skip-unreadable belong to the worker {known}, this study's is {worker}; leave them out"
+        )
     if worker == "command":
-        options |= {"command": request.command} if request.command is not None else {}
-        options |= {"hard_limit_s": request.hard_limit_s} if request.hard_limit_s is not None else {}
-        options |= {"unit": unit} if unit != "s" else {}
-        if "command" not in options:
+        said = {"command": request.command, "hard_limit_s": request.hard_limit_s, "unit": unit}
+        if request.command is None and "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
         if _said(request.space, given.get("space"), preset.get("space")) is None:
             raise UsageError(
                 "--command without --space: the default space, joint, is that of the image classifier; say what the program is to be "
                 "given, with --space FILE.py or a name of `bohb-nas list spaces`"
             )
-    options |= request.worker_options
+    said = {name: value for name, value in said.items() if value is not None}
+    check_told(said, _in_full_where_paths(request.worker_options) if worker in IMAGE_WORKERS else request.worker_options)
+    options |= {name: value for name, value in said.items() if (name, value) != ("unit", "s")} | request.worker_options
     if worker == ONE_SHOT:
         if "space_file" in request.worker_options:
             raise UsageError("--worker-option space_file: what is searched is the study's own space, said with --space; leave it out")
@@ -251,6 +252,12 @@ def _worker(
 def _dataset(reference: str) -> str:
     kind, colon, path = reference.partition(":")
     return f"{kind}:{_in_full(path)}" if colon and kind == "image_folder" else _absolute(reference)
+
+
+def _in_full_where_paths(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of an image worker as they are compared: the data set and its folder with paths in full."""
+    full = {"dataset": _dataset, "data_dir": _in_full}
+    return {name: full[name](value) if name in full and isinstance(value, str) else value for name, value in options.items()}
 
 
 def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Hands a job script to its scheduler."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -55,16 +56,10 @@ def submit(cluster: Cluster, file: Path) -> str:
     if found is None:
         raise BohbNasError(f"{program} is not on this machine's PATH, so nothing was submitted to {cluster}; {again}, on a login node")
     try:
-        answer = subprocess.run(
-            [found, *arguments],
-            input=file.read_text() if way.reads_input else None,
-            stdin=None if way.reads_input else subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_ANSWER_S,
-        )
+        with open(file if way.reads_input else os.devnull, "rb") as script:
+            answer = subprocess.run(
+                [found, *arguments], stdin=script, capture_output=True, text=True, errors="replace", check=False, timeout=_ANSWER_S
+            )
     except subprocess.TimeoutExpired as e:
         raise BohbNasError(
             f"{program} did not answer within {_ANSWER_S:g} s; look whether the job is queued before you submit again: "

@@ -96,4 +96,8 @@ def _differences(path: Path, meta: Mapping[str, Any]) -> list[str]:
         ("data set", theirs["worker_options"].get("dataset"), meta["worker_options"].get("dataset")),
         ("unit of budgets", theirs["budgets"]["unit"], meta["budgets"]["unit"]),
     ]
-    return [f"warning: {path} has another {what}: {old}, this study {new}" for what, old, new in pairs if old != new]
+    return [
+        f"warning: {path} has another {what}: {old}, this study {new}"
+        for what, old, new in pairs
+        if old != new and None not in (old, new)  # only a worker of images has a data set
+    ]

@@ -12,7 +12,7 @@ from bohb_nas.files import load_json
 from bohb_nas.records import Budgets, Origin, Value
 from bohb_nas.report.status import best
 from bohb_nas.store.journal import fold
-from bohb_nas.store.meta import IMAGE_WORKERS
+from bohb_nas.store.meta import IMAGE_WORKERS, check_told
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -51,8 +51,10 @@ def read_source(
         UsageError: nothing to train, or what is needed was not said.
     """
     typed = {name: _in_full(name, value) for name, value in (options or {}).items()}
-    typed |= {"dataset": dataset} if dataset is not None else {}
-    typed |= {"data_dir": str(data_dir)} if data_dir is not None else {}
+    said = {"dataset": dataset} if dataset is not None else {}
+    said |= {"data_dir": str(data_dir)} if data_dir is not None else {}
+    check_told(said, typed)
+    typed |= said
     if source.is_dir():
         return _incumbent(StudyDir(source.absolute()), budget=budget, typed=typed)
     accepted = "accepted is an object of hyperparameters, or what `bohb-nas best DIR --json` prints"

@@ -200,7 +200,7 @@ def final(figures: Mapping[str, Any]) -> RenderableType:
         spread = "" if figures["test_error_sd"] is None else f" +- {figures['test_error_sd']:.2%} (sd)"
         head = f"{figures['dataset']}, {format_duration(figures['budget'])} each: test error {figures['test_error_mean']:.2%}{spread}"
         sizes = f"{figures['params'] / 1e6:.3g} M parameters, {figures['flops'] / 1e6:.4g} MFLOPs per image"
-        lines.append(Text(f"{head} over {figures['n_seeds']} seed(s), {sizes}"))
+        lines.append(Text(f"{head} over {counted(figures['n_seeds'], 'seed')}, {sizes}"))
     return Group(*lines)
 
 

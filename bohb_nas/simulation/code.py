@@ -36,7 +36,7 @@ def fingerprint(source: Path, *, within: Sequence[str]) -> str:
 def _read(path: Path, changed_ns: int, size: int) -> tuple[str, tuple[str, ...]]:
     """The code of a file, read once as long as it stays as it is, without what means nothing; and the names that it imports."""
     del changed_ns, size
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_bytes())
     imports: list[str] = []
     for node in ast.walk(tree):
         match node:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.durations import counted
 from bohb_nas.errors import BohbNasError, UsageError
 from bohb_nas.files import check_folder
 from bohb_nas.simulation import campaign, csv_files
@@ -70,7 +71,7 @@ def carry_out(request: Request, say: Say) -> list[dict[str, Any]]:
         from bohb_nas.simulation.figures import draw
 
         written += [path for c, one in zip(compared, found, strict=True) for path in draw(c, one, request.out)]
-    say(f"{len(written)} file(s) with tables and figures in {request.out}")
+    say(f"{counted(len(written), 'file')} with tables and figures in {request.out}")
     return found
 
 

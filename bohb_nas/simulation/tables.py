@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bohb_nas.durations import counted
 from bohb_nas.simulation.standings import ALPHA, SETTLED
 from bohb_nas.simulation.statistics import could_be_told
 
@@ -24,7 +25,8 @@ def standings(figures: Mapping[str, Any]) -> RenderableType:
         parts += [Text(f"\n{title}"), table]
     if figures["against_reference"]:
         title = (
-            f"against {figures['reference']}, over {len(figures['problems'])} problem(s): Wilcoxon's p, difference of ranks [95 %], regret"
+            f"against {figures['reference']}, over {counted(len(figures['problems']), 'problem')}: "
+            "Wilcoxon's p, difference of ranks [95 %], regret"
         )
         parts += [Text(f"\n{title}"), against(figures)]
     parts += [Text(line) for line in across(figures)]
@@ -54,7 +56,7 @@ def head(figures: Mapping[str, Any]) -> Text:
     c = figures["conditions"]
     overhead = "measured" if c["overhead"] else "none"
     text = f"\nW = {c['workers']}, promoted configurations {c['promote']}, overhead {overhead}, horizon {c['horizon']:g} mean full costs"
-    text += f"; {len(figures['problems'])} problem(s)"
+    text += f"; {counted(len(figures['problems']), 'problem')}"
     if figures["problems_left_out"]:
         text += f", without {', '.join(figures['problems_left_out'])}: not every method ran there"
     if changed := [row["method"] for row in figures["methods"] if len(row["codes"]) > 1]:
@@ -134,7 +136,7 @@ def across(figures: Mapping[str, Any]) -> list[str]:
     """Friedman's test and the critical difference in words."""
     lines = []
     for one in figures["across"]:
-        text = f"at {one['checkpoint']:g} costs, {one['n_problems']} problem(s), {len(one['mean_rank'])} methods: "
+        text = f"at {one['checkpoint']:g} costs, {counted(one['n_problems'], 'problem')}, {counted(len(one['mean_rank']), 'method')}: "
         text += f"Friedman p = {_p(one['p'])}" if one["p"] is not None else "too few for Friedman's test"
         if one["critical_difference"] is not None:
             text += f", critical difference {one['critical_difference']:.2f} (Nemenyi, alpha .05)"

@@ -181,7 +181,7 @@ def _train_one(job: _Job, seed: int, curve: Path, clock: TrainingClock) -> Row:
         curve.replace(folder / "curve.jsonl")
         row = _tested(job, learner, row, clock)
         about = folder / "model.json"
-        write_atomic(about, dump_json(load_json(about.read_text()) | asdict(row)))
+        write_atomic(about, dump_json(load_json(about.read_text(encoding="utf-8")) | asdict(row)))
     return row
 
 

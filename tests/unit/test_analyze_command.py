@@ -115,6 +115,30 @@ def test_figures_of_one_format_and_no_page(study: StudyDir, tmp_path: Path, draw
     assert len(drawn) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--no-figures", "--no-report", "--to", "out"], "--to out: with --no-figures and --no-report nothing goes there"),
+        (["--no-figures", "--format", "svg"], "--format svg: no figures are drawn"),
+        (["--json", "--format", "svg"], "--format svg: no figures are drawn"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    study: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = analyze(study.path, *arguments)
+    assert (done.exit_code, done.stdout, said in done.stderr) == (2, "", True), done.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("asked", "written"), [("--report", ["report.html"]), ("--figures", ["figure.pdf", "figure.png", "figure.svg"])])
+def test_what_is_asked_for_beside_json_is_written(study: StudyDir, drawn: list[Any], asked: str, written: list[str]) -> None:
+    done = analyze(study.path, "--json", asked)
+    assert json.loads(done.stdout)["study"]["name"] == "study"
+    assert (len(drawn), sorted(path.name for path in study.report.iterdir())) == (1, written)
+
+
 def test_every_number_as_csv(study: StudyDir, tmp_path: Path) -> None:
     done = analyze(study.path, "--csv", tmp_path / "tables", "--no-figures", "--no-report")
     assert done.stderr == f"tables: 20 files in {tmp_path / 'tables'}\n"

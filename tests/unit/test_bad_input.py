@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from study_fakes import make_study
 
 from bohb_nas.cli import cli
 from bohb_nas.files import Lock
@@ -275,6 +276,25 @@ def test_a_file_in_the_way_is_refused() -> None:
     assert "is not a directory" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "st", *TOY, "--lock", "kernel", "--lease-time", "30s"], "--lease-time: with --lock kernel there is no lease"),
+        (
+            ["run", "st", *TOY, "--skip-unreadable"],
+            "--skip-unreadable belong to the worker image_classifier or one_shot, this study's is toy",
+        ),
+        (["status", "other", "--why", "t0", "--watch"], "--watch: why trial t0 was asked does not change"),
+        (["export", "other", "--format", "csv", "--to", "x.csv", "--every", "3s"], "--every 3s: the export is written once"),
+    ],
+)
+def test_an_option_that_would_have_no_effect_is_refused(tmp_path: Path, arguments: list[str], said: str) -> None:
+    make_study(tmp_path / "other", now=2000.0)
+    result = CliRunner().invoke(cli, arguments)
+    assert (result.exit_code, result.stdout, said in result.stderr) == (2, "", True), result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other"]
+
+
 @pytest.mark.parametrize("command", ["status", "best", "worker", "train"])
 def test_commands_on_what_is_no_study(command: str) -> None:
     Path("st").mkdir()
@@ -283,12 +303,12 @@ def test_commands_on_what_is_no_study(command: str) -> None:
     assert "no study in" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "status", "best", "worker"])
+@pytest.mark.parametrize("command", ["run", "status", "best", "worker", "doctor", "train"])
 def test_a_current_directory_that_is_gone(tmp_path: Path, command: str) -> None:
     (tmp_path / "gone").mkdir()
     os.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    result = CliRunner().invoke(cli, [command, "st"])
+    result = CliRunner().invoke(cli, [command, *([] if command == "doctor" else ["st"])])
     assert result.exit_code == 2, result.output
     assert result.stderr == "bohb-nas: the current directory is gone; cd to one that exists, then run the same command again\n"
 

@@ -22,6 +22,7 @@ from scipy import stats
 from study_fakes import META
 
 from bohb_nas.cli import cli
+from bohb_nas.cli_compare import _parse
 from bohb_nas.comparison import device_seconds, entrants, testing
 from bohb_nas.comparison.arrangement import Arrangement, Request, arrange
 from bohb_nas.comparison.entrants import Entrant, Share
@@ -29,6 +30,7 @@ from bohb_nas.comparison.figure import over_seeds
 from bohb_nas.comparison.run import Ended, compare, start
 from bohb_nas.comparison.table import difference
 from bohb_nas.durations import parse_duration
+from bohb_nas.engine.plan import plan
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.files import Lock, holder
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
@@ -147,6 +149,18 @@ def test_what_everybody_is_told_reaches_every_search(tmp_path: Path) -> None:
     pairs = set(itertools.pairwise(words))
     assert {("--worker-option", "max_steps=9"), ("--worker-option", 'precision="fp32"'), ("--max-params", "5000000")} <= pairs
     assert {("--data-dir", str(tmp_path)), ("--initial", str(tmp_path / "c/fixed.initial.json"))} <= pairs
+
+
+def test_a_data_set_named_as_a_worker_option_is_that_of_the_comparison(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("from bohb_nas.datasets import digits\n\n\ndef load(data_dir):\n    return digits.load(None)\n")
+    told = {"dataset": str(tmp_path / "own.py"), "data_dir": f"{tmp_path}/"}
+    for asked in (Request(methods=("fixed",), seeds=1, worker_options=told), Request(methods=("fixed",), seeds=1)):
+        arranged = arrange(tmp_path / "c", asked)
+        words = arranged.arguments(arranged.entrants()[0], 0, tmp_path / "c")
+        options = plan(_parse(words[words.index("--space") :]))["worker_options"]
+        assert (arranged.dataset, arranged.data_dir) == (options["dataset"], options["data_dir"]) == (told["dataset"], told["data_dir"])
+    with pytest.raises(UsageError, match=r"--dataset digits and --worker-option dataset=.*own\.py contradict each other"):
+        arrange(tmp_path / "d", Request(methods=("fixed",), dataset="digits", worker_options=told))
 
 
 def test_unreadable_images_are_left_out_of_every_search_once_that_was_said(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import study_fakes
@@ -10,7 +11,7 @@ from in_process import InProcessEngine
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, Pace, StopRule, Wish, replay
+from bohb_nas.engine.drive import Drive, Engine, Outcome, Pace, StopRule, Wish, replay
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options
@@ -277,6 +278,39 @@ def test_what_a_method_asks_is_checked_before_it_is_written(tmp_path: Path) -> N
         search(tmp_path / "none", optimizer=Asker(None))  # type: ignore[arg-type]
     assert fold(StudyDir(tmp_path / "bad").journal).trials == {}
     assert len(fold(StudyDir(tmp_path / "twice").journal).results) == 1
+
+
+def test_time_that_passes_while_nobody_works_ends_the_search(tmp_path: Path) -> None:
+    study, clock = StudyDir(tmp_path / "study"), Clock()
+    study.make()
+    journal = Journal(study.journal, State())
+    journal.write(Event(term=1, time=0.0))
+
+    class Empty:
+        """An engine that no worker has joined."""
+
+        def free(self) -> int:
+            return 0
+
+        def wait(self, timeout_s: float) -> list[Result]:
+            clock.now += 10.0
+            assert clock.now <= 60.0, "a trial of the cheapest budget, 1 s, can no longer end by then"
+            return []
+
+    outcome = Drive(
+        optimizer=hyperband(),
+        engine=cast(Engine, Empty()),
+        journal=journal,
+        stop=StopRule(total_s=60.0),
+        budgets=BUDGETS,
+        continue_promoted=False,
+        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, promotable=None, n_rungs=3),
+        clock=clock,
+        wish=lambda: Wish.GO_ON,
+        notice=lambda event: None,
+        tick=lambda: None,
+    ).run()
+    assert (outcome, clock.now, journal.state.n_asked) == (Outcome.FINISHED, 60.0, 0)
 
 
 def test_budgets_that_are_no_seconds_do_not_count_against_the_time_left(tmp_path: Path) -> None:

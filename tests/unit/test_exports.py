@@ -35,10 +35,12 @@ def study(tmp_path: Path) -> StudyDir:
     return make_study(tmp_path / "study", now=NOW)
 
 
-def exported(study: StudyDir, name: str, to: Path) -> None:
+def exported(study: StudyDir, name: str, to: Path) -> str:
+    """Exports a study, and returns what was said of it."""
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", name, "--to", str(to)])
     assert shown.exit_code == 0, shown.output
     assert str(to) in shown.stderr
+    return shown.stderr
 
 
 def metrics(path: Path) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -111,7 +113,7 @@ def test_the_help_of_a_metric_is_the_same_in_every_file(study: StudyDir, tmp_pat
 def test_another_user_may_read_the_metrics_and_nothing_is_left_aside(study: StudyDir, tmp_path: Path) -> None:
     folder = tmp_path / "collector"
     folder.mkdir()
-    before = os.umask(0o022)
+    before = os.umask(0o077)
     try:
         exported(study, "prometheus", folder / "x.prom")
     finally:
@@ -137,6 +139,10 @@ def test_what_cannot_be_written_is_refused(study: StudyDir, tmp_path: Path, name
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", name, "--to", str(tmp_path / to)])
     assert shown.exit_code == 2
     assert re.search(said, shown.stderr), shown.stderr
+
+
+def test_what_shows_event_files_is_installed_with_the_project(study: StudyDir, tmp_path: Path) -> None:
+    assert exported(study, "tensorboard", tmp_path / "runs").endswith(" shows them (pip install 'bohb-nas[tensorboard]')\n")
 
 
 def test_the_help_names_every_format() -> None:

@@ -58,6 +58,34 @@ def test_what_the_reader_of_a_record_would_refuse_is_refused_when_it_is_typed(lo
         plan(Request(**{"space": "toy", "worker": "toy", **lost}))
 
 
+COMMAND: dict[str, Any] = {"space": "toy", "command": "train {lr}"}
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "text"),
+    [
+        ({"dataset": "digits"}, {"dataset": "svhn"}, "--dataset digits and --worker-option dataset=svhn contradict each other"),
+        ({"data_dir": Path("/a")}, {"data_dir": "/b"}, "--data-dir /a and --worker-option data_dir=/b contradict"),
+        (COMMAND, {"command": "test {lr}"}, r"--command train \{lr\} and --worker-option command=test \{lr\} contradict"),
+        (COMMAND | {"hard_limit_s": 600.0}, {"hard_limit_s": 1}, "--hard-limit 600.0 and --worker-option hard_limit_s=1 contradict"),
+        (COMMAND | {"budget_unit": "epochs"}, {"unit": "s"}, "--budget-unit epochs and --worker-option unit=s contradict"),
+        (COMMAND, {"unit": "epochs"}, "--budget-unit s and --worker-option unit=epochs contradict"),
+    ],
+)
+def test_a_worker_option_that_contradicts_an_option_of_its_own_is_refused(said: dict[str, Any], told: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        plan(Request(**said, worker_options=told))
+
+
+def test_a_worker_option_may_say_the_same_as_an_option_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    told = {"dataset": "image_folder:a", "data_dir": "/b/"}
+    meta = plan(Request(dataset="image_folder:a", data_dir=Path("b"), worker_options=told))
+    assert {name: meta["worker_options"][name] for name in told} == told
+    assert plan(Request(dataset=None, worker_options={"dataset": "svhn"}))["worker_options"]["dataset"] == "svhn"
+    assert plan(Request(**COMMAND, hard_limit_s=1.0, worker_options={"hard_limit_s": 1}))["worker_options"]["hard_limit_s"] == 1
+
+
 def test_the_largest_counts_and_the_longest_ladder_are_read_back(tmp_path: Path) -> None:
     most: dict[str, Any] = {"trials": 2**53 - 1, "brackets": 2**53 - 1, "budget_min": 2.0**-98, "budget_max": 1.0, "eta": 2.0}
     meta = plan(Request(space="toy", worker="toy", method_options={"x": "\N{SNOWMAN}"}, **most))

@@ -289,3 +289,13 @@ def test_figures_are_the_same_bytes_for_the_same_runs(tmp_path: Path, many: list
         "critical-difference-w4-restart-20-at-20.svg",
     }
     assert b"hyperband" in contents[0]["regret-w4-restart-20.svg"]
+
+
+def test_one_of_something_is_not_told_in_the_plural() -> None:
+    one = {"checkpoint": 5.0, "n_problems": 1, "mean_rank": {"bohb": 1.0}, "p": None, "critical_difference": None, "not_told_apart": []}
+    two = {**one, "n_problems": 2, "mean_rank": {"bohb": 1.0, "asha": 2.0}}
+    assert tables.across({"across": [one, two]}) == [
+        "",
+        "at 5 costs, 1 problem, 1 method: too few for Friedman's test",
+        "at 5 costs, 2 problems, 2 methods: too few for Friedman's test",
+    ]

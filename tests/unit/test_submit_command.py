@@ -73,7 +73,7 @@ def test_a_study_is_made_as_run_makes_it_and_the_array_submitted(place: Path, cl
     scheduler(place, program, answer)
     done = submit(*TOY, cluster=cluster)
     assert done.exit_code == 0, done.output
-    assert f"{cluster} job {job}: 3 task(s) of {Path('st').absolute()}/job.sh\n" in done.stdout
+    assert f"{cluster} job {job}: 3 tasks of {Path('st').absolute()}/job.sh\n" in done.stdout
     assert "next: bohb-nas status st --watch\n" in done.stdout
     wanted = plan(
         Request(space="toy", worker="toy", method="random_search", budget_min=1.0, budget_max=9.0, trials=5),
@@ -284,3 +284,9 @@ def test_unless_said_otherwise_masters_listen_where_other_machines_reach_them(pl
     else:  # a machine that has no such address
         assert "--listen host" in done.stderr
         assert not Path("st").exists()
+
+
+@pytest.mark.parametrize(("command", "default"), [("run", "nowhere"), ("submit", "host")])
+def test_help_says_where_each_command_listens_by_itself(command: str, default: str) -> None:
+    said = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
+    assert f"Where other machines reach this one: host, an interface, an address. [{default}]" in said

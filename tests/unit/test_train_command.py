@@ -110,6 +110,13 @@ def test_an_option_that_means_nothing_is_refused(tmp_path: Path, option: str, sa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_worker_option_that_contradicts_the_data_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"batch_size": 16}')
+    for told, text in (({"dataset": "svhn"}, "--dataset digits and --worker-option dataset=svhn"), ({"data_dir": "b"}, "--data-dir a and")):
+        with pytest.raises(UsageError, match=f"{text}.* contradict each other"):
+            read_source(tmp_path / "config.json", budget=9.0, dataset="digits", data_dir=Path("a"), options=told)
+
+
 @pytest.mark.slow
 def test_a_policy_file_goes_along_with_its_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

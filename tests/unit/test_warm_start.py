@@ -103,9 +103,16 @@ def test_what_makes_losses_hard_to_compare_is_said(tmp_path: Path) -> None:
     _, notes = read_earlier([old], other_space(), meta=META, own=tmp_path / "new")
     assert notes[1:] == [
         f"warning: {old} has another worker: image_classifier, this study toy",
-        f"warning: {old} has another data set: digits, this study None",
         f"warning: {old} has another unit of budgets: epochs, this study s",
     ]
+
+
+def test_another_data_set_is_said_where_both_have_one(tmp_path: Path) -> None:
+    old = three(tmp_path / "old", worker="image_classifier", worker_options={"dataset": "digits"})
+    _, notes = read_earlier(
+        [old], other_space(), meta=META | {"worker": "image_classifier", "worker_options": {"dataset": "svhn"}}, own=tmp_path / "new"
+    )
+    assert notes[1:] == [f"warning: {old} has another data set: digits, this study svhn"]
 
 
 def test_what_is_no_earlier_study_is_refused(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ class Metrics:
 
     def update(self) -> str:
         """Writes the figures of this moment."""
-        write_atomic(self._to, exposition(self._watch.figures(), study=self._study, now=time.time()), mode=0o644)
+        text = exposition(self._watch.figures(), study=self._study, now=time.time())
+        write_atomic(self._to, text, mode=0o644, any_umask=True)  # the node exporter runs as another user
         return f"metrics: {self._to}"
 
 
