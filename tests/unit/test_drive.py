@@ -304,7 +304,7 @@ def test_time_that_passes_while_nobody_works_ends_the_search(tmp_path: Path) -> 
         stop=StopRule(total_s=60.0),
         budgets=BUDGETS,
         continue_promoted=False,
-        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, promotable=None, n_rungs=3),
+        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, ours=False, promotable=None, n_rungs=3),
         clock=clock,
         wish=lambda: Wish.GO_ON,
         notice=lambda event: None,
