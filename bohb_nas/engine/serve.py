@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from bohb_nas import standstill
 from bohb_nas.engine.cluster import configure, listening_ip
 from bohb_nas.engine.devices import Device, check_kind, host, note_kind
 from bohb_nas.engine.election import Candidate
@@ -58,6 +59,7 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
         listening_ip(terms.listen)
     lock = _own(study, device, terms)
     configure()
+    standstill.watch()
     leaving = Leaving()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
