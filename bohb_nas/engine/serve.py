@@ -8,7 +8,6 @@ import asyncio
 import json
 import math
 import os
-import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -61,9 +60,7 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     configure()
     standstill.watch()
     leaving = Leaving()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        loop.add_signal_handler(number, leaving.on_signal, number)
+    leaving.listen()
     trainer = Trainer(study, meta, device=device, say=say)
     global _trainer
     _trainer = trainer

@@ -53,9 +53,17 @@ class Leaving:
         self.urgent = asyncio.Event()
         """Set when what cannot be handed over has to end as well."""
 
-    def on_signal(self, number: signal.Signals) -> None:
-        """SIGTERM and SIGINT end the program; SIGUSR1 and SIGUSR2 only warn of that."""
-        self.ask(f"asked to leave by {number.name}", urgent=number in (signal.SIGTERM, signal.SIGINT))
+    def listen(self) -> None:
+        """Listens to signals: SIGTERM, SIGINT and SIGHUP end the program, SIGUSR1 and SIGUSR2 only warn of that.
+
+        A program that nohup started has no terminal to lose.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self.ask(f"asked to leave by {number.name}", urgent=number not in (signal.SIGUSR1, signal.SIGUSR2))
 
     def ask(self, why: str, *, urgent: bool) -> None:
         """To leave; a second reason only adds urgency."""

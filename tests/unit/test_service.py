@@ -1,7 +1,9 @@
-"""A worker program whose lock server is away."""
+"""A worker program whose lock server is away, and one whose terminal is."""
 
 import asyncio
 import errno
+import os
+import signal
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,9 +55,34 @@ def served(study: StudyDir, *, looks: int, wait_s: float) -> tuple[int, list[str
     async def play() -> tuple[int, list[str]]:
         said: list[str] = []
         trainer, terms = Training(study, looks=looks), Terms(wait_s=wait_s, stand=False)
-        return await Service(study, cast(Any, trainer), Leaving(), None, terms, name="w", say=said.append).run(), said
+        service = Service(study, cast(Any, trainer), Leaving(), None, terms, replaced=lambda: False, name="w", say=said.append)
+        return await service.run(), said
 
     return asyncio.run(play())
+
+
+def heard(number: signal.Signals) -> tuple[bool, bool]:
+    """Whether a signal is taken as one to leave, and to leave urgently."""
+
+    async def play() -> tuple[bool, bool]:
+        leaving = Leaving()
+        leaving.listen()
+        os.kill(os.getpid(), number)
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+        return leaving.asked.is_set(), leaving.urgent.is_set()
+
+    return asyncio.run(play())
+
+
+def test_a_terminal_that_goes_away_ends_the_program_in_good_order() -> None:
+    before = signal.signal(signal.SIGHUP, lambda number, frame: None)
+    try:
+        assert heard(signal.SIGHUP) == (True, True)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+        assert heard(signal.SIGHUP) == (False, False)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_training_goes_on_while_it_cannot_be_told_who_leads(lockless: StudyDir) -> None:
