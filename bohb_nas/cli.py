@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -150,7 +150,7 @@ def _conclude(directory: Path, *, found: bool, finished: bool, again: str) -> No
 def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s: float | None, grace: float, listen: str | None) -> None:
     """Joins a study and trains its trials on one device; leads it when nobody does.
 
-    SIGTERM, SIGUSR1 or SIGUSR2: takes nothing new, hands over what it trains, and leaves.
+    SIGTERM, SIGHUP (a terminal that goes away), SIGUSR1 or SIGUSR2: takes nothing new, hands over what it trains, and leaves.
     """
     import asyncio
     import math
@@ -160,6 +160,10 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
     from bohb_nas.engine.service import Terms
     from bohb_nas.errors import DeviceBusyError
 
+    def say(text: str) -> None:
+        with suppress(OSError):  # the terminal may be gone
+            click.echo(text, err=True)
+
     until = math.inf if time_s is None else time.time() + time_s
     terms = Terms(wait_s=wait, stand=lead, until=until, grace_s=grace, listen=listen)
     refuse_imported(StudyDir(directory.absolute()).read_meta(), directory.absolute())
@@ -167,7 +171,7 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
     for chosen in candidates(device):  # several may start at once: whether a device is free, its lock alone can tell
         os.environ.update(chosen.environment)
         try:
-            code = asyncio.run(serve(directory, device=chosen, terms=terms, say=lambda text: click.echo(text, err=True)))
+            code = asyncio.run(serve(directory, device=chosen, terms=terms, say=say))
         except DeviceBusyError as e:
             busy = e
         else:

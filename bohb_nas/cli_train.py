@@ -32,6 +32,7 @@ def train(
     *, source: Path, n_seeds: int, worker_options: tuple[Any, ...], skip_unreadable: bool, out: Path | None, as_json: bool, **said: Any
 ) -> None:
     """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported."""
+    from bohb_nas import standstill
     from bohb_nas.datasets import load_dataset, refuse_unreadable
     from bohb_nas.report import tables
     from bohb_nas.report.final import read_source, summary
@@ -41,6 +42,7 @@ def train(
     from bohb_nas.training.policy_files import from_file
     from bohb_nas.workers.image_classifier import read_options
 
+    standstill.watch()
     found = read_source(source, options=dict(worker_options), **said)
     options = read_options(found.options)
     policy = NONE if options.policy_file is None else from_file(Path(options.policy_file))

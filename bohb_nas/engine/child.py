@@ -19,7 +19,6 @@ import os
 import select
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from bohb_nas import leaving
+from bohb_nas import leaving, standstill
 from bohb_nas.engine.kept import kept
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError, out_of_memory
 from bohb_nas.files import dump_json
@@ -122,10 +121,10 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
     Raises:
         StorageError, DatasetError: the disk or the data are gone, which is not this trial's fault.
     """
-    began = time.monotonic()
+    began = standstill.now()
 
     def failed(status: Status, message: str, *, spoilt: bool = False) -> tuple[Result, bool]:
-        seconds = time.monotonic() - began
+        seconds = standstill.now() - began
         said = message[-_MESSAGE_LIMIT:].encode(errors="backslashreplace").decode()  # names of files need not be UTF-8
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=said), spoilt
 
@@ -245,6 +244,7 @@ def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Res
 def main() -> int:
     """Serves until standard input ends: `python -P -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
+    standstill.watch()
     sys.path.append(os.getcwd())  # last: a user's file may import its neighbours, which hide nothing that is installed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = _Requests()

@@ -95,12 +95,13 @@ def leading(
         yield seat
 
 
-def stand_by(study: StudyDir, gone: Callable[[], bool]) -> bool:
+def stand_by(study: StudyDir, gone: Callable[[], bool], *, ready: Callable[[], object] = lambda: None) -> bool:
     """Waits, ready to lead, until nobody leads; one process of a machine does so for a study.
 
     Args:
         study: to lead.
         gone: whether the worker that started this process has ended.
+        ready: loads what it takes to lead, once this is the process that does so.
 
     Returns:
         Whether to lead now: not when the study is done, the worker has ended, or another process of this machine stands by.
@@ -108,6 +109,7 @@ def stand_by(study: StudyDir, gone: Callable[[], bool]) -> bool:
     with Lock(study.standby_lock(host())) as lock:
         if not _taken(lock):
             return False
+        ready()
         slowly = os.path.isdir(study.leases) or mounts.is_shared(mounts.of(study.path))
         while not os.path.exists(study.done) and not gone():
             if holders.master(study) is None:
@@ -164,10 +166,15 @@ class Candidate:
         self._started.append(started)
 
     def _somebody_stands_by(self) -> bool:
+        """Whether a process of this machine stands by, or one that was started here gets ready for it: it lives and does not lead."""
         try:
-            return holder(self._study.standby_lock(host())) is not None
+            if holder(self._study.standby_lock(host())) is not None:
+                return True
+            leader = holders.master(self._study) or {}
         except NoLocksError:
             return len(self._started) > 0
+        leads = leader.get("pid") if leader.get("host") == host() else None
+        return any(process.pid != leads for process in self._started)
 
     async def end(self) -> None:
         """Ends what was started here, and waits for it; a master that has just finished the study is left to say so."""

@@ -52,8 +52,7 @@ def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[
     """
     study = StudyDir(path.absolute())
     study.check_access()
-    existing(study, request, display, n_workers=1)
-    if not election.stand_by(study, gone):
+    if not election.stand_by(study, gone, ready=lambda: existing(study, request, display, n_workers=1)):
         return None
     return lead(path, replace(request, listen=None), [], display, checked=True, listen=request.listen, gone=gone)
 

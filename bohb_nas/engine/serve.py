@@ -8,12 +8,12 @@ import asyncio
 import json
 import math
 import os
-import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from bohb_nas import standstill
 from bohb_nas.engine.cluster import configure, listening_ip
 from bohb_nas.engine.devices import Device, check_kind, host, note_kind
 from bohb_nas.engine.election import Candidate
@@ -58,10 +58,9 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
         listening_ip(terms.listen)
     lock = _own(study, device, terms)
     configure()
+    standstill.watch()
     leaving = Leaving()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        loop.add_signal_handler(number, leaving.on_signal, number)
+    leaving.listen()
     trainer = Trainer(study, meta, device=device, say=say)
     global _trainer
     _trainer = trainer

@@ -15,6 +15,7 @@ from bohb_nas.engine.cluster import Leader, answering_ip, listening_ip, publishe
 from bohb_nas.engine.election import Candidate
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.engine.training_process import StartError
+from bohb_nas.errors import NoLocksError
 from bohb_nas.records import Budgets
 from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
@@ -52,9 +53,17 @@ class Leaving:
         self.urgent = asyncio.Event()
         """Set when what cannot be handed over has to end as well."""
 
-    def on_signal(self, number: signal.Signals) -> None:
-        """SIGTERM and SIGINT end the program; SIGUSR1 and SIGUSR2 only warn of that."""
-        self.ask(f"asked to leave by {number.name}", urgent=number in (signal.SIGTERM, signal.SIGINT))
+    def listen(self) -> None:
+        """Listens to signals: SIGTERM, SIGINT and SIGHUP end the program, SIGUSR1 and SIGUSR2 only warn of that.
+
+        A program that nohup started has no terminal to lose.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self.ask(f"asked to leave by {number.name}", urgent=number not in (signal.SIGUSR1, signal.SIGUSR2))
 
     def ask(self, why: str, *, urgent: bool) -> None:
         """To leave; a second reason only adds urgency."""
@@ -106,7 +115,7 @@ class Service:
         while not self._is_done():
             if self._candidate is not None:
                 await self._candidate.stand()
-            leader = published(self._study.scheduler_json) if holders.master(self._study) is not None else None
+            leader = self._leader()
             if self._replaced():  # looked at after the address, which then is that of this study's master
                 self._say(f"another study, or another worker for this device, has taken its place in {self._study.path}; leaving")
                 return 0
@@ -124,12 +133,23 @@ class Service:
         self._say("the study is done")
         return 0
 
+    def _leader(self) -> Leader | None:
+        """Who leads, as far as that can be told now: a lock server that is away for a while is no reason to end a training."""
+        try:
+            return published(self._study.scheduler_json) if holders.master(self._study) is not None else None
+        except (NoLocksError, OSError):
+            return None
+
     def _is_done(self) -> bool:
         return os.path.exists(self._study.done)
 
     def _alone(self) -> str:
         """Why there is nobody to work for."""
-        if holders.master(self._study) is not None and self._why_not_joined:
+        try:
+            led = holders.master(self._study) is not None
+        except (NoLocksError, OSError) as e:
+            return f"whether anybody leads this study cannot be told: {e}"
+        if led and self._why_not_joined:
             return self._why_not_joined
         return f"nobody leads this study; `bohb-nas run {self._study.path}` leads it again"
 

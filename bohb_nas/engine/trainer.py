@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bohb_nas import standstill
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.training_process import StartError, TrainingProcess, hard_limit, options_of
 from bohb_nas.errors import StorageError, StudyError
@@ -162,7 +163,7 @@ class Trainer:
         beat = asyncio.create_task(self._beat(trial, workdir))
         try:
             await self.start()
-            began = time.time()
+            began, stood_s = time.time(), standstill.stood_s()
             idle_s = began - self._idle_since if self._idle_since is not None else None
             result = await self._attempt(trial, workdir)
             if result.status in (Status.PREEMPTED, Status.CRASHED) and await self._leaves_soon():
@@ -172,7 +173,7 @@ class Trainer:
                 self._say(f"the training process of trial {trial.trial_id} {what}; it is tried once more")
                 return None
             place = {"host": host(), "device": self._device.name, "attempt": int(workdir.name), **self._device.about()}
-            times = {"began": began, "ended": time.time(), "idle_s": idle_s}
+            times = {"began": began, "ended": time.time(), "idle_s": idle_s, "stood_s": standstill.stood_s() - stood_s}
             result = replace(result, details={**result.details, "engine": place | times})
             self._storing.add(trial.trial_id)
             try:
@@ -228,7 +229,7 @@ class Trainer:
     async def _attempt(self, trial: Trial, workdir: Path) -> Result:
         child = self._child
         assert child is not None
-        began, self._killed = time.monotonic(), False
+        began, self._killed = standstill.now(), False
         earlier = [str(attempt) for attempt in self._study.attempts(trial.trial_id)[:-1]]
         request = {"trial": trial.to_json(), "workdir": str(workdir), "earlier": earlier}
         limit_s = hard_limit(trial.budget, self._meta)
@@ -251,7 +252,7 @@ class Trainer:
                 if answer.get("spoilt"):
                     await self._end_child()
                 return Result.from_json(answer["result"])
-        return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=time.monotonic() - began, message=message)
+        return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=standstill.now() - began, message=message)
 
     async def _beat(self, trial: Trial, workdir: Path) -> None:
         path = self._study.heartbeat(trial.trial_id)

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from bohb_nas import standstill
 from bohb_nas.engine.child import END
 from bohb_nas.errors import BohbNasError
 from bohb_nas.files import dump_json
@@ -23,6 +26,7 @@ _LATE_S = 0.2
 _TEARDOWN_S = 5.0
 """For the exit code of one that closed its pipe: an interpreter full of libraries takes its time to end."""
 _LINE_LIMIT = 2**24
+_T = TypeVar("_T")
 
 
 class StartError(BohbNasError):
@@ -85,7 +89,7 @@ class TrainingProcess:
         )
         started = cls(child, hands_over=False)
         try:
-            answer = await asyncio.wait_for(_answer(child), _START_S)
+            answer = await _within(_START_S, _answer(child))
         except TimeoutError as e:
             await started.end()
             raise StartError(f"the training process was not ready after {_START_S:g} s") from e
@@ -117,14 +121,14 @@ class TrainingProcess:
         """The answer to a request, or None where the process ended without one.
 
         Raises:
-            TimeoutError: there was none after `limit_s` seconds.
+            TimeoutError: there was none after `limit_s` seconds in which this program did not stand still.
             ValueError: what it said is no JSON.
         """
         assert self._child.stdin is not None
         self._child.stdin.write(dump_json(request).encode() + b"\n")
         self._asked = True
         try:
-            return await asyncio.wait_for(_answer(self._child), limit_s)
+            return await _within(limit_s, _answer(self._child))
         finally:
             self._asked = False
 
@@ -151,6 +155,25 @@ class TrainingProcess:
 def end_text(code: int) -> str:
     """How a process ended that left this code, for people."""
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+async def _within(limit_s: float | None, waited: Coroutine[Any, Any, _T]) -> _T:
+    """What comes within so many seconds; those in which this program stood still are none, since all of its job stood still.
+
+    Raises:
+        TimeoutError: nothing came.
+    """
+    task = asyncio.ensure_future(waited)
+    until = math.inf if limit_s is None else standstill.now() + limit_s
+    try:
+        while not task.done():
+            left_s = until - standstill.now()
+            if left_s <= 0:
+                raise TimeoutError
+            await asyncio.wait({task}, timeout=left_s)
+        return task.result()
+    finally:
+        task.cancel()
 
 
 async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ LASTS_S = 60.0
 """As long as the attribute cache of NFS may hide a renewal."""
 _MEASURED_S = 60.0
 _OFFSETS: dict[Path, tuple[float, float]] = {}
-"""Folder -> when its clock was compared with this machine's, and by how much it is ahead."""
+"""Folder -> when its clock was compared with this machine's since its boot, which nobody sets, and by how much it is ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +61,10 @@ def file_time(folder: Path) -> float:
     By how much they differ is measured at most once a minute.
     """
     measured, offset = _OFFSETS.get(folder, (-math.inf, 0.0))
-    if time.monotonic() - measured > _MEASURED_S:
-        offset = _stamp(folder) - time.time()
-        _OFFSETS[folder] = time.monotonic(), offset
-    return time.time() + offset
+    if since_boot() - measured > _MEASURED_S:
+        offset = _stamp(folder) - since_boot()
+        _OFFSETS[folder] = since_boot(), offset
+    return since_boot() + offset
 
 
 def _stamp(folder: Path) -> float:
@@ -114,7 +114,7 @@ class Lease:
         """
         self._folder.mkdir(mode=0o700, exist_ok=True)
         last = newest(self._folder)
-        if last is not None and not last.expired(file_time(self._folder)):
+        if last is not None and not last.expired(_stamp(self._folder)):
             return False
         number, began = 1 if last is None else last.number + 1, self._clock()
         whole = {**note, "lasts_s": self._lasts_s}

@@ -1,9 +1,10 @@
 """The training clock: counts seconds only while it runs, and never before the device has done its work."""
 
-import time
 from collections.abc import Callable
 
 import torch
+
+from bohb_nas import standstill
 
 
 def drain(device: torch.device) -> None:
@@ -17,10 +18,10 @@ class TrainingClock:
 
     Args:
         device: drained before every reading.
-        now: seconds of a monotonic clock.
+        now: seconds of a monotonic clock that stands still when this process does.
     """
 
-    def __init__(self, device: torch.device, *, now: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, device: torch.device, *, now: Callable[[], float] = standstill.now) -> None:
         self._device = device
         self._now = now
         self._before = 0.0

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from bohb_nas import standstill
+
 _SCANS_S = 5.0
 """How long killed processes get to vanish."""
 _LOOK_S = 0.2
@@ -33,7 +35,7 @@ class Ended:
     asked: bool
     """Whether it ran when it was to leave, and got SIGTERM for that."""
     seconds: float
-    """Wall time from start to end."""
+    """From start to end, without those in which this process stood still."""
 
 
 def run(
@@ -61,7 +63,7 @@ def run(
         grace_s: so many seconds later everything gets SIGKILL.
         leave: once it is true the group gets SIGTERM before the limit; None for never.
     """
-    began = time.monotonic()
+    began = standstill.now()
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(Path(__file__).with_name("_launch.py")), str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
@@ -77,12 +79,12 @@ def run(
         try:
             until = began + (math.inf if limit_s is None else limit_s)
             ended = _watch(process.pid, pipe, output, until, leave)
-            timed_out = not ended and time.monotonic() >= until
+            timed_out = not ended and standstill.now() >= until
             if not ended:
                 os.killpg(process.pid, signal.SIGTERM)
-                _watch(process.pid, pipe, output, time.monotonic() + grace_s)
+                _watch(process.pid, pipe, output, standstill.now() + grace_s)
         finally:  # the leader is not reaped yet, so its group's number is still its own
-            seconds = time.monotonic() - began
+            seconds = standstill.now() - began
             os.killpg(process.pid, signal.SIGKILL)
             kill_marked(mark, env[mark])
         while data := _read(pipe):
@@ -129,7 +131,7 @@ def _watch(pid: int, pipe: int, output: Callable[[bytes], None], until: float, l
         with selectors.DefaultSelector() as selector:
             selector.register(end, selectors.EVENT_READ)
             selector.register(pipe, selectors.EVENT_READ)
-            while (left_s := until - time.monotonic()) > 0 and not (leave and leave()):
+            while (left_s := until - standstill.now()) > 0 and not (leave and leave()):
                 ready = {key.fd for key, _ in selector.select(min(left_s, longest_s))}
                 if pipe in ready:
                     if data := _read(pipe):

@@ -1,7 +1,6 @@
 """Trains image classifiers for a number of seconds; stays resident, with its data set on the device, from trial to trial."""
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
-from bohb_nas import leaving
+from bohb_nas import leaving, standstill
 from bohb_nas.datasets import Dataset, load_dataset
 from bohb_nas.entries import number
 from bohb_nas.errors import OptionError
@@ -175,9 +174,7 @@ class ImageClassifier:
 
     hands_over: ClassVar[bool] = True
 
-    def __init__(
-        self, options: Options, *, now: Callable[[], float] = time.perf_counter, load: Callable[..., Dataset] = load_dataset
-    ) -> None:
+    def __init__(self, options: Options, *, now: Callable[[], float] = standstill.now, load: Callable[..., Dataset] = load_dataset) -> None:
         self._options = options
         self._now = now
         self._load = load

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas import leaving, one_shot_settings
+from bohb_nas import leaving, one_shot_settings, standstill
 from bohb_nas.datasets import Dataset, load_dataset
 from bohb_nas.errors import OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
@@ -129,7 +128,7 @@ class OneShot:
         self,
         options: Options,
         *,
-        now: Callable[[], float] = time.perf_counter,
+        now: Callable[[], float] = standstill.now,
         load: Callable[..., Dataset] = load_dataset,
         begin: Callable[[Settings, Material], Search] = searches.begin,
     ) -> None:

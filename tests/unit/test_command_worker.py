@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Constant, EqualsCondition, Float, Integer
 
-from bohb_nas import leaving
+from bohb_nas import leaving, standstill
 from bohb_nas.errors import CommandError, OptionError
 from bohb_nas.records import Origin, Result, Status, Trial, Value
 from bohb_nas.workers.command import check, kill_leftovers, make
@@ -351,6 +351,12 @@ def test_sigterm_comes_first(tmp_path: Path) -> None:
     result = _run(tmp_path, code, hard_limit_s=0.7, grace_s=60.0)
     assert result.status is Status.TIMED_OUT
     assert "saved" in str(result.message)
+
+
+def test_seconds_in_which_the_job_stood_still_do_not_count_towards_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "now", lambda: 7.0)
+    result = _run(tmp_path, "time.sleep(0.7)\nprint(json.dumps({'loss': 0.5}))", hard_limit_s=0.3)
+    assert (result.status, result.loss, result.train_s) == (Status.OK, 0.5, 0.0)
 
 
 SAVES = """

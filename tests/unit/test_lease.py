@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bohb_nas.errors import StudyHeldError
-from bohb_nas.store.lease import Lease, file_time, newest
+from bohb_nas.store.lease import _OFFSETS, Lease, file_time, newest, since_boot
 
 NOTE = {"host": "here", "pid": 1, "since": 0.0}
 
@@ -60,6 +60,26 @@ def test_one_that_is_not_renewed_ends_and_its_note_stays(folder: Path) -> None:
     assert second.acquire(NOTE)
     assert json.loads((folder / "000001.json").read_text()) == {**NOTE, "pid": 7, "lasts_s": 60.0}
     second.release()
+
+
+def test_a_clock_that_is_set_deposes_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Lease(folder, lasts_s=60.0)
+    assert first.acquire(NOTE)
+    held, compared, clock = newest(folder), file_time(folder), time.time
+    assert held is not None
+    for step_s in (90.0, -90.0):
+        monkeypatch.setattr(time, "time", lambda step_s=step_s: clock() + step_s)
+        assert file_time(folder) == pytest.approx(compared, abs=30.0)
+        assert not held.expired(file_time(folder))
+        assert not Lease(folder).acquire({**NOTE, "host": "there"})
+    first.release()
+
+
+def test_one_whose_server_s_clock_is_set_back_is_not_deposed(folder: Path) -> None:
+    folder.mkdir()
+    _OFFSETS[folder] = since_boot(), time.time() + 90.0 - since_boot()  # as it was measured before that
+    (folder / "000001.json").write_text("{}")
+    assert not Lease(folder).acquire(NOTE)
 
 
 def test_many_that_stand_at_once_elect_one(folder: Path) -> None:

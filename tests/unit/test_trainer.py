@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from bohb_nas import standstill
 from bohb_nas.engine import trainer as trainer_module
 from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.launch import create, new_space
@@ -116,9 +117,9 @@ def waiting(tmp_path: Path) -> StudyDir:
     return made(tmp_path, WAITS)
 
 
-def play(study: StudyDir, with_trainer: Callable[[Trainer], Awaitable[_T]]) -> _T:
+def play(study: StudyDir, with_trainer: Callable[[Trainer], Awaitable[_T]], **told: object) -> _T:
     async def whole() -> _T:
-        trainer = Trainer(study, study.read_meta(), device=local_devices(1)[0], say=print)
+        trainer = Trainer(study, {**study.read_meta(), **told}, device=local_devices(1)[0], say=print)
         await trainer.start()
         try:
             return await with_trainer(trainer)
@@ -234,6 +235,23 @@ def test_a_study_that_is_away_for_a_while_is_no_other(waiting: StudyDir) -> None
     replace_study(waiting)
     with pytest.raises(StudyError, match="another study"):
         waiting.check_same(meta)
+
+
+def test_seconds_in_which_all_of_a_job_stood_still_do_not_count_towards_a_limit(waiting: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "now", lambda: 7.0)
+    monkeypatch.setattr(standstill, "stood_s", iter([5.0, 35.0]).__next__)
+    folder = waiting.trials / "t00000" / "0"
+
+    async def steps(trainer: Trainer) -> Result:
+        job = trainer.train(TRIAL)
+        await until((folder / "began").exists)
+        await asyncio.wait({job}, timeout=0.7)
+        (folder / "go").touch()
+        return await job
+
+    result = play(waiting, steps, hard_limit_s=0.3)
+    assert result.status is Status.OK
+    assert result.details["engine"]["stood_s"] == 30.0
 
 
 def test_a_number_that_another_machine_took_for_its_attempt_is_passed_over(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
