@@ -115,7 +115,7 @@ def _own_device(source: Path, said: str | None) -> Iterator[None]:
         yield
         return
     from bohb_nas.engine.devices import called, host
-    from bohb_nas.files import Lock
+    from bohb_nas.locks import Lock
 
     device = called(said)
     with Lock(StudyDir(source.absolute()).worker_lock(host(), device)) as lock:

@@ -1,24 +1,19 @@
-"""Durable files: append and fsync, write aside and rename, link without overwriting, kernel locks."""
+"""Durable files: append and fsync, write aside and rename, link without overwriting; JSON and CSV as they are written."""
 
 import csv
-import errno
-import fcntl
 import io
 import json
 import math
 import os
 import re
 import reprlib
-import struct
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from bohb_nas.errors import NoLocksError, StorageError, StudyHeldError, UsageError
-from bohb_nas.reading import open_regular
+from bohb_nas.errors import StorageError, UsageError
 
 
 @contextmanager
@@ -227,111 +222,3 @@ def _no_number(word: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     check_once([name for name, _ in pairs])
     return dict(pairs)
-
-
-_FLOCK = struct.Struct("hhqqi0q")
-"""struct flock of Linux: type, whence, start, length (0: all), pid."""
-
-
-def _flock(descriptor: int, command: int) -> int:
-    """Asks for, or asks about, an exclusive lock on the whole file; returns the type that the kernel answers."""
-    answer = fcntl.fcntl(descriptor, command, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-    return int(_FLOCK.unpack(answer)[0])
-
-
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
-
-
-class Lock:
-    """A kernel lock on a file (of its open file description): released by the kernel whatever kills the process."""
-
-    number = 0
-    """It does not count its holders."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def acquire(self, note: str = "") -> bool:
-        """Takes the lock without waiting; `note` is left in the file for people and for `holder`.
-
-        Returns:
-            Whether the lock is ours now.
-
-        Raises:
-            NoLocksError: this file system has none.
-            StorageError: the lock file cannot be opened.
-        """
-        with storing(self._path):
-            # through a link, another file would be emptied
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-            try:
-                _flock(descriptor, fcntl.F_OFD_SETLK)
-            except (BlockingIOError, PermissionError):
-                os.close(descriptor)
-                return False
-            except OSError as e:
-                os.close(descriptor)
-                raise (NoLocksError(f"{self._path.parent} has no locks: {e.strerror}") if e.errno in _NO_LOCKS else e) from e
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, note.encode(), 0)
-        self._descriptor = descriptor
-        return True
-
-    @property
-    def superseded(self) -> bool:
-        """Whether another file stands at the lock's path by now, which somebody else may hold; not where there is none."""
-        return os.path.lexists(self._path) and not self._in_place()
-
-    def check(self) -> None:
-        """Makes sure that the lock still keeps others out: the kernel holds it, but only who finds its file asks for it.
-
-        Raises:
-            StudyHeldError: its file is gone, or another stands in its place.
-        """
-        if not self._in_place():
-            raise StudyHeldError(f"{self._path} was deleted, moved or replaced, so another may hold what stands there; this process ends")
-
-    def _in_place(self) -> bool:
-        """Whether its file stands where others look for it; a disk that does not say so for now is taken to."""
-        try:
-            return self._descriptor is None or os.path.samestat(os.stat(self._path, follow_symlinks=False), os.fstat(self._descriptor))
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-
-    def release(self) -> None:
-        """Gives the lock back; harmless when it is not held."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.release()
-
-
-def holder(path: Path) -> str | None:
-    """The note of whoever holds the lock at `path`, or None when nobody does.
-
-    Only asks: it neither creates the file nor takes the lock, so it never gets in the way of `Lock.acquire`. What is no file, or a
-    link, or may not be read, nobody holds: `Lock.acquire` says why it cannot be taken.
-
-    Raises:
-        NoLocksError: this file system has none.
-    """
-    try:
-        descriptor = open_regular(path, follow=False)
-    except OSError:
-        return None
-    try:
-        if _flock(descriptor, fcntl.F_OFD_GETLK) == fcntl.F_UNLCK:
-            return None
-        return os.read(descriptor, 4096).decode(errors="replace")
-    except OSError as e:
-        raise NoLocksError(f"{path.parent} has no locks: {e.strerror}") from e
-    finally:
-        os.close(descriptor)

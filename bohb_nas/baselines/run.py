@@ -24,7 +24,8 @@ from bohb_nas.engine.election import Seat, leading
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import UsageError
-from bohb_nas.files import Lock, dump_json, write_atomic
+from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.locks import Lock
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.lines import repair, sound_bytes

@@ -20,7 +20,8 @@ from bohb_nas.comparison.figure import draw
 from bohb_nas.comparison.table import figures, write
 from bohb_nas.engine.devices import local_devices, named_device, threads_spared
 from bohb_nas.errors import StudyError, UsageError
-from bohb_nas.files import Lock, dump_json, write_once
+from bohb_nas.files import dump_json, write_once
+from bohb_nas.locks import Lock
 from bohb_nas.records import Evaluation
 from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import NoLocksError, StorageError, StudyError, StudyHeldError
-from bohb_nas.files import Lock, holder
+from bohb_nas.locks import Lock, holder
 from bohb_nas.store import holders, mounts
 from bohb_nas.store.lease import LASTS_S, Lease
 from bohb_nas.store.study_dir import StudyDir

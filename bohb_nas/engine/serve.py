@@ -20,7 +20,8 @@ from bohb_nas.engine.election import Candidate
 from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import DeviceBusyError, NoLocksError
-from bohb_nas.files import Lock, dump_json
+from bohb_nas.files import dump_json
+from bohb_nas.locks import Lock
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
 

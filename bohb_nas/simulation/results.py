@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from bohb_nas.errors import RecordError, StorageError
-from bohb_nas.files import Lock, append_line, dump_json
+from bohb_nas.files import append_line, dump_json
+from bohb_nas.locks import Lock
 from bohb_nas.simulation.clock import Promote
 
 FORMAT = 1

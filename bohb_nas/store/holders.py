@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import NoLocksError
-from bohb_nas.files import holder
+from bohb_nas.locks import holder
 from bohb_nas.store.lease import file_time, newest
 from bohb_nas.store.notes import parse_note, read_note
 from bohb_nas.store.study_dir import StudyDir

@@ -1,6 +1,5 @@
 """Training for a number of seconds: the schedule ends at zero in the last step, and the last step ends with the budget."""
 
-import itertools
 import math
 import statistics
 from collections.abc import Callable
@@ -282,8 +281,7 @@ class _Run:
         result = self._result
         result.train_s = self._clock.seconds()
         result.step_s, result.step_max_s = statistics.median(self._step_times), max(self._step_times)
-        network = self._learner.outcome
-        if result.status is Status.OK and not finite(itertools.chain(network.parameters(), network.buffers())):
+        if result.status is Status.OK and not finite(self._learner.outcome.state_dict().values()):
             result.status = Status.DIVERGED  # by the last update, or without a trace in the loss: training uses no running statistics
             result.message = f"a weight or a running statistic is not finite after {result.steps} steps"
         if result.status is Status.OK:

@@ -22,8 +22,8 @@ from bohb_nas.engine.drive import replay
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import BohbNasError
-from bohb_nas.files import Lock
 from bohb_nas.knowledge import Belief, Constraint, Knowledge
+from bohb_nas.locks import Lock
 from bohb_nas.report.status import best, status
 from bohb_nas.store.following import Follower
 from bohb_nas.store.frozen import recall

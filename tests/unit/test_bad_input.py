@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from study_fakes import make_study
 
 from bohb_nas.cli import cli
-from bohb_nas.files import Lock
+from bohb_nas.locks import Lock
 
 TOY = ["--space", "toy", "--worker", "toy"]
 

@@ -32,7 +32,7 @@ from bohb_nas.comparison.table import difference
 from bohb_nas.durations import parse_duration
 from bohb_nas.engine.plan import plan
 from bohb_nas.errors import StudyError, UsageError
-from bohb_nas.files import Lock, holder
+from bohb_nas.locks import Lock, holder
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.search_spaces import cell
 from bohb_nas.space.legality import complete

@@ -10,7 +10,7 @@ import pytest
 from bohb_nas.engine import election
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.election import Candidate, stand_by
-from bohb_nas.files import Lock, holder
+from bohb_nas.locks import Lock, holder
 from bohb_nas.store.study_dir import StudyDir
 
 

@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from bohb_nas.cli import cli
 from bohb_nas.cli_watch import export
-from bohb_nas.files import Lock
+from bohb_nas.locks import Lock
 from bohb_nas.records import Origin
 from bohb_nas.report.exports import _event_file, formats, make
 from bohb_nas.report.exports.tensorboard import FILE

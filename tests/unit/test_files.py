@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bohb_nas.errors import StorageError, StudyHeldError
-from bohb_nas.files import Lock, append_line, dump_json, holder, write_atomic, write_once
+from bohb_nas.files import append_line, dump_json, write_atomic, write_once
+from bohb_nas.locks import Lock, holder
 from bohb_nas.reading import parse_json
 
 
@@ -63,7 +64,7 @@ def test_asking_who_holds_a_lock_never_gets_in_the_way_of_taking_it(tmp_path: Pa
     with Lock(path) as lock:
         lock.acquire()
     program = (
-        f"from bohb_nas.files import holder; from pathlib import Path; p = Path({str(path)!r})\nprint(flush=True)\nwhile True: holder(p)"
+        f"from bohb_nas.locks import holder; from pathlib import Path; p = Path({str(path)!r})\nprint(flush=True)\nwhile True: holder(p)"
     )
     asking = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert asking.stdout is not None
@@ -87,7 +88,7 @@ def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:
     assert holder(path) is None
     assert not path.exists(), "asking must not create the lock"
     program = (
-        "from bohb_nas.files import Lock; from pathlib import Path\n"
+        "from bohb_nas.locks import Lock; from pathlib import Path\n"
         f"assert Lock(Path({str(path)!r})).acquire('other'); print('held', flush=True); input()"
     )
     other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bohb_nas.errors import StorageError
-from bohb_nas.files import Lock, holder
+from bohb_nas.locks import Lock, holder
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import Origin, Trial
 from bohb_nas.store import holders

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from bohb_nas import files
+from bohb_nas import locks
 from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.service import Leaving, Service, Terms
@@ -47,7 +47,7 @@ def lockless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
         del descriptor, command
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(files, "_flock", refuse)
+    monkeypatch.setattr(locks, "_flock", refuse)
     return study
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from bohb_nas.cli import cli
 from bohb_nas.engine import launch
 from bohb_nas.engine.plan import Request, plan
-from bohb_nas.files import Lock, holder
+from bohb_nas.locks import Lock, holder
 from bohb_nas.store.journal import Event
 from bohb_nas.store.study_dir import StudyDir
 

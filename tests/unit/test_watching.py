@@ -26,7 +26,7 @@ from bohb_nas import cli_watch
 from bohb_nas.cli import cli
 from bohb_nas.engine.election import leading
 from bohb_nas.errors import JournalError
-from bohb_nas.files import Lock
+from bohb_nas.locks import Lock
 from bohb_nas.records import Origin, Result, Status
 from bohb_nas.report import tables
 from bohb_nas.report.exports.prometheus import exposition

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bohb_nas.entries import number
 from bohb_nas.errors import StorageError, UsageError
-from bohb_nas.files import Lock, dump_json
+from bohb_nas.files import dump_json
+from bohb_nas.locks import Lock
 from bohb_nas.records import Evaluation, Origin, Result, Trial, stands_in
 from bohb_nas.report.exports import _event_file as event_file
 from bohb_nas.report.exports._owner import name_of
