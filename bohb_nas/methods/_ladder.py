@@ -87,7 +87,8 @@ class Ladder:
     Args:
         sampler: where new configurations come from.
         budgets: the ladder.
-        seed: the n-th new configuration is drawn from the stream (seed, n).
+        seed: the n-th new configuration is drawn from the stream (seed, n); beside an earlier study of e evaluations, which
+            may have had that seed, from (seed, e, n).
         delayed: whether promotion waits until a rung has seen enough.
         knowledge: its initial configurations come first.
     """
@@ -99,7 +100,8 @@ class Ladder:
         """What led to the last ask, where it came from a model: JSON."""
         self._sampler = sampler
         self._budgets, self._top, self._eta = budgets.rungs, len(budgets.rungs) - 1, budgets.eta
-        self._seed, self._delayed, self._knowledge = seed, delayed, knowledge
+        self._stream = (seed, len(knowledge.history)) if knowledge.history else (seed,)
+        self._delayed, self._knowledge = delayed, knowledge
         self._rungs = [_Rung() for _ in self._budgets]
         self._members: list[_Member] = []
         self._pending: dict[str, tuple[_Member, int]] = {}
@@ -194,7 +196,7 @@ class Ladder:
 
     def _new(self) -> Trial:
         number = len(self._members)
-        rng = np.random.default_rng((self._seed, number))
+        rng = np.random.default_rng((*self._stream, number))
         seed = int(rng.integers(2**31))
         rung = self._sampler.entry(rng)
         if number < len(self._knowledge.initial):

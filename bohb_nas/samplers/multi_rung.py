@@ -29,6 +29,8 @@ _MOST_SHARED = 100
 _MOST_AVOIDED = 40
 _FEWEST_AT_REFERENCE = 4
 _FEWEST_OF_EARLIER = 10
+_FEW_COLUMNS = 6
+"""Up to so many, what an earlier study passed over counts: where all results left are near the optimum, only that tells where it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +168,12 @@ class MultiRung:
         voices = self._voices()
         if not voices:
             n = max(len(rung.results) for rung in self._rungs)
-            return self._fresh.draw(rng, reason=f"no model: {n} results on one rung, {self._fewest} with a loss needed")
+            unheard = "".join(f"; {e.name} is not heard, its trust is {self._agreement(e, []):.2f}" for e in self._earlier)
+            return self._fresh.draw(rng, reason=f"no model: {n} results on one rung, {self._fewest} with a loss needed{unheard}")
         if rng.random() < self._settings.random_fraction:
             return self._fresh.draw(rng, reason="random fraction")
         points = voices[-1].model.good().draw(rng, self._settings.n_candidates)
-        points = np.where(self._axes.active(points), points, np.nan)
+        points = self._axes.settled(np.where(self._axes.active(points), points, np.nan))
         points = points[[point.tobytes() not in self._seen for point in points]]
         if not len(points):
             return self._fresh.draw(rng, reason="every candidate was tried before")
@@ -279,10 +282,24 @@ def _earlier(
     budget = max(b for b in budgets if counts[b] >= fewest)
     model = RungModel(columns, settings=settings, stream=(len(evaluations), 0, 4))
     chosen = [e for e in evaluations if e.trial.budget == budget]
-    points = axes.points(encoding.encode([e.trial.config for e in chosen]))
+    points = _points(axes, encoding, chosen)
     for number, (e, point) in enumerate(zip(chosen, points, strict=True)):
         loss = knowledge.loss(e.result)
         model.results.add(number, point, loss=math.inf if loss is None else loss, cost=e.result.train_s)
+    if columns.d <= _FEW_COLUMNS:
+        model.passed = _apart(_points(axes, encoding, [e for e in evaluations if e.trial.budget < budget]), points)
     told = [{"study": e.trial.trial_id.rpartition("-")[0], "trial": e.trial.trial_id, **e.result.details} for e in chosen]
     trials = tuple(str(t["trial"]) for t in told)
     return _Earlier(name=f"earlier study {told[0]['study']}, budget {budget:g}", model=model, trials=trials)
+
+
+def _points(axes: Axes, encoding: Encoding, evaluations: list[Evaluation]) -> Floats:
+    """The points (n, d) of what was evaluated."""
+    return axes.points(encoding.encode([e.trial.config for e in evaluations]))
+
+
+def _apart(points: Floats, others: Floats) -> Floats:
+    """Those of points (n, d), each once, that are not among others (m, d)."""
+    seen = {point.tobytes() for point in others}
+    apart = {point.tobytes(): point for point in points if point.tobytes() not in seen}
+    return np.array(list(apart.values())).reshape(len(apart), points.shape[1])

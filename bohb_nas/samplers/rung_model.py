@@ -69,6 +69,8 @@ class RungModel:
 
     def __init__(self, columns: Columns, *, settings: Settings, stream: tuple[int, ...]) -> None:
         self.results = RungResults(columns.d)
+        self.passed: Floats = np.empty((0, columns.d))
+        """Points (m, d) that a cheaper budget ruled out before they came here: bad, and counted in what the good are a share of."""
         self._columns, self._settings, self._stream = columns, settings, stream
         self._good: tuple[object, Mixture] | None = None
         self._bad: tuple[object, Mixture] | None = None
@@ -93,9 +95,10 @@ class RungModel:
         key = (n, avoided.tobytes())
         if self._bad is None or self._bad[0] != key:
             places = np.argsort(self.results.losses[:n], kind="stable")[self._n_good(n) :]
-            if len(places) > _MOST_BAD:
-                places = np.random.default_rng((*self._stream, n)).choice(places, size=_MOST_BAD, replace=False)
-            data = np.vstack([self.results.points[places], avoided])
+            others = np.vstack([self.results.points[places], self.passed])
+            if len(others) > _MOST_BAD:
+                others = others[np.random.default_rng((*self._stream, n)).choice(len(others), size=_MOST_BAD, replace=False)]
+            data = np.vstack([others, avoided])
             self._bad = key, self._mixture(data, np.ones(len(data)))
         return self._bad[1]
 
@@ -130,7 +133,7 @@ class RungModel:
 
     def _n_good(self, n: int) -> int:
         """How many of the first n results are good; failures never are."""
-        share = math.ceil(self._settings.good_fraction * n - 1e-9)
+        share = math.ceil(self._settings.good_fraction * (n + len(self.passed)) - 1e-9)
         return min(share, _MOST_GOOD, int(np.isfinite(self.results.losses[:n]).sum()))
 
     def _mixture(self, data: Floats, weights: Floats) -> Mixture:

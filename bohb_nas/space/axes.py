@@ -52,6 +52,7 @@ class Axes:
         self.axes = tuple(_axis(h, edges) for h, edges in zip(self._hyperparameters, self._edges, strict=True))
         self._integers = {j: h for j, h in enumerate(self._hyperparameters) if isinstance(h, IntegerHyperparameter)}
         self._ordinals = {j: e for j, e in enumerate(self._edges) if e is not None and j not in self._integers}
+        self._long = [j for j in self._integers if self._edges[j] is None]
         self._parents = [j for j in self._integers if encoding.has_children(j)]
 
     def points(self, rows: Floats) -> Floats:
@@ -68,6 +69,14 @@ class Axes:
     def rows(self, points: Floats) -> Floats:
         """Points (n, d) as rows of the encoding (n, d)."""
         return self._rows(points, self._integers)
+
+    def settled(self, points: Floats) -> Floats:
+        """Points (n, d) whose integers without cells lie, to the bit, where `points` puts the values that they stand for."""
+        settled = points.copy()
+        for j in self._long:
+            known = ~np.isnan(points[:, j])
+            settled[known, j] = self._place(j, self._entry(j, points[known, j]))
+        return settled
 
     def active(self, points: Floats) -> NDArray[np.bool_]:
         """Which coordinates of points (n, d) exist, (n, d), whatever stands in those that do not."""

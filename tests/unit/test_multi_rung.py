@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 
 from bohb_nas.errors import OptionError
 from bohb_nas.knowledge import Constraint, Knowledge
-from bohb_nas.methods import bohb
-from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
+from bohb_nas.methods import bohb, make_optimizer
+from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.samplers.multi_rung import MultiRung, Settings
 from bohb_nas.space.encoding import Encoding
 
@@ -227,6 +227,75 @@ def test_an_earlier_study_of_which_nothing_meets_the_constraints_is_no_obstacle(
     assert len(picks(sampler(knowledge=measured(earlier(1.0), lambda c: 9.0, "params<=5")), 20)) > 10
 
 
+def selected(n_columns: int) -> tuple[MultiRung, int]:
+    """Beside an earlier study whose 27 configurations lie evenly in every column at 1, the ten next to .3 of which went on to 3.
+
+    Returns:
+        The sampler, and how many observations of the earlier study count as good.
+    """
+    found = []
+    for place in range(37):
+        i, budget = (place, 1.0) if place < 27 else (place - 27 + 3, 3.0)  # numbers 3 to 12 lie at .13 to .463
+        config = {f"x{j}": (i + 0.5) / 27 for j in range(n_columns)}
+        trial = Trial(
+            trial_id=f"w0-{place:05d}", config_id=f"w0-c{i}", config=config, budget=budget, bracket=0, rung=0, seed=0, origin=Origin.RANDOM
+        )
+        loss = abs(config["x0"] - 0.3) + 1 / budget
+        result = Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=budget, details={"study": "old"})
+        found.append(Evaluation(trial=trial, result=result))
+    line = Encoding(ConfigurationSpace({f"x{j}": (0.0, 1.0) for j in range(n_columns)}))
+    knowledge = Knowledge(history=tuple(found))
+    model = MultiRung(line, n_rungs=2, seed=0, settings=Settings(random_fraction=0.0, good_fraction=0.2), knowledge=knowledge)
+    explanation = model.propose(np.random.default_rng(0)).explanation
+    assert explanation is not None
+    return model, explanation["heard"][0]["good"]
+
+
+def test_what_an_earlier_study_passed_over_counts_where_dimensions_are_few() -> None:
+    """By its dearest budget alone the best place would be the one farthest from all it knows: everything there is good."""
+    model, n_good = selected(1)
+    assert n_good == 6, "a fifth of 27, and not of 10"
+    x = [number(model.propose(np.random.default_rng(i)).config, "x0") for i in range(30)]
+    assert np.mean([abs(value - 0.3) < 0.25 for value in x]) > 0.8, "half of the line"
+
+
+@pytest.mark.parametrize(("n_columns", "n_good"), [(6, 6), (7, 2)])
+def test_dimensions_are_few_up_to_six(n_columns: int, n_good: int) -> None:
+    assert selected(n_columns)[1] == n_good
+
+
+def test_a_study_with_the_seed_of_the_earlier_one_draws_anew() -> None:
+    def draws(knowledge: Knowledge) -> list[Trial]:
+        optimizer = make_optimizer("bohb", space=space(), budgets=Budgets(min=1, max=9), seed=0, knowledge=knowledge)
+        asked = [optimizer.ask() for _ in range(40)]
+        return [t for t in asked if isinstance(t, Trial) and t.origin is Origin.RANDOM]
+
+    first = draws(Knowledge())
+    told = [
+        Result(trial_id=f"w0-{t.trial_id}", status=Status.OK, loss=number(t.config, "x"), train_s=1.0, details={"study": "o"})
+        for t in first
+    ]
+    history = [
+        Evaluation(trial=dataclasses.replace(t, trial_id=f"w0-{t.trial_id}"), result=result) for t, result in zip(first, told, strict=True)
+    ]
+    again = draws(Knowledge(history=tuple(history)))
+    assert again
+    assert not {number(t.config, "x") for t in first} & {number(t.config, "x") for t in again}
+    assert not {t.seed for t in first} & {t.seed for t in again}
+
+
+def test_a_random_pick_says_that_an_earlier_study_is_not_heard() -> None:
+    """Four results in the order opposite to the earlier study's: (4 * -1 + 4) / (4 + 8) is a trust of 0."""
+    model = sampler(knowledge=earlier(1.0))
+    for i, x in enumerate((0.8, 0.7, 0.5, 0.1)):
+        tell(model, i, {"x": x, "kind": "b"}, rung=0, loss=x)
+    proposal = model.propose(np.random.default_rng(0))
+    assert proposal.origin is Origin.RANDOM
+    assert proposal.reason == (
+        "no model: 4 results on one rung, 6 with a loss needed; earlier study old, budget 9 is not heard, its trust is 0.00"
+    )
+
+
 def test_an_earlier_study_that_contradicts_loses_its_say() -> None:
     model = sampler(knowledge=earlier(-1.0))
     train(model, 60, lambda c: abs(number(c, "x") - 0.8))
@@ -242,6 +311,17 @@ def test_what_was_tried_is_not_proposed_again() -> None:
         tell(model, i, {"kind": kind}, rung=0, loss=float(i))
     proposals = [model.propose(np.random.default_rng(i)) for i in range(40)]
     assert {p.config["kind"] for p in proposals if p.origin is Origin.MODEL} == {"h"}
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_value_that_was_tried_of_an_integer_of_many_is_not_proposed_again(*, log: bool) -> None:
+    """129 values have no cells of their own (128 have), so that a candidate lies anywhere near one."""
+    long = ConfigurationSpace({"x": Integer("x", (1, 129), log=log)})
+    model = MultiRung(Encoding(long), n_rungs=1, seed=0, settings=Settings(random_fraction=0.0))
+    for i, x in enumerate(x for x in range(1, 130) if x != 64):
+        tell(model, i, {"x": x}, rung=0, loss=abs(x - 64.0))
+    proposals = [model.propose(np.random.default_rng(i)) for i in range(40)]
+    assert {p.config["x"] for p in proposals if p.origin is Origin.MODEL} == {64}
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(bohb.Options)])

@@ -129,6 +129,15 @@ def test_good_and_bad_by_hand() -> None:
     assert np.exp(found.bad(NOTHING).log_weights) == pytest.approx([1 / 9] * 9)
 
 
+def test_what_was_passed_over_is_bad_and_counted() -> None:
+    """Of ten and ten, .15 are three; the seven others are bad with the ten."""
+    found = of([5.0, 3.0, 9.0, 1.0, 7.0, 0.0, 8.0, 6.0, 2.0, 4.0])
+    found.passed = found.results.points[:1].repeat(10, axis=0)
+    assert whose(found.good()) == [5, 3, 8]
+    assert found.good_numbers() == [105, 103, 108]
+    assert whose(found.bad(NOTHING)) == [1, 9, 0, 7, 4, 6, 2] + [0] * 10
+
+
 @pytest.mark.parametrize(
     ("n", "fraction", "n_good"),
     [
