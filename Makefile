@@ -45,6 +45,7 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/suggest.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/knowledge.py
+	$(BIN)/python bench/few_dimensions.py
 	$(BIN)/python bench/cluster.py
 	$(BIN)/python bench/watching.py
 	$(BIN)/python bench/fanova.py
