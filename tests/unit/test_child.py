@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def nested(depth: int) -> Any:
     ("details", "said"),
     [
         ({"tree": nested(98)}, "nested more than 100 deep"),
-        ({"tree": nested(3000)}, "recursion"),
+        ({"tree": nested(3000)}, "recursion|depth limit"),  # by the writer; from Python 3.13 on, which goes deeper, by the reader
         ({"file": "caf\udce9.png"}, "surrogates not allowed"),
         ({"rate": float("nan")}, "not JSON compliant"),
         ({"a": object()}, "object is not JSON serializable"),
@@ -100,7 +101,7 @@ def test_a_loss_is_kept_whatever_its_details_are(tmp_path: Path, details: dict[s
     """A line of the journal has three objects around a detail, and its readers take a hundred in all."""
     result, spoilt = train(Worker(ok(details=details)), TRIAL, tmp_path)
     assert (result.status, result.loss, spoilt) == (Status.OK, 0.5, False)
-    assert said in result.details["left_out"]
+    assert re.search(said, result.details["left_out"])
 
 
 def test_scalars_of_other_libraries_in_details_become_numbers(tmp_path: Path) -> None:
