@@ -85,7 +85,7 @@ def test_shares_of_workers_and_failures_are_over_the_same_problems() -> None:
     assert (found["busy"], found["failed"], found["cpu_ms"]) == (0.5, 0.25, 62.5)
     apart = figures([q, constant("b", "p", 0, 0.25)])
     assert [(r["busy"], r["failed"], r["cpu_ms"]) for r in apart["methods"]] == [(None, None, None)] * 2
-    assert "0 problem(s), without p, q" in shown(apart)
+    assert "0 problems, without p, q" in shown(apart)
 
 
 def test_fewer_seeds_are_shown_and_paired_as_far_as_they_go() -> None:
