@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -161,8 +161,11 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
     from bohb_nas.errors import DeviceBusyError
 
     def say(text: str) -> None:
-        with suppress(OSError):  # the terminal may be gone
+        try:
             click.echo(text, err=True)
+        except OSError as e:
+            if e.errno not in (errno.EIO, errno.EPIPE, errno.EBADF):  # of a terminal that is gone; a full disk under a log is no such
+                raise
 
     until = math.inf if time_s is None else time.time() + time_s
     terms = Terms(wait_s=wait, stand=lead, until=until, grace_s=grace, listen=listen)

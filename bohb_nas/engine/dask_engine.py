@@ -122,7 +122,8 @@ class DaskEngine:
             self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
-        self._loop.close()
+        if not self._thread.is_alive():  # else it is stuck in something that will not end
+            self._loop.close()
 
     def n_workers(self) -> int:
         """How many workers have joined."""

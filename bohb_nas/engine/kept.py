@@ -10,6 +10,8 @@ from bohb_nas.records import Result
 
 def kept(result: Result) -> tuple[Result, int]:
     """A result as the study has it, and its bytes as JSON; details that its readers would not take are left out: the loss is known."""
+    if result.message is not None:
+        result = replace(result, message=result.message.encode(errors="backslashreplace").decode())  # names of files need not be UTF-8
     try:
         return read_back(result)
     except (TypeError, ValueError, RecursionError) as e:

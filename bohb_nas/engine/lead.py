@@ -28,7 +28,6 @@ from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, Journal, State
-from bohb_nas.store.lease import since_boot
 from bohb_nas.store.lines import repair
 from bohb_nas.store.meta import IMAGE_WORKERS
 from bohb_nas.store.reading_ahead import Reading
@@ -104,15 +103,20 @@ def lead(
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state, check=seat.check)
-        until, clock = last_alive(study), steady()
+        until = last_alive(study)
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
-        journal.lead(Event(term=max(state.term + 1, seat.number), time=clock(), until=until), size=size)
+        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
         study.done.unlink(missing_ok=True)
         pace = Pace(state, in_seconds=parts.stop.in_seconds)
         with _signals() as wish, DaskEngine(study, term=state.term, ip=ip, needs_s=pace.needs_s, say=display.say) as engine:
             workers = LocalWorkers(study, devices, say=display.say)
+            ending = False
 
             def tick() -> None:
+                nonlocal ending
+                if not ending and wish() is Wish.DRAIN:
+                    ending = True
+                    display.say(f"ending once {counted(len(state.pending), 'running trial')} have ended; Ctrl-C again stops at once")
                 seat.check()
                 _check_term(study, state.term, leases=seat.number > 0)
                 engine.live()
@@ -137,7 +141,7 @@ def lead(
                     promotable=getattr(optimizer, "promotable", None),
                     n_rungs=len(parts.budgets.rungs),
                 ),
-                clock=clock,
+                clock=time.time,
                 wish=lambda: Wish.STOP if gone() else wish(),
                 notice=display.event,
                 tick=tick,
@@ -165,15 +169,6 @@ def lead(
                 workers.wait(5.0)
             workers.stop()
     return outcome, state
-
-
-def steady() -> Callable[[], float]:
-    """A clock that says the time of day now and goes on evenly, through sleep too, whatever is set on the machine's clock meanwhile.
-
-    A term's lines are stamped by one: a clock that was wrong for a while would make hours of a moment, and they count as led.
-    """
-    ahead = time.time() - since_boot()
-    return lambda: ahead + since_boot()
 
 
 def _probes(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge) -> Probes | None:

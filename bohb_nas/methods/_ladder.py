@@ -9,6 +9,7 @@ first to arrive would else be promoted for lack of rivals (Li et al. 2022, Hyper
 import bisect
 import heapq
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -87,8 +88,8 @@ class Ladder:
     Args:
         sampler: where new configurations come from.
         budgets: the ladder.
-        seed: the n-th new configuration is drawn from the stream (seed, n); beside an earlier study of e evaluations, which
-            may have had that seed, from (seed, e, n).
+        seed: the n-th new configuration is drawn from the stream (seed, n); beside an earlier study, which may have had
+            that seed, a number that stands for the study comes between.
         delayed: whether promotion waits until a rung has seen enough.
         knowledge: its initial configurations come first.
     """
@@ -100,7 +101,7 @@ class Ladder:
         """What led to the last ask, where it came from a model: JSON."""
         self._sampler = sampler
         self._budgets, self._top, self._eta = budgets.rungs, len(budgets.rungs) - 1, budgets.eta
-        self._stream = (seed, len(knowledge.history)) if knowledge.history else (seed,)
+        self._stream = (seed, _told(knowledge)) if knowledge.history else (seed,)
         self._delayed, self._knowledge = delayed, knowledge
         self._rungs = [_Rung() for _ in self._budgets]
         self._members: list[_Member] = []
@@ -232,3 +233,8 @@ class Ladder:
 
 def _place(trial: Trial) -> tuple[str, str, int, int]:
     return trial.trial_id, trial.config_id, trial.bracket, trial.rung
+
+
+def _told(knowledge: Knowledge) -> int:
+    """A number that stands for an earlier study's evaluations."""
+    return zlib.crc32(repr([(e.trial.seed, e.trial.budget) for e in knowledge.history]).encode())

@@ -284,10 +284,9 @@ def _earlier(
     chosen = [e for e in evaluations if e.trial.budget == budget]
     points = _points(axes, encoding, chosen)
     for number, (e, point) in enumerate(zip(chosen, points, strict=True)):
-        loss = knowledge.loss(e.result)
-        model.results.add(number, point, loss=math.inf if loss is None else loss, cost=e.result.train_s)
+        model.results.add(number, point, loss=_lost(e, knowledge), cost=e.result.train_s)
     if columns.d <= _FEW_COLUMNS:
-        model.passed = _apart(_points(axes, encoding, [e for e in evaluations if e.trial.budget < budget]), points)
+        model.passed = _points(axes, encoding, _passed_over(evaluations, budget, knowledge))
     told = [{"study": e.trial.trial_id.rpartition("-")[0], "trial": e.trial.trial_id, **e.result.details} for e in chosen]
     trials = tuple(str(t["trial"]) for t in told)
     return _Earlier(name=f"earlier study {told[0]['study']}, budget {budget:g}", model=model, trials=trials)
@@ -298,8 +297,23 @@ def _points(axes: Axes, encoding: Encoding, evaluations: list[Evaluation]) -> Fl
     return axes.points(encoding.encode([e.trial.config for e in evaluations]))
 
 
-def _apart(points: Floats, others: Floats) -> Floats:
-    """Those of points (n, d), each once, that are not among others (m, d)."""
-    seen = {point.tobytes() for point in others}
-    apart = {point.tobytes(): point for point in points if point.tobytes() not in seen}
-    return np.array(list(apart.values())).reshape(len(apart), points.shape[1])
+def _passed_over(evaluations: list[Evaluation], budget: float, knowledge: Knowledge) -> list[Evaluation]:
+    """Of each configuration that never came to a budget the last evaluation, where one that went on from there was better.
+
+    What no budget has ruled out by its loss may have been kept back by a constraint that is past, or by the end of the study.
+    """
+    last: dict[str, Evaluation] = {}
+    for e in sorted(evaluations, key=lambda e: e.trial.budget):
+        last[repr(sorted(e.trial.config.items()))] = e
+    went_on = [e for e in evaluations if e.trial.budget < last[repr(sorted(e.trial.config.items()))].trial.budget]
+    best: dict[float, float] = {}
+    for e in went_on:
+        best[e.trial.budget] = min(best.get(e.trial.budget, math.inf), _lost(e, knowledge))
+    stayed = [e for e in last.values() if e.trial.budget < budget]
+    return [e for e in stayed if _lost(e, knowledge) >= best.get(e.trial.budget, math.inf)]
+
+
+def _lost(evaluation: Evaluation, knowledge: Knowledge) -> float:
+    """Its loss, by this study's constraints; infinite for a failure."""
+    loss = knowledge.loss(evaluation.result)
+    return math.inf if loss is None else loss

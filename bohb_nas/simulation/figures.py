@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bohb_nas.durations import counted
 from bohb_nas.plotting import COLOURS, LINES, STYLE, save
 from bohb_nas.simulation.curves import Comparison
 from bohb_nas.simulation.suites import is_synthetic
@@ -78,7 +79,7 @@ def _by_problem(comparison: Comparison) -> Figure:
                 place.fill_between(times, low, high, step="post", color=COLOURS[m % len(COLOURS)], alpha=0.15, linewidth=0)
         _label(place, comparison.problems[k], logarithmic=logarithmic)
         place.legend(fontsize=5, frameon=False)
-    figure.suptitle(f"normalised regret, median and quartiles over seeds, {comparison.conditions.workers} worker(s)")
+    figure.suptitle(f"normalised regret, median and quartiles over seeds, {counted(comparison.conditions.workers, 'worker')}")
     return figure
 
 
@@ -92,7 +93,7 @@ def _mean_regret(comparison: Comparison, shared: Sequence[str]) -> Figure:
     place = figure.subplots()
     for m, method in enumerate(comparison.methods):
         _line(place, times, means[m], m, label=method)
-    _label(place, f"mean over {len(shared)} problem(s), {comparison.conditions.workers} worker(s)", logarithmic=True)
+    _label(place, f"mean over {counted(len(shared), 'problem')}, {counted(comparison.conditions.workers, 'worker')}", logarithmic=True)
     place.legend(fontsize=7, frameon=False)
     return figure
 

@@ -128,8 +128,8 @@ def _run(request: Request, say: Say) -> tuple[dict[Key, Finished], list[Key]]:
         todo, changed = campaign.missing(wanted, stored, accept_changed=request.accept_changed_code)
         if changed:
             labels = ", ".join(sorted({case.entrant.label for case in changed}))
-            say(f"{len(changed)} stored run(s) came of other code and are done again: {labels}; --accept-changed-code reuses them")
-        say(f"{len(wanted) - len(todo)} of {len(wanted)} run(s) are stored; {len(todo)} to do in {request.jobs} process(es)")
+            say(f"{counted(len(changed), 'stored run')} of other code, done again: {labels}; --accept-changed-code reuses them")
+        say(f"{len(wanted) - len(todo)} of {counted(len(wanted), 'run')} stored; {len(todo)} to do, {request.jobs} at a time")
         stored |= _done(campaign.run_all(todo, results, jobs=request.jobs), len(todo), say)
     finally:
         results.close()
@@ -179,7 +179,9 @@ def _done(outcomes: Iterable[Finished | campaign.Failure], total: int, say: Say)
             found[outcome.key] = outcome
         if (now := time.monotonic()) - said > _PROGRESS_S:
             said = now
-            say(f"{n} of {total} run(s) done, about {(now - began) / n * (total - n):.0f} s left")
+            say(f"{n} of {counted(total, 'run')} done, about {(now - began) / n * (total - n):.0f} s left")
     if failures:
-        raise BohbNasError(f"{len(failures)} of {total} run(s) failed; the others are stored. The first failure:\n{failures[0].trace}")
+        raise BohbNasError(
+            f"{len(failures)} of {counted(total, 'run')} failed; the others are stored. The first failure:\n{failures[0].trace}"
+        )
     return found

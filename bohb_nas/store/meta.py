@@ -142,7 +142,8 @@ def check_told(said: Mapping[str, Any], worker_options: Mapping[str, Any]) -> No
     """
     for name, value in said.items():
         if (told := worker_options.get(name, value)) != value:
-            raise UsageError(f"{_OWN_OPTIONS[name]} {value} and --worker-option {name}={told} contradict each other; give one of them")
+            own = _OWN_OPTIONS[name]
+            raise UsageError(f"{own} {value} and --worker-option {name}={told} contradict each other; say it with {own} alone")
 
 
 _OWN_OPTIONS = {

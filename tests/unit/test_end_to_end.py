@@ -114,6 +114,7 @@ def test_ctrl_c_once_lets_the_running_trial_end_and_says_how_to_resume(study: Pa
     assert master.returncode == 1, err
     asks = (study / "journal.jsonl").read_text().count('"event":"ask"')
     assert len(told(study)) == asks
+    assert "Ctrl-C again stops at once" in out + err
     assert "The same command resumes it" in out
     assert not list((study / "running").iterdir())
     assert "worker" not in out or not _living(study)

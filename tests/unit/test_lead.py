@@ -1,7 +1,6 @@
-"""What a master does before it begins a term, and the time of a term; whole searches are in tests/cluster."""
+"""What a master does before it begins a term; whole searches are in tests/cluster."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,9 @@ import pytest
 from bohb_nas.engine import launch
 from bohb_nas.engine.cluster import make_keys, security
 from bohb_nas.engine.drive import Outcome
-from bohb_nas.engine.lead import lead, steady
+from bohb_nas.engine.lead import lead
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
-from bohb_nas.records import Origin, Trial
-from bohb_nas.store.journal import Event, State
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -55,18 +52,3 @@ def test_of_key_and_certificate_neither_stays_without_the_other(study: StudyDir,
     make_keys(study)
     assert all(new != old for new, old in zip(pems(study), before, strict=True))
     security(study).get_connection_args("client")  # which loads both: a key of another certificate is refused
-
-
-def test_a_clock_that_is_set_back_and_right_again_makes_no_hours_of_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    day = [1_000_000.0]
-    boot = [50.0]
-    monkeypatch.setattr(time, "time", lambda: day[0])
-    monkeypatch.setattr(time, "clock_gettime", lambda clock: boot[0])
-    state, clock = State(), steady()
-    state.apply(Event(term=1, time=clock()))
-    for n, set_to in enumerate((1_000_001.0 - 36_000.0, 1_000_002.0, 1_000_003.0 + 36_000.0)):
-        day[0], boot[0] = set_to, 51.0 + n
-        asked = Trial(trial_id=f"t{n}", config_id="c", config={}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
-        state.apply(Event(term=1, time=clock(), trial=asked))
-    assert state.led_s == 3.0
-    assert (state.last, clock()) == (1_000_003.0, 1_000_003.0)

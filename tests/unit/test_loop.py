@@ -249,6 +249,15 @@ def test_what_is_not_finite_at_the_end_has_diverged_though_the_loss_tells_nothin
     assert result.message == "a weight or a running statistic is not finite after 3 steps"
 
 
+def test_what_is_not_finite_in_the_averaged_weights_alone_has_diverged() -> None:
+    learner, time = fakes.learner(average="on"), fakes.Virtual()
+    assert learner.average is not None
+    outcome = learner.average.network
+    time.watch(learner.network, lambda _: 0.1)
+    learner.optimizer.register_step_post_hook(lambda *_: outcome.state_dict()["head.bias"].fill_(torch.nan))
+    assert train(learner, time, budget_s=1e9, max_steps=3).status is Status.DIVERGED
+
+
 def test_warm_up_leaves_no_trace() -> None:
     learner, other = fakes.learner(), fakes.learner()
     time = fakes.Virtual()

@@ -1,6 +1,7 @@
 """The model of `bohb`: who is heard, where configurations enter, what is avoided."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from bohb_nas.errors import OptionError
 from bohb_nas.knowledge import Constraint, Knowledge
 from bohb_nas.methods import bohb, make_optimizer
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
-from bohb_nas.samplers.multi_rung import MultiRung, Settings
+from bohb_nas.samplers.multi_rung import MultiRung, Settings, _passed_over
 from bohb_nas.space.encoding import Encoding
 
 Loss = Callable[[Mapping[str, Value]], float | None]
@@ -270,18 +271,29 @@ def test_a_study_with_the_seed_of_the_earlier_one_draws_anew() -> None:
         asked = [optimizer.ask() for _ in range(40)]
         return [t for t in asked if isinstance(t, Trial) and t.origin is Origin.RANDOM]
 
+    def known(trials: list[Trial]) -> Knowledge:
+        return Knowledge(history=tuple(evaluated(f"w0-{t.trial_id}", number(t.config, "x"), t.budget, seed=t.seed) for t in trials))
+
     first = draws(Knowledge())
-    told = [
-        Result(trial_id=f"w0-{t.trial_id}", status=Status.OK, loss=number(t.config, "x"), train_s=1.0, details={"study": "o"})
-        for t in first
-    ]
-    history = [
-        Evaluation(trial=dataclasses.replace(t, trial_id=f"w0-{t.trial_id}"), result=result) for t, result in zip(first, told, strict=True)
-    ]
-    again = draws(Knowledge(history=tuple(history)))
-    assert again
-    assert not {number(t.config, "x") for t in first} & {number(t.config, "x") for t in again}
-    assert not {t.seed for t in first} & {t.seed for t in again}
+    second = draws(known(first))
+    third = draws(known(second))
+    assert third
+    for one, other in itertools.combinations((first, second, third), 2):
+        assert not {number(t.config, "x") for t in one} & {number(t.config, "x") for t in other}
+        assert not {t.seed for t in one} & {t.seed for t in other}
+
+
+def evaluated(name: str, x: float, budget: float, *, seed: int = 0) -> Evaluation:
+    """X at a budget, where its loss is x."""
+    trial = Trial(trial_id=name, config_id="c", config={"x": x}, budget=budget, bracket=0, rung=0, seed=seed, origin=Origin.RANDOM)
+    return Evaluation(trial=trial, result=Result(trial_id=name, status=Status.OK, loss=x, train_s=1.0, details={"study": "o"}))
+
+
+def test_what_an_earlier_constraint_kept_back_was_not_passed_over() -> None:
+    """Of three at 1 the middle one went on to 3: the better one stayed for another reason than its loss, the worse one was ruled out."""
+    found = [evaluated("a", 0.3, 1.0), evaluated("b", 0.6, 1.0), evaluated("c", 0.9, 1.0), evaluated("d", 0.6, 3.0)]
+    assert [e.trial.config["x"] for e in _passed_over(found, 3.0, Knowledge())] == [0.9]
+    assert _passed_over(found[:3], 3.0, Knowledge()) == [], "nothing went on"
 
 
 def test_a_random_pick_says_that_an_earlier_study_is_not_heard() -> None:

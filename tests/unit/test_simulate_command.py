@@ -86,12 +86,12 @@ def test_runs_are_stored_reused_and_reported(tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = simulate(*FAST, "--method", "hyperband", "--workers", 3, "--out", out)
     assert first.exit_code == 0, first.output
-    assert "0 of 8 run(s) are stored; 8 to do" in first.stderr
+    assert "0 of 8 runs stored; 8 to do" in first.stderr
     assert {(r["method"], r["workers"], r["seed"]) for r in lines(out)} == {
         (m, w, s) for m in ("random_search", "hyperband") for w in (2, 3) for s in (0, 1)
     }
     again = simulate(*FAST, "--method", "hyperband", "--workers", 3, "--seeds", 3, "--out", out)
-    assert "8 of 12 run(s) are stored; 4 to do" in again.stderr
+    assert "8 of 12 runs stored; 4 to do" in again.stderr
     assert again.stdout.count("mean rank over problems") == 2
     report = simulate("--out", out, "--report", "--workers", 3, "--json", "--figures")
     (figures,) = json.loads(report.stdout)["comparisons"]
@@ -119,7 +119,7 @@ def test_folders_are_merged(tmp_path: Path) -> None:
     assert figures["reference"] == "hyperband"
     assert {row["method"] for row in figures["methods"]} == {"random_search", "hyperband"}
     reused = simulate(*FAST, "--method", "hyperband", "--out", a, "--results", b)
-    assert "4 of 4 run(s) are stored; 0 to do" in reused.stderr
+    assert "4 of 4 runs stored; 0 to do" in reused.stderr
 
 
 def test_a_killed_call_is_taken_up_again(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_killed_call_is_taken_up_again(tmp_path: Path) -> None:
         stream.write(b'{"format": 1, "method": "sl')
     resumed = simulate(*arguments, "--out", out)
     assert resumed.exit_code == 0, resumed.output
-    assert f"{len(stored)} of 4 run(s) are stored" in resumed.stderr
+    assert f"{len(stored)} of 4 runs stored" in resumed.stderr
     assert lines(out)[: len(stored)] == stored
     assert simulate(*arguments, "--out", whole).exit_code == 0
     assert without_cpu(lines(out)) == without_cpu(lines(whole))
@@ -197,7 +197,7 @@ def test_a_process_that_is_killed_is_said_and_what_had_finished_is_kept(tmp_path
     assert done.exit_code == 1
     assert "one of the 2 processes was ended from outside" in done.stderr
     assert "fewer --jobs" in done.stderr
-    assert "2 of 2 run(s) are stored" in simulate(*FAST, "--out", out).stderr
+    assert "2 of 2 runs stored" in simulate(*FAST, "--out", out).stderr
 
 
 def test_a_damaged_line_is_named_and_its_run_done_again(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_damaged_line_is_named_and_its_run_done_again(tmp_path: Path) -> None:
     again = simulate(*FAST, "--out", tmp_path)
     assert again.exit_code == 0
     assert f"{path}, line 1 is damaged" in again.stderr
-    assert "1 of 2 run(s) are stored; 1 to do" in again.stderr
+    assert "1 of 2 runs stored; 1 to do" in again.stderr
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
     assert without_cpu(lines(tmp_path)) == before
 
@@ -233,10 +233,10 @@ def test_runs_of_other_code_are_done_again_unless_told(tmp_path: Path) -> None:
     ]
     simulate(*arguments)
     method.write_text(SLOW_METHOD.replace("0.05", "0.001"))
-    assert "1 of 1 run(s) are stored" in simulate(*arguments, "--accept-changed-code").stderr
+    assert "1 of 1 run stored" in simulate(*arguments, "--accept-changed-code").stderr
     changed = simulate(*arguments)
-    assert "1 stored run(s) came of other code and are done again: mine" in changed.stderr
-    assert "1 of 1 run(s) are stored" in simulate(*arguments).stderr
+    assert "1 stored run of other code, done again: mine" in changed.stderr
+    assert "1 of 1 run stored" in simulate(*arguments).stderr
     assert [run["version"] for run in lines(out)] == ["7", "7"]
 
 
@@ -251,7 +251,7 @@ def test_a_method_that_raises_fails_alone(tmp_path: Path) -> None:
         "failed: broken on hartmann/3-good, seed 0, W = 2: SystemExit: told too much"
         in simulate(*FAST, "--method", method, "--out", out).stderr
     )
-    assert "2 of 4 run(s) failed" in done.stderr
+    assert "2 of 4 runs failed" in done.stderr
     assert {run["method"] for run in lines(out)} == {"random_search"}
 
 
