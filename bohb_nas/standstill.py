@@ -5,6 +5,8 @@ that looks or the main one ran meanwhile, or waited for a processor, as the kern
 busy nor a library that lets no other thread run is taken for a standstill.
 """
 
+import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -50,6 +52,8 @@ class Watch:
         self._busy: list[float] = []
         """Of the threads, at the last look."""
         self._stood_s = 0.0
+        self._told = -math.inf
+        """The latest time that was told: a standstill that is noticed late may seem to have begun before it."""
 
     def begin(self) -> None:
         """Begins to look; harmless when that has begun. To be called from the main thread."""
@@ -67,12 +71,17 @@ class Watch:
             now = self._clock()
             if self._threads and now - self._looked > self._least_s:  # the thread that looks has not run yet since
                 self._look(now)
-            return now - self._stood_s
+            self._told = max(self._told, now - self._stood_s)
+            return self._told
 
     def stood_s(self) -> float:
         """Seconds for which this process has stood still so far."""
         self.now()
         return self._stood_s
+
+    def forked(self) -> None:
+        """To be called in a forked child, which has none of the threads, and no use for a lock that one of them may hold: looks no more."""
+        self._lock, self._threads = threading.Lock(), ()
 
     def _look(self, now: float) -> None:
         """Takes in what has passed since the last look."""
@@ -94,6 +103,7 @@ class Watch:
 
 
 _WATCH = Watch()
+os.register_at_fork(after_in_child=lambda: _WATCH.forked())
 
 
 def watch() -> None:

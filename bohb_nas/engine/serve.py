@@ -67,9 +67,6 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     _trainer = trainer
     candidate = Candidate(study, say=say, listen=terms.listen) if terms.stand else None
 
-    def replaced() -> bool:
-        return lock.superseded or study.is_another(meta)
-
     touching = asyncio.create_task(_touch(study.worker_lock(host(), device.name)))
     with lock:
         try:
@@ -79,7 +76,8 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
                 say(f"left: {leaving.why}")
                 return 0
             name = f"{host()}-{device.name}"
-            service = Service(study, trainer, leaving, candidate, terms, replaced=replaced, name=name, say=say)
+            replaced, ousted = lambda: study.is_another(meta), lambda: lock.superseded
+            service = Service(study, trainer, leaving, candidate, terms, replaced=replaced, ousted=ousted, name=name, say=say)
             return await service.run()
         finally:
             touching.cancel()

@@ -26,6 +26,7 @@ _ROOM_S = 5.0
 _ANSWER_S = 1.0
 """For the answer about a trial that was handed over to reach the master."""
 _OVER = "the time of this worker is over"
+_OUSTED = "another worker for this device has taken its place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +86,15 @@ class Service:
         terms: Terms,
         *,
         replaced: Callable[[], bool],
+        ousted: Callable[[], bool],
         name: str,
         say: Callable[[str], None],
     ) -> None:
         self._study, self._trainer, self._leaving, self._candidate, self._terms = study, trainer, leaving, candidate, terms
         self._replaced = replaced
-        """Whether somebody else's has taken the place of the study or of this worker's lock."""
+        """Whether another study has taken the place of this one, so that nothing more may be written there."""
+        self._ousted = ousted
+        """Whether somebody else's has taken the place of this worker's lock."""
         self._name = name
         self._say = say
         self._told_of = ""
@@ -117,7 +121,7 @@ class Service:
                 await self._candidate.stand()
             leader = self._leader()
             if self._replaced():  # looked at after the address, which then is that of this study's master
-                self._say(f"another study, or another worker for this device, has taken its place in {self._study.path}; leaving")
+                self._say(f"another study has taken its place in {self._study.path}; leaving")
                 return 0
             if self._trainer.busy or (leader is not None and self._reachable(leader) and await self._join(leader)):
                 alone_since = time.monotonic()
@@ -154,9 +158,13 @@ class Service:
         return f"nobody leads this study; `bohb-nas run {self._study.path}` leads it again"
 
     def _is_over(self) -> bool:
-        """Whether to leave, because of a signal or of the time."""
+        """Whether to leave, handing over: because of a signal, of the time, or of another worker. Never where another study stands."""
+        if self._replaced():
+            return False
         if time.time() >= self._last_call:
             self._leaving.ask(_OVER, urgent=False)
+        if self._ousted():
+            self._leaving.ask(_OUSTED, urgent=True)
         return self._leaving.asked.is_set()
 
     def _reachable(self, leader: Leader) -> bool:

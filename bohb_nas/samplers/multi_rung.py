@@ -15,11 +15,12 @@ from ConfigSpace.exceptions import ForbiddenValueError
 
 from bohb_nas import entries
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.records import Evaluation, Origin, Result, Status, Value
+from bohb_nas.records import Origin, Result, Status, Value
 from bohb_nas.samplers import rung_model
 from bohb_nas.samplers._options import check
 from bohb_nas.samplers.agreement import entry_chances, kendall, say, trust
 from bohb_nas.samplers.density import Columns, Floats, log_sum_exp
+from bohb_nas.samplers.earlier import Earlier, earlier_studies
 from bohb_nas.samplers.rung_model import RungModel
 from bohb_nas.samplers.uniform import Fresh, Proposal
 from bohb_nas.space.axes import Axes
@@ -28,9 +29,6 @@ from bohb_nas.space.encoding import Encoding
 _MOST_SHARED = 100
 _MOST_AVOIDED = 40
 _FEWEST_AT_REFERENCE = 4
-_FEWEST_OF_EARLIER = 10
-_FEW_COLUMNS = 6
-"""Up to so many, what an earlier study passed over counts: where all results left are near the optimum, only that tells where it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +102,7 @@ class MultiRung:
         self._avoided = np.empty((0, self._columns.d))
         self._n_pairs = 0
         self._taus: dict[int, tuple[object, float, int]] = {}
-        self._earlier = [
-            _earlier(self._columns, self._axes, encoding, group, settings=settings, knowledge=knowledge) for group in _by_study(knowledge)
-        ]
+        self._earlier = earlier_studies(self._columns, self._axes, encoding, settings=settings, knowledge=knowledge)
 
     def asked(self, number: int, config: Mapping[str, Value]) -> None:
         """The configuration of that number has begun."""
@@ -239,7 +235,7 @@ class MultiRung:
             "prior": round(float(shares[-1]), 4),
         }
 
-    def _agreement(self, earlier: "_Earlier", modelled: list[int]) -> float:
+    def _agreement(self, earlier: Earlier, modelled: list[int]) -> float:
         """How far an earlier study can be trusted: the agreement of its ratios with the losses on the highest modelled rung."""
         rung = self._rungs[modelled[-1] if modelled else 0].results
         recent = rung.numbers[-_MOST_SHARED:]
@@ -252,68 +248,3 @@ class MultiRung:
                 tau = kendall(-ratios, np.array([rung.loss_of[i] for i in recent]))
             earlier.measured = key, trust(tau, len(recent) if len(recent) > 1 else 0)
         return earlier.measured[1]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Earlier:
-    """The model of an earlier study's highest budget that has enough results."""
-
-    name: str
-    model: RungModel
-    trials: tuple[str, ...]
-    measured: tuple[object, float] | None = None
-
-
-def _by_study(knowledge: Knowledge) -> list[list[Evaluation]]:
-    """The evaluations of each earlier study, told apart by the part of their trials' ids before the dash."""
-    studies: dict[str, list[Evaluation]] = {}
-    for evaluation in knowledge.history:
-        studies.setdefault(evaluation.trial.trial_id.rpartition("-")[0], []).append(evaluation)
-    return list(studies.values())
-
-
-def _earlier(
-    columns: Columns, axes: Axes, encoding: Encoding, evaluations: list[Evaluation], *, settings: Settings, knowledge: Knowledge
-) -> _Earlier:
-    """The model of one earlier study, whose results are judged by this study's constraints: what the earlier one allowed is past."""
-    budgets = sorted({e.trial.budget for e in evaluations})
-    counts = {b: sum(e.trial.budget == b and knowledge.loss(e.result) is not None for e in evaluations) for b in budgets}
-    fewest = min(_FEWEST_OF_EARLIER, max(counts.values()))
-    budget = max(b for b in budgets if counts[b] >= fewest)
-    model = RungModel(columns, settings=settings, stream=(len(evaluations), 0, 4))
-    chosen = [e for e in evaluations if e.trial.budget == budget]
-    points = _points(axes, encoding, chosen)
-    for number, (e, point) in enumerate(zip(chosen, points, strict=True)):
-        model.results.add(number, point, loss=_lost(e, knowledge), cost=e.result.train_s)
-    if columns.d <= _FEW_COLUMNS:
-        model.passed = _points(axes, encoding, _passed_over(evaluations, budget, knowledge))
-    told = [{"study": e.trial.trial_id.rpartition("-")[0], "trial": e.trial.trial_id, **e.result.details} for e in chosen]
-    trials = tuple(str(t["trial"]) for t in told)
-    return _Earlier(name=f"earlier study {told[0]['study']}, budget {budget:g}", model=model, trials=trials)
-
-
-def _points(axes: Axes, encoding: Encoding, evaluations: list[Evaluation]) -> Floats:
-    """The points (n, d) of what was evaluated."""
-    return axes.points(encoding.encode([e.trial.config for e in evaluations]))
-
-
-def _passed_over(evaluations: list[Evaluation], budget: float, knowledge: Knowledge) -> list[Evaluation]:
-    """Of each configuration that never came to a budget the last evaluation, where one that went on from there was better.
-
-    What no budget has ruled out by its loss may have been kept back by a constraint that is past, or by the end of the study.
-    """
-    last: dict[str, Evaluation] = {}
-    for e in sorted(evaluations, key=lambda e: e.trial.budget):
-        last[repr(sorted(e.trial.config.items()))] = e
-    went_on = [e for e in evaluations if e.trial.budget < last[repr(sorted(e.trial.config.items()))].trial.budget]
-    best: dict[float, float] = {}
-    for e in went_on:
-        best[e.trial.budget] = min(best.get(e.trial.budget, math.inf), _lost(e, knowledge))
-    stayed = [e for e in last.values() if e.trial.budget < budget]
-    return [e for e in stayed if _lost(e, knowledge) >= best.get(e.trial.budget, math.inf)]
-
-
-def _lost(evaluation: Evaluation, knowledge: Knowledge) -> float:
-    """Its loss, by this study's constraints; infinite for a failure."""
-    loss = knowledge.loss(evaluation.result)
-    return math.inf if loss is None else loss

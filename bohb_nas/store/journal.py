@@ -153,11 +153,11 @@ class State:
             self.led_s += max(0.0, time - self.last)
 
     def _count_beside(self, result: Result, term: int, time: float) -> None:
-        """Nothing is learnt from a trial that outlived its master, which waited for nobody knows what, nor from the wait for a worker."""
+        """Nothing is learnt from a trial that outlived its master, which waited for nobody knows what, nor from waits or standstills."""
         asked_term, asked = self.asked_under.pop(result.trial_id)
         trial = self.trials[result.trial_id]
         if asked_term == term and result.status is Status.OK and trial.origin not in ASIDE:
-            took_s = time - asked if (stay := stays.stay(result)) is None else min(stay.held_s, time - asked)
+            took_s = time - asked if (stay := stays.stay(result)) is None else min(stay.held_s - stay.stood_s, time - asked)
             trained_s = result.metrics.get("new_s", result.train_s)  # a continued trial counts what was trained before in its train_s
             for seconds, kept in ((took_s - trained_s, self.beside_s), (took_s, self.took_s)):
                 of_budget = kept.setdefault(trial.budget, [])

@@ -27,6 +27,8 @@ class Stay:
     """Of this time."""
     earlier_s: float
     """What earlier attempts, which were interrupted, had trained of it: on which device and when is not told here."""
+    stood_s: float
+    """Of this time, while its job was suspended; without what the worker counted as training."""
 
     @property
     def held_s(self) -> float:
@@ -59,6 +61,7 @@ def stay(result: Result) -> Stay | None:
         attempt=notes.whole(note, "attempt"),
         trained_s=trained_s,
         earlier_s=all_s - trained_s,
+        stood_s=min(notes.number(note, "stood_s") or 0.0, max(0.0, ended - began - trained_s)),
     )
 
 

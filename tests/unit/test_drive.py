@@ -176,9 +176,9 @@ def test_a_trial_that_waited_for_another_master_says_nothing_of_what_trials_take
     assert rule.reached(state, now=36_002.0, budget=6.1)
 
 
-def told_late(details: dict[str, object]) -> State:
-    """After one trial of 5 s of training, asked at 0 s and told at 600 s."""
-    state, result = State(), Result(trial_id="t0", status=Status.OK, loss=1.0, train_s=5.0, details=details)
+def told_late(details: dict[str, object], *, train_s: float = 5.0) -> State:
+    """After one trial with a budget of 5, asked at 0 s and told at 600 s."""
+    state, result = State(), Result(trial_id="t0", status=Status.OK, loss=1.0, train_s=train_s, details=details)
     asked = Event(term=1, time=0.0, trial=study_fakes.trial(0, budget=5.0))
     for event in (Event(term=1, time=0.0), asked, Event(term=1, time=600.0, result=result)):
         state.apply(event)
@@ -199,6 +199,21 @@ def test_a_trial_that_was_handed_over_takes_what_all_its_attempts_had() -> None:
     state = told_late({"engine": {"host": "node1", "device": "cuda:0", "began": 50.0, "ended": 52.5}, "attempt_s": 2.0})
     assert state.took_s == {5.0: [5.5]}
     assert state.beside_s == {5.0: [0.5]}
+
+
+@pytest.mark.parametrize(
+    ("train_s", "took_s"),
+    [
+        (60.0, 68.0),  # its worker left the 300 s out
+        (360.0, 360.0),  # it counted them itself: 8 s of the 300 s are not in its training
+    ],
+)
+def test_what_a_trial_stood_still_says_nothing_of_what_trials_take(train_s: float, took_s: float) -> None:
+    """It had a device for 368 s, suspended for 300 s of them."""
+    stay = {"host": "node1", "device": "cuda:0", "began": 1_000.0, "ended": 1_368.0, "stood_s": 300.0}
+    state = told_late({"engine": stay}, train_s=train_s)
+    assert state.took_s == {5.0: [took_s]}
+    assert state.beside_s == {5.0: [took_s - train_s]}
 
 
 def test_the_incumbents_checkpoint_is_kept_and_the_others_are_not(tmp_path: Path) -> None:

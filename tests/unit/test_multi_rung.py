@@ -13,7 +13,8 @@ from bohb_nas.errors import OptionError
 from bohb_nas.knowledge import Constraint, Knowledge
 from bohb_nas.methods import bohb, make_optimizer
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
-from bohb_nas.samplers.multi_rung import MultiRung, Settings, _passed_over
+from bohb_nas.samplers.earlier import _passed_over
+from bohb_nas.samplers.multi_rung import MultiRung, Settings
 from bohb_nas.space.encoding import Encoding
 
 Loss = Callable[[Mapping[str, Value]], float | None]

@@ -1,12 +1,14 @@
-"""The worker program while its training child is not ready yet, and where its study has made room for another."""
+"""The worker program while its training child is not ready yet, and where its study or its lock has made room for another."""
 
 import asyncio
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from study_fakes import make_study
 
+from bohb_nas.engine import service
 from bohb_nas.engine.cluster import publish
 from bohb_nas.engine.serve import _started
 from bohb_nas.engine.service import Leaving, Service, Terms
@@ -92,6 +94,7 @@ def test_a_worker_whose_study_made_room_for_another_leaves_and_does_not_join_tha
             None,
             Terms(wait_s=60.0, stand=False),
             replaced=lambda: len(joined) == 1,
+            ousted=lambda: False,
             name="here-cpu0",
             say=said.append,
         )
@@ -102,4 +105,73 @@ def test_a_worker_whose_study_made_room_for_another_leaves_and_does_not_join_tha
         publish(study, "tls://127.0.0.1:5", 1)
         assert asyncio.run(play()) == 0
     assert len(joined) == 1, "its own master, and no other"
-    assert said == [f"another study, or another worker for this device, has taken its place in {study.path}; leaving"]
+    assert said == [f"another study has taken its place in {study.path}; leaving"]
+
+
+class Training(Idle):
+    """A trainer that tells why it was asked to hand over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.why: str | None = None
+
+    async def hand_over(self, why: str, *, grace_s: float) -> bool:
+        del grace_s
+        self.why = why
+        return True
+
+
+class Joined:
+    """A worker under a master that goes half a second later."""
+
+    def __init__(self) -> None:
+        self.joined = self.left_alone = False
+
+    def __await__(self) -> Generator[None]:
+        self.joined = True
+        yield
+
+    async def finished(self) -> None:
+        await asyncio.sleep(0.5)
+        self.left_alone = True
+
+    async def close(self, **how: object) -> None:
+        del how
+
+
+@pytest.mark.parametrize("what", ["study", "lock"])
+def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_study_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    study = make_study(tmp_path / "study", now=2000.0)
+    worker, said = Joined(), list[str]()
+    monkeypatch.setattr(service, "_ANSWER_S", 0.0)
+    monkeypatch.setattr(Service, "_worker", lambda self, leader: worker)
+
+    async def play() -> str | None:
+        trainer = Training()
+        one = Service(
+            study,
+            cast(Any, trainer),
+            Leaving(),
+            None,
+            Terms(wait_s=60.0, stand=False),
+            replaced=lambda: worker.joined and what == "study",
+            ousted=lambda: worker.joined,  # by another study's worker, too
+            name="here-cpu0",
+            say=said.append,
+        )
+        assert await one.run() == 0
+        return trainer.why
+
+    with Lock(study.master_lock) as lock:
+        assert lock.acquire("{}")
+        publish(study, "tls://127.0.0.1:5", 1)
+        why = asyncio.run(play())
+    assert not worker.left_alone
+    if what == "study":
+        assert why is None
+        assert said == [f"another study has taken its place in {study.path}; leaving"]
+    else:
+        assert why == "another worker for this device has taken its place"
+        assert said == [f"leaving: {why}"]

@@ -55,7 +55,9 @@ def served(study: StudyDir, *, looks: int, wait_s: float) -> tuple[int, list[str
     async def play() -> tuple[int, list[str]]:
         said: list[str] = []
         trainer, terms = Training(study, looks=looks), Terms(wait_s=wait_s, stand=False)
-        service = Service(study, cast(Any, trainer), Leaving(), None, terms, replaced=lambda: False, name="w", say=said.append)
+        service = Service(
+            study, cast(Any, trainer), Leaving(), None, terms, replaced=lambda: False, ousted=lambda: False, name="w", say=said.append
+        )
         return await service.run(), said
 
     return asyncio.run(play())

@@ -25,6 +25,22 @@ left_out = (time.monotonic() - wall) - (watch.now() - began)
 print(watch.stood_s(), left_out)
 """
 
+FORKED = """
+import os
+from bohb_nas import standstill
+seconds = 1000.0
+standstill._WATCH = standstill.Watch(lambda: seconds, busy_s=lambda thread: 0.0, look_s=3600.0)
+standstill.watch()
+seconds += 40.0
+before = standstill.now()
+if os.fork() == 0:
+    seconds += 30.0
+    print(standstill.now() - before, standstill.stood_s(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+"""A process that stood still for 40 s, and a child of it that waits for 30 s."""
+
 
 class Machine:
     """A clock, and what two threads have run and waited, that go on when somebody says so."""
@@ -68,6 +84,19 @@ def test_what_is_left_out_is_what_no_thread_ran_or_waited_to_run(
     machine.passes(seconds, busy=busy)
     assert watch.now() - before == seconds - stood_s
     assert watch.stood_s() == stood_s
+
+
+def test_a_standstill_that_is_noticed_later_does_not_turn_the_clock_back(watch: Watch, machine: Machine) -> None:
+    machine.passes(4.0, busy=0.0)
+    before = watch.now()
+    machine.passes(30.0, busy=0.0)
+    assert watch.now() == before, "the 4 s since the last look are left out as well, and were told of before"
+    assert watch.stood_s() == 34.0
+
+
+def test_in_a_forked_process_nobody_looks_out_and_the_clock_goes_on() -> None:
+    said = subprocess.run([sys.executable, "-c", FORKED], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert said.split() == ["30.0", "40.0"]
 
 
 def test_who_does_not_look_out_leaves_nothing_out(machine: Machine) -> None:
