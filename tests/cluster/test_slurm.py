@@ -53,7 +53,7 @@ def submit(cluster: Slurm, study: StudyDir, *arguments: str) -> str:
     more = ["--gpus-per-task", "0", "--cpus-per-task", "1", "--listen", listen(), *arguments]
     done = subprocess.run([*command, *more], env=cluster.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    job = re.match(r"slurm job (\d+): 4 task\(s\)", done.stdout)
+    job = re.match(r"slurm job (\d+): 4 tasks", done.stdout)
     assert job is not None, done.stdout
     return job[1]
 
