@@ -116,7 +116,7 @@ def lead(
                 nonlocal ending
                 if not ending and wish() is Wish.DRAIN:
                     ending = True
-                    display.say(f"ending once {counted(len(state.pending), 'running trial')} have ended; Ctrl-C again stops at once")
+                    display.say(f"ending: waiting for {counted(len(state.pending), 'running trial')}; Ctrl-C again stops at once")
                 seat.check()
                 _check_term(study, state.term, leases=seat.number > 0)
                 engine.live()

@@ -66,7 +66,6 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     global _trainer
     _trainer = trainer
     candidate = Candidate(study, say=say, listen=terms.listen) if terms.stand else None
-
     touching = asyncio.create_task(_touch(study.worker_lock(host(), device.name)))
     with lock:
         try:

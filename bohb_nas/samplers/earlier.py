@@ -71,10 +71,8 @@ def _passed_over(evaluations: list[Evaluation], budget: float, knowledge: Knowle
 
     What no budget has ruled out by its loss may have been kept back by a constraint that is past, or by the end of the study.
     """
-    last: dict[str, Evaluation] = {}
-    for e in sorted(evaluations, key=lambda e: e.trial.budget):
-        last[repr(sorted(e.trial.config.items()))] = e
-    went_on = [e for e in evaluations if e.trial.budget < last[repr(sorted(e.trial.config.items()))].trial.budget]
+    last = {e.trial.config_id: e for e in sorted(evaluations, key=lambda e: e.trial.budget)}
+    went_on = [e for e in evaluations if e.trial.budget < last[e.trial.config_id].trial.budget]
     best: dict[float, float] = {}
     for e in went_on:
         best[e.trial.budget] = min(best.get(e.trial.budget, math.inf), _lost(e, knowledge))

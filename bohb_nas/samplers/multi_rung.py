@@ -163,9 +163,9 @@ class MultiRung:
         self._take_in()
         voices = self._voices()
         if not voices:
-            n = max(len(rung.results) for rung in self._rungs)
+            n = max(rung.results.n_ok for rung in self._rungs)
             unheard = "".join(f"; {e.name} is not heard, its trust is {self._agreement(e, []):.2f}" for e in self._earlier)
-            return self._fresh.draw(rng, reason=f"no model: {n} results on one rung, {self._fewest} with a loss needed{unheard}")
+            return self._fresh.draw(rng, reason=f"no model: {n} results with a loss on one rung, {self._fewest} needed{unheard}")
         if rng.random() < self._settings.random_fraction:
             return self._fresh.draw(rng, reason="random fraction")
         points = voices[-1].model.good().draw(rng, self._settings.n_candidates)

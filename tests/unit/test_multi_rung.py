@@ -286,7 +286,7 @@ def test_a_study_with_the_seed_of_the_earlier_one_draws_anew() -> None:
 
 def evaluated(name: str, x: float, budget: float, *, seed: int = 0) -> Evaluation:
     """X at a budget, where its loss is x."""
-    trial = Trial(trial_id=name, config_id="c", config={"x": x}, budget=budget, bracket=0, rung=0, seed=seed, origin=Origin.RANDOM)
+    trial = Trial(trial_id=name, config_id=f"c{x}", config={"x": x}, budget=budget, bracket=0, rung=0, seed=seed, origin=Origin.RANDOM)
     return Evaluation(trial=trial, result=Result(trial_id=name, status=Status.OK, loss=x, train_s=1.0, details={"study": "o"}))
 
 
@@ -298,14 +298,15 @@ def test_what_an_earlier_constraint_kept_back_was_not_passed_over() -> None:
 
 
 def test_a_random_pick_says_that_an_earlier_study_is_not_heard() -> None:
-    """Four results in the order opposite to the earlier study's: (4 * -1 + 4) / (4 + 8) is a trust of 0."""
+    """Four losses and a failure in the order opposite to the earlier study's: (5 * -1 + 4) / (5 + 8) is a trust of -.08."""
     model = sampler(knowledge=earlier(1.0))
-    for i, x in enumerate((0.8, 0.7, 0.5, 0.1)):
+    for i, x in enumerate((0.7, 0.6, 0.4, 0.1)):
         tell(model, i, {"x": x, "kind": "b"}, rung=0, loss=x)
+    tell(model, 4, {"x": 0.8, "kind": "b"}, rung=0, loss=None, status=Status.CRASHED)
     proposal = model.propose(np.random.default_rng(0))
     assert proposal.origin is Origin.RANDOM
     assert proposal.reason == (
-        "no model: 4 results on one rung, 6 with a loss needed; earlier study old, budget 9 is not heard, its trust is 0.00"
+        "no model: 4 results with a loss on one rung, 6 needed; earlier study old, budget 9 is not heard, its trust is -0.08"
     )
 
 
