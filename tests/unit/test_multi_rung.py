@@ -300,7 +300,7 @@ def test_what_an_earlier_constraint_kept_back_was_not_passed_over() -> None:
 def test_a_random_pick_says_that_an_earlier_study_is_not_heard() -> None:
     """Four losses and a failure in the order opposite to the earlier study's: (5 * -1 + 4) / (5 + 8) is a trust of -.08."""
     model = sampler(knowledge=earlier(1.0))
-    for i, x in enumerate((0.7, 0.6, 0.4, 0.1)):
+    for i, x in enumerate((0.7, 0.6, 0.5, 0.1)):
         tell(model, i, {"x": x, "kind": "b"}, rung=0, loss=x)
     tell(model, 4, {"x": 0.8, "kind": "b"}, rung=0, loss=None, status=Status.CRASHED)
     proposal = model.propose(np.random.default_rng(0))
