@@ -31,7 +31,10 @@ from bohb_nas.store.study_dir import StudyDir
 def train(
     *, source: Path, n_seeds: int, worker_options: tuple[Any, ...], skip_unreadable: bool, out: Path | None, as_json: bool, **said: Any
 ) -> None:
-    """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported."""
+    """Trains the incumbent, or a configuration, for good: all training images, one test per seed, models exported.
+
+    Run it again, and only the seeds are trained that have no model yet.
+    """
     from bohb_nas import standstill
     from bohb_nas.datasets import load_dataset, refuse_unreadable
     from bohb_nas.report import tables
@@ -70,6 +73,7 @@ def train(
             max_steps=options.max_steps,
             network=options.network,
             policy=policy,
+            say=lambda line: click.echo(line, err=True),
         )
     figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
     if as_json:

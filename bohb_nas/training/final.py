@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from bohb_nas.datasets import Dataset
+from bohb_nas.durations import format_duration
 from bohb_nas.errors import DatasetError, out_of_memory
 from bohb_nas.files import append_line, dump_json, load_json, write_atomic
 from bohb_nas.networks import size
@@ -29,26 +30,8 @@ from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import read
+from bohb_nas.training.rows import Row, earlier_row
 from bohb_nas.training.validation import Score, evaluate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One seed's line of the table."""
-
-    seed: int
-    status: Status
-    message: str | None
-    """Why there is no test error."""
-    test_error: float | None
-    test_error_mirrored: float | None
-    """With every image judged together with its mirror image; None where training mirrors none."""
-    n_test: int
-    params: float
-    flops: float
-    """Of one image's forward pass."""
-    train_s: float
-    steps: int
 
 
 def train_final(
@@ -67,8 +50,12 @@ def train_final(
     max_steps: int | None = None,
     network: str | None = None,
     policy: Policy = NONE,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
-    """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`, in place of what lies there.
+    """Trains a configuration once per seed, tests it and exports it to `out/seed-SEED`.
+
+    A seed whose model of the very same training lies there, tested, is not trained again: its row is read. Nothing is trained, and no model
+    is lost, where one of another training lies.
 
     A seed for which memory does not suffice has a row that says so; the others keep theirs. Where it suffices for the training but not for
     the test, the model is there all the same, untested.
@@ -88,10 +75,12 @@ def train_final(
         max_steps: ends every training after so many steps instead; for repeatable runs.
         network: reference of a `network(config)` in place of the families of the catalogue.
         policy: of augmentation, where the configuration names none.
+        say: told of each seed when its turn comes.
 
     Raises:
         DatasetError: the data set has no test part.
         OptionError: the configuration or the device is not accepted.
+        UsageError: a model of another training lies in the place of one of the seeds.
         StorageError: the disk refused.
     """
     _test_part(dataset)
@@ -125,7 +114,16 @@ def train_final(
         sizes=size(config, image_shape=data.image_shape, n_classes=data.n_classes, reference=network),
         compiler=Compiler(compile),
     )
-    return [_train(job, seed, out / f"seed-{seed}") for seed in seeds]
+    earlier = {seed: earlier_row(out / f"seed-{seed}", {"config": dict(config), **job.facts()}) for seed in seeds}
+    rows = []
+    for n, seed in enumerate(seeds, start=1):
+        row, folder = earlier[seed], out / f"seed-{seed}"
+        say(
+            f"seed {seed}, {n} of {len(seeds)}: "
+            + (f"training for {format_duration(budget_s)}" if row is None else f"trained already, {folder}")
+        )
+        rows.append(row or _train(job, seed, folder))
+    return rows
 
 
 def _content(network: str) -> str:
@@ -148,11 +146,21 @@ class _Job:
     sizes: Mapping[str, float]
     compiler: Compiler
 
+    def facts(self) -> dict[str, Any]:
+        """What a model tells, beside its configuration, of the training that it comes from, whatever the seed."""
+        return {
+            "dataset": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint,
+            "budget_s": self.plan.budget_s,
+            "training": self.training,
+            "device": self.compute.name,
+        }
+
 
 def _train(job: _Job, seed: int, folder: Path) -> Row:
     """The row of a seed, whether memory suffices or not.
 
-    Until it has ended, model and curve of an earlier training stay as they are: one that is stopped costs neither.
+    Until it has ended, an untested model and its curve stay as they are: a training that is stopped costs neither.
     """
     folder.mkdir(parents=True, exist_ok=True)
     curve, clock = folder / "curve.jsonl.new", TrainingClock(job.compute.device)
@@ -194,14 +202,7 @@ def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
         image_shape=learner.data.image_shape,
         classes=job.dataset.classes,
         config=job.config,
-        facts={
-            "dataset": job.dataset.name,
-            "fingerprint": job.dataset.fingerprint,
-            "budget_s": job.plan.budget_s,
-            "training": job.training,
-            "device": job.compute.name,
-            **asdict(row),
-        },
+        facts=job.facts() | asdict(row),
     )
 
 

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 import training_fakes as fakes
 
-from bohb_nas.errors import DatasetError
+from bohb_nas.errors import DatasetError, UsageError
 from bohb_nas.records import Status
 from bohb_nas.training import final, policies
 from bohb_nas.training.augment import normalise
@@ -84,9 +84,16 @@ def test_views_of_negative_strides_are_trained_and_tested_as_what_they_show(tmp_
     copies = {name: view.copy() for name, view in views.items()}
     told = [
         train_final(
-            fakes.TINY, dataset=fakes.dataset(**parts), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", precision="fp32", max_steps=3
+            fakes.TINY,
+            dataset=fakes.dataset(**parts),
+            budget_s=1e9,
+            seeds=[0],
+            out=tmp_path / name,
+            device="cpu",
+            precision="fp32",
+            max_steps=3,
         )[0].test_error
-        for parts in (views, copies)
+        for name, parts in (("views", views), ("copies", copies))
     ]
     assert told[0] == told[1]
 
@@ -145,11 +152,67 @@ def test_the_model_needs_only_torch(tmp_path: Path) -> None:
     assert done.stdout.split("\n")[0] == "(5, 3) False"
 
 
-def test_a_failed_training_leaves_no_model_of_the_one_whose_place_it_takes(tmp_path: Path) -> None:
-    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu"}
-    train_final(fakes.TINY, **where, max_steps=1)
-    assert (tmp_path / "seed-0/model.pt2").exists()
-    (row,) = train_final({**fakes.TINY, "sgd_learning_rate": 1e30}, **where, max_steps=400)
+def _untested(folder: Path) -> None:
+    """As where the machine went down between the training and its test."""
+    about = folder / "model.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"test_error": None}))
+
+
+def test_a_seed_with_a_model_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 90.0, "out": tmp_path, "device": "cpu", "max_steps": 2}
+    where |= {"policy": policies.rand(1, 9)}
+    first = train_final(fakes.TINY, **where, seeds=[0])
+    said: list[str] = []
+    began = []
+
+    def counted(*arguments: Any, **named: Any) -> Fit:
+        began.append(arguments)
+        return fit(*arguments, **named)
+
+    monkeypatch.setattr(final, "fit", counted)
+    again = train_final(fakes.TINY, **where, seeds=[0, 1], say=said.append)
+    assert again[0] == first[0]
+    assert ([row.seed for row in again], len(began)) == ([0, 1], 1)
+    assert said == [f"seed 0, 1 of 2: trained already, {tmp_path}/seed-0", "seed 1, 2 of 2: training for 90s"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"config": {**fakes.TINY, "batch_size": 8}}, "config is {"),
+        ({"budget_s": 7.0}, "budget_s is 90.0, now 7.0"),
+        ({"max_steps": 1}, "training is {"),
+        ({"dataset": fakes.dataset(fingerprint="other")}, "fingerprint is "),
+    ],
+)
+def test_a_model_of_another_training_is_kept_and_nothing_trained(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    where: dict[str, Any] = {"config": fakes.TINY, "dataset": fakes.dataset(), "budget_s": 90.0, "device": "cpu", "max_steps": 2}
+    train_final(**where, seeds=[1], out=tmp_path)
+    before = (tmp_path / "seed-1/model.json").read_text()
+    with pytest.raises(UsageError, match=r"seed-1 holds a model of another training: .*; name another folder") as refused:
+        train_final(**where | change, seeds=[0, 1], out=tmp_path)
+    assert said in str(refused.value)
+    assert (tmp_path / "seed-1/model.json").read_text() == before
+    assert not (tmp_path / "seed-0").exists()
+
+
+@pytest.mark.parametrize("told", [None, "no JSON", "[]", "{}", '{"seed": 0}'])
+def test_a_model_of_who_knows_what_is_kept(tmp_path: Path, told: str | None) -> None:
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0/model.pt2").write_text("mine")
+    if told is not None:
+        (tmp_path / "seed-0/model.json").write_text(told)
+    with pytest.raises(UsageError, match=r"does not tell what it is .*; name another folder"):
+        train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=1)
+    assert (tmp_path / "seed-0/model.pt2").read_text() == "mine"
+
+
+def test_a_failed_training_leaves_no_untested_model_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 1}
+    train_final(fakes.TINY, **where)
+    _untested(tmp_path / "seed-0")
+    monkeypatch.setattr(final, "fit", lambda *_, **__: Fit(status=Status.DIVERGED, message="loss nan", train_s=1.0))
+    (row,) = train_final(fakes.TINY, **where)
     assert row.status is Status.DIVERGED
     assert [path.name for path in (tmp_path / "seed-0").iterdir()] == ["curve.jsonl"]
 
@@ -157,6 +220,7 @@ def test_a_failed_training_leaves_no_model_of_the_one_whose_place_it_takes(tmp_p
 def test_a_training_that_is_stopped_costs_neither_model_nor_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 1}
     train_final(fakes.TINY, **where)
+    _untested(tmp_path / "seed-0")
     curve = (tmp_path / "seed-0/curve.jsonl").read_text()
 
     def stopped(learner: object, plan: object, clock: object, on_point: Any, **_: object) -> Fit:
@@ -170,7 +234,8 @@ def test_a_training_that_is_stopped_costs_neither_model_nor_curve(tmp_path: Path
     assert {path.name for path in (tmp_path / "seed-0").iterdir()} == models | {"curve.jsonl", "curve.jsonl.new"}
     assert (tmp_path / "seed-0/curve.jsonl").read_text() == curve
     monkeypatch.undo()
-    train_final(fakes.TINY, **where)
+    (row,) = train_final(fakes.TINY, **where)
+    assert json.loads((tmp_path / "seed-0/model.json").read_text())["test_error"] == row.test_error is not None
     assert {path.name for path in (tmp_path / "seed-0").iterdir()} == models | {"curve.jsonl"}
 
 
@@ -214,9 +279,10 @@ def test_a_network_larger_than_memory_has_a_row(tmp_path: Path, monkeypatch: pyt
     assert "GiB free" in str(row.message)
 
 
-def test_training_again_into_a_folder_replaces_the_curve(tmp_path: Path) -> None:
+def test_training_an_untested_seed_again_replaces_the_curve(tmp_path: Path) -> None:
     curves = []
     for _ in range(2):
         train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=2)
         curves.append([json.loads(line)["step"] for line in (tmp_path / "seed-0" / "curve.jsonl").read_text().splitlines()])
+        _untested(tmp_path / "seed-0")
     assert curves[0] == curves[1]

@@ -66,9 +66,12 @@ def test_unreadable_images_are_refused_or_left_out_and_counted(
 def test_models_are_named_where_there_are_some(tmp_path: Path) -> None:
     (tmp_path / "tiny.json").write_text(json.dumps({"initial_filters": 4}))
     (tmp_path / "huge.json").write_text(json.dumps({"family": "cell", "cell_channels": 1e19}))
-    wanted = ["--budget", "1s", "--seeds", "1", "--dataset", "digits", "--out", str(tmp_path / "out")]
-    done, failed = (CliRunner().invoke(cli, ["train", str(tmp_path / f"{name}.json"), *wanted]) for name in ("tiny", "huge"))
-    assert f"model: {tmp_path}/out/seed-0/model.pt2" in done.stdout, done.output
+    wanted = ["--budget", "1s", "--seeds", "1", "--dataset", "digits"]
+    done, failed = (
+        CliRunner().invoke(cli, ["train", str(tmp_path / f"{name}.json"), *wanted, "--out", str(tmp_path / name)])
+        for name in ("tiny", "huge")
+    )
+    assert f"model: {tmp_path}/tiny/seed-0/model.pt2" in done.stdout, done.output
     assert failed.exit_code == 1, failed.output
     assert "out of memory" in failed.stdout
     assert "model" not in failed.stdout
