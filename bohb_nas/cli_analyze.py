@@ -187,6 +187,7 @@ class _Output:
             from bohb_nas.report.figures import draw
 
             jobs = _jobs(self.jobs, self.studies)
+            click.echo("figures: drawing; with many hyperparameters that takes a minute", err=True)
             drawn = draw(found, folder, formats=self.formats or ("png", "svg", "pdf"), pictures=pictures, jobs=jobs)
             click.echo(f"figures: {counted(len(drawn), 'file')} in {folder}", err=True)
         if self.report:

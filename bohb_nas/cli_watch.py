@@ -120,9 +120,21 @@ def logs(
     end = found.size(log.path)
     if last := found.tail(log.path, n_lines, end=end):
         click.echo("\n".join(last), nl=not (follow and found.is_torn(log.path, end)))
+    elif not follow:
+        click.echo(_silence(study, log), err=True)
     if follow:
         with suppress(KeyboardInterrupt):
             _follow(study, log, end, newer=worker is None and attempt is None)
+
+
+def _silence(study: StudyDir, log: Any) -> str:
+    """What to say of an empty log: why a trial failed may be known all the same."""
+    from bohb_nas.store.journal import fold
+    from bohb_nas.store.notes import first_line
+
+    result = fold(study.journal).results.get(log.name) if log.attempt is not None else None
+    told = f"; the trial: {result.status}, {first_line(result.message)}" if result is not None and result.message else ""
+    return f"{log.path} is empty{told}"
 
 
 def _list(study: StudyDir, n: int, *, as_json: bool) -> None:

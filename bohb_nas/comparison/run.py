@@ -18,6 +18,7 @@ from bohb_nas.comparison.arrangement import Arrangement, Check, Request, arrange
 from bohb_nas.comparison.cells import Cell, cell_folder, log_file, read_cell, read_test, tested_file
 from bohb_nas.comparison.figure import draw
 from bohb_nas.comparison.table import figures, write
+from bohb_nas.durations import format_duration
 from bohb_nas.engine.devices import local_devices, named_device, threads_spared
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.files import dump_json, write_once
@@ -115,6 +116,10 @@ def _search(folder: Path, arrangement: Arrangement, say: Say, search: Search) ->
     """
     failed: Failures = {}
     cells = arrangement.cells()
+    left = sum(not StudyDir(cell_folder(folder, entrant.name, seed)).done.exists() for entrant, seed in cells)
+    if left:
+        each, whole = format_duration(arrangement.time_s), format_duration(left * arrangement.time_s)
+        say(f"{arrangement.dataset}, space {arrangement.space}: {left} of {len(cells)} searches are left, {each} each, {whole} in all")
     for number, (entrant, seed) in enumerate(cells, start=1):
         study, log = StudyDir(cell_folder(folder, entrant.name, seed)), log_file(folder, entrant.name, seed)
         _wait_for_master(study, say)

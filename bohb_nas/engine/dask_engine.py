@@ -141,7 +141,7 @@ class DaskEngine:
         if address is None:
             if free and trial.trial_id not in self._waiting:
                 self._waiting.add(trial.trial_id)
-                self._say(f"trial {trial.trial_id} waits: none of the {len(free)} free worker(s) has the time for it, nor can hand it over")
+                self._say(f"trial {trial.trial_id} waits: no free worker ({len(free)}) has the time for it, nor can hand it over")
             self._unplaced[trial.trial_id] = trial
             return
         self._in_flight[trial.trial_id] = address

@@ -158,7 +158,7 @@ def local_devices(n_workers: int | None) -> list[Device]:
         n = len(gpus) if n_workers is None else n_workers
         if n > len(gpus):
             raise UsageError(
-                f"--workers {n}, but this machine shows {len(gpus)} GPU(s); one worker per GPU is accepted, "
+                f"--workers {n}, but this machine shows {counted(len(gpus), 'GPU')}; one worker per GPU is accepted, "
                 'for workers on the processor set CUDA_VISIBLE_DEVICES=""'
             )
         return gpus[:n]

@@ -160,8 +160,10 @@ def lead(
                 raise
             if (why := getattr(optimizer, "given_up", None)) is not None:
                 display.say(why)
-            if outcome is Outcome.FINISHED and (left := getattr(optimizer, "left", None)) is not None:
-                display.say(f"{left}: --total-time or --trials ended the study before; give more and run it again")
+            unmet = (getattr(optimizer, "left", None), None if loop.probes is None else loop.probes.left(state))
+            for left in unmet if outcome is Outcome.FINISHED else ():
+                if left is not None:
+                    display.say(f"{left}: --total-time or --trials ended the study before; give more and run it again")
             if outcome is Outcome.FINISHED:
                 seat.check()
                 ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}

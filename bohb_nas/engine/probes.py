@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
+from bohb_nas.durations import counted
 from bohb_nas.records import Budgets, Origin, Trial, Value
 from bohb_nas.samplers.uniform import at_random
 from bohb_nas.space.encoding import Encoding
@@ -72,6 +73,11 @@ class Probes:
             seed=seed,
             origin=Origin.PROBE,
         )
+
+    def left(self, state: State) -> str | None:
+        """What of it a study that has ended did without; None where nothing."""
+        missing = sum(trial_id(number, rung) not in state.trials for number in range(self.n) for rung in range(len(self._rungs)))
+        return f"rank probe: {counted(missing, 'trial')} of {self.n * len(self._rungs)} not trained" if missing else None
 
     def reason(self, trial: Trial) -> str:
         """Why a trial of the probe is asked, for people."""

@@ -27,10 +27,11 @@ def line(event: Event, state: State, unit: str) -> str:
         return f"ask  {t.trial_id} {t.config_id} bracket {t.bracket} rung {t.rung} budget {budget_text(t.budget, unit)} ({origin})"
     if event.result is not None:
         r = event.result
-        outcome = f"loss {r.loss:.5g}" if r.loss is not None else f"{r.status}: {first_line(r.message)}"
-        outcome += f", breaks {', '.join(r.violates)}" if r.violates else ""
+        after = f" after {format_duration(r.train_s)}" if r.train_s else ""
+        breaks = f", breaks {', '.join(r.violates)}" if r.violates else ""
+        told = f"loss {r.loss:.5g}{breaks}{after}" if r.loss is not None else f"{r.status}{breaks}{after}: {first_line(r.message)}"
         leads = state.incumbent is not None and state.incumbent.trial.trial_id == r.trial_id
-        return f"tell {r.trial_id} {outcome} after {format_duration(r.train_s)}" + ("  <- incumbent" if leads else "")
+        return f"tell {r.trial_id} {told}" + ("  <- incumbent" if leads else "")
     return f"lead term {event.term}"
 
 

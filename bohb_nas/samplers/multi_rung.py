@@ -14,6 +14,7 @@ import numpy as np
 from ConfigSpace.exceptions import ForbiddenValueError
 
 from bohb_nas import entries
+from bohb_nas.durations import counted
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Result, Status, Value
 from bohb_nas.samplers import rung_model
@@ -213,7 +214,7 @@ class MultiRung:
         return Proposal(
             config=config,
             origin=Origin.MODEL,
-            reason=f"model of {target.name} from {n} results, {len(voices)} model(s) heard",
+            reason=f"from {counted(n, 'result')} of {target.name}, {counted(len(voices), 'model')} heard",
             explanation={**about, "heard": [self._heard(voice, features) for voice in voices]},
         )
 

@@ -95,11 +95,14 @@ def load_suite(name: str) -> Suite:
 
 
 def problem_names(say: Callable[[str], None]) -> list[str]:
-    """Every FAMILY/INSTANCE of the catalogue; `say` hears of families whose data are not there."""
+    """Every FAMILY/INSTANCE of the catalogue; `say` hears of families whose data are not there, at once of those that lack the same."""
     found: list[str] = []
+    absent: dict[str, list[str]] = {}
     for family in refs.names("problem"):
         try:
             found += [f"{family}/{instance}" for instance in refs.load_module("problem", family).instances()]
         except ProblemError as e:
-            say(f"{family}: {e}")
+            absent.setdefault(str(e).replace(family, "FAMILY"), []).append(family)
+    for why, families in absent.items():
+        say(f"{', '.join(families)}: {why}")
     return found

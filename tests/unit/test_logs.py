@@ -79,6 +79,14 @@ def test_what_is_not_there_is_said_with_what_is(study: StudyDir, arguments: list
     assert re.search(said, shown.stderr), shown.stderr
 
 
+def test_an_empty_log_is_said_to_be_empty_and_why_its_trial_failed(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", now=time.time())
+    paths = [write_log(study, trial_id, 0, "") for trial_id in ("t0", "t1")]
+    well, failed = (logs(study, trial_id) for trial_id in ("t0", "t1"))
+    assert (well.stdout, well.stderr) == ("", f"{paths[0]} is empty\n")
+    assert (failed.stdout, failed.stderr) == ("", f"{paths[1]} is empty; the trial: crashed, out of luck\n")
+
+
 def test_a_study_without_logs_and_no_study(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", now=time.time())
     assert json.loads(logs(study, "--json").stdout) == {"trials": [], "workers": []}

@@ -141,7 +141,7 @@ def test_every_configuration_is_trained_at_every_budget_and_the_search_asks_what
 
 def test_a_probe_comes_when_its_share_allows_it(tmp_path: Path) -> None:
     """By hand: 1 needs 4 asked by the search, 1 + 3 need 16, 1 + 3 + 9 need 52, and the next two 56 and 68; it asks 9 at a time."""
-    _, _, worker = search(tmp_path / "study", probe=9, method="random_search", stop=StopRule(trials=40))
+    _, journal, worker = search(tmp_path / "study", probe=9, method="random_search", stop=StopRule(trials=40))
     assert [t.origin is Origin.PROBE for t in worker.seen[:12]] == [False, True, False, True, *[False] * 4, True, False, True, False]
     spent = {True: 0.0, False: 0.0}
     for trial in worker.seen:
@@ -150,6 +150,7 @@ def test_a_probe_comes_when_its_share_allows_it(tmp_path: Path) -> None:
         if spent[False] < 40 * 9:
             assert spent[True] <= 0.2 * (spent[True] + spent[False]) + 1e-9
     assert spent == {True: 9 * 13, False: 40 * 9}, "what is left when the search is over is trained then"
+    assert Probes(space(), BUDGETS, seed=1, n=9, allowed=lambda _: True).left(journal.state) is None
 
 
 def test_total_time_bounds_search_and_probe_and_more_time_goes_on(tmp_path: Path) -> None:
@@ -164,6 +165,12 @@ def test_total_time_bounds_search_and_probe_and_more_time_goes_on(tmp_path: Path
     assert list(more.state.trials)[: len(before)] == before
     assert 199 < more.state.led_s <= 200
     assert share_while_searching(more) <= 0.2 + 3 / 200
+    missing = 50 * 3 - len(apart(more)[1])
+    assert missing > 1
+    assert (
+        Probes(space(), BUDGETS, seed=1, n=50, allowed=lambda _: True).left(more.state)
+        == f"rank probe: {missing} trials of 150 not trained"
+    )
 
 
 @pytest.mark.parametrize("interrupted_after", [2, 20, 32])

@@ -346,11 +346,16 @@ def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
     assert "fit what was asked for" in done.stderr
 
 
-def test_list_problems_names_instances_and_says_which_data_are_absent() -> None:
+def test_list_problems_names_instances_and_says_which_data_are_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BOHB_NAS_DATA", raising=False)
     done = CliRunner().invoke(cli, ["list", "problems"])
     assert done.exit_code == 0
     assert {"condnet/noisy", "hartmann/6-moderate", "rankcross/0"} <= set(done.stdout.splitlines())
-    assert "lcbench" in done.stderr
+    needs = "problem FAMILY needs data, but BOHB_NAS_DATA is not set; set it to the folder that contains benchmarks/FAMILY"
+    (said,) = done.stderr.splitlines()
+    families, _, why = said.partition(": ")
+    assert {"lcbench", "taskset", "nb201"} <= set(families.split(", "))
+    assert why.startswith(needs)
 
 
 def test_the_manual_has_every_option_and_suite() -> None:

@@ -184,7 +184,7 @@ def test_a_line_for_every_event(study: StudyDir) -> None:
     lines = [live.line(e, state, "s") for e in read_events(study.journal)]
     assert lines[0] == "lead term 1"
     assert lines[1] == "ask  t0 c0 bracket 2 rung 0 budget 1s (random: first)"
-    assert lines[4] == "tell t1 out_of_memory: needs 99 GiB after 1s"
+    assert lines[4] == "tell t1 out_of_memory after 1s: needs 99 GiB"
     assert lines[6] == "tell t2 loss 0.25 after 1s  <- incumbent"
 
 
