@@ -18,6 +18,7 @@ import click
 
 from bohb_nas import cli_analyze, cli_baselines, cli_compare, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.errors import BohbNasError, StorageError, UsageError
+from bohb_nas.files import FULL
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
 from bohb_nas.run_options import cluster_options
@@ -25,7 +26,7 @@ from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.study_options import study_options
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+_REFUSALS = FULL | {errno.EIO}
 """What a disk says under standard output."""
 
 
@@ -50,7 +51,7 @@ class _Group(click.Group):
         except BohbNasError as e:
             _fail(e)
         except OSError as e:
-            if e.errno in _FULL and e.filename is None:
+            if e.errno in _REFUSALS and e.filename is None:
                 _fail(StorageError(f"cannot write the output: {e.strerror}; free space, then run the same command again"))
             if e.errno == errno.ENOENT and e.filename is None and _nowhere():
                 _fail(UsageError(_GONE))
@@ -164,7 +165,7 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
         try:
             click.echo(text, err=True)
         except OSError as e:
-            if e.errno not in (errno.EIO, errno.EPIPE, errno.EBADF):  # of a terminal that is gone; a full disk under a log is no such
+            if e.errno not in (*_REFUSALS, errno.EPIPE, errno.EBADF):  # of a terminal that is gone, or a full disk under a log
                 raise
 
     until = math.inf if time_s is None else time.time() + time_s

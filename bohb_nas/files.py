@@ -1,6 +1,7 @@
 """Durable files: append and fsync, write aside and rename, link without overwriting; JSON and CSV as they are written."""
 
 import csv
+import errno
 import io
 import json
 import math
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import StorageError, UsageError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Error numbers of a disk, or of a share of it, that has no room."""
 
 
 @contextmanager

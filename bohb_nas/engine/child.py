@@ -11,7 +11,6 @@ over. Between two trials it means nothing.
 """
 
 import ctypes
-import errno
 import inspect
 import io
 import json
@@ -29,15 +28,13 @@ from typing import Any, NoReturn
 from bohb_nas import leaving, standstill
 from bohb_nas.engine.kept import kept
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError, out_of_memory
-from bohb_nas.files import dump_json
+from bohb_nas.files import FULL, dump_json
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
 
 END = signal.SIGRTMIN
 """Ends the child in good order; a signal that no scheduler sends."""
 _PR_SET_PDEATHSIG = 1
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says of a disk, or of a share of it, that is full."""
 _MESSAGE_LIMIT = 4000
 
 
@@ -148,7 +145,7 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
             raise
         if out_of_memory(e):
             return failed(Status.OUT_OF_MEMORY, f"out of memory: {e}", spoilt=True)
-        if isinstance(e, OSError) and e.errno in _FULL:
+        if isinstance(e, OSError) and e.errno in FULL:
             raise StorageError(f"trial {trial.trial_id}: {e}; free space, then run the same command again") from e
         with suppress(OSError):  # of a disk that is full since
             traceback.print_exc()

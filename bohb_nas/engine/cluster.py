@@ -22,7 +22,7 @@ from distributed.utils import get_ip
 
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import StorageError, UsageError
-from bohb_nas.files import write_atomic
+from bohb_nas.files import FULL, write_atomic
 from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
@@ -127,16 +127,35 @@ class Address:
 
     def __init__(self, study: StudyDir, address: str, term: int) -> None:
         self._study, self._address, self._term = study, address, term
+        self._full_since: float | None = None
+        """Since when the disk has had no room for the address."""
         self._publish()
 
     def live(self) -> None:
-        """Says that the leader lives; a disk that refuses that is said where something is written that counts."""
+        """Says that the leader lives.
+
+        Raises:
+            StorageError: the disk has been full for a while. Workers cannot store what they finish, nor say so, and wait for room.
+        """
         path = self._study.scheduler_json
-        with suppress(OSError, StorageError):
-            if time.monotonic() - self._said >= _SAID_S or not os.path.exists(path):
-                self._publish()
-            else:
+        with suppress(OSError):
+            if time.monotonic() - self._said < _SAID_S and os.path.exists(path):
                 os.utime(path)
+                return
+            try:
+                self._publish()
+                self._full_since = None
+            except StorageError as e:
+                self._heed(e)
+
+    def _heed(self, refusal: StorageError) -> None:
+        """Passes on that a disk stays full; of one that does not answer for a while those speak whose writes count."""
+        if not isinstance(refusal.__cause__, OSError) or refusal.__cause__.errno not in FULL:
+            return
+        now = time.monotonic()
+        self._full_since = now if self._full_since is None else self._full_since
+        if now - self._full_since >= _SAID_S:
+            raise refusal
 
     def withdraw(self) -> None:
         """Takes the address away at the leader's end, unless it is another's by now, and keeps when that was."""

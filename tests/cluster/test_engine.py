@@ -216,6 +216,7 @@ def test_a_full_disk_stops_the_search_with_the_remedy_and_loses_nothing(tmp_path
         assert str(study) in said
         before = {p.name: p.read_bytes() for p in (study / "results").glob("*.json")}
         told = set(fold(study / "journal.jsonl").results)
+        waiting = fold(study / "journal.jsonl").pending
         filler.unlink()
         again = subprocess.run(search, capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stderr
@@ -223,6 +224,9 @@ def test_a_full_disk_stops_the_search_with_the_remedy_and_loses_nothing(tmp_path
         assert len(state.results) == 30
         assert told <= set(state.results)
         assert all((study / "results" / name).read_bytes() == content for name, content in before.items())
+        assert waiting, "one was in training, or waited for room"
+        attempts = {trial.trial_id: len(StudyDir(study).attempts(trial.trial_id)) for trial in waiting}
+        assert set(attempts.values()) == {1}, "what was finished on a full disk is not trained again"
     finally:
         subprocess.run(["pkill", "-9", "-f", str(small)], check=False)
         subprocess.run(["umount", "-l", str(small)], check=False)

@@ -1,5 +1,6 @@
 """What a master makes of trials that nobody trains; whole engines with workers are in tests/cluster."""
 
+import errno
 import json
 import os
 import time
@@ -13,6 +14,7 @@ from bohb_nas.engine.cluster import make_keys, publish
 from bohb_nas.engine.dask_engine import MAX_CUTS, DaskEngine
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.errors import BohbNasError, StorageError
+from bohb_nas.files import storing
 from bohb_nas.records import Status
 from bohb_nas.store import handovers
 from bohb_nas.store.journal import Event, State
@@ -99,6 +101,27 @@ def test_a_disk_that_refuses_an_address_does_not_end_its_master(study: StudyDir,
         monkeypatch.undo()
         engine.live()
         assert study.scheduler_json.exists(), "it has space again"
+
+
+def test_a_master_ends_when_the_disk_stays_full(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workers wait for room with what they have finished; a disk that does not answer may come back by itself."""
+    make_keys(study)
+    refusals = [errno.EIO, errno.EIO, errno.ENOSPC, errno.ENOSPC]
+
+    def refuse(path: Path, text: str) -> None:
+        with storing(path):
+            raise OSError(refusals.pop(0), "refused")
+
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
+        monkeypatch.setattr(cluster, "write_atomic", refuse)
+        monkeypatch.setattr(cluster, "_SAID_S", 0.0)
+        engine.live()
+        engine.live()
+        monkeypatch.setattr(cluster, "_SAID_S", 1e-9)
+        engine.live()
+        with pytest.raises(StorageError, match="refused; free space"):
+            engine.live()
+        monkeypatch.undo()
 
 
 def test_a_master_that_was_superseded_leaves_its_successors_address(study: StudyDir) -> None:
