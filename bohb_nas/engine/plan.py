@@ -230,11 +230,12 @@ def _worker(
         said = {"command": request.command, "hard_limit_s": request.hard_limit_s, "unit": unit}
         if request.command is None and "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
-        if _said(request.space, given.get("space"), preset.get("space")) is None:
-            raise UsageError(
-                "--command without --space: the default space, joint, is that of the image classifier; say what the program is to be "
-                "given, with --space FILE.py or a name of `bohb-nas list spaces`"
-            )
+    mine = method not in SEARCHES and (worker == "command" or is_file(worker))
+    if mine and _said(request.space, given.get("space"), preset.get("space")) is None:
+        raise UsageError(
+            f"--{'command' if worker == 'command' else 'worker'} without --space: the default space, joint, is that of the image "
+            "classifier; say what yours is to be given, with --space FILE.py or a name of `bohb-nas list spaces`"
+        )
     said = {name: value for name, value in said.items() if value is not None}
     check_told(said, _in_full_where_paths(request.worker_options) if worker in IMAGE_WORKERS else request.worker_options)
     options |= {name: value for name, value in said.items() if (name, value) != ("unit", "s")} | request.worker_options

@@ -236,13 +236,15 @@ def test_a_network_is_for_the_image_classifier_and_may_be_another_file(tmp_path:
     assert other["worker_options"]["network"] == str(tmp_path / "other.py")
 
 
-def test_a_program_is_not_given_the_image_classifier_s_space_unless_it_is_named() -> None:
-    with pytest.raises(UsageError, match=r"--command without --space.*image classifier.*--space FILE\.py.*bohb-nas list spaces"):
-        plan(Request(command="true"))
-    named = plan(Request(command="true", space="joint"))
+@pytest.mark.parametrize(("option", "mine"), [("command", "true"), ("worker", "mine.py")])
+def test_a_worker_of_ones_own_is_not_given_the_image_classifier_s_space_unless_it_is_named(option: str, mine: str) -> None:
+    asked: dict[str, Any] = {option: mine}
+    with pytest.raises(UsageError, match=rf"--{option} without --space.*image classifier.*--space FILE\.py.*bohb-nas list spaces"):
+        plan(Request(**asked))
+    named = plan(Request(**asked, space="joint"))
     assert named["space"] == "joint"
-    assert plan(Request(command="true"), base=named)["space"] == "joint", "a resumed study has one"
-    assert plan(Request(command="true", preset="zela2018"))["space"] == "zela2018"
+    assert plan(Request(**asked), base=named)["space"] == "joint", "a resumed study has one"
+    assert plan(Request(**asked, preset="zela2018"))["space"] == "zela2018"
 
 
 def test_words_that_do_not_go_together() -> None:
