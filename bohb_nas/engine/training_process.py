@@ -15,7 +15,7 @@ from bohb_nas import standstill
 from bohb_nas.engine.child import END
 from bohb_nas.errors import BohbNasError
 from bohb_nas.files import dump_json
-from bohb_nas.store.meta import ONE_SHOT
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT
 
 _GRACE_S = 3.0
 """Between the signal to end and SIGKILL."""
@@ -34,7 +34,8 @@ class StartError(BohbNasError):
 
 
 def options_of(meta: dict[str, Any], options: dict[str, Any] | None, *, space_json: Path) -> dict[str, Any]:
-    """The options with which a child is started; a worker that searches by itself is told where the study's frozen space lies.
+    """The options with which a child is started: those that train on one of our data sets are told which content the study began with,
+    and a worker that searches by itself where the study's frozen space lies.
 
     Args:
         meta: the study's record, with the worker that is started.
@@ -42,6 +43,8 @@ def options_of(meta: dict[str, Any], options: dict[str, Any] | None, *, space_js
         space_json: the frozen space.
     """
     told: dict[str, Any] = meta["worker_options"] if options is None else options
+    if meta["worker"] in IMAGE_WORKERS and "data_fingerprint" in meta:  # older studies do not say it
+        told = {**told, "data_fingerprint": meta["data_fingerprint"]}
     return {**told, "space_file": str(space_json)} if meta["worker"] == ONE_SHOT else told
 
 

@@ -17,7 +17,7 @@ ONE_SHOT = "one_shot"
 _SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(
     ("method_options", "worker_options", "budgets", "stop"), dict
 )
-_MAY_BE = {"listen": str, "lock": str, "require_same_gpu": bool, "preset": str, "initial": str, "prior": str}
+_MAY_BE = {"listen": str, "lock": str, "require_same_gpu": bool, "preset": str, "initial": str, "prior": str, "data_fingerprint": str}
 """Kinds of what a study may lack, or have none of."""
 _MAY_LIST, _MAY_MAP = ("constraints", "warm_start"), ("frozen", "inputs", "imported")
 """What holds texts, or texts for texts, where a study has them."""

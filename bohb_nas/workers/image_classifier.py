@@ -55,6 +55,8 @@ class Options:
     """Reference of a data set."""
     data_dir: str | None = None
     """Where its published files lie."""
+    data_fingerprint: str | None = None
+    """Of the data set that the study began with: another is not trained on; None trains on whatever is there."""
     valid_fraction: float | None = None
     """Of the training images, held out to judge by; None is 0.3 for digits, which are few, and else 0.1."""
     split_seed: int = 0
@@ -87,6 +89,8 @@ class Options:
     def __post_init__(self) -> None:
         _check("dataset", self.dataset, isinstance(self.dataset, str), "a name, NAME:FOLDER or FILE.py")
         _check("data_dir", self.data_dir, self.data_dir is None or isinstance(self.data_dir, str), "a folder")
+        fingerprint = self.data_fingerprint
+        _check("data_fingerprint", fingerprint, fingerprint is None or isinstance(fingerprint, str), "the fingerprint of a data set")
         fraction = self.valid_fraction
         _check("valid_fraction", fraction, fraction is None or (isinstance(fraction, float) and 0 < fraction < 1), "between 0 and 1")
         _check("split_seed", self.split_seed, _whole(self.split_seed, 0), "a whole number from 0")
@@ -258,11 +262,21 @@ class ImageClassifier:
         return measured if given is None else replace(measured, flops=given * 1e12)
 
     def resident(self) -> Loaded:
-        """The data set on the device, loaded when it is asked for first."""
+        """The data set on the device, loaded when it is asked for first.
+
+        Raises:
+            DatasetError: it cannot be had, or is another than that of the study.
+        """
         if self._loaded is None:
             options = self._options
             dataset = self._load(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
-            self._loaded = bring(dataset, self.compute.device, valid_fraction=options.valid_fraction, split_seed=options.split_seed)
+            self._loaded = bring(
+                dataset,
+                self.compute.device,
+                valid_fraction=options.valid_fraction,
+                split_seed=options.split_seed,
+                fingerprint=options.data_fingerprint,
+            )
         return self._loaded
 
 

@@ -11,7 +11,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, Constant, Float, Intege
 from PIL import Image
 
 from bohb_nas.datasets import Dataset
-from bohb_nas.errors import OptionError
+from bohb_nas.errors import DatasetError, OptionError
 from bohb_nas.records import Result, Status
 from bohb_nas.space.files import load_space
 from bohb_nas.training import peak
@@ -107,6 +107,14 @@ def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> N
     assert (second["shape"], third["shape"]) == ([8, 4, 4], [16, 2, 2])
     assert len(second["paths"][0]["layers"][1]["paths"]) == 2, "the second group has two branches"
     assert network["params"] == metrics["params"]
+
+
+def test_other_data_than_the_study_began_with_are_not_trained_on(tmp_path: Path, time: fakes.Virtual) -> None:
+    stale = worker(time, data_fingerprint="four fifths", max_steps=8)
+    (tmp_path / "stale").mkdir()
+    with pytest.raises(DatasetError, match="its fingerprint is thirds, the study's is four fifths"):
+        stale.train(fakes.trial(), tmp_path / "stale")
+    assert run(worker(time, data_fingerprint="thirds", max_steps=8), tmp_path / "same").status is Status.OK
 
 
 def test_the_worker_stays_resident_and_repeats_itself_to_the_bit(tmp_path: Path, time: fakes.Virtual) -> None:

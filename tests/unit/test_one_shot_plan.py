@@ -140,7 +140,12 @@ def test_the_child_is_told_the_frozen_space_and_the_record_is_not(study: StudyDi
     told = options_of(meta, None, space_json=study.space_json)
     assert told == {**meta["worker_options"], "space_file": str(study.space_json)}
     assert "space_file" not in meta["worker_options"]
-    assert options_of({**meta, "worker": "image_classifier"}, {"dataset": "x"}, space_json=study.space_json) == {"dataset": "x"}
+    classifier = {**meta, "worker": "image_classifier"}
+    assert options_of(classifier, {"dataset": "x"}, space_json=study.space_json) == {"dataset": "x"}, "as of an older study"
+    known = {"data_fingerprint": "f"}
+    assert options_of({**meta, **known}, None, space_json=study.space_json) == {**told, **known}
+    assert options_of({**classifier, **known}, {"dataset": "x"}, space_json=study.space_json) == {"dataset": "x", **known}
+    assert options_of({**meta, **known, "worker": "toy"}, {}, space_json=study.space_json) == {}
 
 
 def test_what_is_trained_for_good_or_beside_the_search_hears_nothing_of_it(study: StudyDir) -> None:
