@@ -17,10 +17,10 @@ from typing import Any
 
 from bohb_nas.baselines import NETWORK, Baseline, find
 from bohb_nas.baselines.comparison import figures
-from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import Device, host, local_devices, named_device
 from bohb_nas.engine.election import Seat, leading
+from bohb_nas.engine.launch import check_data
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import UsageError
@@ -80,6 +80,9 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
         state = fold(study.journal)
         due = [current(state, trial, retry_failed=request.retry_failed) for trial in trials]
         if any(t.trial_id not in state.results for t in due):
+            if not new:  # else they have just been looked at
+                skip_unreadable = request.skip_unreadable or meta.get("skip_unreadable", False)
+                check_data(meta["worker_options"], skip_unreadable=skip_unreadable, fingerprint=meta.get("data_fingerprint"))
             _train(study, meta, state, due, device=request.device, seat=seat, size=size, say=say)
         elif meta["method"] == ALONE and state.trials.keys() <= state.results.keys() and not study.done.exists():
             _finish(study, meta)  # who told the last result died before it could say so
@@ -99,9 +102,8 @@ def _new(request: Request) -> dict[str, Any]:
     )
     meta = plan.plan(asked) | {"space": ALONE, "method": ALONE}
     options = meta["worker_options"] | {"network": NETWORK}
-    data_dir = Path(options["data_dir"]) if options.get("data_dir") else None
-    prepare(options["dataset"], data_dir=data_dir, skip_unreadable=request.skip_unreadable)
-    return meta | {"worker_options": options}
+    found = check_data(options, skip_unreadable=request.skip_unreadable, fingerprint=None)
+    return meta | {"worker_options": options, "data_fingerprint": found.fingerprint}
 
 
 def _existing(study: StudyDir, request: Request) -> dict[str, Any]:

@@ -104,14 +104,7 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
     notes: list[str] = []
     found: Summary | None = None
     if meta["worker"] in IMAGE_WORKERS:
-        data_dir = meta["worker_options"].get("data_dir")
-        found = prepare(
-            meta["worker_options"]["dataset"], data_dir=Path(data_dir) if data_dir else None, skip_unreadable=meta["skip_unreadable"]
-        )
-        if meta.get("data_fingerprint", found.fingerprint) != found.fingerprint:
-            raise StudyError(
-                f"data set {meta['worker_options']['dataset']} has changed since the study started; restore it, or start a new study"
-            )
+        found = check_data(meta["worker_options"], skip_unreadable=meta["skip_unreadable"], fingerprint=meta.get("data_fingerprint"))
         notes.append(
             f"data set {found.name}: {found.n_train} images for training and validation, {found.n_test} for the final test, "
             f"{found.n_classes} classes, {'x'.join(map(str, found.image_shape))}"
@@ -121,6 +114,24 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
     if ask_worker:
         notes += _ask_worker(meta, space)
     return notes, found
+
+
+def check_data(worker_options: dict[str, Any], *, skip_unreadable: bool, fingerprint: str | None) -> Summary:
+    """The data set of a worker that trains on one of ours.
+
+    Args:
+        worker_options: they name it.
+        skip_unreadable: whether images that cannot be read are left out.
+        fingerprint: of the data that the study began with; None where it does not say, or has not begun.
+
+    Raises:
+        UsageError: it cannot be read, or is not the study's.
+    """
+    dataset, data_dir = worker_options["dataset"], worker_options.get("data_dir")
+    found = prepare(dataset, data_dir=Path(data_dir) if data_dir else None, skip_unreadable=skip_unreadable)
+    if fingerprint not in (None, found.fingerprint):
+        raise StudyError(f"data set {dataset} has changed since the study started; restore it, or start a new study")
+    return found
 
 
 def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:

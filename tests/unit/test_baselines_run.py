@@ -23,6 +23,7 @@ from bohb_nas.baselines.run import attempts, complete, current, trial_of, worker
 from bohb_nas.cli import cli
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
+from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import UsageError
 from bohb_nas.records import Budgets, Evaluation, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.report.final import read_source
@@ -302,6 +303,40 @@ def test_the_command_makes_a_study_that_other_commands_read(tmp_path: Path, trai
     continued = CliRunner().invoke(cli, ["run", study])
     assert continued.exit_code == 2
     assert "search in another DIR" in continued.stderr
+
+
+MINE = """
+import numpy as np
+from bohb_nas.datasets import Dataset
+def load(data_dir):
+    pixels, labels = np.zeros((40, 8, 8, 1), np.uint8), np.arange(40) % 2
+    return Dataset(name="mine", classes=("even", "odd"), train_images=pixels, train_labels=labels, fingerprint="{}")
+"""
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_other_data_than_the_study_began_with_are_refused(tmp_path: Path, trained: list[str], searched: bool) -> None:
+    """In a study of baselines alone, and beside a search, where they are refused before the first baseline."""
+    path, data = tmp_path / "study", tmp_path / "mine.py"
+    data.write_text(MINE.format("before"))
+    if searched:
+        meta = plan(Request(dataset=str(data), budget_max=9.0))
+        study = StudyDir(path)
+        study.make()
+        study.write_meta(meta | {"data_fingerprint": "before"})
+    else:
+        assert command(str(path), "--dataset", str(data), "--budget", "5s", "--only", "resnet18", "--seeds", "1").exit_code == 0
+    assert StudyDir(path).read_meta()["data_fingerprint"] == "before"
+    n = len(trained)
+    data.write_text(MINE.format("after"))
+    again = command(str(path), "--budget", "5s", "--only", "resnet18", "--seeds", "2")
+    assert (again.exit_code, len(trained)) == (2, n)
+    assert f"data set {data} has changed since the study started" in again.stderr
+    if not searched:
+        assert command(str(path), "--budget", "5s", "--only", "resnet18", "--seeds", "1").exit_code == 0, "what is trained is shown"
+    data.write_text(MINE.format("before"))
+    assert command(str(path), "--budget", "5s", "--only", "resnet18", "--seeds", "2").exit_code == 0
+    assert len(trained) == 2
 
 
 def test_the_command_tries_again_what_failed_when_told_to(tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

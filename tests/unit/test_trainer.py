@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from bohb_nas.engine.training_process import StartError, TrainingProcess
 from bohb_nas.errors import StorageError, StudyError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store import handovers
+from bohb_nas.store.inputs import store_inputs
 from bohb_nas.store.study_dir import StudyDir
 
 CRASHES = """
@@ -185,6 +187,28 @@ def test_what_is_finished_outlives_a_stop_while_the_disk_refuses_it(waiting: Stu
 
     play(waiting, steps)
     assert waiting.result("t00000").exists()
+
+
+VERSION = """
+from bohb_nas import Result, Status
+def train(trial, workdir):
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss={}, train_s=0.0)
+"""
+
+
+def test_changed_files_that_were_accepted_are_what_is_trained_from_then_on(tmp_path: Path) -> None:
+    """Between two trials the record's digests change, as `run --accept-changed-inputs` writes them; the child outlived that."""
+    study = made(tmp_path, VERSION.format(0.25))
+
+    async def steps(trainer: Trainer) -> list[float | None]:
+        first = (await trainer.train(TRIAL)).loss
+        (tmp_path / "worker.py").write_text(VERSION.format(0.75))
+        second = (await trainer.train(replace(TRIAL, trial_id="t00001"))).loss
+        meta = study.read_meta()
+        study.write_meta(meta | {"inputs": store_inputs(study, meta)})
+        return [first, second, (await trainer.train(replace(TRIAL, trial_id="t00002"))).loss]
+
+    assert play(study, steps) == [0.25, 0.25, 0.75], "what is not accepted changes nothing under way"
 
 
 def replace_study(study: StudyDir) -> None:
