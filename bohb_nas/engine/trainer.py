@@ -16,7 +16,7 @@ from typing import Any
 from bohb_nas import standstill
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.training_process import StartError, TrainingProcess, hard_limit, options_of
-from bohb_nas.errors import StorageError, StudyError
+from bohb_nas.errors import JournalError, StorageError, StudyError
 from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers
@@ -49,6 +49,8 @@ class Trainer:
         self._say = say
         self._options = options
         self._child: TrainingProcess | None = None
+        self._inputs: object = None
+        """Digests of the user's files as the study's record had them when the child was started."""
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
         self._storing: set[str] = set()
@@ -97,20 +99,28 @@ class Trainer:
         await asyncio.gather(*self._jobs.values(), return_exceptions=True)
 
     async def start(self) -> None:
-        """Starts the child and waits until it is ready for a trial.
+        """Starts the child and waits until it is ready for a trial; anew where other files of the user's were accepted since.
 
         Raises:
             StartError: it cannot be made ready; the text says why.
         """
-        if self._child is not None and self._child.living:
+        if self._child is not None and self._child.living and not self._outdated():
             return
         await self._end_child()
         meta = self._study.read_meta()
         if changed := changed_inputs(meta):
             raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
+        self._inputs = meta.get("inputs")
         meta["worker"] = self._meta["worker"]
         self._child = await TrainingProcess.start(meta, options_of(meta, self._options, space_json=self._study.space_json))
         self.hands_over = self._child.hands_over
+
+    def _outdated(self) -> bool:
+        """Whether the study's record has other files of the user's than the child was started with; not while it cannot be read."""
+        try:
+            return self._study.read_meta().get("inputs") != self._inputs
+        except (StudyError, JournalError):
+            return False
 
     async def stop(self) -> None:
         """Ends whatever is in training at once and for good: it has no result, and is asked again elsewhere.
