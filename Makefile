@@ -55,6 +55,7 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/augment.py
 	$(BIN)/python bench/paper_pipeline.py
 	$(BIN)/python bench/layouts.py
+	$(BIN)/python bench/depthwise.py
 	$(BIN)/python bench/allocator.py
 	$(BIN)/python bench/planted_autohas.py
 	$(BIN)/python bench/planted_dha.py

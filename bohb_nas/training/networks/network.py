@@ -15,7 +15,9 @@ from bohb_nas import layers as language
 from bohb_nas.layers import Layer, Shape
 from bohb_nas.layers.arithmetic import joined, measure
 from bohb_nas.training.networks import noise as noises
+from bohb_nas.training.networks.depthwise import Depthwise
 from bohb_nas.training.networks.normalisation import Norm
+from bohb_nas.training.networks.pooling import pooling
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -88,16 +90,14 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
     match layer:
         case language.Conv(out, kernel, stride, groups):
             strides = (min(stride, height), min(stride, width))  # a longer one does the same, but spoils gradients in bf16 on CPUs
-            return nn.Conv2d(channels, out, kernel, stride=strides, padding=kernel // 2, groups=groups, bias=False)
+            convolution = Depthwise if 1 < groups == channels == out and kernel > 1 else nn.Conv2d
+            return convolution(channels, out, kernel, stride=strides, padding=kernel // 2, groups=groups, bias=False)
         case language.Norm():
             return Norm(channels)
         case language.Activation("relu"):
             return nn.ReLU()
         case language.Pool(kind, kernel, stride):
-            padding, whole = (0, True) if kernel == stride else (kernel // 2, False)
-            if kind == "max":
-                return nn.MaxPool2d(kernel, stride, padding, ceil_mode=whole)
-            return nn.AvgPool2d(kernel, stride, padding, ceil_mode=whole, count_include_pad=False)
+            return pooling(kind, kernel, stride)
         case language.Dropout(rate):
             return _Dropout(rate, rows=channels * height * width)
         case language.Identity():
