@@ -25,6 +25,7 @@ from bohb_nas.files import dump_json, write_once
 from bohb_nas.locks import Lock
 from bohb_nas.records import Evaluation
 from bohb_nas.store import holders
+from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import StudyDir
 
 _PROGRAM = """
@@ -156,13 +157,8 @@ def _outcome(cell: Cell) -> str:
 
 def _last_lines(log: Path, start: int) -> str:
     """The last words of a log from a position on, in one line."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(start, log.stat().st_size - _TAIL_BYTES))
-            text = stream.read().decode(errors="replace")
-    except OSError:
-        return ""
-    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-_LAST_LINES:])
+    lines = (line.strip() for line in (tail(log, _TAIL_BYTES, start=start) or "").splitlines())
+    return " | ".join([line for line in lines if line][-_LAST_LINES:])
 
 
 def start(arguments: Sequence[str], log: Path) -> Ended:

@@ -21,12 +21,13 @@ from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.inputs import changed_inputs
-from bohb_nas.store.notes import read_note
+from bohb_nas.store.notes import read_note, tail
 from bohb_nas.store.study_dir import StudyDir
 
 _BEAT_S = 1.0
 _LATE_S = 1.0
 """Between a scheduler's signal to one process of a job and to another."""
+_TAIL_BYTES = 2000
 
 
 class Trainer:
@@ -244,7 +245,10 @@ class Trainer:
         else:
             if answer is None:
                 self._killed = child.killed
-                status, message = Status.CRASHED, f"the training process ended with {child.end_text}\n{_tail(workdir / 'log.txt')}"
+                status, message = (
+                    Status.CRASHED,
+                    f"the training process ended with {child.end_text}\n{tail(workdir / 'log.txt', _TAIL_BYTES) or ''}",
+                )
                 await self._end_child()
             elif "error" in answer:
                 raise StartError(answer["error"])
@@ -286,10 +290,3 @@ class Trainer:
             except StorageError as e:
                 self._say(f"{e}; trying again every 2 s")
                 await asyncio.sleep(2.0)
-
-
-def _tail(path: Path) -> str:
-    try:
-        return path.read_bytes()[-2000:].decode(errors="replace")
-    except FileNotFoundError:
-        return ""

@@ -26,6 +26,7 @@ from bohb_nas import leaving
 from bohb_nas.errors import OptionError, RecordError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Result, Status, Trial
+from bohb_nas.store.notes import tail
 from bohb_nas.workers import _answer, _processes, _template
 
 _MARK = "BOHB_NAS_TRIAL"
@@ -179,9 +180,7 @@ def _trial_file(workdir: Path) -> Path:
 
 
 def _tail(log: Path) -> str:
-    with log.open("rb") as stream:
-        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
-        lines = stream.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+    lines = (tail(log, _TAIL_BYTES) or "").splitlines()[-_TAIL_LINES:]
     return "\n".join(["the log ends with:", *lines]) if lines else "it logged nothing"
 
 
