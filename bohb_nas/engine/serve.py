@@ -23,6 +23,7 @@ from bohb_nas.errors import DeviceBusyError, NoLocksError
 from bohb_nas.files import dump_json
 from bohb_nas.locks import Lock
 from bohb_nas.records import Result, Status, Trial
+from bohb_nas.store.holders import worker_name
 from bohb_nas.store.study_dir import StudyDir
 
 _TOUCH_S = 5.0
@@ -74,9 +75,10 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
             if not await _started(trainer, leaving.asked):
                 say(f"left: {leaving.why}")
                 return 0
-            name = f"{host()}-{device.name}"
             replaced, ousted = lambda: study.is_another(meta), lambda: lock.superseded
-            service = Service(study, trainer, leaving, candidate, terms, replaced=replaced, ousted=ousted, name=name, say=say)
+            service = Service(
+                study, trainer, leaving, candidate, terms, replaced=replaced, ousted=ousted, name=worker_name(host(), device.name), say=say
+            )
             return await service.run()
         finally:
             touching.cancel()

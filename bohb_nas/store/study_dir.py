@@ -145,11 +145,11 @@ class StudyDir:
 
     def worker_lock(self, host: str, device: str) -> Path:
         """The lock of the worker that owns a device of a host."""
-        return self.workers / f"{_file_name(host)}-{_file_name(device)}.lock"
+        return self.workers / f"{file_name(host)}-{file_name(device)}.lock"
 
     def standby_lock(self, host: str) -> Path:
         """Held by the process of a host that is ready to lead."""
-        return self.workers / f"{_file_name(host)}.standby"
+        return self.workers / f"{file_name(host)}.standby"
 
     def local_lock(self, device: str) -> Path:
         """The lock of a device of this machine, in a folder of this machine: for studies where there are no locks.
@@ -160,11 +160,11 @@ class StudyDir:
         folder = Path(tempfile.gettempdir()) / f"bohb-nas-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         StudyDir(folder).check_access()
-        return folder / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}-{_file_name(device)}.lock"
+        return folder / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}-{file_name(device)}.lock"
 
     def worker_log(self, host: str, device: str) -> Path:
         """What a worker program said."""
-        return self.workers / f"{_file_name(host)}-{_file_name(device)}.log"
+        return self.workers / f"{file_name(host)}-{file_name(device)}.log"
 
     def attempts(self, trial_id: str) -> list[Path]:
         """The attempt folders of a trial, oldest first."""
@@ -355,5 +355,6 @@ def _why(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)[:300]
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
+    """What of a text stands in a file's name: a - only parts a host from its device."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", text)
