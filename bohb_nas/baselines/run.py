@@ -19,13 +19,12 @@ from bohb_nas.baselines import NETWORK, Baseline, find
 from bohb_nas.baselines.comparison import figures
 from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
-from bohb_nas.engine.devices import Device, host, local_devices, named_device
+from bohb_nas.engine.devices import Device, local_devices, named_device, own
 from bohb_nas.engine.election import Seat, leading
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import UsageError
 from bohb_nas.files import dump_json, write_atomic
-from bohb_nas.locks import Lock
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.lines import repair, sound_bytes
@@ -167,7 +166,7 @@ def _train(
     study: StudyDir, meta: dict[str, Any], state: State, trials: Sequence[Trial], *, device: str | None, seat: Seat, size: int, say: Say
 ) -> None:
     place = named_device(device) if device is not None else local_devices(1)[0]
-    with _own(study, place):
+    with own(study, place.name):
         if note := repair(study.journal):
             say(note)
         journal = Journal(study.journal, state, check=seat.check)
@@ -201,15 +200,6 @@ def complete(study: StudyDir, journal: Journal, trials: Sequence[Trial], train: 
         journal.write(Event(term=state.term, time=time.time(), result=result))
         say(f"  validation error {result.loss:.2%}" if result.status is Status.OK else f"  {result.status}: {result.message}")
         study.drop_checkpoints(trial.trial_id)
-
-
-@contextmanager
-def _own(study: StudyDir, device: Device) -> Iterator[None]:
-    """Keeps the study's workers off the device: one training per device, ever."""
-    with Lock(study.worker_lock(host(), device.name)) as lock:
-        if not lock.acquire(json.dumps({"host": host(), "device": device.name, "pid": os.getpid(), "since": time.time()})):
-            raise UsageError(f"a worker of {study.path} trains on {device.name}; let it end, stop it, or name another --device")
-        yield
 
 
 @contextmanager

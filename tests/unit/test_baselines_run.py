@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from click.testing import Result as Done
 from in_process import InProcessEngine
 from rich.console import Console
+from study_fakes import take_locks_away
 
 from bohb_nas import make_optimizer
 from bohb_nas.analysis.study import find as findings_of
@@ -24,6 +25,7 @@ from bohb_nas.cli import cli
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
 from bohb_nas.errors import UsageError
+from bohb_nas.locks import Lock
 from bohb_nas.records import Budgets, Evaluation, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.report.final import read_source
 from bohb_nas.report.status import status
@@ -302,6 +304,23 @@ def test_the_command_makes_a_study_that_other_commands_read(tmp_path: Path, trai
     continued = CliRunner().invoke(cli, ["run", study])
     assert continued.exit_code == 2
     assert "search in another DIR" in continued.stderr
+
+
+def test_where_there_are_no_locks_the_device_is_owned_all_the_same(
+    tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = StudyDir(tmp_path / "study")
+    take_locks_away(study.path, monkeypatch)
+    asked = [str(study.path), "--dataset", "digits", "--budget", "5s", "--only", "resnet18", "--device", "cpu0"]
+    done = command(*asked, "--seeds", "1")
+    assert done.exit_code == 0, done.output
+    assert len(trained) == 1
+    with Lock(study.local_lock("cpu0")) as lock:
+        assert lock.acquire(), "it was given back"
+        refused = command(*asked, "--seeds", "2")
+    assert refused.exit_code == 2
+    assert f"a worker of {study.path} " in refused.stderr
+    assert len(trained) == 1
 
 
 def test_the_command_tries_again_what_failed_when_told_to(tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,17 @@ from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
+from study_fakes import take_locks_away
 
 from bohb_nas.cli import cli
+from bohb_nas.cli_train import _own_device
 from bohb_nas.datasets import load_dataset
 from bohb_nas.datasets._dataset import Skipped
-from bohb_nas.errors import UsageError
+from bohb_nas.engine.devices import host
+from bohb_nas.errors import DeviceBusyError, UsageError
 from bohb_nas.report.final import read_source
+from bohb_nas.store import holders
+from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training.policy_files import from_file
 
 README = Path(__file__).parents[2] / "README.md"
@@ -141,6 +146,21 @@ def test_a_policy_file_goes_along_with_its_study(tmp_path: Path, monkeypatch: py
     Path("policy.json").unlink()
     found = read_source(Path("st"), budget=None, dataset=None, data_dir=None)
     assert from_file(Path(found.options["policy_file"]))[0].choices[0].operations[0].operator == "rotate"
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_the_device_is_owned_while_a_study_s_incumbent_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_locks: bool
+) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    if not has_locks:
+        take_locks_away(study.path, monkeypatch)
+    with _own_device(study.path, "cpu"):
+        assert holders.device_taken(study, host(), "cpu0")
+        with pytest.raises(DeviceBusyError, match="one worker per device"), _own_device(study.path, "cpu"):
+            pass
+    assert not holders.device_taken(study, host(), "cpu0")
 
 
 def test_a_study_of_another_worker_cannot_be_trained(tmp_path: Path) -> None:
