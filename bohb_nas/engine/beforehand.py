@@ -191,7 +191,7 @@ def _broken(knowledge: Knowledge, config: Mapping[str, Value]) -> list[str]:
     if knowledge.size is None:
         return []
     told = knowledge.size(config)
-    return [f"{c} with {number_text(told[c.metric])}" for c in knowledge.constraints if c.metric in told and not c.met_by(told[c.metric])]
+    return [f"{c} with {number_text(told[c.metric])}" for c in knowledge.broken(told)]
 
 
 def _check_apart(constraints: Sequence[Constraint]) -> None:
@@ -220,7 +220,7 @@ def _share(knowledge: Knowledge, encoding: Encoding, clock: Callable[[], float])
         told = knowledge.size(config)
         for name, value in told.items():
             seen.setdefault(name, []).append(value)
-        n, n_met = n + 1, n_met + all(c.met_by(told[c.metric]) for c in knowledge.constraints if c.metric in told)
+        n, n_met = n + 1, n_met + (not knowledge.broken(told))
     said = ", ".join(map(str, knowledge.constraints))
     if n_met:
         return f"constraints {said}: met by {n_met} of {n} configurations drawn at random"
