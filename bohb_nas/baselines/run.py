@@ -69,7 +69,8 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
     new = not study.exists()
     meta = _new(request) if new else _existing(study, request)
     budget = request.budget if request.budget is not None else meta["budgets"]["max"]
-    trials = [trial_of(b, budget=budget, seed=seed, rung=_rung(meta, budget)) for seed in range(request.n_seeds) for b in chosen]
+    rung = Budgets(**meta["budgets"]).rung_within(budget)
+    trials = [trial_of(b, budget=budget, seed=seed, rung=rung) for seed in range(request.n_seeds) for b in chosen]
     if new:
         study.make()
     with leading(study, task="baselines", say=say) as seat:
@@ -149,11 +150,6 @@ def current(state: State, trial: Trial, *, retry_failed: bool) -> Trial:
 
 def _again(trial: Trial, n: int) -> Trial:
     return replace(trial, trial_id=f"{trial.trial_id}-again-{n}")
-
-
-def _rung(meta: dict[str, Any], budget: float) -> int:
-    """The study's highest rung within a budget."""
-    return max((k for k, b in enumerate(Budgets(**meta["budgets"]).rungs) if b <= budget * (1 + 1e-9)), default=0)
 
 
 def worker_options(meta: dict[str, Any]) -> dict[str, Any]:
