@@ -272,10 +272,10 @@ def stands_in(trial: Trial, result: Result) -> bool:
 def rank(trial: Trial, result: Result) -> tuple[bool, bool, float, float] | None:
     """What orders incumbents, lowest first; None of an evaluation that cannot be one.
 
-    None are those that did not end well or break a constraint, and searches that found nothing. What stands in comes last, and of that
-    what is beside the search; else the dearest budget counts, and then the loss.
+    None are probes, what did not end well or breaks a constraint, and searches that found nothing. What stands in comes last, and
+    of that baselines; else the dearest budget counts, and then the loss.
     """
-    if result.loss is None or result.violates or (trial.origin is Origin.SEARCH and result.config is None):
+    if trial.origin is Origin.PROBE or result.loss is None or result.violates or (trial.origin is Origin.SEARCH and result.config is None):
         return None
     return stands_in(trial, result), trial.origin in ASIDE, -trial.budget, result.loss
 

@@ -182,7 +182,7 @@ class State:
             raise JournalError(f"trial {result.trial_id} was told but never asked")
         self.results[result.trial_id] = result
         trial = self.trials[result.trial_id]
-        own = rank(trial, result) if trial.origin is not Origin.PROBE else None
+        own = rank(trial, result)
         if own is not None and (self._rank is None or own < self._rank):
             self.incumbent, self._rank = Evaluation(trial=trial, result=result), own
         return True
