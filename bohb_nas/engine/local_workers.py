@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine.devices import Device, host
-from bohb_nas.engine.training_process import end_text
-from bohb_nas.errors import BohbNasError
+from bohb_nas.errors import BohbNasError, end_text
 from bohb_nas.files import storing
 from bohb_nas.store import holders
 from bohb_nas.store.notes import tail

@@ -15,8 +15,8 @@ from typing import Any
 
 from bohb_nas import standstill
 from bohb_nas.engine.devices import Device, host
-from bohb_nas.engine.training_process import StartError, TrainingProcess, hard_limit, options_of
-from bohb_nas.errors import StorageError, StudyError
+from bohb_nas.engine.training_process import TrainingProcess, hard_limit, options_of
+from bohb_nas.errors import StartError, StorageError, StudyError
 from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers

@@ -23,7 +23,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import leaving
-from bohb_nas.errors import OptionError, RecordError
+from bohb_nas.errors import OptionError, RecordError, end_text
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.notes import tail
@@ -93,7 +93,7 @@ class CommandWorker:
         if ended.code and ended.asked:
             return failed(Status.PREEMPTED, f"asked to leave after {ended.seconds:.0f} s")
         if ended.code:
-            return failed(Status.CRASHED, f"the command ended with {_describe(ended.code)}; its folder is {str(workdir)!r}")
+            return failed(Status.CRASHED, f"the command ended with {end_text(ended.code)}; its folder is {str(workdir)!r}")
         try:
             answer = _answer.read_file(result_file)
             result = _answer.to_result(printed.value if answer is None else answer, trial, wall_s=ended.seconds)
@@ -182,10 +182,3 @@ def _trial_file(workdir: Path) -> Path:
 def _tail(log: Path) -> str:
     lines = (tail(log, _TAIL_BYTES) or "").splitlines()[-_TAIL_LINES:]
     return "\n".join(["the log ends with:", *lines]) if lines else "it logged nothing"
-
-
-def _describe(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    hint = " (often: out of memory)" if code == -9 else ""
-    return f"signal {-code}{hint}"

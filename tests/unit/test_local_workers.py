@@ -12,7 +12,7 @@ import pytest
 
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.local_workers import MAX_RESTARTS, LocalWorkers, _Place
-from bohb_nas.errors import BohbNasError, StorageError
+from bohb_nas.errors import BohbNasError, StorageError, end_text
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -35,6 +35,11 @@ def test_the_last_words_of_the_workers_are_passed_on(given_up: LocalWorkers) -> 
         given_up.check()
     assert not isinstance(said.value, StorageError)
     assert sorted(path.suffix for path in given_up._study.workers.iterdir()) == [".log"]
+
+
+def test_how_a_process_ended_is_said_also_of_a_signal_without_a_name() -> None:
+    said = ["exit code 0", "exit code 3", "signal SIGKILL, often out of memory", "signal SIGTERM", "signal 40"]
+    assert [end_text(code) for code in (0, 3, -9, -15, -40)] == said
 
 
 def test_of_a_long_log_no_more_is_read_than_its_end(given_up: LocalWorkers) -> None:

@@ -18,8 +18,8 @@ from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.trainer import Trainer
-from bohb_nas.engine.training_process import StartError, TrainingProcess
-from bohb_nas.errors import StorageError, StudyError
+from bohb_nas.engine.training_process import TrainingProcess
+from bohb_nas.errors import StartError, StorageError, StudyError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.study_dir import StudyDir
