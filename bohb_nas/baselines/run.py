@@ -28,11 +28,9 @@ from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.lines import repair, sound_bytes
-from bohb_nas.store.meta import IMAGE_WORKERS
+from bohb_nas.store.meta import ALONE, IMAGE_WORKERS
 from bohb_nas.store.study_dir import StudyDir
 
-ALONE = "baselines"
-"""The method and the space of a study of baselines alone."""
 _BUDGET_S = 400.0
 """In a new study: the cheapest of the published search."""
 _NOT_TAKEN = frozenset({"policy_file", "schedule", "network", "search"})
