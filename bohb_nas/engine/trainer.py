@@ -22,7 +22,7 @@ from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.inputs import changed_inputs
 from bohb_nas.store.notes import read_note, tail
-from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.store.study_dir import LOG, StudyDir
 
 _BEAT_S = 1.0
 _LATE_S = 1.0
@@ -247,7 +247,7 @@ class Trainer:
                 self._killed = child.killed
                 status, message = (
                     Status.CRASHED,
-                    f"the training process ended with {child.end_text}\n{tail(workdir / 'log.txt', _TAIL_BYTES) or ''}",
+                    f"the training process ended with {child.end_text}\n{tail(workdir / LOG, _TAIL_BYTES) or ''}",
                 )
                 await self._end_child()
             elif "error" in answer:

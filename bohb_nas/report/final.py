@@ -88,8 +88,7 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
         raise UsageError(f"no evaluation of {study.path} has succeeded yet; nothing to train")
     stored = {name: value for name, value in meta["worker_options"].items() if name != "search"}
     for kind, name in (("policy", "policy_file"), ("network", "network")):
-        copy = study.inputs / f"{kind}-{Path(stored.get(name) or '').name}"
-        if stored.get(name) and copy.is_file():
+        if stored.get(name) and (copy := study.copy_of(stored[name], kind)).is_file():
             stored[name] = str(copy)
     budgets = Budgets(**meta["budgets"])
     longer = found["budget"] if found["origin"] is Origin.BASELINE else 0.0  # which may be trained for longer than the search ever does

@@ -9,10 +9,8 @@ from pathlib import Path
 from bohb_nas.entries import ID
 from bohb_nas.errors import UsageError
 from bohb_nas.store.notes import printable, read_bytes
-from bohb_nas.store.study_dir import StudyDir, file_name
+from bohb_nas.store.study_dir import LOG, StudyDir, file_name
 
-LOG = "log.txt"
-"""What a trial and its worker said, in the folder of an attempt."""
 _BLOCK = 2**18
 _TAIL_LIMIT = 2**24
 """Bytes in which the last lines of a log are looked for."""

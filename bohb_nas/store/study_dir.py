@@ -26,6 +26,8 @@ from bohb_nas.store.meta import wrong_in
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
 
+LOG = "log.txt"
+"""What a trial and its worker said, in the folder of an attempt."""
 _FILE_LIMIT_BYTES = 4 * RESULT_LIMIT_BYTES
 
 
@@ -59,6 +61,10 @@ class StudyDir:
     def warm_start(self) -> Path:
         """Evaluations of earlier studies, frozen at the start; one JSON line each."""
         return self.inputs / "warm_start.jsonl"
+
+    def copy_of(self, source: str | Path, kind: str) -> Path:
+        """The copy of a user's file that serves as `kind`."""
+        return self.inputs / f"{kind}-{Path(source).name}"
 
     @property
     def journal(self) -> Path:
@@ -122,8 +128,13 @@ class StudyDir:
 
     @property
     def tls(self) -> Path:
-        """Key and certificate of this study."""
+        """The folder of key and certificate."""
         return self.path / "tls"
+
+    @property
+    def credentials(self) -> tuple[Path, Path]:
+        """Key and certificate of this study."""
+        return self.tls / "key.pem", self.tls / "cert.pem"
 
     @property
     def report(self) -> Path:

@@ -27,6 +27,7 @@ from bohb_nas.errors import OptionError, RecordError, end_text
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.notes import tail
+from bohb_nas.store.study_dir import LOG
 from bohb_nas.workers import _answer, _processes, _template
 
 _MARK = "BOHB_NAS_TRIAL"
@@ -54,7 +55,7 @@ class CommandWorker:
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Runs the command for a trial; whatever goes wrong in it is a status with the end of its log."""
         workdir = workdir.resolve()
-        trial_file, result_file, log = _trial_file(workdir), workdir / "bohb_nas_result.json", workdir / "log.txt"
+        trial_file, result_file, log = _trial_file(workdir), workdir / "bohb_nas_result.json", workdir / LOG
         result_file.unlink(missing_ok=True)
         write_atomic(trial_file, dump_json(trial.to_json()))
         printed, refused = _answer.LastObject(), ""
