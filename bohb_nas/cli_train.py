@@ -2,18 +2,15 @@
 
 import dataclasses
 import json
-import os
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bohb_nas.durations import counted
-from bohb_nas.errors import UsageError
 from bohb_nas.option_types import Duration, Setting
 from bohb_nas.store.study_dir import StudyDir
 
@@ -107,22 +104,16 @@ def _threads(n: int | None, device: str | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@contextmanager
-def _own_device(source: Path, said: str | None) -> Iterator[None]:
-    """Keeps the study's workers off the device while something else trains there: one training per device, ever.
+def _own_device(source: Path, said: str | None) -> AbstractContextManager[object]:
+    """Keeps the study's workers off the device while something else trains there.
 
     Args:
         source: a study, or a configuration by itself, which nobody else trains.
         said: cpu, cuda or cuda:N; None is the first that there is.
-    """
-    if not source.is_dir():
-        yield
-        return
-    from bohb_nas.engine.devices import called, host
-    from bohb_nas.locks import Lock
 
-    device = called(said)
-    with Lock(StudyDir(source.absolute()).worker_lock(host(), device)) as lock:
-        if not lock.acquire(json.dumps({"host": host(), "device": device, "pid": os.getpid(), "since": time.time()})):
-            raise UsageError(f"a worker of {source} trains on {device}; let it end, or stop it, so that neither spoils the other's budget")
-        yield
+    Raises:
+        DeviceBusyError: one of them owns it.
+    """
+    from bohb_nas.engine.devices import called, own
+
+    return own(StudyDir(source.absolute()), called(said)) if source.is_dir() else nullcontext()

@@ -1,11 +1,11 @@
-"""The project's exceptions, and which of others say that memory ran out.
+"""The project's exceptions, which of others say that memory ran out, and how a process ended.
 
 The tree::
 
     BohbNasError                      everything raised on purpose; the command line prints its text and exits 1
     ├── UsageError                    a request that cannot be carried out as given; exit 2, nothing was written
     │   ├── DurationError             a budget or time that is not a positive duration
-    │   ├── RefError              a name, file or attribute that leads to no space, worker, method or data set
+    │   ├── RefError                  a name, file or attribute that leads to no space, worker, method or data set
     │   ├── SpaceError                a search space that cannot be searched
     │   ├── DatasetError              a data set that cannot be read
     │   ├── CommandError              a `--command` template that cannot be run
@@ -20,11 +20,15 @@ The tree::
     │       └── JournalError          … because its journal cannot be replayed
     ├── AnalysisError                 an analysis that cannot be made of these observations, or that contradicts itself
     ├── RecordError                   a record (trial, result, journal line) that breaks its contract
+    ├── CheckpointError               a checkpoint that cannot be continued: its training starts afresh
+    ├── StartError                    nothing can be trained here: no trial's fault
     └── StorageError                  the disk refused a write: full, read-only, gone
         └── NoLocksError              … or has no locks
 
 A failed training is data (`bohb_nas.records.Status`), never an exception of this tree.
 """
+
+import signal
 
 
 class BohbNasError(Exception):
@@ -104,6 +108,14 @@ class RecordError(BohbNasError):
     """A record that breaks its contract."""
 
 
+class CheckpointError(BohbNasError):
+    """Why a checkpoint cannot be continued."""
+
+
+class StartError(BohbNasError):
+    """Nothing can be trained here: the child cannot start, or its data or disk are gone. It is no trial's fault."""
+
+
 class StorageError(BohbNasError):
     """The disk refused a write."""
 
@@ -121,3 +133,11 @@ def out_of_memory(e: BaseException) -> bool:
     if isinstance(e, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(e).__mro__):
         return True
     return isinstance(e, RuntimeError) and any(words in str(e) for words in _NO_MEMORY)
+
+
+def end_text(code: int) -> str:
+    """How a process ended that left this code, for people."""
+    if code >= 0:
+        return f"exit code {code}"
+    name = next((number.name for number in signal.Signals if number == -code), -code)
+    return f"signal {name}{', often out of memory' if name == 'SIGKILL' else ''}"

@@ -77,16 +77,15 @@ class Knowledge:
         """Whether nothing that is known before training forbids to train a configuration."""
         if self.size is None or not self.constraints:
             return True
-        known = self.size(config)
-        return all(c.met_by(known[c.metric]) for c in self.constraints if c.metric in known)
+        return not self.broken(self.size(config))
 
-    def broken(self, result: Result) -> tuple[Constraint, ...]:
-        """The constraints that a result breaks, by the metrics that it has."""
-        return tuple(c for c in self.constraints if c.metric in result.metrics and not c.met_by(result.metrics[c.metric]))
+    def broken(self, metrics: Mapping[str, float]) -> tuple[Constraint, ...]:
+        """The constraints that metrics break, of a result or told before training, as far as they are there."""
+        return tuple(c for c in self.constraints if c.metric in metrics and not c.met_by(metrics[c.metric]))
 
     def loss(self, result: Result) -> float | None:
         """The loss that counts: None for a failed result and for one that breaks a constraint."""
-        return None if self.broken(result) else result.loss
+        return None if self.broken(result.metrics) else result.loss
 
     def untold(self, config: Mapping[str, Value], result: Result) -> tuple[str, ...]:
         """The metrics under a constraint that neither an OK result has nor the size of its configuration."""

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -45,7 +45,26 @@ def read_regular(path: Path, *, limit: int, follow: bool = True) -> bytes:
     Raises:
         OSError: it is absent, cannot be read, is no regular file, or is larger; `strerror` says so in words.
     """
-    with os.fdopen(open_regular(path, follow=follow), "rb") as stream:
+    return _whole(os.fdopen(open_regular(path, follow=follow), "rb"), limit)
+
+
+def read_text(path: Path, *, limit: int) -> str:
+    """The text of a file that a person named, in UTF-8, with or without the mark that some editors put first; it may be a pipe.
+
+    Raises:
+        OSError: it is absent, cannot be read, or is larger than `limit` bytes; `strerror` says so in words.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return _whole(path.open("rb"), limit).decode("utf-8-sig")
+
+
+def _whole(stream: IO[bytes], limit: int) -> bytes:
+    """What a stream holds; never more than the limit is read, for a pipe or device has no size to ask for.
+
+    Raises:
+        OSError: it is more than `limit` bytes.
+    """
+    with stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit} bytes")

@@ -15,7 +15,6 @@ from bohb_nas.errors import RecordError, UsageError
 
 Value = bool | int | float | str
 """What a hyperparameter may be worth."""
-
 RESULT_LIMIT_BYTES = 8 * 2**20
 """Of a result as JSON."""
 
@@ -86,10 +85,7 @@ class Budgets:
         if not (math.isfinite(self.eta) and self.eta >= 2):
             raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2; 3 is usual")
         if not (math.isfinite(self.min) and math.isfinite(self.max) and 0 < self.min <= self.max):
-            raise UsageError(
-                f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; "
-                "swap or correct --budget-min and --budget-max"
-            )
+            raise UsageError(f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; correct one")
 
     @property
     def rungs(self) -> tuple[float, ...]:
@@ -103,6 +99,10 @@ class Budgets:
         if math.isclose(rungs[-1], self.min, rel_tol=1e-9):
             rungs[-1] = float(self.min)
         return tuple(reversed(rungs))
+
+    def rung_within(self, budget: float) -> int:
+        """The highest rung whose budget is at most this one, which was rounded when it was typed; 0 where all are dearer."""
+        return max((k for k, rung in enumerate(self.rungs) if rung <= budget * (1 + 1e-9)), default=0)
 
     to_json = _to_json
 
@@ -272,10 +272,10 @@ def stands_in(trial: Trial, result: Result) -> bool:
 def rank(trial: Trial, result: Result) -> tuple[bool, bool, float, float] | None:
     """What orders incumbents, lowest first; None of an evaluation that cannot be one.
 
-    None are those that did not end well or break a constraint, and searches that found nothing. What stands in comes last, and of that
-    what is beside the search; else the dearest budget counts, and then the loss.
+    None are probes, what did not end well or breaks a constraint, and searches that found nothing. What stands in comes last, and
+    of that baselines; else the dearest budget counts, and then the loss.
     """
-    if result.loss is None or result.violates or (trial.origin is Origin.SEARCH and result.config is None):
+    if trial.origin is Origin.PROBE or result.loss is None or result.violates or (trial.origin is Origin.SEARCH and result.config is None):
         return None
     return stands_in(trial, result), trial.origin in ASIDE, -trial.budget, result.loss
 

@@ -25,6 +25,7 @@ from bohb_nas.space.encoding import Encoding
 from bohb_nas.space.files import frozen_space
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, State, fold
+from bohb_nas.store.meta import ALONE
 from bohb_nas.store.stays import Stay, stay
 from bohb_nas.store.study_dir import StudyDir
 
@@ -120,7 +121,7 @@ def read(study: StudyDir, *, device: str | None = None) -> Record:
     whole = Record(
         study=study,
         meta=meta,
-        space=frozen_space(study.read_space(), study.space_json) if study.space_json.exists() or meta["space"] != "baselines" else None,
+        space=frozen_space(study.read_space(), study.space_json) if study.space_json.exists() or meta["space"] != ALONE else None,
         told=tuple(found),
         span_s=times.span_s,
         done=done,

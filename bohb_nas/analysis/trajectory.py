@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from bohb_nas.analysis.findings import Point
 from bohb_nas.analysis.observations import Told
-from bohb_nas.records import Origin, rank
+from bohb_nas.records import rank
 
 
 def points(told: Iterable[Told]) -> list[Point]:
@@ -20,7 +20,7 @@ def incumbents(told: Iterable[Told]) -> list[Told]:
     found: list[Told] = []
     best: tuple[bool, bool, float, float] | None = None
     for one in told:
-        own = rank(one.trial, one.result) if one.trial.origin is not Origin.PROBE else None
+        own = rank(one.trial, one.result)
         if own is not None and (best is None or own < best):
             best = own
             found.append(one)

@@ -18,22 +18,19 @@ from typing import Any
 from bohb_nas.baselines import NETWORK, Baseline, find
 from bohb_nas.baselines.comparison import figures
 from bohb_nas.engine import plan
-from bohb_nas.engine.devices import Device, host, local_devices, named_device
+from bohb_nas.engine.devices import Device, local_devices, named_device, own
 from bohb_nas.engine.election import Seat, leading
 from bohb_nas.engine.launch import check_data
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import UsageError
 from bohb_nas.files import dump_json, write_atomic
-from bohb_nas.locks import Lock
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.lines import repair, sound_bytes
-from bohb_nas.store.meta import IMAGE_WORKERS
+from bohb_nas.store.meta import ALONE, IMAGE_WORKERS
 from bohb_nas.store.study_dir import StudyDir
 
-ALONE = "baselines"
-"""The method and the space of a study of baselines alone."""
 _BUDGET_S = 400.0
 """In a new study: the cheapest of the published search."""
 _NOT_TAKEN = frozenset({"policy_file", "schedule", "network", "search"})
@@ -70,7 +67,8 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
     new = not study.exists()
     meta = _new(request) if new else _existing(study, request)
     budget = request.budget if request.budget is not None else meta["budgets"]["max"]
-    trials = [trial_of(b, budget=budget, seed=seed, rung=_rung(meta, budget)) for seed in range(request.n_seeds) for b in chosen]
+    rung = Budgets(**meta["budgets"]).rung_within(budget)
+    trials = [trial_of(b, budget=budget, seed=seed, rung=rung) for seed in range(request.n_seeds) for b in chosen]
     if new:
         study.make()
     with leading(study, task="baselines", say=say) as seat:
@@ -154,11 +152,6 @@ def _again(trial: Trial, n: int) -> Trial:
     return replace(trial, trial_id=f"{trial.trial_id}-again-{n}")
 
 
-def _rung(meta: dict[str, Any], budget: float) -> int:
-    """The study's highest rung within a budget."""
-    return max((k for k, b in enumerate(Budgets(**meta["budgets"]).rungs) if b <= budget * (1 + 1e-9)), default=0)
-
-
 def worker_options(meta: dict[str, Any]) -> dict[str, Any]:
     """The options of the study's worker for baselines: their own networks and recipes, judged on every held-out image."""
     taken = {name: value for name, value in meta["worker_options"].items() if name not in _NOT_TAKEN}
@@ -169,7 +162,7 @@ def _train(
     study: StudyDir, meta: dict[str, Any], state: State, trials: Sequence[Trial], *, device: str | None, seat: Seat, size: int, say: Say
 ) -> None:
     place = named_device(device) if device is not None else local_devices(1)[0]
-    with _own(study, place):
+    with own(study, place.name):
         if note := repair(study.journal):
             say(note)
         journal = Journal(study.journal, state, check=seat.check)
@@ -203,15 +196,6 @@ def complete(study: StudyDir, journal: Journal, trials: Sequence[Trial], train: 
         journal.write(Event(term=state.term, time=time.time(), result=result))
         say(f"  validation error {result.loss:.2%}" if result.status is Status.OK else f"  {result.status}: {result.message}")
         study.drop_checkpoints(trial.trial_id)
-
-
-@contextmanager
-def _own(study: StudyDir, device: Device) -> Iterator[None]:
-    """Keeps the study's workers off the device: one training per device, ever."""
-    with Lock(study.worker_lock(host(), device.name)) as lock:
-        if not lock.acquire(json.dumps({"host": host(), "device": device.name, "pid": os.getpid(), "since": time.time()})):
-            raise UsageError(f"a worker of {study.path} trains on {device.name}; let it end, stop it, or name another --device")
-        yield
 
 
 @contextmanager

@@ -20,11 +20,12 @@ from bohb_nas.comparison.figure import draw
 from bohb_nas.comparison.table import figures, write
 from bohb_nas.durations import format_duration
 from bohb_nas.engine.devices import local_devices, named_device, threads_spared
-from bohb_nas.errors import StudyError, UsageError
+from bohb_nas.errors import StudyError, UsageError, end_text
 from bohb_nas.files import dump_json, write_once
 from bohb_nas.locks import Lock
 from bohb_nas.records import Evaluation
 from bohb_nas.store import holders
+from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import StudyDir
 
 _PROGRAM = """
@@ -53,7 +54,7 @@ class Ended:
     """How a search ended."""
 
     code: int
-    """The exit status; negative for a signal."""
+    """The exit code; negative for a signal."""
     interrupted: bool = False
     """Whether somebody asked this program to stop meanwhile."""
 
@@ -131,7 +132,7 @@ def _search(folder: Path, arrangement: Arrangement, say: Say, search: Search) ->
         if ended.interrupted:
             return failed, True
         if not study.done.exists():
-            failed[entrant.name, seed] = f"exit status {ended.code}: {_last_lines(log, size) or f'it said nothing; see {log}'}"
+            failed[entrant.name, seed] = f"{end_text(ended.code)}: {_last_lines(log, size) or f'it said nothing; see {log}'}"
         say(f"{entrant.name}, seed {seed}: {_outcome(read_cell(folder, entrant.name, seed, failure=failed.get((entrant.name, seed))))}")
         if number % len(arrangement.methods) == 0:
             _write(folder, arrangement, _read(folder, arrangement, failed), interrupted=False)
@@ -156,13 +157,8 @@ def _outcome(cell: Cell) -> str:
 
 def _last_lines(log: Path, start: int) -> str:
     """The last words of a log from a position on, in one line."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(start, log.stat().st_size - _TAIL_BYTES))
-            text = stream.read().decode(errors="replace")
-    except OSError:
-        return ""
-    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-_LAST_LINES:])
+    lines = (line.strip() for line in (tail(log, _TAIL_BYTES, start=start) or "").splitlines())
+    return " | ".join([line for line in lines if line][-_LAST_LINES:])
 
 
 def start(arguments: Sequence[str], log: Path) -> Ended:

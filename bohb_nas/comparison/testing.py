@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bohb_nas.datasets import Dataset, load_dataset
-from bohb_nas.errors import DatasetError, StudyError
+from bohb_nas.errors import CheckpointError, DatasetError, StudyError
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Evaluation, Value
 from bohb_nas.store.study_dir import StudyDir
@@ -86,7 +86,7 @@ def judge_checkpoint(folder: Path, dataset: Dataset, options: Mapping[str, Any])
         known = saved if isinstance(saved, dict) else {}
         state, weights = checkpoint.read(folder, {**known, **divided}, {"identity"})
         network = from_checkpoint(checkpoint.parse(weights), state["identity"]["config"], data, network=options.get("network"))
-    except (checkpoint.Refused, KeyError, RuntimeError) as e:
+    except (CheckpointError, KeyError, RuntimeError) as e:
         raise StudyError(f"{folder} cannot be tested: {e}; restore it from a backup") from e
     network.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
     images, labels = images_of_test(dataset, compute.device)

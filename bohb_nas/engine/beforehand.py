@@ -22,6 +22,7 @@ from bohb_nas.layers import Layer, arithmetic
 from bohb_nas.records import ASIDE, Value
 from bohb_nas.space.encoding import Encoding
 from bohb_nas.store.journal import State
+from bohb_nas.store.study_dir import StudyDir
 
 MOST_SAMPLES = 2000
 """Drawn before constraints are taken to leave nothing."""
@@ -55,19 +56,19 @@ def gather(meta: Mapping[str, Any], space: ConfigurationSpace, *, own: Path) -> 
     return Knowledge(initial=tuple(initial), prior=prior, history=history, constraints=constraints), notes
 
 
-def with_size(knowledge: Knowledge, meta: Mapping[str, Any], *, inputs: Path, data: Summary | None) -> Knowledge:
+def with_size(knowledge: Knowledge, meta: Mapping[str, Any], *, study: StudyDir, data: Summary | None) -> Knowledge:
     """The knowledge with the `size` of the study's space, where it has constraints and the space has a `size`.
 
     Args:
         knowledge: what else is known.
         meta: the study's record.
-        inputs: where the space's file lies as it was at the start of a study that exists.
+        study: where the space's file lies as it was at the start, if it exists.
         data: what images are trained on, for a `size` that takes `image_shape` and `n_classes`.
 
     Raises:
         RefError: the space's module cannot be imported.
     """
-    function = _size_of(meta["space"], inputs) if knowledge.constraints else None
+    function = _size_of(meta["space"], study) if knowledge.constraints else None
     if function is None:
         return knowledge
     images = {} if data is None else {"image_shape": data.image_shape, "n_classes": data.n_classes}
@@ -155,7 +156,7 @@ def untold_text(untold: Sequence[str], trial_id: str, metrics: Mapping[str, floa
     )
 
 
-def _size_of(reference: str, inputs: Path) -> Callable[..., Mapping[str, float]] | None:
+def _size_of(reference: str, study: StudyDir) -> Callable[..., Mapping[str, float]] | None:
     """The function `size` of a space's module, or one that measures its `network`, or None.
 
     A user's file is taken from the study's inputs where it lies there.
@@ -163,7 +164,7 @@ def _size_of(reference: str, inputs: Path) -> Callable[..., Mapping[str, float]]
     if reference.endswith((".json", ".yaml", ".yml")):
         return None
     if reference.endswith(".py"):
-        copy = inputs / f"space-{Path(reference).name}"
+        copy = study.copy_of(reference, "space")
         module = refs.load_module("space", str(copy) if copy.is_file() else reference)
     else:
         module = refs.load_module("space", reference)
@@ -191,7 +192,7 @@ def _broken(knowledge: Knowledge, config: Mapping[str, Value]) -> list[str]:
     if knowledge.size is None:
         return []
     told = knowledge.size(config)
-    return [f"{c} with {number_text(told[c.metric])}" for c in knowledge.constraints if c.metric in told and not c.met_by(told[c.metric])]
+    return [f"{c} with {number_text(told[c.metric])}" for c in knowledge.broken(told)]
 
 
 def _check_apart(constraints: Sequence[Constraint]) -> None:
@@ -220,7 +221,7 @@ def _share(knowledge: Knowledge, encoding: Encoding, clock: Callable[[], float])
         told = knowledge.size(config)
         for name, value in told.items():
             seen.setdefault(name, []).append(value)
-        n, n_met = n + 1, n_met + all(c.met_by(told[c.metric]) for c in knowledge.constraints if c.metric in told)
+        n, n_met = n + 1, n_met + (not knowledge.broken(told))
     said = ", ".join(map(str, knowledge.constraints))
     if n_met:
         return f"constraints {said}: met by {n_met} of {n} configurations drawn at random"

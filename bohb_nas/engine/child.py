@@ -31,6 +31,7 @@ from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, S
 from bohb_nas.files import FULL, dump_json
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
+from bohb_nas.store.study_dir import LOG
 
 END = signal.SIGRTMIN
 """Ends the child in good order; a signal that no scheduler sends."""
@@ -234,7 +235,7 @@ def _train(worker: Worker, reference: str, request: dict[str, Any]) -> tuple[Res
     for attempt in request["earlier"]:
         clear_leftovers(reference, Path(attempt))
     workdir = Path(request["workdir"])
-    with _output_to(workdir / "log.txt"):
+    with _output_to(workdir / LOG):
         return train(worker, Trial.from_json(request["trial"]), workdir)
 
 

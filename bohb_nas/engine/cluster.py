@@ -63,10 +63,11 @@ def make_keys(study: StudyDir) -> None:
         security(study)
     except FileNotFoundError:
         study.tls.mkdir(mode=0o700, exist_ok=True)
-        (study.tls / "cert.pem").unlink(missing_ok=True)
+        key, cert = study.credentials
+        cert.unlink(missing_ok=True)
         made = Security.temporary()
-        write_atomic(study.tls / "key.pem", made.tls_scheduler_key)
-        write_atomic(study.tls / "cert.pem", made.tls_scheduler_cert)
+        write_atomic(key, made.tls_scheduler_key)
+        write_atomic(cert, made.tls_scheduler_cert)
 
 
 def security(study: StudyDir) -> Security:
@@ -77,7 +78,7 @@ def security(study: StudyDir) -> Security:
     Raises:
         OSError: they cannot be read.
     """
-    key, cert = (study.tls / "key.pem").read_text(), (study.tls / "cert.pem").read_text()
+    key, cert = (path.read_text() for path in study.credentials)
     roles = {f"tls_{role}_{part}": text for role in ("scheduler", "worker", "client") for part, text in (("key", key), ("cert", cert))}
     return Security(require_encryption=True, tls_ca_file=cert, **roles)
 

@@ -24,8 +24,7 @@ from bohb_nas.engine import serve
 from bohb_nas.engine.cluster import LOOPBACK, Address, configure, security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.placement import fittest
-from bohb_nas.engine.training_process import StartError
-from bohb_nas.errors import BohbNasError
+from bohb_nas.errors import BohbNasError, StartError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store import handovers, holders

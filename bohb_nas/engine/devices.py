@@ -1,20 +1,24 @@
-"""Which devices this machine has, and the environment that ties a process to one of them."""
+"""Which devices this machine has, the environment that ties a process to one of them, and the lock of whoever trains there."""
 
+import json
 import os
 import platform
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from bohb_nas.durations import counted
-from bohb_nas.errors import DeviceError, UsageError
+from bohb_nas.errors import DeviceBusyError, DeviceError, NoLocksError, UsageError
 from bohb_nas.files import dump_json, write_once
+from bohb_nas.locks import Lock
 from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training import control_group
@@ -195,6 +199,34 @@ def check_kind(study: StudyDir, device: Device, *, required: bool) -> None:
 def note_kind(study: StudyDir, device: Device) -> None:
     """Records the device of the study's first worker."""
     write_once(study.device_json, dump_json({"model": device.model, "memory_gib": device.memory_gib}) + "\n")
+
+
+def own(study: StudyDir, name: str, **about: Any) -> Lock:
+    """The lock of a device of this machine, in a folder of this machine where the study's has no locks: one training per device, ever.
+
+    Args:
+        study: whose workers it is kept from.
+        name: of the device.
+        about: what its lock says beside who holds it.
+
+    Raises:
+        DeviceBusyError: another worker holds it.
+    """
+    text = json.dumps({"host": host(), "device": name, "pid": os.getpid(), "since": time.time(), **about})
+    path = study.worker_lock(host(), name)
+    lock = Lock(path)
+    try:
+        taken = lock.acquire(text)
+    except NoLocksError:
+        lock = Lock(study.local_lock(name))
+        taken = lock.acquire(text)
+        if taken:
+            path.write_text(text)
+    if not taken:
+        raise DeviceBusyError(
+            f"a worker of {study.path} on {host()} owns device {name} already; one worker per device: let it end, stop it, or name another"
+        )
+    return lock
 
 
 def candidates(name: str | None) -> Iterator[Device]:

@@ -277,7 +277,7 @@ class Drive:
 
     def _judged(self, result: Result) -> Result:
         """The result with the constraints that it breaks in its details: the word is the engine's, not the worker's."""
-        broken = [str(constraint) for constraint in self.knowledge.broken(result)] if result.loss is not None else []
+        broken = [str(constraint) for constraint in self.knowledge.broken(result.metrics)] if result.loss is not None else []
         if not broken and "violates" not in result.details:
             return result
         others = {name: value for name, value in result.details.items() if name != "violates"}

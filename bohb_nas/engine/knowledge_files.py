@@ -13,6 +13,7 @@ import bohb_nas.search_spaces
 from bohb_nas.errors import KnowledgeError, SpaceError
 from bohb_nas.files import check_once, load_json
 from bohb_nas.knowledge import Belief
+from bohb_nas.reading import read_text
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import no_such
 from bohb_nas.space.legality import complete, legal_value
@@ -98,15 +99,12 @@ def _belief(path: Path, name: str, said: object, space: ConfigurationSpace) -> B
 def _read(path: Path, *, accepted: str, known: str = "") -> Any:
     """What a JSON or YAML file holds."""
     try:
-        with path.open("rb") as stream:  # never more than the limit: a pipe or device has no size to ask for
-            data = stream.read(FILE_LIMIT_BYTES + 1)
-        if len(data) > FILE_LIMIT_BYTES:
-            raise KnowledgeError(f"{path} has at least {len(data)} bytes; accepted are {FILE_LIMIT_BYTES}: is it the right file?")
-        text = data.decode("utf-8-sig")  # with or without the mark that some editors put first
+        text = read_text(path, limit=FILE_LIMIT_BYTES)
     except FileNotFoundError as e:
         raise KnowledgeError(f"{path} does not exist; accepted is a JSON or YAML file with {accepted}{known}") from e
     except (OSError, ValueError) as e:
-        raise KnowledgeError(f"{path} cannot be read: {e}; accepted is a JSON or YAML file with {accepted}") from e
+        why = e.strerror if isinstance(e, OSError) else e
+        raise KnowledgeError(f"{path} cannot be read: {why}; accepted is a JSON or YAML file with {accepted}") from e
     is_yaml = path.suffix in (".yaml", ".yml")
     try:
         return yaml.load(text, Loader=_Yaml) if is_yaml else load_json(text)  # noqa: S506 - a safe loader

@@ -22,7 +22,7 @@ from bohb_nas.datasets import Summary, prepare
 from bohb_nas.engine.cluster import make_keys
 from bohb_nas.engine.drive import StopRule
 from bohb_nas.engine.plan import Request, plan
-from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError
+from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError, end_text
 from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.hyperband import worth
 from bohb_nas.knowledge import NOTHING, Knowledge
@@ -160,7 +160,7 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
             raise UsageError(answer["error"])
     if not any("checked" in answer for answer in answers):
         raise BohbNasError(
-            f"worker {meta['worker']} has not said whether it accepts the space: its process ended with exit code {child.returncode}:\n"
+            f"worker {meta['worker']} has not said whether it accepts the space: its process ended with {end_text(child.returncode)}:\n"
             f"{child.stderr[-2000:]}"
         )
     return [str(note) for answer in answers for note in answer.get("notes", ())]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine.devices import Device, host
-from bohb_nas.engine.training_process import end_text
-from bohb_nas.errors import BohbNasError
+from bohb_nas.errors import BohbNasError, end_text
 from bohb_nas.files import storing
 from bohb_nas.store import holders
+from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import StudyDir
 
 MAX_RESTARTS = 3
@@ -22,6 +22,7 @@ MAX_RESTARTS = 3
 _SETTLED_S = 600.0
 _LAST_WORDS = 65_536
 """Bytes of a disk without which programs end and cannot say why."""
+_TAIL_BYTES = 1500
 _WAIT_S = 120.0
 """How long a worker stays without a master."""
 _GRACE_S = 8.0
@@ -99,7 +100,10 @@ class LocalWorkers:
             log = self._study.worker_log(host(), last.device.name)
             code = end_text(last.process.returncode) if last.process is not None else "?"
             _check_disk(log.with_suffix(".space"))
-            raise BohbNasError(f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{_tail(log)}")
+            said = tail(log, _TAIL_BYTES)
+            raise BohbNasError(
+                f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{'(no log)' if said is None else said}"
+            )
 
     def stop(self) -> None:
         """Ends the workers of this study that a `run` on this machine started, also an earlier one; their trials are asked again.
@@ -150,7 +154,3 @@ def _check_disk(path: Path) -> None:
             path.write_bytes(bytes(_LAST_WORDS))
         finally:
             path.unlink(missing_ok=True)
-
-
-def _tail(path: Path) -> str:
-    return path.read_bytes()[-1500:].decode(errors="replace") if path.exists() else "(no log)"

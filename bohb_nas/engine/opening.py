@@ -115,7 +115,7 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
     checked, data = launch.check(meta, space)
     if data is not None:
         meta["data_fingerprint"] = data.fingerprint
-    known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
+    known = beforehand.with_size(known, meta, study=study, data=data)
     known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
     for note in [*checked, *notes, *found, *_remarks(meta, parts, n_workers)]:
         display.say(note)
@@ -150,7 +150,7 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     notes, data = launch.check(meta, space, ask_worker=not checked)
     for note in [*notes, *_remarks(meta, parts, n_workers)] if not checked else ():
         display.say(note)
-    known = beforehand.with_size(known, meta, inputs=study.inputs, data=data)
+    known = beforehand.with_size(known, meta, study=study, data=data)
     return Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
 
 

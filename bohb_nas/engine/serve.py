@@ -8,21 +8,19 @@ import asyncio
 import json
 import math
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from bohb_nas import standstill
 from bohb_nas.engine.cluster import configure, listening_ip
-from bohb_nas.engine.devices import Device, check_kind, host, note_kind
+from bohb_nas.engine.devices import Device, check_kind, host, note_kind, own
 from bohb_nas.engine.election import Candidate
 from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.engine.trainer import Trainer
-from bohb_nas.errors import DeviceBusyError, NoLocksError
 from bohb_nas.files import dump_json
-from bohb_nas.locks import Lock
 from bohb_nas.records import Result, Status, Trial
+from bohb_nas.store.holders import worker_name
 from bohb_nas.store.study_dir import StudyDir
 
 _TOUCH_S = 5.0
@@ -57,7 +55,8 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     meta = study.read_meta()
     if terms.listen is not None:
         listening_ip(terms.listen)
-    lock = _own(study, device, terms)
+    until = terms.until if math.isfinite(terms.until) else None
+    lock = own(study, device.name, stand=terms.stand, until=until, **device.about())
     configure()
     standstill.watch()
     leaving = Leaving()
@@ -74,9 +73,10 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
             if not await _started(trainer, leaving.asked):
                 say(f"left: {leaving.why}")
                 return 0
-            name = f"{host()}-{device.name}"
             replaced, ousted = lambda: study.is_another(meta), lambda: lock.superseded
-            service = Service(study, trainer, leaving, candidate, terms, replaced=replaced, ousted=ousted, name=name, say=say)
+            service = Service(
+                study, trainer, leaving, candidate, terms, replaced=replaced, ousted=ousted, name=worker_name(host(), device.name), say=say
+            )
             return await service.run()
         finally:
             touching.cancel()
@@ -85,28 +85,6 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
             finally:
                 if candidate is not None:
                     await candidate.end()
-
-
-def _own(study: StudyDir, device: Device, terms: Terms) -> Lock:
-    """The lock of a device; in a folder of this machine where the study's has none.
-
-    Raises:
-        DeviceBusyError: another worker holds it.
-    """
-    note = {"host": host(), "device": device.name, "pid": os.getpid(), "since": time.time(), "stand": terms.stand, **device.about()}
-    text = json.dumps({**note, "until": terms.until if math.isfinite(terms.until) else None})
-    path = study.worker_lock(host(), device.name)
-    lock = Lock(path)
-    try:
-        taken = lock.acquire(text)
-    except NoLocksError:
-        lock = Lock(study.local_lock(device.name))
-        taken = lock.acquire(text)
-        if taken:
-            path.write_text(text)
-    if not taken:
-        raise DeviceBusyError(f"a worker of {study.path} on {host()} owns device {device.name} already; one worker per device")
-    return lock
 
 
 async def _touch(path: Path) -> None:

@@ -14,8 +14,7 @@ from distributed import Worker
 from bohb_nas.engine.cluster import Leader, answering_ip, listening_ip, published, security
 from bohb_nas.engine.election import Candidate
 from bohb_nas.engine.trainer import Trainer
-from bohb_nas.engine.training_process import StartError
-from bohb_nas.errors import NoLocksError
+from bohb_nas.errors import NoLocksError, StartError
 from bohb_nas.records import Budgets
 from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir

@@ -15,18 +15,19 @@ from typing import Any
 
 from bohb_nas import standstill
 from bohb_nas.engine.devices import Device, host
-from bohb_nas.engine.training_process import StartError, TrainingProcess, hard_limit, options_of
-from bohb_nas.errors import JournalError, StorageError, StudyError
+from bohb_nas.engine.training_process import TrainingProcess, hard_limit, options_of
+from bohb_nas.errors import JournalError, StartError, StorageError, StudyError
 from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.inputs import changed_inputs
-from bohb_nas.store.notes import read_note
-from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.store.notes import read_note, tail
+from bohb_nas.store.study_dir import LOG, StudyDir
 
 _BEAT_S = 1.0
 _LATE_S = 1.0
 """Between a scheduler's signal to one process of a job and to another."""
+_TAIL_BYTES = 2000
 
 
 class Trainer:
@@ -254,7 +255,10 @@ class Trainer:
         else:
             if answer is None:
                 self._killed = child.killed
-                status, message = Status.CRASHED, f"the training process ended with {child.end_text}\n{_tail(workdir / 'log.txt')}"
+                status, message = (
+                    Status.CRASHED,
+                    f"the training process ended with {child.end_text}\n{tail(workdir / LOG, _TAIL_BYTES) or ''}",
+                )
                 await self._end_child()
             elif "error" in answer:
                 raise StartError(answer["error"])
@@ -296,10 +300,3 @@ class Trainer:
             except StorageError as e:
                 self._say(f"{e}; trying again every 2 s")
                 await asyncio.sleep(2.0)
-
-
-def _tail(path: Path) -> str:
-    try:
-        return path.read_bytes()[-2000:].decode(errors="replace")
-    except FileNotFoundError:
-        return ""

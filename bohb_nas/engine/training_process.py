@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from bohb_nas import standstill
 from bohb_nas.engine.child import END
-from bohb_nas.errors import BohbNasError
+from bohb_nas.errors import StartError, end_text
 from bohb_nas.files import dump_json
 from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT
 
@@ -27,10 +27,6 @@ _TEARDOWN_S = 5.0
 """For the exit code of one that closed its pipe: an interpreter full of libraries takes its time to end."""
 _LINE_LIMIT = 2**24
 _T = TypeVar("_T")
-
-
-class StartError(BohbNasError):
-    """Nothing can be trained here: the child cannot start, or its data or disk are gone. It is no trial's fault."""
 
 
 def options_of(meta: dict[str, Any], options: dict[str, Any] | None, *, space_json: Path) -> dict[str, Any]:
@@ -153,11 +149,6 @@ class TrainingProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         await _ended(self._child)
-
-
-def end_text(code: int) -> str:
-    """How a process ended that left this code, for people."""
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 async def _within(limit_s: float | None, waited: Coroutine[Any, Any, _T]) -> _T:

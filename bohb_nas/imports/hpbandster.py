@@ -29,13 +29,11 @@ from bohb_nas.records import Budgets, Origin, Result, Status, Trial
 from bohb_nas.space.files import load_pcs, load_space, space_to_json
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, State
-from bohb_nas.store.meta import budgets_kept, path_kept, unit_kept
+from bohb_nas.store.meta import OWNER, budgets_kept, path_kept, unit_kept
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 METHOD = "hpbandster"
 """The method and the worker of such a study."""
-OWNER = "bohb_nas.json"
-"""In a folder that `bohb-nas export` wrote."""
 UNIT = "units"
 """Of budgets of which nobody says what they count."""
 _SPACES = ("configspace.json", "configspace.pcs")

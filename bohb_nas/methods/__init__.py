@@ -14,26 +14,23 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from bohb_nas import refs
 from bohb_nas.errors import KnowledgeError, OptionError, RecordError, RefError, SpaceError
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.records import Budgets, Idle, Optimizer, Result, Trial
+from bohb_nas.records import Budgets, Idle, Optimizer, Trial
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 
-class Method(Protocol):
-    """An optimizer that says why, and that can be brought back from a journal."""
+class Method(Optimizer, Protocol):
+    """An optimizer that says why, and that can be brought back from a journal; of several results of a trial the first counts.
+
+    Where it has them, the engine also reads `explanation`, an object of JSON behind the reason, after an ask; calls `promotable()`, the
+    configurations whose checkpoints may still be continued, after a tell; and shows `given_up`, why it is over before its end, and `left`,
+    what a stop rule kept it from, at the end.
+    """
 
     @property
     def reason(self) -> str:
         """Why the last ask came out as it did."""
-        ...
-
-    def ask(self) -> Trial | Idle:
-        """The next trial, or why there is none."""
-        ...
-
-    def tell(self, result: Result) -> None:
-        """Takes in what became of an asked trial; the first result of a trial counts."""
         ...
 
     def replay(self, trial: Trial) -> None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import out_of_memory
+from bohb_nas.errors import CheckpointError, out_of_memory
 from bohb_nas.oneshot.search import Search
 from bohb_nas.oneshot.standing import Standing
 from bohb_nas.training import in_turn
-from bohb_nas.training.checkpoint import Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +45,19 @@ def load(folder: Path, search: Search, identity: Mapping[str, Any]) -> Kept:
         identity: what the state must be of.
 
     Raises:
-        Refused: torn, foreign or of something else.
+        CheckpointError: torn, foreign or of something else.
     """
     state, tensors = in_turn.read(folder, identity, {"search", "standing", "facts"})
     if not isinstance(state["facts"], dict) or not isinstance(state["search"], dict):
-        raise Refused("search or facts of state.json are of another kind than was written")
+        raise CheckpointError("search or facts of state.json are of another kind than was written")
     try:
         standing = Standing.from_json(state["standing"])
     except ValueError as e:
-        raise Refused(str(e)) from e
+        raise CheckpointError(str(e)) from e
     try:
         search.restore(tensors, state["search"])
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
         if out_of_memory(e):
             raise
-        raise Refused(f"the search does not take its state: {type(e).__name__}: {e}") from e
+        raise CheckpointError(f"the search does not take its state: {type(e).__name__}: {e}") from e
     return Kept(standing=standing, facts=state["facts"])

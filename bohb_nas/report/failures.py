@@ -4,6 +4,7 @@ from typing import Any
 
 from bohb_nas.records import Status
 from bohb_nas.report.logs import newest, tail
+from bohb_nas.store.holders import worker_name
 from bohb_nas.store.journal import State
 from bohb_nas.store.notes import first_line
 from bohb_nas.store.stays import stay
@@ -26,7 +27,7 @@ def failures(study: StudyDir, state: State) -> list[dict[str, Any]]:
                     "trial_id": trial_id,
                     "status": result.status,
                     "budget": state.trials[trial_id].budget,
-                    "worker": f"{where.host}-{where.device}" if where is not None else None,
+                    "worker": worker_name(*where.place) if where is not None else None,
                     "attempt": log.attempt if log is not None else None,
                     "message": first_line(result.message),
                     "log": [line[:300] for line in tail(log.path, _N_LINES)] if log is not None else [],

@@ -88,17 +88,16 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
         raise UsageError(f"no evaluation of {study.path} has succeeded yet; nothing to train")
     stored = {name: value for name, value in meta["worker_options"].items() if name != "search"}
     for kind, name in (("policy", "policy_file"), ("network", "network")):
-        copy = study.inputs / f"{kind}-{Path(stored.get(name) or '').name}"
-        if stored.get(name) and copy.is_file():
+        if stored.get(name) and (copy := study.copy_of(stored[name], kind)).is_file():
             stored[name] = str(copy)
-    rungs = Budgets(**meta["budgets"]).rungs
+    budgets = Budgets(**meta["budgets"])
     longer = found["budget"] if found["origin"] is Origin.BASELINE else 0.0  # which may be trained for longer than the search ever does
-    seconds = max(rungs[-1], longer) if budget is None else budget
+    seconds = max(budgets.rungs[-1], longer) if budget is None else budget
     other_data = bool({"dataset", "data_dir"} & typed.keys())
     return Source(
         config=found["config"],
         budget=seconds,
-        rung=max((k for k, b in enumerate(rungs) if b <= seconds), default=0),
+        rung=budgets.rung_within(seconds),
         folder=study.path,
         fingerprint=None if other_data else meta.get("data_fingerprint"),
         skip_unreadable=meta.get("skip_unreadable", False) and not other_data,

@@ -9,10 +9,8 @@ from pathlib import Path
 from bohb_nas.entries import ID
 from bohb_nas.errors import UsageError
 from bohb_nas.store.notes import printable, read_bytes
-from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.store.study_dir import LOG, StudyDir, file_name
 
-LOG = "log.txt"
-"""What a trial and its worker said, in the folder of an attempt."""
 _BLOCK = 2**18
 _TAIL_LIMIT = 2**24
 """Bytes in which the last lines of a log are looked for."""
@@ -74,13 +72,14 @@ def worker_logs(study: StudyDir) -> list[Log]:
 
 
 def worker_log(study: StudyDir, name: str) -> Log:
-    """The log of a worker program by its name, HOST-DEVICE.
+    """The log of a worker program by its name, HOST-DEVICE as it is shown, or as its file is called.
 
     Raises:
         UsageError: there is none of that name; those that there are, are named.
     """
     known = worker_logs(study)
-    log = next((log for log in known if log.name == name), None)
+    alike = (log for log in known if file_name(log.name) == file_name(name))
+    log = min(alike, key=lambda log: log.name != name, default=None)
     if log is None:
         there = ", ".join(log.name for log in known[:10]) or "none: only workers that a `run` started write one, others to their own output"
         raise UsageError(f"no log of a worker {name[:100]!r} in {study.path}; there are {there}")

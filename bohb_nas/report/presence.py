@@ -41,7 +41,7 @@ class Beat:
     @property
     def worker(self) -> str:
         """The worker's name."""
-        return f"{self.host}-{self.device}"
+        return holders.worker_name(self.host, self.device)
 
 
 def beats(study: StudyDir) -> dict[str, Beat]:

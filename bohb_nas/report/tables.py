@@ -12,7 +12,7 @@ from rich.text import Text
 from bohb_nas.durations import budget_text, counted, format_duration
 from bohb_nas.records import Origin
 from bohb_nas.report.digits import digits
-from bohb_nas.store.holders import SEARCH
+from bohb_nas.store.holders import SEARCH, worker_name
 from bohb_nas.store.notes import printable
 
 LOSS_DIGITS = 5
@@ -218,7 +218,7 @@ def workers(living: list[dict[str, Any]], trials: list[dict[str, Any]], unit: st
             else ""
         )
         left = "" if worker["time_left_s"] is None else whole_seconds(worker["time_left_s"])
-        name = f"{worker['host']}-{worker['device']}"
+        name = worker_name(worker["host"], worker["device"])
         table.add_row(Text(name), Text(worker["model"] or ""), trial.get("trial_id", "idle"), shown, left)
     return table
 

@@ -19,6 +19,11 @@ _SILENT_S = 30.0
 """A living worker touches its lock every few seconds."""
 
 
+def worker_name(host: str, device: str) -> str:
+    """What the worker on a device of a host is called wherever people see it; its files are called almost so."""
+    return f"{host}-{device}"
+
+
 def living_workers(study: StudyDir, *, now: Callable[[], float] | None = None) -> Iterator[Mapping[str, Any]]:
     """What the living workers' locks say of them: host, device, pid, since, and more of the device.
 

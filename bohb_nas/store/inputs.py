@@ -29,7 +29,7 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
     digests = {}
     for kind, source in found.items():
         try:
-            shutil.copyfile(source, study.inputs / f"{kind}-{source.name}")
+            shutil.copyfile(source, study.copy_of(source, kind))
             digests[str(source)] = _sha256(source)
         except OSError as e:
             raise StorageError(f"cannot copy {source} to {study.inputs}: {e.strerror}; free space or restore access") from e

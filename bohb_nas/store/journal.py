@@ -158,8 +158,7 @@ class State:
         trial = self.trials[result.trial_id]
         if asked_term == term and result.status is Status.OK and trial.origin not in ASIDE:
             took_s = time - asked if (stay := stays.stay(result)) is None else min(stay.held_s - stay.stood_s, time - asked)
-            trained_s = result.metrics.get("new_s", result.train_s)  # a continued trial counts what was trained before in its train_s
-            for seconds, kept in ((took_s - trained_s, self.beside_s), (took_s, self.took_s)):
+            for seconds, kept in ((took_s - stays.new_s(result), self.beside_s), (took_s, self.took_s)):
                 of_budget = kept.setdefault(trial.budget, [])
                 of_budget.append(seconds)
                 del of_budget[:-_LATEST]
@@ -182,7 +181,7 @@ class State:
             raise JournalError(f"trial {result.trial_id} was told but never asked")
         self.results[result.trial_id] = result
         trial = self.trials[result.trial_id]
-        own = rank(trial, result) if trial.origin is not Origin.PROBE else None
+        own = rank(trial, result)
         if own is not None and (self._rank is None or own < self._rank):
             self.incumbent, self._rank = Evaluation(trial=trial, result=result), own
         return True

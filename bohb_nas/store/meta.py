@@ -14,6 +14,10 @@ IMAGE_WORKERS = frozenset({"image_classifier", "one_shot"})
 """Workers that train on one of our data sets."""
 ONE_SHOT = "one_shot"
 """The worker that searches by itself."""
+ALONE = "baselines"
+"""The method and the space of a study of baselines alone."""
+OWNER = "bohb_nas.json"
+"""In a run directory of HpBandSter that `bohb-nas export` wrote: the study, and the unit of its budgets."""
 _SHAPE = {"format": int, "seed": int, "space": str, "method": str, "worker": str, "promote": str, "cwd": str} | dict.fromkeys(
     ("method_options", "worker_options", "budgets", "stop"), dict
 )

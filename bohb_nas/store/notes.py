@@ -6,11 +6,12 @@ A file may vanish between listing and reading, be huge, nested without end, of w
 import json
 import os
 import re
-import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from bohb_nas.reading import open_regular
 
 NOTE_LIMIT_BYTES = 64 * 1024
 """Of a note; the project's own are below 1 KiB."""
@@ -33,15 +34,23 @@ def read_bytes(path: Path, *, limit: int, offset: int = 0) -> bytes | None:
     None when it cannot be read or is no regular file: opening a named pipe would wait for ever, so it is not waited for.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = open_regular(path)
+        try:
+            return os.pread(descriptor, limit, offset)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError):
         return None
+
+
+def tail(path: Path, n_bytes: int, *, start: int = 0) -> str | None:
+    """How a log ends: its last `n_bytes` bytes at most, of those from `start` on; None when it cannot be read."""
     try:
-        return os.pread(descriptor, limit, offset) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-    except OSError:
+        offset = max(start, path.stat().st_size - n_bytes)
+    except (OSError, ValueError):
         return None
-    finally:
-        os.close(descriptor)
+    data = read_bytes(path, limit=n_bytes, offset=offset)
+    return None if data is None else data.decode(errors="replace")
 
 
 def read_note(path: Path) -> dict[str, Any]:

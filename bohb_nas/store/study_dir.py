@@ -26,6 +26,8 @@ from bohb_nas.store.meta import wrong_in
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
 
+LOG = "log.txt"
+"""What a trial and its worker said, in the folder of an attempt."""
 _FILE_LIMIT_BYTES = 4 * RESULT_LIMIT_BYTES
 
 
@@ -59,6 +61,10 @@ class StudyDir:
     def warm_start(self) -> Path:
         """Evaluations of earlier studies, frozen at the start; one JSON line each."""
         return self.inputs / "warm_start.jsonl"
+
+    def copy_of(self, source: str | Path, kind: str) -> Path:
+        """The copy of a user's file that serves as `kind`."""
+        return self.inputs / f"{kind}-{Path(source).name}"
 
     @property
     def journal(self) -> Path:
@@ -122,8 +128,13 @@ class StudyDir:
 
     @property
     def tls(self) -> Path:
-        """Key and certificate of this study."""
+        """The folder of key and certificate."""
         return self.path / "tls"
+
+    @property
+    def credentials(self) -> tuple[Path, Path]:
+        """Key and certificate of this study."""
+        return self.tls / "key.pem", self.tls / "cert.pem"
 
     @property
     def report(self) -> Path:
@@ -145,11 +156,11 @@ class StudyDir:
 
     def worker_lock(self, host: str, device: str) -> Path:
         """The lock of the worker that owns a device of a host."""
-        return self.workers / f"{_file_name(host)}-{_file_name(device)}.lock"
+        return self.workers / f"{file_name(host)}-{file_name(device)}.lock"
 
     def standby_lock(self, host: str) -> Path:
         """Held by the process of a host that is ready to lead."""
-        return self.workers / f"{_file_name(host)}.standby"
+        return self.workers / f"{file_name(host)}.standby"
 
     def local_lock(self, device: str) -> Path:
         """The lock of a device of this machine, in a folder of this machine: for studies where there are no locks.
@@ -160,11 +171,11 @@ class StudyDir:
         folder = Path(tempfile.gettempdir()) / f"bohb-nas-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         StudyDir(folder).check_access()
-        return folder / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}-{_file_name(device)}.lock"
+        return folder / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}-{file_name(device)}.lock"
 
     def worker_log(self, host: str, device: str) -> Path:
         """What a worker program said."""
-        return self.workers / f"{_file_name(host)}-{_file_name(device)}.log"
+        return self.workers / f"{file_name(host)}-{file_name(device)}.log"
 
     def attempts(self, trial_id: str) -> list[Path]:
         """The attempt folders of a trial, oldest first."""
@@ -355,5 +366,6 @@ def _why(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)[:300]
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
+    """What of a text stands in a file's name: a - only parts a host from its device."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", text)

@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from bohb_nas.errors import CheckpointError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.muon import ADAMW_KEEPS, Muon
@@ -23,10 +24,6 @@ FORMAT = 1
 """Changed whenever an older reader would misunderstand."""
 WEIGHTS = "model.safetensors"
 _STREAMS = ("order", "augmentation", "noise", "host")
-
-
-class Refused(Exception):  # noqa: N818 - a refusal, which the caller turns into a fresh start
-    """Why a checkpoint cannot be continued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +61,12 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, below_s
         below_s: the budget to be continued to; a checkpoint that used as much is of no use.
 
     Raises:
-        Refused: torn, foreign or of something else; the learner is as it was.
+        CheckpointError: torn, foreign or of something else; the learner is as it was.
     """
     state, weights = read(folder, identity, {"train_s", "steps"})
     used = used_from(state)
     if not used.train_s < below_s:
-        raise Refused(f"it has used {used.train_s:.4g} s of {below_s:.4g} s")
+        raise CheckpointError(f"it has used {used.train_s:.4g} s of {below_s:.4g} s")
     found = parse(weights)
     check_fit(learner, found)
     restore(learner, found)
@@ -80,11 +77,11 @@ def used_from(state: Mapping[str, Any]) -> Used:
     """What a state says that lies behind it.
 
     Raises:
-        Refused: it says it in another way than was written.
+        CheckpointError: it says it in another way than was written.
     """
     used_s, steps = state.get("train_s"), state.get("steps")
     if not isinstance(used_s, int | float) or isinstance(used_s, bool) or used_s < 0 or type(steps) is not int:
-        raise Refused("state.json holds train_s or steps of another kind than was written")
+        raise CheckpointError("state.json holds train_s or steps of another kind than was written")
     return Used(train_s=used_s, steps=steps)
 
 
@@ -111,25 +108,25 @@ def read(folder: Path, identity: Mapping[str, Any], fields: Set[str], *, names: 
         names: under which weights are accepted.
 
     Raises:
-        Refused: torn, foreign or of something else.
+        CheckpointError: torn, foreign or of something else.
     """
     state = read_state(folder)
     name = state.get("weights", WEIGHTS)
     if name not in names:
-        raise Refused(f"state.json describes {str(name)[:80]!r}; accepted is {' or '.join(names)}")
+        raise CheckpointError(f"state.json describes {str(name)[:80]!r}; accepted is {' or '.join(names)}")
     try:
         weights = (folder / name).read_bytes()
     except OSError as e:
-        raise Refused(f"{e.filename}: {e.strerror}") from e
+        raise CheckpointError(f"{e.filename}: {e.strerror}") from e
     if missing := {"sha256", "identity", *fields} - set(state):
-        raise Refused(f"state.json is incomplete: {sorted(missing)}")
+        raise CheckpointError(f"state.json is incomplete: {sorted(missing)}")
     if hashlib.sha256(weights).hexdigest() != state["sha256"]:
-        raise Refused(f"{name} is not the file that state.json describes")
+        raise CheckpointError(f"{name} is not the file that state.json describes")
     saved = state["identity"]
     if not isinstance(saved, dict):
-        raise Refused("state.json holds an identity of another kind than was written")
+        raise CheckpointError("state.json holds an identity of another kind than was written")
     if differing := sorted(k for k in saved.keys() | identity.keys() if saved.get(k) != identity.get(k)):
-        raise Refused(f"it differs in {', '.join(differing)}")
+        raise CheckpointError(f"it differs in {', '.join(differing)}")
     return state, weights
 
 
@@ -137,16 +134,16 @@ def read_state(folder: Path) -> dict[str, Any]:
     """What state.json says.
 
     Raises:
-        Refused: it cannot be read, or is of another format.
+        CheckpointError: it cannot be read, or is of another format.
     """
     try:
         state = json.loads((folder / "state.json").read_bytes())
     except OSError as e:
-        raise Refused(f"{e.filename}: {e.strerror}") from e
+        raise CheckpointError(f"{e.filename}: {e.strerror}") from e
     except (ValueError, RecursionError) as e:
-        raise Refused(f"state.json is not JSON: {e}") from e
+        raise CheckpointError(f"state.json is not JSON: {e}") from e
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise Refused(f"state.json is not of format {FORMAT}")
+        raise CheckpointError(f"state.json is not of format {FORMAT}")
     return state
 
 
@@ -154,12 +151,12 @@ def parse(weights: bytes) -> dict[str, Tensor]:
     """The tensors of a file.
 
     Raises:
-        Refused: it holds none.
+        CheckpointError: it holds none.
     """
     try:
         return safetensors.torch.load(weights)
     except (safetensors.SafetensorError, KeyError) as e:
-        raise Refused(f"model.safetensors cannot be read: {e}") from e
+        raise CheckpointError(f"model.safetensors cannot be read: {e}") from e
 
 
 def tensors(learner: Learner) -> dict[str, Tensor]:
@@ -184,21 +181,21 @@ def _networks(learner: Learner) -> dict[str, Tensor]:
 
 
 def check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
-    """Raises Refused unless the tensors are those that `learner` would save, by name, shape and type, and its streams take theirs."""
+    """Raises CheckpointError unless the tensors are those that `learner` saves, by name, shape and type, and its streams take theirs."""
     expected = _networks(learner)
     expected |= _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
     for i, parameter in enumerate(learner.network.parameters()):
         expected |= {f"optimizer/{i}/{name}": torch.empty(()) if name == "step" else parameter for name in _entries(learner, parameter)}
     if differing := sorted(expected.keys() ^ tensors.keys()):
-        raise Refused(f"model.safetensors lacks or adds {', '.join(differing[:3])}; another torch may have written it")
+        raise CheckpointError(f"model.safetensors lacks or adds {', '.join(differing[:3])}; another torch may have written it")
     for name, tensor in tensors.items():
         if (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
-            raise Refused(f"{name} is {_form(tensor)} in model.safetensors; accepted is {_form(expected[name])}")
+            raise CheckpointError(f"{name} is {_form(tensor)} in model.safetensors; accepted is {_form(expected[name])}")
     for name in _STREAMS:
         try:
             torch.Generator(getattr(learner.streams, name).device).set_state(tensors[f"stream/{name}"])
         except RuntimeError as e:
-            raise Refused(f"stream/{name} is no state of a random stream: {str(e).splitlines()[0]}") from e
+            raise CheckpointError(f"stream/{name} is no state of a random stream: {str(e).splitlines()[0]}") from e
 
 
 def _entries(learner: Learner, parameter: Tensor) -> tuple[str, ...]:

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bohb_nas.entries import number
+from bohb_nas.errors import CheckpointError
 from bohb_nas.training import checkpoint, in_turn
-from bohb_nas.training.checkpoint import Refused, Used
+from bohb_nas.training.checkpoint import Used
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.position import Position
 
@@ -53,22 +55,22 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, budget_
         budget_s: of the trial; what it continues must have used less.
 
     Raises:
-        Refused: torn, foreign or of something else; the learner is as it was.
+        CheckpointError: torn, foreign or of something else; the learner is as it was.
     """
     state, tensors = in_turn.read(folder, identity, {"position", "base", "average", "facts"})
     rest = tensors.pop(_REST, None)
     if rest is None or rest.dtype != torch.int64 or rest.dim() != 1 or not _within(rest, len(learner.data.images)):
-        raise Refused(f"{_REST} are no positions of images")
+        raise CheckpointError(f"{_REST} are no positions of images")
     try:
         position = Position.from_json(state["position"], rest=rest.to(learner.compute.device))
     except ValueError as e:
-        raise Refused(str(e)) from e
+        raise CheckpointError(str(e)) from e
     base = checkpoint.used_from(state["base"] if isinstance(state["base"], dict) else {})
     if not base.train_s < budget_s:  # the position itself may be beyond: then only the last step is owed
-        raise Refused(f"what it continues has used {base.train_s:.4g} s of {budget_s:.4g} s")
+        raise CheckpointError(f"what it continues has used {base.train_s:.4g} s of {budget_s:.4g} s")
     average = state["average"]
     if not (_is_average(average) if learner.average is not None else average is None) or not isinstance(state["facts"], dict):
-        raise Refused("average or facts of state.json are of another kind than was written")
+        raise CheckpointError("average or facts of state.json are of another kind than was written")
     checkpoint.check_fit(learner, tensors)
     checkpoint.restore(learner, tensors)
     if learner.average is not None:
@@ -104,7 +106,7 @@ def _is_average(value: object) -> bool:
     if not isinstance(value, dict) or value.keys() != set(_AVERAGE):
         return False
     u, n, since = (value[name] for name in _AVERAGE)
-    return type(u) in (int, float) and 0 <= u < 1 and all(type(count) is int and count >= 0 for count in (n, since))
+    return number(u) and 0 <= u < 1 and all(type(count) is int and count >= 0 for count in (n, since))
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -13,10 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import CheckpointError, StorageError
 from bohb_nas.files import sync_folder
 from bohb_nas.training import checkpoint
-from bohb_nas.training.checkpoint import Refused
 
 _WEIGHTS = ("model-0.safetensors", "model-1.safetensors")
 """Taken in turn."""
@@ -59,7 +58,7 @@ def read(folder: Path, identity: Mapping[str, Any], fields: Set[str]) -> tuple[d
         fields: what it must have besides.
 
     Raises:
-        Refused: torn, foreign or of something else.
+        CheckpointError: torn, foreign or of something else.
     """
     state, weights = checkpoint.read(folder, identity, fields, names=_WEIGHTS)
     return state, checkpoint.parse(weights)
@@ -69,5 +68,5 @@ def _current(folder: Path) -> str | None:
     """The weights that a folder's state describes, None where there is none that can be read."""
     try:
         return str(checkpoint.read_state(folder).get("weights"))
-    except Refused:
+    except CheckpointError:
         return None

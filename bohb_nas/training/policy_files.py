@@ -5,8 +5,10 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.entries import number
 from bohb_nas.errors import OptionError
 from bohb_nas.files import load_json
+from bohb_nas.reading import read_text
 from bohb_nas.training.policies import LIMITS, OPERATORS, PLAIN, Choice, Layer, Operation, Policy
 
 _LIMIT_BYTES = 2**20
@@ -20,11 +22,7 @@ def from_file(path: Path) -> Policy:
         OptionError: it cannot be read, or holds what is not accepted.
     """
     try:
-        with path.open("rb") as stream:  # never more than the limit: a pipe or device has no size to ask for
-            data = stream.read(_LIMIT_BYTES + 1)
-        if len(data) > _LIMIT_BYTES:
-            raise OptionError(f"policy file {path} has at least {len(data)} bytes; accepted are {_LIMIT_BYTES}: is it the right file?")
-        entries = load_json(data.decode("utf-8-sig"))
+        entries = load_json(read_text(path, limit=_LIMIT_BYTES))
     except OSError as e:
         raise OptionError(f"policy file {path} cannot be read: {e.strerror}") from e
     except (ValueError, RecursionError) as e:
@@ -43,7 +41,7 @@ def _choice(entry: Any, where: str) -> Choice:
     operator, probability = entry["operator"], entry["probability"]
     if operator not in OPERATORS:
         raise OptionError(f"{where}: operator is {reprlib.repr(operator)}; accepted are {', '.join(OPERATORS)}")
-    if not _number(probability) or not 0 <= probability <= 1:
+    if not number(probability) or not 0 <= probability <= 1:
         raise OptionError(f"{where}: probability is {reprlib.repr(probability)}; accepted is a number from 0 to 1")
     if operator in PLAIN:
         if "magnitude" in entry:
@@ -51,11 +49,7 @@ def _choice(entry: Any, where: str) -> Choice:
         return Choice(probability, (Operation(operator),))
     low, high = LIMITS[operator]
     magnitude: Any = entry.get("magnitude")
-    good = isinstance(magnitude, list) and len(magnitude) == 2 and all(map(_number, magnitude))
+    good = isinstance(magnitude, list) and len(magnitude) == 2 and all(map(number, magnitude))
     if not good or not low <= magnitude[0] <= magnitude[1] <= high:
         raise OptionError(f"{where}: magnitude of {operator} is {reprlib.repr(magnitude)}; accepted is [low, high] from {low} to {high}")
     return Choice(probability, (Operation(operator, *magnitude),))
-
-
-def _number(value: object) -> bool:
-    return type(value) in (int, float)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import CheckpointError, StorageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Trial
 from bohb_nas.training import checkpoint, handover
@@ -40,7 +40,7 @@ def begin(trial: Trial, workdir: Path, learner: Learner, identity: Mapping[str, 
     if folder.is_symlink() or folder.exists():
         try:
             handed = handover.load(folder, learner, own(trial, identity), budget_s=trial.budget)
-        except checkpoint.Refused as e:
+        except CheckpointError as e:
             told["interrupted"] = {"resumed": False, "reason": str(e)}
         else:
             told = gone_on(handed.facts)
@@ -118,6 +118,6 @@ def _resume(trial: Trial, folder: Path, learner: Learner, identity: Mapping[str,
         return fresh, {"resumed": False, "reason": "nothing to continue"}
     try:
         used = checkpoint.load(folder, learner, identity, below_s=trial.budget)
-    except checkpoint.Refused as e:
+    except CheckpointError as e:
         return fresh, {"resumed": False, "reason": str(e)}
     return used, {"resumed": True, "reason": None}

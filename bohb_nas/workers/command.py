@@ -23,9 +23,11 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import leaving
-from bohb_nas.errors import OptionError, RecordError
+from bohb_nas.errors import OptionError, RecordError, end_text
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Result, Status, Trial
+from bohb_nas.store.notes import tail
+from bohb_nas.store.study_dir import LOG
 from bohb_nas.workers import _answer, _processes, _template
 
 _MARK = "BOHB_NAS_TRIAL"
@@ -53,7 +55,7 @@ class CommandWorker:
     def train(self, trial: Trial, workdir: Path) -> Result:
         """Runs the command for a trial; whatever goes wrong in it is a status with the end of its log."""
         workdir = workdir.resolve()
-        trial_file, result_file, log = _trial_file(workdir), workdir / "bohb_nas_result.json", workdir / "log.txt"
+        trial_file, result_file, log = _trial_file(workdir), workdir / "bohb_nas_result.json", workdir / LOG
         result_file.unlink(missing_ok=True)
         write_atomic(trial_file, dump_json(trial.to_json()))
         printed, refused = _answer.LastObject(), ""
@@ -92,7 +94,7 @@ class CommandWorker:
         if ended.code and ended.asked:
             return failed(Status.PREEMPTED, f"asked to leave after {ended.seconds:.0f} s")
         if ended.code:
-            return failed(Status.CRASHED, f"the command ended with {_describe(ended.code)}; its folder is {str(workdir)!r}")
+            return failed(Status.CRASHED, f"the command ended with {end_text(ended.code)}; its folder is {str(workdir)!r}")
         try:
             answer = _answer.read_file(result_file)
             result = _answer.to_result(printed.value if answer is None else answer, trial, wall_s=ended.seconds)
@@ -179,14 +181,5 @@ def _trial_file(workdir: Path) -> Path:
 
 
 def _tail(log: Path) -> str:
-    with log.open("rb") as stream:
-        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
-        lines = stream.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+    lines = (tail(log, _TAIL_BYTES) or "").splitlines()[-_TAIL_LINES:]
     return "\n".join(["the log ends with:", *lines]) if lines else "it logged nothing"
-
-
-def _describe(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    hint = " (often: out of memory)" if code == -9 else ""
-    return f"signal {-code}{hint}"

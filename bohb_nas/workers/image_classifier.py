@@ -1,6 +1,5 @@
 """Trains image classifiers for a number of seconds; stays resident, with its data set on the device, from trial to trial."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -103,12 +102,11 @@ class Options:
         _check("min_steps", self.min_steps, _whole(self.min_steps, 1), "a whole number from 1")
         _check("max_steps", self.max_steps, self.max_steps is None or _whole(self.max_steps, 1), "a whole number from 1")
         peak_tflops = self.peak_tflops
-        positive = type(peak_tflops) in (int, float) and 0 < (peak_tflops or 0) < math.inf
-        _check("peak_tflops", peak_tflops, peak_tflops is None or positive, "a number above 0")
+        _check("peak_tflops", peak_tflops, peak_tflops is None or (number(peak_tflops) and peak_tflops > 0), "a number above 0")
         full = self.full_validation_from_s
         _check("policy_file", self.policy_file, self.policy_file is None or isinstance(self.policy_file, str), "a JSON file")
         every = self.save_every_s
-        _check("save_every_s", every, type(every) in (int, float) and 0 < every < math.inf, "a number of seconds above 0")
+        _check("save_every_s", every, number(every) and every > 0, "a number of seconds above 0")
         _check("full_validation_from_s", full, full is None or (number(full) and full >= 0), "a number of seconds from 0")
 
 

@@ -11,7 +11,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import leaving, one_shot_settings, standstill
 from bohb_nas.datasets import Dataset, load_dataset
-from bohb_nas.errors import OptionError
+from bohb_nas.errors import CheckpointError, OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.one_shot_settings import Settings
@@ -23,7 +23,6 @@ from bohb_nas.oneshot.search import Material, Search
 from bohb_nas.oneshot.standing import Standing
 from bohb_nas.records import Origin, Result, Status, Trial, Value, Worker
 from bohb_nas.space.files import frozen_space
-from bohb_nas.training.checkpoint import Refused
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import divide
 from bohb_nas.training.export import export_model
@@ -224,7 +223,7 @@ def _begun(
         return search, None, told
     try:
         kept = keeping.load(folder, search, own(trial, identity))
-    except Refused as e:
+    except CheckpointError as e:
         return begin(), None, told | {"interrupted": {"resumed": False, "reason": str(e)}}
     begin_curve(workdir, kept.standing.curve)
     return search, kept.standing, gone_on(kept.facts)

@@ -1,11 +1,16 @@
 """A small study made by hand, for whatever looks at one: two budgets, three finished trials, one failed, two asked."""
 
+import errno
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bohb_nas import locks
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial, Value
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.study_dir import FORMAT, StudyDir
@@ -66,6 +71,20 @@ def make_study(path: Path, *, now: float) -> StudyDir:
     ]:
         journal.write(event)
     return study
+
+
+def take_locks_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a folder a mount without locks, beside which this machine has another folder for temporary files."""
+    local, flock = folder.with_name("local"), locks._flock
+    local.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(local))
+
+    def refuse(descriptor: int, command: int) -> int:
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(folder):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        return flock(descriptor, command)
+
+    monkeypatch.setattr(locks, "_flock", refuse)
 
 
 def beat(study: StudyDir, trial_id: str, *, age_s: float = 0.0, **note: Any) -> None:

@@ -69,7 +69,7 @@ def test_an_initial_file_that_is_not_there_or_of_another_space() -> None:
         "shipped are joint_gpu, joint_hand_designed, joint_small, zela2018_hand_designed",
     )
     refused(run("--initial", "joint_hand_designed"), "configuration 1 (Shake-Shake 26 2x32d", "no hyperparameter 'family'")
-    refused(run("--initial", file("large.json", " " * (8 * 2**20 + 1))), "8388609 bytes; accepted are 8388608")
+    refused(run("--initial", file("large.json", " " * (8 * 2**20 + 1))), "cannot be read: it is larger than 8388608 bytes")
     forbidding = file(
         "forbidding.py",
         "from bohb_nas.search_spaces import toy\nfrom ConfigSpace import ForbiddenAndConjunction as And, ForbiddenEqualsClause as Is\n"

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from click.testing import Result as Done
 from in_process import InProcessEngine
 from rich.console import Console
+from study_fakes import take_locks_away
 
 from bohb_nas import make_optimizer
 from bohb_nas.analysis.study import find as findings_of
@@ -25,6 +26,7 @@ from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import UsageError
+from bohb_nas.locks import Lock
 from bohb_nas.records import Budgets, Evaluation, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.report.final import read_source
 from bohb_nas.report.status import status
@@ -337,6 +339,23 @@ def test_other_data_than_the_study_began_with_are_refused(tmp_path: Path, traine
     data.write_text(MINE.format("before"))
     assert command(str(path), "--budget", "5s", "--only", "resnet18", "--seeds", "2").exit_code == 0
     assert len(trained) == 2
+
+
+def test_where_there_are_no_locks_the_device_is_owned_all_the_same(
+    tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = StudyDir(tmp_path / "study")
+    take_locks_away(study.path, monkeypatch)
+    asked = [str(study.path), "--dataset", "digits", "--budget", "5s", "--only", "resnet18", "--device", "cpu0"]
+    done = command(*asked, "--seeds", "1")
+    assert done.exit_code == 0, done.output
+    assert len(trained) == 1
+    with Lock(study.local_lock("cpu0")) as lock:
+        assert lock.acquire(), "it was given back"
+        refused = command(*asked, "--seeds", "2")
+    assert refused.exit_code == 2
+    assert f"a worker of {study.path} " in refused.stderr
+    assert len(trained) == 1
 
 
 def test_the_command_tries_again_what_failed_when_told_to(tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from bohb_nas.knowledge import Constraint, Knowledge
 from bohb_nas.records import Origin, Result, Status, Trial, Value
 from bohb_nas.search_spaces import joint
 from bohb_nas.store.journal import Event, State
+from bohb_nas.store.study_dir import StudyDir
 
 
 def space() -> ConfigurationSpace:
@@ -88,9 +89,9 @@ def images(shape: tuple[int, int, int], n_classes: int) -> Summary:
 def test_the_size_is_that_of_the_images_that_are_trained_on(tmp_path: Path) -> None:
     resnet_20 = read_initial("joint_hand_designed", joint.space())[0][3]
     bounded = Knowledge(constraints=(Constraint.parse("params<=1e6"),))
-    cifar = with_size(bounded, {"space": "joint"}, inputs=tmp_path, data=images((32, 32, 3), 10))
-    grey = with_size(bounded, {"space": "joint"}, inputs=tmp_path, data=images((8, 8, 1), 7))
-    nothing = with_size(bounded, {"space": "joint"}, inputs=tmp_path, data=None)
+    cifar = with_size(bounded, {"space": "joint"}, study=StudyDir(tmp_path), data=images((32, 32, 3), 10))
+    grey = with_size(bounded, {"space": "joint"}, study=StudyDir(tmp_path), data=images((8, 8, 1), 7))
+    nothing = with_size(bounded, {"space": "joint"}, study=StudyDir(tmp_path), data=None)
     assert cifar.size is not None
     assert grey.size is not None
     assert nothing.size is not None
@@ -103,14 +104,14 @@ def test_a_users_size_is_found_in_the_frozen_file_and_its_failure_is_named(tmp_p
     file = tmp_path / "my_space.py"
     file.write_text("def space(): ...\ndef size(config): return {'params': 1 / config['x']}\n")
     meta, bounded = {"space": str(file)}, known("params<=5")
-    found = with_size(bounded, meta, inputs=tmp_path / "inputs", data=images((8, 8, 1), 7))
+    found = with_size(bounded, meta, study=StudyDir(tmp_path), data=images((8, 8, 1), 7))
     assert found.size is not None
     assert found.size({"x": 4}) == {"params": 0.25}
     with pytest.raises(KnowledgeError, match=r"size\(\) of space .*my_space\.py fails for \{'x': 0\}: ZeroDivisionError"):
         found.size({"x": 0})
     (tmp_path / "inputs").mkdir()
     file.rename(tmp_path / "inputs" / "space-my_space.py")
-    again = with_size(bounded, meta, inputs=tmp_path / "inputs", data=None)
+    again = with_size(bounded, meta, study=StudyDir(tmp_path), data=None)
     assert again.size is not None
     assert again.size({"x": 2}) == {"params": 0.5}
 
@@ -118,7 +119,7 @@ def test_a_users_size_is_found_in_the_frozen_file_and_its_failure_is_named(tmp_p
 def test_the_network_of_a_space_is_measured_where_it_tells_no_size(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from bohb_nas.layers import Conv\ndef space(): ...\ndef network(config): return Conv(config['width'], 1)\n")
-    found = with_size(known("params<=5"), {"space": str(file)}, inputs=tmp_path, data=images((8, 8, 2), 3))
+    found = with_size(known("params<=5"), {"space": str(file)}, study=StudyDir(tmp_path), data=images((8, 8, 2), 3))
     assert found.size is not None
     told = found.size({"width": 4})
     assert (told["params"], told["flops"]) == (2 * 4 + 5 * 3, 2 * (2 * 4 * 64 + 4 * 3))
@@ -127,7 +128,7 @@ def test_the_network_of_a_space_is_measured_where_it_tells_no_size(tmp_path: Pat
 def test_a_size_that_writes_into_its_configuration_changes_a_copy(tmp_path: Path) -> None:
     file = tmp_path / "careless.py"
     file.write_text("def space(): ...\ndef size(config): return {'params': config.pop('x')}\n")
-    found = with_size(known("params<=5"), {"space": str(file)}, inputs=tmp_path, data=None)
+    found = with_size(known("params<=5"), {"space": str(file)}, study=StudyDir(tmp_path), data=None)
     config: dict[str, Value] = {"x": 4}
     assert found.size is not None
     assert found.size(config) == {"params": 4}
@@ -137,16 +138,16 @@ def test_a_size_that_writes_into_its_configuration_changes_a_copy(tmp_path: Path
 @pytest.mark.parametrize("reference", ["toy", "space.json", "bohb_nas.search_spaces.toy:space"])
 def test_spaces_without_a_size(reference: str, tmp_path: Path) -> None:
     bounded = Knowledge(constraints=(Constraint.parse("params<=5"),))
-    assert with_size(bounded, {"space": reference}, inputs=tmp_path, data=None) == bounded
+    assert with_size(bounded, {"space": reference}, study=StudyDir(tmp_path), data=None) == bounded
 
 
 def test_a_size_beside_an_attribute_is_found(tmp_path: Path) -> None:
     bounded = Knowledge(constraints=(Constraint.parse("params<=5"),))
-    assert with_size(bounded, {"space": "bohb_nas.search_spaces.joint:space"}, inputs=tmp_path, data=None).size is not None
+    assert with_size(bounded, {"space": "bohb_nas.search_spaces.joint:space"}, study=StudyDir(tmp_path), data=None).size is not None
 
 
 def test_nothing_is_imported_where_nothing_is_constrained(tmp_path: Path) -> None:
-    assert with_size(Knowledge(), {"space": "/no/such/file.py"}, inputs=tmp_path, data=None) == Knowledge()
+    assert with_size(Knowledge(), {"space": "/no/such/file.py"}, study=StudyDir(tmp_path), data=None) == Knowledge()
 
 
 def test_a_study_whose_worker_does_not_tell_is_not_resumed() -> None:

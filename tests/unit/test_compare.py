@@ -309,7 +309,7 @@ def test_a_stopped_comparison_goes_on_and_tests_nothing_before(tmp_path: Path) -
 def test_a_cell_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     fake = Fake({"bohb-0": None}, TESTS)
     found = fake(tmp_path, **TWO)
-    assert found["failed"] == [{"method": "bohb", "seed": 0, "message": "exit status 2: first word | last word"}]
+    assert found["failed"] == [{"method": "bohb", "seed": 0, "message": "exit code 2: first word | last word"}]
     assert {row["method"]: row["n"] for row in found["rows"]} == {"bohb": 1, "random_search": 2}
     (row,) = (row for row in found["rows"] if row["method"] == "bohb")
     assert row["difference"] == {"mean": pytest.approx(-0.3), "low": None, "high": None, "n": 1}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import study_fakes
@@ -176,9 +176,10 @@ def test_a_trial_that_waited_for_another_master_says_nothing_of_what_trials_take
     assert rule.reached(state, now=36_002.0, budget=6.1)
 
 
-def told_late(details: dict[str, object], *, train_s: float = 5.0) -> State:
+def told_late(details: dict[str, object], **more: Any) -> State:
     """After one trial with a budget of 5, asked at 0 s and told at 600 s."""
-    state, result = State(), Result(trial_id="t0", status=Status.OK, loss=1.0, train_s=train_s, details=details)
+    told: dict[str, Any] = {"trial_id": "t0", "status": Status.OK, "loss": 1.0, "train_s": 5.0, "details": details}
+    state, result = State(), Result(**told | more)
     asked = Event(term=1, time=0.0, trial=study_fakes.trial(0, budget=5.0))
     for event in (Event(term=1, time=0.0), asked, Event(term=1, time=600.0, result=result)):
         state.apply(event)
@@ -192,6 +193,10 @@ def test_what_a_trial_waited_for_a_worker_says_nothing_of_what_trials_take() -> 
     assert Pace(state, in_seconds=True).needs_s(study_fakes.trial(1, budget=10.0)) == 12.0
     assert not StopRule(total_s=700).reached(state, now=600.0, budget=98.0)
     assert StopRule(total_s=700).reached(state, now=600.0, budget=98.1)
+
+
+def test_a_worker_s_training_of_less_than_nothing_took_no_time() -> None:
+    assert told_late({}, metrics={"new_s": -50.0}).beside_s == {5.0: [600.0]}
 
 
 def test_a_trial_that_was_handed_over_takes_what_all_its_attempts_had() -> None:

@@ -14,10 +14,10 @@ import torch
 import training_fakes as fakes
 
 from bohb_nas import files
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import CheckpointError, StorageError
 from bohb_nas.records import Status, Value
 from bohb_nas.training import checkpoint, handover, schedules
-from bohb_nas.training.checkpoint import Refused, Used
+from bohb_nas.training.checkpoint import Used
 from bohb_nas.training.handover import Handed
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.loop import Plan, fit
@@ -225,7 +225,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def refused(folder: Path, reason: str, *, identity: Any = IDENTITY, budget_s: float = 1e9, **config: Value) -> None:
     learner, fresh = fakes.learner(seed=5, **config), fakes.learner(seed=5, **config)
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(CheckpointError, match=reason):
         handover.load(folder, learner, identity, budget_s=budget_s)
     mine, theirs = everything(learner), everything(fresh)
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []

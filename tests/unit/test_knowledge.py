@@ -64,7 +64,7 @@ def test_what_a_result_counts_as() -> None:
     assert knowledge.loss(result(0.25, latency=0.6)) is None
     assert knowledge.loss(result(0.25, latency=0.1, params=11)) is None, "what was measured counts, too"
     assert knowledge.loss(result(None, latency=0.1)) is None
-    assert list(map(str, knowledge.broken(result(0.25, latency=0.6, params=11)))) == ["params<=10", "latency<=0.5"]
+    assert list(map(str, knowledge.broken({"latency": 0.6, "params": 11}))) == ["params<=10", "latency<=0.5"]
     assert knowledge.untold({"x": 1}, result(0.25)) == ("latency",)
     assert knowledge.untold({"x": 1}, result(0.25, latency=0.1)) == ()
     assert knowledge.untold({"x": 1}, result(None)) == (), "a failed result need not tell"

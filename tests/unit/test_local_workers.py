@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.local_workers import MAX_RESTARTS, LocalWorkers, _Place
-from bohb_nas.errors import BohbNasError, StorageError
+from bohb_nas.errors import BohbNasError, StorageError, end_text
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -34,6 +35,25 @@ def test_the_last_words_of_the_workers_are_passed_on(given_up: LocalWorkers) -> 
         given_up.check()
     assert not isinstance(said.value, StorageError)
     assert sorted(path.suffix for path in given_up._study.workers.iterdir()) == [".log"]
+
+
+def test_how_a_process_ended_is_said_also_of_a_signal_without_a_name() -> None:
+    said = ["exit code 0", "exit code 3", "signal SIGKILL, often out of memory", "signal SIGTERM", "signal 40"]
+    assert [end_text(code) for code in (0, 3, -9, -15, -40)] == said
+
+
+def test_of_a_long_log_no_more_is_read_than_its_end(given_up: LocalWorkers) -> None:
+    log = given_up._study.worker_log(host(), "cpu0")
+    with log.open("r+b") as stream:
+        stream.truncate(32 * 2**20)
+        stream.seek(0, os.SEEK_END)
+        stream.write("the last words, ünd more".encode())
+    tracemalloc.start()
+    with pytest.raises(BohbNasError, match=r"the last words, ünd more$"):
+        given_up.check()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_workers_that_could_not_say_anything_on_a_full_disk_are_spoken_for(given_up: LocalWorkers, monkeypatch: pytest.MonkeyPatch) -> None:

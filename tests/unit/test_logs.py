@@ -40,6 +40,15 @@ def test_the_newest_attempt_with_a_log_is_shown_unless_another_is_named(study: S
     assert logs(study, "--worker", "h-cpu0").stdout == "hello from h\n"
 
 
+def test_a_worker_is_known_by_the_name_that_status_shows(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", now=time.time())
+    study.worker_log("node-1.site", "GPU-1f-2").write_text("hello from node-1\n")
+    study.worker_log("node-1.site", "cpu0").write_text("not this\n")
+    assert logs(study, "--worker", "node-1.site-GPU-1f-2").stdout == "hello from node-1\n"
+    assert logs(study, "--worker", "node_1.site-GPU_1f_2").stdout == "hello from node-1\n", "as its file is called"
+    assert "there are node_1.site-" in logs(study, "--worker", "node-1.site").stderr
+
+
 def test_without_a_trial_those_that_have_logs_are_listed_newest_first(study: StudyDir) -> None:
     listed = json.loads(logs(study, "--json").stdout)
     assert [(row["trial_id"], row["attempt"]) for row in listed["trials"]] == [("t2", 0), ("t1", 10), ("t0", 0)]

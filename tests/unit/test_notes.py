@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bohb_nas.store.notes import NOTE_LIMIT_BYTES, age_s, number, printable, read_bytes, read_note, text, whole
+from bohb_nas.store.notes import NOTE_LIMIT_BYTES, age_s, number, printable, read_bytes, read_note, tail, text, whole
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,15 @@ def test_a_part_of_a_file(tmp_path: Path) -> None:
     assert read_bytes(path, limit=4) == b"0123"
     assert read_bytes(path, limit=4, offset=8) == b"89"
     assert read_bytes(path, limit=4, offset=10) == b""
+
+
+def test_the_end_of_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes("0123456ä".encode())
+    assert [tail(path, n) for n in (3, 1, 100)] == ["6ä", "\N{REPLACEMENT CHARACTER}", "0123456ä"]
+    assert [tail(path, 100, start=n) for n in (5, 9, 20)] == ["56ä", "", ""]
+    assert tail(path, 3, start=2) == "6ä"
+    assert [tail(tmp_path / name, 3) for name in ("absent", ".")] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from bohb_nas.engine import service
 from bohb_nas.engine.cluster import publish
 from bohb_nas.engine.serve import _started
 from bohb_nas.engine.service import Leaving, Service, Terms
-from bohb_nas.engine.training_process import StartError
+from bohb_nas.errors import StartError
 from bohb_nas.locks import Lock
 
 

@@ -10,12 +10,18 @@ from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
+from study_fakes import make_study, take_locks_away
 
 from bohb_nas.cli import cli
+from bohb_nas.cli_train import _own_device
 from bohb_nas.datasets import load_dataset
 from bohb_nas.datasets._dataset import Skipped
-from bohb_nas.errors import UsageError
+from bohb_nas.engine.devices import host
+from bohb_nas.errors import DeviceBusyError, UsageError
+from bohb_nas.records import Budgets
 from bohb_nas.report.final import read_source
+from bohb_nas.store import holders
+from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training.policy_files import from_file
 
 README = Path(__file__).parents[2] / "README.md"
@@ -141,6 +147,30 @@ def test_a_policy_file_goes_along_with_its_study(tmp_path: Path, monkeypatch: py
     Path("policy.json").unlink()
     found = read_source(Path("st"), budget=None, dataset=None, data_dir=None)
     assert from_file(Path(found.options["policy_file"]))[0].choices[0].operations[0].operator == "rotate"
+
+
+def test_a_budget_typed_as_shown_is_that_of_its_rung(tmp_path: Path) -> None:
+    """12.3 / 3 is 4.1000000000000005."""
+    study = make_study(tmp_path / "study", now=0.0)
+    meta = json.loads(study.study_json.read_text())
+    study.study_json.write_text(json.dumps(meta | {"budgets": Budgets(min=1, max=12.3).to_json()}))
+    rungs = {budget: read_source(study.path, budget=budget, dataset=None, data_dir=None).rung for budget in (4.0, 4.1, 12.3, 0.5)}
+    assert rungs == {4.0: 0, 4.1: 1, 12.3: 2, 0.5: 0}
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_the_device_is_owned_while_a_study_s_incumbent_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_locks: bool
+) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    if not has_locks:
+        take_locks_away(study.path, monkeypatch)
+    with _own_device(study.path, "cpu"):
+        assert holders.device_taken(study, host(), "cpu0")
+        with pytest.raises(DeviceBusyError, match="one worker per device"), _own_device(study.path, "cpu"):
+            pass
+    assert not holders.device_taken(study, host(), "cpu0")
 
 
 def test_a_study_of_another_worker_cannot_be_trained(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.trainer import Trainer
-from bohb_nas.engine.training_process import StartError, TrainingProcess
-from bohb_nas.errors import StorageError, StudyError
+from bohb_nas.engine.training_process import TrainingProcess
+from bohb_nas.errors import StartError, StorageError, StudyError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.inputs import store_inputs
@@ -99,6 +100,26 @@ def test_the_exit_code_of_a_process_that_ends_slowly_is_waited_for(tmp_path: Pat
             await process.end()
 
     assert asyncio.run(ask()) == "exit code 7"
+
+
+SAYS_MUCH = """
+import os
+def train(trial, workdir):
+    os.truncate(workdir / "log.txt", 2**27)
+    print("the last words", flush=True)
+    os._exit(7)
+"""
+
+
+def test_of_the_long_log_of_a_crash_no_more_is_read_than_its_end(tmp_path: Path) -> None:
+    study = made(tmp_path, SAYS_MUCH)
+    tracemalloc.start()
+    result = play(study, lambda trainer: trainer.train(TRIAL))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (result.message or "").startswith("the training process ended with exit code 7\n")
+    assert (result.message or "").endswith("the last words\n")
+    assert peak < 2**26
 
 
 WAITS = """

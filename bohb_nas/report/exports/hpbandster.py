@@ -19,10 +19,9 @@ from bohb_nas.report.exports._owner import name_of
 from bohb_nas.report.exports._table import times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
+from bohb_nas.store.meta import ALONE, OWNER
 from bohb_nas.store.stays import stay
 
-OWNER = "bohb_nas.json"
-"""Beside the files that HpBandSter knows: the study, and the unit of its budgets."""
 _LEFT_OUT = "baselines, probes and searches in a worker"
 _FAILED_LOSS = 1.0
 """What a failure counts as, or the highest loss of a success where that is more: it must not look like the best."""
@@ -38,7 +37,7 @@ def make(watch: Watch, to: Path) -> "RunDirectory":
     from bohb_nas.space.without import without_constants
 
     study = watch.study
-    if study.read_meta()["space"] == "baselines" and not study.space_json.exists():
+    if study.read_meta()["space"] == ALONE and not study.space_json.exists():
         raise UsageError(f"{study.path} has no search space: baselines alone were trained in it; --format csv takes them")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {to} is a file; a run directory of HpBandSter is a folder, name one that is new")

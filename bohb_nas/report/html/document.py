@@ -103,7 +103,7 @@ def page(studies: Sequence[Findings], *, pictures: Sequence[bytes | None] = ()) 
 
     Args:
         studies: what was found; the first is shown first.
-        pictures: for each study the PNG of its incumbent's training images, as its worker left it; None where there is none.
+        pictures: for each study the PNG of its incumbent's training images, judged by `analysis.incumbent.picture`; None: there is none.
 
     Raises:
         ValueError: there is no study.
