@@ -67,7 +67,7 @@ def _points(axes: Axes, encoding: Encoding, evaluations: list[Evaluation]) -> Fl
 
 
 def _passed_over(evaluations: list[Evaluation], budget: float, knowledge: Knowledge) -> list[Evaluation]:
-    """Of each configuration that never came to a budget the last evaluation, where one that went on from there was better.
+    """Of each configuration that never came to a budget the last evaluation, where one that went on from there was no worse.
 
     What no budget has ruled out by its loss may have been kept back by a constraint that is past, or by the end of the study.
     """

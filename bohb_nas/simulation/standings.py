@@ -209,7 +209,7 @@ class _Table:
         """The horizon over the median time to random search's final median regret; and where it is never reached.
 
         Returns:
-            (M, P) each. Runs that never get there count with the horizon; where half of them do not, the speed-up is 1.
+            (M, P) each. Runs that never get there count with the horizon; where more than half of them do not, the speed-up is 1.
         """
         c = self._c
         if BASELINE not in c.methods:

@@ -1,10 +1,12 @@
 """The path to the incumbent, on functions whose best order is known."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pytest
 from analysis_fakes import Forest
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+from numpy.typing import NDArray
 
 from bohb_nas.analysis.ablation import default, path
 from bohb_nas.records import Value
@@ -42,6 +44,20 @@ def test_each_step_is_the_change_that_lowers_the_loss_most() -> None:
     assert kind["before"] == {"kind": "a", "rate": None, "momentum": 0.25}
     assert kind["after"] == {"kind": "b", "rate": 0.9, "momentum": None}  # the rate comes with the goal's value
     assert kind["loss"] == pytest.approx(0.5)
+
+
+def test_each_step_goes_by_the_mean_over_the_trees() -> None:
+    """Four trees tell a change of x as 1, 1, 1 and 5, which is 2, and one of y as 2.5."""
+    told = {(0.0, 0.0): [9.0] * 4, (1.0, 0.0): [1.0, 1.0, 1.0, 5.0], (0.0, 1.0): [2.5] * 4, (1.0, 1.0): [0.0] * 4}
+
+    def predict(configs: Sequence[Config]) -> NDArray[np.float64]:
+        return np.array([told[float(c["x"]), float(c["y"])] for c in configs]).T
+
+    space = ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)})
+    x, y = path(space, predict, {"x": 0.0, "y": 0.0}, {"x": 1.0, "y": 1.0}, name="corner", budget=1.0)["steps"]
+    assert [x["names"], y["names"]] == [["x"], ["y"]]
+    assert x["loss"] == 2.0
+    assert x["spread"] == pytest.approx([1.0, 1 + 4 * 0.85])  # the places of the 5th and 95th percentile are .15 and 2.85 of 0 … 3
 
 
 def test_a_path_to_where_it_begins_has_no_step() -> None:

@@ -126,6 +126,12 @@ def test_what_breaks_a_constraint_or_failed_is_not_compared(tmp_path: Path) -> N
     assert [row["name"] for row in compared(tmp_path, *runs)["rows"]] == ["a", "y-9-0"]
 
 
+def test_a_budget_at_which_only_weights_were_shared_has_nothing_to_compare_with(tmp_path: Path) -> None:
+    baselines = [baseline("a", 0.3, budget=3.0), baseline("a", 0.2)]
+    found = compared(tmp_path, *baselines, searched("x", 0.25, budget=3.0), searched("y", 0.05, origin=Origin.SEARCH))
+    assert (found["budget"], [row["name"] for row in found["rows"]]) == (3.0, ["a", "x-3-0"])
+
+
 def test_without_baselines_there_is_none(tmp_path: Path) -> None:
     assert validation(read(make_study(tmp_path / "s", [searched("x", 0.1)]))) is None
 
@@ -137,6 +143,11 @@ def test_losses_that_are_no_shares_are_compared_without_images(tmp_path: Path) -
 
 def test_no_error_at_all_is_no_difference(tmp_path: Path) -> None:
     row, _ = compared(tmp_path, baseline("a", 0.0), searched("x", 0.0))["rows"]
+    assert row["p_value"] == 1.0
+
+
+def test_no_image_right_is_no_difference(tmp_path: Path) -> None:
+    row, _ = compared(tmp_path, baseline("a", 1.0), searched("x", 1.0))["rows"]
     assert row["p_value"] == 1.0
 
 

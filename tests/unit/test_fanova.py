@@ -1,5 +1,6 @@
 """Importances of functions whose true ones are worked out by hand; what is refused; what is told."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.fanova import Explanation, explain
 from bohb_nas.analysis.findings import Parameter
 from bohb_nas.analysis.forest import fit
+from bohb_nas.analysis.shares import total_shares
 from bohb_nas.analysis.totals import totals
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
@@ -167,6 +169,15 @@ def test_total_effects_agree_with_sobol_indices_on_the_same_tree() -> None:
     assert found == pytest.approx(np.ravel(expected.total_order), abs=0.03)
 
 
+def test_trees_without_a_variance_do_not_count_in_total_effects() -> None:
+    space = unit("x", "y")
+    configs = [Encoding(space).sample(seed) for seed in range(40)]
+    box = Box(space)
+    tree, _ = fit(box, box.points(configs), np.array([float(c["x"]) for c in configs]), seed=0, n_trees=2).leaves()
+    flat = dataclasses.replace(tree, values=np.ones_like(tree.values))
+    assert total_shares([tree, flat], [math.inf], 2, seed=0) == pytest.approx(total_shares([tree], [math.inf], 2, seed=0))
+
+
 def test_hyperparameters_of_their_own_distribution_are_measured_by_it() -> None:
     # a loss of 1 where z <= 0.3, of probability F(0.3): variance F (1 - F); x: 1/12
     space = unit("x")
@@ -248,6 +259,15 @@ def test_the_good_region_is_where_the_loss_is_below_the_cut() -> None:
     assert parameters(found)["x"]["total"] == pytest.approx((100 / 24) / (5.75**2 / 4 + 100 / 24 + 1 / 96), abs=0.04)
 
 
+def test_a_loss_on_the_cut_is_good() -> None:
+    """Of 41 losses the first quartile is the eleventh."""
+    configs: list[dict[str, Value]] = [{"x": i / 40} for i in range(41)]
+    good = explain(unit("x"), configs, np.arange(41.0), n_trees=8, n_permutations=0, n_maps=0).importance["good"]
+    assert good is not None
+    assert good["n_below"] == 11
+    assert good["cutoff"] == pytest.approx(10.0)
+
+
 def test_the_good_region_tells_the_threshold_that_its_claims_go_by() -> None:
     found = explained(unit("x", "y"), lambda c: c["x"] + 0.3 * c["y"], 60, n_permutations=19)
     good, whole = found.importance["good"], found.importance["threshold"]
@@ -281,6 +301,28 @@ def test_values_are_shuffled_with_what_depends_on_them() -> None:
     space.add(EqualsCondition(space["z"], space["p"], "on"))
     found = explained(space, lambda c: 2.0 if c["p"] == "off" else float(c["z"]), 80, n_permutations=19)
     assert {name: told["claimed"] for name, told in parameters(found).items()} == {"p": True, "z": True}
+
+
+def test_claims_are_of_effects_with_parents_and_from_two_percent_on() -> None:
+    """The depth, which acts a quarter of the time, has about 3 %, a quarter of which is its main effect."""
+    space = unit("x", "depth")
+    space.add(Categorical("kind", ["a", "b"], weights=[1, 3]))
+    space.add(EqualsCondition(space["depth"], space["kind"], "a"))
+    found = explained(space, lambda c: c["x"] + c.get("depth", 0.5), 100, n_permutations=19, curves=False)
+    depth = parameters(found)["depth"]
+    assert depth["main"] < 0.02 < depth["with_parents"]
+    assert (found.importance["threshold"], depth["claimed"]) == (0.02, True), "shuffled depths reach less than that"
+
+
+def test_a_threshold_is_a_share_where_hardly_anything_is_predicted() -> None:
+    """Nothing is predicted of what is good, of which shuffled values reach an endless share: what shuffled losses reach counts."""
+    space, noise = unit("x", "y"), np.random.default_rng(0).normal(0.0, 0.5, 40)
+    configs = [Encoding(space).sample(seed) for seed in range(40)]
+    losses = np.array([float(c["x"]) for c in configs]) + noise
+    good = explain(space, configs, losses, n_trees=16, n_permutations=19, curves=False, n_maps=0).importance["good"]
+    assert good is not None
+    assert good["threshold"] is not None
+    assert 0.02 < good["threshold"] < 1
 
 
 def test_predictions_are_losses() -> None:

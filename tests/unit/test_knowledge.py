@@ -134,6 +134,16 @@ def test_an_initial_configuration_that_breaks_a_bound_is_not_asked(method: str) 
     assert trial.origin is not Origin.INITIAL
 
 
+@pytest.mark.parametrize("method", ["asha", "bohb", "bohb_2018", "hyperband", "random_search"])
+def test_every_method_draws_by_beliefs_and_keeps_bounds(method: str) -> None:
+    bound = Knowledge(constraints=(Constraint.parse("params<=0.5"),), size=lambda config: {"params": float(config["lr"])})
+    known = replace(bound, prior={"lr": Belief(center=0.25, confidence=0.9)})
+    optimizer = make_optimizer(method, space=space(), budgets=Budgets(min=1, max=9), knowledge=known)
+    trials = [trial for trial in (optimizer.ask() for _ in range(40)) if isinstance(trial, Trial)]
+    assert {trial.origin for trial in trials} == {Origin.PRIOR, Origin.RANDOM}
+    assert all(float(trial.config["lr"]) <= 0.5 for trial in trials)
+
+
 @pytest.mark.parametrize("method", ["hyperband", "random_search", "bohb_2018", "asha"])
 def test_methods_that_cannot_learn_from_an_earlier_study_say_so(method: str) -> None:
     history = (earlier(lr=0.1),)

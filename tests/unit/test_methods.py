@@ -310,6 +310,13 @@ def test_a_space_that_is_none_of_configspace_s_is_refused(method: str, no_space:
     assert repr(no_space) in str(refused.value)
 
 
+def test_a_number_of_brackets_ends_the_search_of_a_model() -> None:
+    options = bohb_2018.Options(n_brackets=1)
+    optimizer = make_optimizer("bohb_2018", space=space(), budgets=Budgets(min=1, max=9), options=options)
+    optimizer.tell(result(tell_n(optimizer, 9 + 3), 1.0))
+    assert optimizer.ask() is Idle.DONE
+
+
 @pytest.mark.parametrize("method", [bohb_2018, hyperband])
 def test_a_number_of_brackets_is_whole(method: Any) -> None:
     with pytest.raises(OptionError, match=r"n_brackets 2\.0.*accepted"):

@@ -70,6 +70,30 @@ def picks(model: MultiRung, n: int = 200) -> list[dict[str, Value]]:
     return [p.config for p in found if p.origin is Origin.MODEL]
 
 
+def line(*, n_rungs: int = 2, dimensions: int = 1, **settings: Any) -> MultiRung:
+    """Of x0, x1, … between 0 and 1, without random picks."""
+    numbers = ConfigurationSpace({f"x{j}": (0.0, 1.0) for j in range(dimensions)})
+    return MultiRung(Encoding(numbers), n_rungs=n_rungs, seed=0, settings=Settings(random_fraction=0.0, **settings))
+
+
+def tell_both(model: MultiRung, n: int, sign: float, *, first: int = 0) -> None:
+    """N configurations of a line with losses 0, 1, … on the cheapest rung, and these or their negatives on the next."""
+    for i in range(first, first + n):
+        config = {"x0": (i + 0.5) / 1000}
+        tell(model, i, config, rung=0, loss=float(i))
+        tell(model, i, config, rung=1, loss=sign * i)
+
+
+def heard(model: MultiRung, seed: int = 0) -> list[dict[str, Any]]:
+    """Who had a say in a pick; nobody in a random one."""
+    explanation = model.propose(np.random.default_rng(seed)).explanation
+    return [] if explanation is None else list(explanation["heard"])
+
+
+def names(model: MultiRung) -> list[str]:
+    return [h["model"] for h in heard(model)]
+
+
 def test_the_model_starts_at_six_results_with_a_loss() -> None:
     model = sampler()
     train(model, 5, lambda c: number(c, "x"))
@@ -77,6 +101,16 @@ def test_the_model_starts_at_six_results_with_a_loss() -> None:
     assert not picks(model)
     train(model, 1, lambda c: number(c, "x"), first=8)
     assert len(picks(model)) > 100
+
+
+@pytest.mark.parametrize(("dimensions", "fewest"), [(8, 6), (12, 8), (16, 10), (40, 10)])
+def test_a_model_of_many_dimensions_starts_at_up_to_ten_results(dimensions: int, fewest: int) -> None:
+    """Two more than half of the dimensions, from 6 to 10."""
+    model, rng = line(dimensions=dimensions), np.random.default_rng(0)
+    for i in range(fewest):
+        assert not heard(model)
+        tell(model, i, {f"x{j}": float(x) for j, x in enumerate(rng.random(dimensions))}, rung=0, loss=float(i))
+    assert heard(model)
 
 
 def test_picks_are_near_the_best() -> None:
@@ -104,6 +138,27 @@ def test_what_ran_out_of_memory_is_avoided_on_every_rung() -> None:
     assert share(avoid_memory=True) < share(avoid_memory=False) - 0.15
 
 
+def test_what_crashed_is_avoided_on_its_own_rung_alone() -> None:
+    def chosen(*, avoid_memory: bool) -> list[dict[str, Value]]:
+        model = sampler(avoid_memory=avoid_memory, all_rungs=False)
+        train(model, 30, lambda c: None if number(c, "x") > 0.5 else 0.5, status=Status.CRASHED)
+        train(model, 8, lambda c: 0.3 + number(c, "depth") if "depth" in c else 0.2, first=30, rung=1)
+        return picks(model, 20)
+
+    assert chosen(avoid_memory=True) == chosen(avoid_memory=False)
+
+
+def test_of_what_ran_out_of_memory_the_last_forty_are_avoided() -> None:
+    """Eighty did, the first forty on the left and the others on the right; what is good lies on both sides of the middle."""
+    model = line(all_rungs=False)
+    for i in range(80):
+        x = 0.4 * ((i % 40) + 0.5) / 40 + (0.6 if i >= 40 else 0.0)
+        tell(model, i, {"x0": x}, rung=0, loss=None, status=Status.OUT_OF_MEMORY)
+    for i, x in enumerate((0.52, 0.48, 0.55, 0.45, 0.7, 0.3, 0.9, 0.1)):
+        tell(model, 80 + i, {"x0": x}, rung=1, loss=float(i))
+    assert np.mean([number(c, "x0") < 0.5 for c in picks(model, 100)]) > 0.7
+
+
 def test_an_agreeing_rung_is_trusted_and_a_contradicting_one_is_not() -> None:
     for sign, trusted in ((1.0, 0.8), (-1.0, -0.4)):
         model = sampler(n_rungs=2)
@@ -113,6 +168,53 @@ def test_an_agreeing_rung_is_trusted_and_a_contradicting_one_is_not() -> None:
             tell(model, i, config, rung=1, loss=sign * number(config, "x"))
         # (12 tau + 8 / 2) / (12 + 8) by hand, tau being 1 and -1
         assert model.trusts() == [pytest.approx(trusted), 1.0]
+
+
+def test_the_last_hundred_configurations_that_two_rungs_share_say_how_they_agree() -> None:
+    model = line()
+    tell_both(model, 100, -1.0)
+    assert model.trusts()[0] == pytest.approx((100 * -1 + 4) / 108)
+    tell_both(model, 100, 1.0, first=100)
+    assert model.trusts()[0] == pytest.approx((100 * 1 + 4) / 108)
+
+
+def test_trust_follows_every_result_that_two_rungs_share() -> None:
+    model = line()
+    tell_both(model, 6, 1.0)
+    assert model.trusts()[0] == pytest.approx((6 + 4) / 14)
+    tell_both(model, 6, 1.0, first=6)
+    assert model.trusts()[0] == pytest.approx((12 + 4) / 20)
+
+
+def test_rungs_are_held_against_the_highest_with_four_results() -> None:
+    model = line(n_rungs=3)
+    tell_both(model, 12, 1.0)
+    for i in range(3):
+        tell(model, i, {"x0": (i + 0.5) / 1000}, rung=2, loss=-float(i))
+    assert model.trusts() == [pytest.approx((12 + 4) / 20), 0.5, 1.0]
+    tell(model, 3, {"x0": 3.5 / 1000}, rung=2, loss=-3.0)
+    assert model.trusts() == [pytest.approx((4 * -1 + 4) / 12)] * 2 + [1.0]
+
+
+@pytest.mark.parametrize(("all_rungs", "expected"), [(True, ["rung 0", "rung 1"]), (False, ["rung 1"])])
+def test_the_highest_rung_is_asked_alone_where_that_is_wanted(expected: list[str], *, all_rungs: bool) -> None:
+    model = line(all_rungs=all_rungs)
+    tell_both(model, 12, 1.0)
+    assert names(model) == expected
+
+
+def test_candidates_are_drawn_around_the_good_of_the_highest_rung() -> None:
+    """Of sixty on the cheap rung the best lie around .2; the others, around .75, went up."""
+    model, rng = line(dimensions=6), np.random.default_rng(0)
+    for i in range(60):
+        up = i >= 40
+        x = rng.uniform(0.6, 0.9, 6) if up else rng.uniform(0.05, 0.35, 6)
+        config = {f"x{j}": float(value) for j, value in enumerate(x)}
+        tell(model, i, config, rung=0, loss=float(rng.random() + up))
+        if up:
+            tell(model, i, config, rung=1, loss=float(np.abs(x - 0.75).sum()))
+    assert names(model) == ["rung 0", "rung 1"]
+    assert np.mean([np.mean([number(c, f"x{j}") for j in range(6)]) > 0.55 for c in picks(model, 50)]) > 0.8
 
 
 def test_a_contradicting_rung_has_no_say() -> None:
@@ -154,6 +256,17 @@ def test_the_cheaper_of_two_valleys_is_preferred() -> None:
     assert left(1.0) > left(-1.0) + 0.3
 
 
+def test_costs_are_those_of_the_highest_rung() -> None:
+    """Two valleys; on the cheap rung the left one is cheaper, on the dear one the right."""
+    model = line()
+    for i, x in enumerate(np.random.default_rng(0).random(60).tolist()):
+        loss = abs(abs(x - 0.5) - 0.3)
+        tell(model, i, {"x0": x}, rung=0, loss=loss, seconds=float(np.exp(6 * (x - 0.5))))
+        tell(model, i, {"x0": x}, rung=1, loss=loss, seconds=float(np.exp(-6 * (x - 0.5))))
+    assert names(model) == ["rung 0", "rung 1"]
+    assert np.mean([number(c, "x0") > 0.5 for c in picks(model, 50)]) > 0.7
+
+
 def test_costs_that_are_alike_say_nothing() -> None:
     def chosen(*, cost_aware: bool) -> list[dict[str, Value]]:
         model = sampler(cost_aware=cost_aware)
@@ -161,6 +274,19 @@ def test_costs_that_are_alike_say_nothing() -> None:
         return picks(model, 20)
 
     assert chosen(cost_aware=True) == chosen(cost_aware=False)
+
+
+def test_a_pick_names_the_good_ones_that_it_rests_on_most_first() -> None:
+    """Five of nine, and the most important ones: with the prior they have more than their share of the whole."""
+    model = line(n_rungs=1)
+    for i, x in enumerate(np.random.default_rng(0).random(60).tolist()):
+        tell(model, i, {"x0": x}, rung=0, loss=abs(x - 0.5))
+    for seed in range(5):
+        (said,) = heard(model, seed)
+        shares = list(said["rests_on"].values())
+        assert (said["good"], len(shares)) == (9, 5)
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) + said["prior"] > 5 / 9
 
 
 def earlier(sign: float) -> Knowledge:
@@ -192,6 +318,31 @@ def test_an_earlier_studys_observations_are_called_by_its_own_trials() -> None:
     good = sorted(knowledge.history, key=lambda e: e.result.loss or 0.0)[: heard["good"]]
     assert set(heard["rests_on"]) <= {f"t{e.trial.trial_id.partition('-')[2]}" for e in good}
     assert heard["rests_on"]
+
+
+@pytest.mark.parametrize(("n", "budget"), [(9, 3), (10, 9)])
+def test_an_earlier_studys_dearest_budget_with_ten_results_is_modelled(n: int, budget: int) -> None:
+    dear = earlier(1.0).history
+    cheap = [dataclasses.replace(e, trial=dataclasses.replace(e.trial, budget=3.0)) for e in dear]
+    assert names(sampler(random_fraction=0.0, knowledge=Knowledge(history=(*cheap, *dear[:n])))) == [f"earlier study old, budget {budget}"]
+
+
+def test_each_of_several_earlier_studies_has_a_say_of_its_own() -> None:
+    """The second one has the losses of the first turned round: what is found here agrees with the first alone."""
+
+    def of_another_study(e: Evaluation) -> Evaluation:
+        name = e.trial.trial_id.replace("w0", "w1")
+        result = dataclasses.replace(e.result, trial_id=name, details={**e.result.details, "study": "other"})
+        return dataclasses.replace(e, trial=dataclasses.replace(e.trial, trial_id=name), result=result)
+
+    history = earlier(1.0).history + tuple(map(of_another_study, earlier(-1.0).history))
+    model = sampler(random_fraction=0.0, knowledge=Knowledge(history=history))
+    assert [(h["model"], h["trust"]) for h in heard(model)] == [
+        ("earlier study old, budget 9", 0.5),
+        ("earlier study other, budget 9", 0.5),
+    ]
+    train(model, 60, lambda c: abs(number(c, "x") - 0.8))
+    assert names(model) == ["earlier study old, budget 9", "rung 0"]
 
 
 def measured(knowledge: Knowledge, params: Loss, *constraints: str) -> Knowledge:
@@ -316,6 +467,29 @@ def test_an_earlier_study_that_contradicts_loses_its_say() -> None:
     explained = [e for i in range(20) if (e := model.propose(np.random.default_rng(i)).explanation) is not None]
     assert explained
     assert all([h["model"] for h in e["heard"]] == ["rung 0"] for e in explained)
+
+
+def test_one_result_does_not_say_whether_an_earlier_study_agrees() -> None:
+    model = sampler(random_fraction=0.0, knowledge=earlier(1.0))
+    train(model, 1, lambda c: number(c, "x"))
+    assert [h["trust"] for h in heard(model)] == [0.5]
+
+
+def test_an_earlier_study_is_judged_by_the_last_hundred_results() -> None:
+    model = sampler(random_fraction=0.0, knowledge=earlier(1.0))
+    train(model, 100, lambda c: -abs(number(c, "x") - 0.8))
+    assert names(model) == ["rung 0"]
+    train(model, 100, lambda c: abs(number(c, "x") - 0.8), first=100)
+    assert names(model) == ["earlier study old, budget 9", "rung 0"]
+
+
+def test_an_earlier_study_is_judged_on_the_highest_modelled_rung() -> None:
+    model = sampler(n_rungs=2, random_fraction=0.0, knowledge=earlier(1.0))
+    configs = train(model, 60, lambda c: abs(number(c, "x") - 0.8))
+    assert names(model) == ["earlier study old, budget 9", "rung 0"]
+    for i, config in enumerate(configs[:30]):
+        tell(model, i, config, rung=1, loss=-abs(number(config, "x") - 0.8))
+    assert names(model) == ["rung 1"]
 
 
 def test_what_was_tried_is_not_proposed_again() -> None:

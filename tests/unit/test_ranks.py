@@ -1,13 +1,15 @@
 """Rank correlation across budgets: against scipy, against published widths, and where nothing may be said."""
 
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
+from analysis_fakes import Run, make_study
 from scipy import stats
 
-from bohb_nas.analysis.observations import Observations
-from bohb_nas.analysis.ranks import agreement, bonett_wright, table
+from bohb_nas.analysis.observations import Observations, read
+from bohb_nas.analysis.ranks import agreement, bonett_wright, shapes, table
 from bohb_nas.records import Origin
 
 NAMES = {1.0: "1s", 3.0: "3s", 9.0: "9s"}
@@ -52,6 +54,15 @@ def test_the_permutations_of_more_are_drawn_by_the_seed() -> None:
     found = agreement(x, y, seed=1)
     assert found is not None
     assert found.p_value == pytest.approx(stats.spearmanr(x, y).pvalue, abs=0.02)
+
+
+def test_the_permutations_of_a_table_are_drawn_by_its_seed() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (observations(budget, {f"c{i}": float(x) for i, x in enumerate(rng.random(20))}) for budget in (1.0, 3.0))
+    expected = agreement(one.losses, other.losses, seed=7)
+    assert expected is not None
+    assert table([one, other], NAMES, seed=7)[0]["p_value"] == expected.p_value
+    assert table([one, other], NAMES, seed=8)[0]["p_value"] != expected.p_value
 
 
 @pytest.mark.parametrize(("n", "low", "high"), [(9, -0.03, 0.94), (27, 0.40, 0.87)])
@@ -114,3 +125,15 @@ def test_what_was_not_promoted_needs_no_note() -> None:
     assert pair["note"] is None
     (pair,) = table([observations(1.0, both), observations(3.0, dict.fromkeys(both, 1.0))], NAMES)
     assert pair["note"] == "nothing to rank: every loss at 3s is the same"
+
+
+def test_the_lower_budget_is_named_where_its_losses_do_not_differ() -> None:
+    both = {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}
+    (pair,) = table([observations(1.0, dict.fromkeys(both, 1.0)), observations(3.0, both)], NAMES)
+    assert pair["note"] == "nothing to rank: every loss at 1s is the same"
+
+
+def test_the_losses_of_several_seeds_at_a_budget_are_averaged_in_a_shape(tmp_path: Path) -> None:
+    low, *high = Run(config_id="c", loss=0.5), *(Run(config_id="c", budget=3.0, loss=loss, seed=s) for s, loss in enumerate((0.1, 0.3)))
+    (shape,) = shapes(read(make_study(tmp_path / "s", [low, *high])).told)
+    assert shape["losses"] == [[1.0, 0.5], [3.0, pytest.approx(0.2)]]

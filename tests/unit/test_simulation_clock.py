@@ -60,6 +60,14 @@ def test_continue_pays_the_difference(promote: Promote, end: float, new: float) 
     assert (optimizer.results[-1].train_s, optimizer.results[-1].metrics) == (3, {"new_s": new})
 
 
+def test_a_promoted_configuration_that_costs_less_than_it_has_paid_pays_nothing() -> None:
+    """Its cheap training took 5, its dear one, of a table with noise, 3."""
+    optimizer = Scripted(trial(0, rung=0), trial(0, rung=1, origin=Origin.PROMOTED))
+    done = run(optimizer, FakeProblem(costs=[[5, 3]], losses=[[0.4, 0.3]]), promote="continue")
+    assert [result.metrics["new_s"] for result in optimizer.results] == [5, 0]
+    assert (done.busy, [i.time for i in done.recommended]) == (5, [5, 5])
+
+
 def test_a_failed_training_leaves_no_checkpoint() -> None:
     problem = FakeProblem(costs=[[1, 3]], losses=[[None, 0.3]])
     done = run(Scripted(trial(0, rung=0), trial(0, rung=1, origin=Origin.PROMOTED)), problem, promote="continue")
@@ -115,6 +123,11 @@ def test_the_recommended_incumbent_is_the_best_at_the_highest_rung_so_far() -> N
     optimizer = Scripted(trial(0, rung=0), trial(1, rung=0), trial(2, rung=1), trial(1, rung=0), trial(0, rung=1))
     done = run(optimizer, problem)
     assert [(i.time, i.loss, i.rung) for i in done.recommended] == [(1, 1, 0), (2, 2, 0), (3, 6, 1), (5, 1, 1)]
+
+
+def test_of_equal_losses_the_first_is_recommended() -> None:
+    done = run(Scripted(trial(0), trial(1)), FakeProblem(costs=[[1, 1]] * 2, losses=[[0.5, 0.4]] * 2))
+    assert [i.time for i in done.recommended] == [1]
 
 
 def test_an_optimizer_that_waits_for_nothing_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,33 @@ def test_ranks_on_seed_means_and_on_paired_seeds() -> None:
     assert row(found["by_problem"], method="a")["standard_error"][-1] == pytest.approx(0.3)  # sd of .1, .1, 1 is .3 sqrt 3
 
 
+def test_quantiles_over_seeds_at_each_checkpoint() -> None:
+    # at first all .9; at the end, of .1 to .8, those at the places 1, 2, 3 and 3.6 of 0 … 4
+    seeds = enumerate((0.4, 0.1, 0.8, 0.3, 0.2))
+    runs = [finished(m, "p", s, recommended=[(0.5, 0.9, 1), (9.0, x, 1)]) for s, x in seeds for m in "ab"]
+    here = row(figures(runs)["by_problem"], method="a")
+    assert [here[name][0] for name in ("q25", "median", "q75", "p90")] == [0.9] * 4
+    assert [here[name][-1] for name in ("q25", "median", "q75", "p90")] == pytest.approx([0.2, 0.3, 0.4, 0.64])
+
+
 def test_means_are_over_the_problems_that_all_have() -> None:
     runs = [constant("a", "p", 0, 0.5), constant("b", "p", 0, 0.25), constant("a", "q", 0, 0.0)]
     found = figures(runs)
     assert (found["problems"], found["problems_left_out"]) == (["p"], ["q"])
     assert row(found["methods"], method="a")["mean_regret"][-1] == 0.5
     assert row(found["by_problem"], method="a", problem="q")["mean"][-1] == 0.0
+
+
+def test_nine_tenths_areas_and_strict_regrets_are_over_the_same_problems() -> None:
+    # all .9 until 9; then on p .1 to .8, with a mean of .36 and .64 at nine tenths, on q half of that; b has not run on the last one
+    seeds = enumerate((0.4, 0.1, 0.8, 0.3, 0.2))
+    scales = (("p", 1.0), ("q", 0.5))
+    runs = [finished(m, p, s, recommended=[(0.5, 0.9, 1), (9.0, scale * x, 1)]) for s, x in seeds for p, scale in scales for m in "ab"]
+    of_a = row(figures([*runs, finished("a", "last", recommended=[(0.5, 0.0, 1)])])["methods"], method="a")
+    assert of_a["p90"] == pytest.approx((0.64 + 0.32) / 2)
+    late = math.log(10 / 9) / math.log(10)  # of the way from 1 to 10
+    assert of_a["area"] == pytest.approx(0.9 * (1 - late) + (0.36 + 0.18) / 2 * late)
+    assert of_a["mean_strict_regret"] == pytest.approx([0.9, 0.9, 0.9, 0.27])
 
 
 def test_shares_of_workers_and_failures_are_over_the_same_problems() -> None:
@@ -108,6 +130,38 @@ def test_speed_up_is_relative_to_random_search_at_its_end() -> None:
     assert shown == {"random_search": (10 / 8, 0), "fast": (5.0, 0), "slow": (1.0, 1)}
 
 
+def reaches(method: str, problem: str, times: list[float | None]) -> list[Finished]:
+    """A seed for each time at which a method comes to .3; None never does."""
+    return [
+        finished(method, problem, s, recommended=[(0.5, 0.9, 1)] if t is None else [(0.5, 0.9, 1), (t, 0.3, 1)])
+        for s, t in enumerate(times)
+    ]
+
+
+def test_speed_ups_are_medians_over_seeds_and_then_over_problems() -> None:
+    # p: 1, 2, 4, 8 and never: 10 / 4; q: 10 / 1; r: three of four never, 10 / 10
+    runs = [run for problem in "pqr" for run in reaches("random_search", problem, [8.0] * 5)]
+    runs += reaches("a", "p", [1.0, 2.0, 4.0, 8.0, None]) + reaches("a", "q", [1.0] * 5) + reaches("a", "r", [1.0, None, None, None])
+    found = figures(runs)
+    assert {r["problem"]: r["speed_up"] for r in found["by_problem"] if r["method"] == "a"} == {"p": 2.5, "q": 10.0, "r": 1.0}
+    of_a = row(found["methods"], method="a")
+    assert (of_a["speed_up"], of_a["never_as_good"]) == (2.5, 1)
+
+
+def test_where_half_of_the_seeds_get_there_a_method_is_as_good() -> None:
+    # the median of 2, 2, never and never, which count with the horizon, is 6
+    runs = reaches("random_search", "p", [8.0] * 4) + reaches("a", "p", [2.0, 2.0, None, None])
+    of_a = row(figures(runs)["methods"], method="a")
+    assert (of_a["speed_up"], of_a["never_as_good"]) == (pytest.approx(10 / 6), 0)
+
+
+def test_the_speed_up_refers_to_the_median_seed_of_random_search() -> None:
+    # which ends at .3, of .1 to .8: the other is there at 5
+    runs = [finished("random_search", "p", s, recommended=[(0.5, 0.9, 1), (9.0, x, 1)]) for s, x in enumerate((0.1, 0.2, 0.3, 0.4, 0.8))]
+    runs += [finished("a", "p", s, recommended=[(0.5, 0.5, 1), (1.0, 0.35, 1), (5.0, 0.3, 1), (7.0, 0.2, 1)]) for s in range(5)]
+    assert row(figures(runs)["methods"], method="a")["speed_up"] == 2.0
+
+
 def test_without_random_search_there_is_no_speed_up_and_no_safety() -> None:
     found = figures([constant("a", "p", 0, 0.5), constant("b", "p", 0, 0.25)])
     assert [r["speed_up"] for r in found["methods"]] == [None, None]
@@ -122,6 +176,12 @@ def test_safety_names_where_a_method_is_worse_than_random_search() -> None:
     assert [(w["problem"], w["checkpoint"]) for w in safety["worse"]] == [("p", 5.0), ("p", 10.0)]
     assert safety["smallest_p"] == pytest.approx(4 / 1024)
     assert (safety["n_tests"], safety["n_pairs"], safety["cannot_tell"]) == (4, [10, 10], [])
+
+
+def test_safety_says_how_much_worse_a_method_is() -> None:
+    runs = [constant(m, "p", s, loss + s / 50) for m, loss in (("random_search", 0.2), ("a", 0.5)) for s in range(10)]
+    (safety,) = figures(runs)["safety"]
+    assert [(w["checkpoint"], w["difference"]) for w in safety["worse"]] == [(5.0, pytest.approx(0.3)), (10.0, pytest.approx(0.3))]
 
 
 def test_safety_says_when_there_are_too_few_seeds_to_tell() -> None:
@@ -195,6 +255,26 @@ def test_tests_over_problems() -> None:
     assert test["regret_reduction"] == pytest.approx(0.5)
 
 
+def test_against_a_reference_without_regret_there_is_no_reduction() -> None:
+    tests = figures([constant("a", "p", 0, 0.5), constant("b", "p", 0, 0.0)], reference="b")["against_reference"][0]["over_problems"]
+    assert [test["regret_reduction"] for test in tests] == [None] * 4
+
+
+def test_the_ratio_of_regrets_is_over_the_checkpoints_from_5_on() -> None:
+    # a is worse until 3; at 5 and at 10 (.09 + .01) / (.19 + .01) on p, (.39 + .01) / (.49 + .01) on q
+    runs = [finished("a", p, recommended=[(0.5, 0.9, 1), (3.0, x, 1)]) for p, x in (("p", 0.09), ("q", 0.39))]
+    runs += [constant("b", p, 0, x) for p, x in (("p", 0.19), ("q", 0.49))]
+    assert row(figures(runs, reference="b")["against_reference"], method="a")["ratio"] == pytest.approx(math.sqrt(0.5 * 0.8))
+
+
+def test_each_problem_is_tested_at_the_end() -> None:
+    # a is worse in each of six pairs at first, and better from 6 on
+    runs = [finished("a", "p", s, recommended=[(0.5, 0.9, 1), (6.0, 0.1 + s / 100, 1)]) for s in range(6)]
+    runs += [constant("b", "p", s, 0.2 + s / 50) for s in range(6)]
+    (test,) = row(figures(runs, reference="b")["against_reference"], method="a")["by_problem"]
+    assert (test["difference"], test["p"]) == (pytest.approx(-0.125), 2 / 2**6)
+
+
 def test_runs_on_an_older_version_of_a_problem_say_nothing_of_its_best() -> None:
     now = [constant("a", "p", 0, 0.5), constant("b", "p", 0, 0.3)]
     beside = [constant("c", "p", 0, 0.2), replace(constant("d", "p", 0, -1.0), problem_code="old"), constant("e", "q", 0, -2.0)]
@@ -216,6 +296,12 @@ def test_comparisons_under_other_conditions_are_apart() -> None:
     runs = [finished("a", conditions=replace(CONDITIONS, workers=w)) for w in (16, 1, 4)]
     found = comparisons({run.key: run for run in runs}, best={"p": 0.0})
     assert [c.conditions.workers for c in found] == [1, 4, 16]
+
+
+def test_methods_stand_in_the_order_in_which_they_were_named_and_the_others_by_name() -> None:
+    runs = [constant(method, "p", 0, 0.5) for method in "bdca"]
+    (one,) = comparisons({run.key: run for run in runs}, best={"p": 0.0}, methods=["d", "b"])
+    assert one.methods == ("d", "b", "a", "c")
 
 
 def test_the_reference() -> None:
@@ -271,6 +357,16 @@ def test_csv_files_hold_the_figures(tmp_path: Path, many: list[Finished]) -> Non
     assert (last["workers"], last["n_seeds"], float(last["mean"])) == ("4", "3", 0.25)
     safe = row([dict(r) for r in csv.DictReader((tmp_path / "safety.csv").read_text().splitlines())], method="slow")
     assert (safe["n_pairs"], safe["cannot_tell"]) == ("2 2", "lcbench/1 nb301_v0/cifar10 rankcross/0")
+
+
+def test_the_csv_file_of_tests_has_the_limits_of_the_difference_of_ranks_in_order(tmp_path: Path) -> None:
+    # a is better on the first six of eight problems: differences of -1 and 1
+    runs = [constant(m, f"p{k}", 0, x) for k in range(8) for m, x in (("a", 0.2 if k < 6 else 0.4), ("b", 0.3))]
+    csv_files.write([figures(runs, reference="b")], tmp_path)
+    last = list(csv.DictReader((tmp_path / "tests.csv").read_text().splitlines()))[-1]
+    low, mean, high = (float(last[f"rank_difference{name}"]) for name in ("_low", "", "_high"))
+    assert mean == -0.5
+    assert low < mean < high
 
 
 def test_figures_are_the_same_bytes_for_the_same_runs(tmp_path: Path, many: list[Finished]) -> None:

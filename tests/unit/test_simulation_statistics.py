@@ -71,6 +71,14 @@ def test_wilcoxon_is_exact_for_the_few_pairs_of_many_that_differ(signs: tuple[in
     assert statistics.wilcoxon([0.0] * 16 + d, alternative="greater") == pytest.approx(np.mean(sums >= np.dot(signs, ranks) - 1e-9))
 
 
+def test_wilcoxon_of_many_pairs_is_that_of_a_normal_distribution() -> None:
+    # 60 pairs, the ranks 1 … 20 above and 21 … 60 below: their sum of 210 has a mean of n (n + 1) / 4 and this variance
+    d = np.concatenate([np.arange(1.0, 21.0), -np.arange(21.0, 61.0)])
+    below = stats.norm.cdf((210 - 60 * 61 / 4) / math.sqrt(60 * 61 * 121 / 24))
+    found = [statistics.wilcoxon(d), statistics.wilcoxon(d, alternative="less"), statistics.wilcoxon(d, alternative="greater")]
+    assert found == pytest.approx([2 * below, below, 1 - below], rel=1e-6)
+
+
 def test_differences_that_rounding_makes_are_none() -> None:
     assert statistics.wilcoxon([0.1 + 0.2 - 0.3] * 5) == 1.0
     # ranks -1.5, 1.5 and 3: of all eight signs six give a sum of 3 or more on either side; 0.3 - 0.2 < 0.2 - 0.1 would give four
@@ -147,6 +155,12 @@ def test_bootstrap_of_too_little() -> None:
         estimate, low, high = statistics.bootstrap_mean(values)
         assert (estimate, math.isnan(low), math.isnan(high)) == (2.0, True, True)
     assert math.isnan(statistics.bootstrap_mean([math.nan])[0])
+
+
+@pytest.mark.parametrize("n", [7, 8])
+def test_bootstrap_limits_need_eight_values(n: int) -> None:
+    _, low, high = statistics.bootstrap_mean(np.arange(float(n)))
+    assert [math.isnan(low), math.isnan(high)] == [n < 8] * 2
 
 
 def test_too_few_for_friedman() -> None:
