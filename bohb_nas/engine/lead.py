@@ -120,7 +120,7 @@ def lead(
                 seat.check()
                 _check_term(study, state.term, leases=seat.number > 0)
                 engine.live()
-                workers.check()
+                workers.check(engine.joined())
                 display.tick()
 
             continued = meta["promote"] == "continue"
@@ -147,7 +147,7 @@ def lead(
                 tick=tick,
             )
             try:
-                with display.watch(View(study=study, meta=meta, state=state, n_workers=engine.n_workers, worth=parts.worth)):
+                with display.watch(View(study=study, meta=meta, state=state, n_workers=lambda: len(engine.joined()), worth=parts.worth)):
                     outcome = loop.run()
             except (StorageError, StudyHeldError):
                 raise  # the workers keep what they finish and wait for the next master

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from distributed import Worker
 
+from bohb_nas.engine import absence
 from bohb_nas.engine.cluster import Leader, answering_ip, listening_ip, published, security
 from bohb_nas.engine.election import Candidate
 from bohb_nas.engine.trainer import Trainer
@@ -87,6 +88,7 @@ class Service:
         *,
         replaced: Callable[[], bool],
         ousted: Callable[[], bool],
+        gone: Callable[[], bool],
         name: str,
         say: Callable[[str], None],
     ) -> None:
@@ -95,6 +97,8 @@ class Service:
         """Whether another study has taken the place of this one, so that nothing more may be written there."""
         self._ousted = ousted
         """Whether somebody else's has taken the place of this worker's lock."""
+        self._gone = gone
+        """Whether there is no study any more where it was."""
         self._name = name
         self._say = say
         self._told_of = ""
@@ -122,6 +126,9 @@ class Service:
             leader = self._leader()
             if self._replaced():  # looked at after the address, which then is that of this study's master
                 self._say(f"another study has taken its place in {self._study.path}; leaving")
+                return 0
+            if self._gone():
+                self._say(absence.text(self._study))
                 return 0
             if self._trainer.busy or (leader is not None and self._reachable(leader) and await self._join(leader)):
                 alone_since = time.monotonic()
@@ -187,7 +194,7 @@ class Service:
             await _first(
                 worker.finished(),
                 self._leaving.asked.wait(),
-                _until(self._is_done, self._superseded(leader), self._is_over, self._replaced),
+                _until(self._is_done, self._superseded(leader), self._is_over, self._replaced, self._gone),
                 asyncio.shield(self._trainer.unfit),
                 self._stand(),
             )
