@@ -93,6 +93,10 @@ def test_a_duration_that_is_none(option: str, value: str) -> None:
         (["--eta", "1.5"], "eta 1.5: accepted is a number of at least 2"),
         (["--eta", "nan"], "eta nan"),
         (["--total-time", "5s", "--budget-min", "10s"], "nothing could be trained"),
+        (
+            ["--method", "random_search", "--total-time", "2h"],
+            "less than the cheapest budget of --method random_search, 10800 s: nothing could",
+        ),
         (["--method-option", "x=NaN"], "NaN is no number"),
         (["--trials", "0"], "--trials 0"),
         (["--brackets", "-1"], "--brackets -1"),

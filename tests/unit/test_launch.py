@@ -119,7 +119,7 @@ def test_stop_rules() -> None:
     assert parts("hyperband", trials=5).stop.trials == 5
     assert parts("hyperband", brackets=5).method_options.n_brackets == 5
     assert parts("random_search").stop.worth == 8 * 45 * 3600, "as much budget as 32 brackets"
-    assert parts("random_search", total_s=600.0).stop.worth is None
+    assert parts("random_search", total_s=10800.0).stop.worth is None
     with pytest.raises(OptionError, match="no brackets"):
         parts("random_search", brackets=5)
 
