@@ -14,6 +14,8 @@ from bohb_nas.errors import KnowledgeError
 from bohb_nas.records import Evaluation, Result, Value
 
 _CONSTRAINT = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(<=|>=)\s*(\S+)\s*")
+_NOT_FINITE = ("nan", "inf", "-inf")
+"""What a result says of dropped metrics that were measured."""
 _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -81,8 +83,9 @@ class Knowledge:
         return all(c.met_by(known[c.metric]) for c in self.constraints if c.metric in known)
 
     def broken(self, result: Result) -> tuple[Constraint, ...]:
-        """The constraints that a result breaks, by the metrics that it has."""
-        return tuple(c for c in self.constraints if c.metric in result.metrics and not c.met_by(result.metrics[c.metric]))
+        """The constraints that a result breaks, by the metrics that it has; NaN and infinity meet none."""
+        metrics, not_finite = result.metrics, _not_finite(result)
+        return tuple(c for c in self.constraints if c.metric in not_finite or (c.metric in metrics and not c.met_by(metrics[c.metric])))
 
     def loss(self, result: Result) -> float | None:
         """The loss that counts: None for a failed result and for one that breaks a constraint."""
@@ -92,11 +95,17 @@ class Knowledge:
         """The metrics under a constraint that neither an OK result has nor the size of its configuration."""
         if result.loss is None or not self.constraints:
             return ()
-        known = {*result.metrics, *(self.size(config) if self.size is not None else ())}
+        known = {*result.metrics, *_not_finite(result), *(self.size(config) if self.size is not None else ())}
         return tuple(c.metric for c in self.constraints if c.metric not in known)
 
 
 NOTHING = Knowledge()
+
+
+def _not_finite(result: Result) -> frozenset[str]:
+    """The metrics of a result that were NaN or infinite."""
+    dropped = result.details.get("metrics_dropped")
+    return frozenset(name for name, value in dropped.items() if value in _NOT_FINITE) if isinstance(dropped, dict) else frozenset()
 
 
 def parse_number(text: str) -> float:
