@@ -89,7 +89,7 @@ def leading(
         master = holders.master(study) or {}
         raise StudyHeldError(
             f"{study.path} is led by a living master (pid {master.get('pid', '?')} on {master.get('host', '?')}); "
-            f"`bohb-nas worker {study.path}` joins it, `bohb-nas status {study.path}` shows it"
+            f"`bohb-nas worker {study.quoted}` joins it, `bohb-nas status {study.quoted}` shows it"
         )
     with seat:
         yield seat

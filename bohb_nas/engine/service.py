@@ -162,7 +162,7 @@ class Service:
             return f"whether anybody leads this study cannot be told: {e}"
         if led and self._why_not_joined:
             return self._why_not_joined
-        return f"nobody leads this study; `bohb-nas run {self._study.path}` leads it again"
+        return f"nobody leads this study; `bohb-nas run {self._study.quoted}` leads it again"
 
     def _is_over(self) -> bool:
         """Whether to leave, handing over: because of a signal, of the time, or of another worker. Never where another study stands."""
@@ -178,7 +178,7 @@ class Service:
         """Whether a leader listens where this machine can try; otherwise that is said once."""
         if not leader.reachable and self._told_of != leader.address:
             self._told_of = leader.address
-            again = f"`bohb-nas run {self._study.path} --listen host`"
+            again = f"`bohb-nas run {self._study.quoted} --listen host`"
             self._say(f"the master on {leader.host} listens on its own loopback alone; end it there and start it with {again}")
         return leader.reachable
 

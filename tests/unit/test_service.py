@@ -52,6 +52,15 @@ def lockless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
     return study
 
 
+def test_the_command_that_leads_a_study_again_can_be_pasted(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "my study")
+    study.make()
+    meta = plan(Request(space="toy", worker="toy"))
+    create(study, meta, new_space(meta))
+    _, said = served(study, looks=0, wait_s=0.0)
+    assert said == [f"nobody leads this study; `bohb-nas run '{study.path}'` leads it again; leaving after 0 s"]
+
+
 def served(study: StudyDir, *, looks: int, wait_s: float, gone: Callable[[], bool] = lambda: False) -> tuple[int, list[str]]:
     async def play() -> tuple[int, list[str]]:
         said: list[str] = []
