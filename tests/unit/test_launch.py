@@ -206,6 +206,13 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
     assert study.space_json.read_text() == frozen, "the space stays as it was at the start"
     assert (study.inputs / "worker-my_worker.py").read_text() == worker.read_text()
     assert reopen(study, Request())[0] == accepted
+    worker.write_text("def train(trial, workdir): ...\n")  # as it was at the start, which is not what was accepted last
+    with pytest.raises(StudyError) as refused:
+        reopen(study, Request())
+    assert str(refused.value) == (
+        f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {worker} (changed)\n"
+        f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs"
+    )
 
 
 def test_a_space_that_describes_networks_is_the_worker_s_network_too_and_frozen_as_both(tmp_path: Path) -> None:
