@@ -275,6 +275,8 @@ class StudyDir:
             meta = parse_json(read_regular(self.study_json, limit=_FILE_LIMIT_BYTES))
         except FileNotFoundError as e:
             raise StudyError(f"no study in {self.path}; `bohb-nas run {self.quoted}` starts one") from e
+        except NotADirectoryError as e:
+            raise StudyError(f"no study in {self.path}: accepted is a directory, and this is, or lies in, a file") from e
         except (OSError, ValueError, RecursionError) as e:
             raise StudyError(f"{self.study_json} cannot be read: {_why(e)}; restore it, or start a new study elsewhere") from e
         if isinstance(meta, dict) and type(meta.get("format")) is int and meta["format"] > FORMAT:

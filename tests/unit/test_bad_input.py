@@ -307,6 +307,14 @@ def test_commands_on_what_is_no_study(command: str) -> None:
     assert "no study in" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["status", "best", "worker", "analyze"])
+def test_commands_on_a_file(command: str) -> None:
+    Path("space.py").touch()
+    result = CliRunner().invoke(cli, [command, "space.py"])
+    assert result.exit_code == 2
+    assert re.search(r"no study in \S*space\.py: accepted is a directory", result.stderr), result.stderr
+
+
 @pytest.mark.parametrize("command", ["run", "status", "best", "worker", "doctor", "train"])
 def test_a_current_directory_that_is_gone(tmp_path: Path, command: str) -> None:
     (tmp_path / "gone").mkdir()
