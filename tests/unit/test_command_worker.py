@@ -358,6 +358,14 @@ def test_sigterm_comes_first(tmp_path: Path) -> None:
     assert "saved" in str(result.message)
 
 
+@pytest.mark.parametrize(("unit", "advice"), [("s", "make it end by its budget"), ("epochs", "make it faster")])
+def test_what_is_stopped_says_its_limit_and_what_to_do(tmp_path: Path, unit: str, advice: str) -> None:
+    """The program takes a second of its grace: that is not the limit."""
+    code = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(0)))\ntime.sleep(600)"
+    result = _run(tmp_path, code, hard_limit_s=0.5, grace_s=60.0, unit=unit)
+    assert str(result.message).startswith(f"stopped at its limit of 0.5s: {advice}, or raise --hard-limit\n"), result.message
+
+
 def test_seconds_in_which_the_job_stood_still_do_not_count_towards_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standstill, "now", lambda: 7.0)
     result = _run(tmp_path, "time.sleep(0.7)\nprint(json.dumps({'loss': 0.5}))", hard_limit_s=0.3)
