@@ -156,17 +156,11 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
     import asyncio
     import math
 
+    from bohb_nas.display import say
     from bohb_nas.engine.devices import candidates
     from bohb_nas.engine.serve import serve
     from bohb_nas.engine.service import Terms
     from bohb_nas.errors import DeviceBusyError
-
-    def say(text: str) -> None:
-        try:
-            click.echo(text, err=True)
-        except OSError as e:
-            if e.errno not in (*_REFUSALS, errno.EPIPE, errno.EBADF):  # of a terminal that is gone, or a full disk under a log
-                raise
 
     until = math.inf if time_s is None else time.time() + time_s
     terms = Terms(wait_s=wait, stand=lead, until=until, grace_s=grace, listen=listen)

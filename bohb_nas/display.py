@@ -1,20 +1,44 @@
-"""Shows a running search: a table in a terminal, a line per event where there is none. Everything goes to standard error."""
+"""Shows a running search: a table in a terminal, a line per event where there is none.
 
+Everything goes to standard error. What nobody can read there is lost, and ends nothing: the journal is the record.
+"""
+
+import errno
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, Any, cast
 
 import click
 from rich.console import Console
 from rich.live import Live
 
 from bohb_nas.engine.view import Display, View
+from bohb_nas.files import FULL
 from bohb_nas.report import live
 from bohb_nas.store.journal import Event
 
+_LOST = FULL | {errno.EPIPE, errno.EIO, errno.EBADF}
+"""What a disk under a log says that has no room or fails, a pipe that nobody reads any more, and a terminal that is gone."""
 _REDRAW_S = 0.25
 """Between two pictures."""
+
+
+@contextmanager
+def _unread() -> Iterator[None]:
+    """Lets what cannot be written for want of a reader be lost."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in _LOST:
+            raise
+
+
+def say(text: str) -> None:
+    """A line on standard error, lost where that is."""
+    with _unread():
+        click.echo(text, err=True)
 
 
 def display() -> Display:
@@ -26,7 +50,7 @@ class _Log(Display):
     """A plain line per event."""
 
     def say(self, text: str) -> None:
-        click.echo(text, err=True)
+        say(text)
 
     @contextmanager
     def watch(self, view: View) -> Iterator[None]:
@@ -37,13 +61,33 @@ class _Log(Display):
         self.say(live.line(event, self._view.state, self._view.meta["budgets"]["unit"]))
 
 
+class _Stderr:
+    """Standard error for rich, which would keep what was refused and write it with whatever comes after."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _unread():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with _unread():
+            self._stream.flush()
+
+
 class _Terminal(_Log):
     """A table that is drawn again as things happen."""
 
     @contextmanager
     def watch(self, view: View) -> Iterator[None]:
         self._view, self._drawn = view, 0.0
-        with Live(console=Console(stderr=True, markup=False, emoji=False), auto_refresh=False, transient=True) as self._live:
+        console = Console(file=cast(IO[str], _Stderr()), markup=False, emoji=False)
+        with Live(console=console, auto_refresh=False, transient=True) as self._live:
             yield
 
     def event(self, event: Event) -> None:

@@ -40,6 +40,13 @@ def as_number(value: Any) -> Any:
         return value
 
 
+def numbers(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The finite numbers among named values, and what the others are, as text."""
+    found = {name: as_number(value) for name, value in values.items()}
+    others = {name: repr(value)[:200] for name, value in found.items() if not number(value)}
+    return {name: value for name, value in found.items() if name not in others}, others
+
+
 def plain(config: Mapping[Any, Any]) -> bool:
     """Whether every entry has a name and is worth a text, a truth or a finite number."""
     for name, value in config.items():  # a loop, for `all` would make a generator of each of a hundred thousand configurations

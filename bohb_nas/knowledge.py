@@ -14,6 +14,8 @@ from bohb_nas.errors import KnowledgeError
 from bohb_nas.records import Evaluation, Result, Value
 
 _CONSTRAINT = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(<=|>=)\s*(\S+)\s*")
+_NOT_FINITE = ("nan", "inf", "-inf")
+"""What a result says of dropped metrics that were measured."""
 _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -77,25 +79,35 @@ class Knowledge:
         """Whether nothing that is known before training forbids to train a configuration."""
         if self.size is None or not self.constraints:
             return True
-        return not self.broken(self.size(config))
+        return not self.unmet(self.size(config))
 
-    def broken(self, metrics: Mapping[str, float]) -> tuple[Constraint, ...]:
-        """The constraints that metrics break, of a result or told before training, as far as they are there."""
+    def unmet(self, metrics: Mapping[str, float]) -> tuple[Constraint, ...]:
+        """The constraints that metrics do not meet, as far as they are there."""
         return tuple(c for c in self.constraints if c.metric in metrics and not c.met_by(metrics[c.metric]))
+
+    def broken(self, result: Result) -> tuple[Constraint, ...]:
+        """The constraints that a result breaks, by the metrics that it has; NaN and infinity meet none."""
+        return self.unmet({**result.metrics, **dict.fromkeys(_not_finite(result), math.nan)})
 
     def loss(self, result: Result) -> float | None:
         """The loss that counts: None for a failed result and for one that breaks a constraint."""
-        return None if self.broken(result.metrics) else result.loss
+        return None if self.broken(result) else result.loss
 
     def untold(self, config: Mapping[str, Value], result: Result) -> tuple[str, ...]:
         """The metrics under a constraint that neither an OK result has nor the size of its configuration."""
         if result.loss is None or not self.constraints:
             return ()
-        known = {*result.metrics, *(self.size(config) if self.size is not None else ())}
+        known = {*result.metrics, *_not_finite(result), *(self.size(config) if self.size is not None else ())}
         return tuple(c.metric for c in self.constraints if c.metric not in known)
 
 
 NOTHING = Knowledge()
+
+
+def _not_finite(result: Result) -> frozenset[str]:
+    """The metrics of a result that were NaN or infinite."""
+    dropped = result.details.get("metrics_dropped")
+    return frozenset(name for name, value in dropped.items() if value in _NOT_FINITE) if isinstance(dropped, dict) else frozenset()
 
 
 def parse_number(text: str) -> float:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from bohb_nas.entries import as_number, check_id, entries, number, plain, refuse, shared, word
+from bohb_nas.entries import as_number, check_id, entries, number, numbers, plain, refuse, shared, word
 from bohb_nas.errors import RecordError, UsageError
 
 Value = bool | int | float | str
@@ -157,9 +157,10 @@ class Trial:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What became of a trial. Numbers of other libraries, such as numpy's, become floats; OK with a loss of NaN or infinity is diverged.
+    A metric that is no finite number goes to `metrics_dropped` in the details, as text: the loss is known all the same.
 
     Raises:
-        RecordError: the status is none; the loss is not a number of an OK result, or None of any other; seconds or metrics are no numbers.
+        RecordError: the status is none; the loss is not a number of an OK result, or None of any other; seconds are no number.
     """
 
     trial_id: str
@@ -191,9 +192,9 @@ class Result:
         if not (number(self.train_s) and self.train_s >= 0):
             refuse(Result, {"train_s": self.train_s}, "train_s", "a number of seconds from 0")
         if not all(map(number, self.metrics.values())):
-            object.__setattr__(self, "metrics", {name: as_number(value) for name, value in self.metrics.items()})
-            for name, value in ((f"metrics[{name!r}]", value) for name, value in self.metrics.items() if not number(value)):
-                refuse(Result, {name: value}, name, "a finite number")
+            metrics, dropped = numbers(self.metrics)
+            object.__setattr__(self, "metrics", metrics)
+            object.__setattr__(self, "details", {**self.details, "metrics_dropped": dropped} if dropped else self.details)
 
     @property
     def violates(self) -> tuple[str, ...]:
@@ -219,8 +220,7 @@ class Result:
         config = record.get("config")
         if not (config is None or (isinstance(config, dict) and plain(config))):
             refuse(cls, record, "config", "null or an object of plain values")
-        message = record.get("message")
-        if not (message is None or isinstance(message, str)):
+        if not isinstance(record.get("message"), str | None):
             refuse(cls, record, "message", "null or a text")
         return cls(**record)
 

@@ -240,7 +240,10 @@ def _result_problem(result: Any, trial: Trial, accepted: frozenset[Status]) -> s
         return f"the result is of {result.trial_id!r}; pass on trial.trial_id ({trial.trial_id!r})"
     if result.status not in accepted:
         return f"status {result.status} with configuration {dict(trial.config)}: {result.message or 'no message'}"
-    read_back(result)  # raises what cannot cross a process border
+    kept, _ = read_back(result)  # raises what cannot cross a process border
+    if dropped := kept.details.get("metrics_dropped"):
+        told = ", ".join(f"{name} ({value})" for name, value in dropped.items())
+        return f"metrics {told} are no finite numbers and would be dropped; leave them out, or make numbers of them: float(value)"
     return None
 
 

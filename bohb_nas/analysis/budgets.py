@@ -46,7 +46,8 @@ def entry(observations: Observations, told: Sequence[Told], *, importance: Impor
         names: of the budgets, for people.
     """
     here = [one for one in told if one.trial.budget == observations.budget]
-    losses = [one.result.loss for one in here if one.result.loss is not None and one.drawn and not one.aside]
+    counted = [one for one in here if one.drawn and not one.aside and not one.result.violates]
+    losses = [one.result.loss for one in counted if one.result.loss is not None]
     return Budget(
         **importance,
         budget=observations.budget,

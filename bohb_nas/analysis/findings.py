@@ -150,7 +150,7 @@ class Budget(Importance):
     by_status: dict[str, int]
     by_origin: dict[str, int]
     losses: list[float] | None
-    """[lowest, first quartile, median, third quartile, highest] of those that ended well."""
+    """[lowest, first quartile, median, third quartile, highest] of those that ended well and break no constraint."""
     n_promoted: int
     """Observations that came there by promotion."""
     selected: str | None

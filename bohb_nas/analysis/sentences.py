@@ -168,6 +168,12 @@ def caution(text: str) -> Sentence:
     return Sentence(about="caution", text=text, holds=True)
 
 
+def violating(n: int, constraints: Sequence[str]) -> Sentence:
+    """That n results break constraints, each of them one or more of these."""
+    breaks, they = ("breaks", "it counts as an observation") if n == 1 else ("break", "they count as observations")
+    return caution(f"{counted(n, 'result')} {breaks} {' or '.join(constraints)}: {they}, not as the incumbent")
+
+
 def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 

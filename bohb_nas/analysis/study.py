@@ -1,5 +1,6 @@
 """All findings of one study, put together from the modules beside this one."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, cast
@@ -186,6 +187,8 @@ def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str
             f"Evaluations come from {len(devices)} models of devices ({', '.join(devices)}): equal seconds on them are not equal budgets; "
             "--device MODEL counts those of one"
         )
+    if broken := [one.result.violates for one in record.told if one.result.violates]:
+        yield sentences.violating(len(broken), list(dict.fromkeys(itertools.chain(*broken))))
     left_out, diverged = sum(o.n_left_out for o in observed), sum(o.n_diverged for o in observed)
     if left_out:
         which = "which says" if left_out == 1 else "which say"

@@ -24,7 +24,7 @@ from bohb_nas.errors import DatasetError
 
 _PER_PROCESS = 1000
 """Files for which a further process pays its start."""
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for broken files."""
 _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _RANGELESS = frozenset({"I", "F", "I;32", "I;32B"})
@@ -106,7 +106,11 @@ def _do(shard: dict[str, Any]) -> list[Any]:
     for i, path in enumerate(shard["paths"], start=shard["first"]):
         if shard["parent"] not in (os.getpid(), os.getppid()):
             sys.exit("whoever wanted these images is gone")
-        answers.append(_header(path) if images is None else _decode_into(images[i], path))
+        try:
+            answers.append(_header(path) if images is None else _decode_into(images[i], path))
+        except Exception as e:
+            e.add_note(f"while {path!r} was read")
+            raise
     return answers
 
 
@@ -114,12 +118,19 @@ def _header(path: str) -> Header | None:
     try:
         with _opened(path) as image:
             transparent = image.mode in _WITH_ALPHA or "transparency" in image.info
-            animated = getattr(image, "is_animated", False) and image.format != "MPO"  # a photograph with previews
             swapped = image.format != "TIFF" and _swapped(image)  # Pillow turns TIFF by itself, size and all
             height, width = (image.width, image.height) if swapped else (image.height, image.width)
-            return Header(image.mode, height, width, transparent, animated)
+            return Header(image.mode, height, width, transparent, _animated(image))
     except _UNREADABLE:
         return None
+
+
+def _animated(image: Image.Image) -> bool:
+    """Whether an image has further frames; those behind which it is cut short are none."""
+    try:
+        return bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # a photograph with previews
+    except _UNREADABLE:  # the first frame may be sound all the same
+        return False
 
 
 def _opened(path: str) -> Image.Image:

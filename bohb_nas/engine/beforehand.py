@@ -192,7 +192,7 @@ def _broken(knowledge: Knowledge, config: Mapping[str, Value]) -> list[str]:
     if knowledge.size is None:
         return []
     told = knowledge.size(config)
-    return [f"{c} with {number_text(told[c.metric])}" for c in knowledge.broken(told)]
+    return [f"{c} with {number_text(told[c.metric])}" for c in knowledge.unmet(told)]
 
 
 def _check_apart(constraints: Sequence[Constraint]) -> None:
@@ -221,7 +221,7 @@ def _share(knowledge: Knowledge, encoding: Encoding, clock: Callable[[], float])
         told = knowledge.size(config)
         for name, value in told.items():
             seen.setdefault(name, []).append(value)
-        n, n_met = n + 1, n_met + (not knowledge.broken(told))
+        n, n_met = n + 1, n_met + (not knowledge.unmet(told))
     said = ", ".join(map(str, knowledge.constraints))
     if n_met:
         return f"constraints {said}: met by {n_met} of {n} configurations drawn at random"

@@ -124,9 +124,9 @@ class DaskEngine:
         if not self._thread.is_alive():  # else it is stuck in something that will not end
             self._loop.close()
 
-    def n_workers(self) -> int:
-        """How many workers have joined."""
-        return len(self._scheduler.workers)
+    def joined(self) -> list[str]:
+        """The names of the workers that have joined."""
+        return [str(state.name) for state in list(dict.values(self._scheduler.workers))]
 
     def free(self) -> int:
         """How many joined workers have nothing to do, beside those that trials without a worker wait for."""

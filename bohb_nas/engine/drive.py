@@ -167,6 +167,7 @@ class Drive:
     journal: Journal
     stop: StopRule
     budgets: Budgets
+    """Those that the optimizer asks for."""
     continue_promoted: bool
     """Whether a promoted trial continues from its checkpoint; otherwise it starts afresh."""
     checkpoints: Checkpoints
@@ -181,6 +182,8 @@ class Drive:
     """Its constraints say which trials are refused and which results do not count."""
     probes: Probes | None = None
     """Trained beside the search."""
+    last_refused: float | None = None
+    """The budget of which the stop rule last let the search ask nothing more."""
     _n_crashed_in_a_row: int = 0
 
     def run(self) -> Outcome:
@@ -190,7 +193,7 @@ class Drive:
         asking, waiting = True, False
         while True:
             if not self.journal.state.pending:  # time passes also while nobody is free to be asked for
-                asking = asking and not self._over()
+                asking = asking and not self._over(self.budgets.rungs[0])
             wish = self.wish()
             if wish is Wish.STOP:
                 return Outcome.STOPPED
@@ -207,9 +210,11 @@ class Drive:
             if free > 0 and not waiting:
                 asking, waiting = self._ask(free, searching=asking)
 
-    def _over(self) -> bool:
-        """Whether the search may ask nothing more, not even of the cheapest budget."""
-        return self.stop.reached(self.journal.state, now=self.clock(), budget=self.budgets.rungs[0])
+    def _over(self, budget: float) -> bool:
+        """Whether the search may ask nothing more of a budget."""
+        over = self.stop.reached(self.journal.state, now=self.clock(), budget=budget)
+        self.last_refused = budget if over else self.last_refused
+        return over
 
     def _probe(self, *, searching: bool) -> Trial | None:
         """The trial of the rank probe that is due."""
@@ -230,9 +235,7 @@ class Drive:
                 self._write(Event(term=state.term, time=self.clock(), trial=_checked(probe), reason=self.probes.reason(probe)))
                 self.engine.submit(probe)
                 continue
-            if not searching:
-                return False, False
-            if self._over():
+            if not searching or self._over(self.budgets.rungs[0]):
                 return False, False
             asked = ask(self.optimizer)
             if asked is Idle.DONE:
@@ -241,7 +244,7 @@ class Drive:
                 if all(trial.origin in ASIDE for trial in state.pending):
                     raise BohbNasError("the method waits for a result although nothing is running; it can never go on")
                 return True, True
-            if self.stop.reached(state, now=self.clock(), budget=asked.budget):
+            if self._over(asked.budget):
                 return False, False
             trial = replace(_checked(asked), resume_from=self._source(asked))
             if not self.knowledge.allowed(trial.config):
@@ -277,7 +280,7 @@ class Drive:
 
     def _judged(self, result: Result) -> Result:
         """The result with the constraints that it breaks in its details: the word is the engine's, not the worker's."""
-        broken = [str(constraint) for constraint in self.knowledge.broken(result.metrics)] if result.loss is not None else []
+        broken = [str(constraint) for constraint in self.knowledge.broken(result)] if result.loss is not None else []
         if not broken and "violates" not in result.details:
             return result
         others = {name: value for name, value in result.details.items() if name != "violates"}

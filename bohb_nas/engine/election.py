@@ -89,7 +89,7 @@ def leading(
         master = holders.master(study) or {}
         raise StudyHeldError(
             f"{study.path} is led by a living master (pid {master.get('pid', '?')} on {master.get('host', '?')}); "
-            f"`bohb-nas worker {study.path}` joins it, `bohb-nas status {study.path}` shows it"
+            f"`bohb-nas worker {study.quoted}` joins it, `bohb-nas status {study.quoted}` shows it"
         )
     with seat:
         yield seat
@@ -104,7 +104,7 @@ def stand_by(study: StudyDir, gone: Callable[[], bool], *, ready: Callable[[], o
         ready: loads what it takes to lead, once this is the process that does so.
 
     Returns:
-        Whether to lead now: not when the study is done, the worker has ended, or another process of this machine stands by.
+        Whether to lead now: not when the study is done or gone, the worker has ended, or another process of this machine stands by.
     """
     with Lock(study.standby_lock(host())) as lock:
         if not _taken(lock):
@@ -112,6 +112,8 @@ def stand_by(study: StudyDir, gone: Callable[[], bool], *, ready: Callable[[], o
         ready()
         slowly = os.path.isdir(study.leases) or mounts.is_shared(mounts.of(study.path))
         while not os.path.exists(study.done) and not gone():
+            if not study.exists():  # nobody leads it, either
+                return False
             if holders.master(study) is None:
                 return True
             time.sleep(_POLL_SHARED_S if slowly else _POLL_S)
@@ -151,7 +153,7 @@ class Candidate:
     async def stand(self) -> None:
         """Makes sure that a process of this machine stands by."""
         self._started = [p for p in self._started if p.returncode is None]
-        if time.monotonic() < self._next or self._somebody_stands_by():
+        if time.monotonic() < self._next or not self._study.exists() or self._somebody_stands_by():
             return
         self._next = time.monotonic() + _REST_S
         command = [sys.executable, "-P", "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0", "--standby"]

@@ -207,7 +207,10 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     changed = changed_inputs(stored)
     if changed and not request.accept_changed_inputs:
         listed = "\n  ".join(changed)
-        raise StudyError(f"files of this study have changed since it started:\n  {listed}\nrestore them, or add --accept-changed-inputs")
+        raise StudyError(
+            f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {listed}\n"
+            f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs"
+        )
     meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
     return meta, frozen_space(study.read_space(), study.space_json)
 

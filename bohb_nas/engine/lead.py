@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bohb_nas.durations import counted
+from bohb_nas.durations import budget_text, counted, format_duration
 from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import listening_ip, make_keys, published
@@ -22,10 +22,12 @@ from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.probes import Probes
+from bohb_nas.engine.typed_budgets import asked
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
 from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
+from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.lines import repair
@@ -120,7 +122,7 @@ def lead(
                 seat.check()
                 _check_term(study, state.term, leases=seat.number > 0)
                 engine.live()
-                workers.check()
+                workers.check(engine.joined())
                 display.tick()
 
             continued = meta["promote"] == "continue"
@@ -129,7 +131,7 @@ def lead(
                 engine=engine,
                 journal=journal,
                 stop=parts.stop,
-                budgets=parts.budgets,
+                budgets=asked(meta["method"], parts.budgets),
                 knowledge=knowledge,
                 probes=_probes(meta, parts, knowledge),
                 continue_promoted=continued,
@@ -147,7 +149,7 @@ def lead(
                 tick=tick,
             )
             try:
-                with display.watch(View(study=study, meta=meta, state=state, n_workers=engine.n_workers, worth=parts.worth)):
+                with display.watch(View(study=study, meta=meta, state=state, n_workers=lambda: len(engine.joined()), worth=parts.worth)):
                     outcome = loop.run()
             except (StorageError, StudyHeldError):
                 raise  # the workers keep what they finish and wait for the next master
@@ -164,6 +166,8 @@ def lead(
             for left in unmet if outcome is Outcome.FINISHED else ():
                 if left is not None:
                     display.say(f"{left}: --total-time or --trials ended the study before; give more and run it again")
+            if outcome is Outcome.FINISHED and (why := _nothing_in_time(loop, meta)) is not None:
+                display.say(why)
             if outcome is Outcome.FINISHED:
                 seat.check()
                 ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}
@@ -171,6 +175,15 @@ def lead(
                 workers.wait(5.0)
             workers.stop()
     return outcome, state
+
+
+def _nothing_in_time(loop: Drive, meta: dict[str, Any]) -> str | None:
+    """What to say of a search that has ended with nothing asked, since its start took what its first trial needed of the whole time."""
+    state, first = loop.journal.state, loop.last_refused
+    if state.n_asked or first is None or meta["method"] in SEARCHES or not loop.stop.late(state, now=loop.clock(), budget=first):
+        return None
+    trial, total = budget_text(first, loop.budgets.unit), format_duration(loop.stop.total_s or 0.0)
+    return f"the first trial ({trial}) could not end in --total-time {total}; the same command with more time goes on"
 
 
 def _probes(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge) -> Probes | None:

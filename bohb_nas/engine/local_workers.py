@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ _SETTLED_S = 600.0
 _LAST_WORDS = 65_536
 """Bytes of a disk without which programs end and cannot say why."""
 _TAIL_BYTES = 1500
+_JOINS_S = 30.0
+"""For a worker that somebody else started, to join."""
 _WAIT_S = 120.0
 """How long a worker stays without a master."""
 _GRACE_S = 8.0
@@ -41,6 +43,10 @@ class _Place:
     since: float = 0.0
     starts: int = 0
     """Since a worker last lived for `_SETTLED_S`."""
+    missed_since: float = 0.0
+    """When somebody who was not started here held the device and had not joined; 0 while that is not so."""
+    told: bool = False
+    """Whether that was said."""
 
     @property
     def living(self) -> bool:
@@ -55,7 +61,7 @@ class LocalWorkers:
         self._study = study
         self._say = say
         self._places = [_Place(device) for device in devices]
-        self.check()
+        self.check(())
 
     def _start(self, device: Device) -> subprocess.Popen[bytes]:
         log = os.open(self._study.worker_log(host(), device.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -74,14 +80,20 @@ class LocalWorkers:
         finally:
             os.close(log)
 
-    def check(self) -> None:
-        """Starts a worker on every device that has none.
+    def check(self, joined: Iterable[str]) -> None:
+        """Starts a worker on every device that has none, and names who holds one in vain.
+
+        Args:
+            joined: the names of the workers that this master has.
 
         Raises:
             BohbNasError: on every device workers have ended too often, and nobody else works.
             StorageError: likewise, and the disk is full, which they could not say any more.
         """
         vacant = [p for p in self._places if not p.living and not holders.device_taken(self._study, host(), p.device.name)]
+        there = {name.rpartition("-")[0] for name in joined}  # without the time at which each joined
+        for place in self._places:
+            self._heed_holder(place, missed=not (place.living or place in vacant or f"{host()}-{place.device.name}" in there))
         for place in vacant:
             if time.monotonic() - place.since > _SETTLED_S:
                 place.starts = 0
@@ -104,6 +116,20 @@ class LocalWorkers:
             raise BohbNasError(
                 f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{'(no log)' if said is None else said}"
             )
+
+    def _heed_holder(self, place: _Place, *, missed: bool) -> None:
+        """Says once of who holds a device and has not joined for a while that it may belong to the study as it was called before."""
+        now = time.monotonic()
+        place.missed_since = (place.missed_since or now) if missed else 0.0
+        if place.told or not missed or now - place.missed_since < _JOINS_S:
+            return
+        place.told, name = True, place.device.name
+        held = (w for w in holders.living_workers(self._study) if (w.get("host"), w.get("device")) == (host(), name))
+        pid = next((w["pid"] for w in held), "?")
+        self._say(
+            f"device {name}: the process with pid {pid} holds it and has not joined for {_JOINS_S:g} s. Where it works for this study "
+            f"under an earlier path, or is stuck, end it (kill {pid}): a worker is started in its place"
+        )
 
     def stop(self) -> None:
         """Ends the workers of this study that a `run` on this machine started, also an earlier one; their trials are asked again.

@@ -1,8 +1,8 @@
 """Opens a study, new or existing, under its lock: everything is checked before anything is written."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ def open_study(
 
     Yields:
         The study, and the seat of this process, which leads it.
+
+    Raises:
+        StudyHeldError: somebody else leads it.
+        StudyError: it is another search, led or not.
     """
     made = None
     if not study.exists():
@@ -71,7 +75,13 @@ def open_study(
         study.check_access()
         _change_lock(study, request, listen=listen or request.listen, say=display.say)
     lasts_s = plan(request, base=study.read_meta() if study.exists() else None)["lease_s"]
-    with leading(study, lasts_s=lasts_s, say=display.say) as seat:
+    with ExitStack() as stack:
+        try:
+            seat = stack.enter_context(leading(study, lasts_s=lasts_s, say=display.say))
+        except StudyHeldError:
+            if study.exists():  # or its leader is still making it
+                launch.reopen(study, replace(request, accept_changed_inputs=True))
+            raise
         if made is not None and not study.exists():
             launch.create(study, made.meta, made.parts.space, made.knowledge)
         else:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bohb_nas import standstill
+from bohb_nas.engine.absence import Absence
 from bohb_nas.engine.cluster import configure, listening_ip
 from bohb_nas.engine.devices import Device, check_kind, host, note_kind, own
 from bohb_nas.engine.election import Candidate
@@ -25,6 +26,8 @@ from bohb_nas.store.study_dir import StudyDir
 
 _TOUCH_S = 5.0
 """Between two touches of a worker's lock, which say to machines that its kernel's lock does not reach that it lives."""
+_ABSENT_S = 60.0
+"""At least so long a study is missed before it is taken to be gone."""
 _trainer: Trainer | None = None
 
 
@@ -61,7 +64,8 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     standstill.watch()
     leaving = Leaving()
     leaving.listen()
-    trainer = Trainer(study, meta, device=device, say=say)
+    absence = Absence(study, patience_s=max(terms.wait_s, _ABSENT_S))
+    trainer = Trainer(study, meta, device=device, say=say, gone=absence.lasts)
     global _trainer
     _trainer = trainer
     candidate = Candidate(study, say=say, listen=terms.listen) if terms.stand else None
@@ -75,7 +79,16 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
                 return 0
             replaced, ousted = lambda: study.is_another(meta), lambda: lock.superseded
             service = Service(
-                study, trainer, leaving, candidate, terms, replaced=replaced, ousted=ousted, name=worker_name(host(), device.name), say=say
+                study,
+                trainer,
+                leaving,
+                candidate,
+                terms,
+                replaced=replaced,
+                ousted=ousted,
+                gone=absence.lasts,
+                name=worker_name(host(), device.name),
+                say=say,
             )
             return await service.run()
         finally:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from distributed import Worker
 
+from bohb_nas.engine import absence
 from bohb_nas.engine.cluster import Leader, answering_ip, listening_ip, published, security
 from bohb_nas.engine.election import Candidate
 from bohb_nas.engine.trainer import Trainer
@@ -86,6 +87,7 @@ class Service:
         *,
         replaced: Callable[[], bool],
         ousted: Callable[[], bool],
+        gone: Callable[[], bool],
         name: str,
         say: Callable[[str], None],
     ) -> None:
@@ -94,6 +96,8 @@ class Service:
         """Whether another study has taken the place of this one, so that nothing more may be written there."""
         self._ousted = ousted
         """Whether somebody else's has taken the place of this worker's lock."""
+        self._gone = gone
+        """Whether there is no study any more where it was."""
         self._name = name
         self._say = say
         self._told_of = ""
@@ -121,6 +125,9 @@ class Service:
             leader = self._leader()
             if self._replaced():  # looked at after the address, which then is that of this study's master
                 self._say(f"another study has taken its place in {self._study.path}; leaving")
+                return 0
+            if self._gone():
+                self._say(absence.text(self._study))
                 return 0
             if self._trainer.busy or (leader is not None and self._reachable(leader) and await self._join(leader)):
                 alone_since = time.monotonic()
@@ -154,7 +161,7 @@ class Service:
             return f"whether anybody leads this study cannot be told: {e}"
         if led and self._why_not_joined:
             return self._why_not_joined
-        return f"nobody leads this study; `bohb-nas run {self._study.path}` leads it again"
+        return f"nobody leads this study; `bohb-nas run {self._study.quoted}` leads it again"
 
     def _is_over(self) -> bool:
         """Whether to leave, handing over: because of a signal, of the time, or of another worker. Never where another study stands."""
@@ -170,7 +177,7 @@ class Service:
         """Whether a leader listens where this machine can try; otherwise that is said once."""
         if not leader.reachable and self._told_of != leader.address:
             self._told_of = leader.address
-            again = f"`bohb-nas run {self._study.path} --listen host`"
+            again = f"`bohb-nas run {self._study.quoted} --listen host`"
             self._say(f"the master on {leader.host} listens on its own loopback alone; end it there and start it with {again}")
         return leader.reachable
 
@@ -186,7 +193,7 @@ class Service:
             await _first(
                 worker.finished(),
                 self._leaving.asked.wait(),
-                _until(self._is_done, self._superseded(leader), self._is_over, self._replaced),
+                _until(self._is_done, self._superseded(leader), self._is_over, self._replaced, self._gone),
                 asyncio.shield(self._trainer.unfit),
                 self._stand(),
             )

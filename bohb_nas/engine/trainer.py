@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas import standstill
+from bohb_nas.engine import absence, heartbeat
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.training_process import TrainingProcess, hard_limit, options_of
 from bohb_nas.errors import JournalError, StartError, StorageError, StudyError
@@ -21,10 +22,11 @@ from bohb_nas.files import write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.inputs import changed_inputs
-from bohb_nas.store.notes import read_note, tail
+from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import LOG, StudyDir
 
-_BEAT_S = 1.0
+_AGAIN_S = 2.0
+"""Between two attempts at writing a result that the disk refuses."""
 _LATE_S = 1.0
 """Between a scheduler's signal to one process of a job and to another."""
 _TAIL_BYTES = 2000
@@ -39,16 +41,25 @@ class Trainer:
         device: where it trains.
         say: told of what goes wrong meanwhile.
         options: of the worker, in place of the study's.
+        gone: whether the study is no longer there, so that a result has no place.
     """
 
     def __init__(
-        self, study: StudyDir, meta: dict[str, Any], *, device: Device, say: Callable[[str], None], options: dict[str, Any] | None = None
+        self,
+        study: StudyDir,
+        meta: dict[str, Any],
+        *,
+        device: Device,
+        say: Callable[[str], None],
+        options: dict[str, Any] | None = None,
+        gone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._study = study
         self._meta = meta
         self._device = device
         self._say = say
         self._options = options
+        self._gone = gone
         self._child: TrainingProcess | None = None
         self._inputs: object = None
         """Digests of the user's files as the study's record had them when the child was started."""
@@ -171,7 +182,9 @@ class Trainer:
         """One attempt at a trial; None where one more has to follow: its process alone was asked to leave, or killed for the first time."""
         workdir = self._study.new_attempt(trial.trial_id)
         self._link_source(trial, workdir)
-        beat = asyncio.create_task(self._beat(trial, workdir))
+        heart, attempt = self._study.heartbeat(trial.trial_id), int(workdir.name)
+        beat = heartbeat.beat(heart, trial_id=trial.trial_id, attempt=attempt, device=self._device, say=self._say)
+        beating = asyncio.create_task(beat)
         try:
             await self.start()
             began, stood_s = time.time(), standstill.stood_s()
@@ -183,7 +196,7 @@ class Trainer:
                 what = "alone was asked to leave" if result.status is Status.PREEMPTED else "was killed from outside"
                 self._say(f"the training process of trial {trial.trial_id} {what}; it is tried once more")
                 return None
-            place = {"host": host(), "device": self._device.name, "attempt": int(workdir.name), **self._device.about()}
+            place = {"host": host(), "device": self._device.name, "attempt": attempt, **self._device.about()}
             times = {"began": began, "ended": time.time(), "idle_s": idle_s, "stood_s": standstill.stood_s() - stood_s}
             result = replace(result, details={**result.details, "engine": place | times})
             self._storing.add(trial.trial_id)
@@ -199,16 +212,8 @@ class Trainer:
                 self._left(Result(trial_id=trial.trial_id, status=Status.PREEMPTED, loss=None, train_s=0.0), workdir)
             raise
         finally:
-            beat.cancel()
-            self._end_beat(trial, workdir)
-
-    def _end_beat(self, trial: Trial, workdir: Path) -> None:
-        """Takes the heartbeat away, unless it is another's by now."""
-        path = self._study.heartbeat(trial.trial_id)
-        note = read_note(path)
-        if (note.get("host"), note.get("pid"), note.get("attempt")) == (host(), os.getpid(), int(workdir.name)):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+            beating.cancel()
+            heartbeat.end(heart, attempt=attempt)
 
     async def _leaves_soon(self) -> bool:
         """Whether this program is to leave: the signal that says so may have ended what the trial had started, and come here later."""
@@ -268,27 +273,13 @@ class Trainer:
                 return Result.from_json(answer["result"])
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=standstill.now() - began, message=message)
 
-    async def _beat(self, trial: Trial, workdir: Path) -> None:
-        path = self._study.heartbeat(trial.trial_id)
-        note = {"trial_id": trial.trial_id, "host": host(), "device": self._device.name, "pid": os.getpid(), "since": time.time()}
-        said = False
-        while True:
-            try:
-                if said and os.path.exists(path):
-                    os.utime(path)
-                else:  # at first even where one stands: it is of somebody who trained this trial before
-                    write_atomic(path, json.dumps({**note, "attempt": int(workdir.name)}) + "\n")
-                    said = True
-            except (StorageError, OSError) as e:
-                self._say(f"heartbeat of {trial.trial_id}: {e}")
-            await asyncio.sleep(_BEAT_S)
-
     async def _store(self, evaluation: Evaluation) -> Result:
-        """Writes the result file, however long the disk refuses: a finished evaluation is never lost.
+        """Writes the result file, however long the disk refuses: a finished evaluation is never lost. Each reason is said once.
 
         Raises:
-            StudyError: another study stands in the place of the evaluation's.
+            StudyError: another study stands in the place of the evaluation's, or it is gone.
         """
+        told = ""
         while True:
             self._study.check_same(self._meta)
             try:
@@ -298,5 +289,8 @@ class Trainer:
                 if stored is not None:
                     return stored.result
             except StorageError as e:
-                self._say(f"{e}; trying again every 2 s")
-                await asyncio.sleep(2.0)
+                if self._gone():
+                    raise StudyError(absence.text(self._study)) from e
+                if told != (told := str(e)):
+                    self._say(f"{e}; trying again every {_AGAIN_S:g} s")
+                await asyncio.sleep(_AGAIN_S)

@@ -1,6 +1,7 @@
 """Whether budgets were typed in what they count, and suit the times around them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bohb_nas.durations import Timed, format_duration
@@ -9,6 +10,9 @@ from bohb_nas.errors import UsageError
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
 from bohb_nas.store.meta import unit_kept
+
+_AT_THE_DEAREST = "random_search"
+"""The method that asks for no other budget."""
 
 
 def check(unit: str, typed: Mapping[str, float | None]) -> None:
@@ -46,11 +50,17 @@ def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mappi
                 f"--total-time {total_s:g} s is less than the search of --method {method}, {search_s:g} s: nothing could be searched; "
                 "give more time, a smaller --budget-max, or --method-option search_s=SECONDS"
             )
-    elif total_s < budgets.min:
+    elif total_s < (cheapest := asked(method, budgets).min):
+        smaller = "--budget-max" if method == _AT_THE_DEAREST else "--budget-min"
         raise UsageError(
-            f"--total-time {total_s:g} s is less than the cheapest budget, {budgets.min:g} s: nothing could be trained; "
-            "give more time or a smaller --budget-min"
+            f"--total-time {total_s:g} s is less than the cheapest budget of --method {method}, {cheapest:g} s: nothing could be trained; "
+            f"give more time or a smaller {smaller}"
         )
+
+
+def asked(method: str, budgets: Budgets) -> Budgets:
+    """The ladder as far as a method asks for its budgets."""
+    return replace(budgets, min=budgets.max) if method == _AT_THE_DEAREST else budgets
 
 
 def check_limit(hard_limit_s: float | None, budgets: Budgets) -> None:

@@ -10,6 +10,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.errors import KnowledgeError, StudyError
 from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Status
+from bohb_nas.space.encoding import n_values
 from bohb_nas.space.legality import restricted
 from bohb_nas.store.journal import fold
 from bohb_nas.store.study_dir import StudyDir
@@ -72,10 +73,11 @@ def _read(path: Path, space: ConfigurationSpace, *, number: int) -> tuple[list[E
         )
     ids = {config_id: f"w{number}-c{n:05d}" for n, config_id in enumerate(dict.fromkeys(e.trial.config_id for e in kept))}
     kept = [replace(e, trial=replace(e.trial, config_id=ids[e.trial.config_id])) for e in kept]
-    shared = [name for name in space if any(name in e.trial.config for e in kept)]
+    choices = [name for name, hyperparameter in space.items() if n_values(hyperparameter) != 1]
+    shared = [name for name in choices if any(name in e.trial.config for e in kept)]
     return kept, (
         f"warm start from {path}: {len(kept)} of {len(found)} evaluations taken over, "
-        f"{len(shared)} of this space's {len(space)} hyperparameters known to them: {', '.join(shared)}"
+        f"{len(shared)} of this space's {len(choices)} hyperparameters known to them: {', '.join(shared)}"
     )
 
 

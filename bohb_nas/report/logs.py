@@ -61,7 +61,7 @@ def trial_log(study: StudyDir, trial_id: str, attempt: int | None = None) -> Log
         raise UsageError(f"trial {trial_id} has no {LOG} yet, its folder is {study.trials / trial_id}; what it prints comes there")
     known = trial_logs(study)
     names = f"newest of {len(known)}: {', '.join(log.name for log in known[:5])}" if known else "no trial has one yet"
-    raise UsageError(f"no log of a trial {trial_id} in {study.path}; {names}. `bohb-nas logs {study.path}` lists them")
+    raise UsageError(f"no log of a trial {trial_id} in {study.path}; {names}. `bohb-nas logs {study.quoted}` lists them")
 
 
 def worker_logs(study: StudyDir) -> list[Log]:

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import tempfile
@@ -36,6 +37,11 @@ class StudyDir:
     """The paths of one study."""
 
     path: Path
+
+    @property
+    def quoted(self) -> str:
+        """The path as a command that is shown has it: it can be pasted into a shell."""
+        return shlex.quote(str(self.path))
 
     @property
     def study_json(self) -> Path:
@@ -279,7 +285,9 @@ class StudyDir:
         try:
             meta = parse_json(read_regular(self.study_json, limit=_FILE_LIMIT_BYTES))
         except FileNotFoundError as e:
-            raise StudyError(f"no study in {self.path}; `bohb-nas run {self.path}` starts one") from e
+            raise StudyError(f"no study in {self.path}; `bohb-nas run {self.quoted}` starts one") from e
+        except NotADirectoryError as e:
+            raise StudyError(f"no study in {self.path}: accepted is a directory, and this is, or lies in, a file") from e
         except (OSError, ValueError, RecursionError) as e:
             raise StudyError(f"{self.study_json} cannot be read: {_why(e)}; restore it, or start a new study elsewhere") from e
         if isinstance(meta, dict) and type(meta.get("format")) is int and meta["format"] > FORMAT:
@@ -307,7 +315,7 @@ class StudyDir:
             StudyError: another stands here.
         """
         if self.is_another(meta):
-            raise StudyError(f"another study has taken the place of this worker's in {self.path}; `bohb-nas worker {self.path}` joins it")
+            raise StudyError(f"another study has taken the place of this worker's in {self.path}; `bohb-nas worker {self.quoted}` joins it")
 
     def read_space(self) -> str:
         """What space.json says.

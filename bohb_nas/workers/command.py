@@ -23,6 +23,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import leaving
+from bohb_nas.durations import format_duration
 from bohb_nas.errors import OptionError, RecordError, end_text
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Result, Status, Trial
@@ -58,7 +59,7 @@ class CommandWorker:
         trial_file, result_file, log = _trial_file(workdir), workdir / "bohb_nas_result.json", workdir / LOG
         result_file.unlink(missing_ok=True)
         write_atomic(trial_file, dump_json(trial.to_json()))
-        printed, refused = _answer.LastObject(), ""
+        printed, refused, limit_s = _answer.LastObject(), "", self._limit_s(trial.budget)
         with log.open("ab", buffering=0) as stream:
 
             def keep(data: bytes) -> None:
@@ -76,7 +77,7 @@ class CommandWorker:
                 cwd=self.cwd,
                 errors=stream.fileno(),
                 output=keep,
-                limit_s=self._limit_s(trial.budget),
+                limit_s=limit_s,
                 grace_s=self.grace_s,
                 leave=leaving.asked if self.hands_over else None,
             )
@@ -90,7 +91,8 @@ class CommandWorker:
             return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=ended.seconds, message=text)
 
         if ended.timed_out:
-            return failed(Status.TIMED_OUT, f"stopped after {ended.seconds:.0f} s: make it end by its budget, or raise --hard-limit")
+            advice = "make it end by its budget" if self.unit == "s" else "make it faster"
+            return failed(Status.TIMED_OUT, f"stopped at its limit of {format_duration(limit_s or 0.0)}: {advice}, or raise --hard-limit")
         if ended.code and ended.asked:
             return failed(Status.PREEMPTED, f"asked to leave after {ended.seconds:.0f} s")
         if ended.code:

@@ -93,6 +93,10 @@ def test_a_duration_that_is_none(option: str, value: str) -> None:
         (["--eta", "1.5"], "eta 1.5: accepted is a number of at least 2"),
         (["--eta", "nan"], "eta nan"),
         (["--total-time", "5s", "--budget-min", "10s"], "nothing could be trained"),
+        (
+            ["--method", "random_search", "--total-time", "2h"],
+            "less than the cheapest budget of --method random_search, 10800 s: nothing could",
+        ),
         (["--method-option", "x=NaN"], "NaN is no number"),
         (["--trials", "0"], "--trials 0"),
         (["--brackets", "-1"], "--brackets -1"),
@@ -301,6 +305,14 @@ def test_commands_on_what_is_no_study(command: str) -> None:
     result = CliRunner().invoke(cli, [command, "st"])
     assert result.exit_code == 2
     assert "no study in" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "best", "worker", "analyze"])
+def test_commands_on_a_file(command: str) -> None:
+    Path("space.py").touch()
+    result = CliRunner().invoke(cli, [command, "space.py"])
+    assert result.exit_code == 2
+    assert re.search(r"no study in \S*space\.py: accepted is a directory", result.stderr), result.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "status", "best", "worker", "doctor", "train"])

@@ -215,6 +215,12 @@ def test_a_full_answer(tmp_path: Path) -> None:
     )
 
 
+def test_a_metric_that_is_no_number_costs_no_training(tmp_path: Path) -> None:
+    result = _run(tmp_path, 'print(\'{"loss": 1, "metrics": {"a": NaN, "b": "fast", "c": 2, "d": null}, "epochs": 3}\')')
+    assert (result.status, result.loss, result.metrics) == (Status.OK, 1, {"c": 2})
+    assert result.details == {"epochs": 3, "metrics_dropped": {"a": "nan", "b": "'fast'", "d": "None"}}
+
+
 def test_the_wall_clock_is_the_default_of_train_s(tmp_path: Path) -> None:
     assert _run(tmp_path, "print('{\"loss\": 0}')").train_s > 0
 
@@ -257,7 +263,6 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, loss: str) -> None:
         ("print('{\"loss\": true}')", "the loss is True"),
         ('print(\'{"loss": 1, "train_s": -1}\')', "train_s is -1"),
         ('print(\'{"loss": 1, "train_s": "1"}\')', "train_s is '1'"),
-        ('print(\'{"loss": 1, "metrics": {"a": "b"}}\')', "metrics"),
         ('print(\'{"loss": 1, "metrics": 3}\')', "metrics"),
         ('print(\'{"loss": 1, "message": 3}\')', "message"),
         ('print(\'{"loss": 1, "curve": [NaN]}\')', "leave NaN"),
@@ -351,6 +356,14 @@ def test_sigterm_comes_first(tmp_path: Path) -> None:
     result = _run(tmp_path, code, hard_limit_s=0.7, grace_s=60.0)
     assert result.status is Status.TIMED_OUT
     assert "saved" in str(result.message)
+
+
+@pytest.mark.parametrize(("unit", "advice"), [("s", "make it end by its budget"), ("epochs", "make it faster")])
+def test_what_is_stopped_says_its_limit_and_what_to_do(tmp_path: Path, unit: str, advice: str) -> None:
+    """The program takes a second of its grace: that is not the limit."""
+    code = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(0)))\ntime.sleep(600)"
+    result = _run(tmp_path, code, hard_limit_s=0.5, grace_s=60.0, unit=unit)
+    assert str(result.message).startswith(f"stopped at its limit of 0.5s: {advice}, or raise --hard-limit\n"), result.message
 
 
 def test_seconds_in_which_the_job_stood_still_do_not_count_towards_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ class Process:
 def study(tmp_path: Path) -> StudyDir:
     study = StudyDir(tmp_path / "study")
     study.make()
+    study.study_json.touch()
     return study
 
 
@@ -70,6 +71,14 @@ def test_in_the_place_of_one_that_ended_another_is_started(study: StudyDir, star
     started[0].returncode = 1
     stand(candidate, 3)
     assert len(started) == 2
+
+
+def test_where_the_study_is_gone_nobody_stands_by_and_nobody_leads(study: StudyDir, started: list[Process]) -> None:
+    """Who led there would begin another study in its place."""
+    candidate = Candidate(study, say=print)
+    assert not stand_by(study, lambda: False, ready=study.study_json.unlink)
+    stand(candidate, 3)
+    assert started == []
 
 
 def test_only_one_of_a_machine_loads_what_it_takes_to_lead(study: StudyDir) -> None:

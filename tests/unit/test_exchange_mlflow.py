@@ -37,8 +37,10 @@ def test_every_evaluation_is_a_run_and_none_is_written_twice(tmp_path: Path) -> 
     pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
     from mlflow.tracking import MlflowClient
 
-    study, to = make_study(tmp_path / "study", now=NOW), tmp_path / "x.db"
-    assert export(study, to).exit_code == 0
+    study, to = make_study(tmp_path / "study", now=NOW), tmp_path / "my runs.db"
+    shown = export(study, to)
+    assert shown.exit_code == 0
+    assert f"`mlflow ui --backend-store-uri 'sqlite:///{to}'` shows them" in shown.stderr
     client = MlflowClient(tracking_uri=f"sqlite:///{to}")
     (experiment,) = [e for e in client.search_experiments() if e.name == str(study.path)]
 

@@ -13,6 +13,7 @@ from bohb_nas.analysis.findings import Findings
 from bohb_nas.analysis.study import find
 from bohb_nas.files import dump_json
 from bohb_nas.records import Origin, Status, Value
+from bohb_nas.report.status import status
 from bohb_nas.search_spaces.toy import space as toy
 from bohb_nas.space.encoding import Encoding
 from bohb_nas.store.journal import fold
@@ -216,3 +217,22 @@ def test_configurations_of_another_space_are_counted(tmp_path: Path) -> None:
     said = found(make_study(tmp_path / "s", [*many(12), Run(config_id="x", config={"depth": 1})]))
     assert (said["budgets"][0]["n"], said["budgets"][0]["n_told"]) == (12, 13)
     assert cautions(said) == ["Left out: 1 configuration that the space does not have"]
+
+
+def test_losses_under_constraints_are_those_that_status_counts_and_the_summary_says_how_many_are_none(tmp_path: Path) -> None:
+    runs = [
+        *(Run(config_id=f"a{k}", loss=loss, asked=float(k), told=k + 1.0) for k, loss in enumerate((0.3, 0.5, 0.8))),
+        Run(config_id="b", loss=0.1, asked=4.0, told=5.0, details={"violates": ["lat>=0.1"]}),
+        Run(config_id="c", loss=0.2, asked=5.0, told=6.0, details={"violates": ["lat>=0.1", "params<=5"]}),
+    ]
+    study = make_study(tmp_path / "s", runs, constraints=["params<=5", "lat>=0.1"])
+    said = found(study)
+    (budget,) = said["budgets"]
+    assert budget["losses"] == pytest.approx([0.3, 0.4, 0.5, 0.65, 0.8])
+    shown = status(study)["by_budget"]["1"]
+    assert (shown["best_loss"], shown["median_loss"]) == (0.3, 0.5)
+    assert budget["n"] == 5, "they are observations all the same"
+    assert cautions(said) == ["2 results break lat>=0.1 or params<=5: they count as observations, not as the incumbent"]
+    alone = found(make_study(tmp_path / "alone", runs[3:4], constraints=["lat>=0.1"]))
+    assert (alone["budgets"][0]["losses"], alone["incumbent"]) == (None, None)
+    assert cautions(alone) == ["1 result breaks lat>=0.1: it counts as an observation, not as the incumbent"]

@@ -1,6 +1,8 @@
 """Constraints as text and as judges of results; what is known is made to fit a space."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ConfigSpace import ConfigurationSpace, Constant, Float, Integer
@@ -51,7 +53,7 @@ def test_the_bound_itself_is_met() -> None:
     assert [at_least.met_by(v) for v in (2.0, 3.0, 3.1)] == [False, True, True]
 
 
-def result(loss: float | None, **metrics: float) -> Result:
+def result(loss: float | None, **metrics: Any) -> Result:
     status = Status.OK if loss is not None else Status.CRASHED
     return Result(trial_id="t0", status=status, loss=loss, train_s=1.0, metrics=metrics)
 
@@ -64,11 +66,24 @@ def test_what_a_result_counts_as() -> None:
     assert knowledge.loss(result(0.25, latency=0.6)) is None
     assert knowledge.loss(result(0.25, latency=0.1, params=11)) is None, "what was measured counts, too"
     assert knowledge.loss(result(None, latency=0.1)) is None
-    assert list(map(str, knowledge.broken({"latency": 0.6, "params": 11}))) == ["params<=10", "latency<=0.5"]
+    assert list(map(str, knowledge.unmet({"latency": 0.6, "params": 11}))) == ["params<=10", "latency<=0.5"]
     assert knowledge.untold({"x": 1}, result(0.25)) == ("latency",)
     assert knowledge.untold({"x": 1}, result(0.25, latency=0.1)) == ()
     assert knowledge.untold({"x": 1}, result(None)) == (), "a failed result need not tell"
     assert Knowledge().untold({"x": 1}, result(0.25)) == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "broken", "untold"), [(math.nan, True, False), (-math.inf, True, False), ("fast", False, True), (None, False, True)]
+)
+def test_a_metric_without_a_finite_number_meets_no_bound_and_one_that_is_no_number_is_not_told(
+    told: Any, broken: bool, untold: bool
+) -> None:
+    knowledge = Knowledge(constraints=(Constraint.parse("latency<=0.5"),))
+    of = result(0.25, latency=told)
+    assert (knowledge.loss(of) is None) is broken
+    assert list(map(str, knowledge.broken(of))) == ["latency<=0.5"] * broken
+    assert knowledge.untold({}, of) == ("latency",) * untold
 
 
 def test_what_is_allowed_before_training() -> None:

@@ -119,7 +119,7 @@ def test_stop_rules() -> None:
     assert parts("hyperband", trials=5).stop.trials == 5
     assert parts("hyperband", brackets=5).method_options.n_brackets == 5
     assert parts("random_search").stop.worth == 8 * 45 * 3600, "as much budget as 32 brackets"
-    assert parts("random_search", total_s=600.0).stop.worth is None
+    assert parts("random_search", total_s=10800.0).stop.worth is None
     with pytest.raises(OptionError, match="no brackets"):
         parts("random_search", brackets=5)
 
@@ -206,6 +206,13 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
     assert study.space_json.read_text() == frozen, "the space stays as it was at the start"
     assert (study.inputs / "worker-my_worker.py").read_text() == worker.read_text()
     assert reopen(study, Request())[0] == accepted
+    worker.write_text("def train(trial, workdir): ...\n")  # as it was at the start, which is not what was accepted last
+    with pytest.raises(StudyError) as refused:
+        reopen(study, Request())
+    assert str(refused.value) == (
+        f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {worker} (changed)\n"
+        f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs"
+    )
 
 
 def test_a_space_that_describes_networks_is_the_worker_s_network_too_and_frozen_as_both(tmp_path: Path) -> None:

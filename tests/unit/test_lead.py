@@ -42,6 +42,27 @@ def test_a_study_whose_key_cannot_be_read_is_not_led_at_all(study: StudyDir) -> 
     assert not study.journal.exists(), "every attempt would begin a term"
 
 
+class Heard(Display):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(("method", "first"), [("random_search", "3s"), ("hyperband", "1s")])
+def test_a_search_whose_time_is_over_before_its_first_trial_says_so(tmp_path: Path, method: str, first: str) -> None:
+    """The time is just that of the first trial, and the start has taken some of it."""
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space="toy", worker="toy", method=method, budget_min=1.0, budget_max=3.0, total_s=float(first[0])))
+    launch.create(study, meta, launch.new_space(meta))
+    heard = Heard()
+    outcome, state = lead(study.path, Request(), [], heard, checked=True)
+    assert (outcome, state.n_asked) == (Outcome.FINISHED, 0)
+    assert heard.lines[-1] == f"the first trial ({first}) could not end in --total-time {first}; the same command with more time goes on"
+
+
 @pytest.mark.parametrize("lost", ["key.pem", "cert.pem"])
 def test_of_key_and_certificate_neither_stays_without_the_other(study: StudyDir, lost: str) -> None:
     make_keys(study)

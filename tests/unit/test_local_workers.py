@@ -1,6 +1,7 @@
 """What is said when no worker lives any more."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.local_workers import MAX_RESTARTS, LocalWorkers, _Place
 from bohb_nas.errors import BohbNasError, StorageError, end_text
+from bohb_nas.locks import Lock
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -32,7 +34,7 @@ def given_up(tmp_path: Path) -> LocalWorkers:
 
 def test_the_last_words_of_the_workers_are_passed_on(given_up: LocalWorkers) -> None:
     with pytest.raises(BohbNasError, match=r"all workers have ended; .*exit code 3(.|\n)*no such thing as a device") as said:
-        given_up.check()
+        given_up.check([])
     assert not isinstance(said.value, StorageError)
     assert sorted(path.suffix for path in given_up._study.workers.iterdir()) == [".log"]
 
@@ -50,7 +52,7 @@ def test_of_a_long_log_no_more_is_read_than_its_end(given_up: LocalWorkers) -> N
         stream.write("the last words, ünd more".encode())
     tracemalloc.start()
     with pytest.raises(BohbNasError, match=r"the last words, ünd more$"):
-        given_up.check()
+        given_up.check([])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**20
@@ -63,5 +65,24 @@ def test_workers_that_could_not_say_anything_on_a_full_disk_are_spoken_for(given
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match=r"No space left on device; free space"):
-        given_up.check()
+        given_up.check([])
     assert sorted(path.suffix for path in given_up._study.workers.iterdir()) == [".log"]
+
+
+def test_who_holds_a_device_and_does_not_join_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a worker does that outlived its master and whose study was renamed since."""
+    study, device, said, clock = StudyDir(tmp_path / "study"), Device(name="cpu0", environment={}), list[str](), [1000.0]
+    study.make()
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with Lock(study.worker_lock(host(), "cpu0")) as lock:
+        assert lock.acquire(json.dumps({"host": host(), "device": "cpu0", "pid": 4711}))
+        workers = LocalWorkers(study, [device], say=said.append)
+        for clock[0], joined in [(1029.0, []), (1031.0, [f"{host()}-cpu0-17"]), (1060.0, []), (1062.0, [])]:
+            workers.check(joined)
+        assert said == [], "it was there in between"
+        for clock[0] in (1091.0, 1092.0, 2000.0):
+            workers.check([f"{host()}-cpu1-17", "elsewhere-cpu0-17"])
+        (text,) = said
+        assert "pid 4711" in text
+        assert "cpu0" in text
+        assert "kill 4711" in text

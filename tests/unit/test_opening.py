@@ -1,14 +1,17 @@
-"""Which lock an existing study is led under once it lets other machines in."""
+"""Which lock an existing study is led under once it lets other machines in; who is told what of a study that is led."""
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bohb_nas.engine import launch
-from bohb_nas.engine.opening import open_study, prepare
+from bohb_nas.engine import launch, opening
+from bohb_nas.engine.election import leading
+from bohb_nas.engine.opening import Made, open_study, prepare
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
-from bohb_nas.errors import StudyError
+from bohb_nas.errors import StudyError, StudyHeldError
 from bohb_nas.store import mounts
 from bohb_nas.store.study_dir import StudyDir
 
@@ -60,3 +63,32 @@ def test_what_is_refused_does_not_change_the_lock(study: StudyDir) -> None:
     with pytest.raises(StudyError, match="another search"):
         prepare(study.path, Request(listen="host", seed=7), Heard())
     assert not study.leases.exists()
+
+
+def test_a_led_study_is_joined_by_workers_of_the_same_search_alone(study: StudyDir) -> None:
+    with leading(study):
+        for same in (Request(), Request(method="random_search", trials=5), Request(trials=9)):
+            with pytest.raises(StudyHeldError, match="joins it"), open_study(study, same, Heard(), n_workers=1):
+                pass
+        other = 'another search:\n  method: the study has "random_search", asked is "asha"'
+        with pytest.raises(StudyError, match=other), open_study(study, Request(method="asha"), Heard(), n_workers=1):
+            pass
+
+
+def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, new = StudyDir(tmp_path / "study"), opening._new
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    with ExitStack() as rival:
+
+        def overtaken(*arguments: Any, **named: Any) -> Made:
+            made = new(*arguments, **named)
+            study.make()
+            meta = plan(Request(space="toy", worker="toy", method="random_search", trials=5))
+            launch.create(study, meta, launch.new_space(meta))
+            rival.enter_context(leading(study))
+            return made
+
+        monkeypatch.setattr(opening, "_new", overtaken)
+        asked = Request(space="toy", worker="toy", method="asha", trials=5)
+        with pytest.raises(StudyError, match="belongs to another search"), open_study(study, asked, Heard(), n_workers=1):
+            pass

@@ -1,5 +1,6 @@
 """Folders of images that do not fit together: each kind is brought to 8 bits rightly, counted and said, or refused with a count."""
 
+import io
 import os
 import struct
 import zlib
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bohb_nas.datasets import Dataset, load_dataset, prepare
+from bohb_nas.datasets import Dataset, _decode, load_dataset, prepare
 from bohb_nas.errors import DatasetError
 
 
@@ -161,6 +162,27 @@ def test_an_unreadable_file_has_its_reason(root: Path, make: Callable[[Path], No
     make(root / "train" / "red" / "z.jpg")
     assert load(root).skipped == (("train/red/z.jpg", reason),)
     assert len(load(root).train_labels) == 6
+
+
+def test_an_animation_cut_short_behind_its_first_frame_is_that_frame(root: Path) -> None:
+    whole = io.BytesIO()
+    frames = [Image.new("L", (8, 6), level) for level in (40, 100, 200)]
+    frames[0].save(whole, "GIF", save_all=True, append_images=frames[1:])
+    first = whole.getvalue().index(b"\x21\xf9")  # a block of the second frame begins: by the specification of GIF89a, section 23
+    for n in range(first + 1, len(whole.getvalue())):
+        (root / "train" / "red" / f"z{n:03}.gif").write_bytes(whole.getvalue()[:n])
+    assert load(root).skipped == ()
+    assert last_pixel(root) == [40] * 3
+
+
+def test_a_file_that_ends_a_process_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(_decode, "_opened", fail)
+    with pytest.raises(ZeroDivisionError) as failed:
+        _decode.read_headers([root / "train" / "red" / "0.png"])
+    assert failed.value.__notes__ == [f"while {str(root / 'train' / 'red' / '0.png')!r} was read"]
 
 
 def test_an_image_behind_a_link_is_read_and_a_circle_refused(root: Path) -> None:

@@ -95,6 +95,7 @@ def test_a_worker_whose_study_made_room_for_another_leaves_and_does_not_join_tha
             Terms(wait_s=60.0, stand=False),
             replaced=lambda: len(joined) == 1,
             ousted=lambda: False,
+            gone=lambda: False,
             name="here-cpu0",
             say=said.append,
         )
@@ -139,7 +140,7 @@ class Joined:
         del how
 
 
-@pytest.mark.parametrize("what", ["study", "lock"])
+@pytest.mark.parametrize("what", ["study", "lock", "folder"])
 def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_study_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -157,7 +158,8 @@ def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_st
             None,
             Terms(wait_s=60.0, stand=False),
             replaced=lambda: worker.joined and what == "study",
-            ousted=lambda: worker.joined,  # by another study's worker, too
+            ousted=lambda: worker.joined and what != "folder",  # by another study's worker, too
+            gone=lambda: worker.joined and what == "folder",
             name="here-cpu0",
             say=said.append,
         )
@@ -172,6 +174,9 @@ def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_st
     if what == "study":
         assert why is None
         assert said == [f"another study has taken its place in {study.path}; leaving"]
+    elif what == "folder":
+        assert why is None
+        assert [text.split(",")[0] for text in said] == [f"{study.path} is gone"]
     else:
         assert why == "another worker for this device has taken its place"
         assert said == [f"leaving: {why}"]

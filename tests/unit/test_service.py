@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,16 +52,42 @@ def lockless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
     return study
 
 
-def served(study: StudyDir, *, looks: int, wait_s: float) -> tuple[int, list[str]]:
+def test_the_command_that_leads_a_study_again_can_be_pasted(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "my study")
+    study.make()
+    meta = plan(Request(space="toy", worker="toy"))
+    create(study, meta, new_space(meta))
+    _, said = served(study, looks=0, wait_s=0.0)
+    assert said == [f"nobody leads this study; `bohb-nas run '{study.path}'` leads it again; leaving after 0 s"]
+
+
+def served(study: StudyDir, *, looks: int, wait_s: float, gone: Callable[[], bool] = lambda: False) -> tuple[int, list[str]]:
     async def play() -> tuple[int, list[str]]:
         said: list[str] = []
         trainer, terms = Training(study, looks=looks), Terms(wait_s=wait_s, stand=False)
         service = Service(
-            study, cast(Any, trainer), Leaving(), None, terms, replaced=lambda: False, ousted=lambda: False, name="w", say=said.append
+            study,
+            cast(Any, trainer),
+            Leaving(),
+            None,
+            terms,
+            replaced=lambda: False,
+            ousted=lambda: False,
+            gone=gone,
+            name="w",
+            say=said.append,
         )
         return await service.run(), said
 
     return asyncio.run(play())
+
+
+def test_who_trains_for_a_study_that_is_gone_says_so_and_leaves(lockless: StudyDir) -> None:
+    """Its training is under way still."""
+    code, (said,) = served(lockless, looks=3, wait_s=60.0, gone=lambda: True)
+    assert code == 0
+    assert said.startswith(f"{lockless.path} is gone, renamed or deleted")
+    assert not lockless.done.exists()
 
 
 def heard(number: signal.Signals) -> tuple[bool, bool]:

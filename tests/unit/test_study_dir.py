@@ -1,5 +1,7 @@
 import json
 import random
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from bohb_nas.cli import cli
-from bohb_nas.errors import StudyError
+from bohb_nas.engine.election import leading
+from bohb_nas.errors import StudyError, StudyHeldError, UsageError
 from bohb_nas.records import Budgets
+from bohb_nas.report import exports
+from bohb_nas.report.logs import trial_log
+from bohb_nas.report.status import Watch
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 META: dict[str, Any] = {
@@ -81,3 +87,28 @@ def test_a_result_that_is_none_is_set_aside(study: StudyDir) -> None:
         study.result("t0").write_text(text)
         assert study.read_result(trial) is None
         assert (study.results / f"t0.refused-{k}").exists()
+
+
+def commands(text: str) -> list[list[str]]:
+    """The commands of a message, split as a shell does."""
+    return [shlex.split(command) for command in re.findall("`([^`]+)`", text)]
+
+
+def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "my study's $HOME")
+    with pytest.raises(StudyError) as absent:
+        study.read_meta()
+    assert commands(str(absent.value)) == [["bohb-nas", "run", str(study.path)]]
+    study.make()
+    study.write_meta(META)
+    with pytest.raises(StudyError) as replaced:
+        study.check_same({**META, "created": 1.0})
+    assert commands(str(replaced.value)) == [["bohb-nas", "worker", str(study.path)]]
+    with pytest.raises(UsageError) as logless:
+        trial_log(study, "t9")
+    assert commands(str(logless.value)) == [["bohb-nas", "logs", str(study.path)]]
+    with leading(study), pytest.raises(StudyHeldError) as held, leading(study):
+        pass
+    assert commands(str(held.value)) == [["bohb-nas", word, str(study.path)] for word in ("worker", "status")]
+    said = exports.make("tensorboard", Watch(study), tmp_path / "event files").update()
+    assert commands(said) == [["tensorboard", "--logdir", str(tmp_path / "event files")]]

@@ -55,7 +55,7 @@ def _exit(_: Result) -> None:
         (lambda r: replace(r, status=Status.CRASHED, loss=None, message="too wide"), "too wide"),
         (lambda r: replace(r, details={"curve": object()}), "not JSON serializable"),
         (lambda r: replace(r, details={"curve": float("nan")}), "ValueError"),
-        (lambda r: replace(r, metrics={"device": "cpu"}), "metrics"),
+        (lambda r: replace(r, metrics={"device": "cpu"}), "metrics device ('cpu') are no finite numbers"),
         (_raise, "RuntimeError: out of paper"),
         (_exit, "SystemExit: no such file"),
     ],

@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from bohb_nas import standstill
+from bohb_nas.engine import heartbeat
 from bohb_nas.engine import trainer as trainer_module
 from bohb_nas.engine.devices import local_devices
 from bohb_nas.engine.launch import create, new_space
@@ -230,6 +231,37 @@ def test_changed_files_that_were_accepted_are_what_is_trained_from_then_on(tmp_p
         return [first, second, (await trainer.train(replace(TRIAL, trial_id="t00002"))).loss]
 
     assert play(study, steps) == [0.25, 0.25, 0.75], "what is not accepted changes nothing under way"
+
+
+def test_the_result_of_a_study_that_is_gone_is_dropped_and_what_refused_it_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made(tmp_path, WAITS.replace('workdir / "go"', f"workdir.__class__({str(tmp_path / 'go')!r})"))
+    monkeypatch.setattr(trainer_module, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(heartbeat, "_BEAT_S", 0.01)
+    moved, asked, said = study.path.with_name("renamed"), list[int](), list[str]()
+
+    def gone() -> bool:
+        asked.append(len(said))
+        return len(asked) > 5
+
+    async def steps(trainer: Trainer) -> None:
+        trainer._say, trainer._gone = said.append, gone
+        job = trainer.train(TRIAL)
+        await until((study.trials / "t00000" / "0" / "began").exists)
+        study.path.rename(moved)
+        await until(lambda: bool(said))
+        assert not asked, "it is still trained"
+        await asyncio.sleep(0.1)
+        (tmp_path / "go").touch()
+        with pytest.raises(StartError, match="gone, renamed or deleted"):
+            await job
+        assert "gone, renamed or deleted" in trainer.unfit.result()
+
+    play(study, steps)
+    assert [text.split(":")[0] for text in said] == ["heartbeat of t00000", f"cannot write {study.result('t00000')}"]
+    assert len(asked) == 6
+    assert not study.path.exists()
 
 
 def replace_study(study: StudyDir) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+from ConfigSpace import Categorical, ConfigurationSpace, Constant, EqualsCondition, Float, Integer
 
 from bohb_nas.engine.warm_start import read_earlier
 from bohb_nas.errors import KnowledgeError
@@ -75,6 +75,13 @@ def test_what_the_new_space_knows_is_taken_over_in_order(tmp_path: Path) -> None
         f"warm start from {tmp_path / 'old'}: 3 of 3 evaluations taken over, "
         "3 of this space's 4 hyperparameters known to them: optimizer, width, momentum"
     ]
+
+
+def test_what_leaves_no_choice_is_neither_known_nor_unknown(tmp_path: Path) -> None:
+    space = other_space()
+    space.add(Constant("lr", 0.01), Constant("depth", 3), Categorical("schedule", ["cosine"]))
+    _, notes = read_earlier([three(tmp_path / "old")], space, meta=META, own=tmp_path / "new")
+    assert notes[0].endswith(" 3 of this space's 4 hyperparameters known to them: optimizer, width, momentum")
 
 
 def test_several_studies_keep_their_trials_apart(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import importlib
 import itertools
 import posixpath
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ class Runs:
                     self._complete.add(trial_id)
         except (exceptions.MlflowException, OSError) as e:
             raise StorageError(f"MLflow cannot write {self._to}: {str(e)[:500]}; what it has is kept, the same command goes on") from e
-        return f"{counted(len(self._complete), 'run')}: {self._to}; `mlflow ui --backend-store-uri sqlite:///{self._to}` shows them"
+        uri = shlex.quote(f"sqlite:///{self._to}")
+        return f"{counted(len(self._complete), 'run')}: {self._to}; `mlflow ui --backend-store-uri {uri}` shows them"
 
     def _experiment(self) -> str:
         name = name_of(self._watch.study)

@@ -5,6 +5,7 @@ whether the same process wrote the rest or an earlier one.
 """
 
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Runs:
         with Lock(self._to / _OWNER) as lock:
             if lock.acquire(dump_json({"study": name_of(self._watch.study)})):
                 self._append()
-        return f"runs: {self._to}; `tensorboard --logdir {self._to}` shows them (pip install 'bohb-nas[tensorboard]')"
+        return f"runs: {self._to}; `tensorboard --logdir {shlex.quote(str(self._to))}` shows them (pip install 'bohb-nas[tensorboard]')"
 
     def _append(self) -> None:
         unit, state = self._watch.study.read_meta()["budgets"]["unit"], self._watch.look()

@@ -1,0 +1,72 @@
+"""A display whose reader is gone: what it shows is lost, and nothing else."""
+
+import errno
+import os
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from study_fakes import make_study, result, trial
+
+from bohb_nas.display import display, say
+from bohb_nas.engine.view import View
+from bohb_nas.store.journal import Event, fold
+
+
+class Stream(StringIO):
+    """Standard error; once it is broken it refuses what is written, and counts how often."""
+
+    broken: int | None = None
+    refused = 0
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        if self.broken is not None:
+            self.refused += 1
+            raise OSError(self.broken, os.strerror(self.broken))
+        return super().write(text)
+
+
+LOST = [errno.EPIPE, errno.EIO, errno.EBADF, errno.ENOSPC, errno.EDQUOT]
+
+
+@pytest.mark.parametrize("number", LOST)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_search_goes_on_when_nobody_can_read_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, number: int
+) -> None:
+    study = make_study(tmp_path / "study", now=2000.0)
+    stream, state = Stream(terminal=terminal), fold(study.journal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", stream)
+    shown, told = display(), Event(term=4, time=2000.0, result=result(3, 0.5))
+    monkeypatch.setattr("bohb_nas.display._REDRAW_S", 0.0)
+    with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
+        shown.event(Event(term=4, time=2000.0, trial=trial(3), reason="fourth"))
+        assert stream.getvalue() != ""
+        stream.broken = number
+        for _ in range(3):
+            shown.say("a worker ended")
+            shown.event(told)
+            shown.tick()
+    assert stream.refused >= 3
+    assert sys.stderr is stream, "nothing stays redirected"
+    stream.broken = None
+    shown.say("there is room again")
+    assert "there is room again" in stream.getvalue()
+
+
+def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream: Any = Stream(terminal=False)
+    stream.broken = errno.EINVAL
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.raises(OSError, match="Invalid argument"):
+        say("text")
