@@ -43,11 +43,6 @@ def path(space: ConfigurationSpace, predict: Predict, start: Config, goal: Confi
     return Ablation(start=name, budget=budget, loss=loss, spread=spread, steps=steps)
 
 
-def default(space: ConfigurationSpace) -> dict[str, Value]:
-    """The space's default configuration."""
-    return {name: cast(Value, plain(value)) for name, value in dict(space.get_default_configuration()).items()}
-
-
 class _Walk:
     """Where a path stands: a value for every hyperparameter, active or not."""
 

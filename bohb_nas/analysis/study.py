@@ -14,6 +14,7 @@ from bohb_nas.durations import budget_text, counted
 from bohb_nas.errors import SpaceError
 from bohb_nas.files import finite
 from bohb_nas.records import Budgets, Origin, Value
+from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.legality import complete
 from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
@@ -167,7 +168,7 @@ def _start(record: Record, budget: float) -> tuple[str, Mapping[str, Value]]:
             return comparison.name_of(each[0].trial.config_id), complete(record.space, each[0].trial.config)
         except SpaceError:
             continue
-    return "default", ablation.default(record.space)
+    return "default", default_configuration(record.space)
 
 
 def _n_at(told: Sequence[Told], budget: float | None) -> int:

@@ -18,7 +18,7 @@ from bohb_nas.errors import DatasetError, SpaceError, StudyError, UsageError
 from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.reading import parse_json, read_regular
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import plain
+from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.files import load_space, space_to_json
 from bohb_nas.space.legality import complete
 
@@ -228,9 +228,8 @@ def configuration(space: ConfigurationSpace, entrant: Entrant) -> dict[str, Valu
         SpaceError: the space does not have it.
     """
     assert entrant.config is not None
-    default = {name: plain(value) for name, value in dict(space.get_default_configuration()).items()}
     try:
-        return complete(space, {**default, **entrant.config})
+        return complete(space, {**default_configuration(space), **entrant.config})
     except SpaceError as e:
         raise SpaceError(f"{entrant.name} cannot take part, its configuration is none of the space: {e}; leave it out of --methods") from e
 

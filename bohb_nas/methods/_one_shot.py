@@ -13,7 +13,7 @@ from ConfigSpace import ConfigurationSpace
 from bohb_nas.entries import number
 from bohb_nas.errors import JournalError, OptionError, RecordError, SpaceError
 from bohb_nas.records import ASIDE, Budgets, Idle, Origin, Result, Status, Trial, Value
-from bohb_nas.space.encoding import plain
+from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.legality import complete
 
 _MOST = {Origin.SEARCH: 3, Origin.MODEL: 2}
@@ -58,7 +58,7 @@ class OneShot:
         self._after = Origin.MODEL if retrain else None
         """What is due once the search has found something."""
         self._attempt = 1
-        self._config: Mapping[str, Value] = {name: plain(value) for name, value in space.get_default_configuration().items()}
+        self._config: Mapping[str, Value] = default_configuration(space)
         self._why = ""
         """What came of the last attempt at what is due, or of everything."""
         self._pending: Trial | None = None

@@ -6,10 +6,10 @@ import pytest
 from analysis_fakes import Forest
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 
-from bohb_nas.analysis.ablation import default, path
+from bohb_nas.analysis.ablation import path
 from bohb_nas.records import Value
 from bohb_nas.search_spaces.joint import space as joint
-from bohb_nas.space.encoding import Encoding
+from bohb_nas.space.encoding import Encoding, default_configuration
 
 Config = Mapping[str, Value]
 
@@ -46,7 +46,7 @@ def test_each_step_is_the_change_that_lowers_the_loss_most() -> None:
 
 def test_a_path_to_where_it_begins_has_no_step() -> None:
     space = conditional()
-    found = path(space, Forest(loss, 20).predict, default(space), default(space), name="default", budget=1.0)
+    found = path(space, Forest(loss, 20).predict, default_configuration(space), default_configuration(space), name="default", budget=1.0)
     assert found["steps"] == []
 
 
