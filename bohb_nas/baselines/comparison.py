@@ -12,6 +12,7 @@ from rich.text import Text
 from bohb_nas.baselines import Baseline, table
 from bohb_nas.durations import format_duration
 from bohb_nas.records import Evaluation, Result, Status, Trial, stands_in
+from bohb_nas.report.terminal import columns
 from bohb_nas.store.journal import State
 from bohb_nas.store.notes import last_line
 
@@ -99,10 +100,8 @@ def catalogue(chosen: Sequence[Baseline]) -> RenderableType:
 
 
 def _columns(first: str, *numbers: str) -> Table:
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column(first, no_wrap=True)
-    for name in numbers:
-        shown.add_column(name, justify="right")
+    shown = columns([first], numbers)
+    shown.columns[0].no_wrap = True
     return shown
 
 
