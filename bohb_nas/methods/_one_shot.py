@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas.entries import number
+from bohb_nas.entries import check_option, number
 from bohb_nas.errors import JournalError, OptionError, RecordError, SpaceError
 from bohb_nas.records import ASIDE, Budgets, Idle, Origin, Result, Status, Trial, Value
 from bohb_nas.space.encoding import default_configuration
@@ -22,10 +22,9 @@ _MOST = {Origin.SEARCH: 3, Origin.MODEL: 2}
 
 def check_common(search_s: float | None, retrain: object) -> None:
     """Raises OptionError unless the seconds of the search are none or a number above 0, and `retrain` is true or false."""
-    if search_s is not None and not (number(search_s) and search_s > 0):
-        raise OptionError(f"search_s {search_s!r}: accepted is a number of seconds above 0, or none for the dearest budget")
-    if type(retrain) is not bool:
-        raise OptionError(f"retrain {retrain!r}: accepted is true or false")
+    good = search_s is None or (number(search_s) and search_s > 0)
+    check_option("search_s", search_s, good, "a number of seconds above 0, or none for the dearest budget")
+    check_option("retrain", retrain, type(retrain) is bool, "true or false")
 
 
 class OneShot:
