@@ -166,6 +166,6 @@ def quantiles(losses: Floats) -> Floats:
     return found
 
 
-def nothing(n: int, why: str) -> Importance:
+def nothing(n: int, why: str, oob_r2: float | None = None) -> Importance:
     """The importance of observations of which nothing can be said."""
-    return Importance(n=n, refused=why, oob_r2=None, threshold=None, parameters=[], pairs=[], good=None)
+    return Importance(n=n, refused=why, oob_r2=oob_r2, threshold=None, parameters=[], pairs=[], good=None)

@@ -57,8 +57,9 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
     probes = record.of(Origin.PROBE)
     explained = [observe([one for one in drawn if one.trial.config_id not in unknown], budget) for budget in names]
     explanations, over_budgets = _explanations(record, explained, explain, seed=seed, jobs=jobs)
+    why_not = _NO_SPACE if record.space is None else _NO_OBSERVATIONS
     entries = [
-        budgets.entry(o, told, importance=e.importance if e is not None else _nothing(record, o), names=names)
+        budgets.entry(o, told, importance=e.importance if e is not None else budgets.nothing(len(o), why_not), names=names)
         for o, e in zip(explained, explanations, strict=True)
     ]
     changes = trajectory.incumbents(told)
@@ -134,10 +135,6 @@ def _explanations(
     each = [partial(budgets.explained, record.space, o, explain, seed=seed) for o in by_budget]
     found: list[Any] = parallel.run([over, *each], jobs=jobs)
     return found[1:], found[0]
-
-
-def _nothing(record: Record, observations: Observations) -> Importance:
-    return budgets.nothing(len(observations), _NO_SPACE if record.space is None else _NO_OBSERVATIONS)
 
 
 def _ablation(

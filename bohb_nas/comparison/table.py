@@ -16,6 +16,7 @@ from bohb_nas.comparison.cells import Cell
 from bohb_nas.comparison.entrants import REFERENCE, Entrant
 from bohb_nas.durations import counted, format_duration
 from bohb_nas.files import csv_text, dump_json, write_atomic
+from bohb_nas.report.digits import percent
 from bohb_nas.report.terminal import columns
 
 LEVEL = 0.95
@@ -139,10 +140,10 @@ def _texts(row: Mapping[str, Any]) -> list[str]:
     interval = "" if against is None or against["low"] is None else f" [{_points(against['low'])}, {_points(against['high'])}]"
     return [
         row["method"],
-        _share(row["test_error_mean"]),
-        _share(row["test_error_sd"]),
+        percent(row["test_error_mean"]),
+        percent(row["test_error_sd"]),
         str(row["n"]),
-        _share(row["validation_error_mean"]),
+        percent(row["validation_error_mean"]),
         _number(row["search_s"]),
         _number(row["retrain_s"]),
         _number(row["total_s"]) + ("*" if row["n_estimated"] else ""),
@@ -165,10 +166,6 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
     if found["interrupted"]:
         notes.append("stopped; nothing finished is lost, and nothing was tested. The same command goes on")
     return notes
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"
 
 
 def _points(value: float) -> str:
