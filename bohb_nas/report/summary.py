@@ -33,7 +33,7 @@ def summary(found: Findings) -> RenderableType:
     for sentence in found["sentences"]:
         caution = sentence["about"] == "caution"
         lines.append(Text(printable(f"- {sentence['text']}"), style="yellow" if caution else "" if sentence["holds"] else "dim"))
-    lines += [_comparison(one, study["unit"]) for one in (found["comparison"], found.get("tested")) if one is not None]
+    lines += [_comparison(one, study["unit"]) for one in (found["comparison"], found["tested"]) if one is not None]
     if (best := found["incumbent"]) is not None:
         at = budget_text(best["budget"], study["unit"])
         ready = "" if not best["ready_to_use"] else ", ready for use" if best["model_there"] else ", its trained network is no longer there"

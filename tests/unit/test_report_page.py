@@ -116,11 +116,6 @@ def test_the_same_findings_make_the_same_page() -> None:
     assert page([findings()]) == page([findings()])
 
 
-def test_it_holds_one_study_at_least() -> None:
-    with pytest.raises(ValueError, match="one study or more"):
-        page([])
-
-
 def value(column: Any, k: int) -> Any:
     return column[k] if isinstance(column, list) else None if column["codes"][k] is None else column["words"][column["codes"][k]]
 

@@ -17,7 +17,7 @@ _ROW_IN = 0.24
 
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`comparison` of validation errors, and `comparison-tested` of the test errors of what was trained for good."""
-    for name, comparison in (("comparison", found["comparison"]), ("comparison-tested", found.get("tested"))):
+    for name, comparison in (("comparison", found["comparison"]), ("comparison-tested", found["tested"])):
         rows = [row for row in comparison["rows"] if row["error"] is not None] if comparison is not None else []
         if comparison is not None and rows:
             yield name, partial(_figure, found, comparison, rows)

@@ -55,7 +55,7 @@ def columns(findings: Findings) -> dict[str, Any]:
 
 def comparisons(findings: Findings) -> list[Comparison]:
     """By validation in the study, and by test of what was trained for good, as far as they are there."""
-    return [one for one in (findings["comparison"], findings.get("tested")) if one is not None]
+    return [one for one in (findings["comparison"], findings["tested"]) if one is not None]
 
 
 def script_text(value: Any) -> str:
