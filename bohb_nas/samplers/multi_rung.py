@@ -20,8 +20,9 @@ from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Result, Status, Value
 from bohb_nas.samplers import rung_model
 from bohb_nas.samplers.agreement import entry_chances, kendall, say, trust
-from bohb_nas.samplers.density import Columns, Floats, log_sum_exp
+from bohb_nas.samplers.density import Columns, log_sum_exp
 from bohb_nas.samplers.earlier import Earlier, earlier_studies
+from bohb_nas.samplers.kde import Floats
 from bohb_nas.samplers.rung_model import RungModel
 from bohb_nas.samplers.uniform import Fresh, Proposal
 from bohb_nas.space.axes import Axes
