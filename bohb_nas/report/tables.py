@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import budget_text, counted, format_duration
+from bohb_nas.durations import budget_text, counted, format_duration, rough
 from bohb_nas.records import Origin
 from bohb_nas.report.digits import digits
 from bohb_nas.report.terminal import columns
@@ -165,13 +165,9 @@ def _throughput(throughput: Mapping[str, Mapping[str, Any]]) -> str | None:
         window = throughput[name]
         if None not in window.values() and not (name == "last_hour" and (throughput["overall"]["hours"] or 0) <= 1):
             told.append(
-                f"{_rate(window['evaluations_per_hour'])} evaluations/h, {window['device_hours_per_hour']:.2f} device hours/h {over}"
+                f"{rough(window['evaluations_per_hour'])} evaluations/h, {window['device_hours_per_hour']:.2f} device hours/h {over}"
             )
     return "throughput: " + "; ".join(told) if told else None
-
-
-def _rate(per_hour: float) -> str:
-    return f"{per_hour:,.0f}" if per_hour >= 100 else f"{per_hour:.3g}"
 
 
 def failures(failed: list[dict[str, Any]], unit: str) -> list[RenderableType]:

@@ -319,7 +319,7 @@ def test_the_models_test_is_written_over_its_panel(usual: Findings, drawn: Path)
     said = texts(drawn / "model.svg")
     assert one["p_value"] is not None
     assert one["p_holm"] is not None
-    assert f"p = {one['p_value']:.2g} (Holm: {one['p_holm']:.2g})" in said
+    assert f"p = {one['p_value']:.2g} (Holm: p = {one['p_holm']:.2g})" in said
     for origin, n in (("model", one["n_model"]), ("random", one["n_random"])):
         assert len(list(group(drawn / "model.svg", f"{origin}-400").iter(f"{SVG}use"))) == n
 

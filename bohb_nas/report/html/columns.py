@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bohb_nas.analysis.findings import Comparison, Findings, Importance, Parameter, Row, RungHours, Shape
+from bohb_nas.durations import budget_text as budget
 from bohb_nas.records import Value
 from bohb_nas.report.digits import digits, loss_digits
-from bohb_nas.report.html.words import budget
 
 _DIGITS = 6
 """Significant digits, of the spread where numbers are large against it; the CSV files have all."""
