@@ -127,7 +127,7 @@ class Tpe:
     def fit(self, rows: Floats, losses: Floats) -> Model:
         """The model of n results: rows (n, d), NaN where inactive; losses (n,), infinite where failed.
 
-        The best 15 percent, and at least d + 1, are good; of the others the next 85 percent, and at least d + 1, are bad.
+        The best `top_n_percent`, and at least d + 1, are good; of the others the next 100 - `top_n_percent`, and at least d + 1, are bad.
         Inactive entries are filled anew for every number of results, from the same set.
         """
         n = len(losses)
