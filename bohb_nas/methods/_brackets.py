@@ -20,7 +20,7 @@ from bohb_nas.entries import check_option, whole
 from bohb_nas.errors import JournalError, KnowledgeError, RecordError
 from bohb_nas.hyperband import Bracket, Rung
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.records import ASIDE, Idle, Origin, Result, Trial, Value
+from bohb_nas.records import Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
 
@@ -132,14 +132,9 @@ class Brackets:
     def replay(self, trial: Trial) -> None:
         """Takes back a trial that was asked before an interruption: advances as `ask` does, without drawing anything.
 
-        Baselines and probes have no place in a bracket: they are remembered, and so are their results, to no effect.
-
         Raises:
             JournalError: another trial would have been asked next.
         """
-        if trial.origin in ASIDE:
-            self._done.add(trial.trial_id)
-            return
         place = self._next_place()
         s = place.running.bracket.s
         expected = (place.trial_id, place.config_id, s, place.rung.index)

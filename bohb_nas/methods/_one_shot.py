@@ -12,7 +12,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.entries import check_option, number
 from bohb_nas.errors import JournalError, OptionError, RecordError, SpaceError
-from bohb_nas.records import ASIDE, Budgets, Idle, Origin, Result, Status, Trial, Value
+from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
 from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.legality import complete
 
@@ -90,14 +90,11 @@ class OneShot:
         return self._pending
 
     def replay(self, trial: Trial) -> None:
-        """Takes back a trial that was asked before an interruption; baselines and probes are remembered, to no effect.
+        """Takes back a trial that was asked before an interruption.
 
         Raises:
             JournalError: another trial would have been asked next, or none.
         """
-        if trial.origin in ASIDE:
-            self._done.add(trial.trial_id)
-            return
         expected = self._expected() if self._pending is None and self._due is not None else None
         if expected is None or not _same(trial, expected):
             instead = "no trial" if expected is None else _text(expected)
