@@ -60,7 +60,7 @@ class Comparison:
     def areas(self) -> _Array:
         """Mean regret over log time from 1 to the horizon: (M, P, S)."""
         end = self.conditions.horizon
-        return self._table(lambda curve, _: statistics.area_over_log_time(curve.times, curve.regrets, start=1.0, end=end))
+        return self._table(lambda curve, _: statistics.area_over_log_time(curve.times, curve.regrets, end=end))
 
     def times_to(self, targets: Sequence[float]) -> _Array:
         """When each run is first as good as its problem's target, (P,): (M, P, S), infinite when never."""

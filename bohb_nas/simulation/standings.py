@@ -16,7 +16,6 @@ BASELINE = "random_search"
 """What nothing may be worse than, and what speed-ups refer to."""
 SETTLED = 5.0
 """From this checkpoint on: the ratio to the reference, the tests shown, and the safety table."""
-ALPHA = 0.05
 
 _Array = NDArray[np.float64]
 _REFERENCES = ("bohb_2018", BASELINE)
@@ -185,7 +184,7 @@ class _Table:
         p_values = [statistics.wilcoxon(d, alternative="greater") for d in differences]
         corrected = statistics.holm(p_values)
         n_pairs = [int((~np.isnan(d)).sum()) for d in differences]
-        told = statistics.could_be_told(n_pairs, [len(statistics.differing(d)) for d in differences], alternative="greater", alpha=ALPHA)
+        told = statistics.could_be_told(n_pairs, [len(statistics.differing(d)) for d in differences], alternative="greater")
         worse = [
             {
                 "problem": self._c.problems[p],
@@ -194,7 +193,7 @@ class _Table:
                 "p_holm": float(corrected[i]),
             }
             for i, ((p, k), d) in enumerate(zip(cells, differences, strict=True))
-            if corrected[i] < ALPHA
+            if corrected[i] < statistics.ALPHA
         ]
         return {
             "method": self._c.methods[m],

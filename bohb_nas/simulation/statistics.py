@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 _Array = NDArray[np.float64]
+
+ALPHA = 0.05
+"""The level of every test."""
 Alternative = Literal["two-sided", "greater", "less"]
 _FEWEST = 8
 """Values that a bootstrap needs."""
@@ -48,14 +51,14 @@ def value_at(times: ArrayLike, values: ArrayLike, at: ArrayLike) -> _Array:
     return found
 
 
-def area_over_log_time(times: ArrayLike, values: ArrayLike, *, start: float, end: float) -> float:
-    """The mean of a step function over log(time) from `start` to `end`: its area divided by log(end / start)."""
-    if not 0 < start < end:
+def area_over_log_time(times: ArrayLike, values: ArrayLike, *, end: float) -> float:
+    """The mean of a step function over log(time) from 1 to `end`: its area divided by log(end)."""
+    if not end > 1:
         return math.nan
     inside = np.asarray(times, dtype=np.float64)
-    edges = np.concatenate([[start], inside[(inside > start) & (inside < end)], [end]])
+    edges = np.concatenate([[1.0], inside[(inside > 1) & (inside < end)], [end]])
     heights = value_at(times, values, edges[:-1])
-    return float(np.diff(np.log(edges)) @ heights / math.log(end / start))
+    return float(np.diff(np.log(edges)) @ heights / math.log(end))
 
 
 def time_to_reach(times: ArrayLike, values: ArrayLike, target: float) -> float:
@@ -133,7 +136,7 @@ def friedman(scores: ArrayLike) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def critical_difference(n_methods: int, n_problems: int, *, alpha: float = 0.05) -> float:
+def critical_difference(n_methods: int, n_problems: int, *, alpha: float = ALPHA) -> float:
     """Nemenyi's: mean ranks that differ by less are not told apart. q sqrt(M (M + 1) / (6 P)), Demšar 2006, section 3.2.2."""
     if n_methods < 2 or n_problems < 1:
         return math.nan
@@ -186,14 +189,13 @@ def smallest_p(n: int, *, alternative: Alternative) -> float:
     return min(1.0, (2.0 if alternative == "two-sided" else 1.0) * 0.5**n)
 
 
-def could_be_told(n_pairs: Sequence[int], n_differing: Sequence[int], *, alternative: Alternative, alpha: float) -> NDArray[np.bool_]:
+def could_be_told(n_pairs: Sequence[int], n_differing: Sequence[int], *, alternative: Alternative) -> NDArray[np.bool_]:
     """Which of n of Wilcoxon's tests could come out significant after Holm's correction, (n,): if all went as far as they can.
 
     Args:
         n_pairs: (n,); what has none is no test.
         n_differing: (n,) pairs that differ.
         alternative: of each test.
-        alpha: the level.
     """
     least = [smallest_p(k, alternative=alternative) if n else math.nan for n, k in zip(n_pairs, n_differing, strict=True)]
-    return holm(least) < alpha
+    return holm(least) < ALPHA

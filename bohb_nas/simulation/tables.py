@@ -9,8 +9,8 @@ from rich.text import Text
 
 from bohb_nas.durations import counted
 from bohb_nas.report.terminal import columns
-from bohb_nas.simulation.standings import ALPHA, SETTLED
-from bohb_nas.simulation.statistics import could_be_told
+from bohb_nas.simulation.standings import SETTLED
+from bohb_nas.simulation.statistics import ALPHA, could_be_told
 
 _MOST_NAMED = 3
 
@@ -44,10 +44,7 @@ def _marks(figures: Mapping[str, Any]) -> str:
     tests = [one["by_problem"] for one in figures["against_reference"] if one["by_problem"]]
     if not tests:
         return ""
-    told = [
-        could_be_told([t["n_pairs"] for t in each], [t["n_differing"] for t in each], alternative="two-sided", alpha=ALPHA)
-        for each in tests
-    ]
+    told = [could_be_told([t["n_pairs"] for t in each], [t["n_differing"] for t in each], alternative="two-sided") for each in tests]
     few = "" if any(one.any() for one in told) else ", which so few seeds that differ cannot show"
     return f"; * better, ! worse than {figures['reference']} (Holm){few}"
 
