@@ -10,13 +10,12 @@ from typing import cast
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.findings import Ablation, AblationStep
+from bohb_nas.arrays import Floats
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import Encoding, plain
 
-Floats = NDArray[np.float64]
 Config = Mapping[str, Value]
 Predict = Callable[[Sequence[Config]], Floats]
 """Of n configurations, the loss by each tree, (n_trees, n)."""

@@ -11,9 +11,8 @@ from scipy import stats
 
 from bohb_nas.analysis.findings import Budget, Importance
 from bohb_nas.analysis.observations import Observations, Told
+from bohb_nas.arrays import Floats
 from bohb_nas.records import Origin, Status, Value
-
-Floats = NDArray[np.float64]
 
 
 class Explanation(Protocol):

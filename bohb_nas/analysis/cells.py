@@ -23,13 +23,11 @@ from ConfigSpace.hyperparameters import (
 )
 from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats, Ints
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
 from bohb_nas.space.axes import Axes, Axis, cell, middles, scaled
 from bohb_nas.space.encoding import Encoding
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _MOST_GROUPS = 2**20
 """How many combinations of its ancestors' values a condition may distinguish."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.active import Active, coverage, overlap, where_active
 from bohb_nas.analysis.boxes import Block, Leaves
@@ -11,10 +10,8 @@ from bohb_nas.analysis.findings import Curve, PairMap
 from bohb_nas.analysis.layout import Condition, Layout, Region
 from bohb_nas.analysis.sample import Sample
 from bohb_nas.analysis.shares import SPREAD
+from bohb_nas.arrays import Floats, Ints
 from bohb_nas.space.axes import middles
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _N_POINTS = 64
 """Of the curve over a continuum."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.budgets import nothing
 from bohb_nas.analysis.cells import Box
@@ -20,10 +19,9 @@ from bohb_nas.analysis.importance import View, pairs, parameters
 from bohb_nas.analysis.sample import Refused, Sample, sample
 from bohb_nas.analysis.shares import shares, total_shares
 from bohb_nas.analysis.uncertainty import LEAST_PERMUTATIONS, thresholds
+from bohb_nas.arrays import Floats
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
-
-Floats = NDArray[np.float64]
 
 GOOD = 0.25
 """The share of observations that are good."""

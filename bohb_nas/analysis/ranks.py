@@ -9,15 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from bohb_nas.analysis.findings import RankCorrelation, Shape
 from bohb_nas.analysis.observations import Observations, Told, mean
+from bohb_nas.arrays import Floats
 from bohb_nas.durations import counted
 from bohb_nas.records import Origin
-
-Floats = NDArray[np.float64]
 
 FEWEST = 4
 """Configurations below which no figure is given: fewer have no interval."""

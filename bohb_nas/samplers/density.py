@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bohb_nas.samplers.kde import Floats, Ints, normal
+from bohb_nas.arrays import Floats, Ints
+from bohb_nas.samplers.kde import normal
 from bohb_nas.space.axes import Axis, middles
 
 Bools = NDArray[np.bool_]

@@ -6,11 +6,9 @@ h / (c - 1) for each other one). The kernels multiply over the columns, as in BO
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from bohb_nas.arrays import Floats, Ints
 
 
 def normal_reference(data: Floats, *, d: int | None = None) -> Floats:

@@ -14,6 +14,7 @@ import numpy as np
 from ConfigSpace.exceptions import ForbiddenValueError
 
 from bohb_nas import entries
+from bohb_nas.arrays import Floats
 from bohb_nas.durations import counted
 from bohb_nas.entries import check_option, whole
 from bohb_nas.knowledge import NOTHING, Knowledge
@@ -22,7 +23,6 @@ from bohb_nas.samplers import rung_model
 from bohb_nas.samplers.agreement import entry_chances, kendall, say, trust
 from bohb_nas.samplers.density import Columns, log_sum_exp
 from bohb_nas.samplers.earlier import Earlier, earlier_studies
-from bohb_nas.samplers.kde import Floats
 from bohb_nas.samplers.rung_model import RungModel
 from bohb_nas.samplers.uniform import Fresh, Proposal
 from bohb_nas.space.axes import Axes

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bohb_nas.arrays import Floats, Ints
 from bohb_nas.knowledge import Belief
-from bohb_nas.samplers.kde import Floats, Ints, normal
+from bohb_nas.samplers.kde import normal
 from bohb_nas.space.encoding import Encoding, Kind
 
 

@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.entries import check_option, number
 from bohb_nas.samplers.density import Columns, Mixture, mixture
-from bohb_nas.samplers.kde import Floats
 from bohb_nas.samplers.results import N_KEPT, RungResults
 
 _MOST_GOOD = N_KEPT - 1

@@ -15,11 +15,11 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.hyperparameters import Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
+from bohb_nas.arrays import Floats
 from bohb_nas.entries import check_option, number, whole
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
 from bohb_nas.samplers import kde
-from bohb_nas.samplers.kde import Floats
 from bohb_nas.samplers.prior import number_levels
 from bohb_nas.samplers.uniform import Fresh, Proposal
 from bohb_nas.space.encoding import Encoding

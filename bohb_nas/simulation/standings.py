@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.errors import UsageError
 from bohb_nas.simulation import statistics
 from bohb_nas.simulation.curves import Comparison
@@ -17,7 +18,6 @@ BASELINE = "random_search"
 SETTLED = 5.0
 """From this checkpoint on: the ratio to the reference, the tests shown, and the safety table."""
 
-_Array = NDArray[np.float64]
 _REFERENCES = ("bohb_2018", BASELINE)
 
 
@@ -204,7 +204,7 @@ class _Table:
             "worse": worse,
         }
 
-    def _speed_up(self) -> tuple[_Array, NDArray[np.bool_]]:
+    def _speed_up(self) -> tuple[Floats, NDArray[np.bool_]]:
         """The horizon over the median time to random search's final median regret; and where it is never reached.
 
         Returns:
@@ -222,15 +222,15 @@ class _Table:
         return c.conditions.horizon / medians, np.isinf(times).sum(axis=2) * 2 > self.n
 
 
-def _mean(table: _Array, *, axis: int) -> _Array:
+def _mean(table: Floats, *, axis: int) -> Floats:
     """The mean along an axis of what is not NaN; NaN where nothing is."""
     known = ~np.isnan(table)
     n = known.sum(axis=axis)
-    total: _Array = np.where(known, table, 0.0).sum(axis=axis)
+    total: Floats = np.where(known, table, 0.0).sum(axis=axis)
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
-def _quantile(values: _Array, q: float) -> float:
+def _quantile(values: Floats, q: float) -> float:
     known = values[~np.isnan(values)]
     return float(np.quantile(known, q)) if known.size else math.nan
 

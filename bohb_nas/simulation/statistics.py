@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-_Array = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 ALPHA = 0.05
 """The level of every test."""
@@ -29,13 +29,13 @@ _OFFSET = 0.01
 """Added to regrets before their ratio is taken, so that one of 0 has one."""
 
 
-def normalised_regret(losses: ArrayLike, *, best: float, median: float) -> _Array:
+def normalised_regret(losses: ArrayLike, *, best: float, median: float) -> Floats:
     """clip((loss - best) / (median - best), 0, inf), of any shape."""
-    clipped: _Array = np.clip((np.asarray(losses, dtype=np.float64) - best) / (median - best), 0.0, None)
+    clipped: Floats = np.clip((np.asarray(losses, dtype=np.float64) - best) / (median - best), 0.0, None)
     return clipped
 
 
-def value_at(times: ArrayLike, values: ArrayLike, at: ArrayLike) -> _Array:
+def value_at(times: ArrayLike, values: ArrayLike, at: ArrayLike) -> Floats:
     """A step function, 1 until its first change, at points in time.
 
     Args:
@@ -47,7 +47,7 @@ def value_at(times: ArrayLike, values: ArrayLike, at: ArrayLike) -> _Array:
         (C,)
     """
     steps = np.concatenate([[1.0], np.asarray(values, dtype=np.float64)])
-    found: _Array = steps[np.searchsorted(np.asarray(times, dtype=np.float64), np.asarray(at, dtype=np.float64), side="right")]
+    found: Floats = steps[np.searchsorted(np.asarray(times, dtype=np.float64), np.asarray(at, dtype=np.float64), side="right")]
     return found
 
 
@@ -67,15 +67,15 @@ def time_to_reach(times: ArrayLike, values: ArrayLike, target: float) -> float:
     return float(np.asarray(times, dtype=np.float64)[reached[0]]) if reached.size else math.inf
 
 
-def rounded(regrets: ArrayLike) -> _Array:
+def rounded(regrets: ArrayLike) -> Floats:
     """Regrets, or differences of them, of any shape: equal where only rounding tells them apart."""
-    exact: _Array = np.asarray(regrets, dtype=np.float64)
+    exact: Floats = np.asarray(regrets, dtype=np.float64)
     return exact.round(_DECIMALS)
 
 
-def ranks(scores: ArrayLike) -> _Array:
+def ranks(scores: ArrayLike) -> Floats:
     """Ranks of M methods, 1 the lowest score, ties shared: (M, ...) -> (M, ...); NaN where any method is missing."""
-    found: _Array = stats.rankdata(np.asarray(scores, dtype=np.float64), axis=0, nan_policy="propagate")
+    found: Floats = stats.rankdata(np.asarray(scores, dtype=np.float64), axis=0, nan_policy="propagate")
     return np.where(np.isnan(np.asarray(scores, dtype=np.float64)).any(axis=0, keepdims=True), np.nan, found)
 
 
@@ -96,7 +96,7 @@ def wilcoxon(differences: ArrayLike, *, alternative: Alternative = "two-sided") 
     return {"less": below, "greater": above, "two-sided": min(1.0, 2 * min(below, above))}[alternative]
 
 
-def _chances_of_sums(ranks: NDArray[np.int64]) -> _Array:
+def _chances_of_sums(ranks: NDArray[np.int64]) -> Floats:
     """How likely each sum, from 0 to that of all, is of ranks (n,) of which each counts with a chance of one half."""
     chances = np.zeros(int(ranks.sum()) + 1)
     chances[0] = 1.0
@@ -106,14 +106,14 @@ def _chances_of_sums(ranks: NDArray[np.int64]) -> _Array:
     return chances
 
 
-def differing(differences: ArrayLike) -> _Array:
+def differing(differences: ArrayLike) -> Floats:
     """Of the differences of n pairs, (n,), those that a signed-rank test is about: neither 0 nor NaN, and rounded."""
     d = rounded(differences)
-    found: _Array = d[~np.isnan(d) & (d != 0)]
+    found: Floats = d[~np.isnan(d) & (d != 0)]
     return found
 
 
-def holm(p_values: ArrayLike) -> _Array:
+def holm(p_values: ArrayLike) -> Floats:
     """Holm's step-down correction of n p-values: (n,) -> (n,); NaN stays NaN and does not count."""
     p = np.asarray(p_values, dtype=np.float64)
     corrected = np.full(p.shape, np.nan)
