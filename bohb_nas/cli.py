@@ -245,9 +245,11 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-_LOOKING = (cli_watch.status, cli_watch.logs, cli_watch.export, cli_analyze.analyze)
 for _more in (
-    *_LOOKING,
+    cli_watch.status,
+    cli_watch.logs,
+    cli_watch.export,
+    cli_analyze.analyze,
     cli_submit.submit,
     cli_train.train,
     cli_baselines.baselines,

@@ -1,11 +1,12 @@
-"""Durations as people write them ("400s", "20m", "1h30m", "3h") and as seconds; budgets and counts with their nouns."""
+"""Durations as people write them ("400s", "20m", "1h30m", "3h") and as seconds; budgets and counts with their nouns; rates and p-values."""
 
 import math
 import re
 
 from bohb_nas.errors import DurationError
 
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+HOUR_S = 3600.0
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": HOUR_S, "d": 86400.0}
 _PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|min|s|m|h|d)\s*")
 _PLURAL = re.compile(r".*[a-z]{3}(?<!s)s")
 """Of a unit whose singular is without its last letter, such as epochs."""
@@ -66,3 +67,13 @@ def budget_text(budget: float, unit: str) -> str:
 def counted(n: int | str, noun: str) -> str:
     """So many of something: "1 trial", "2 trials"."""
     return f"{n} {noun}" if n in (1, "1") else f"{n} {noun}s"
+
+
+def rough(value: float) -> str:
+    """Three digits of an amount, and all before the point: "0.25", "12.3", "1,234"."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def p_value(value: float) -> str:
+    """A p-value with its relation: "= 0.03", or "< 0.001"."""
+    return "< 0.001" if value < 0.001 else f"= {value:.2g}"

@@ -1,8 +1,11 @@
-"""Checks the entries of records that come as JSON; written for speed, since a long study is read line by line when it is taken up again."""
+"""Checks the entries of records that come as JSON, and options.
+
+Written for speed, since a long study is read line by line when it is taken up again.
+"""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache
@@ -10,7 +13,7 @@ from numbers import Real
 from sys import intern
 from typing import Any, NoReturn, TypeVar
 
-from bohb_nas.errors import RecordError
+from bohb_nas.errors import OptionError, RecordError
 
 _Word = TypeVar("_Word", bound=StrEnum)
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -28,6 +31,11 @@ def number(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # a whole number beyond every float
         return False
+
+
+def whole(value: object, least: int, most: float = math.inf) -> bool:
+    """Whether a value is a whole number within bounds."""
+    return type(value) is int and least <= value <= most
 
 
 def as_number(value: Any) -> Any:
@@ -93,6 +101,18 @@ def word(kind: type, words: type[_Word], name: str, value: object) -> _Word:
     if found is None:
         raise RecordError(f"{kind.__name__.lower()}: {name} is {repr(value)[:200]}; accepted is one of {', '.join(words)}")
     return found
+
+
+def check_option(name: str, value: object, good: bool, accepted: str) -> None:  # noqa: FBT001 - the condition of a check
+    """Raises OptionError, saying what is accepted, unless an option's value is good."""
+    if not good:
+        raise OptionError(f"{name} is {value!r}; accepted is {accepted}")
+
+
+def refuse_unknown(whose: str, given: Iterable[str], accepted: Collection[str]) -> None:
+    """Raises OptionError when an option is given that its owner, a method or a worker, does not have."""
+    if unknown := sorted(set(given) - set(accepted)):
+        raise OptionError(f"{whose} has no option {', '.join(map(repr, unknown))}; accepted are {', '.join(accepted) or 'none'}")
 
 
 @cache

@@ -1,11 +1,10 @@
 """How the one-shot searches are done: plain data that the methods take from a user and the worker trains by."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from bohb_nas.entries import number
+from bohb_nas.entries import check_option, number, refuse_unknown, whole
 from bohb_nas.errors import OptionError
 
 Controller = Literal["robust", "paper", "differentiable", "uniform", "random"]
@@ -60,21 +59,23 @@ class AutoHas:
 
     def __post_init__(self) -> None:
         _one_of("controller", self.controller, get_args(Controller))
-        _check("every", self.every, self.every is None or _whole(self.every, 1), "a whole number from 1")
-        _check("rollouts", self.rollouts, self.rollouts is None or _whole(self.rollouts, 1, 100), "a whole number from 1 to 100")
-        _check("horizon", self.horizon, _whole(self.horizon, 1, 100), "a whole number from 1 to 100")
+        check_option("every", self.every, self.every is None or whole(self.every, 1), "a whole number from 1")
+        check_option("rollouts", self.rollouts, self.rollouts is None or whole(self.rollouts, 1, 100), "a whole number from 1 to 100")
+        check_option("horizon", self.horizon, whole(self.horizon, 1, 100), "a whole number from 1 to 100")
         if self.controller == "differentiable":
-            _check("horizon", self.horizon, self.horizon == 1, "1 of the differentiable controller, which follows a single step")
-            _check("reward", self.reward, self.reward != "accuracy", "cross_entropy of the differentiable controller, for its gradient")
-        _check("n_bases", self.n_bases, _whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
-        _check("tried", self.tried, _whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
-        _check("rate", self.rate, self.rate is None or (number(self.rate) and self.rate > 0), "a number above 0")
-        _check("entropy", self.entropy, number(self.entropy) and self.entropy >= 0, "a number from 0")
+            check_option("horizon", self.horizon, self.horizon == 1, "1 of the differentiable controller, which follows a single step")
+            check_option(
+                "reward", self.reward, self.reward != "accuracy", "cross_entropy of the differentiable controller, for its gradient"
+            )
+        check_option("n_bases", self.n_bases, whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
+        check_option("tried", self.tried, whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
+        check_option("rate", self.rate, self.rate is None or (number(self.rate) and self.rate > 0), "a number above 0")
+        check_option("entropy", self.entropy, number(self.entropy) and self.entropy >= 0, "a number from 0")
         inside = number(self.warm_up) and 0 <= self.warm_up < self.until
-        _check("warm_up", self.warm_up, inside, f"a number from 0 and below {self.until:g}, where the controller stops")
-        _check("compare", self.compare, self.compare in ("ranks", "rewards"), "ranks or rewards")
+        check_option("warm_up", self.warm_up, inside, f"a number from 0 and below {self.until:g}, where the controller stops")
+        check_option("compare", self.compare, self.compare in ("ranks", "rewards"), "ranks or rewards")
         _check_sizes(self)
-        _check("reward", self.reward, self.reward in (None, "cross_entropy", "accuracy"), "cross_entropy or accuracy")
+        check_option("reward", self.reward, self.reward in (None, "cross_entropy", "accuracy"), "cross_entropy or accuracy")
         _check_heeded(self)
 
     @property
@@ -156,23 +157,23 @@ class Dha:
     def __post_init__(self) -> None:
         _one_of("policy", self.policy, get_args(Objective))
         _check_sizes(self)
-        _check("proj_dims", self.proj_dims, _whole(self.proj_dims, 2, 1000), "a whole number from 2 to 1000")
-        _check("hyper_every", self.hyper_every, _whole(self.hyper_every, 1), "a whole number from 1")
-        _check("recover_every", self.recover_every, _whole(self.recover_every, 1), "a whole number from 1")
+        check_option("proj_dims", self.proj_dims, whole(self.proj_dims, 2, 1000), "a whole number from 2 to 1000")
+        check_option("hyper_every", self.hyper_every, whole(self.hyper_every, 1), "a whole number from 1")
+        check_option("recover_every", self.recover_every, whole(self.recover_every, 1), "a whole number from 1")
         for name in ("code_rate", "settled", "rate", "rate_low", "rate_high", "weight_decay_low", "weight_decay_high", "weight_decay"):
             value = getattr(self, name)
-            _check(name, value, number(value) and value > 0, "a number above 0")
+            check_option(name, value, number(value) and value > 0, "a number above 0")
         for name in ("hyper_rate", "policy_rate", "credit_rate"):
             value = getattr(self, name)
-            _check(name, value, number(value) and value >= 0, "a number from 0")
-        _check("search_share", self.search_share, number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1")
-        _check("explore", self.explore, number(self.explore) and 0 <= self.explore <= 1, "a number from 0 to 1")
-        _check("momentum", self.momentum, number(self.momentum) and 0 <= self.momentum < 1, "a number from 0 and below 1")
-        _check("rho", self.rho, number(self.rho) and self.rho >= 1, "a number from 1")
+            check_option(name, value, number(value) and value >= 0, "a number from 0")
+        check_option("search_share", self.search_share, number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1")
+        check_option("explore", self.explore, number(self.explore) and 0 <= self.explore <= 1, "a number from 0 to 1")
+        check_option("momentum", self.momentum, number(self.momentum) and 0 <= self.momentum < 1, "a number from 0 and below 1")
+        check_option("rho", self.rho, number(self.rho) and self.rho >= 1, "a number from 1")
         for name in ("rate", "weight_decay"):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             inside = low <= getattr(self, name) <= high
-            _check(name, getattr(self, name), inside, f"a number from {name}_low, {low:g}, to {name}_high, {high:g}")
+            check_option(name, getattr(self, name), inside, f"a number from {name}_low, {low:g}, to {name}_high, {high:g}")
 
 
 Settings = AutoHas | Dha
@@ -197,10 +198,9 @@ def from_json(value: object) -> Settings:
     if not isinstance(value, dict) or value.get("method") not in SEARCHES:
         raise OptionError(f"search {value!r}: accepted is an object whose method is one of {', '.join(SEARCHES)}")
     chosen = SEARCHES[value["method"]]
-    accepted = [f.name for f in fields(chosen)]
-    if unknown := sorted(value.keys() - {"method"} - set(accepted)):
-        raise OptionError(f"{value['method']} has no setting {', '.join(unknown)}; accepted are {', '.join(accepted)}")
-    return chosen(**{name: setting for name, setting in value.items() if name != "method"})
+    settings = {name: setting for name, setting in value.items() if name != "method"}
+    refuse_unknown(value["method"], settings, [f.name for f in fields(chosen)])
+    return chosen(**settings)
 
 
 def _check_heeded(settings: AutoHas) -> None:
@@ -219,24 +219,19 @@ def _check_heeded(settings: AutoHas) -> None:
             )
     alone = settings.n_rollouts == 1
     if settings.controller == "paper":
-        _check("rollouts", settings.rollouts, alone, "1 of the paper controller, whose baseline is a moving mean; robust compares several")
-    _check("compare", settings.compare, settings.compare == "ranks" or not alone, "ranks where there is one rollout: nothing is compared")
+        check_option(
+            "rollouts", settings.rollouts, alone, "1 of the paper controller, whose baseline is a moving mean; robust compares several"
+        )
+    check_option(
+        "compare", settings.compare, settings.compare == "ranks" or not alone, "ranks where there is one rollout: nothing is compared"
+    )
 
 
 def _check_sizes(settings: "AutoHas | Dha") -> None:
     for name in ("max_flops", "max_params"):
         value = getattr(settings, name)
-        _check(name, value, value is None or (number(value) and value > 0), "a number above 0")
-
-
-def _whole(value: object, least: int, most: float = math.inf) -> bool:
-    return type(value) is int and least <= value <= most
+        check_option(name, value, value is None or (number(value) and value > 0), "a number above 0")
 
 
 def _one_of(name: str, value: object, accepted: tuple[str, ...]) -> None:
-    _check(name, value, value in accepted, ", ".join(accepted))
-
-
-def _check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa: FBT001 - the condition of a check
-    if not good:
-        raise OptionError(f"{name} is {value!r}; accepted is {accepted}")
+    check_option(name, value, value in accepted, ", ".join(accepted))

@@ -31,7 +31,7 @@ from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
 from bohb_nas.refs import is_file, load_module
 from bohb_nas.search_spaces import toy as toy_space
 from bohb_nas.space import files as space_files
-from bohb_nas.space.encoding import Encoding, plain
+from bohb_nas.space.encoding import Encoding, default_configuration
 from bohb_nas.training import policy_files
 from bohb_nas.workers import toy as toy_worker
 
@@ -142,8 +142,7 @@ def check_space(space: ConfigurationSpace) -> list[Finding]:
         return next((problem for config in samples if (problem := _encoding_problem(encoding, config))), None)
 
     def default() -> str | None:
-        values = {name: plain(value) for name, value in space.get_default_configuration().items()}
-        return _encoding_problem(Encoding(space), values)
+        return _encoding_problem(Encoding(space), default_configuration(space))
 
     def repeatable() -> str | None:
         first, second = ([Encoding(space).sample(seed) for seed in range(_N_SAMPLES)] for _ in range(2))
@@ -168,7 +167,7 @@ def check_worker(worker: Worker, space: ConfigurationSpace, *, workdir: Path, bu
         budget: of every trial.
     """
     encoding = Encoding(space)
-    default = {name: plain(value) for name, value in space.get_default_configuration().items()}
+    default = default_configuration(space)
     took_s = list[float]()
 
     def trains(number: int, config: dict[str, Value], accepted: frozenset[Status]) -> str | None:

@@ -10,13 +10,12 @@ from typing import cast
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.findings import Ablation, AblationStep
+from bohb_nas.arrays import Floats
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import Encoding, plain
 
-Floats = NDArray[np.float64]
 Config = Mapping[str, Value]
 Predict = Callable[[Sequence[Config]], Floats]
 """Of n configurations, the loss by each tree, (n_trees, n)."""
@@ -41,11 +40,6 @@ def path(space: ConfigurationSpace, predict: Predict, start: Config, goal: Confi
         best = int(np.argmin(predicted.mean(axis=0)))
         steps.append(walk.step(choices[best], predicted[:, best]))
     return Ablation(start=name, budget=budget, loss=loss, spread=spread, steps=steps)
-
-
-def default(space: ConfigurationSpace) -> dict[str, Value]:
-    """The space's default configuration."""
-    return {name: cast(Value, plain(value)) for name, value in dict(space.get_default_configuration()).items()}
 
 
 class _Walk:

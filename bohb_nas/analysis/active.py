@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.boxes import Block, Leaves
 from bohb_nas.analysis.layout import Condition, Layout, Region
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from bohb_nas.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

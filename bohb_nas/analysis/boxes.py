@@ -24,10 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bohb_nas.analysis.layout import Condition, Layout, Region
+from bohb_nas.arrays import Floats, Ints
 from bohb_nas.errors import AnalysisError
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _TOLERANCE = 1e-9

@@ -11,9 +11,8 @@ from scipy import stats
 
 from bohb_nas.analysis.findings import Budget, Importance
 from bohb_nas.analysis.observations import Observations, Told
+from bohb_nas.arrays import Floats
 from bohb_nas.records import Origin, Status, Value
-
-Floats = NDArray[np.float64]
 
 
 class Explanation(Protocol):
@@ -167,6 +166,6 @@ def quantiles(losses: Floats) -> Floats:
     return found
 
 
-def nothing(n: int, why: str) -> Importance:
+def nothing(n: int, why: str, oob_r2: float | None = None) -> Importance:
     """The importance of observations of which nothing can be said."""
-    return Importance(n=n, refused=why, oob_r2=None, threshold=None, parameters=[], pairs=[], good=None)
+    return Importance(n=n, refused=why, oob_r2=oob_r2, threshold=None, parameters=[], pairs=[], good=None)

@@ -23,13 +23,11 @@ from ConfigSpace.hyperparameters import (
 )
 from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats, Ints
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
-from bohb_nas.space.axes import Axes, Axis, cell, scaled
+from bohb_nas.space.axes import Axes, Axis, cell, middles, scaled
 from bohb_nas.space.encoding import Encoding
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _MOST_GROUPS = 2**20
 """How many combinations of its ancestors' values a condition may distinguish."""
@@ -103,7 +101,7 @@ class Box:
         axis, rising = self._axes.axes[column], self.sides[column].rising
         rows = np.full((len(points), len(self.names)), np.nan)
         if axis.edges is not None:
-            rows[:, column] = ((axis.edges[1:] + axis.edges[:-1]) / 2)[points.astype(np.int64)]
+            rows[:, column] = middles(axis.edges)[points.astype(np.int64)]
         else:
             rows[:, column] = points if rising is None else np.interp(points, rising[1], rising[0])
         return [self._encoding.value(column, entry) for entry in self._axes.rows(rows)[:, column]]
@@ -120,7 +118,7 @@ class Box:
                 continue
             ancestors = [i for i, other in enumerate(self.names) if other in {one.parent.name for one in literals}]
             groups = [self._groups(i, [one for one in literals if one.parent.name == self.names[i]]) for i in ancestors]
-            table = self._table(j, ancestors, [middles for _, _, middles in groups])
+            table = self._table(j, ancestors, [places for _, _, places in groups])
             key = (tuple(ancestors), *(g.tobytes() for g, _, _ in groups), *(c.tobytes() for _, c, _ in groups), table.tobytes())
             found.setdefault(key, ([], ancestors, groups))[0].append(j)
         return tuple(
@@ -129,7 +127,7 @@ class Box:
                 ancestors=np.array(ancestors, dtype=np.int64),
                 groups=tuple(g for g, _, _ in groups),
                 cuts=tuple(c for _, c, _ in groups),
-                table=self._table(children[0], ancestors, [middles for _, _, middles in groups]),
+                table=self._table(children[0], ancestors, [places for _, _, places in groups]),
             )
             for children, ancestors, groups in found.values()
         )
@@ -138,29 +136,29 @@ class Box:
         """The group of each of a parent's cells, the cells' ends where it is a continuum, a place on its axis for each group."""
         axis = self._axes.axes[column]
         if axis.levels is not None:
-            cuts, middles = np.empty(0), np.arange(len(axis.levels), dtype=np.float64)
+            cuts, places = np.empty(0), np.arange(len(axis.levels), dtype=np.float64)
         elif axis.edges is not None:
-            cuts, middles = np.empty(0), (axis.edges[1:] + axis.edges[:-1]) / 2
+            cuts, places = np.empty(0), middles(axis.edges)
         else:
             cuts = _cuts(self.hyperparameters[column], literals)
-            middles = (cuts[1:] + cuts[:-1]) / 2
-        rows = np.full((len(middles), len(self.names)), np.nan)
-        rows[:, column] = middles
+            places = middles(cuts)
+        rows = np.full((len(places), len(self.names)), np.nan)
+        rows[:, column] = places
         values = [self._encoding.value(column, entry) for entry in self._axes.rows(rows)[:, column]]
         said = [tuple(bool(one.satisfied_by_value({one.parent.name: value})) for one in literals) for value in values]
         groups = {answers: i for i, answers in enumerate(dict.fromkeys(said))}
         first = [said.index(answers) for answers in groups]
-        return np.array([groups[answers] for answers in said], dtype=np.int64), cuts, middles[first]
+        return np.array([groups[answers] for answers in said], dtype=np.int64), cuts, places[first]
 
-    def _table(self, column: int, ancestors: Sequence[int], middles: Sequence[Floats]) -> NDArray[np.bool_]:
-        shape = tuple(len(m) for m in middles)
+    def _table(self, column: int, ancestors: Sequence[int], grids: Sequence[Floats]) -> NDArray[np.bool_]:
+        shape = tuple(len(grid) for grid in grids)
         if np.prod(shape, dtype=np.float64) > _MOST_GROUPS:
             raise AnalysisError(
                 f"{self.names[column]} depends on {len(ancestors)} hyperparameters in {np.prod(shape, dtype=np.float64):.0f} ways; "
                 f"accepted are {_MOST_GROUPS}: leave it out, or make its conditions simpler"
             )
         places = np.full((int(np.prod(shape, dtype=np.int64)), len(self.names)), np.nan)
-        for i, grid in zip(ancestors, np.meshgrid(*middles, indexing="ij"), strict=True):
+        for i, grid in zip(ancestors, np.meshgrid(*grids, indexing="ij"), strict=True):
             places[:, i] = grid.ravel()
         return np.asarray(self._axes.active(places)[:, column].reshape(shape))
 

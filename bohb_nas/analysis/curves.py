@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.active import Active, coverage, overlap, where_active
 from bohb_nas.analysis.boxes import Block, Leaves
@@ -11,9 +10,8 @@ from bohb_nas.analysis.findings import Curve, PairMap
 from bohb_nas.analysis.layout import Condition, Layout, Region
 from bohb_nas.analysis.sample import Sample
 from bohb_nas.analysis.shares import SPREAD
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from bohb_nas.arrays import Floats, Ints
+from bohb_nas.space.axes import middles
 
 _N_POINTS = 64
 """Of the curve over a continuum."""
@@ -60,14 +58,13 @@ def _edges(layout: Layout, column: int, n: int) -> Floats:
 def _points(layout: Layout, column: int, edges: Floats) -> tuple[Ints, Floats, Floats]:
     """Which intervals are shown, in what order; the points of the box there; their places on the side, or the numbers of levels."""
     if layout.edges[column] is None:
-        middles = (edges[1:] + edges[:-1]) / 2
-        values = layout.box.values(column, middles)
+        places = middles(edges)
+        values = layout.box.values(column, places)
         chosen = np.array([i for i, value in enumerate(values) if i == 0 or value != values[i - 1]])
-        return chosen, middles[chosen], middles[chosen]
+        return chosen, places[chosen], places[chosen]
     ranks = layout.ranks(column)
     cells = np.arange(len(ranks), dtype=np.float64)
-    middles = (edges[1:] + edges[:-1]) / 2
-    return ranks, cells, middles if layout.box.is_number(column) else cells
+    return ranks, cells, middles(edges) if layout.box.is_number(column) else cells
 
 
 def _chance(layout: Layout, columns: tuple[int, int], edges: Sequence[Floats]) -> Floats:

@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from bohb_nas.analysis.boxes import Block, Leaves
 from bohb_nas.analysis.steps import joint_variance
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from bohb_nas.arrays import Floats, Ints
 
 _BATCH = 256
 """Edges whose joint marginals with all others are worked out at a time."""

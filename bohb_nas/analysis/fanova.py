@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
-from numpy.typing import NDArray
 
+from bohb_nas.analysis.budgets import nothing
 from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.findings import GoodRegion, Importance
@@ -19,10 +19,9 @@ from bohb_nas.analysis.importance import View, pairs, parameters
 from bohb_nas.analysis.sample import Refused, Sample, sample
 from bohb_nas.analysis.shares import shares, total_shares
 from bohb_nas.analysis.uncertainty import LEAST_PERMUTATIONS, thresholds
+from bohb_nas.arrays import Floats
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
-
-Floats = NDArray[np.float64]
 
 GOOD = 0.25
 """The share of observations that are good."""
@@ -82,15 +81,15 @@ def explain(
     try:
         box = Box(space)
     except AnalysisError as e:
-        return Explanation(importance=_nothing(len(configs), str(e)))
+        return Explanation(importance=nothing(len(configs), str(e)))
     sampled = sample(box, configs, np.asarray(losses, dtype=np.float64))
     if isinstance(sampled, Refused):
-        return Explanation(importance=_nothing(sampled.n, sampled.reason))
+        return Explanation(importance=nothing(sampled.n, sampled.reason))
     forest = fit(box, sampled.points, sampled.losses, seed=seed, n_trees=n_trees)
     oob_r2 = forest.oob_r2(sampled.points, sampled.losses)
     if not oob_r2 > 0:
         refused = f"the forest predicts no better than the mean does (out-of-bag R² {oob_r2:.2f})"
-        return Explanation(importance=_nothing(sampled.n, refused, oob_r2))
+        return Explanation(importance=nothing(sampled.n, refused, oob_r2))
     leaves = forest.leaves()
     effects = [Effects(one, forest.layout.d) for one in leaves]
     found = shares(effects, forest.layout, all_pairs=True)
@@ -125,10 +124,6 @@ def _check(configs: Sequence[Mapping[str, Value]], losses: Floats, n_permutation
         raise AnalysisError(
             f"{n_permutations} shuffles: accepted are 0, or {LEAST_PERMUTATIONS} and more: chance passes their threshold once in 20 times"
         )
-
-
-def _nothing(n: int, refused: str, oob_r2: float | None = None) -> Importance:
-    return Importance(n=n, refused=refused, oob_r2=oob_r2, threshold=None, parameters=[], pairs=[], good=None)
 
 
 def _good(view: View, limit: float) -> GoodRegion:

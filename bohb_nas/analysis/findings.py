@@ -4,7 +4,7 @@ Every entry is JSON. Losses are the study's, budgets in its unit, times in secon
 None stands for what cannot be said; why not is said beside it. (Longer than other modules: the whole contract stands in one place.)
 """
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, TypedDict
 
 from bohb_nas.records import Value
 
@@ -376,6 +376,6 @@ class Findings(TypedDict):
     incumbent: Incumbent | None
     ablation: Ablation | None
     comparison: Comparison | None
-    tested: NotRequired[Comparison | None]
+    tested: Comparison | None
     """Test errors of what `bohb-nas train` trained for good in the study."""
     sentences: list[Sentence]

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from bohb_nas.analysis.boxes import Leaves, of_trees
 from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.layout import Layout
-
-Floats = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 _LEAST_IN_LEAF = 3
 """Draws that a leaf has: leaves of fewer follow the noise, and cost most of the time. See decision 0015, also for _MAX_FEATURES."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.active import Active, where_active
 from bohb_nas.analysis.boxes import Leaves
@@ -13,8 +12,7 @@ from bohb_nas.analysis.findings import Pair, Parameter
 from bohb_nas.analysis.layout import Layout
 from bohb_nas.analysis.sample import Sample
 from bohb_nas.analysis.shares import SPREAD, Shares
-
-Floats = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bohb_nas.analysis.cells import Activity, Box
+from bohb_nas.arrays import Floats, Ints
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 INACTIVE = -1.0

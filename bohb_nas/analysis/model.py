@@ -10,12 +10,11 @@ from statsmodels.stats.multitest import multipletests
 
 from bohb_nas.analysis.findings import ModelTest
 from bohb_nas.analysis.observations import Observations
+from bohb_nas.analysis.ranks import Z
 from bohb_nas.records import Origin
 
 FEWEST = 4
 """Picks of either kind, below which nothing is tested."""
-_Z = 1.959963984540054
-"""The 97.5th percentile of the standard normal distribution."""
 _EDGE = 1e-12
 """Where 0 and 1 solve the equation themselves, its other solution is looked for from here on."""
 
@@ -32,7 +31,7 @@ def picks(by_budget: Sequence[Observations]) -> list[ModelTest]:
 def _test(observations: Observations) -> ModelTest:
     model, random = (observations.losses[[o is origin for o in observations.origins]] for origin in (Origin.MODEL, Origin.RANDOM))
     enough = min(len(model), len(random)) >= FEWEST
-    better = superiority(model, random) if enough else None
+    better, p_value = superiority(model, random) if enough else (None, None)
     return ModelTest(
         budget=observations.budget,
         n_model=len(model),
@@ -41,16 +40,15 @@ def _test(observations: Observations) -> ModelTest:
         median_random=median(random),
         better=better,
         interval=list(interval(better, len(model), len(random))) if better is not None else None,
-        p_value=float(stats.mannwhitneyu(model, random).pvalue) if enough else None,
+        p_value=p_value,
         p_holm=None,
     )
 
 
-def superiority(one: ArrayLike, other: ArrayLike) -> float:
-    """How probable it is that a loss of the first, (m,), is lower than one of the second, (n,); a tie is half."""
-    a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    higher = stats.rankdata(np.concatenate([a, b]))[a.size :].sum() - b.size * (b.size + 1) / 2
-    return float(higher / (a.size * b.size))
+def superiority(one: ArrayLike, other: ArrayLike) -> tuple[float, float]:
+    """How probable it is that a loss of the first, (m,), is lower than one of the second, (n,), a tie being half; and Mann-Whitney's p."""
+    found, n_pairs = stats.mannwhitneyu(one, other), np.size(one) * np.size(other)
+    return float((n_pairs - found.statistic) / n_pairs), float(found.pvalue)
 
 
 def interval(theta: float, m: int, n: int) -> tuple[float, float]:
@@ -62,7 +60,7 @@ def interval(theta: float, m: int, n: int) -> tuple[float, float]:
 
     def beyond(t: float) -> float:
         k = (m + n) / 2 - 1
-        return (theta - t) ** 2 - _Z**2 * t * (1 - t) * (1 + k * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n)
+        return (theta - t) ** 2 - Z**2 * t * (1 - t) * (1 + k * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n)
 
     low = 0.0 if theta == 0 else float(optimize.brentq(beyond, 0.0, min(theta, 1 - _EDGE)))
     high = 1.0 if theta == 1 else float(optimize.brentq(beyond, max(theta, _EDGE), 1.0))

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
-from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.errors import SpaceError, UsageError
 from bohb_nas.records import ASIDE, NOT_DRAWN, Origin, Result, Status, Trial, Value, shares_weights, stands_in
 from bohb_nas.space.encoding import Encoding
@@ -28,8 +28,6 @@ from bohb_nas.store.journal import Event, State, fold
 from bohb_nas.store.meta import ALONE
 from bohb_nas.store.stays import Stay, stay
 from bohb_nas.store.study_dir import StudyDir
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,10 @@ from typing import Any
 
 from bohb_nas.analysis.findings import Pace, Row, RungHours
 from bohb_nas.analysis.observations import Told, budgets_of
+from bohb_nas.durations import HOUR_S
 from bohb_nas.records import Origin
 from bohb_nas.store import notes
 from bohb_nas.store.stays import device_s, use
-
-HOUR_S = 3600.0
 
 
 def hours(told: Sequence[Told]) -> list[RungHours]:

@@ -9,21 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from bohb_nas.analysis.findings import RankCorrelation, Shape
 from bohb_nas.analysis.observations import Observations, Told, mean
+from bohb_nas.arrays import Floats
 from bohb_nas.durations import counted
 from bohb_nas.records import Origin
-
-Floats = NDArray[np.float64]
 
 FEWEST = 4
 """Configurations below which no figure is given: fewer have no interval."""
 _PERMUTED_BELOW = 30
 _N_PERMUTATIONS = 9999
-_Z = 1.959963984540054
+Z = 1.959963984540054
 """The 97.5th percentile of the standard normal distribution."""
 
 
@@ -84,7 +83,7 @@ def bonett_wright(rho: float, n: int) -> tuple[float, float]:
     """
     most = 1 - 12 / (n**3 - n)
     inner = min(max(rho, -most), most)
-    half = _Z * math.sqrt((1 + inner**2 / 2) / (n - 3))
+    half = Z * math.sqrt((1 + inner**2 / 2) / (n - 3))
     low = math.tanh(math.atanh(inner) - half) if rho >= -most else -1.0
     high = math.tanh(math.atanh(inner) + half) if rho <= most else 1.0
     return low, high

@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.cells import Box
+from bohb_nas.arrays import Floats
 from bohb_nas.durations import counted
 from bohb_nas.records import Value
-
-Floats = NDArray[np.float64]
 
 LEAST = 10
 """Different configurations below which nothing is said."""

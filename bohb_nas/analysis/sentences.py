@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bohb_nas.analysis.findings import Budget, Compared, Comparison, ModelTest, Pace, RankCorrelation, Sentence
 from bohb_nas.analysis.ranks import FEWEST
-from bohb_nas.durations import counted, format_duration
+from bohb_nas.durations import counted, format_duration, p_value, rough
 
 LEVEL = 0.05
 ALIKE = 0.5
@@ -103,7 +103,7 @@ def of_model(tests: Sequence[ModelTest], names: Names) -> Iterator[Sentence]:
         assert one["p_holm"] is not None
         figures = (
             f"the lower loss in {_share(one['better'])} of pairs {_interval(one['interval'])}, "
-            f"{_p(one['p_holm'])}, n = {one['n_model']} and {one['n_random']}"
+            f"p {p_value(one['p_holm'])}, n = {one['n_model']} and {one['n_random']}"
         )
         told = one["p_holm"] < LEVEL and one["better"] != 0.5
         word = "not told apart from" if not told else "better than" if one["better"] > 0.5 else "worse than"
@@ -137,7 +137,7 @@ def _compared(row: Compared, own: Compared, n_searched: int, *, at: str, who: st
     figures = f"{_loss(own)} against {_loss(row)}"
     if row["p_holm"] is None:
         return Sentence(about="comparison", text=f"{at} {who} has {figures} of {row['name']}; {row['test']}", holds=False)
-    told = f"{_p(row['p_holm'])} by {row['test']}"
+    told = f"p {p_value(row['p_holm'])} by {row['test']}"
     if row["n_seeds"] == own["n_seeds"] == 1:
         text, holds = f"{at} {who} has {figures} of {row['name']}, one seed each, which allows no claim; {told}", False
     elif row["difference"] > 0 and row["p_holm"] * n_searched < LEVEL:
@@ -158,7 +158,7 @@ def of_pace(pace: Pace) -> Iterator[Sentence]:
         return
     share = "" if pace["train_share"] is None else f"; workers trained {_share(pace['train_share'])} of their time"
     span = format_duration(max(1, round(pace["span_s"])))
-    hours, evaluations = counted(_number(pace["device_hours"]), "device hour"), counted(_number(pace["evaluations_per_hour"]), "evaluation")
+    hours, evaluations = counted(rough(pace["device_hours"]), "device hour"), counted(rough(pace["evaluations_per_hour"]), "evaluation")
     text = f"{hours} in {span}, {evaluations} an hour{share}"
     yield Sentence(about="pace", text=text, holds=True)
 
@@ -178,10 +178,6 @@ def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def _range(limits: Sequence[float]) -> str:
     return f"{100 * limits[0]:.0f} to {100 * limits[1]:.0f} %"
 
@@ -193,7 +189,3 @@ def _interval(limits: Sequence[float]) -> str:
 def _loss(row: Compared) -> str:
     assert row["error"] is not None
     return f"{row['error']:.4g}"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"

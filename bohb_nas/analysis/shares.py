@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from bohb_nas.analysis.boxes import Leaves
 from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.layout import Layout
 from bohb_nas.analysis.totals import totals
-
-Floats = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 SPREAD = (5.0, 95.0)
 """Percentiles over the trees."""

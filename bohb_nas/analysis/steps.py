@@ -3,9 +3,8 @@
 import itertools
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 _MOST_CELLS = 2**22
 """Of a grid; beyond it steps are compared with each other instead."""

@@ -15,6 +15,7 @@ from bohb_nas.durations import budget_text, counted
 from bohb_nas.errors import SpaceError
 from bohb_nas.files import finite
 from bohb_nas.records import Budgets, Origin, Value
+from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.legality import complete
 from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
@@ -57,8 +58,9 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
     probes = record.of(Origin.PROBE)
     explained = [observe([one for one in drawn if one.trial.config_id not in unknown], budget) for budget in names]
     explanations, over_budgets = _explanations(record, explained, explain, seed=seed, jobs=jobs)
+    why_not = _NO_SPACE if record.space is None else _NO_OBSERVATIONS
     entries = [
-        budgets.entry(o, told, importance=e.importance if e is not None else _nothing(record, o), names=names)
+        budgets.entry(o, told, importance=e.importance if e is not None else budgets.nothing(len(o), why_not), names=names)
         for o, e in zip(explained, explanations, strict=True)
     ]
     changes = trajectory.incumbents(told)
@@ -136,10 +138,6 @@ def _explanations(
     return found[1:], found[0]
 
 
-def _nothing(record: Record, observations: Observations) -> Importance:
-    return budgets.nothing(len(observations), _NO_SPACE if record.space is None else _NO_OBSERVATIONS)
-
-
 def _ablation(
     record: Record, searched: Sequence[Told], observed: Sequence[Observations], explanations: Sequence[Explanation | None]
 ) -> Ablation | None:
@@ -168,7 +166,7 @@ def _start(record: Record, budget: float) -> tuple[str, Mapping[str, Value]]:
             return comparison.name_of(each[0].trial.config_id), complete(record.space, each[0].trial.config)
         except SpaceError:
             continue
-    return "default", ablation.default(record.space)
+    return "default", default_configuration(record.space)
 
 
 def _n_at(told: Sequence[Told], budget: float | None) -> int:

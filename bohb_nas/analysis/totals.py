@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bohb_nas.analysis.boxes import Block, Leaves
+from bohb_nas.arrays import Floats, Ints
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 

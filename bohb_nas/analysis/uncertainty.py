@@ -10,8 +10,7 @@ from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.forest import Forest, fit
 from bohb_nas.analysis.shares import shares
-
-Floats = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 _N_TREES = 16
 """Of a forest on what is shuffled. Fewer trees vary more: the threshold is rather too high."""

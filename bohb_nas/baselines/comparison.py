@@ -12,6 +12,8 @@ from rich.text import Text
 from bohb_nas.baselines import Baseline, table
 from bohb_nas.durations import format_duration
 from bohb_nas.records import Evaluation, Result, Status, Trial, stands_in
+from bohb_nas.report.digits import percent
+from bohb_nas.report.terminal import columns
 from bohb_nas.store.journal import State
 from bohb_nas.store.notes import last_line
 
@@ -73,9 +75,9 @@ def comparison(found: Mapping[str, Any]) -> RenderableType:
     shown = _columns("network", "validation error", "+- sd", "seeds", "M params", "MFLOPs", "seconds")
     for row in found["rows"]:
         spread = "" if row["error_sd"] is None else f"{row['error_sd']:.2%}"
-        shown.add_row(row["name"], _share(row["error_mean"]), spread, str(row["n_seeds"]), *_cost(row))
+        shown.add_row(row["name"], percent(row["error_mean"]), spread, str(row["n_seeds"]), *_cost(row))
     if (best := found["incumbent"]) is not None:
-        shown.add_row(f"searched: {best['trial_id']}", _share(best["loss"]), "", "1", *_cost(best))
+        shown.add_row(f"searched: {best['trial_id']}", percent(best["loss"]), "", "1", *_cost(best))
     lines: list[RenderableType] = [Text(f"{found['dataset']}, {format_duration(found['budget'])} of training each"), shown]
     if best is not None and best["budget"] != found["budget"]:
         lines.append(Text(f"the search's incumbent had {format_duration(best['budget'])}"))
@@ -99,15 +101,9 @@ def catalogue(chosen: Sequence[Baseline]) -> RenderableType:
 
 
 def _columns(first: str, *numbers: str) -> Table:
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column(first, no_wrap=True)
-    for name in numbers:
-        shown.add_column(name, justify="right")
+    shown = columns([first], numbers)
+    shown.columns[0].no_wrap = True
     return shown
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"
 
 
 def _cost(row: Mapping[str, Any]) -> tuple[str, str, str]:

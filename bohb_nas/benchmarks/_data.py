@@ -36,14 +36,14 @@ def data_file(family: str, name: str) -> Path:
     return path
 
 
-def data_files(family: str, suffix: str) -> tuple[str, ...]:
-    """The names, without the suffix, of a family's files that end so.
+def data_files(family: str) -> tuple[str, ...]:
+    """The names, without the suffix, of a family's tables, which are .npz files.
 
     Raises:
         ProblemError: the variable is not set, or the folder is not there.
     """
     folder = data_file(family, "README.md").parent
-    return tuple(sorted(path.name.removesuffix(suffix) for path in folder.glob(f"*{suffix}")))
+    return tuple(sorted(path.stem for path in folder.glob("*.npz")))
 
 
 def read_json(family: str, name: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Grid:
         Raises:
             ProblemError: no data.
         """
-        return data_files(self.folder, ".npz")
+        return data_files(self.folder)
 
     def problem(self, instance: str | None = None) -> Problem:
         """A table; the first unless told otherwise. Best and median are those of the whole table.

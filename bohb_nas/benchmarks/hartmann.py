@@ -13,8 +13,8 @@ from typing import cast
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace, Float
-from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.benchmarks import Observation, Problem
 from bohb_nas.benchmarks._laddered import Laddered, ladder, noise, unknown
 from bohb_nas.records import Value
@@ -41,8 +41,6 @@ _P = {
 _OPTIMUM = {3: (0.114614, 0.555649, 0.852547), 6: (0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573)}
 _MEDIAN_SEED, _MEDIAN_SIZE = 0, 20_000
 
-_Array = NDArray[np.float64]
-
 
 def instances() -> tuple[str, ...]:
     """DIMENSIONS-LEVEL."""
@@ -60,7 +58,7 @@ def problem(instance: str | None = None) -> Problem:
     space.add(*(Float(x, (0.0, 1.0)) for x in floats))
     short = [1 - math.log(z) / math.log(100) for z in _FIDELITIES]
 
-    def point(config: Mapping[str, Value]) -> _Array:
+    def point(config: Mapping[str, Value]) -> Floats:
         try:
             return np.array([cast(float, config[x]) for x in floats])
         except KeyError as e:
@@ -86,8 +84,8 @@ def problem(instance: str | None = None) -> Problem:
     )
 
 
-def _value(x: _Array, alpha: _Array) -> _Array:
+def _value(x: Floats, alpha: Floats) -> Floats:
     """At x, (..., d), with the weights of the four hills, (4,): (...,)."""
     d = x.shape[-1]
-    hills: _Array = np.exp(-(_A[d] * (x[..., None, :] - _P[d]) ** 2).sum(-1))
+    hills: Floats = np.exp(-(_A[d] * (x[..., None, :] - _P[d]) ** 2).sum(-1))
     return -(hills @ alpha)

@@ -25,6 +25,7 @@ import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace, Float
 from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.benchmarks import Observation, Problem
 from bohb_nas.benchmarks._laddered import Laddered, ladder, unknown
 from bohb_nas.records import Value
@@ -37,8 +38,6 @@ _FLOATS = tuple(f"x{i}" for i in range(_D))
 _CATEGORICALS = tuple(f"c{i}" for i in range(_K))
 _CHOICES = {"a": 0, "b": 1, "c": 2, "d": 3}
 _REFERENCE_SEED, _REFERENCE_SIZE = 12345, 20_000
-
-_Array = NDArray[np.float64]
 
 
 def instances() -> tuple[str, ...]:
@@ -82,7 +81,7 @@ def problem(instance: str | None = None) -> Problem:
     )
 
 
-def reference_sample() -> tuple[_Array, NDArray[np.int64]]:
+def reference_sample() -> tuple[Floats, NDArray[np.int64]]:
     """The uniform configurations on which both functions are standardised: (20000, 6) floats and (20000, 2) choices."""
     rng = np.random.default_rng(_REFERENCE_SEED)
     return rng.random((_REFERENCE_SIZE, _D)), rng.integers(_M, size=(_REFERENCE_SIZE, _K))
@@ -110,14 +109,14 @@ class _Functions:
         self.median = float(np.median(F))
         """Of F on the reference sample."""
 
-    def __call__(self, x: _Array, c: NDArray[np.int64]) -> tuple[_Array, _Array]:
+    def __call__(self, x: Floats, c: NDArray[np.int64]) -> tuple[Floats, Floats]:
         F, H = self._standard(*self._raw(x, c))
         return F, (H - self._rho * F) / math.sqrt(1 - self._rho**2)
 
-    def _standard(self, F: _Array, H: _Array) -> tuple[_Array, _Array]:
+    def _standard(self, F: Floats, H: Floats) -> tuple[Floats, Floats]:
         return (F - self._means[0]) / self._deviations[0], (H - self._means[1]) / self._deviations[1]
 
-    def _raw(self, x: _Array, c: NDArray[np.int64]) -> tuple[_Array, _Array]:
+    def _raw(self, x: Floats, c: NDArray[np.int64]) -> tuple[Floats, Floats]:
         bowl = ((x - self._centre) @ self._W.T) ** 2 @ self._D + self._C[0, c[:, 0]] + self._C[1, c[:, 1]]
         waves = np.cos(x @ self._omega.T + self._phase).sum(1) / 8 + self._G[0, c[:, 0]] + self._G[1, c[:, 1]]
         return np.log1p(8 * bowl), waves

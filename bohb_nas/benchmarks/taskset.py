@@ -39,7 +39,7 @@ _RANGES = {
 
 def instances() -> tuple[str, ...]:
     """The tasks: patch length, network, how its states are read, batch size."""
-    return tuple(name.removeprefix(_PREFIX) for name in data_files("taskset", ".npz"))
+    return tuple(name.removeprefix(_PREFIX) for name in data_files("taskset"))
 
 
 def problem(instance: str | None = None) -> Problem:

@@ -11,14 +11,14 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.comparison.cells import cell_folder
 from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, Share, duration, find
-from bohb_nas.datasets import prepare
+from bohb_nas.datasets import no_test_part, prepare
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import named_device
-from bohb_nas.errors import DatasetError, SpaceError, StudyError, UsageError
+from bohb_nas.errors import SpaceError, StudyError, UsageError
 from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.reading import parse_json, read_regular
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import plain
+from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.files import load_space, space_to_json
 from bohb_nas.space.legality import complete
 
@@ -160,23 +160,23 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
     worker_options = request.worker_options or (stored.worker_options if stored else {})
     said = plan.plan(
         plan.Request(
-            space=_first(request.space, stored and stored.space, "cell"),
-            dataset=_first(request.dataset, worker_options.get("dataset"), stored and stored.dataset, "digits"),
-            data_dir=_first(
+            space=plan.first(request.space, stored and stored.space, "cell"),
+            dataset=plan.first(request.dataset, worker_options.get("dataset"), stored and stored.dataset, "digits"),
+            data_dir=plan.first(
                 request.data_dir, None if "data_dir" in worker_options or not (stored and stored.data_dir) else Path(stored.data_dir)
             ),
             worker_options=dict(worker_options),
         )
     )
     options = said["worker_options"]
-    time_s = _first(request.time_s, stored and stored.time_s, 600.0)
-    train_s = _first(request.train_s, stored and stored.train_s, time_s / TRAININGS)
+    time_s = plan.first(request.time_s, stored and stored.time_s, 600.0)
+    train_s = plan.first(request.train_s, stored and stored.train_s, time_s / TRAININGS)
     methods = request.methods or (stored.methods if stored else DEFAULT)
     new = [name for name in methods if stored is None or name not in stored.methods]
     ordered = (*(name for name in (stored.methods if stored else ()) if name in methods), *new)
     find(methods)
-    _check_numbers(time_s, train_s, seeds := _first(request.seeds, stored and stored.seeds, 3))
-    if (device := _first(request.device, stored and stored.device)) is not None:
+    _check_numbers(time_s, train_s, seeds := plan.first(request.seeds, stored and stored.seeds, 3))
+    if (device := plan.first(request.device, stored and stored.device)) is not None:
         named_device(device)
     space = load_space(said["space"])
     skip_unreadable = request.skip_unreadable or (stored is not None and stored.skip_unreadable)
@@ -192,14 +192,10 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
         methods=ordered,
         device=device,
         worker_options={name: options[name] for name in worker_options},
-        max_params=_first(request.max_params, stored and stored.max_params),
-        max_flops=_first(request.max_flops, stored and stored.max_flops),
+        max_params=plan.first(request.max_params, stored and stored.max_params),
+        max_flops=plan.first(request.max_flops, stored and stored.max_flops),
         skip_unreadable=skip_unreadable,
     )
-
-
-def _first(*candidates: Any) -> Any:
-    return next((c for c in candidates if c is not None), None)
 
 
 def _check_numbers(time_s: float, train_s: float, seeds: int) -> None:
@@ -217,7 +213,7 @@ def _check_numbers(time_s: float, train_s: float, seeds: int) -> None:
 def _fingerprint(dataset: str, data_dir: str | None, *, skip_unreadable: bool) -> str:
     summary = prepare(dataset, data_dir=Path(data_dir) if data_dir is not None else None, skip_unreadable=skip_unreadable)
     if summary.n_test == 0:
-        raise DatasetError(f"data set {dataset!r} has no test part; a comparison ends with a test: give it one, or take another data set")
+        raise no_test_part(dataset)
     return summary.fingerprint
 
 
@@ -228,9 +224,8 @@ def configuration(space: ConfigurationSpace, entrant: Entrant) -> dict[str, Valu
         SpaceError: the space does not have it.
     """
     assert entrant.config is not None
-    default = {name: plain(value) for name, value in dict(space.get_default_configuration()).items()}
     try:
-        return complete(space, {**default, **entrant.config})
+        return complete(space, {**default_configuration(space), **entrant.config})
     except SpaceError as e:
         raise SpaceError(f"{entrant.name} cannot take part, its configuration is none of the space: {e}; leave it out of --methods") from e
 

@@ -6,15 +6,14 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.comparison.arrangement import Arrangement
 from bohb_nas.comparison.cells import Cell
 from bohb_nas.comparison.device_seconds import curve
 from bohb_nas.plotting import COLOURS, LINES, STYLE, save
 
 _FORMATS = ("png", "svg")
-_Array = NDArray[np.float64]
 
 
 _FAR_APART = 10
@@ -66,7 +65,7 @@ def draw(folder: Path, arrangement: Arrangement, cells: Sequence[Cell]) -> list[
         return save(figure, folder / "comparison", formats=_FORMATS)
 
 
-def over_seeds(curves: Sequence[Sequence[tuple[float, float]]], *, end: float) -> tuple[_Array, _Array, _Array, _Array]:
+def over_seeds(curves: Sequence[Sequence[tuple[float, float]]], *, end: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Step functions of several seeds as one.
 
     Args:
@@ -82,8 +81,8 @@ def over_seeds(curves: Sequence[Sequence[tuple[float, float]]], *, end: float) -
     return times, table.min(axis=0), table.mean(axis=0), table.max(axis=0)
 
 
-def _at(points: Sequence[tuple[float, float]], times: _Array) -> _Array:
+def _at(points: Sequence[tuple[float, float]], times: Floats) -> Floats:
     """A step function at times that are no earlier than its first point."""
     changes, values = np.array(points).T
-    found: _Array = values[np.searchsorted(changes, times, side="right") - 1]
+    found: Floats = values[np.searchsorted(changes, times, side="right") - 1]
     return found

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from scipy import stats
 
@@ -17,23 +16,12 @@ from bohb_nas.comparison.cells import Cell
 from bohb_nas.comparison.entrants import REFERENCE, Entrant
 from bohb_nas.durations import counted, format_duration
 from bohb_nas.files import csv_text, dump_json, write_atomic
+from bohb_nas.report.digits import percent
+from bohb_nas.report.terminal import columns
 
 LEVEL = 0.95
 """Of the intervals."""
-_COLUMNS = {
-    "method": "method",
-    "test_error_mean": "test error",
-    "test_error_sd": "+- sd",
-    "n": "n",
-    "validation_error_mean": "validation",
-    "search_s": "search s",
-    "retrain_s": "retraining s",
-    "total_s": "total s",
-    "over_s": "over",
-    "params": "M params",
-    "ready_to_use": "ready",
-    "difference": f"- {REFERENCE}",
-}
+_NUMBERS = ("test error", "+- sd", "n", "validation", "search s", "retraining s", "total s", "over", "M params", "ready", f"- {REFERENCE}")
 
 
 def figures(arrangement: Arrangement, cells: Sequence[Cell], *, interrupted: bool) -> dict[str, Any]:
@@ -137,9 +125,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def table(found: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas compare DIR` prints."""
     arranged = found["arrangement"]
-    shown = Table(box=None, pad_edge=False)
-    for name, title in _COLUMNS.items():
-        shown.add_column(title, justify="left" if name == "method" else "right", no_wrap=True)
+    shown = columns(["method"], _NUMBERS, whole=True)
     for row in found["rows"]:
         shown.add_row(*_texts(row))
     head = (
@@ -154,10 +140,10 @@ def _texts(row: Mapping[str, Any]) -> list[str]:
     interval = "" if against is None or against["low"] is None else f" [{_points(against['low'])}, {_points(against['high'])}]"
     return [
         row["method"],
-        _share(row["test_error_mean"]),
-        _share(row["test_error_sd"]),
+        percent(row["test_error_mean"]),
+        percent(row["test_error_sd"]),
         str(row["n"]),
-        _share(row["validation_error_mean"]),
+        percent(row["validation_error_mean"]),
         _number(row["search_s"]),
         _number(row["retrain_s"]),
         _number(row["total_s"]) + ("*" if row["n_estimated"] else ""),
@@ -180,10 +166,6 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
     if found["interrupted"]:
         notes.append("stopped; nothing finished is lost, and nothing was tested. The same command goes on")
     return notes
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"
 
 
 def _points(value: float) -> str:

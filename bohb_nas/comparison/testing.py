@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bohb_nas.datasets import Dataset, load_dataset
-from bohb_nas.errors import CheckpointError, DatasetError, StudyError
+from bohb_nas.errors import CheckpointError, StudyError
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Evaluation, Value
 from bohb_nas.store.study_dir import StudyDir
@@ -154,9 +154,8 @@ def images_of_test(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tens
     Raises:
         DatasetError: there are none.
     """
-    if dataset.test_images is None or dataset.test_labels is None:
-        raise DatasetError(f"data set {dataset.name!r} has no test part; a comparison ends with a test")
-    return to_device(dataset.test_images, device), labels_to_device(dataset.test_labels, device)
+    images, labels = dataset.test_part()
+    return to_device(images, device), labels_to_device(labels, device)
 
 
 def _size(model: nn.Module) -> int:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from bohb_nas import refs
-from bohb_nas.datasets._dataset import Dataset, Skipped
+from bohb_nas.datasets._dataset import Dataset, Skipped, no_test_part
 from bohb_nas.datasets._published import is_here
 from bohb_nas.datasets._split import split
 from bohb_nas.durations import counted
 from bohb_nas.errors import DatasetError, RefError
 
-__all__ = ["Dataset", "Summary", "load_dataset", "prepare", "published", "refuse_unreadable", "split"]
+__all__ = ["Dataset", "Summary", "load_dataset", "no_test_part", "prepare", "published", "refuse_unreadable", "split"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

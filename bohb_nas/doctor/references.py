@@ -17,6 +17,7 @@ from bohb_nas.training.learner import start
 from bohb_nas.training.peak import Peak
 from bohb_nas.training.recording import STEPS_BEFORE
 from bohb_nas.training.speed import speed
+from bohb_nas.training.warm_up import whole_batch
 
 LONGEST_S = 1.0
 """A step predicted to take longer at the least is not tried."""
@@ -86,8 +87,8 @@ def expect(
     """
     batch_size = int(config["batch_size"])
     sizes = size(network(config), image_shape=data.image_shape, n_classes=data.n_classes)
-    element_bytes = 2 if compute.precision == "bf16" else 4
-    beside = partial(speed, sizes, batch_size=batch_size, element_bytes=element_bytes, peak=peak, replayed=compute.device.type == "cuda")
+    replayed = compute.device.type == "cuda"
+    beside = partial(speed, sizes, batch_size=batch_size, element_bytes=compute.element_bytes, peak=peak, replayed=replayed)
     floor = beside(step_s=1.0)
     step_s, note = floor.floor_s, f"a step takes more than {LONGEST_S:g} s"
     if measured := floor.floor_s <= LONGEST_S:
@@ -113,7 +114,7 @@ def expect(
 def _step_seconds(config: Mapping[str, Value], *, data: ResidentData, compute: Compute, now: Callable[[], float]) -> float:
     """Mean over some steps, after those that pay what only first steps cost."""
     learner = start(config, data=data, compute=compute, seed=0, network=NETWORK)
-    positions = data.train.repeat(-(-learner.recipe.batch_size // len(data.train)))[: learner.recipe.batch_size]
+    positions = whole_batch(learner)
     for _ in range(STEPS_BEFORE + 2 if compute.asynchronous else 1):
         learner.step(positions, 0.0)
     drain(compute.device)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bohb_nas.doctor import facts, references
 from bohb_nas.doctor.problems import problems
+from bohb_nas.report.terminal import columns
 from bohb_nas.training import peak
 from bohb_nas.training.device import choose
 
@@ -81,10 +82,7 @@ def text(found: Mapping[str, Any]) -> RenderableType:
 
 
 def _expected(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("network")
-    for name in ("batch", "images/s", "of peak"):
-        table.add_column(name, justify="right")
+    table = columns(["network"], ["batch", "images/s", "of peak"])
     table.add_column("held back by")
     table.add_column("")
     for row in rows:

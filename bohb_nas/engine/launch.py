@@ -22,6 +22,7 @@ from bohb_nas.datasets import Summary, prepare
 from bohb_nas.engine.cluster import make_keys
 from bohb_nas.engine.drive import StopRule
 from bohb_nas.engine.plan import Request, plan
+from bohb_nas.entries import refuse_unknown
 from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError, end_text
 from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.hyperband import worth
@@ -72,13 +73,11 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     limited = any(v is not None for v in stop.values())
     n_brackets = {"n_brackets": stop["brackets"] if limited else DEFAULT_BRACKETS} if has_brackets else {}
     known = [f.name for f in fields(method.Options) if f.name != "n_brackets"]
-    accepted = f"--method-option accepts: {', '.join(known) or 'none'}"
-    if unknown := [name for name in meta["method_options"] if name not in known]:
-        raise OptionError(f"method {meta['method']} has no option {unknown[0]!r}; {accepted}")
+    refuse_unknown(f"method {meta['method']}", meta["method_options"], known)
     try:
         options = method.Options(**meta["method_options"], **n_brackets)
     except TypeError as e:
-        raise OptionError(f"method {meta['method']}: {e}; {accepted}") from e
+        raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {', '.join(known) or 'none'}") from e
     ends = meta["method"] in SEARCHES  # by itself, after two trials or so
     total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not (limited or ends) else None
     seconds = budgets.unit == "s"

@@ -87,14 +87,14 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     earlier = given.get("budgets", {})
     if request.lock == "kernel" and request.lease_s is not None:
         raise UsageError("--lease-time: with --lock kernel there is no lease; leave it out, or --lock")
-    unit = _said(request.budget_unit, earlier.get("unit"), "s")
+    unit = first(request.budget_unit, earlier.get("unit"), "s")
     typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max})
-    maximum = float(_said(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
-    eta = _said(request.eta, earlier.get("eta"), 3.0)
-    minimum = float(_said(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3))
+    maximum = float(first(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
+    eta = first(request.eta, earlier.get("eta"), 3.0)
+    minimum = float(first(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3))
     budgets = budgets_kept(Budgets(min=minimum, max=maximum, eta=eta, unit=unit))
     stop = _stop(request, given, preset)
-    method = _absolute(_said(request.method, given.get("method"), preset.get("method"), "bohb"))
+    method = _absolute(first(request.method, given.get("method"), preset.get("method"), "bohb"))
     method_options = _method_options(request, given, method)
     if method in SEARCHES and request.promote == "continue":
         raise UsageError(f"--promote continue: method {method} promotes nothing, it is one training; leave it out")
@@ -102,23 +102,23 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         typed_budgets.check_total(stop["total_s"], budgets, method=method, options=method_options)
     return {
         "format": FORMAT,
-        "preset": _said(request.preset, given.get("preset"), None),
+        "preset": first(request.preset, given.get("preset"), None),
         "space": _absolute(
-            _said(request.space, given.get("space"), preset.get("space"), _DEFAULTS_OF_SEARCHES.get(method, {}).get("space"), "joint")
+            first(request.space, given.get("space"), preset.get("space"), _DEFAULTS_OF_SEARCHES.get(method, {}).get("space"), "joint")
         ),
         "method": method,
         "method_options": options_kept("--method-option", method_options),
         **_worker(request, given, preset, unit=unit, top=maximum, method=method, search=_search(method, method_options)),
         "budgets": asdict(budgets),
-        "seed": seed_kept(_said(request.seed, given.get("seed"), 0)),
-        "hard_limit_s": _said(request.hard_limit_s, given.get("hard_limit_s"), None),
-        "promote": _said(request.promote, given.get("promote"), "restart"),
+        "seed": seed_kept(first(request.seed, given.get("seed"), 0)),
+        "hard_limit_s": first(request.hard_limit_s, given.get("hard_limit_s"), None),
+        "promote": first(request.promote, given.get("promote"), "restart"),
         "stop": stop,
         "rank_probe": _rank_probe(request, given, n_budgets=len(budgets.rungs)),
         **_knowledge(request, given, method),
-        "listen": _said(request.listen, given.get("listen"), "loopback"),
-        "lease_s": _said(request.lease_s, given.get("lease_s"), None),
-        "require_same_gpu": _said(request.require_same_gpu, given.get("require_same_gpu"), False),
+        "listen": first(request.listen, given.get("listen"), "loopback"),
+        "lease_s": first(request.lease_s, given.get("lease_s"), None),
+        "require_same_gpu": first(request.require_same_gpu, given.get("require_same_gpu"), False),
         "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
         "cwd": given["cwd"] if "cwd" in given else path_kept(str(Path.cwd())),
     }
@@ -136,10 +136,11 @@ def _knowledge(request: Request, given: dict[str, Any], method: str) -> dict[str
         "warm_start": [_in_full(path) for path in request.warm_start] or None,
         "constraints": sorted({str(bound) for bound in bounds}) or None,
     }
-    return {name: _said(value, given.get(name)) for name, value in said.items()}
+    return {name: first(value, given.get(name)) for name, value in said.items()}
 
 
-def _said(*candidates: Any) -> Any:
+def first(*candidates: Any) -> Any:
+    """The first candidate that is something, or None."""
     return next((c for c in candidates if c is not None), None)
 
 
@@ -205,7 +206,7 @@ def _worker(
 ) -> dict[str, Any]:
     if request.command is not None and request.worker not in (None, "command"):
         raise UsageError(f"--command and --worker {request.worker} contradict each other; give one of them")
-    worker = _said(
+    worker = first(
         "command" if request.command is not None else None,
         request.worker,
         given.get("worker"),
@@ -231,7 +232,7 @@ def _worker(
         if request.command is None and "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
     mine = method not in SEARCHES and (worker == "command" or is_file(worker))
-    if mine and _said(request.space, given.get("space"), preset.get("space")) is None:
+    if mine and first(request.space, given.get("space"), preset.get("space")) is None:
         raise UsageError(
             f"--{'command' if worker == 'command' else 'worker'} without --space: the default space, joint, is that of the image "
             "classifier; say what yours is to be given, with --space FILE.py or a name of `bohb-nas list spaces`"

@@ -2,11 +2,13 @@
 
 A method module offers `Options`, a frozen dataclass of plain values, and
 `make(*, space, budgets, seed, n_workers, options, knowledge)`, which returns a `Method`. One that cannot use what is
-known beforehand leaves `knowledge` out.
+known beforehand leaves `knowledge` out. `Brackets` and `Ladder`, on which one can be built, are imported when they are
+first used (PEP 562): they need ConfigSpace.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -18,6 +20,15 @@ from bohb_nas.records import Budgets, Idle, Optimizer, Trial
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
+
+    from bohb_nas.methods._brackets import Brackets as Brackets
+    from bohb_nas.methods._ladder import Ladder as Ladder
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Brackets", "Ladder"):
+        return getattr(importlib.import_module(f"bohb_nas.methods._{name.lower()}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Method(Optimizer, Protocol):

@@ -16,10 +16,11 @@ from typing import Protocol
 import numpy as np
 
 from bohb_nas import hyperband
-from bohb_nas.errors import JournalError, KnowledgeError, OptionError, RecordError
+from bohb_nas.entries import check_option, whole
+from bohb_nas.errors import JournalError, KnowledgeError, RecordError
 from bohb_nas.hyperband import Bracket, Rung
 from bohb_nas.knowledge import NOTHING, Knowledge
-from bohb_nas.records import ASIDE, Idle, Origin, Result, Trial, Value
+from bohb_nas.records import Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
 
@@ -52,8 +53,7 @@ class Options:
 
 def check_n_brackets(n_brackets: int | None) -> None:
     """Raises OptionError unless it is None or a whole number from 1."""
-    if n_brackets is not None and not (type(n_brackets) is int and n_brackets >= 1):
-        raise OptionError(f"n_brackets {n_brackets!r}: accepted is a whole number from 1, or none for no end")
+    check_option("n_brackets", n_brackets, n_brackets is None or whole(n_brackets, 1), "a whole number from 1, or none for no end")
 
 
 def refuse_history(method: str, knowledge: Knowledge) -> None:
@@ -132,14 +132,9 @@ class Brackets:
     def replay(self, trial: Trial) -> None:
         """Takes back a trial that was asked before an interruption: advances as `ask` does, without drawing anything.
 
-        Baselines and probes have no place in a bracket: they are remembered, and so are their results, to no effect.
-
         Raises:
             JournalError: another trial would have been asked next.
         """
-        if trial.origin in ASIDE:
-            self._done.add(trial.trial_id)
-            return
         place = self._next_place()
         s = place.running.bracket.s
         expected = (place.trial_id, place.config_id, s, place.rung.index)

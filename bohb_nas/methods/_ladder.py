@@ -18,7 +18,7 @@ import numpy as np
 
 from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.knowledge import Knowledge
-from bohb_nas.records import ASIDE, Budgets, Idle, Origin, Result, Trial, Value
+from bohb_nas.records import Budgets, Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
 
@@ -125,14 +125,9 @@ class Ladder:
     def replay(self, trial: Trial) -> None:
         """Takes back a trial that was asked before an interruption: advances as `ask` does, without drawing anything.
 
-        Baselines and probes have no place on the ladder: they are remembered, and so are their results, to no effect.
-
         Raises:
             JournalError: another trial would have been asked next.
         """
-        if trial.origin in ASIDE:
-            self._done.add(trial.trial_id)
-            return
         promotion = self._promotion()
         if promotion is not None:
             rung, member = promotion

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas.entries import number
+from bohb_nas.entries import check_option, number
 from bohb_nas.errors import JournalError, OptionError, RecordError, SpaceError
-from bohb_nas.records import ASIDE, Budgets, Idle, Origin, Result, Status, Trial, Value
-from bohb_nas.space.encoding import plain
+from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
+from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.legality import complete
 
 _MOST = {Origin.SEARCH: 3, Origin.MODEL: 2}
@@ -22,10 +22,9 @@ _MOST = {Origin.SEARCH: 3, Origin.MODEL: 2}
 
 def check_common(search_s: float | None, retrain: object) -> None:
     """Raises OptionError unless the seconds of the search are none or a number above 0, and `retrain` is true or false."""
-    if search_s is not None and not (number(search_s) and search_s > 0):
-        raise OptionError(f"search_s {search_s!r}: accepted is a number of seconds above 0, or none for the dearest budget")
-    if type(retrain) is not bool:
-        raise OptionError(f"retrain {retrain!r}: accepted is true or false")
+    good = search_s is None or (number(search_s) and search_s > 0)
+    check_option("search_s", search_s, good, "a number of seconds above 0, or none for the dearest budget")
+    check_option("retrain", retrain, type(retrain) is bool, "true or false")
 
 
 class OneShot:
@@ -58,7 +57,7 @@ class OneShot:
         self._after = Origin.MODEL if retrain else None
         """What is due once the search has found something."""
         self._attempt = 1
-        self._config: Mapping[str, Value] = {name: plain(value) for name, value in space.get_default_configuration().items()}
+        self._config: Mapping[str, Value] = default_configuration(space)
         self._why = ""
         """What came of the last attempt at what is due, or of everything."""
         self._pending: Trial | None = None
@@ -91,14 +90,11 @@ class OneShot:
         return self._pending
 
     def replay(self, trial: Trial) -> None:
-        """Takes back a trial that was asked before an interruption; baselines and probes are remembered, to no effect.
+        """Takes back a trial that was asked before an interruption.
 
         Raises:
             JournalError: another trial would have been asked next, or none.
         """
-        if trial.origin in ASIDE:
-            self._done.add(trial.trial_id)
-            return
         expected = self._expected() if self._pending is None and self._due is not None else None
         if expected is None or not _same(trial, expected):
             instead = "no trial" if expected is None else _text(expected)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from ConfigSpace import ConfigurationSpace
 
+from bohb_nas.entries import check_option
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods._ladder import Ladder
 from bohb_nas.records import Budgets
-from bohb_nas.samplers._options import check
 from bohb_nas.samplers.multi_rung import MultiRung, Settings
 from bohb_nas.space.encoding import Encoding
 
@@ -25,7 +25,7 @@ class Options(Settings):
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)  # super() knows the class as it was before it got slots
-        check("delayed", self.delayed, type(self.delayed) is bool, "true or false")
+        check_option("delayed", self.delayed, type(self.delayed) is bool, "true or false")
 
 
 def make(

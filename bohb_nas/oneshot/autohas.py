@@ -185,8 +185,7 @@ class AutoHasSearch:
         most = {"flops": self._settings.max_flops, "params": self._settings.max_params}
         if any(bound is not None and sizes[name] > bound for name, bound in most.items()):
             return False
-        element_bytes = 2 if self._compute.precision == "bf16" else 4
-        needed = 4 * _COPIES * sizes["params"] + element_bytes * self._supply.batch_size * sizes["activations"]
+        needed = 4 * _COPIES * sizes["params"] + self._compute.element_bytes * self._supply.batch_size * sizes["activations"]
         self._too_large += needed > self._room
         return needed <= self._room
 

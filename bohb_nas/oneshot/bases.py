@@ -15,13 +15,11 @@ from ConfigSpace.hyperparameters import (
     NumericalHyperparameter,
     OrdinalHyperparameter,
 )
-from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import n_values, plain
-
-Floats = NDArray[np.float64]
 
 _FEW_MORE = 3
 """By so many values an integer may exceed the bases and still has all of them."""

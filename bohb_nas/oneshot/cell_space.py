@@ -11,7 +11,7 @@ from ConfigSpace.util import deactivate_inactive_hyperparameters
 from bohb_nas import networks
 from bohb_nas.oneshot.hypergradients import Bounded
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import plain
+from bohb_nas.space.encoding import default_configuration, plain
 from bohb_nas.training.recipe import Recipe, read
 
 DECIDED = ("optimizer", "schedule", "warm_up", "average", "average_span", "mixing", "mixup_alpha", "cutmix_alpha", "label_smoothing")
@@ -23,8 +23,7 @@ _TRAINED: Mapping[str, Value] = {"family": "cell", "optimizer": "sgd", "mixing":
 def base(space: ConfigurationSpace) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of the space's default configuration without mixing and policy, and every default, of cells also what the space lacks."""
     defaults = {name: plain(hyperparameter.default_value) for name, hyperparameter in space.items()}
-    active = {name: plain(value) for name, value in dict(space.get_default_configuration()).items()}
-    recipe = read(active)[1]
+    recipe = read(default_configuration(space))[1]
     plainly = replace(recipe, mixing="none", policy=(), optimizer="sgd", label_smoothing=0.0)
     return plainly, {**networks.family("cell").defaults, **defaults}
 

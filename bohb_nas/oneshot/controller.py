@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bohb_nas.arrays import Floats
 from bohb_nas.errors import RecordError
-from bohb_nas.oneshot.bases import Floats
 from bohb_nas.oneshot.decisions import Decisions, Draw, Probabilities
 
 Baseline = Literal["ranks", "leave_one_out", "moving"]

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 _LOSSES = 20
 """Losses of which the running mean and the usual deviation from it are made."""
@@ -53,7 +52,7 @@ class Credits:
                 self._trials[node][column] += 1
                 self._means[node][column] += (worth - self._means[node][column]) / min(self._trials[node][column], _TRIALS)
 
-    def of(self, node: int) -> Array:
+    def of(self, node: int) -> Floats:
         """Of each operator of a node, against the mean of all; sums to zero."""
         means = self._means[node]
         return np.asarray(means - means.mean())
@@ -71,6 +70,6 @@ class Credits:
         )
 
 
-def _lists(arrays: Mapping[int, Array]) -> Iterator[tuple[str, list[float]]]:
+def _lists(arrays: Mapping[int, Floats]) -> Iterator[tuple[str, list[float]]]:
     for node, array in arrays.items():
         yield str(node), array.tolist()

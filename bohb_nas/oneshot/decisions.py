@@ -15,8 +15,9 @@ from typing import Any, cast
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
+from bohb_nas.arrays import Floats
 from bohb_nas.errors import OptionError
-from bohb_nas.oneshot.bases import Decision, Floats, decision
+from bohb_nas.oneshot.bases import Decision, decision
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import n_values, plain
 from bohb_nas.space.without import names_in, spoken_of

@@ -14,12 +14,11 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import UniformFloatHyperparameter
 from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.one_shot_settings import Objective
 from bohb_nas.records import Value
 from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.training.policies import GROUPS, WIDE, Choice, Layer, Policy, operation
-
-Array = NDArray[np.float64]
 
 LEAST_REWARD = -3.0
 """Of an image, however hard it is."""
@@ -72,7 +71,7 @@ class OnlinePolicy:
         """Steps with a loss that is no finite number; they changed nothing."""
 
     @property
-    def probabilities(self) -> Array:
+    def probabilities(self) -> Floats:
         """Of the pool, [n]; they sum to one."""
         return probabilities(self._logits, self._floor)
 
@@ -92,7 +91,7 @@ class OnlinePolicy:
         """The policy of now: one layer, the pool with the probabilities of now."""
         return (Layer(tuple(Choice(float(p), choice.operations) for p, choice in zip(self.probabilities, self._pool, strict=True))),)
 
-    def update(self, chosen: NDArray[np.int64], losses: Array) -> None:
+    def update(self, chosen: NDArray[np.int64], losses: Floats) -> None:
         """Learns from a batch of the policy as it is.
 
         Args:
@@ -109,7 +108,7 @@ class OnlinePolicy:
         if rewards is not None:
             self._climb(score_gradient(self._logits, self._floor, chosen, rewards))
 
-    def _rewards(self, losses: Array) -> Array | None:
+    def _rewards(self, losses: Floats) -> Floats | None:
         """Of each image, [N]; None where there is nothing to be learned."""
         match self._objective:
             case "adversarial":
@@ -120,7 +119,7 @@ class OnlinePolicy:
             case "fixed":
                 return None
 
-    def _climb(self, gradient: Array) -> None:
+    def _climb(self, gradient: Floats) -> None:
         """Adam without a first moment, as the controllers', and the pull to the start."""
         self._steps += 1
         self._square = _MEMORY * self._square + (1 - _MEMORY) * gradient**2
@@ -138,13 +137,13 @@ class OnlinePolicy:
         self._steps, self.skipped = int(state["steps"]), int(state["skipped"])
 
 
-def probabilities(logits: Array, floor: float) -> Array:
+def probabilities(logits: Floats, floor: float) -> Floats:
     """The softmax of logits [n], with a share that is even."""
     exponentials = np.exp(logits - logits.max())
     return np.asarray((1 - floor) * exponentials / exponentials.sum() + floor / len(logits))
 
 
-def score_gradient(logits: Array, floor: float, chosen: NDArray[np.int64], rewards: Array) -> Array:
+def score_gradient(logits: Floats, floor: float, chosen: NDArray[np.int64], rewards: Floats) -> Floats:
     """An unbiased estimate of the gradient of the expected reward by the logits, from N images of the policy.
 
     The mean of (R_i - b_i) d log p(c_i) / d logits (Williams 1992), b_i the mean reward of the other images; nothing for a single one.
@@ -168,7 +167,7 @@ def score_gradient(logits: Array, floor: float, chosen: NDArray[np.int64], rewar
     return np.asarray(by_choice - softmax * by_choice.sum())
 
 
-def bounded_rewards(losses: Array, aim: float) -> Array:
+def bounded_rewards(losses: Floats, aim: float) -> Floats:
     """-|1 - exp(loss - aim)| of each image, no less than `LEAST_REWARD`; the form is that of an unused loss of the released DHA."""
     over = np.minimum(losses - aim, math.log(1 - LEAST_REWARD))
     return np.asarray(-np.abs(1 - np.exp(over)))

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-Array = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 BETAS = (0.5, 0.999)
 """Of the codes' Adam, as ISTA-NAS has it."""
@@ -22,7 +21,7 @@ WEIGHT_DECAY = 1e-3
 _EPSILON = 1e-8
 
 
-def dictionary(n_columns: int, m: int, rng: np.random.Generator) -> Array:
+def dictionary(n_columns: int, m: int, rng: np.random.Generator) -> Floats:
     """Random columns of unit length, [m, n_columns]: no operator is nearer to the others than another.
 
     Where there is room for it, they are at right angles: what a code learns of one operator then tells nothing of the others.
@@ -33,7 +32,7 @@ def dictionary(n_columns: int, m: int, rng: np.random.Generator) -> Array:
     return np.asarray(columns / np.linalg.norm(columns, axis=0))
 
 
-def recover(columns: Array, code: Array) -> Array:
+def recover(columns: Floats, code: Floats) -> Floats:
     """The weights of smallest ||x||_1 among those with columns @ x = code (basis pursuit; Chen, Donoho and Saunders 1998).
 
     A linear programme in the positive and negative parts of x, solved exactly by the simplex method. With no more columns than numbers
@@ -59,7 +58,7 @@ def recover(columns: Array, code: Array) -> Array:
     return np.asarray(size * (solved.x[:n] - solved.x[n:]))
 
 
-def support(x: Array, edges: Sequence[int], n_kept: int, *, ties: Array | None = None) -> tuple[int, ...]:
+def support(x: Floats, edges: Sequence[int], n_kept: int, *, ties: Floats | None = None) -> tuple[int, ...]:
     """The columns that are kept: of every edge the operator with the largest |x|, and of these the `n_kept` largest.
 
     Args:
@@ -83,7 +82,7 @@ def support(x: Array, edges: Sequence[int], n_kept: int, *, ties: Array | None =
     return tuple(sorted(list(best.values())[:n_kept]))
 
 
-def settled(x_new: Array, x_last: Array, limit: float) -> bool:
+def settled(x_new: Floats, x_last: Floats, limit: float) -> bool:
     """Whether weights [n] moved no further than the limit, as a Euclidean distance, from one recovery to the next."""
     return bool(np.linalg.norm(x_new - x_last) <= limit)
 
@@ -92,18 +91,18 @@ def settled(x_new: Array, x_last: Array, limit: float) -> bool:
 class Node:
     """A node of a cell: its code, and what the last recovery made of it."""
 
-    columns: Array
+    columns: Floats
     """[m, n]"""
     edges: tuple[int, ...]
     """Of every column, the edge that its operator stands on."""
-    code: Array
+    code: Floats
     """[m]; trained."""
-    x: Array
+    x: Floats
     """[n], of the last recovery."""
     kept: tuple[int, ...]
     """Columns that are computed until the next one, ascending."""
 
-    def weights(self) -> Array:
+    def weights(self) -> Floats:
         """Weights of the kept operators, [k] in the order of `kept`: z_S = x_S + A_S^T (b - A_S x_S), as in ISTA-NAS.
 
         They follow the code between recoveries. Right after one they are x_S and what the operators that are left out would have
@@ -113,7 +112,7 @@ class Node:
         part = self.columns[:, chosen]
         return self.x[chosen] + part.T @ (self.code - part @ self.x[chosen])
 
-    def code_gradient(self, gradient: Array) -> Array:
+    def code_gradient(self, gradient: Floats) -> Floats:
         """The gradient of a loss by the code, [m], from that by the `weights`, [k]."""
         return self.columns[:, list(self.kept)] @ gradient
 
@@ -126,7 +125,7 @@ class Node:
         signs = np.where(self.columns.T @ self.code < 0, -1.0, 1.0)
         return replace(self, x=signs, code=self.columns[:, list(kept)] @ signs[list(kept)], kept=kept)
 
-    def with_code(self, code: Array) -> "Node":
+    def with_code(self, code: Floats) -> "Node":
         """With another code [m] and the same operators."""
         return replace(self, code=code)
 
@@ -184,7 +183,7 @@ class CodeAdam:
         self._rate, self._weight_decay = rate, weight_decay
         self._steps, self._mean, self._square = 0, np.zeros(m), np.zeros(m)
 
-    def step(self, code: Array, gradient: Array) -> Array:
+    def step(self, code: Floats, gradient: Floats) -> Floats:
         """The next code; both [m]."""
         gradient = gradient + self._weight_decay * code
         first, second = BETAS

@@ -1,4 +1,4 @@
-"""How many digits losses need to be told apart: they may be large, and differ by little."""
+"""How numbers are written, and how many digits losses need to be told apart: they may be large, and differ by little."""
 
 import math
 from collections.abc import Iterable
@@ -26,3 +26,8 @@ def digits(values: Iterable[float | None], least: int) -> int:
 def loss_digits(found: Findings, least: int) -> int:
     """`digits` of all losses of a study."""
     return digits((trial["loss"] for trial in found["trials"]), least)
+
+
+def percent(share: float | None) -> str:
+    """A share in per cent with two decimals, nothing where it is not known."""
+    return "" if share is None else f"{share:.2%}"

@@ -186,7 +186,7 @@ def _ablation(found: Findings) -> Iterator[Row]:
 
 
 def _comparison(found: Findings) -> Iterator[Row]:
-    for compared in (found["comparison"], found.get("tested")):
+    for compared in (found["comparison"], found["tested"]):
         for row in compared["rows"] if compared is not None else []:
             bare = {name: value for name, value in row.items() if name not in ("seed_interval", "wilson")}
             head = {"measured": compared["measured"], "budget": compared["budget"]} if compared is not None else {}

@@ -14,6 +14,7 @@ from bohb_nas.records import ASIDE, Budgets
 from bohb_nas.report import tables
 from bohb_nas.report.presence import beats, running
 from bohb_nas.report.status import best, rank_probe, rung, time_left_s
+from bohb_nas.report.terminal import columns
 from bohb_nas.store.journal import Event, State
 from bohb_nas.store.notes import first_line
 from bohb_nas.store.study_dir import StudyDir
@@ -76,9 +77,7 @@ def _brackets(state: State) -> str:
 
 
 def _running(trials: list[dict[str, Any]], unit: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("running", "worker", "elapsed / budget", ""):
-        table.add_column(name)
+    table = columns(["running", "worker", "elapsed / budget", ""])
     for trial in trials[:12]:
         elapsed = trial["elapsed_s"]
         shown = "waiting" if elapsed is None else f"{tables.whole_seconds(elapsed)} / {budget_text(trial['budget'], unit)}"

@@ -4,11 +4,10 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bohb_nas.durations import HOUR_S
 from bohb_nas.records import Origin
 from bohb_nas.store.journal import State
 from bohb_nas.store.stays import new_s, stay
-
-HOUR_S = 3600.0
 
 
 def throughput(state: State, device_s: float, trials: Iterable[Mapping[str, Any]], *, since_last_s: float | None) -> dict[str, Any]:

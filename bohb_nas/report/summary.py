@@ -10,6 +10,7 @@ from rich.text import Text
 from bohb_nas.analysis.findings import Budget, Comparison, Findings
 from bohb_nas.durations import budget_text, counted
 from bohb_nas.report.digits import loss_digits
+from bohb_nas.report.terminal import columns
 from bohb_nas.store.notes import printable
 
 _MOST_NAMED = 3
@@ -32,7 +33,7 @@ def summary(found: Findings) -> RenderableType:
     for sentence in found["sentences"]:
         caution = sentence["about"] == "caution"
         lines.append(Text(printable(f"- {sentence['text']}"), style="yellow" if caution else "" if sentence["holds"] else "dim"))
-    lines += [_comparison(one, study["unit"]) for one in (found["comparison"], found.get("tested")) if one is not None]
+    lines += [_comparison(one, study["unit"]) for one in (found["comparison"], found["tested"]) if one is not None]
     if (best := found["incumbent"]) is not None:
         at = budget_text(best["budget"], study["unit"])
         ready = "" if not best["ready_to_use"] else ", ready for use" if best["model_there"] else ", its trained network is no longer there"
@@ -41,7 +42,7 @@ def summary(found: Findings) -> RenderableType:
 
 
 def _budgets(found: Findings) -> Table:
-    table = _table("budget", "told", "failed", "n", "best loss", "median", "R2", "chance")
+    table = columns([], ["budget", "told", "failed", "n", "best loss", "median", "R2", "chance"])
     table.add_column("what matters most (in parentheses: where chance may have done it)")
     n = loss_digits(found, 4)
     for budget in found["budgets"]:
@@ -67,10 +68,9 @@ def _most(budget: Budget) -> Text:
 
 
 def _comparison(found: Comparison, unit: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(f"at {budget_text(found['budget'], unit)}", no_wrap=True)
-    for name in (f"{found['measured']} error", "95 % over images", "95 % over seeds", "seeds", "M params", "MFLOPs", "p (Holm)"):
-        table.add_column(name, justify="right")
+    numbers = [f"{found['measured']} error", "95 % over images", "95 % over seeds", "seeds", "M params", "MFLOPs", "p (Holm)"]
+    table = columns([f"at {budget_text(found['budget'], unit)}"], numbers)
+    table.columns[0].no_wrap = True
     for row in found["rows"]:
         table.add_row(
             printable(row["name"]),
@@ -82,13 +82,6 @@ def _comparison(found: Comparison, unit: str) -> Table:
             _millions(row, "flops", ".5g"),
             "" if row["p_holm"] is None else f"{row['p_holm']:.2g}",
         )
-    return table
-
-
-def _table(first: str, *more: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in (first, *more):
-        table.add_column(name, justify="right")
     return table
 
 

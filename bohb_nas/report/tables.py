@@ -9,9 +9,10 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import budget_text, counted, format_duration
+from bohb_nas.durations import budget_text, counted, format_duration, rough
 from bohb_nas.records import Origin
 from bohb_nas.report.digits import digits
+from bohb_nas.report.terminal import columns
 from bohb_nas.store.holders import SEARCH, worker_name
 from bohb_nas.store.notes import printable
 
@@ -21,10 +22,7 @@ LOSS_DIGITS = 5
 
 def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Mapping[str, int] | None = None) -> Table:
     """One row per rung, cheapest first."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("budget", justify="right")
-    for name in ("running", "finished", "failed", "best loss", "median loss"):
-        table.add_column(name, justify="right")
+    table = columns([], ["budget", "running", "finished", "failed", "best loss", "median loss"])
     n = loss_digits(by_budget)
     for budget, row in by_budget.items():
         counts = [str((running or {}).get(budget, 0)), str(row["evaluations"]), str(row["failed"])]
@@ -167,13 +165,9 @@ def _throughput(throughput: Mapping[str, Mapping[str, Any]]) -> str | None:
         window = throughput[name]
         if None not in window.values() and not (name == "last_hour" and (throughput["overall"]["hours"] or 0) <= 1):
             told.append(
-                f"{_rate(window['evaluations_per_hour'])} evaluations/h, {window['device_hours_per_hour']:.2f} device hours/h {over}"
+                f"{rough(window['evaluations_per_hour'])} evaluations/h, {window['device_hours_per_hour']:.2f} device hours/h {over}"
             )
     return "throughput: " + "; ".join(told) if told else None
-
-
-def _rate(per_hour: float) -> str:
-    return f"{per_hour:,.0f}" if per_hour >= 100 else f"{per_hour:.3g}"
 
 
 def failures(failed: list[dict[str, Any]], unit: str) -> list[RenderableType]:
@@ -188,9 +182,7 @@ def failures(failed: list[dict[str, Any]], unit: str) -> list[RenderableType]:
 
 def final(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas train` shows: a row per seed, then mean and spread."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("seed", "status", "test error", "mirrored too", "n", "seconds", "steps"):
-        table.add_column(name, justify="right")
+    table = columns([], ["seed", "status", "test error", "mirrored too", "n", "seconds", "steps"])
     for row in figures["rows"]:
         shown = ["" if row[name] is None else f"{row[name]:.2%}" for name in ("test_error", "test_error_mirrored")]
         table.add_row(str(row["seed"]), row["status"], *shown, str(row["n_test"]), f"{row['train_s']:.4g}", str(row["steps"]))
@@ -206,9 +198,7 @@ def final(figures: Mapping[str, Any]) -> RenderableType:
 
 def workers(living: list[dict[str, Any]], trials: list[dict[str, Any]], unit: str) -> Table:
     """One row per living worker."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("worker", "device", "trial", "elapsed / budget", "leaves within"):
-        table.add_column(name)
+    table = columns(["worker", "device", "trial", "elapsed / budget", "leaves within"])
     by_id = {t["trial_id"]: t for t in trials}
     for worker in living:
         trial = by_id.get(worker.get("trial") or "", {})
@@ -225,9 +215,7 @@ def workers(living: list[dict[str, Any]], trials: list[dict[str, Any]], unit: st
 
 def logs(found: list[dict[str, Any]]) -> Table:
     """One row per log."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("trial", "attempt", "written", "bytes"):
-        table.add_column(name, justify="left" if name == "trial" else "right")
+    table = columns(["trial"], ["attempt", "written", "bytes"])
     for log in found:
         table.add_row(log["trial_id"], str(log["attempt"]), f"{whole_seconds(log['age_s'])} ago", f"{log['n_bytes']:,}")
     return table

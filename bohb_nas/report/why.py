@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.durations import budget_text
@@ -12,6 +11,7 @@ from bohb_nas.errors import StudyError
 from bohb_nas.files import dump_json
 from bohb_nas.report.digits import digits
 from bohb_nas.report.tables import configuration
+from bohb_nas.report.terminal import columns
 from bohb_nas.store.journal import Event, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
 
@@ -101,9 +101,8 @@ def _model(about: dict[str, Any], observations: dict[str, dict[str, float | None
     chosen = f"candidate {about['rank']} by score of {about['candidates']}, score {about['score']:.3g}"
     if about["log_cost"]:
         chosen += f", of which expected cost {-about['log_cost']:+.3g}"
-    models = Table(box=None, pad_edge=False)
-    for name in ("model", "results", "good", "trust", "weight", "log l/g", "rests on (share of its density here; losses by budget)"):
-        models.add_column(name)
+    rests_on = "rests on (share of its density here; losses by budget)"
+    models = columns(["model", "results", "good", "trust", "weight", "log l/g", rests_on])
     for heard in about["heard"]:
         most = [(c, share) for c, share in heard["rests_on"].items() if share >= 0.005]
         if _of_earlier(heard):

@@ -1,1 +1,1 @@
-"""Where new configurations come from; no sampler knows of rungs, trials or files."""
+"""Where new configurations come from; no sampler knows of brackets or files."""

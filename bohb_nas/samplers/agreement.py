@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 
 def kendall(x: Floats, y: Floats) -> float:

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
+from bohb_nas.arrays import Floats, Ints
+from bohb_nas.samplers.kde import normal
 from bohb_nas.space.axes import Axis, middles
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _LEAST = 1e-300
@@ -159,8 +159,7 @@ class Mixture:
         centres = np.vstack([self.data, np.full(c.d, np.nan)])[which]
         h = np.vstack([self.bandwidths, np.ones(c.d)])[which]
         u = rng.random((m, c.d))
-        low, high = ndtr(-centres / h), ndtr((1 - centres) / h)
-        points = np.clip(centres + h * ndtri(low + u * (high - low)), 0.0, 1.0)
+        points = normal(u, centres, h)
         points = np.where(np.isnan(points), u, points)
         c.snap(points)
         levels = centres[:, c.levelled]

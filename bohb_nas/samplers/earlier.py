@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from bohb_nas.arrays import Floats
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.records import Evaluation
 from bohb_nas.samplers import rung_model
-from bohb_nas.samplers.density import Columns, Floats
+from bohb_nas.samplers.density import Columns
 from bohb_nas.samplers.rung_model import RungModel
 from bohb_nas.space.axes import Axes
 from bohb_nas.space.encoding import Encoding

@@ -6,11 +6,9 @@ h / (c - 1) for each other one). The kernels multiply over the columns, as in BO
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from bohb_nas.arrays import Floats, Ints
 
 
 def normal_reference(data: Floats, *, d: int | None = None) -> Floats:
@@ -78,12 +76,16 @@ def draw(rng: np.random.Generator, data: Floats, bandwidths: Floats, levels: Int
     level with probability 1 - h and is else drawn from all levels.
     """
     centres = data[rng.integers(len(data), size=n)]
-    spread = widen * bandwidths
-    low, high = ndtr(-centres / spread), ndtr((1 - centres) / spread)
-    numbers = centres + spread * ndtri(low + rng.random(centres.shape) * (high - low))
+    numbers = normal(rng.random(centres.shape), centres, widen * bandwidths)
     keep = rng.random(centres.shape) < 1 - bandwidths
     codes = np.where(keep, centres, rng.integers(np.maximum(levels, 1), size=centres.shape))
-    return np.where(levels > 0, codes, np.clip(numbers, 0, 1))
+    return np.where(levels > 0, codes, numbers)
+
+
+def normal(u: Floats, centres: Floats, spread: Floats) -> Floats:
+    """What lies at the quantiles u of normal distributions around centres that are cut off at 0 and 1; all broadcast to u's shape."""
+    low, high = ndtr(-centres / spread), ndtr((1 - centres) / spread)
+    return np.asarray(np.clip(centres + spread * ndtri(low + u * (high - low)), 0, 1))
 
 
 def impute(rng: np.random.Generator, data: Floats, levels: Ints) -> Floats:

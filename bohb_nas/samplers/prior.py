@@ -9,14 +9,11 @@ any level.
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
+from bohb_nas.arrays import Floats, Ints
 from bohb_nas.knowledge import Belief
+from bohb_nas.samplers.kde import normal
 from bohb_nas.space.encoding import Encoding, Kind
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 def columns(encoding: Encoding, prior: Mapping[str, Belief]) -> tuple[Floats, Floats]:
@@ -48,9 +45,7 @@ def draw(rng: np.random.Generator, points: Floats, *, centers: Floats, confidenc
     believed = ~np.isnan(centers)
     center, confidence, c = centers[believed], confidences[believed], levels[believed]
     shape = (len(points), len(center))
-    spread = (1 - confidence) / 2
-    low, high = ndtr(-center / spread), ndtr((1 - center) / spread)
-    numbers = np.clip(center + spread * ndtri(low + rng.random(shape) * (high - low)), 0, 1)
+    numbers = normal(rng.random(shape), center, (1 - confidence) / 2)
     codes = np.where(rng.random(shape) < confidence, center, rng.integers(np.maximum(c, 1), size=shape))
     drawn = points.copy()
     drawn[:, believed] = np.where(c > 0, codes, numbers)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 N_KEPT = 31
 """How many of the best are kept in order: the good ones of a model, and the first that is not."""

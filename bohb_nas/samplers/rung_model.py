@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bohb_nas.entries import number
-from bohb_nas.samplers._options import check
-from bohb_nas.samplers.density import Columns, Floats, Mixture, mixture
+from bohb_nas.arrays import Floats
+from bohb_nas.entries import check_option, number
+from bohb_nas.samplers.density import Columns, Mixture, mixture
 from bohb_nas.samplers.results import N_KEPT, RungResults
 
 _MOST_GOOD = N_KEPT - 1
@@ -47,15 +47,15 @@ class Settings:
     """Whether good observations weigh by how far they lie below the others."""
 
     def __post_init__(self) -> None:
-        check(
+        check_option(
             "good_fraction", self.good_fraction, number(self.good_fraction) and 0 < self.good_fraction < 1, "a number above 0 and below 1"
         )
         floor = self.bandwidth_floor
-        check("bandwidth_floor", floor, number(floor) and 0 < floor <= 1, "a number above 0 and at most 1")
-        check("mutations", self.mutations, number(self.mutations) and self.mutations > 0, "a number above 0")
-        check("prior_weight", self.prior_weight, number(self.prior_weight) and self.prior_weight > 0, "a number above 0")
-        check("distinct", self.distinct, type(self.distinct) is bool, "true or false")
-        check("weighted", self.weighted, type(self.weighted) is bool, "true or false")
+        check_option("bandwidth_floor", floor, number(floor) and 0 < floor <= 1, "a number above 0 and at most 1")
+        check_option("mutations", self.mutations, number(self.mutations) and self.mutations > 0, "a number above 0")
+        check_option("prior_weight", self.prior_weight, number(self.prior_weight) and self.prior_weight > 0, "a number above 0")
+        check_option("distinct", self.distinct, type(self.distinct) is bool, "true or false")
+        check_option("weighted", self.weighted, type(self.weighted) is bool, "true or false")
 
 
 class RungModel:

@@ -15,14 +15,14 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.hyperparameters import Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
-from bohb_nas.entries import number
+from bohb_nas.arrays import Floats
+from bohb_nas.entries import check_option, number, whole
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
 from bohb_nas.samplers import kde
-from bohb_nas.samplers._options import check
-from bohb_nas.samplers.kde import Floats, Ints
+from bohb_nas.samplers.prior import number_levels
 from bohb_nas.samplers.uniform import Fresh, Proposal
-from bohb_nas.space.encoding import Encoding, Kind
+from bohb_nas.space.encoding import Encoding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +50,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         fewest, share, n = self.min_points_in_model, self.top_n_percent, self.n_candidates
-        check("min_points_in_model", fewest, fewest is None or (type(fewest) is int and fewest >= 1), "a whole number from 1, or none")
-        check("top_n_percent", share, type(share) is int and 1 <= share <= 99, "a whole number from 1 to 99")
-        check("n_candidates", n, type(n) is int and n >= 1, "a whole number from 1")
+        check_option("min_points_in_model", fewest, fewest is None or whole(fewest, 1), "a whole number from 1, or none")
+        check_option("top_n_percent", share, whole(share, 1, 99), "a whole number from 1 to 99")
+        check_option("n_candidates", n, whole(n, 1), "a whole number from 1")
         drawn, factor, smallest = self.random_fraction, self.bandwidth_factor, self.min_bandwidth
-        check("random_fraction", drawn, number(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
-        check("bandwidth_factor", factor, number(factor) and factor > 0, "a number above 0")
-        check("min_bandwidth", smallest, number(smallest) and 0 < smallest < 0.5, "a number above 0 and below 0.5")
-        check("corrected_densities", self.corrected_densities, type(self.corrected_densities) is bool, "true or false")
+        check_option("random_fraction", drawn, number(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
+        check_option("bandwidth_factor", factor, number(factor) and factor > 0, "a number above 0")
+        check_option("min_bandwidth", smallest, number(smallest) and 0 < smallest < 0.5, "a number above 0 and below 0.5")
+        check_option("corrected_densities", self.corrected_densities, type(self.corrected_densities) is bool, "true or false")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Tpe:
         self._fresh = Fresh(encoding, knowledge=knowledge)
         self._seed = seed
         self._settings = settings
-        self._levels: Ints = np.where(encoding.kinds == Kind.CATEGORICAL, encoding.levels, 0)
+        self._levels = number_levels(encoding)
         self._d = d = len(space)  # hyperparameters without a choice count, as in HpBandSter
         self._min_points = max(d + 1, settings.min_points_in_model or 0)
         self._n_needed = next(n for n in itertools.count(d + 1) if n - self._n_good(n) > d)
@@ -127,7 +127,7 @@ class Tpe:
     def fit(self, rows: Floats, losses: Floats) -> Model:
         """The model of n results: rows (n, d), NaN where inactive; losses (n,), infinite where failed.
 
-        The best 15 percent, and at least d + 1, are good; of the others the next 85 percent, and at least d + 1, are bad.
+        The best `top_n_percent`, and at least d + 1, are good; of the others the next 100 - `top_n_percent`, and at least d + 1, are bad.
         Inactive entries are filled anew for every number of results, from the same set.
         """
         n = len(losses)

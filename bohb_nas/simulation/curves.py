@@ -4,27 +4,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bohb_nas.arrays import Floats
 from bohb_nas.simulation import statistics
 from bohb_nas.simulation.results import Conditions, Finished, Key
 
 CHECKPOINTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 """In mean costs of a full training; those after the horizon are left out."""
 
-_Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """The regret of one run over time: a step function, 1 before its first incumbent."""
 
-    times: _Array
+    times: Floats
     """(n,), in mean costs of a full training."""
-    regrets: _Array
+    regrets: Floats
     """(n,), normalised, of the recommended incumbent."""
-    strict_times: _Array
-    strict_regrets: _Array
+    strict_times: Floats
+    strict_regrets: Floats
     """The same of incumbents that were trained in full."""
     run: Finished
 
@@ -51,22 +50,22 @@ class Comparison:
         """Of any run."""
         return tuple(sorted({seed for _, _, seed in self.curves}))
 
-    def at(self, times: Sequence[float], *, strict: bool = False) -> _Array:
+    def at(self, times: Sequence[float], *, strict: bool = False) -> Floats:
         """Regret at points in time: (M, P, S, C), NaN where a run is missing."""
         if strict:
             return self._table(lambda curve, _: statistics.value_at(curve.strict_times, curve.strict_regrets, times), len(times))
         return self._table(lambda curve, _: statistics.value_at(curve.times, curve.regrets, times), len(times))
 
-    def areas(self) -> _Array:
+    def areas(self) -> Floats:
         """Mean regret over log time from 1 to the horizon: (M, P, S)."""
         end = self.conditions.horizon
-        return self._table(lambda curve, _: statistics.area_over_log_time(curve.times, curve.regrets, start=1.0, end=end))
+        return self._table(lambda curve, _: statistics.area_over_log_time(curve.times, curve.regrets, end=end))
 
-    def times_to(self, targets: Sequence[float]) -> _Array:
+    def times_to(self, targets: Sequence[float]) -> Floats:
         """When each run is first as good as its problem's target, (P,): (M, P, S), infinite when never."""
         return self._table(lambda curve, p: statistics.time_to_reach(curve.times, curve.regrets, targets[p]))
 
-    def _table(self, value: Callable[[Curve, int], ArrayLike], *more: int) -> _Array:
+    def _table(self, value: Callable[[Curve, int], ArrayLike], *more: int) -> Floats:
         """What `value` makes of each curve and the number of its problem: (M, P, S, *more), NaN where a run is missing."""
         m, p, s = ({name: i for i, name in enumerate(names)} for names in (self.methods, self.problems, self.seeds))
         table = np.full((len(m), len(p), len(s), *more), np.nan)

@@ -13,6 +13,7 @@ from typing import Any
 
 from bohb_nas import refs
 from bohb_nas.benchmarks import Problem
+from bohb_nas.entries import refuse_unknown
 from bohb_nas.errors import OptionError, UsageError
 from bohb_nas.methods import Method, load_method, make_optimizer
 from bohb_nas.one_shot_settings import SEARCHES
@@ -121,9 +122,7 @@ def _entrant(text: str, settings: Sequence[Setting]) -> Entrant:
 def _options(reference: str, options: Mapping[str, Value | None]) -> Any:
     """The method's own Options."""
     module = load_method(reference)
-    known = [field.name for field in fields(module.Options)]
-    if unknown := [name for name in options if name not in known]:
-        raise OptionError(f"method {_name(reference)}: it has no option {unknown[0]!r}; known: {', '.join(known) or 'none'}")
+    refuse_unknown(f"method {_name(reference)}", options, [field.name for field in fields(module.Options)])
     return module.Options(**options)
 
 

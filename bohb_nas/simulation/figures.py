@@ -11,8 +11,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.durations import counted
 from bohb_nas.plotting import COLOURS, LINES, STYLE, save
 from bohb_nas.simulation.curves import Comparison
@@ -23,7 +23,6 @@ _FLOOR = 1e-4
 """The lowest regret that a logarithmic axis shows."""
 _START = 0.1
 """The first time shown, in mean full costs."""
-_Array = NDArray[np.float64]
 
 
 def draw(comparison: Comparison, figures: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -52,7 +51,7 @@ def draw(comparison: Comparison, figures: Mapping[str, Any], folder: Path) -> li
     return written
 
 
-def _grid(comparison: Comparison) -> _Array:
+def _grid(comparison: Comparison) -> Floats:
     """Points in time, evenly spaced on a logarithmic axis: (200,)."""
     end = comparison.conditions.horizon
     return np.geomspace(min(_START, end / 10), end, 200)
@@ -98,7 +97,7 @@ def _mean_regret(comparison: Comparison, shared: Sequence[str]) -> Figure:
     return figure
 
 
-def _line(place: Axes, times: _Array, values: _Array, m: int, *, label: str) -> None:
+def _line(place: Axes, times: Floats, values: Floats, m: int, *, label: str) -> None:
     colour, line = COLOURS[m % len(COLOURS)], LINES[m // len(COLOURS) % len(LINES)]
     place.step(times, values, where="post", color=colour, linestyle=line, label=label, linewidth=1.2)
 

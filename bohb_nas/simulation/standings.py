@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.errors import UsageError
 from bohb_nas.simulation import statistics
 from bohb_nas.simulation.curves import Comparison
@@ -16,9 +17,7 @@ BASELINE = "random_search"
 """What nothing may be worse than, and what speed-ups refer to."""
 SETTLED = 5.0
 """From this checkpoint on: the ratio to the reference, the tests shown, and the safety table."""
-ALPHA = 0.05
 
-_Array = NDArray[np.float64]
 _REFERENCES = ("bohb_2018", BASELINE)
 
 
@@ -185,7 +184,7 @@ class _Table:
         p_values = [statistics.wilcoxon(d, alternative="greater") for d in differences]
         corrected = statistics.holm(p_values)
         n_pairs = [int((~np.isnan(d)).sum()) for d in differences]
-        told = statistics.could_be_told(n_pairs, [len(statistics.differing(d)) for d in differences], alternative="greater", alpha=ALPHA)
+        told = statistics.could_be_told(n_pairs, [len(statistics.differing(d)) for d in differences], alternative="greater")
         worse = [
             {
                 "problem": self._c.problems[p],
@@ -194,7 +193,7 @@ class _Table:
                 "p_holm": float(corrected[i]),
             }
             for i, ((p, k), d) in enumerate(zip(cells, differences, strict=True))
-            if corrected[i] < ALPHA
+            if corrected[i] < statistics.ALPHA
         ]
         return {
             "method": self._c.methods[m],
@@ -205,7 +204,7 @@ class _Table:
             "worse": worse,
         }
 
-    def _speed_up(self) -> tuple[_Array, NDArray[np.bool_]]:
+    def _speed_up(self) -> tuple[Floats, NDArray[np.bool_]]:
         """The horizon over the median time to random search's final median regret; and where it is never reached.
 
         Returns:
@@ -223,15 +222,15 @@ class _Table:
         return c.conditions.horizon / medians, np.isinf(times).sum(axis=2) * 2 > self.n
 
 
-def _mean(table: _Array, *, axis: int) -> _Array:
+def _mean(table: Floats, *, axis: int) -> Floats:
     """The mean along an axis of what is not NaN; NaN where nothing is."""
     known = ~np.isnan(table)
     n = known.sum(axis=axis)
-    total: _Array = np.where(known, table, 0.0).sum(axis=axis)
+    total: Floats = np.where(known, table, 0.0).sum(axis=axis)
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
-def _quantile(values: _Array, q: float) -> float:
+def _quantile(values: Floats, q: float) -> float:
     known = values[~np.isnan(values)]
     return float(np.quantile(known, q)) if known.size else math.nan
 

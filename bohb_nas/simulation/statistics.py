@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-_Array = NDArray[np.float64]
+from bohb_nas.arrays import Floats
+
+ALPHA = 0.05
+"""The level of every test."""
 Alternative = Literal["two-sided", "greater", "less"]
 _FEWEST = 8
 """Values that a bootstrap needs."""
@@ -26,13 +29,13 @@ _OFFSET = 0.01
 """Added to regrets before their ratio is taken, so that one of 0 has one."""
 
 
-def normalised_regret(losses: ArrayLike, *, best: float, median: float) -> _Array:
+def normalised_regret(losses: ArrayLike, *, best: float, median: float) -> Floats:
     """clip((loss - best) / (median - best), 0, inf), of any shape."""
-    clipped: _Array = np.clip((np.asarray(losses, dtype=np.float64) - best) / (median - best), 0.0, None)
+    clipped: Floats = np.clip((np.asarray(losses, dtype=np.float64) - best) / (median - best), 0.0, None)
     return clipped
 
 
-def value_at(times: ArrayLike, values: ArrayLike, at: ArrayLike) -> _Array:
+def value_at(times: ArrayLike, values: ArrayLike, at: ArrayLike) -> Floats:
     """A step function, 1 until its first change, at points in time.
 
     Args:
@@ -44,18 +47,18 @@ def value_at(times: ArrayLike, values: ArrayLike, at: ArrayLike) -> _Array:
         (C,)
     """
     steps = np.concatenate([[1.0], np.asarray(values, dtype=np.float64)])
-    found: _Array = steps[np.searchsorted(np.asarray(times, dtype=np.float64), np.asarray(at, dtype=np.float64), side="right")]
+    found: Floats = steps[np.searchsorted(np.asarray(times, dtype=np.float64), np.asarray(at, dtype=np.float64), side="right")]
     return found
 
 
-def area_over_log_time(times: ArrayLike, values: ArrayLike, *, start: float, end: float) -> float:
-    """The mean of a step function over log(time) from `start` to `end`: its area divided by log(end / start)."""
-    if not 0 < start < end:
+def area_over_log_time(times: ArrayLike, values: ArrayLike, *, end: float) -> float:
+    """The mean of a step function over log(time) from 1 to `end`: its area divided by log(end)."""
+    if not end > 1:
         return math.nan
     inside = np.asarray(times, dtype=np.float64)
-    edges = np.concatenate([[start], inside[(inside > start) & (inside < end)], [end]])
+    edges = np.concatenate([[1.0], inside[(inside > 1) & (inside < end)], [end]])
     heights = value_at(times, values, edges[:-1])
-    return float(np.diff(np.log(edges)) @ heights / math.log(end / start))
+    return float(np.diff(np.log(edges)) @ heights / math.log(end))
 
 
 def time_to_reach(times: ArrayLike, values: ArrayLike, target: float) -> float:
@@ -64,15 +67,15 @@ def time_to_reach(times: ArrayLike, values: ArrayLike, target: float) -> float:
     return float(np.asarray(times, dtype=np.float64)[reached[0]]) if reached.size else math.inf
 
 
-def rounded(regrets: ArrayLike) -> _Array:
+def rounded(regrets: ArrayLike) -> Floats:
     """Regrets, or differences of them, of any shape: equal where only rounding tells them apart."""
-    exact: _Array = np.asarray(regrets, dtype=np.float64)
+    exact: Floats = np.asarray(regrets, dtype=np.float64)
     return exact.round(_DECIMALS)
 
 
-def ranks(scores: ArrayLike) -> _Array:
+def ranks(scores: ArrayLike) -> Floats:
     """Ranks of M methods, 1 the lowest score, ties shared: (M, ...) -> (M, ...); NaN where any method is missing."""
-    found: _Array = stats.rankdata(np.asarray(scores, dtype=np.float64), axis=0, nan_policy="propagate")
+    found: Floats = stats.rankdata(np.asarray(scores, dtype=np.float64), axis=0, nan_policy="propagate")
     return np.where(np.isnan(np.asarray(scores, dtype=np.float64)).any(axis=0, keepdims=True), np.nan, found)
 
 
@@ -93,7 +96,7 @@ def wilcoxon(differences: ArrayLike, *, alternative: Alternative = "two-sided") 
     return {"less": below, "greater": above, "two-sided": min(1.0, 2 * min(below, above))}[alternative]
 
 
-def _chances_of_sums(ranks: NDArray[np.int64]) -> _Array:
+def _chances_of_sums(ranks: NDArray[np.int64]) -> Floats:
     """How likely each sum, from 0 to that of all, is of ranks (n,) of which each counts with a chance of one half."""
     chances = np.zeros(int(ranks.sum()) + 1)
     chances[0] = 1.0
@@ -103,14 +106,14 @@ def _chances_of_sums(ranks: NDArray[np.int64]) -> _Array:
     return chances
 
 
-def differing(differences: ArrayLike) -> _Array:
+def differing(differences: ArrayLike) -> Floats:
     """Of the differences of n pairs, (n,), those that a signed-rank test is about: neither 0 nor NaN, and rounded."""
     d = rounded(differences)
-    found: _Array = d[~np.isnan(d) & (d != 0)]
+    found: Floats = d[~np.isnan(d) & (d != 0)]
     return found
 
 
-def holm(p_values: ArrayLike) -> _Array:
+def holm(p_values: ArrayLike) -> Floats:
     """Holm's step-down correction of n p-values: (n,) -> (n,); NaN stays NaN and does not count."""
     p = np.asarray(p_values, dtype=np.float64)
     corrected = np.full(p.shape, np.nan)
@@ -133,7 +136,7 @@ def friedman(scores: ArrayLike) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def critical_difference(n_methods: int, n_problems: int, *, alpha: float = 0.05) -> float:
+def critical_difference(n_methods: int, n_problems: int, *, alpha: float = ALPHA) -> float:
     """Nemenyi's: mean ranks that differ by less are not told apart. q sqrt(M (M + 1) / (6 P)), Demšar 2006, section 3.2.2."""
     if n_methods < 2 or n_problems < 1:
         return math.nan
@@ -186,14 +189,13 @@ def smallest_p(n: int, *, alternative: Alternative) -> float:
     return min(1.0, (2.0 if alternative == "two-sided" else 1.0) * 0.5**n)
 
 
-def could_be_told(n_pairs: Sequence[int], n_differing: Sequence[int], *, alternative: Alternative, alpha: float) -> NDArray[np.bool_]:
+def could_be_told(n_pairs: Sequence[int], n_differing: Sequence[int], *, alternative: Alternative) -> NDArray[np.bool_]:
     """Which of n of Wilcoxon's tests could come out significant after Holm's correction, (n,): if all went as far as they can.
 
     Args:
         n_pairs: (n,); what has none is no test.
         n_differing: (n,) pairs that differ.
         alternative: of each test.
-        alpha: the level.
     """
     least = [smallest_p(k, alternative=alternative) if n else math.nan for n, k in zip(n_pairs, n_differing, strict=True)]
-    return holm(least) < alpha
+    return holm(least) < ALPHA

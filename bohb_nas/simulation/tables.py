@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.durations import counted
-from bohb_nas.simulation.standings import ALPHA, SETTLED
-from bohb_nas.simulation.statistics import could_be_told
+from bohb_nas.report.terminal import columns
+from bohb_nas.simulation.standings import SETTLED
+from bohb_nas.simulation.statistics import ALPHA, could_be_told
 
 _MOST_NAMED = 3
 
@@ -43,10 +44,7 @@ def _marks(figures: Mapping[str, Any]) -> str:
     tests = [one["by_problem"] for one in figures["against_reference"] if one["by_problem"]]
     if not tests:
         return ""
-    told = [
-        could_be_told([t["n_pairs"] for t in each], [t["n_differing"] for t in each], alternative="two-sided", alpha=ALPHA)
-        for each in tests
-    ]
+    told = [could_be_told([t["n_pairs"] for t in each], [t["n_differing"] for t in each], alternative="two-sided") for each in tests]
     few = "" if any(one.any() for one in told) else ", which so few seeds that differ cannot show"
     return f"; * better, ! worse than {figures['reference']} (Holm){few}"
 
@@ -69,7 +67,7 @@ def head(figures: Mapping[str, Any]) -> Text:
 def ranks(figures: Mapping[str, Any]) -> Table:
     """A row per method: ranks of its seed-means at the checkpoints, and of each paired seed at the end."""
     at = [f"at {t:g}" for t in figures["checkpoints"]]
-    table = _table(["method", "version"], ["seeds", *at, "paired seeds, at the end"])
+    table = columns(["method", "version"], ["seeds", *at, "paired seeds, at the end"], whole=True)
     for row in _sorted(figures):
         cells = [_number(v, 2) for v in [*row["mean_rank"], row["mean_rank_paired"][-1]]]
         table.add_row(row["method"], ", ".join(row["versions"]), _seeds(row["n_seeds"]), *cells)
@@ -79,7 +77,7 @@ def ranks(figures: Mapping[str, Any]) -> Table:
 def regrets(figures: Mapping[str, Any]) -> Table:
     """A row per method: regret at the checkpoints, and how it got there."""
     at = [f"at {t:g}" for t in figures["checkpoints"]]
-    table = _table(["method"], [*at, "strict", "area", "p90", "speed-up", "never", "busy", "failed", "ms"])
+    table = columns(["method"], [*at, "strict", "area", "p90", "speed-up", "never", "busy", "failed", "ms"], whole=True)
     for row in _sorted(figures):
         table.add_row(
             row["method"],
@@ -103,7 +101,7 @@ def problems(figures: Mapping[str, Any]) -> Table:
         for test in one["by_problem"]
         if test["p_holm"] is not None and test["p_holm"] < ALPHA
     }
-    table = _table(["problem"], methods)
+    table = columns(["problem"], methods, whole=True)
     for problem in dict.fromkeys(row["problem"] for row in figures["by_problem"]):
         shown = []
         for method in methods:
@@ -116,7 +114,7 @@ def problems(figures: Mapping[str, Any]) -> Table:
 
 def against(figures: Mapping[str, Any]) -> Table:
     """A row per method and checkpoint from 5 on: tests over problems, and the ratio over these checkpoints."""
-    table = _table(["method"], ["at", "p", "better on", "rank difference", "regret lower by", "ratio of regrets"])
+    table = columns(["method"], ["at", "p", "better on", "rank difference", "regret lower by", "ratio of regrets"], whole=True)
     for one in figures["against_reference"]:
         tests = [test for test in one["over_problems"] if test["checkpoint"] >= SETTLED] or one["over_problems"][-1:]
         for k, test in enumerate(tests):
@@ -148,22 +146,13 @@ def across(figures: Mapping[str, Any]) -> list[str]:
 
 def safety(figures: Mapping[str, Any]) -> Table:
     """A row per method: where it is significantly worse."""
-    table = _table(["method", "worse on"], ["tests", "pairs", "lowest p (Holm)"])
+    table = columns(["method", "worse on"], ["tests", "pairs", "lowest p (Holm)"], whole=True)
     for row in figures["safety"]:
         where = ", ".join(f"{w['problem']} at {w['checkpoint']:g} ({w['difference']:+.3f})" for w in row["worse"])
         blind = row["cannot_tell"]
         named = ", ".join(blind[:_MOST_NAMED]) + (", …" if len(blind) > _MOST_NAMED else "")
         unknown = f"{';' if where else ', but'} too few seeds that differ to tell on {named}" if blind else ""
         table.add_row(row["method"], (where or "nowhere") + unknown, str(row["n_tests"]), _seeds(row["n_pairs"]), _p(row["smallest_p"]))
-    return table
-
-
-def _table(left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in left:
-        table.add_column(name, no_wrap=True)
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

@@ -21,9 +21,8 @@ import numpy as np
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, Hyperparameter, IntegerHyperparameter
 from numpy.typing import NDArray
 
+from bohb_nas.arrays import Floats
 from bohb_nas.space.encoding import Encoding
-
-Floats = NDArray[np.float64]
 
 MOST_CELLS = 128
 """An integer with more values counts as a number."""

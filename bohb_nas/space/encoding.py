@@ -220,6 +220,11 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def default_configuration(space: ConfigurationSpace) -> dict[str, Value]:
+    """The space's default configuration, in plain values."""
+    return {name: plain(value) for name, value in space.get_default_configuration().items()}
+
+
 def _kind(hyperparameter: Hyperparameter[Any, Any]) -> Kind:
     match hyperparameter:
         case CategoricalHyperparameter():

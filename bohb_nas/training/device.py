@@ -24,6 +24,11 @@ class Compute:
     """Of activations and of the arithmetic on them; weights, statistics and optimizer state stay in fp32."""
 
     @property
+    def element_bytes(self) -> int:
+        """Bytes of a number in the precision."""
+        return 2 if self.precision == "bf16" else 4
+
+    @property
     def memory_format(self) -> torch.memory_format:
         """Of images and filters: channels last, the faster one on GPUs and on CPUs."""
         return torch.channels_last

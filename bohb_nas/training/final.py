@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.durations import format_duration
-from bohb_nas.errors import DatasetError, out_of_memory
+from bohb_nas.errors import out_of_memory
 from bohb_nas.files import append_line, dump_json, load_json, write_atomic
 from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
@@ -83,7 +82,7 @@ def train_final(
         UsageError: a model of another training lies in the place of one of the seeds.
         StorageError: the disk refused.
     """
-    _test_part(dataset)
+    dataset.test_part()
     compute = devices.choose(device, precision)
     data = resident(
         dataset.train_images,
@@ -236,7 +235,7 @@ def _tested(job: _Job, learner: Learner, row: Row, clock: TrainingClock) -> Row:
 
 def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored: bool) -> Score:
     """The test, in the arithmetic of the exported program, however the network was trained."""
-    images, labels = _test_part(dataset)
+    images, labels = dataset.test_part()
     device = learner.compute.device
     return evaluate(
         learner.outcome,
@@ -249,12 +248,3 @@ def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored:
         clock=clock,
         mirrored=mirrored,
     )
-
-
-def _test_part(dataset: Dataset) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    if dataset.test_images is None or dataset.test_labels is None:
-        raise DatasetError(
-            f"data set {dataset.name!r} has no test part; a final training needs one: "
-            "in an image folder test/CLASS/IMAGE beside train/CLASS/IMAGE"
-        )
-    return dataset.test_images, dataset.test_labels

@@ -65,12 +65,11 @@ def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak)
     }
     if not trained.step_s > 0:
         return {}, details
-    element_bytes = 2 if learner.compute.precision == "bf16" else 4
     found = speed(
         sizes,
         batch_size=learner.recipe.batch_size,
         step_s=trained.step_s,
-        element_bytes=element_bytes,
+        element_bytes=learner.compute.element_bytes,
         peak=peak,
         replayed=learner.recording.replays,
     )

@@ -18,8 +18,7 @@ from ConfigSpace.hyperparameters import (
 
 from bohb_nas import leaving, standstill
 from bohb_nas.datasets import Dataset, load_dataset
-from bohb_nas.entries import number
-from bohb_nas.errors import OptionError
+from bohb_nas.entries import check_option, number, refuse_unknown, whole
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.records import Result, Status, Trial, Worker
@@ -86,28 +85,28 @@ class Options:
     """A file with the augmentation policy of the trials whose configuration names none."""
 
     def __post_init__(self) -> None:
-        _check("dataset", self.dataset, isinstance(self.dataset, str), "a name, NAME:FOLDER or FILE.py")
-        _check("data_dir", self.data_dir, self.data_dir is None or isinstance(self.data_dir, str), "a folder")
+        check_option("dataset", self.dataset, isinstance(self.dataset, str), "a name, NAME:FOLDER or FILE.py")
+        check_option("data_dir", self.data_dir, self.data_dir is None or isinstance(self.data_dir, str), "a folder")
         fingerprint = self.data_fingerprint
-        _check("data_fingerprint", fingerprint, fingerprint is None or isinstance(fingerprint, str), "the fingerprint of a data set")
+        check_option("data_fingerprint", fingerprint, fingerprint is None or isinstance(fingerprint, str), "the fingerprint of a data set")
         fraction = self.valid_fraction
-        _check("valid_fraction", fraction, fraction is None or (isinstance(fraction, float) and 0 < fraction < 1), "between 0 and 1")
-        _check("split_seed", self.split_seed, _whole(self.split_seed, 0), "a whole number from 0")
-        _check("schedule", self.schedule, self.schedule in get_args(schedules.Name), "one of " + ", ".join(get_args(schedules.Name)))
-        _check("device", self.device, self.device is None or isinstance(self.device, str), "cpu, cuda or cuda:N")
-        _check("network", self.network, self.network is None or isinstance(self.network, str), "FILE.py or module:attribute")
-        _check("n_threads", self.n_threads, self.n_threads is None or _whole(self.n_threads, 1), "a whole number from 1")
-        _check("precision", self.precision, self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision)))
-        _check("compile", self.compile, self.compile in get_args(compiling.Mode), "one of " + ", ".join(get_args(compiling.Mode)))
-        _check("min_steps", self.min_steps, _whole(self.min_steps, 1), "a whole number from 1")
-        _check("max_steps", self.max_steps, self.max_steps is None or _whole(self.max_steps, 1), "a whole number from 1")
+        check_option("valid_fraction", fraction, fraction is None or (isinstance(fraction, float) and 0 < fraction < 1), "between 0 and 1")
+        check_option("split_seed", self.split_seed, whole(self.split_seed, 0), "a whole number from 0")
+        check_option("schedule", self.schedule, self.schedule in get_args(schedules.Name), "one of " + ", ".join(get_args(schedules.Name)))
+        check_option("device", self.device, self.device is None or isinstance(self.device, str), "cpu, cuda or cuda:N")
+        check_option("network", self.network, self.network is None or isinstance(self.network, str), "FILE.py or module:attribute")
+        check_option("n_threads", self.n_threads, self.n_threads is None or whole(self.n_threads, 1), "a whole number from 1")
+        check_option("precision", self.precision, self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision)))
+        check_option("compile", self.compile, self.compile in get_args(compiling.Mode), "one of " + ", ".join(get_args(compiling.Mode)))
+        check_option("min_steps", self.min_steps, whole(self.min_steps, 1), "a whole number from 1")
+        check_option("max_steps", self.max_steps, self.max_steps is None or whole(self.max_steps, 1), "a whole number from 1")
         peak_tflops = self.peak_tflops
-        _check("peak_tflops", peak_tflops, peak_tflops is None or (number(peak_tflops) and peak_tflops > 0), "a number above 0")
+        check_option("peak_tflops", peak_tflops, peak_tflops is None or (number(peak_tflops) and peak_tflops > 0), "a number above 0")
         full = self.full_validation_from_s
-        _check("policy_file", self.policy_file, self.policy_file is None or isinstance(self.policy_file, str), "a JSON file")
+        check_option("policy_file", self.policy_file, self.policy_file is None or isinstance(self.policy_file, str), "a JSON file")
         every = self.save_every_s
-        _check("save_every_s", every, number(every) and every > 0, "a number of seconds above 0")
-        _check("full_validation_from_s", full, full is None or (number(full) and full >= 0), "a number of seconds from 0")
+        check_option("save_every_s", every, number(every) and every > 0, "a number of seconds above 0")
+        check_option("full_validation_from_s", full, full is None or (number(full) and full >= 0), "a number of seconds from 0")
 
 
 def make(**options: Any) -> Worker:
@@ -125,9 +124,7 @@ def read_options(options: Mapping[str, Any]) -> Options:
     Raises:
         OptionError: an unknown option, or a value that is not accepted.
     """
-    accepted = [f.name for f in fields(Options)]
-    if unknown := sorted(set(options) - set(accepted)):
-        raise OptionError(f"image_classifier has no option {', '.join(unknown)}; accepted are {', '.join(accepted)}")
+    refuse_unknown("image_classifier", options, [f.name for f in fields(Options)])
     return Options(**options)
 
 
@@ -276,12 +273,3 @@ class ImageClassifier:
                 fingerprint=options.data_fingerprint,
             )
         return self._loaded
-
-
-def _whole(value: object, least: int) -> bool:
-    return type(value) is int and value >= least
-
-
-def _check(name: str, value: object, good: bool, accepted: str) -> None:  # noqa: FBT001
-    if not good:
-        raise OptionError(f"image_classifier option {name} is {value!r}; accepted is {accepted}")

@@ -11,6 +11,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import leaving, one_shot_settings, standstill
 from bohb_nas.datasets import Dataset, load_dataset
+from bohb_nas.entries import check_option, refuse_unknown
 from bohb_nas.errors import CheckpointError, OptionError
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
@@ -79,11 +80,9 @@ def read_options(options: Mapping[str, Any]) -> Options:
         )
     options = {name: value for name, value in options.items() if name != "network"}
     accepted = [*_OWN, *(f.name for f in fields(image_classifier.Options) if f.name not in _LEFT_OUT)]
-    if unknown := sorted(set(options) - set(accepted)):
-        raise OptionError(f"one_shot has no option {', '.join(unknown)}; accepted are {', '.join(accepted)}")
+    refuse_unknown("one_shot", options, accepted)
     space_file = options.get("space_file")
-    if not (space_file is None or isinstance(space_file, str)):
-        raise OptionError(f"one_shot option space_file is {space_file!r}; accepted is the path of a study's space.json")
+    check_option("space_file", space_file, space_file is None or isinstance(space_file, str), "the path of a study's space.json")
     return Options(
         search=one_shot_settings.from_json(options.get("search")),
         space_file=None if space_file is None else Path(space_file),

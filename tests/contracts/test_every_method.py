@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import itertools
 import random
 from collections.abc import Callable, Mapping
 
@@ -191,19 +190,6 @@ def test_when_everything_fails_the_search_goes_on(method: str) -> None:
     trials = asked(search(make(method), n_workers=2, n_asks=60, order=5, judge=crashed))
     assert len(trials) == (3 if method in IN_THE_WORKER else 60)
     assert Origin.PROMOTED not in {t.origin for t in trials}
-
-
-@pytest.mark.parametrize("origin", [Origin.BASELINE, Origin.PROBE])
-def test_baselines_and_probes_change_nothing(method: str, origin: Origin) -> None:
-    events = search(make(method), n_workers=1, n_asks=40, order=6)
-    known = itertools.cycle(t.config for t in asked(events))
-    aside = [
-        Trial(trial_id=f"b{n}", config_id=f"b{n}", config=next(known), budget=1.0, bracket=0, rung=0, seed=0, origin=origin)
-        for n in range(30)
-    ]
-    results = [Result(trial_id=trial.trial_id, status=Status.OK, loss=-1.0, train_s=1.0) for trial in aside]
-    optimizer = replayed(make(method), [*aside, *results])
-    assert search(optimizer, n_workers=1, n_asks=40, order=6) == events
 
 
 @pytest.mark.parametrize("n_workers", [1, 7])

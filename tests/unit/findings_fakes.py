@@ -90,6 +90,7 @@ def findings(
         "incumbent": _incumbent(next(t for t in search if t["trial_id"] == incumbents[-1]["trial_id"]), family) if incumbents else None,
         "ablation": _ablation(rng, hyperparameters, search) if len(search) > 1 else None,
         "comparison": _comparison(rng, budgets[-1]),
+        "tested": None,
         "sentences": [
             {"about": "importance", "text": f"At {used[-1]:g} s, {hyperparameters[0]['name']} matters most.", "holds": refused is None},
             {"about": "caution", "text": "Only promoted configurations were trained for long.", "holds": True},
@@ -123,6 +124,7 @@ def nothing(*, name: str = "empty") -> Findings:
         "incumbent": None,
         "ablation": None,
         "comparison": None,
+        "tested": None,
         "sentences": [{"about": "caution", "text": "No evaluation has ended yet.", "holds": False}],
     }
 

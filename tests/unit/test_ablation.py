@@ -8,10 +8,10 @@ from analysis_fakes import Forest
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 from numpy.typing import NDArray
 
-from bohb_nas.analysis.ablation import default, path
+from bohb_nas.analysis.ablation import path
 from bohb_nas.records import Value
 from bohb_nas.search_spaces.joint import space as joint
-from bohb_nas.space.encoding import Encoding
+from bohb_nas.space.encoding import Encoding, default_configuration
 
 Config = Mapping[str, Value]
 
@@ -62,7 +62,7 @@ def test_each_step_goes_by_the_mean_over_the_trees() -> None:
 
 def test_a_path_to_where_it_begins_has_no_step() -> None:
     space = conditional()
-    found = path(space, Forest(loss, 20).predict, default(space), default(space), name="default", budget=1.0)
+    found = path(space, Forest(loss, 20).predict, default_configuration(space), default_configuration(space), name="default", budget=1.0)
     assert found["steps"] == []
 
 

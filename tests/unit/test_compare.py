@@ -342,7 +342,7 @@ def test_only_new_entrants_are_looked_at_before_anything_is_written(tmp_path: Pa
 @pytest.mark.parametrize(
     ("method", "said", "text"),
     [
-        ("dha", {"worker-option": "speed=1"}, "dha cannot take part: one_shot has no option speed"),
+        ("dha", {"worker-option": "speed=1"}, "dha cannot take part: one_shot has no option 'speed'"),
         ("dha", {"space": "zela2018"}, "dha cannot take part: DHA searches the operators of cells"),
         ("fixed", {"max-params": "100k"}, "fixed cannot take part: no initial configuration meets the constraints"),
     ],

@@ -106,6 +106,12 @@ def test_code_of_adding_compiles(block: str) -> None:
     compile(block, "docs/adding.md", "exec")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_that_is_shown_imports_nothing_private(page: Path) -> None:
+    imported = [name for block in BLOCK.findall(page.read_text()) for name in re.findall(r"^ *(?:from|import) (bohb_nas\S*)", block, re.M)]
+    assert [name for name in imported if "._" in name] == []
+
+
 def test_the_examples_are_shown_as_they_are() -> None:
     page = text("docs/adding.md")
     for name in ("my_space.py", "my_network.py", "my_worker.py"):

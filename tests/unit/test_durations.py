@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from bohb_nas.durations import Timed, budget_text, counted, format_duration, parse_duration
+from bohb_nas.durations import Timed, budget_text, counted, format_duration, p_value, parse_duration, rough
 from bohb_nas.errors import DurationError
 from bohb_nas.option_types import Budget, Duration
 
@@ -94,3 +94,13 @@ def test_no_clock_waits_longer_than_most_people_live(typed: object) -> None:
         Duration().convert(typed, None, None)
     assert Duration().convert("10000d", None, None) == 864_000_000
     assert Budget().convert("1e300", None, None) == 1e300, "what it counts need be no time"
+
+
+@pytest.mark.parametrize(("value", "written"), [(0.0123, "= 0.012"), (1.0, "= 1"), (0.001, "= 0.001"), (0.0009, "< 0.001")])
+def test_a_p_value_has_two_digits_down_to_a_thousandth(value: float, written: str) -> None:
+    assert p_value(value) == written
+
+
+@pytest.mark.parametrize(("value", "written"), [(0.25, "0.25"), (12.34, "12.3"), (1234.5, "1,234"), (99.96, "100")])
+def test_an_amount_has_three_digits_or_all_before_the_point(value: float, written: str) -> None:
+    assert rough(value) == written

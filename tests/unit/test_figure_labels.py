@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bohb_nas.plotting import save
 from bohb_nas.records import Value
-from bohb_nas.report.figures._labels import budget_colours, chance, count, number, said, short, short_name, stem
+from bohb_nas.report.figures._labels import budget_colours, count, number, said, short, short_name, stem
 from bohb_nas.report.figures._panels import plain_ticks
 
 
@@ -35,7 +35,6 @@ def test_values(value: Value | None, text: str) -> None:
 def test_numbers() -> None:
     assert [number(x) for x in (0.0, -1e-12, 1e100, 123456.0)] == ["0", "-1e-12", "1e100", "1.23e5"]
     assert [count(x) for x in (None, 12.0, 1_700_000.0, 2.5e9, 464.0)] == ["?", "12", "1.7 M", "2.5 G", "464"]
-    assert [chance(p) for p in (0.0, 0.00005, 0.034, 1.0)] == ["p < 0.0001", "p < 0.0001", "p = 0.034", "p = 1"]
 
 
 def test_counts_just_below_a_step_are_of_the_next_one() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from ladder_fakes import FOUR, GAMES, THREE, Game, Scripted, ask, ladder, opened, place, play, result
+from ladder_fakes import FOUR, GAMES, THREE, Game, ask, ladder, opened, place, play, result
 
 from bohb_nas.errors import JournalError
 from bohb_nas.records import Origin, Trial
@@ -92,14 +92,3 @@ def test_a_search_with_other_budgets_is_refused() -> None:
     trial = ask(ladder(FOUR))
     with pytest.raises(JournalError, match=r"trial t00000 .*bracket 3, rung 0, budget 1.*budgets and eta of the start"):
         ladder(THREE).replay(trial)
-
-
-@pytest.mark.parametrize("origin", [Origin.BASELINE, Origin.PROBE])
-def test_baselines_and_probes_have_no_place_on_the_ladder(origin: Origin) -> None:
-    sampler = Scripted()
-    optimizer, twin = ladder(sampler=sampler), ladder()
-    aside = dataclasses.replace(ask(ladder()), trial_id="b00000", config_id="b0", origin=origin)
-    optimizer.replay(aside)
-    optimizer.tell(result(aside, -100.0))
-    assert (sampler.asks, sampler.results, optimizer.promotable()) == ([], [], set())
-    assert [ask(optimizer) for _ in range(3)] == [ask(twin) for _ in range(3)]

@@ -298,7 +298,7 @@ def test_choice_among_hpbandster_densities() -> None:
 )
 def test_options_out_of_range_or_of_another_type_are_named(bad: dict[str, Any]) -> None:
     name, value = next(iter(bad.items()))
-    with pytest.raises(OptionError, match=f"{name} {value!r}.*accepted"):
+    with pytest.raises(OptionError, match=f"{name} is {value!r}; accepted"):
         bohb_2018.Options(**bad)
 
 
@@ -319,7 +319,7 @@ def test_a_number_of_brackets_ends_the_search_of_a_model() -> None:
 
 @pytest.mark.parametrize("method", [bohb_2018, hyperband])
 def test_a_number_of_brackets_is_whole(method: Any) -> None:
-    with pytest.raises(OptionError, match=r"n_brackets 2\.0.*accepted"):
+    with pytest.raises(OptionError, match=r"n_brackets is 2\.0; accepted"):
         method.Options(n_brackets=2.0)
 
 

@@ -519,5 +519,5 @@ def test_every_option_refuses_what_makes_no_sense(field: str) -> None:
 
 
 def test_a_number_beyond_every_float_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"mutations 1000.*accepted is a number above 0"):
+    with pytest.raises(OptionError, match=r"mutations is 1000.*accepted is a number above 0"):
         bohb.Options(mutations=10**400)

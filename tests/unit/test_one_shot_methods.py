@@ -176,7 +176,7 @@ def test_options_of_the_search_are_the_methods() -> None:
         autohas.Options(controller="best")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="proj_dims"):
         dha.Options(proj_dims=1)
-    with pytest.raises(OptionError, match="retrain 1: accepted is true or false"):
+    with pytest.raises(OptionError, match="retrain is 1; accepted is true or false"):
         dha.Options(retrain=1)  # type: ignore[arg-type]
     assert (autohas.Options().retrain, dha.Options().retrain) == (True, False)
 

@@ -109,7 +109,7 @@ def test_a_search_in_the_worker_ends_by_itself_and_refuses_bad_options() -> None
     for said, why in (
         ({"controller": "best"}, "controller is 'best'"),
         ({"brackets": 3}, "no brackets"),
-        ({"method_options": {"speed": 3}}, "method autohas has no option 'speed'; --method-option accepts: "),
+        ({"method_options": {"speed": 3}}, "method autohas has no option 'speed'; accepted are "),
     ):
         bad = plan(request(space="toy", **said))
         with pytest.raises(OptionError, match=why):

@@ -10,7 +10,8 @@ from ConfigSpace import ConfigurationSpace, Float
 
 from bohb_nas.analysis.budgets import over_budgets, places
 from bohb_nas.analysis.fanova import explain
-from bohb_nas.analysis.observations import Floats, Observations
+from bohb_nas.analysis.observations import Observations
+from bohb_nas.arrays import Floats
 from bohb_nas.records import Origin, Value
 
 

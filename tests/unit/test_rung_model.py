@@ -321,7 +321,7 @@ def test_a_model_asked_all_along_is_that_of_one_asked_at_the_end(seed: int) -> N
 )
 def test_settings_are_checked(field: str, refused: list[object], accepted: list[Any]) -> None:
     for value in refused:
-        with pytest.raises(OptionError, match=f"{field} {value!r}: accepted is"):
+        with pytest.raises(OptionError, match=f"{field} is {value!r}; accepted is"):
             Settings(**{field: value})  # type: ignore[arg-type]
     for value in accepted:
         assert getattr(Settings(**{field: value}), field) == value

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -362,11 +363,19 @@ def test_the_manual_has_every_option_and_suite() -> None:
     page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text()
     for option in cli.commands["simulate"].params:
         assert f"`{option.opts[0]}`" in page, f"docs/simulate.md does not explain {option.opts[0]}"
-    suites = page[page.index("## Suites") : page.index("## What is stored")]
-    for problem in SUITES["standard"].problems:
-        family, _, instance = problem.partition("/")
-        assert family in suites
-        assert instance in suites or instance in ("noisy", "cifar10"), f"docs/simulate.md does not name {problem}"
+    rows = page[page.index("| tuning | confirmation |") :].partition("\n\n")[0].splitlines()[2:]
+    for suite, cells in zip(("tuning", "confirmation"), zip(*(row.strip("|").split("|") for row in rows), strict=True), strict=True):
+        named = [problem for cell in cells for problem in _problems(cell.strip())]
+        assert sorted(named) == sorted(SUITES[suite].problems)
+
+
+def _problems(cell: str) -> Iterator[str]:
+    """What a cell names: "lcbench 167168, 189906" or "nb301_v0, jointnb301", where a family alone is the instance that it is known by."""
+    family, alone = "", {"nb301_v0": "cifar10", "jointnb301": "cifar10", "condnet": "noisy"}
+    for part in cell.split(", ") if cell else ():
+        first, _, instance = part.rpartition(" ")
+        family = first or (part if part in alone else family)
+        yield f"{family}/{alone.get(part, instance)}"
 
 
 def test_the_methods_of_the_help_are_there() -> None:

@@ -73,8 +73,8 @@ def test_a_whole_number_beyond_every_float_is_refused(n_digits: int) -> None:
     [
         (["hyperband"], ["eta=3"], "'eta'.*hyperband: n_brackets"),
         (["hyperband", "bohb_2018"], ["asha:n_brackets=3"], "asha does not take it"),
-        (["hyperband[eta=3]"], [], "no option 'eta'; known: n_brackets"),
-        (["hyperband[n_brackets=0]"], [], "n_brackets 0"),
+        (["hyperband[eta=3]"], [], "no option 'eta'; accepted are n_brackets"),
+        (["hyperband[n_brackets=0]"], [], "n_brackets is 0"),
         (["hyperband[n_brackets=1"], [], "METHOD\\[NAME=VALUE"),
     ],
 )

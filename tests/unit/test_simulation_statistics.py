@@ -118,9 +118,9 @@ def test_area_over_log_time_agrees_with_an_integral() -> None:
     area, _ = integrate.quad(
         lambda u: float(statistics.value_at(times, values, [math.exp(u)])[0]), 0, math.log(20), points=[math.log(2), math.log(7)]
     )
-    assert statistics.area_over_log_time(times, values, start=1, end=20) == pytest.approx(area / math.log(20))
-    assert statistics.area_over_log_time([], [], start=1, end=20) == 1.0
-    assert math.isnan(statistics.area_over_log_time(times, values, start=1, end=1))
+    assert statistics.area_over_log_time(times, values, end=20) == pytest.approx(area / math.log(20))
+    assert statistics.area_over_log_time([], [], end=20) == 1.0
+    assert math.isnan(statistics.area_over_log_time(times, values, end=1))
 
 
 def test_time_to_reach() -> None:

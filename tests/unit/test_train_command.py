@@ -104,7 +104,7 @@ def test_a_configuration_is_trained_with_the_options_of_the_worker(tmp_path: Pat
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("speed=11", "no option speed; accepted are dataset"),
+        ("speed=11", "no option 'speed'; accepted are dataset"),
         ("precision=fp7", "precision is 'fp7'; accepted is one of"),
         ("network=absent.py", "'absent.py' does not exist"),
         ("policy_file=absent.json", "absent.json cannot be read"),

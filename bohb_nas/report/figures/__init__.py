@@ -15,7 +15,6 @@ from typing import Any
 import matplotlib as mpl
 
 from bohb_nas.analysis.findings import Findings
-from bohb_nas.errors import UsageError
 from bohb_nas.files import storing
 from bohb_nas.parallel import run
 from bohb_nas.plotting import FORMATS, STYLE, save
@@ -96,13 +95,10 @@ def draw(
         The files.
 
     Raises:
-        UsageError: no job is to draw.
         StorageError: the disk refused.
         AnalysisError: a process was killed.
     """
-    if jobs < 1:
-        raise UsageError(f"jobs is {jobs}: figures are drawn by 1 process or more; name a number from 1 on")
-    named = list(itertools.zip_longest([_bounded(found) for found in studies], pictures[: len(studies)]))
+    named = list(itertools.zip_longest([_bounded(found) for found in studies], pictures))
     shares = run([partial(_share, named, folder, formats, slice(k, None, jobs)) for k in range(jobs)], jobs=jobs)
     in_turn = itertools.chain.from_iterable(itertools.zip_longest(*shares, fillvalue=[]))
     drawn = [path for files in in_turn for path in files]

@@ -84,11 +84,6 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
-def chance(p_value: float) -> str:
-    """A p-value: "p = 0.03", or "p < 0.0001"."""
-    return "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.2g}"
-
-
 def count(value: float | None) -> str:
     """A large count with its prefix: 1.7 M."""
     if value is None:

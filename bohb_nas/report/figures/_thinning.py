@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from bohb_nas.arrays import Floats
 
 MANY = 2000
 """More points or lines in a panel than these are a picture in an SVG or a PDF: nobody tells them apart, and each takes a hundred bytes."""

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bohb_nas.analysis.findings import Compared, Comparison, Findings
-from bohb_nas.durations import budget_text
+from bohb_nas.durations import budget_text, p_value
 from bohb_nas.plotting import COLOURS
-from bohb_nas.report.figures._labels import INCUMBENT, chance, count, short
+from bohb_nas.report.figures._labels import INCUMBENT, count, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, plain_ticks
 
 _ROW_IN = 0.24
@@ -17,7 +17,7 @@ _ROW_IN = 0.24
 
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`comparison` of validation errors, and `comparison-tested` of the test errors of what was trained for good."""
-    for name, comparison in (("comparison", found["comparison"]), ("comparison-tested", found.get("tested"))):
+    for name, comparison in (("comparison", found["comparison"]), ("comparison-tested", found["tested"])):
         rows = [row for row in comparison["rows"] if row["error"] is not None] if comparison is not None else []
         if comparison is not None and rows:
             yield name, partial(_figure, found, comparison, rows)
@@ -57,5 +57,5 @@ def _figure(found: Findings, comparison: Comparison, rows: list[Compared]) -> Fi
 def _said(row: Compared) -> str:
     words = [f"{row['n_seeds']} seed{'s' if row['n_seeds'] != 1 else ''}", f"{count(row['params'])} params", f"{count(row['flops'])} FLOPs"]
     if row["p_holm"] is not None:
-        words.append(f"{chance(row['p_holm'])} (Holm)")
+        words.append(f"p {p_value(row['p_holm'])} (Holm)")
     return ", ".join(words)

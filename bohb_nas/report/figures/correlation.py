@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings, RankCorrelation
 from bohb_nas.analysis.observations import Observations
-from bohb_nas.durations import budget_text
+from bohb_nas.durations import budget_text, p_value
 from bohb_nas.plotting import COLOURS
 from bohb_nas.records import ASIDE, NOT_DRAWN, Origin
-from bohb_nas.report.figures._labels import chance
 from bohb_nas.report.figures._observations import observed
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, empty, scale_losses
 from bohb_nas.report.figures._thinning import MANY
@@ -102,5 +101,5 @@ def _said(place: Axes, search: RankCorrelation | None, probe: RankCorrelation | 
         if one["interval"] is not None:
             lines.append(f"[{one['interval'][0]:.2f}, {one['interval'][1]:.2f}]")
         if one["p_value"] is not None:
-            lines.append(chance(one["p_value"]))
+            lines.append(f"p {p_value(one['p_value'])}")
         place.text(0.5, bottom + height / 2, "\n".join(lines), ha="center", va="center", fontsize=SMALL if len(fields) > 1 else SMALL + 1)

@@ -63,8 +63,7 @@ def _bars(place: Axes, found: Findings, one: Importance, parameters: Sequence[Pa
             place.text(0.995, k, f"n = {p['n_active']}", transform=place.get_yaxis_transform(), ha="right", va="center", fontsize=SMALL)
     place.set_yticks(range(len(parameters)), [short_name(p["name"], found, 26) for p in parameters], fontsize=SMALL + 0.5)
     place.set(ylim=(max(6, len(parameters)) - 0.4, -0.6))
-    threshold = one["good"].get("threshold") if good and one["good"] is not None else one["threshold"]
-    chance = float(threshold) if isinstance(threshold, int | float) else None
+    chance = one["good"]["threshold"] if good and one["good"] is not None else one["threshold"]
     longest = max(*(max(p["with_parents"], p["spread"][1]) for p in parameters), chance or 0.0, 1e-3)
     place.set_xlim(0, 1.25 * longest)  # the rest is for the counts
     place.set_xticks([tick for tick in MaxNLocator(5).tick_values(0, longest) if tick <= longest])

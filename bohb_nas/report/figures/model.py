@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings, ModelTest
-from bohb_nas.durations import budget_text
+from bohb_nas.durations import budget_text, p_value
 from bohb_nas.plotting import COLOURS
 from bohb_nas.records import ASIDE, NOT_DRAWN, Origin
-from bohb_nas.report.figures._labels import chance
 from bohb_nas.report.figures._observations import observed
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, page, scale_losses
 from bohb_nas.report.figures._thinning import MANY
@@ -67,7 +66,7 @@ def _panel(place: Axes, found: Findings, test: ModelTest) -> None:
         between = "" if test["interval"] is None else f" [{test['interval'][0]:.2f}, {test['interval'][1]:.2f}]"
         lines.append(f"model lower: {test['better']:.2f}{between}")
     if test["p_value"] is not None:
-        lines.append(chance(test["p_value"]) + ("" if test["p_holm"] is None else f" (Holm: {test['p_holm']:.2g})"))
+        lines.append(f"p {p_value(test['p_value'])}" + ("" if test["p_holm"] is None else f" (Holm: p {p_value(test['p_holm'])})"))
     if not lines:
         lines.append("too few for a test")
     place.set_title(budget_text(test["budget"], found["study"]["unit"]) + "\n" + "\n".join(lines), fontsize=SMALL)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bohb_nas.analysis.findings import Comparison, Findings, Importance, Parameter, Row, RungHours, Shape
+from bohb_nas.durations import budget_text as budget
 from bohb_nas.records import Value
 from bohb_nas.report.digits import digits, loss_digits
-from bohb_nas.report.html.words import budget
 
 _DIGITS = 6
 """Significant digits, of the spread where numbers are large against it; the CSV files have all."""
@@ -55,7 +55,7 @@ def columns(findings: Findings) -> dict[str, Any]:
 
 def comparisons(findings: Findings) -> list[Comparison]:
     """By validation in the study, and by test of what was trained for good, as far as they are there."""
-    return [one for one in (findings["comparison"], findings.get("tested")) if one is not None]
+    return [one for one in (findings["comparison"], findings["tested"]) if one is not None]
 
 
 def script_text(value: Any) -> str:

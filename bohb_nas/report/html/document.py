@@ -102,14 +102,9 @@ def page(studies: Sequence[Findings], *, pictures: Sequence[bytes | None] = ()) 
     """The whole report: one text that needs no other file and no network, the same for the same findings.
 
     Args:
-        studies: what was found; the first is shown first.
+        studies: what was found, one study or more; the first is shown first.
         pictures: for each study the PNG of its incumbent's training images, judged by `analysis.incumbent.picture`; None: there is none.
-
-    Raises:
-        ValueError: there is no study.
     """
-    if not studies:
-        raise ValueError("no findings to show: accepted is one study or more")
     shown = [*pictures, *[None] * (len(studies) - len(pictures))]
     style, script = _asset("page.css"), "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
     title = ", ".join(f["study"]["name"] for f in studies)

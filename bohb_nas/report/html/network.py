@@ -73,7 +73,7 @@ def _chip(layer: Tree, times: int) -> Markup:
         case "dropout":
             text = f"dropout {layer['rate']:.3g}"
         case "globalpool":
-            text = "mean over the image"
+            text = "mean over pixels"
         case _:
             text = kind
     return element(

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from html import escape
 
 from bohb_nas.analysis.findings import Findings, Sentence
+from bohb_nas.durations import budget_text as budget
 from bohb_nas.durations import counted
 from bohb_nas.report.digits import loss_digits
 from bohb_nas.report.html.columns import SHOWN_DIGITS
 from bohb_nas.report.html.markup import Markup, element, facts, join, more
 from bohb_nas.report.html.network import drawing
-from bohb_nas.report.html.words import budget, count, counts, number, seconds, value
+from bohb_nas.report.html.words import count, counts, number, seconds, value
 
 _ABOUT = {
     "importance": "What matters",

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from bohb_nas.analysis.findings import Compared, Comparison, Findings, Importance, ModelTest, Parameter, RankCorrelation
+from bohb_nas.durations import budget_text as budget
 from bohb_nas.report.digits import loss_digits
 from bohb_nas.report.html.columns import SHOWN_DIGITS, STRONGEST, comparisons
 from bohb_nas.report.html.markup import Markup, element, facts, join, more, table
-from bohb_nas.report.html.words import NONE, budget, count, counts, interval, number, p_value, seconds, settings, share
+from bohb_nas.report.html.words import NONE, count, counts, interval, number, p_value, seconds, settings, share
 
 _OVER_BUDGETS = (
     "Each configuration counts once, with the mean of its losses at all budgets, each taken as a quantile on the cheapest budget's scale."

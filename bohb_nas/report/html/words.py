@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bohb_nas.durations import budget_text, format_duration
+from bohb_nas import durations
 
 NONE = "–"
 
@@ -36,20 +36,13 @@ def interval(ends: Sequence[float] | None, *, shares: bool = False, digits: int 
 
 
 def p_value(value: float | None) -> str:
-    """Two significant digits, and no more than four places."""
-    if value is None:
-        return NONE
-    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
-
-
-def budget(value: float, unit: str) -> str:
-    """A budget in the study's unit; seconds as durations."""
-    return budget_text(value, unit)
+    """A p-value, or what it lies below."""
+    return NONE if value is None else durations.p_value(value).removeprefix("= ")
 
 
 def seconds(value: float | None) -> str:
     """A duration."""
-    return NONE if value is None else format_duration(value) if value > 0 else "0s"
+    return NONE if value is None else durations.format_duration(value) if value > 0 else "0s"
 
 
 def value(one: Any) -> str:
