@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -130,6 +131,27 @@ def test_a_master_that_was_superseded_leaves_its_successors_address(study: Study
         publish(study, "tls://127.0.0.1:1", 2)
     assert study.scheduler_json.exists()
     assert not study.last_led.exists()
+
+
+def test_a_disk_that_cannot_be_written_any_more_leaves_the_address_and_hides_nothing(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next master takes for the end what was last said."""
+    make_keys(study)
+
+    def refuse(old: Path, new: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(new))
+
+    def ends() -> None:
+        with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
+            monkeypatch.setattr(os, "replace", refuse)
+            raise StorageError("why it ends")
+
+    before = set(threading.enumerate())
+    with pytest.raises(StorageError, match="why it ends"):
+        ends()
+    assert "scheduler" not in [thread.name for thread in set(threading.enumerate()) - before]
+    assert last_alive(study) == said(study.scheduler_json)
 
 
 @pytest.mark.parametrize(("error", "why"), [(TimeoutError(), "no answer for 60 s"), (OSError(99, "Cannot assign"), "Cannot assign")])
