@@ -163,7 +163,7 @@ class Address:
         path, leader = self._study.scheduler_json, published(self._study.scheduler_json)
         if leader is None or (leader.term, leader.address) != (self._term, self._address):
             return
-        with suppress(FileNotFoundError, StorageError):  # a disk that refuses leaves when it was last said
+        with suppress(OSError, StorageError):  # a disk that refuses leaves the address, and when it was last said
             os.replace(path, self._study.last_led)
             write_atomic(self._study.last_led, json.dumps({"term": self._term, "time": time.time()}) + "\n")
 

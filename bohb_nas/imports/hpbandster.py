@@ -85,11 +85,11 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     meta = _meta(source, reference, budgets)
     study = StudyDir(target.with_name(f".{target.name}.importing-{os.getpid()}"))  # whole before it has its name, whatever dies
     study.make()
-    write_atomic(study.space_json, space_to_json(searched) + "\n")
-    write_atomic(study.journal, text)
-    write_atomic(study.done, json.dumps({"time": events[-1].time, "stop": meta["stop"]}) + "\n")
-    study.write_meta(meta)
     try:
+        write_atomic(study.space_json, space_to_json(searched) + "\n")
+        write_atomic(study.journal, text)
+        write_atomic(study.done, json.dumps({"time": events[-1].time, "stop": meta["stop"]}) + "\n")
+        study.write_meta(meta)
         with storing(target):
             os.rename(study.path, target)
     except StorageError:

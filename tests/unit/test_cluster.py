@@ -1,4 +1,4 @@
-"""Where masters and workers listen."""
+"""Where masters and workers listen, and by which key they know each other."""
 
 import json
 import socket
@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from bohb_nas.engine import cluster
-from bohb_nas.engine.cluster import Leader, answering_ip, listening_ip, published
+from bohb_nas.engine.cluster import Address, Leader, answering_ip, listening_ip, make_keys, publish, published
 from bohb_nas.errors import UsageError
+from bohb_nas.store.study_dir import StudyDir
 
 
 def of(family: socket.AddressFamily, address: str) -> object:
@@ -107,3 +108,38 @@ def test_what_is_no_address_of_a_leader(tmp_path: Path, text: str) -> None:
     assert published(tmp_path / "absent") is None
     path.write_text(json.dumps({"address": "tls://10.0.0.1:2", "term": 4, "host": "n1"}))
     assert published(path) == Leader(address="tls://10.0.0.1:2", term=4, host="n1")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    return study
+
+
+@pytest.mark.parametrize(("address", "term"), [("tls://127.0.0.1:2", 1), ("tls://127.0.0.1:1", 2)])
+def test_the_address_of_another_master_is_not_withdrawn(study: StudyDir, address: str, term: int) -> None:
+    """The same term, at another address, is that of another study in the place of the master's own."""
+    own = Address(study, "tls://127.0.0.1:1", 1)
+    publish(study, address, term)
+    own.withdraw()
+    assert published(study.scheduler_json) is not None
+    assert not study.last_led.exists()
+
+
+@pytest.mark.parametrize(("kept", "lost"), [("key.pem", "cert.pem"), ("cert.pem", "key.pem")])
+def test_who_is_killed_while_keys_are_made_leaves_no_certificate_beside_another_key(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, kept: str, lost: str
+) -> None:
+    make_keys(study)
+    (study.tls / lost).unlink()
+
+    def killed(path: Path, text: str) -> None:
+        if path.name == "cert.pem":
+            raise SystemExit(137)
+        path.write_text(text)
+
+    monkeypatch.setattr(cluster, "write_atomic", killed)
+    with pytest.raises(SystemExit):
+        make_keys(study)
+    assert [p.name for p in study.tls.iterdir()] == ["key.pem"]

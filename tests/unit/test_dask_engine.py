@@ -3,19 +3,26 @@
 import errno
 import json
 import os
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from study_fakes import trial
+from distributed.core import Status as WorkerStatus
+from study_fakes import beat, trial
 
 from bohb_nas.engine import cluster
 from bohb_nas.engine.cluster import make_keys, publish
 from bohb_nas.engine.dask_engine import MAX_CUTS, DaskEngine
+from bohb_nas.engine.devices import host
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.files import storing
-from bohb_nas.records import Status
+from bohb_nas.locks import Lock
+from bohb_nas.records import Result, Status
 from bohb_nas.store import handovers
 from bohb_nas.store.journal import Event, State
 from bohb_nas.store.study_dir import StudyDir
@@ -132,6 +139,27 @@ def test_a_master_that_was_superseded_leaves_its_successors_address(study: Study
     assert not study.last_led.exists()
 
 
+def test_a_disk_that_cannot_be_written_any_more_leaves_the_address_and_hides_nothing(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next master takes for the end what was last said."""
+    make_keys(study)
+
+    def refuse(old: Path, new: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(new))
+
+    def ends() -> None:
+        with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
+            monkeypatch.setattr(os, "replace", refuse)
+            raise StorageError("why it ends")
+
+    before = set(threading.enumerate())
+    with pytest.raises(StorageError, match="why it ends"):
+        ends()
+    assert "scheduler" not in [thread.name for thread in set(threading.enumerate()) - before]
+    assert last_alive(study) == said(study.scheduler_json)
+
+
 @pytest.mark.parametrize(("error", "why"), [(TimeoutError(), "no answer for 60 s"), (OSError(99, "Cannot assign"), "Cannot assign")])
 def test_a_scheduler_that_cannot_start_is_said_in_a_line(
     study: StudyDir, monkeypatch: pytest.MonkeyPatch, error: OSError, why: str
@@ -183,3 +211,164 @@ def test_only_cuts_that_left_nothing_count(study: StudyDir) -> None:
     handed.mkdir()
     (handed / "state.json").write_text("{}")
     assert handovers.cuts(study, "t0") == 0, "the next attempt goes on from there"
+
+
+def in_training(study: StudyDir) -> bool:
+    """Whether a master takes a trial, which it would give up otherwise, to be trained by somebody."""
+    engine = DaskEngine(study, term=1, needs_s=lambda _: None, say=print)
+    engine.adopt(trial(0))
+    return engine.wait(0.0) == []
+
+
+def test_what_another_machine_trains_is_told_by_its_heartbeat_and_the_clock_of_the_file_server(study: StudyDir) -> None:
+    cut(study, MAX_CUTS)
+    publish(study, "tls://127.0.0.1:1", 1)
+    os.utime(study.scheduler_json, (time.time() - 3600.0,) * 2)  # as its clock, an hour behind, has it
+    assert not in_training(study)
+    beat(study, "t0", age_s=3600.0 + 10.0, host="far")
+    assert in_training(study)
+    beat(study, "t0", age_s=3600.0 + 16.0, host="far")
+    assert not in_training(study), "its heart stands still"
+
+
+def test_what_this_machine_trains_is_told_by_a_living_worker_of_the_same_device(study: StudyDir) -> None:
+    cut(study, MAX_CUTS)
+    beat(study, "t0", host=host(), device="g0", pid=os.getpid())
+    assert not in_training(study), "no worker lives here"
+    with Lock(study.worker_lock(host(), "g1")) as lock:
+        assert lock.acquire(json.dumps({"host": host(), "device": "g1", "pid": os.getpid()}))
+        assert not in_training(study), "the number of its process was given to the worker of another device"
+        beat(study, "t0", host=host(), device="g1", pid=os.getpid())
+        assert in_training(study)
+
+
+class Cluster:
+    """In the place of a scheduler and its client: workers by address, and what becomes of the trials sent to them, one after the other."""
+
+    address = "tls://127.0.0.1:1"
+
+    def __init__(self, *ends: Callable[[], Result]) -> None:
+        self._ends = list(ends)
+        self.workers: dict[str, SimpleNamespace] = {}
+        self.sent: list[tuple[str, str]] = []
+        """Trials with the addresses they were sent to."""
+
+    def join(self, address: str, **extra: Any) -> None:
+        self.workers[address] = SimpleNamespace(status=WorkerStatus.running, extra=extra)
+
+    def submit(self, function: object, payload: str, *, workers: list[str], **_: object) -> SimpleNamespace:
+        self.sent.append((json.loads(payload)["trial_id"], *workers))
+        end = self._ends.pop(0)
+
+        async def result() -> str:
+            return json.dumps(end().to_json())
+
+        return SimpleNamespace(result=result, release=lambda: None)
+
+
+Started = Callable[[Cluster], DaskEngine]
+
+
+@pytest.fixture
+def notices() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def started(study: StudyDir, notices: list[str], monkeypatch: pytest.MonkeyPatch) -> Started:
+    """Makes an engine of a cluster; every trial is expected to take 100 s."""
+
+    def made(nodes: Cluster) -> DaskEngine:
+        async def opened(engine: DaskEngine) -> None:
+            vars(engine).update(_scheduler=nodes, _client=nodes)
+
+        async def closed(engine: DaskEngine) -> None:
+            pass
+
+        monkeypatch.setattr(DaskEngine, "_open", opened)
+        monkeypatch.setattr(DaskEngine, "_close", closed)
+        return DaskEngine(study, term=1, needs_s=lambda _: 100.0, say=notices.append)
+
+    return made
+
+
+def results(engine: DaskEngine) -> list[Result]:
+    """The first that arrive."""
+    return next(found for _ in range(20) if (found := engine.wait(1.0)))
+
+
+def ok() -> Result:
+    return Result(trial_id="t0", status=Status.OK, loss=0.5, train_s=1.0)
+
+
+def test_a_trial_is_given_up_when_its_third_worker_died(study: StudyDir, started: Started) -> None:
+    """After each death it waits for a worker, and is looked after all the while."""
+
+    def dies() -> Result:
+        (study.new_attempt("t0") / "handover").mkdir()
+        nodes.workers.clear()
+        raise OSError(f"gone with attempt {study.attempts('t0')[-1].name}")
+
+    nodes, told = Cluster(dies, dies, dies), list[list[str | None]]()
+    with started(nodes) as engine:
+        engine.adopt(trial(0))
+        for _ in range(3):
+            nodes.join("a")
+            found = [result for timeout_s in (10.0, 0.0, 0.0, 0.0) for result in engine.wait(timeout_s)]
+            told.append([result.message for result in found])
+    assert told == [[], [], ["lost 3 times while it was trained; last: OSError: gone with attempt 2"]]
+    assert not list(study.trials.glob("*/*/handover")), "nobody goes on from there"
+
+
+def test_a_worker_that_was_lost_before_it_began_or_after_it_left_has_not_died_of_the_trial(study: StudyDir, started: Started) -> None:
+    def lost() -> Result:
+        raise OSError("connection lost")
+
+    def left() -> Result:
+        handovers.left(study.new_attempt("t0")).touch()
+        return lost()
+
+    nodes = Cluster(lost, lost, lost, left, left, left, ok)
+    nodes.join("a")
+    with started(nodes) as engine:
+        engine.adopt(trial(0))
+        assert results(engine) == [ok()]
+
+
+def test_what_another_machine_trains_is_left_alone(study: StudyDir, started: Started) -> None:
+    nodes = Cluster()
+    nodes.join("a")
+    with started(nodes) as engine:
+        for n in range(3):
+            beat(study, f"t{n}", host="far")
+            engine.adopt(trial(n))
+        assert engine.wait(0.0) == []
+        assert nodes.sent == []
+        assert engine.free() == 1, "none of them waits for it"
+
+
+def test_a_worker_that_leaves_gets_nothing_more_and_its_trial_goes_to_another(started: Started, notices: list[str]) -> None:
+    left = Result(trial_id="t0", status=Status.PREEMPTED, loss=None, train_s=2.0, message="asked to leave")
+    nodes = Cluster(lambda: left, ok)
+    nodes.join("a")
+    nodes.join("b")
+    with started(nodes) as engine:
+        engine.submit(trial(0))
+        assert results(engine) == [ok()]
+        assert engine.free() == 1
+    assert [address for _, address in nodes.sent] == ["a", "b"]
+    assert notices == ["trial t0 goes to another worker: asked to leave"]
+
+
+def test_up_to_three_trials_wait_for_each_free_worker_that_has_not_the_time_for_them(started: Started, notices: list[str]) -> None:
+    nodes, free = Cluster(), []
+    nodes.join("a", until=time.time() + 50.0, hands_over=False)
+    with started(nodes) as engine:
+        for n in range(3):
+            free.append(engine.free())
+            engine.submit(trial(n))
+            assert engine.wait(0.0) == []
+        free.append(engine.free())
+    assert free == [1, 1, 1, 0]
+    assert [line.split(":")[0] for line in notices] == ["trial t0 waits", "trial t1 waits", "trial t2 waits"]
+    assert nodes.sent == []

@@ -17,7 +17,7 @@ from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options
 from bohb_nas.records import Budgets, Idle, Optimizer, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
-from bohb_nas.store.journal import Event, Journal, State, fold
+from bohb_nas.store.journal import Event, Journal, State, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
 
 BUDGETS = Budgets(min=1, max=9)
@@ -331,6 +331,64 @@ def test_time_that_passes_while_nobody_works_ends_the_search(tmp_path: Path) -> 
         tick=lambda: None,
     ).run()
     assert (outcome, clock.now, journal.state.n_asked) == (Outcome.FINISHED, 60.0, 0)
+
+
+class Late:
+    """Workers that end their trials right after somebody has looked for results; each result comes so many times."""
+
+    def __init__(self, n: int, *, times: int = 1) -> None:
+        self._n, self._times = n, times
+        self._running: list[Trial] = []
+        self._ended: list[Result] = []
+
+    def free(self) -> int:
+        return self._n - len(self._running)
+
+    def submit(self, trial: Trial) -> None:
+        self._running.append(trial)
+
+    def wait(self, timeout_s: float) -> list[Result]:
+        assert self._running or self._ended or timeout_s == 0.0, "somebody waits for what nobody trains"
+        seen = self._ended
+        self._ended = [Result(trial_id=t.trial_id, status=Status.OK, loss=0.5, train_s=1.0) for t in self._running] * self._times
+        self._running = []
+        return seen
+
+
+def told_by(path: Path, workers: Late, *, stop: StopRule | None = None) -> list[str]:
+    """What the journal of one bracket that these workers train says, after its first line: "ask" or "tell"."""
+    study = StudyDir(path)
+    study.make()
+    journal = Journal(study.journal, State())
+    journal.write(Event(term=1, time=0.0))
+    outcome = Drive(
+        optimizer=hyperband(1),
+        engine=cast(Engine, workers),
+        journal=journal,
+        stop=stop or StopRule(),
+        budgets=BUDGETS,
+        continue_promoted=False,
+        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, ours=False, promotable=None, n_rungs=3),
+        clock=Clock(),
+        wish=lambda: Wish.GO_ON,
+        notice=lambda event: None,
+        tick=lambda: None,
+    ).run()
+    assert outcome is Outcome.FINISHED
+    return ["ask" if event.trial is not None else "tell" for event in read_events(study.journal)][1:]
+
+
+def test_of_whoever_is_free_the_method_has_been_told_before_it_is_asked(tmp_path: Path) -> None:
+    assert told_by(tmp_path / "study", Late(1), stop=StopRule(trials=4)) == ["ask", "tell"] * 4
+
+
+def test_a_result_that_comes_twice_is_told_once(tmp_path: Path) -> None:
+    assert told_by(tmp_path / "study", Late(1, times=2), stop=StopRule(trials=4)) == ["ask", "tell"] * 4
+
+
+def test_a_method_that_had_to_wait_is_asked_again_after_a_result(tmp_path: Path) -> None:
+    """The second rung waits for the last of the nine trials of the first, beside which three workers have nothing to do."""
+    assert told_by(tmp_path / "study", Late(4)).count("tell") == 9 + 3 + 1
 
 
 def test_budgets_that_are_no_seconds_do_not_count_against_the_time_left(tmp_path: Path) -> None:

@@ -1,14 +1,13 @@
 import errno
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from disk_fakes import steps
 
-from bohb_nas.errors import StorageError, StudyHeldError
+from bohb_nas.errors import StorageError
 from bohb_nas.files import append_line, dump_json, write_atomic, write_once
-from bohb_nas.locks import Lock, holder
 from bohb_nas.reading import parse_json
 
 
@@ -59,75 +58,59 @@ def test_writing_once_never_overwrites(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["result"]
 
 
-def test_asking_who_holds_a_lock_never_gets_in_the_way_of_taking_it(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    with Lock(path) as lock:
-        lock.acquire()
-    program = (
-        f"from bohb_nas.locks import holder; from pathlib import Path; p = Path({str(path)!r})\nprint(flush=True)\nwhile True: holder(p)"
-    )
-    asking = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
-    assert asking.stdout is not None
-    asking.stdout.readline()
-    try:
-        for _ in range(2000):
-            with Lock(path) as lock:
-                assert lock.acquire("mine")
-    finally:
-        asking.kill()
-        asking.communicate()
-
-
 def test_json_that_is_not_strict_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         dump_json({"loss": float("nan")})
 
 
-def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    assert holder(path) is None
-    assert not path.exists(), "asking must not create the lock"
-    program = (
-        "from bohb_nas.locks import Lock; from pathlib import Path\n"
-        f"assert Lock(Path({str(path)!r})).acquire('other'); print('held', flush=True); input()"
-    )
-    other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert other.stdout is not None
-    assert other.stdin is not None
-    other.stdout.readline()
-    lock = Lock(path)
-    assert not lock.acquire()
-    assert holder(path) == "other"
-    other.kill()
-    other.communicate()
-    assert holder(path) is None
-    with lock:
-        assert lock.acquire("mine")
-        assert holder(path) == "mine"
-    assert holder(path) is None
-
-
-def test_a_lock_whose_file_is_gone_or_another_holds_nothing_any_more(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    with Lock(path) as lock, Lock(path) as other:
-        assert lock.acquire("mine")
-        lock.check()
-        assert not lock.superseded
-        path.unlink()
-        with pytest.raises(StudyHeldError, match=r"lock.*was deleted"):
-            lock.check()
-        assert not lock.superseded, "a disk may be away for a while"
-        assert other.acquire("another's")
-        other.check()
-        with pytest.raises(StudyHeldError, match=r"lock.*was deleted"):
-            lock.check()
-        assert lock.superseded
-
-
 def test_what_no_reader_takes_is_not_written() -> None:
     assert parse_json(dump_json({"n": 10**298})) == {"n": 1e298}
     assert parse_json(dump_json({"said": ["7" * 400]})) == {"said": ["7" * 400]}, "digits of a text are no number"
-    with pytest.raises(ValueError, match="300 digits"):
-        dump_json({"n": 10**400})
+    for n in (10**299, -(10**400)):
+        with pytest.raises(ValueError, match="300 digits"):
+            dump_json({"n": n})
     with pytest.raises(ValueError, match="JSON compliant"):
         dump_json({"x": float("inf")})
+
+
+def test_a_line_is_on_the_disk_when_the_call_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = steps(monkeypatch)
+    append_line(tmp_path / "journal", "kept")
+    assert told == ["5 bytes"]
+
+
+@pytest.mark.parametrize("write", [write_atomic, write_once])
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_when_the_call_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, str], object]
+) -> None:
+    told = steps(monkeypatch)
+    write(tmp_path / "result", "whole")
+    assert told == ["5 bytes", "name", "folder"]
+
+
+def test_what_another_wrote_behind_a_refused_line_is_not_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal"
+    append_line(path, "kept")
+
+    def fails(descriptor: int) -> None:
+        with path.open("ab") as another:
+            another.write(b"another's\n")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(StorageError):
+        append_line(path, "ours")
+    assert path.read_text() == "kept\nours\nanother's\n"
+
+
+def test_a_file_that_cannot_have_its_name_leaves_nothing_aside(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(StorageError):
+        write_atomic(tmp_path / "taken", "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_line_is_not_appended_to_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal")
+    with pytest.raises(StorageError):
+        append_line(tmp_path / "journal", "line")

@@ -1,6 +1,8 @@
 """Logs of HpBandSter runs as studies: what is taken, what is counted, what is refused, and the way there and back."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -456,6 +458,23 @@ def test_an_import_that_was_killed_is_as_if_it_had_not_begun(monkeypatch: pytest
         assert bring().exit_code == 137
     assert not Path("study").exists()
     assert len(taken()[0]) == len(RESULTS)
+
+
+@pytest.mark.parametrize("name", ["space.json", "study.json"])
+def test_an_import_for_which_the_disk_has_no_room_leaves_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log()
+    before, replace = sorted(Path().iterdir()), os.replace
+
+    def full(old: Path, new: Path) -> None:
+        if Path(new).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", full)
+    refused = bring()
+    assert refused.exit_code == 1
+    assert "free space" in refused.stderr
+    assert sorted(Path().iterdir()) == before
 
 
 def test_words_that_are_no_unicode_are_taken_as_far_as_they_are() -> None:

@@ -1,13 +1,17 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_fakes import steps
 
-from bohb_nas.errors import JournalError, StudyHeldError
+from bohb_nas.errors import JournalError, StorageError, StudyHeldError
 from bohb_nas.records import Origin, Result, Status, Trial
+from bohb_nas.store import journal as journal_module
+from bohb_nas.store import lines as lines_module
 from bohb_nas.store.journal import Event, Journal, State, fold, read_events
-from bohb_nas.store.lines import repair
+from bohb_nas.store.lines import repair, sound_bytes
 
 
 def trial(n: int, budget: float = 1.0) -> Trial:
@@ -73,6 +77,14 @@ def test_what_a_superseded_master_asks_does_not_count() -> None:
     assert list(state.trials) == ["t0", "t1"]
 
 
+def test_a_superseded_master_that_begins_its_term_late_does_not_bring_it_back() -> None:
+    state = State()
+    for event in [lead(3), lead(2)]:
+        state.apply(event)
+    assert state.term == 3
+    assert not state.apply(ask(0, term=2))
+
+
 def test_what_a_superseded_master_tells_does_not_count() -> None:
     state = State()
     for event in [lead(1), ask(0, term=1), lead(2)]:
@@ -116,6 +128,7 @@ def test_time_counts_up_to_the_death_of_a_master() -> None:
         state.apply(event)
     assert state.led_s == (400 - 100) + 10
     assert Event.from_line(Event(term=2, time=5.0, until=4.0).to_line().encode()).until == 4.0
+    assert Event.from_line(b'{"event":"lead","term":2,"time":5,"until":"yesterday"}').until is None
 
 
 def test_the_first_of_two_tells_counts() -> None:
@@ -177,6 +190,32 @@ def test_cut_at_every_byte_the_journal_loses_at_most_its_last_line(tmp_path: Pat
             kept.unlink()
 
 
+@pytest.mark.parametrize("n_blocks", [0, 1, 3])
+def test_of_a_torn_line_longer_than_what_is_read_at_once_only_that_line_is_cut_off(tmp_path: Path, n_blocks: int) -> None:
+    path, whole = tmp_path / "journal.jsonl", lead(1).to_line() + "\n"
+    torn = '{"event":"tell","details":"' + "x" * (n_blocks * 2**16 + 100)
+    path.write_text(whole + torn)
+    assert fold(path).term == 1
+    assert repair(path) is not None
+    assert path.read_text() == whole
+    assert (tmp_path / f"journal.jsonl.torn-{len(whole)}").read_text() == torn
+
+
+def test_a_torn_end_is_on_the_disk_aside_before_it_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, whole = tmp_path / "journal.jsonl", lead(1).to_line() + "\n"
+    path.write_text(whole + "{half")
+    told = steps(monkeypatch)
+    repair(path)
+    assert told == ["5 bytes", "cut", f"{len(whole)} bytes", "folder"]
+
+
+def test_a_last_line_that_is_longer_than_any_is_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, whole = tmp_path / "journal.jsonl", lead(1).to_line() + "\n"
+    monkeypatch.setattr(lines_module, "LINE_LIMIT_BYTES", 40)
+    path.write_text(whole + '"' + "x" * 39 + '"\n')
+    assert sound_bytes(path) == len(whole)
+
+
 def test_what_is_no_json_at_the_end_is_torn(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, *EVENTS[:3])
@@ -220,3 +259,96 @@ def test_what_breaks_a_constraint_is_no_incumbent_whatever_its_loss() -> None:
     assert state.incumbent is not None
     assert state.incumbent.trial.trial_id == "t0"
     assert len(list(state.evaluations())) == 2
+
+
+def test_who_may_not_lead_any_more_writes_nothing(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise StudyHeldError("another leads")
+
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path, State(), check=refuse)
+    with pytest.raises(StudyHeldError):
+        journal.write(lead(1))
+    assert not path.exists()
+    assert journal.state == State()
+
+
+def test_what_is_asked_twice_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, lead(1), ask(0))
+    journal, written = Journal(path, fold(path)), path.read_text()
+    with pytest.raises(JournalError, match="used its id twice"):
+        journal.write(ask(0))
+    assert path.read_text() == written
+
+
+def test_what_a_disk_refuses_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, lead(1), ask(0))
+    journal = Journal(path, fold(path))
+
+    def refuse(path: Path, line: str) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(journal_module, "append_line", refuse)
+    with pytest.raises(StorageError):
+        journal.write(tell(0))
+    assert journal.state == fold(path)
+
+
+def beside(n: int, origin: Origin, *, time: float, budget: float = 1.0) -> Event:
+    """A trial that is no part of the search is asked."""
+    return Event(term=1, time=time, trial=replace(trial(n, budget), origin=origin))
+
+
+def test_a_probe_is_no_incumbent_and_a_baseline_is_not_pending() -> None:
+    state = State()
+    for event in (
+        lead(1),
+        beside(0, Origin.PROBE, time=1.0, budget=9.0),
+        tell(0, time=2.0, loss=0.0),
+        beside(1, Origin.BASELINE, time=2.0),
+    ):
+        state.apply(event)
+    assert state.incumbent is None
+    assert state.pending == []
+
+
+def test_neither_baselines_nor_clocks_that_are_set_back_are_time_under_a_master() -> None:
+    state = State()
+    for event in (lead(1, 100.0), ask(0, time=110.0), beside(1, Origin.BASELINE, time=500.0), tell(0, time=90.0), ask(2, time=95.0)):
+        state.apply(event)
+    assert state.led_s == 10.0 + 5.0
+
+
+def test_what_trials_take_is_learnt_from_the_latest_of_the_search_that_ended_well() -> None:
+    state, now = State(), 0.0
+    state.apply(lead(1))
+    for n in range(20):
+        state.apply(ask(n, time=now))
+        now += 10.0 + n
+        state.apply(tell(n, time=now))  # 1 s of it is training
+    state.apply(ask(20, time=now))
+    state.apply(tell(20, time=now + 500.0, loss=None))
+    state.apply(beside(21, Origin.PROBE, time=now))
+    state.apply(tell(21, time=now + 700.0))
+    assert state.took_s == {1.0: [10.0 + n for n in range(4, 20)]}
+    assert state.beside_s == {1.0: [9.0 + n for n in range(4, 20)]}
+
+
+def test_a_device_s_time_counts_up_to_what_passed_for_the_master() -> None:
+    """20 s from the ask to the tell; the clock of its device is ahead."""
+    state = State()
+    engine = {"host": "far", "device": "g0", "began": 100.0, "ended": 130.0}
+    for event in (lead(1), ask(0, time=100.0), Event(term=1, time=120.0, result=replace(result(0), details={"engine": engine}))):
+        state.apply(event)
+    assert state.took_s == {1.0: [20.0]}
+    assert state.beside_s == {1.0: [19.0]}
+
+
+def test_of_a_continued_trial_only_what_was_new_was_trained() -> None:
+    state = State()
+    told = replace(result(0), train_s=9.0, metrics={"new_s": 6.0})
+    for event in (lead(1), ask(0, time=0.0), Event(term=1, time=10.0, result=told)):
+        state.apply(event)
+    assert state.beside_s == {1.0: [4.0]}

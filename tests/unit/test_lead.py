@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from bohb_nas.engine import launch
-from bohb_nas.engine.cluster import make_keys, security
+from bohb_nas.engine.cluster import make_keys, publish, security
 from bohb_nas.engine.drive import Outcome
-from bohb_nas.engine.lead import lead
+from bohb_nas.engine.lead import _check_term, lead
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
+from bohb_nas.errors import StudyHeldError
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -73,3 +74,20 @@ def test_of_key_and_certificate_neither_stays_without_the_other(study: StudyDir,
     make_keys(study)
     assert all(new != old for new, old in zip(pems(study), before, strict=True))
     security(study).get_connection_args("client")  # which loads both: a key of another certificate is refused
+
+
+def test_a_master_ends_when_another_leads_in_a_later_term(study: StudyDir) -> None:
+    _check_term(study, 3, leases=False)
+    publish(study, "tls://127.0.0.1:1", 3)
+    _check_term(study, 3, leases=False)
+    publish(study, "tls://127.0.0.1:1", 4)
+    for leases in (False, True):
+        with pytest.raises(StudyHeldError, match="another master leads"):
+            _check_term(study, 3, leases=leases)
+
+
+def test_a_master_that_leads_by_a_lock_ends_when_another_leads_by_leases(study: StudyDir) -> None:
+    study.leases.mkdir()
+    _check_term(study, 3, leases=True)
+    with pytest.raises(StudyHeldError, match="another master leads"):
+        _check_term(study, 3, leases=False)

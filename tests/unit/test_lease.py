@@ -1,14 +1,19 @@
 """The right to lead for a time: who holds it, how it ends, and that a stopped holder finds out."""
 
+import errno
 import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bohb_nas.errors import StudyHeldError
+from bohb_nas.files import write_once
+from bohb_nas.store import lease as lease_module
 from bohb_nas.store.lease import _OFFSETS, Lease, file_time, newest, since_boot
 
 NOTE = {"host": "here", "pid": 1, "since": 0.0}
@@ -149,3 +154,104 @@ def test_what_is_no_lease_counts_as_one_without_a_note(folder: Path) -> None:
     assert lease.acquire(NOTE)
     assert lease.number == 4
     lease.release()
+
+
+def renew_at_once(monkeypatch: pytest.MonkeyPatch, *before: Callable[[], object]) -> None:
+    """Has a lease renewed while it is acquired: once after each of these has happened."""
+
+    class Looks:
+        """In the place of an event."""
+
+        def __init__(self) -> None:
+            self._left = list(before)
+
+        def wait(self, timeout_s: float) -> bool:
+            if not self._left:
+                return True
+            self._left.pop(0)()
+            return False
+
+    def here(*, target: Callable[[], None], **_: object) -> SimpleNamespace:
+        return SimpleNamespace(start=target)
+
+    monkeypatch.setattr(lease_module, "threading", SimpleNamespace(Event=Looks, Thread=here))
+
+
+def test_a_lease_that_is_anothers_is_not_renewed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another study's dead master would seem to live for as long as this process does."""
+
+    def replaced() -> None:
+        (folder / "000001.json").write_text('{"pid": 2, "lasts_s": 60.0}')
+        age(folder / "000001.json", 100.0)
+
+    renew_at_once(monkeypatch, replaced)
+    assert Lease(folder).acquire(NOTE)
+    assert (held := newest(folder)) is not None
+    assert held.expired(file_time(folder))
+
+
+def test_a_holder_that_slept_for_too_long_does_not_renew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+
+    def sleeps() -> None:
+        clock.now += 31.0
+        age(folder / "000001.json", 100.0)
+
+    renew_at_once(monkeypatch, sleeps)
+    lease = Lease(folder, lasts_s=60.0, clock=clock)
+    assert lease.acquire(NOTE)
+    assert (held := newest(folder)) is not None
+    assert held.expired(file_time(folder)), "another may lead by now"
+    with pytest.raises(StudyHeldError, match="not renewed for 31 s"):
+        lease.check()
+
+
+def test_what_a_disk_refused_is_no_renewal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+
+    def passes() -> None:
+        clock.now += 10.0
+
+    def refuses(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    renew_at_once(monkeypatch, passes, passes, passes)
+    monkeypatch.setattr(os, "utime", refuses)
+    lease = Lease(folder, lasts_s=60.0, clock=clock)
+    assert lease.acquire(NOTE)
+    clock.now += 1.0
+    with pytest.raises(StudyHeldError, match="not renewed for 31 s"):
+        lease.check()
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_seconds_in_which_a_slow_disk_wrote_count(folder: Path, monkeypatch: pytest.MonkeyPatch, *, renewed: bool) -> None:
+    """Its server may have stamped the file when the writing began."""
+    clock, touch = Clock(), os.utime
+
+    def slow(path: Path, data: str) -> bool:
+        clock.now += 20.0
+        return write_once(path, data)
+
+    def slow_touch(path: Path) -> None:
+        clock.now += 20.0
+        touch(path)
+
+    renew_at_once(monkeypatch, *[lambda: None] * renewed)
+    if renewed:
+        monkeypatch.setattr(os, "utime", slow_touch)
+    else:
+        monkeypatch.setattr(lease_module, "write_once", slow)
+    lease = Lease(folder, lasts_s=60.0, clock=clock)
+    assert lease.acquire(NOTE)
+    clock.now += 11.0
+    with pytest.raises(StudyHeldError, match="not renewed for 31 s"):
+        lease.check()
+
+
+def test_a_lease_that_a_disk_does_not_show_for_now_is_still_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renew_at_once(monkeypatch)
+    lease = Lease(folder)
+    assert lease.acquire(NOTE)
+    (folder / "000001.json").rename(folder / "away")
+    lease.check()

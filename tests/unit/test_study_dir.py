@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import random
 import re
 import shlex
@@ -7,14 +9,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from study_fakes import result, trial
 
 from bohb_nas.cli import cli
 from bohb_nas.engine.election import leading
-from bohb_nas.errors import StudyError, StudyHeldError, UsageError
-from bohb_nas.records import Budgets
+from bohb_nas.errors import StorageError, StudyError, StudyHeldError, UsageError
+from bohb_nas.records import Budgets, Evaluation
 from bohb_nas.report import exports
 from bohb_nas.report.logs import trial_log
 from bohb_nas.report.status import Watch
+from bohb_nas.store import study_dir
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 META: dict[str, Any] = {
@@ -80,12 +84,9 @@ def test_what_a_killed_process_wrote_aside_is_no_strangers_file(tmp_path: Path) 
 
 
 def test_a_result_that_is_none_is_set_aside(study: StudyDir) -> None:
-    from bohb_nas.records import Origin, Trial
-
-    trial = Trial(trial_id="t0", config_id="c0", config={}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
     for k, text in enumerate(["", "{", "null", "[]", "[" * 100_000, json.dumps({"trial": 1, "result": 2}), "x" * 33 * 2**20]):
         study.result("t0").write_text(text)
-        assert study.read_result(trial) is None
+        assert study.read_result(trial(0)) is None
         assert (study.results / f"t0.refused-{k}").exists()
 
 
@@ -112,3 +113,38 @@ def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path) ->
     assert commands(str(held.value)) == [["bohb-nas", word, str(study.path)] for word in ("worker", "status")]
     said = exports.make("tensorboard", Watch(study), tmp_path / "event files").update()
     assert commands(said) == [["tensorboard", "--logdir", str(tmp_path / "event files")]]
+
+
+def test_the_first_result_of_a_trial_stays(study: StudyDir) -> None:
+    """Two workers may train one trial, where a master takes the first for gone."""
+    assert study.write_result(Evaluation(trial=trial(0), result=result(0, 0.25)))
+    assert not study.write_result(Evaluation(trial=trial(0), result=result(0, 0.75)))
+    found = study.read_result(trial(0))
+    assert found is not None
+    assert found.result.loss == 0.25
+
+
+def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    study.write_result(Evaluation(trial=trial(0), result=result(0, 0.25)))
+
+    def fails(path: Path, **how: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study_dir, "read_regular", fails)
+        with pytest.raises(StorageError, match=r"t0.*Input/output error"):
+            study.read_result(trial(0))
+    assert study.read_result(trial(0)) is not None
+
+
+def test_attempts_are_in_the_order_of_their_numbers(study: StudyDir) -> None:
+    for _ in range(11):
+        study.new_attempt("t0")
+    assert [a.name for a in study.attempts("t0")] == [str(n) for n in range(11)]
+
+
+def test_a_promoted_trial_continues_from_the_newest_checkpoint(study: StudyDir) -> None:
+    for _ in range(3):
+        (study.new_attempt("t0") / "checkpoint").mkdir()
+    study.new_attempt("t0")
+    assert study.checkpoint("t0") == study.trials / "t0" / "2" / "checkpoint"

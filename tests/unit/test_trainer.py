@@ -9,7 +9,7 @@ import tracemalloc
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -368,3 +368,212 @@ def test_a_trial_whose_process_alone_was_asked_to_leave_goes_on_here(tmp_path: P
     play(study, steps)
     assert [a.name for a in study.attempts("t00000")] == ["0", "1"], "the second went on from what the first had left"
     assert not handovers.left(study.attempts("t00000")[0]).exists()
+
+
+class Played:
+    """A training process that is played: it answers in turn with a result of this status, dies of a SIGKILL (None), or raises.
+
+    Args:
+        answers: its answers.
+        spoilt: whether it says that it can train nothing more.
+        meanwhile: what happens while it trains.
+    """
+
+    hands_over, end_text = False, "signal SIGKILL"
+
+    def __init__(
+        self, *answers: Status | Exception | None, spoilt: bool = False, meanwhile: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        self._answers, self._spoilt, self._meanwhile = list(answers), spoilt, meanwhile
+        self.living, self.killed = True, False
+        self.asked: list[dict[str, Any]] = []
+
+    async def ask(self, request: dict[str, Any], *, limit_s: float | None) -> dict[str, Any] | None:
+        self.asked.append(request)
+        if self._meanwhile is not None:
+            await self._meanwhile()
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            self.living, self.killed = False, True
+            return None
+        loss = 0.5 if answer is Status.OK else None
+        result = Result(trial_id=request["trial"]["trial_id"], status=answer, loss=loss, train_s=1.0)
+        return {"result": result.to_json(), "spoilt": self._spoilt}
+
+    def ask_to_leave(self) -> bool:
+        return False
+
+    async def end(self) -> None:
+        self.living = False
+
+
+Starts = Callable[..., None]
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
+    """Puts played processes in the place of those that are started, one after the other."""
+
+    def put(*children: Played) -> None:
+        left = iter(children)
+
+        async def start(meta: object, options: object) -> Played:
+            return next(left)
+
+        monkeypatch.setattr(TrainingProcess, "start", start)
+        monkeypatch.setattr(trainer_module, "_LATE_S", 0.0)
+
+    return put
+
+
+def train(study: StudyDir, *names: str) -> list[Result]:
+    """The results of trials that are trained one after the other."""
+
+    async def steps(trainer: Trainer) -> list[Result]:
+        return [await trainer.train(replace(TRIAL, trial_id=name)) for name in names]
+
+    return play(study, steps)
+
+
+@pytest.mark.parametrize(
+    ("children", "status", "n"),
+    [
+        ((Played(None), Played(Status.OK)), Status.OK, 2),
+        ((Played(None), Played(None), Played(Status.OK)), Status.CRASHED, 2),
+        ((Played(None), Played(Status.PREEMPTED, None), Played(Status.OK)), Status.CRASHED, 3),
+    ],
+)
+def test_a_trial_whose_process_is_killed_is_tried_once_more_and_not_for_ever(
+    study: StudyDir, starts: Starts, children: tuple[Played, ...], status: Status, n: int
+) -> None:
+    starts(*children)
+    assert [result.status for result in train(study, "t0")] == [status]
+    assert len(study.attempts("t0")) == n
+
+
+def test_a_process_that_was_killed_says_nothing_of_the_next_trial(study: StudyDir, starts: Starts) -> None:
+    starts(Played(None), Played(None), Played(Status.OK, Status.OK))
+    assert [result.status for result in train(study, "t0", "t1")] == [Status.CRASHED, Status.OK]
+    assert [len(study.attempts(name)) for name in ("t0", "t1")] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("child", "status"),
+    [
+        (Played(Status.CRASHED, spoilt=True), Status.CRASHED),
+        (Played(TimeoutError()), Status.TIMED_OUT),
+        (Played(ValueError("no JSON")), Status.CRASHED),
+    ],
+)
+def test_a_process_that_cannot_be_trusted_any_more_gets_no_other_trial(
+    study: StudyDir, starts: Starts, child: Played, status: Status
+) -> None:
+    starts(child, Played(Status.OK))
+    assert [result.status for result in train(study, "t0", "t1")] == [status, Status.OK]
+    assert len(child.asked) == 1
+
+
+def test_a_process_is_told_of_earlier_attempts_and_not_of_its_own(study: StudyDir, starts: Starts) -> None:
+    child = Played(Status.OK)
+    starts(child)
+    earlier = [str(study.new_attempt("t0")) for _ in range(2)]
+    train(study, "t0")
+    assert (child.asked[0]["earlier"], child.asked[0]["workdir"]) == (earlier, str(study.trials / "t0" / "2"))
+
+
+def test_what_has_a_result_is_not_trained_again(study: StudyDir, starts: Starts) -> None:
+    starts(Played())
+    result = Result(trial_id="t00000", status=Status.OK, loss=0.25, train_s=1.0)
+    study.write_result(Evaluation(trial=TRIAL, result=result))
+    assert train(study, "t00000") == [result]
+    assert study.attempts("t00000") == []
+
+
+def test_what_interrupted_attempts_left_goes_when_the_trial_is_finished(study: StudyDir, starts: Starts) -> None:
+    starts(Played(Status.OK))
+    left = study.new_attempt("t0") / "handover"
+    left.mkdir()
+    (left / "weights").write_text("gigabytes")
+    train(study, "t0")
+    assert not left.exists()
+
+
+def test_nothing_is_trained_with_files_that_have_changed(study: StudyDir, tmp_path: Path, starts: Starts) -> None:
+    starts(Played(None), Played(Status.OK))
+
+    async def steps(trainer: Trainer) -> None:
+        (tmp_path / "worker.py").write_text("# another program")
+        with pytest.raises(StartError, match=r"worker.py \(changed\)"):
+            await trainer.train(TRIAL)
+
+    play(study, steps)
+    assert not study.result("t00000").exists()
+
+
+def test_a_trial_that_is_stopped_while_the_program_leaves_was_left_in_good_order(study: StudyDir, starts: Starts) -> None:
+    """Else its worker counts as dead, and after three such the trial as crashed."""
+    child = Played(meanwhile=asyncio.Event().wait)
+    starts(child)
+
+    async def steps(trainer: Trainer) -> None:
+        trainer.train(TRIAL)
+        await until(lambda: len(child.asked) == 1)
+        trainer.retire("asked to leave by SIGTERM")
+        await trainer.stop()
+
+    play(study, steps)
+    assert handovers.was_left(study, "t00000")
+    assert not study.result("t00000").exists()
+
+
+def test_a_crash_right_before_the_signal_to_leave_is_not_told(study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler's signal reaches what the trial had started before it reaches this program."""
+    starts(Played(Status.CRASHED))
+    monkeypatch.setattr(trainer_module, "_LATE_S", 30.0)
+
+    async def steps(trainer: Trainer) -> Status:
+        asyncio.get_running_loop().call_later(0.1, trainer.retire, "asked to leave by SIGTERM")
+        return (await trainer.train(TRIAL)).status
+
+    assert play(study, steps) is Status.PREEMPTED
+    assert not study.result("t00000").exists()
+
+
+def test_a_heartbeat_that_somebody_deleted_is_said_anew(study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a master gives the trial to a second worker."""
+    path = study.heartbeat("t0")
+
+    async def deleted() -> None:
+        await until(path.exists)
+        path.unlink()
+        await until(path.exists)
+
+    starts(Played(Status.OK, meanwhile=deleted))
+    monkeypatch.setattr(heartbeat, "_BEAT_S", 0.01)
+    assert [result.status for result in train(study, "t0")] == [Status.OK]
+
+
+def test_what_is_finished_outlives_a_handing_over_while_the_disk_refuses_it(
+    study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts(Played(Status.OK))
+    store, finished, has_space = Trainer._store, asyncio.Event(), asyncio.Event()
+
+    async def late(trainer: Trainer, evaluation: Evaluation) -> Result:
+        finished.set()
+        await has_space.wait()
+        return await store(trainer, evaluation)
+
+    monkeypatch.setattr(Trainer, "_store", late)
+
+    async def steps(trainer: Trainer) -> None:
+        job = trainer.train(TRIAL)
+        await finished.wait()
+        assert not await trainer.hand_over("asked to leave", grace_s=0.05)
+        has_space.set()
+        assert (await job).status is Status.OK
+
+    play(study, steps)
+    assert study.result("t00000").exists()

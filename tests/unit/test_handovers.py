@@ -1,0 +1,48 @@
+"""What interrupted attempts at a trial leave."""
+
+from pathlib import Path
+
+import pytest
+
+from bohb_nas.store import handovers
+from bohb_nas.store.study_dir import StudyDir
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    return study
+
+
+def handed(study: StudyDir) -> Path:
+    """What one more attempt left to go on from."""
+    folder = study.new_attempt("t0") / "handover"
+    folder.mkdir()
+    (folder / "state").touch()
+    return folder
+
+
+def test_whether_a_trial_was_left_in_good_order_its_newest_attempt_says(study: StudyDir) -> None:
+    assert not handovers.was_left(study, "t0")
+    handovers.left(study.new_attempt("t0")).touch()
+    assert handovers.was_left(study, "t0")
+    study.new_attempt("t0")
+    assert not handovers.was_left(study, "t0"), "it was killed"
+
+
+def test_the_next_attempt_goes_on_from_the_newest_folder_that_was_filled(study: StudyDir) -> None:
+    assert handovers.newest(study, "t0") is None
+    handed(study)
+    last = handed(study)
+    (study.new_attempt("t0") / "handover").mkdir()
+    assert handovers.newest(study, "t0") == last
+
+
+def test_all_that_was_handed_over_is_deleted_and_what_was_half_written_too(study: StudyDir) -> None:
+    handed(study)
+    half = handed(study).parent / ".handover.5a.tmp"
+    half.mkdir()
+    (half / "half").touch()
+    handovers.drop(study, "t0")
+    assert [list(attempt.iterdir()) for attempt in study.attempts("t0")] == [[], []]
