@@ -7,6 +7,8 @@ from bohb_nas.files import dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Result
 
+_UNKEPT = (TypeError, ValueError, RecursionError)
+
 
 def kept(result: Result) -> tuple[Result, int]:
     """A result as the study has it, and its bytes as JSON; details that its readers would not take are left out: the loss is known."""
@@ -14,8 +16,18 @@ def kept(result: Result) -> tuple[Result, int]:
         result = replace(result, message=result.message.encode(errors="backslashreplace").decode())  # names of files need not be UTF-8
     try:
         return read_back(result)
-    except (TypeError, ValueError, RecursionError) as e:
-        return read_back(replace(result, details={"left_out": f"details that a study cannot keep: {e}"}))
+    except _UNKEPT as e:
+        good = {name: value for name, value in result.details.items() if _keeps(result, name, value)}
+        bad = ", ".join(ascii(name) for name in result.details if name not in good)
+        return read_back(replace(result, details={**good, "left_out": f"a study cannot keep the details {bad[:200]}: {e}"}))
+
+
+def _keeps(result: Result, name: Any, value: Any) -> bool:
+    try:
+        read_back(replace(result, details={name: value}))
+    except _UNKEPT:
+        return False
+    return True
 
 
 def read_back(result: Result) -> tuple[Result, int]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import RecordError
-from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 
 _LINE_LIMIT = 2**20
@@ -65,6 +64,8 @@ def read_file(path: Path) -> dict[str, Any] | None:
 def to_result(answer: dict[str, Any] | None, trial: Trial, *, wall_s: float) -> Result:
     """The result that an answer means; keys that a result does not have go to its details.
 
+    Those may be anything that Python reads as JSON: what cannot be kept is left out where results are.
+
     Raises:
         RecordError: there is no answer, or a part of it is not what it has to be.
     """
@@ -85,10 +86,4 @@ def to_result(answer: dict[str, Any] | None, trial: Trial, *, wall_s: float) -> 
         "message": message,
         "details": rest,
     }
-    try:
-        dump_json(rest)
-    except ValueError as e:
-        raise RecordError(f"the result holds a number that JSON does not have: {e}; leave NaN and infinity out") from e
-    except RecursionError:
-        pass  # such details are left out where results are kept
     return Result.from_json(record)
