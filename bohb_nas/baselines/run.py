@@ -28,7 +28,7 @@ from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.lines import repair, sound_bytes
-from bohb_nas.store.meta import ALONE, IMAGE_WORKERS
+from bohb_nas.store.meta import ALONE, IMAGE_WORKERS, path_kept
 from bohb_nas.store.study_dir import StudyDir
 
 _BUDGET_S = 400.0
@@ -63,7 +63,7 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
         StudyHeldError: a search is under way in the study.
         StartError: nothing can be trained here.
     """
-    chosen, study = find(request.names), StudyDir(path.absolute())
+    chosen, study = find(request.names), StudyDir(Path(path_kept(str(path.absolute()))))
     new = not study.exists()
     meta = _new(request) if new else _existing(study, request)
     budget = request.budget if request.budget is not None else meta["budgets"]["max"]

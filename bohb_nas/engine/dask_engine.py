@@ -264,7 +264,7 @@ class DaskEngine:
             answered.cancel()
             gone.cancel()
             future.release()
-        if problem:
+        if problem and self._client.status not in ("closing", "closed"):  # else this master leaves, and cancels it by that
             self._say(f"no answer for trial {trial.trial_id}: {problem}")
         self._answers.put((trial, answer, problem))
 

@@ -19,6 +19,7 @@ from bohb_nas.methods import Method
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.store.frozen import recall
 from bohb_nas.store.journal import State, fold
+from bohb_nas.store.meta import path_kept
 from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 
@@ -63,6 +64,7 @@ def open_study(
         StudyHeldError: somebody else leads it.
         StudyError: it is another search, led or not.
     """
+    path_kept(str(study.path))
     made = None
     if not study.exists():
         made = _new(study, request, display, n_workers=n_workers)

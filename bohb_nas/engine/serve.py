@@ -22,6 +22,7 @@ from bohb_nas.engine.trainer import Trainer
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.holders import worker_name
+from bohb_nas.store.meta import path_kept
 from bohb_nas.store.study_dir import StudyDir
 
 _TOUCH_S = 5.0
@@ -49,11 +50,12 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     """Works for a study until it is done, nobody led it for `terms.wait_s` seconds, its time is over, or a signal says to leave.
 
     Raises:
+        UsageError: the study's path is not UTF-8, as whoever trains is told it.
         DeviceBusyError: another worker owns the device.
         DeviceError: it is of another model than the study allows.
         StartError: the training child cannot start.
     """
-    study = StudyDir(path.absolute())
+    study = StudyDir(Path(path_kept(str(path.absolute()))))
     study.check_access()
     meta = study.read_meta()
     if terms.listen is not None:

@@ -66,7 +66,7 @@ def test_a_working_directory_that_is_no_text(tmp_path: Path, monkeypatch: pytest
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     monkeypatch.chdir(folder)
-    refused(run(*TOY), "caf\\udce9' is not UTF-8", "rename that folder or file")
+    refused(run(*TOY), "caf\\udce9/st' is not UTF-8", "rename that folder or file")
     assert not any(folder.iterdir())
 
 
@@ -74,6 +74,21 @@ def test_a_path_that_is_no_text(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     refused(run("--dataset", f"image_folder:{folder}"), "caf\\udce9' is not UTF-8")
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("command", [["run", *TOY, "--workers", "0"], ["worker", "--no-lead", "--wait", "1s"], ["baselines"]])
+def test_a_study_whose_path_is_no_text(tmp_path: Path, there: bool, command: list[str]) -> None:
+    """What is trained there is told its path in UTF-8."""
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    if there:
+        make_study(path, now=2000.0)
+    elif command[0] == "worker":
+        pytest.skip("no study, no worker")
+    before = sorted(path.rglob("*"))
+    done = CliRunner().invoke(cli, [command[0], str(path), *command[1:]])
+    refused(done, "caf\\udce9' is not UTF-8", "rename that folder or file")
+    assert sorted(path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("option", ["--budget-min", "--budget-max", "--total-time", "--hard-limit"])

@@ -1,5 +1,6 @@
 """What a master makes of trials that nobody trains; whole engines with workers are in tests/cluster."""
 
+import asyncio
 import errno
 import json
 import os
@@ -372,3 +373,26 @@ def test_up_to_three_trials_wait_for_each_free_worker_that_has_not_the_time_for_
     assert free == [1, 1, 1, 0]
     assert [line.split(":")[0] for line in notices] == ["trial t0 waits", "trial t1 waits", "trial t2 waits"]
     assert nodes.sent == []
+
+
+@pytest.mark.parametrize(("departs", "told"), [(False, []), (True, ["no answer for trial t0: its worker has gone"])])
+def test_a_master_that_leaves_says_nothing_of_the_trials_that_it_cancels_by_that(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, departs: bool, told: list[str]
+) -> None:
+    make_keys(study)
+    said, waits = list[str](), threading.Event()
+
+    async def departure(engine: DaskEngine, address: str) -> None:
+        del engine, address
+        waits.set()
+        if not departs:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(DaskEngine, "_departure", departure)
+    with DaskEngine(study, term=1, needs_s=lambda _: None, say=said.append) as engine:
+        run = asyncio.run_coroutine_threadsafe(engine._run(trial(0), "tls://127.0.0.1:5"), engine._loop)
+        assert waits.wait(10)
+        if departs:
+            run.result(10)
+    assert run.done(), "it was cancelled"
+    assert said == told
