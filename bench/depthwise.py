@@ -1,7 +1,7 @@
 """What depthwise convolutions and means over 3 x 3 pixels of our own bring to a step on a CPU, beside torch's modules.
 
-Inverted residuals and cells, their defaults and samples of `joint`, in the loop's own steps, one thread, random images, batches of 128; CPU
-seconds of both in turn, their ratios' median and range. `python bench/depthwise.py [--repetitions 7] [--seconds 1] [--samples 3]`
+Inverted residuals and cells, their defaults and samples of `joint`, in the loop's own steps, one thread, random images of 32x32, batches of 128; CPU
+seconds of both in turn, their ratios' median and range. `python bench/depthwise.py [--repetitions 7] [--seconds 1] [--samples 3] [--side 32]`
 """
 
 import argparse
@@ -63,11 +63,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each side in each repetition")
+    parser.add_argument("--side", type=int, default=32, help="of the images, in pixels")
     parser.add_argument("--samples", type=int, default=3, help="of each family")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8), np.arange(256) % 10
+    images, labels = rng.integers(0, 256, (256, asked.side, asked.side, 3), dtype=np.uint8), np.arange(256) % 10
     chosen = choose("cpu")
     data = resident(images, labels, train=np.arange(256), valid=np.arange(0), n_classes=10, device=chosen.device)
     print(f"{machine()}, one thread")

@@ -34,6 +34,7 @@ def train(
     """
     from bohb_nas import standstill
     from bohb_nas.datasets import load_dataset, refuse_unreadable
+    from bohb_nas.display import say
     from bohb_nas.report import tables
     from bohb_nas.report.final import read_source, summary
     from bohb_nas.report.terminal import show
@@ -70,7 +71,7 @@ def train(
             max_steps=options.max_steps,
             network=options.network,
             policy=policy,
-            say=lambda line: click.echo(line, err=True),
+            say=say,
         )
     figures = summary([dataclasses.asdict(row) for row in rows], dataset=data.name, budget=found.budget)
     if as_json:

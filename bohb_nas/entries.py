@@ -51,7 +51,8 @@ def as_number(value: Any) -> Any:
 def numbers(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The finite numbers among named values, and what the others are, as text."""
     found = {name: as_number(value) for name, value in values.items()}
-    others = {name: repr(value)[:200] for name, value in found.items() if not number(value)}
+    texts = {name: repr(float(value) if isinstance(value, float) else value) for name, value in found.items() if not number(value)}
+    others = {name: text[:200] for name, text in texts.items()}  # numpy's floats are floats that write themselves otherwise
     return {name: value for name, value in found.items() if name not in others}, others
 
 

@@ -5,7 +5,7 @@ the incumbent; a test error is not chosen by.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from bohb_nas.analysis.model import holm
 from bohb_nas.analysis.observations import Record, Told, mean
 from bohb_nas.analysis.trajectory import incumbents
 from bohb_nas.durations import format_duration
-from bohb_nas.records import Origin, Status
+from bohb_nas.records import Origin, Status, Value
 from bohb_nas.store import notes
 from bohb_nas.store.study_dir import StudyDir
 
@@ -52,7 +52,7 @@ def validation(record: Record) -> Comparison | None:
     return Comparison(budget=budget, measured="validation", rows=[row for row, _ in rows])
 
 
-def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
+def trained(study: StudyDir, budgets: Sequence[float], incumbent: Mapping[str, Value] | None = None) -> Comparison | None:
     """The test errors of what `bohb-nas train` trained for good in the study's directory; None without.
 
     Seeds of an earlier `train` stay there: only those of one configuration, data set, budget and kind of training are of one row.
@@ -60,6 +60,7 @@ def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
     Args:
         study: its directory.
         budgets: of the study: the one within 2 % of the time trained by the first row is the comparison's, else that time is.
+        incumbent: the configuration that leads; a row of another says that it is none of it.
     """
     models = [note for path in sorted(study.trained.glob("seed-*/model.json")) if (note := notes.read_note(path))]
     good = [model for model in models if notes.number(model, "test_error") is not None and isinstance(model.get("config"), dict)]
@@ -79,7 +80,7 @@ def trained(study: StudyDir, budgets: Sequence[float]) -> Comparison | None:
             flops=notes.number(each[0], "flops"),
             train_s=mean([notes.number(model, "train_s") or 0.0 for model in each]),
         )
-        for name, each in zip(_names([each[0] for each in groups]), groups, strict=True)
+        for name, each in zip(_names([each[0] for each in groups], incumbent), groups, strict=True)
     ]
     took = rows[0]["train_s"] or 0.0
     return Comparison(budget=next((b for b in budgets if abs(b - took) <= _SAME * b), took), measured="test", rows=rows)
@@ -96,10 +97,11 @@ def _trained_alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return abs(took - its) <= _SAME * max(took, its)
 
 
-def _names(models: Sequence[dict[str, Any]]) -> list[str]:
+def _names(models: Sequence[dict[str, Any]], incumbent: Mapping[str, Value] | None) -> list[str]:
     """What rows are called, each by one of its models: by number, time and data set as far as they are needed to tell them apart."""
+    others = ["" if incumbent is None or model["config"] == dict(incumbent) else ", not the incumbent" for model in models]
     if len(models) == 1:
-        return ["trained for good"]
+        return [f"trained for good{others[0]}"]
     told = [
         (
             format_duration(notes.number(model, "budget_s") or notes.number(model, "train_s") or 0.0),
@@ -109,8 +111,8 @@ def _names(models: Sequence[dict[str, Any]]) -> list[str]:
     ]
     differ = [len(set(each)) > 1 for each in zip(*told, strict=True)]
     return [
-        ", ".join([f"trained for good, {nth}", *(text for text, needed in zip(each, differ, strict=True) if needed)])
-        for nth, each in enumerate(told, start=1)
+        ", ".join([f"trained for good, {nth}", *(text for text, needed in zip(each, differ, strict=True) if needed)]) + other
+        for nth, (each, other) in enumerate(zip(told, others, strict=True), start=1)
     ]
 
 

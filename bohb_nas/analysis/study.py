@@ -87,7 +87,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
         incumbent=incumbent.describe(record.study, changes[-1]) if changes else None,
         ablation=_ablation(record, searched, explained, explanations),
         comparison=compared,
-        tested=comparison.trained(record.study, rungs),
+        tested=comparison.trained(record.study, rungs, changes[-1].config if changes else None),
         sentences=[
             *sentences.of_importance(entries, names),
             *sentences.of_budgets(correlation, probed, names),
@@ -185,7 +185,7 @@ def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str
             f"Evaluations come from {len(devices)} models of devices ({', '.join(devices)}): equal seconds on them are not equal budgets; "
             "--device MODEL counts those of one"
         )
-    if broken := [one.result.violates for one in record.told if one.result.violates]:
+    if broken := [one.result.violates for one in record.told if one.result.violates and one.drawn]:
         yield sentences.violating(len(broken), list(dict.fromkeys(itertools.chain(*broken))))
     left_out, diverged = sum(o.n_left_out for o in observed), sum(o.n_diverged for o in observed)
     if left_out:

@@ -49,6 +49,8 @@ _SETTINGS: dict[str, Any] = {
 LOOPBACK = "127.0.0.1"
 _SAID_S = 10.0
 """Between two times that a leader writes into its address, by which the next one knows until when it led."""
+_FULL_S = 60.0
+"""For which a disk may have no room for its address before a leader ends: until then somebody may make room."""
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -136,7 +138,7 @@ class Address:
         """Says that the leader lives.
 
         Raises:
-            StorageError: the disk has been full for a while. Workers cannot store what they finish, nor say so, and wait for room.
+            StorageError: the disk has been full for a minute. Workers cannot store what they finish, nor say so, and wait for room.
         """
         path = self._study.scheduler_json
         with suppress(OSError):
@@ -155,7 +157,7 @@ class Address:
             return
         now = time.monotonic()
         self._full_since = now if self._full_since is None else self._full_since
-        if now - self._full_since >= _SAID_S:
+        if now - self._full_since >= _FULL_S:
             raise refusal
 
     def withdraw(self) -> None:

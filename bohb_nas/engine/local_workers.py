@@ -118,17 +118,21 @@ class LocalWorkers:
             )
 
     def _heed_holder(self, place: _Place, *, missed: bool) -> None:
-        """Says once of who holds a device and has not joined for a while that it may belong to the study as it was called before."""
+        """Says once who holds a device and has not joined for a while: another command, or a worker of the study under an earlier path."""
         now = time.monotonic()
         place.missed_since = (place.missed_since or now) if missed else 0.0
         if place.told or not missed or now - place.missed_since < _JOINS_S:
             return
         place.told, name = True, place.device.name
         held = (w for w in holders.living_workers(self._study) if (w.get("host"), w.get("device")) == (host(), name))
-        pid = next((w["pid"] for w in held), "?")
+        holder = next(held, {"pid": "?", "stand": False})
+        pid, waits = holder["pid"], "a worker is started in its place"
+        if "stand" not in holder:  # which workers alone say of themselves
+            self._say(f"device {name}: `bohb-nas train` or `baselines` (pid {pid}) trains there; when it has ended {waits}")
+            return
         self._say(
-            f"device {name}: the process with pid {pid} holds it and has not joined for {_JOINS_S:g} s. Where it works for this study "
-            f"under an earlier path, or is stuck, end it (kill {pid}): a worker is started in its place"
+            f"device {name}: the worker with pid {pid} holds it and has not joined for {_JOINS_S:g} s. Where it works for this study "
+            f"under an earlier path, or is stuck, end it (kill {pid}): {waits}"
         )
 
     def stop(self) -> None:

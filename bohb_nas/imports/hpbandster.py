@@ -84,15 +84,15 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     _check(events)
     meta = _meta(source, reference, budgets)
     study = StudyDir(target.with_name(f".{target.name}.importing-{os.getpid()}"))  # whole before it has its name, whatever dies
-    study.make()
     try:
+        study.make()
         write_atomic(study.space_json, space_to_json(searched) + "\n")
         write_atomic(study.journal, text)
         write_atomic(study.done, json.dumps({"time": events[-1].time, "stop": meta["stop"]}) + "\n")
         study.write_meta(meta)
         with storing(target):
             os.rename(study.path, target)
-    except StorageError:
+    except (StorageError, StudyError):
         shutil.rmtree(study.path, ignore_errors=True)
         raise
     return Imported(n_evaluations=len(runs), notes=(*log.notes, *_failures(events, own=bool(own)), *_said(budgets, reference)))

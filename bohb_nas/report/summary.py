@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.analysis.findings import Budget, Comparison, Findings
-from bohb_nas.durations import budget_text, counted
+from bohb_nas.durations import budget_text, counted, p_value
 from bohb_nas.report.digits import loss_digits
 from bohb_nas.report.terminal import columns
 from bohb_nas.store.notes import printable
@@ -80,7 +80,7 @@ def _comparison(found: Comparison, unit: str) -> Table:
             str(row["n_seeds"]),
             _millions(row, "params", ".4g"),
             _millions(row, "flops", ".5g"),
-            "" if row["p_holm"] is None else f"{row['p_holm']:.2g}",
+            "" if row["p_holm"] is None else p_value(row["p_holm"]).removeprefix("= "),
         )
     return table
 

@@ -250,7 +250,7 @@ class StudyDir:
             )
         if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise StudyError(
-                f"study directory {self.path} may be written by others (mode {stat.S_IMODE(about.st_mode):o}); run: chmod 700 {self.path}"
+                f"study directory {self.path} may be written by others (mode {stat.S_IMODE(about.st_mode):o}); run: chmod 700 {self.quoted}"
             )
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise StudyError(f"study directory {self.path} is not writable; give yourself the right (chmod u+rwx) or choose another DIR")

@@ -29,7 +29,7 @@ from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import read
-from bohb_nas.training.rows import Row, earlier_row
+from bohb_nas.training.rows import NEW_CURVE, Row, earlier_row
 from bohb_nas.training.validation import Score, evaluate
 
 
@@ -162,7 +162,7 @@ def _train(job: _Job, seed: int, folder: Path) -> Row:
     Until it has ended, an untested model and its curve stay as they are: a training that is stopped costs neither.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    curve, clock = folder / "curve.jsonl.new", TrainingClock(job.compute.device)
+    curve, clock = folder / NEW_CURVE, TrainingClock(job.compute.device)
     write_atomic(curve, "")
     try:
         row = _train_one(job, seed, curve, clock)

@@ -209,7 +209,7 @@ def test_a_full_disk_stops_the_search_with_the_remedy_and_loses_nothing(tmp_path
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
             while True:
                 stream.write(b"x" * 4096)
-        _, said = first.communicate(timeout=60)
+        _, said = first.communicate(timeout=180)
         assert first.returncode == 1
         assert "No space left" in said
         assert "free space" in said

@@ -197,6 +197,20 @@ def test_seeds_of_an_earlier_training_for_good_are_rows_of_their_own(tmp_path: P
     ]
 
 
+def test_models_of_another_configuration_than_the_incumbent_s_say_so(tmp_path: Path) -> None:
+    """As where the search went on and found a better one."""
+    study = make_study(tmp_path / "s")
+    model(study, 0, 0.04, 60.0)
+    for incumbent, name in (({"width": 4}, "trained for good"), ({"width": 8}, "trained for good, not the incumbent")):
+        found = trained(study, [60.0], incumbent)
+        assert found is not None
+        assert [row["name"] for row in found["rows"]] == [name]
+    model(study, 1, 0.02, 60.0, config={"width": 8})
+    both = trained(study, [60.0], {"width": 8})
+    assert both is not None
+    assert [row["name"] for row in both["rows"]] == ["trained for good, 1, not the incumbent", "trained for good, 2"]
+
+
 def test_trainings_that_differ_in_more_than_the_seed_are_rows_of_their_own(tmp_path: Path) -> None:
     """One without and two with a policy, and two of a version that did not tell its training."""
     study = make_study(tmp_path / "s")

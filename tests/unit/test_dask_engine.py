@@ -114,7 +114,7 @@ def test_a_disk_that_refuses_an_address_does_not_end_its_master(study: StudyDir,
 def test_a_master_ends_when_the_disk_stays_full(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its workers wait for room with what they have finished; a disk that does not answer may come back by itself."""
     make_keys(study)
-    refusals = [errno.EIO, errno.EIO, errno.ENOSPC, errno.ENOSPC]
+    refusals = [errno.EIO, errno.EIO, errno.ENOSPC, errno.ENOSPC, errno.ENOSPC]
 
     def refuse(path: Path, text: str) -> None:
         with storing(path):
@@ -125,8 +125,9 @@ def test_a_master_ends_when_the_disk_stays_full(study: StudyDir, monkeypatch: py
         monkeypatch.setattr(cluster, "_SAID_S", 0.0)
         engine.live()
         engine.live()
-        monkeypatch.setattr(cluster, "_SAID_S", 1e-9)
         engine.live()
+        engine.live()
+        monkeypatch.setattr(cluster, "_FULL_S", 0.0)
         with pytest.raises(StorageError, match="refused; free space"):
             engine.live()
         monkeypatch.undo()
@@ -246,7 +247,7 @@ def test_what_this_machine_trains_is_told_by_a_living_worker_of_the_same_device(
 class Cluster:
     """In the place of a scheduler and its client: workers by address, and what becomes of the trials sent to them, one after the other."""
 
-    address = "tls://127.0.0.1:1"
+    address, status = "tls://127.0.0.1:1", "running"
 
     def __init__(self, *ends: Callable[[], Result]) -> None:
         self._ends = list(ends)

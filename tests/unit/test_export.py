@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 import training_fakes as fakes
 
-from bohb_nas.errors import DatasetError, UsageError
+from bohb_nas.errors import DatasetError, StorageError, UsageError
 from bohb_nas.records import Status
-from bohb_nas.training import final, policies
+from bohb_nas.training import export, final, policies
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import resident
 from bohb_nas.training.device import Compute
@@ -179,9 +179,13 @@ def test_a_seed_with_a_model_is_not_trained_again(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"config": {**fakes.TINY, "batch_size": 8}}, "config is {"),
+        ({"config": {**fakes.TINY, "batch_size": 8}}, "another training: batch_size is 16, now 8; move"),
         ({"budget_s": 7.0}, "budget_s is 90.0, now 7.0"),
-        ({"max_steps": 1}, "training is {"),
+        ({"max_steps": 1}, "another training: max_steps is 2, now 1; move"),
+        (
+            {"config": {"batch_size": 16}},
+            "nr_residual_blocks_3 is 1, now None, initial_filters is 4, now None and 4 more; move",
+        ),
         ({"dataset": fakes.dataset(fingerprint="other")}, "fingerprint is "),
     ],
 )
@@ -189,7 +193,7 @@ def test_a_model_of_another_training_is_kept_and_nothing_trained(tmp_path: Path,
     where: dict[str, Any] = {"config": fakes.TINY, "dataset": fakes.dataset(), "budget_s": 90.0, "device": "cpu", "max_steps": 2}
     train_final(**where, seeds=[1], out=tmp_path)
     before = (tmp_path / "seed-1/model.json").read_text()
-    with pytest.raises(UsageError, match=r"seed-1 holds a model of another training: .*; name another folder") as refused:
+    with pytest.raises(UsageError, match=r"seed-1 holds a model of another training: .*; move .* away, or name another folder") as refused:
         train_final(**where | change, seeds=[0, 1], out=tmp_path)
     assert said in str(refused.value)
     assert (tmp_path / "seed-1/model.json").read_text() == before
@@ -202,9 +206,27 @@ def test_a_model_of_who_knows_what_is_kept(tmp_path: Path, told: str | None) -> 
     (tmp_path / "seed-0/model.pt2").write_text("mine")
     if told is not None:
         (tmp_path / "seed-0/model.json").write_text(told)
-    with pytest.raises(UsageError, match=r"does not tell what it is .*; name another folder"):
+    with pytest.raises(UsageError, match=r"does not tell what it is .*; move .* away, or name another folder"):
         train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=1)
     assert (tmp_path / "seed-0/model.pt2").read_text() == "mine"
+
+
+def test_an_export_that_was_cut_off_does_not_keep_its_seed_from_being_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 1}
+
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ".safetensors":
+            raise StorageError("no space left on device")
+        path.write_bytes(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "write_atomic", full)
+        with pytest.raises(StorageError):
+            train_final(fakes.TINY, **where)
+    assert (tmp_path / "seed-0/model.pt2").exists()
+    (row,) = train_final(fakes.TINY, **where)
+    assert row.status is Status.OK
+    assert json.loads((tmp_path / "seed-0/model.json").read_text())["test_error"] == row.test_error
 
 
 def test_a_failed_training_leaves_no_untested_model_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,13 +70,16 @@ def test_workers_that_could_not_say_anything_on_a_full_disk_are_spoken_for(given
     assert sorted(path.suffix for path in given_up._study.workers.iterdir()) == [".log"]
 
 
-def test_who_holds_a_device_and_does_not_join_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a worker does that outlived its master and whose study was renamed since."""
+@pytest.mark.parametrize(("about", "advice"), [({"stand": False}, "kill 4711"), ({}, "trains there; when it has ended")])
+def test_who_holds_a_device_and_does_not_join_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, about: dict[str, Any], advice: str
+) -> None:
+    """As a worker does that outlived its master and whose study was renamed since; or else `bohb-nas train`, which is left alone."""
     study, device, said, clock = StudyDir(tmp_path / "study"), Device(name="cpu0", environment={}), list[str](), [1000.0]
     study.make()
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with Lock(study.worker_lock(host(), "cpu0")) as lock:
-        assert lock.acquire(json.dumps({"host": host(), "device": "cpu0", "pid": 4711}))
+        assert lock.acquire(json.dumps({"host": host(), "device": "cpu0", "pid": 4711, **about}))
         workers = LocalWorkers(study, [device], say=said.append)
         for clock[0], joined in [(1029.0, []), (1031.0, [f"{host()}-cpu0-17"]), (1060.0, []), (1062.0, [])]:
             workers.check(joined)
@@ -85,4 +89,5 @@ def test_who_holds_a_device_and_does_not_join_is_named_once(tmp_path: Path, monk
         (text,) = said
         assert "pid 4711" in text
         assert "cpu0" in text
-        assert "kill 4711" in text
+        assert advice in text
+        assert ("kill" in text) is bool(about)

@@ -154,7 +154,15 @@ def test_what_can_be_made_a_number_is_refused_with_how(given: dict[str, Any], sa
 
 def test_a_metric_that_is_no_finite_number_is_dropped_and_named_for_the_loss_is_known() -> None:
     """A training of hours is not thrown away for a side figure; once every such metric was refused, and the trial crashed."""
-    metrics: Any = {"a": 2, "b": np.float32("nan"), "c": float("-inf"), "d": "fast", "e": None, "f": torch.tensor(2), "g": np.float32(3)}
+    metrics: Any = {
+        "a": 2,
+        "b": np.float32("nan"),
+        "c": np.float64("-inf"),
+        "d": "fast",
+        "e": None,
+        "f": torch.tensor(2),
+        "g": np.float32(3),
+    }
     result = Result(trial_id="t", status=Status.OK, loss=0.5, train_s=1.0, metrics=metrics, details={"device": "none"})
     assert (result.status, result.loss, result.metrics) == (Status.OK, 0.5, {"a": 2, "g": 3.0})
     dropped = {"b": "nan", "c": "-inf", "d": "'fast'", "e": "None", "f": "tensor(2)"}

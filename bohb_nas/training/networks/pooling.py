@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from bohb_nas.layers import PoolKind
 from bohb_nas.training.networks.depthwise import on_processor
 
+_LEAST = 2**17
+"""Numbers of a batch of images; fewer are pooled as fast by torch, or faster: the way here costs a tenth of a millisecond by itself."""
 _LEAST_SIDE = 4
-"""Pixels; smaller images are pooled as fast by torch."""
+"""Pixels; likewise."""
 
 
 def pooling(kind: PoolKind, kernel: int, stride: int) -> nn.Module:
@@ -33,7 +35,7 @@ class Mean3x3(nn.AvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> the same shape."""
-        if not on_processor(x) or min(x.shape[2:]) < _LEAST_SIDE:
+        if not on_processor(x) or x.numel() < _LEAST or min(x.shape[2:]) < _LEAST_SIDE:
             return super().forward(x)
         return _Mean.apply(x)  # type: ignore[no-any-return]
 
