@@ -1,7 +1,8 @@
 """What depthwise convolutions and means over 3 x 3 pixels of our own bring to a step on a CPU, beside torch's modules.
 
-Inverted residuals and cells, their defaults and samples of `joint`, in the loop's own steps, one thread, random images of 32x32, batches of 128; CPU
-seconds of both in turn, their ratios' median and range. `python bench/depthwise.py [--repetitions 7] [--seconds 1] [--samples 3] [--side 32]`
+Inverted residuals and cells, their defaults and samples of `joint`, in the loop's own steps, one thread, random images of 32x32, batches of
+128; CPU seconds of both in turn, their ratios' median and range.
+`python bench/depthwise.py [--repetitions 7] [--seconds 1] [--samples 3] [--side 32]`
 """
 
 import argparse
