@@ -27,8 +27,8 @@ from bohb_nas.store.study_dir import StudyDir
 
 _TOUCH_S = 5.0
 """Between two touches of a worker's lock, which say to machines that its kernel's lock does not reach that it lives."""
-_ABSENT_S = 60.0
-"""At least so long a study is missed before it is taken to be gone."""
+_ABSENT_S = 900.0
+"""At least so long a study is missed before it is taken to be gone: a mount that is lost for some minutes costs no training."""
 _trainer: Trainer | None = None
 
 
