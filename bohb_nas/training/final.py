@@ -146,13 +146,12 @@ class _Job:
     compiler: Compiler
 
     def facts(self) -> dict[str, Any]:
-        """What a model tells, beside its configuration, of the training that it comes from, whatever the seed."""
+        """What a model tells, beside its configuration, of the training that it comes from, whatever the seed and the device."""
         return {
             "dataset": self.dataset.name,
             "fingerprint": self.dataset.fingerprint,
             "budget_s": self.plan.budget_s,
             "training": self.training,
-            "device": self.compute.name,
         }
 
 
@@ -201,7 +200,7 @@ def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
         image_shape=learner.data.image_shape,
         classes=job.dataset.classes,
         config=job.config,
-        facts=job.facts() | asdict(row),
+        facts=job.facts() | {"device": job.compute.name} | asdict(row),
     )
 
 

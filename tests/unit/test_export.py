@@ -163,6 +163,8 @@ def test_a_seed_with_a_model_is_not_trained_again(tmp_path: Path, monkeypatch: p
     where |= {"policy": policies.rand(1, 9)}
     first = train_final(fakes.TINY, **where, seeds=[0])
     said: list[str] = []
+    about = tmp_path / "seed-0/model.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"device": "cpu, 7 threads"}))  # as many as were idle then
     began = []
 
     def counted(*arguments: Any, **named: Any) -> Fit:
