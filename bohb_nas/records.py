@@ -85,7 +85,7 @@ class Budgets:
         if not (math.isfinite(self.eta) and self.eta >= 2):
             raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2; 3 is usual")
         if not (math.isfinite(self.min) and math.isfinite(self.max) and 0 < self.min <= self.max):
-            raise UsageError(f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; correct one")
+            raise UsageError(f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; swap or correct them")
 
     @property
     def rungs(self) -> tuple[float, ...]:

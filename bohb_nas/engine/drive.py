@@ -167,7 +167,6 @@ class Drive:
     journal: Journal
     stop: StopRule
     budgets: Budgets
-    """Those that the optimizer asks for."""
     continue_promoted: bool
     """Whether a promoted trial continues from its checkpoint; otherwise it starts afresh."""
     checkpoints: Checkpoints
@@ -182,8 +181,6 @@ class Drive:
     """Its constraints say which trials are refused and which results do not count."""
     probes: Probes | None = None
     """Trained beside the search."""
-    last_refused: float | None = None
-    """The budget of which the stop rule last let the search ask nothing more."""
     _n_crashed_in_a_row: int = 0
 
     def run(self) -> Outcome:
@@ -212,9 +209,7 @@ class Drive:
 
     def _over(self, budget: float) -> bool:
         """Whether the search may ask nothing more of a budget."""
-        over = self.stop.reached(self.journal.state, now=self.clock(), budget=budget)
-        self.last_refused = budget if over else self.last_refused
-        return over
+        return self.stop.reached(self.journal.state, now=self.clock(), budget=budget)
 
     def _probe(self, *, searching: bool) -> Trial | None:
         """The trial of the rank probe that is due."""

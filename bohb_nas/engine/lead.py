@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bohb_nas.durations import budget_text, counted, format_duration
+from bohb_nas.durations import counted, format_duration
 from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import listening_ip, make_keys, published
@@ -22,7 +22,6 @@ from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.probes import Probes
-from bohb_nas.engine.typed_budgets import asked
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
 from bohb_nas.files import write_atomic
@@ -131,7 +130,7 @@ def lead(
                 engine=engine,
                 journal=journal,
                 stop=parts.stop,
-                budgets=asked(meta["method"], parts.budgets),
+                budgets=parts.budgets,
                 knowledge=knowledge,
                 probes=_probes(meta, parts, knowledge),
                 continue_promoted=continued,
@@ -166,8 +165,8 @@ def lead(
             for left in unmet if outcome is Outcome.FINISHED else ():
                 if left is not None:
                     display.say(f"{left}: --total-time or --trials ended the study before; give more and run it again")
-            if outcome is Outcome.FINISHED and (why := _nothing_in_time(loop, meta)) is not None:
-                display.say(why)
+            if outcome is Outcome.FINISHED and not state.n_asked and meta["method"] not in SEARCHES and (total_s := parts.stop.total_s):
+                display.say(f"no trial could end in --total-time {format_duration(total_s)}; the same command with more time goes on")
             if outcome is Outcome.FINISHED:
                 seat.check()
                 ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}
@@ -175,15 +174,6 @@ def lead(
                 workers.wait(5.0)
             workers.stop()
     return outcome, state
-
-
-def _nothing_in_time(loop: Drive, meta: dict[str, Any]) -> str | None:
-    """What to say of a search that has ended with nothing asked, since its start took what its first trial needed of the whole time."""
-    state, first = loop.journal.state, loop.last_refused
-    if state.n_asked or first is None or meta["method"] in SEARCHES or not loop.stop.late(state, now=loop.clock(), budget=first):
-        return None
-    trial, total = budget_text(first, loop.budgets.unit), format_duration(loop.stop.total_s or 0.0)
-    return f"the first trial ({trial}) could not end in --total-time {total}; the same command with more time goes on"
 
 
 def _probes(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge) -> Probes | None:

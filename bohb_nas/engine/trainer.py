@@ -260,10 +260,8 @@ class Trainer:
         else:
             if answer is None:
                 self._killed = child.killed
-                status, message = (
-                    Status.CRASHED,
-                    f"the training process ended with {child.end_text}\n{tail(workdir / LOG, _TAIL_BYTES) or ''}",
-                )
+                said = tail(workdir / LOG, _TAIL_BYTES) or ""
+                status, message = Status.CRASHED, f"the training process ended with {child.end_text}\n{said}"
                 await self._end_child()
             elif "error" in answer:
                 raise StartError(answer["error"])

@@ -1,7 +1,6 @@
 """Whether budgets were typed in what they count, and suit the times around them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from bohb_nas.durations import Timed, format_duration
@@ -50,17 +49,13 @@ def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mappi
                 f"--total-time {total_s:g} s is less than the search of --method {method}, {search_s:g} s: nothing could be searched; "
                 "give more time, a smaller --budget-max, or --method-option search_s=SECONDS"
             )
-    elif total_s < (cheapest := asked(method, budgets).min):
-        smaller = "--budget-max" if method == _AT_THE_DEAREST else "--budget-min"
+        return
+    name, cheapest = ("--budget-max", budgets.max) if method == _AT_THE_DEAREST else ("--budget-min", budgets.min)
+    if total_s < cheapest:
         raise UsageError(
             f"--total-time {total_s:g} s is less than the cheapest budget of --method {method}, {cheapest:g} s: nothing could be trained; "
-            f"give more time or a smaller {smaller}"
+            f"give more time or a smaller {name}"
         )
-
-
-def asked(method: str, budgets: Budgets) -> Budgets:
-    """The ladder as far as a method asks for its budgets."""
-    return replace(budgets, min=budgets.max) if method == _AT_THE_DEAREST else budgets
 
 
 def check_limit(hard_limit_s: float | None, budgets: Budgets) -> None:
