@@ -13,7 +13,7 @@ from ConfigSpace.conditions import (
     OrConjunction,
 )
 from ConfigSpace.hyperparameters import (
-    CategoricalHyperparameter,
+    Constant,
     FloatHyperparameter,
     IntegerHyperparameter,
     NumericalHyperparameter,
@@ -23,7 +23,7 @@ from ConfigSpace.hyperparameters import Hyperparameter as Axis
 
 from bohb_nas.analysis.findings import Hyperparameter
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import n_values, plain
+from bohb_nas.space.encoding import listed, n_values, plain
 
 
 def hyperparameters(space: ConfigurationSpace) -> list[Hyperparameter]:
@@ -40,7 +40,7 @@ def _described(space: ConfigurationSpace, axis: Axis[Any, Any]) -> Hyperparamete
         log=bool(getattr(axis, "log", False)),
         lower=bounds[0],
         upper=bounds[1],
-        choices=_choices(axis),
+        choices=[] if isinstance(axis, Constant) else listed(axis),
         parents=sorted({parent.name for parent in space.parents_of[axis.name]}),
         condition=" and ".join(map(_text, conditions)) or None,
         default=cast(Value, plain(axis.default_value)),
@@ -59,16 +59,6 @@ def _kind(axis: Axis[Any, Any]) -> Literal["float", "integer", "ordinal", "categ
             return "ordinal"
         case _:
             return "categorical"
-
-
-def _choices(axis: Axis[Any, Any]) -> list[Value]:
-    match axis:
-        case OrdinalHyperparameter():
-            return [cast(Value, plain(value)) for value in axis.sequence]
-        case CategoricalHyperparameter():
-            return [cast(Value, plain(value)) for value in axis.choices]
-        case _:
-            return []
 
 
 def _text(condition: Any) -> str:

@@ -71,7 +71,7 @@ class Encoding:
         self._parents = {i for i, h in enumerate(self._hyperparameters) if self._space.children_of[h.name]}
         counts = [n_values(h) for h in self._hyperparameters]
         self._columns = [i for i, count in enumerate(counts) if count != 1]
-        self._places = [_places(h) for h in self._hyperparameters]
+        self._places = [{value: place for place, value in enumerate(listed(h))} or None for h in self._hyperparameters]
         self._integers: list[dict[Value, float]] = [{} for _ in self._hyperparameters]  # entries worked out before
         self.names = tuple(self._hyperparameters[i].name for i in self._columns)
         self.kinds = np.array([_kind(self._hyperparameters[i]) for i in self._columns], dtype=np.int64)
@@ -202,17 +202,22 @@ def no_such(unknown: Sequence[str], known: Sequence[str]) -> str:
 
 def n_values(hyperparameter: Hyperparameter[Any, Any]) -> int:
     """How many values a hyperparameter can take; 0 stands for a continuum."""
+    if isinstance(hyperparameter, IntegerHyperparameter):
+        return int(hyperparameter.upper) - int(hyperparameter.lower) + 1
+    return len(listed(hyperparameter))
+
+
+def listed(hyperparameter: Hyperparameter[Any, Any]) -> list[Value]:
+    """All values of a hyperparameter that is no number."""
     match hyperparameter:
         case CategoricalHyperparameter():
-            return len(hyperparameter.choices)
+            return [cast(Value, plain(choice)) for choice in hyperparameter.choices]
         case OrdinalHyperparameter():
-            return len(hyperparameter.sequence)
-        case IntegerHyperparameter():
-            return int(hyperparameter.upper) - int(hyperparameter.lower) + 1
+            return [cast(Value, plain(value)) for value in hyperparameter.sequence]
         case Constant():
-            return 1
+            return [cast(Value, plain(hyperparameter.value))]
         case _:
-            return 0
+            return []
 
 
 def plain(value: Any) -> Any:
@@ -239,16 +244,6 @@ def _kind(hyperparameter: Hyperparameter[Any, Any]) -> Kind:
             raise SpaceError(
                 f"{hyperparameter.name} is a {type(hyperparameter).__name__}; accepted are floats, integers, ordinals, categoricals"
             )
-
-
-def _places(hyperparameter: Hyperparameter[Any, Any]) -> dict[Value, int] | None:
-    match hyperparameter:
-        case CategoricalHyperparameter():
-            return {plain(choice): i for i, choice in enumerate(hyperparameter.choices)}
-        case OrdinalHyperparameter():
-            return {plain(choice): i for i, choice in enumerate(hyperparameter.sequence)}
-        case _:
-            return None
 
 
 def _entry(hyperparameter: Hyperparameter[Any, Any], vector_value: float) -> float:

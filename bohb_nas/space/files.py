@@ -15,8 +15,7 @@ from bohb_nas.errors import SpaceError, StudyError
 from bohb_nas.files import dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import Encoding, Kind, n_values, plain
-from bohb_nas.space.legality import listed
+from bohb_nas.space.encoding import Encoding, Kind, listed, n_values, plain
 
 _TRIES = 2000
 _FORMS = "NAME of `bohb-nas list spaces`, FILE.py with a function space(), module:attribute, or ConfigSpace's own FILE.yaml or FILE.json"

@@ -7,18 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
-from ConfigSpace.hyperparameters import (
-    CategoricalHyperparameter,
-    Constant,
-    Hyperparameter,
-    IntegerHyperparameter,
-    NumericalHyperparameter,
-    OrdinalHyperparameter,
-)
+from ConfigSpace.hyperparameters import Hyperparameter, IntegerHyperparameter, NumericalHyperparameter
 
 from bohb_nas.errors import SpaceError
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import n_values, no_such, plain
+from bohb_nas.space.encoding import listed, n_values, no_such, plain
 
 
 def legal_value(hyperparameter: Hyperparameter[Any, Any], value: object) -> Value:
@@ -119,19 +112,6 @@ def _missing(space: ConfigurationSpace, names: list[str]) -> list[str]:
         return [f"{names[0]} is missing although it is active; accepted is {_range(space[names[0]])}; for its default add {defaults}"]
     listed = ", ".join(f"{name} ({_range(space[name])})" for name in names)
     return [f"{len(names)} are missing although they are active: {listed}; for their defaults add {defaults}"]
-
-
-def listed(hyperparameter: Hyperparameter[Any, Any]) -> list[Value]:
-    """All values of a hyperparameter that is no number."""
-    match hyperparameter:
-        case CategoricalHyperparameter():
-            return [cast(Value, plain(choice)) for choice in hyperparameter.choices]
-        case OrdinalHyperparameter():
-            return [cast(Value, plain(value)) for value in hyperparameter.sequence]
-        case Constant():
-            return [cast(Value, plain(hyperparameter.value))]
-        case _:
-            return []
 
 
 def _range(hyperparameter: Hyperparameter[Any, Any]) -> str:

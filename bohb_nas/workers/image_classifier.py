@@ -7,22 +7,15 @@ from typing import Any, ClassVar, get_args
 
 import torch
 from ConfigSpace import ConfigurationSpace
-from ConfigSpace.hyperparameters import (
-    CategoricalHyperparameter,
-    Constant,
-    FloatHyperparameter,
-    Hyperparameter,
-    IntegerHyperparameter,
-    OrdinalHyperparameter,
-)
+from ConfigSpace.hyperparameters import Hyperparameter, NumericalHyperparameter
 
 from bohb_nas import leaving, standstill
 from bohb_nas.datasets import Dataset, load_dataset
 from bohb_nas.entries import check_option, number, refuse_unknown, whole
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
-from bohb_nas.records import Result, Status, Trial, Worker
-from bohb_nas.space.encoding import plain
+from bohb_nas.records import Result, Status, Trial, Value, Worker
+from bohb_nas.space.encoding import listed, plain
 from bohb_nas.training import checkpoint, compiling, handover, peak, schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.device import Compute, Precision, choose
@@ -141,25 +134,17 @@ def check(space: ConfigurationSpace, **options: Any) -> None:
     network = options.get("network")
     defaults = {name: plain(hyperparameter.default_value) for name, hyperparameter in space.items()}
     for family in _extremes(space["family"]) if "family" in space else [None]:
-        chosen = defaults if family is None else {**defaults, "family": plain(family)}
+        chosen = defaults if family is None else {**defaults, "family": family}
         size(read(chosen, network=network)[0])
         for name, hyperparameter in space.items():
             for value in _extremes(hyperparameter) if name != "family" else ():
-                size(read({**chosen, name: plain(value)}, network=network)[0])
+                size(read({**chosen, name: value}, network=network)[0])
 
 
-def _extremes(hyperparameter: Hyperparameter[Any, Any]) -> tuple[Any, ...]:
-    match hyperparameter:
-        case CategoricalHyperparameter():
-            return tuple(hyperparameter.choices)
-        case OrdinalHyperparameter():
-            return tuple(hyperparameter.sequence)
-        case FloatHyperparameter() | IntegerHyperparameter():
-            return hyperparameter.lower, hyperparameter.upper
-        case Constant():
-            return (hyperparameter.value,)
-        case _:
-            return ()
+def _extremes(hyperparameter: Hyperparameter[Any, Any]) -> list[Value]:
+    if isinstance(hyperparameter, NumericalHyperparameter):
+        return [plain(hyperparameter.lower), plain(hyperparameter.upper)]
+    return listed(hyperparameter)
 
 
 class ImageClassifier:
