@@ -13,7 +13,7 @@ import numpy as np
 from bohb_nas.arrays import Floats, Ints
 from bohb_nas.knowledge import Belief
 from bohb_nas.samplers.kde import normal
-from bohb_nas.space.encoding import Encoding, Kind
+from bohb_nas.space.encoding import Encoding
 
 
 def columns(encoding: Encoding, prior: Mapping[str, Belief]) -> tuple[Floats, Floats]:
@@ -25,11 +25,6 @@ def columns(encoding: Encoding, prior: Mapping[str, Belief]) -> tuple[Floats, Fl
     centers = encoding.encode([{name: belief.center for name, belief in prior.items()}])[0]
     confidences = np.array([prior[name].confidence if name in prior else np.nan for name in encoding.names])
     return centers, confidences
-
-
-def number_levels(encoding: Encoding) -> Ints:
-    """(d,) the levels of categoricals, 0 for what is a number: floats, integers, ordinals."""
-    return np.where(encoding.kinds == Kind.CATEGORICAL, encoding.levels, 0)
 
 
 def draw(rng: np.random.Generator, points: Floats, *, centers: Floats, confidences: Floats, levels: Ints) -> Floats:

@@ -20,7 +20,6 @@ from bohb_nas.entries import check_option, number, whole
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
 from bohb_nas.samplers import kde
-from bohb_nas.samplers.prior import number_levels
 from bohb_nas.samplers.uniform import Fresh, Proposal
 from bohb_nas.space.encoding import Encoding
 
@@ -91,7 +90,7 @@ class Tpe:
         self._fresh = Fresh(encoding, knowledge=knowledge)
         self._seed = seed
         self._settings = settings
-        self._levels = number_levels(encoding)
+        self._levels = encoding.levels
         self._d = d = len(space)  # hyperparameters without a choice count, as in HpBandSter
         self._min_points = max(d + 1, settings.min_points_in_model or 0)
         self._n_needed = next(n for n in itertools.count(d + 1) if n - self._n_good(n) > d)

@@ -42,7 +42,7 @@ class Fresh:
     def __init__(self, encoding: Encoding, *, knowledge: Knowledge = NOTHING) -> None:
         self._encoding = encoding
         self._knowledge = knowledge
-        self._levels = prior.number_levels(encoding)
+        self._levels = encoding.levels
         self._centers, self._confidences = prior.columns(encoding, knowledge.prior)
 
     def draw(self, rng: np.random.Generator, *, reason: str) -> Proposal:

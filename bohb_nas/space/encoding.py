@@ -14,7 +14,6 @@ import copy
 import reprlib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from enum import IntEnum
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +25,7 @@ from ConfigSpace.hyperparameters import (
     FloatHyperparameter,
     Hyperparameter,
     IntegerHyperparameter,
+    NumericalHyperparameter,
     OrdinalHyperparameter,
 )
 from numpy.typing import NDArray
@@ -41,15 +41,6 @@ _MOST_DRAWS = 1000
 """Until one is not forbidden."""
 
 
-class Kind(IntEnum):
-    """What a column of a row means."""
-
-    FLOAT = 0
-    INTEGER = 1
-    ORDINAL = 2
-    CATEGORICAL = 3
-
-
 class Encoding:
     """The rows of one space.
 
@@ -58,10 +49,8 @@ class Encoding:
 
     names: tuple[str, ...]
     """(d,) hyperparameters with a choice to make, in ConfigSpace's order: parents first."""
-    kinds: NDArray[np.int64]
-    """(d,) values of `Kind`."""
     levels: NDArray[np.int64]
-    """(d,) how many values: choices of a categorical, ordinal or integer; 0 for a float."""
+    """(d,) how many choices of a categorical; 0 for a number: of floats, integers and ordinals."""
 
     def __init__(self, space: ConfigurationSpace) -> None:
         self._space = copy.deepcopy(space)
@@ -69,13 +58,11 @@ class Encoding:
         self._all_names = frozenset(self._space)
         self._conditions = [self._space.parent_conditions_of[h.name] for h in self._hyperparameters]
         self._parents = {i for i, h in enumerate(self._hyperparameters) if self._space.children_of[h.name]}
-        counts = [n_values(h) for h in self._hyperparameters]
-        self._columns = [i for i, count in enumerate(counts) if count != 1]
+        self._columns = [i for i, h in enumerate(self._hyperparameters) if n_values(h) != 1]
         self._places = [{value: place for place, value in enumerate(listed(h))} or None for h in self._hyperparameters]
         self._integers: list[dict[Value, float]] = [{} for _ in self._hyperparameters]  # entries worked out before
         self.names = tuple(self._hyperparameters[i].name for i in self._columns)
-        self.kinds = np.array([_kind(self._hyperparameters[i]) for i in self._columns], dtype=np.int64)
-        self.levels = np.array([counts[i] for i in self._columns], dtype=np.int64)
+        self.levels = np.array([_n_levels(self._hyperparameters[i]) for i in self._columns], dtype=np.int64)
 
     def encode(self, configs: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
         """The rows of n configurations, (n, d).
@@ -230,16 +217,12 @@ def default_configuration(space: ConfigurationSpace) -> dict[str, Value]:
     return {name: plain(value) for name, value in space.get_default_configuration().items()}
 
 
-def _kind(hyperparameter: Hyperparameter[Any, Any]) -> Kind:
+def _n_levels(hyperparameter: Hyperparameter[Any, Any]) -> int:
     match hyperparameter:
         case CategoricalHyperparameter():
-            return Kind.CATEGORICAL
-        case OrdinalHyperparameter():
-            return Kind.ORDINAL
-        case IntegerHyperparameter():
-            return Kind.INTEGER
-        case FloatHyperparameter():
-            return Kind.FLOAT
+            return len(hyperparameter.choices)
+        case OrdinalHyperparameter() | NumericalHyperparameter():
+            return 0
         case _:
             raise SpaceError(
                 f"{hyperparameter.name} is a {type(hyperparameter).__name__}; accepted are floats, integers, ordinals, categoricals"

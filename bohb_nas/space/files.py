@@ -15,7 +15,7 @@ from bohb_nas.errors import SpaceError, StudyError
 from bohb_nas.files import dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import Encoding, Kind, listed, n_values, plain
+from bohb_nas.space.encoding import Encoding, listed, n_values, plain
 
 _TRIES = 2000
 _FORMS = "NAME of `bohb-nas list spaces`, FILE.py with a function space(), module:attribute, or ConfigSpace's own FILE.yaml or FILE.json"
@@ -138,10 +138,10 @@ def _lasts(value: Value) -> bool:
 def _allows_something(encoding: Encoding) -> bool:
     """Whether sampling would ever end: ConfigSpace itself tries for good."""
     rng = np.random.default_rng(0)
-    categorical = encoding.kinds == Kind.CATEGORICAL
+    levels = encoding.levels
     for _ in range(_TRIES):
         try:
-            encoding.decode(np.where(categorical, rng.integers(np.maximum(encoding.levels, 1)), rng.random(len(categorical))))
+            encoding.decode(np.where(levels > 0, rng.integers(np.maximum(levels, 1)), rng.random(len(levels))))
         except ForbiddenValueError:
             continue
         return True

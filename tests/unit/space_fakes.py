@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from bohb_nas.records import Value
 from bohb_nas.space.axes import Axes
-from bohb_nas.space.encoding import Encoding, Kind
+from bohb_nas.space.encoding import Encoding
 
 
 def everything() -> ConfigurationSpace:
@@ -184,7 +184,7 @@ def any_row(encoding: Encoding, rng: np.random.Generator) -> np.ndarray:
     critical = np.array([0.0, 0.21, 0.5, 0.77, 1.0])[rng.integers(5, size=len(row))]
     beside = np.clip(critical * (1 + rng.integers(-4, 5, size=len(row)) * 2.0**-53), 0.0, 1.0)
     row = np.where(rng.random(len(row)) < 0.5, beside, row)
-    return np.where(encoding.kinds == Kind.CATEGORICAL, rng.integers(np.maximum(encoding.levels, 1)), row)
+    return np.where(encoding.levels > 0, rng.integers(np.maximum(encoding.levels, 1)), row)
 
 
 def all_configs(space: ConfigurationSpace) -> list[dict[str, Value]]:
@@ -196,17 +196,16 @@ def all_configs(space: ConfigurationSpace) -> list[dict[str, Value]]:
 
 def _filled_rows(encoding: Encoding) -> Iterator[np.ndarray]:
     entries: list[list[float]] = []
-    for j, (kind, n) in enumerate(zip(encoding.kinds, encoding.levels.tolist(), strict=True)):
-        match Kind(kind):
-            case Kind.CATEGORICAL:
-                entries.append([float(i) for i in range(n)])
-            case Kind.ORDINAL:
+    for hyperparameter in map(encoding.hyperparameter, range(len(encoding.names))):
+        match hyperparameter:
+            case CategoricalHyperparameter():
+                entries.append([float(i) for i in range(len(hyperparameter.choices))])
+            case OrdinalHyperparameter():
+                n = len(hyperparameter.sequence)
                 entries.append([(i + 0.5) / n for i in range(n)])
-            case Kind.INTEGER:
-                hyperparameter = encoding.hyperparameter(j)
-                assert isinstance(hyperparameter, IntegerHyperparameter)
+            case IntegerHyperparameter():
                 entries.append([float(hyperparameter.to_vector(v)) for v in range(hyperparameter.lower, hyperparameter.upper + 1)])
-            case Kind.FLOAT:
+            case _:
                 raise AssertionError("not finite")
     return map(np.array, itertools.product(*entries))
 

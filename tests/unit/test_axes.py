@@ -26,7 +26,7 @@ from space_fakes import allowed, any_row, everything, spaces
 from bohb_nas import refs
 from bohb_nas.records import Value
 from bohb_nas.space.axes import MOST_CELLS, Axes, cell
-from bohb_nas.space.encoding import Encoding, Kind
+from bohb_nas.space.encoding import Encoding
 from bohb_nas.space.files import load_space
 
 NAN = float("nan")
@@ -168,7 +168,7 @@ def test_what_exists_on_every_space_is_what_decoding_gives(name: str | None) -> 
     assert len(rows) > 250
     active = decoded_active(encoding, rows)
     assert (encoding.active(rows) == active).all()
-    points = np.where(encoding.kinds == Kind.CATEGORICAL, rows, rng.random(rows.shape))
+    points = np.where(encoding.levels > 0, rows, rng.random(rows.shape))
     assert (Axes(encoding).active(points) == decoded_active(encoding, Axes(encoding).rows(points))).all()
     if name is None:
         always_or_never = {"of_fixed", "not_of_fixed", "of_only", "not_of_one"}
@@ -188,7 +188,7 @@ def test_what_exists_on_any_space_is_what_decoding_gives(space: ConfigurationSpa
     blanked = np.where(expected, rows, NAN)  # whatever stands in what does not exist
     assert (encoding.active(blanked) == expected).all()
     axes = Axes(encoding)
-    points = np.where(encoding.kinds == Kind.CATEGORICAL, rows, rng.random(rows.shape))
+    points = np.where(encoding.levels > 0, rows, rng.random(rows.shape))
     expected = decoded_active(encoding, axes.rows(points))
     assert (axes.active(points) == expected).all()
     assert (axes.active(np.where(expected, points, NAN)) == expected).all()

@@ -6,6 +6,7 @@ from ConfigSpace import (
     Categorical,
     ConfigurationSpace,
 )
+from ConfigSpace.hyperparameters import FloatHyperparameter
 from density_fakes import MANY, NAN, SPACES, columns_of, fitted, log_density, sampled
 from scipy import stats
 from space_fakes import all_configs, allowed, everything, finite, points_of
@@ -13,7 +14,7 @@ from space_fakes import all_configs, allowed, everything, finite, points_of
 from bohb_nas import refs
 from bohb_nas.samplers.density import mixture, neighbour_gaps
 from bohb_nas.space.axes import Axes
-from bohb_nas.space.encoding import Encoding, Kind
+from bohb_nas.space.encoding import Encoding
 
 
 @pytest.mark.parametrize("n", [0, 1, 12])
@@ -82,7 +83,7 @@ def test_a_drawn_point_is_to_the_bit_that_of_its_configuration(name: str) -> Non
     cells_and_levels = np.concatenate([found.columns.celled, found.columns.levelled])
     assert len(cells_and_levels)
     assert drawn[:, cells_and_levels].tobytes() == again[:, cells_and_levels].tobytes()
-    floats = [j for j in range(len(encoding.names)) if encoding.kinds[j] == Kind.FLOAT]
+    floats = [j for j in range(len(encoding.names)) if isinstance(encoding.hyperparameter(j), FloatHyperparameter)]
     assert drawn[:, floats] == pytest.approx(again[:, floats], abs=1e-9, nan_ok=True)
 
 

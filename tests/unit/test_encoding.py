@@ -21,7 +21,7 @@ from ConfigSpace.exceptions import ForbiddenValueError
 
 from bohb_nas.errors import SpaceError
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import Encoding, Kind
+from bohb_nas.space.encoding import Encoding
 
 
 def mixed_space() -> ConfigurationSpace:
@@ -56,23 +56,23 @@ def mixed_space() -> ConfigurationSpace:
 
 def row_of(encoding: Encoding, **entries: float) -> np.ndarray:
     row = np.full(len(encoding.names), 0.5)
-    row[encoding.kinds == Kind.CATEGORICAL] = 0
+    row[encoding.levels > 0] = 0
     for name, entry in entries.items():
         row[encoding.names.index(name)] = entry
     return row
 
 
-def test_kinds_and_levels_come_from_the_space() -> None:
+def test_levels_come_from_the_space() -> None:
     encoding = Encoding(mixed_space())
-    assert dict(zip(encoding.names, zip(encoding.kinds.tolist(), encoding.levels.tolist(), strict=True), strict=True)) == {
-        "lr": (Kind.FLOAT, 0),
-        "momentum": (Kind.FLOAT, 0),
-        "layers": (Kind.INTEGER, 5),
-        "width": (Kind.INTEGER, 505),
-        "size": (Kind.ORDINAL, 4),
-        "optimizer": (Kind.CATEGORICAL, 3),
-        "nesterov": (Kind.CATEGORICAL, 2),
-        "power": (Kind.CATEGORICAL, 2),
+    assert dict(zip(encoding.names, encoding.levels.tolist(), strict=True)) == {
+        "lr": 0,
+        "momentum": 0,
+        "layers": 0,
+        "width": 0,
+        "size": 0,
+        "optimizer": 3,
+        "nesterov": 2,
+        "power": 2,
     }
 
 
@@ -95,8 +95,8 @@ def test_numbers_are_where_configspace_puts_them() -> None:
         vector = dict(zip(space, sampled.get_array(), strict=True))
         config = {name: value.item() if isinstance(value, np.generic) else value for name, value in sampled.items()}
         row = encoding.encode([config])[0]
-        for name, kind, entry in zip(encoding.names, encoding.kinds, row, strict=True):
-            expected = (vector[name] + 0.5) / 4 if kind == Kind.ORDINAL else vector[name]
+        for name, entry in zip(encoding.names, row, strict=True):
+            expected = (vector[name] + 0.5) / 4 if name == "size" else vector[name]
             assert entry == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
@@ -117,7 +117,7 @@ def test_any_row_decodes_to_what_configspace_accepts_in_plain_values() -> None:
     rng = np.random.default_rng(0)
     n_forbidden = 0
     for _ in range(200):
-        row = np.where(encoding.kinds == Kind.CATEGORICAL, rng.integers(np.maximum(encoding.levels, 1)), rng.random(len(encoding.names)))
+        row = np.where(encoding.levels > 0, rng.integers(np.maximum(encoding.levels, 1)), rng.random(len(encoding.names)))
         try:
             config = encoding.decode(row)
         except ForbiddenValueError:

@@ -19,6 +19,7 @@ from ConfigSpace import (
     ForbiddenInClause,
     Integer,
 )
+from ConfigSpace.hyperparameters import FloatHyperparameter
 from scipy import stats
 
 from bohb_nas.records import Origin, Value
@@ -127,7 +128,7 @@ def test_same_split_bandwidths_and_densities(n: int, failing: int) -> None:
     theirs, ours = reference(flat_space()), Tpe(flat_space(), seed=0, settings=settings())
     rows, losses = tell_both(theirs, ours, encoding, n, failing=failing)
     model = ours.fit(rows, losses)
-    levels = np.where(encoding.kinds == 3, encoding.levels, 0)
+    levels = encoding.levels
     points = encoding.encode([encoding.sample(1000 + k) for k in range(30)])
     for name, data, bandwidths in (("good", model.good, model.good_bandwidths), ("bad", model.bad, model.bad_bandwidths)):
         fitted = theirs.kde_models[BUDGET][name]
@@ -142,7 +143,7 @@ def test_corrected_densities_are_theirs_where_no_bandwidth_is_over_the_limit() -
     theirs, ours = reference(flat_space()), Tpe(flat_space(), seed=0, settings=settings(corrected_densities=True))
     model = ours.fit(*tell_both(theirs, ours, encoding, 150))
     fitted = theirs.kde_models[BUDGET]["bad"]
-    levels = np.where(encoding.kinds == 3, encoding.levels, 0)
+    levels = encoding.levels
     limit = np.where(levels > 0, (levels - 1) / np.maximum(levels, 1), np.inf)
     assert model.bad_bandwidths == pytest.approx(np.minimum(fitted.bw, limit))
     fitted.bw = np.minimum(fitted.bw, limit)
@@ -155,7 +156,7 @@ def test_imputed_entries_have_the_same_distribution() -> None:
     encoding = Encoding(conditional_space())
     theirs = reference(conditional_space())
     rows = encoding.encode([encoding.sample(k) for k in range(60)])
-    levels = np.where(encoding.kinds == 3, encoding.levels, 0)
+    levels = encoding.levels
     column = encoding.names.index("slope")
     gaps = np.isnan(rows[:, column])
     assert gaps.sum() > 20
@@ -214,8 +215,8 @@ def test_picks_are_equal_in_distribution(n_candidates: int) -> None:
     their_picks = encoding.encode(
         [{k: getattr(v, "item", lambda v=v: v)() for k, v in theirs.get_config(BUDGET)[0].items()} for _ in range(n)]
     )
-    for name, kind, mine, other in zip(encoding.names, encoding.kinds, picks.T, their_picks.T, strict=True):
-        if kind == 0:
+    for j, (name, mine, other) in enumerate(zip(encoding.names, picks.T, their_picks.T, strict=True)):
+        if isinstance(encoding.hyperparameter(j), FloatHyperparameter):
             assert stats.ks_2samp(mine, other).pvalue > 0.005, name
         else:
             values = sorted({*mine, *other})

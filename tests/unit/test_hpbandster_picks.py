@@ -25,12 +25,13 @@ from ConfigSpace import (
     InCondition,
     Integer,
 )
+from ConfigSpace.hyperparameters import FloatHyperparameter
 from numpy.typing import NDArray
 from scipy import stats
 
 from bohb_nas.methods import bohb_2018
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial, Value
-from bohb_nas.space.encoding import Encoding, Kind, plain
+from bohb_nas.space.encoding import Encoding, plain
 
 pytestmark = [pytest.mark.slow, pytest.mark.hpbandster, pytest.mark.filterwarnings("ignore")]
 
@@ -154,12 +155,13 @@ def p_values(name: str, first: Rows, second: Rows) -> dict[str, float]:
     """Of every hyperparameter (values and activity), and of the whole."""
     encoding = Encoding(SPACES[name]())
     found: dict[str, float] = {}
-    for column, kind, one, two in zip(encoding.names, encoding.kinds, first.T, second.T, strict=True):
+    for j, (column, one, two) in enumerate(zip(encoding.names, first.T, second.T, strict=True)):
         if np.isnan([*one, *two]).any():
             found[f"{column} active"] = same_shares(np.isnan(one), np.isnan(two))
         one, two = one[~np.isnan(one)], two[~np.isnan(two)]
-        found[column] = float(stats.ks_2samp(one, two).pvalue) if kind == Kind.FLOAT else same_shares(one, two)
-    return found | {"all together": energy(first, second, encoding.kinds == Kind.CATEGORICAL)}
+        is_float = isinstance(encoding.hyperparameter(j), FloatHyperparameter)
+        found[column] = float(stats.ks_2samp(one, two).pvalue) if is_float else same_shares(one, two)
+    return found | {"all together": energy(first, second, encoding.levels > 0)}
 
 
 def same_shares(one: NDArray[Any], two: NDArray[Any]) -> float:

@@ -10,7 +10,7 @@ from scipy.stats import kstest, truncnorm
 from bohb_nas.errors import KnowledgeError, SpaceError
 from bohb_nas.knowledge import Belief, Constraint, Knowledge
 from bohb_nas.records import Origin, Value
-from bohb_nas.samplers.prior import columns, draw, number_levels
+from bohb_nas.samplers.prior import columns, draw
 from bohb_nas.samplers.uniform import Fresh, at_random
 from bohb_nas.space.encoding import Encoding
 
@@ -59,7 +59,7 @@ def space() -> ConfigurationSpace:
 def test_beliefs_become_columns() -> None:
     encoding = Encoding(space())
     centers, confidences = columns(encoding, {"kind": Belief(center="c", confidence=0.5), "slope": Belief(center=10.0, confidence=0.75)})
-    by_name = dict(zip(encoding.names, zip(centers, confidences, number_levels(encoding), strict=True), strict=True))
+    by_name = dict(zip(encoding.names, zip(centers, confidences, encoding.levels, strict=True), strict=True))
     assert by_name["kind"] == (2.0, 0.5, 4)
     assert by_name["slope"] == (pytest.approx(0.5), 0.75, 0), "halfway between 1 and 100 on the logarithm"
     assert np.isnan(by_name["lr"][:2]).all()
