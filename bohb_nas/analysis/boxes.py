@@ -21,13 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.layout import Condition, Layout, Region
-from bohb_nas.arrays import Floats, Ints
+from bohb_nas.arrays import Bools, Floats, Ints
 from bohb_nas.errors import AnalysisError
-
-Bools = NDArray[np.bool_]
 
 _TOLERANCE = 1e-9
 _MOST_ENTRIES = 2**22

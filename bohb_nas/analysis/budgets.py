@@ -6,12 +6,11 @@ from typing import Protocol
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
-from numpy.typing import NDArray
 from scipy import stats
 
 from bohb_nas.analysis.findings import Budget, Importance
 from bohb_nas.analysis.observations import Observations, Told
-from bohb_nas.arrays import Floats
+from bohb_nas.arrays import Bools, Floats
 from bohb_nas.records import Origin, Status, Value
 
 
@@ -144,7 +143,7 @@ def places(by_budget: Sequence[Observations]) -> dict[str, list[float]]:
     return found
 
 
-def _placed(losses: Floats, common: NDArray[np.bool_], known: Floats) -> Floats:
+def _placed(losses: Floats, common: Bools, known: Floats) -> Floats:
     """The places of n losses (n,), from those (k,) that the k common configurations have elsewhere.
 
     What lies below or above all common ones is spread evenly over the rest of the scale on that side, in the order of losses.

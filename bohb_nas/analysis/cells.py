@@ -21,9 +21,8 @@ from ConfigSpace.hyperparameters import (
     NormalFloatHyperparameter,
     NormalIntegerHyperparameter,
 )
-from numpy.typing import NDArray
 
-from bohb_nas.arrays import Floats, Ints
+from bohb_nas.arrays import Bools, Floats, Ints
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
 from bohb_nas.space.axes import Axes, Axis, cell, middles, scaled
@@ -59,7 +58,7 @@ class Activity:
     """Per ancestor (cells,), which of its cells make the same difference."""
     cuts: tuple[Floats, ...]
     """Per ancestor (cells + 1,), the ends of these cells on the axis of the space; empty where cells are those of its side."""
-    table: NDArray[np.bool_]
+    table: Bools
     """(groups of the first ancestor, of the second, …): whether they are active."""
 
 
@@ -111,7 +110,7 @@ class Box:
         return not hasattr(self.hyperparameters[column], "choices") and not hasattr(self.hyperparameters[column], "sequence")
 
     def _activities(self, space: ConfigurationSpace) -> tuple[Activity, ...]:
-        found: dict[tuple[object, ...], tuple[list[int], list[int], list[tuple[Ints, Floats, Floats]]]] = {}
+        found: dict[tuple[object, ...], tuple[list[int], list[int], list[tuple[Ints, Floats, Floats]], Bools]] = {}
         for j, name in enumerate(self.names):
             literals = _literals(space, name)
             if not literals:
@@ -120,16 +119,16 @@ class Box:
             groups = [self._groups(i, [one for one in literals if one.parent.name == self.names[i]]) for i in ancestors]
             table = self._table(j, ancestors, [places for _, _, places in groups])
             key = (tuple(ancestors), *(g.tobytes() for g, _, _ in groups), *(c.tobytes() for _, c, _ in groups), table.tobytes())
-            found.setdefault(key, ([], ancestors, groups))[0].append(j)
+            found.setdefault(key, ([], ancestors, groups, table))[0].append(j)
         return tuple(
             Activity(
                 children=np.array(children, dtype=np.int64),
                 ancestors=np.array(ancestors, dtype=np.int64),
                 groups=tuple(g for g, _, _ in groups),
                 cuts=tuple(c for _, c, _ in groups),
-                table=self._table(children[0], ancestors, [places for _, _, places in groups]),
+                table=table,
             )
-            for children, ancestors, groups in found.values()
+            for children, ancestors, groups, table in found.values()
         )
 
     def _groups(self, column: int, literals: Sequence[Literal]) -> tuple[Ints, Floats, Floats]:
@@ -150,7 +149,7 @@ class Box:
         first = [said.index(answers) for answers in groups]
         return np.array([groups[answers] for answers in said], dtype=np.int64), cuts, places[first]
 
-    def _table(self, column: int, ancestors: Sequence[int], grids: Sequence[Floats]) -> NDArray[np.bool_]:
+    def _table(self, column: int, ancestors: Sequence[int], grids: Sequence[Floats]) -> Bools:
         shape = tuple(len(grid) for grid in grids)
         if np.prod(shape, dtype=np.float64) > _MOST_GROUPS:
             raise AnalysisError(

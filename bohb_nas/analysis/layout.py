@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bohb_nas.analysis.cells import Activity, Box
-from bohb_nas.arrays import Floats, Ints
-
-Bools = NDArray[np.bool_]
+from bohb_nas.arrays import Bools, Floats, Ints
 
 INACTIVE = -1.0
 """Below the place of any value, so that a split between it and the others leaves all of them on one side."""

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bohb_nas.analysis.boxes import Block, Leaves
-from bohb_nas.arrays import Floats, Ints
-
-Bools = NDArray[np.bool_]
+from bohb_nas.arrays import Bools, Floats, Ints
 
 
 def totals(leaves: Leaves, points: Floats, values: Floats) -> Floats:

@@ -4,13 +4,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.forest import Forest, fit
 from bohb_nas.analysis.shares import shares
-from bohb_nas.arrays import Floats
+from bohb_nas.arrays import Bools, Floats
 
 _N_TREES = 16
 """Of a forest on what is shuffled. Fewer trees vary more: the threshold is rather too high."""
@@ -63,7 +62,7 @@ def _of_losses(box: Box, points: Floats, losses: Floats, cutoffs: Sequence[float
 
 
 def _of_values(
-    box: Box, points: Floats, losses: Floats, cutoffs: Sequence[float], tested: NDArray[np.bool_], *, seed: int, n_permutations: int
+    box: Box, points: Floats, losses: Floats, cutoffs: Sequence[float], tested: Bools, *, seed: int, n_permutations: int
 ) -> Floats:
     """The share that the largest of the tested hyperparameters stays below in 95 of 100 shuffles of its values, (cutoffs,).
 

@@ -16,14 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bohb_nas.arrays import Floats, Ints
 from bohb_nas.samplers.kde import normal
 from bohb_nas.space.axes import Axis, middles
-
-Bools = NDArray[np.bool_]
 
 _LEAST = 1e-300
 """Keeps the logarithm of an empty cell finite."""

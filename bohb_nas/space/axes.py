@@ -21,7 +21,7 @@ import numpy as np
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, Hyperparameter, IntegerHyperparameter
 from numpy.typing import NDArray
 
-from bohb_nas.arrays import Floats
+from bohb_nas.arrays import Bools, Floats
 from bohb_nas.space.encoding import Encoding
 
 MOST_CELLS = 128
@@ -77,7 +77,7 @@ class Axes:
             settled[known, j] = self._place(j, self._entry(j, points[known, j]))
         return settled
 
-    def active(self, points: Floats) -> NDArray[np.bool_]:
+    def active(self, points: Floats) -> Bools:
         """Which coordinates of points (n, d) exist, (n, d), whatever stands in those that do not."""
         return self._encoding.active(self._rows(points, self._parents))
 
