@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
 from bohb_nas.analysis.findings import Compared, Comparison
-from bohb_nas.analysis.model import holm
+from bohb_nas.analysis.model import adjust
 from bohb_nas.analysis.observations import Record, Told, mean
 from bohb_nas.analysis.trajectory import incumbents
 from bohb_nas.durations import format_duration
@@ -195,9 +195,7 @@ def _test(rows: Sequence[_Row], own: _Row) -> None:
         if row["error"] is not None and own[0]["error"] is not None:
             row["difference"] = row["error"] - own[0]["error"]
         row["p_value"], row["test"] = _p_value(row, errors, *own)
-    known = [row for row, _ in rows if row["p_value"] is not None]
-    for row, adjusted in zip(known, holm([row["p_value"] for row in known]), strict=True):
-        row["p_holm"] = adjusted
+    adjust([row for row, _ in rows])
 
 
 def _one_against(several: NDArray[np.float64], one: float) -> float:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 
-from bohb_nas.analysis.findings import ModelTest
+from bohb_nas.analysis.findings import Compared, ModelTest
 from bohb_nas.analysis.observations import Observations
 from bohb_nas.analysis.ranks import Z
 from bohb_nas.records import Origin
@@ -22,9 +22,7 @@ _EDGE = 1e-12
 def picks(by_budget: Sequence[Observations]) -> list[ModelTest]:
     """The test of every budget at which a model's or a random pick entered, cheapest first; p-values are Holm-adjusted over all."""
     found = [_test(observations) for observations in by_budget if {Origin.MODEL, Origin.RANDOM} & {*observations.origins}]
-    tested = [one for one in found if one["p_value"] is not None]
-    for one, adjusted in zip(tested, holm([one["p_value"] for one in tested]), strict=True):
-        one["p_holm"] = adjusted
+    adjust(found)
     return found
 
 
@@ -76,6 +74,9 @@ def median(losses: NDArray[np.float64]) -> float | None:
     return math.fsum((low / 2, high / 2))
 
 
-def holm(p_values: Sequence[float | None]) -> list[float]:
-    """Holm's adjustment (1979) of n p-values."""
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+def adjust(rows: Sequence[ModelTest] | Sequence[Compared]) -> None:
+    """Fills in Holm's adjustment (1979) of the p-values of those rows that have one."""
+    known = [row for row in rows if row["p_value"] is not None]
+    if known:
+        for row, adjusted in zip(known, multipletests([row["p_value"] for row in known], method="holm")[1], strict=True):
+            row["p_holm"] = float(adjusted)

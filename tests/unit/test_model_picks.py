@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.nonparametric import rank_compare_2indep
 
-from bohb_nas.analysis.model import holm, interval, median, picks, superiority
+from bohb_nas.analysis.model import interval, median, picks, superiority
 from bohb_nas.analysis.observations import Observations
 from bohb_nas.records import Origin
 
@@ -69,11 +69,6 @@ def test_p_values_are_adjusted_over_the_budgets_that_were_tested() -> None:
     assert [one["budget"] for one in found] == [1.0, 3.0, 9.0]
     assert [one["p_holm"] for one in found] == [pytest.approx(4 / 70), None, pytest.approx(4 / 70)]
     assert (found[1]["better"], found[1]["interval"], found[1]["median_model"]) == (None, None, 0.1)
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([]) == []
 
 
 def test_medians_do_not_overflow() -> None:
