@@ -6,10 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from bohb_nas.arrays import Floats
+from bohb_nas.arrays import Bools, Floats
 from bohb_nas.errors import UsageError
+from bohb_nas.files import finite
 from bohb_nas.simulation import statistics
 from bohb_nas.simulation.curves import Comparison
 
@@ -204,7 +205,7 @@ class _Table:
             "worse": worse,
         }
 
-    def _speed_up(self) -> tuple[Floats, NDArray[np.bool_]]:
+    def _speed_up(self) -> tuple[Floats, Bools]:
         """The horizon over the median time to random search's final median regret; and where it is never reached.
 
         Returns:
@@ -235,10 +236,6 @@ def _quantile(values: Floats, q: float) -> float:
     return float(np.quantile(known, q)) if known.size else math.nan
 
 
-def _plain(value: Any) -> Any:
-    """Plain Python numbers; None for NaN."""
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return None if math.isnan(value) else float(value)
+def _plain(value: ArrayLike) -> Any:
+    """Plain Python numbers; None for what is not finite."""
+    return finite(np.asarray(value).tolist())

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from bohb_nas.arrays import Floats
+from bohb_nas.arrays import Bools, Floats
 
 ALPHA = 0.05
 """The level of every test."""
@@ -76,7 +76,7 @@ def rounded(regrets: ArrayLike) -> Floats:
 def ranks(scores: ArrayLike) -> Floats:
     """Ranks of M methods, 1 the lowest score, ties shared: (M, ...) -> (M, ...); NaN where any method is missing."""
     found: Floats = stats.rankdata(np.asarray(scores, dtype=np.float64), axis=0, nan_policy="propagate")
-    return np.where(np.isnan(np.asarray(scores, dtype=np.float64)).any(axis=0, keepdims=True), np.nan, found)
+    return found
 
 
 def wilcoxon(differences: ArrayLike, *, alternative: Alternative = "two-sided") -> float:
@@ -189,7 +189,7 @@ def smallest_p(n: int, *, alternative: Alternative) -> float:
     return min(1.0, (2.0 if alternative == "two-sided" else 1.0) * 0.5**n)
 
 
-def could_be_told(n_pairs: Sequence[int], n_differing: Sequence[int], *, alternative: Alternative) -> NDArray[np.bool_]:
+def could_be_told(n_pairs: Sequence[int], n_differing: Sequence[int], *, alternative: Alternative) -> Bools:
     """Which of n of Wilcoxon's tests could come out significant after Holm's correction, (n,): if all went as far as they can.
 
     Args:
