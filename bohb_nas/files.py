@@ -186,7 +186,7 @@ def _is_endless(value: Any) -> bool:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV (RFC 4180) under a line of column names: every row has every column, and None is empty."""
+    """Rows as CSV (RFC 4180) under a line of column names: None is empty, and so is a column that a row lacks."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns)
     writer.writeheader()

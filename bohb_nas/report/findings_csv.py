@@ -1,13 +1,11 @@
 """The numbers of an analysis as CSV files, one for each table, with a column that names the study."""
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.analysis.findings import Findings, Importance
-from bohb_nas.files import dump_json, storing, write_atomic
+from bohb_nas.files import csv_text, dump_json, storing, write_atomic
 
 Row = dict[str, Any]
 
@@ -40,17 +38,11 @@ def text(rows: Iterable[Row]) -> str:
     """Rows as CSV, with every column that one of them has, in the order in which they first appear; None is empty."""
     known = list(rows)
     columns = list(dict.fromkeys(name for row in known for name in row)) or ["study"]
-    stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(columns)
-    writer.writerows([[_cell(row.get(name)) for name in columns] for row in known])
-    return stream.getvalue()
+    return csv_text(columns, [{name: _cell(value) for name, value in row.items()} for row in known])
 
 
 def _cell(value: Any) -> Any:
     match value:
-        case None:
-            return ""
         case bool():
             return "true" if value else "false"
         case dict() | list():

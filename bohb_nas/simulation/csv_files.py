@@ -20,13 +20,13 @@ def write(comparisons: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
         tables["methods"] += _along(figures, figures["methods"], ["mean_rank", "mean_rank_paired", "mean_regret", "mean_strict_regret"])
         tables["problems"] += _along(figures, figures["by_problem"], ["mean", "standard_error", "median", "q25", "q75", "p90"])
         for one in figures["against_reference"]:
-            head = {**_conditions(figures), "method": one["method"], "reference": figures["reference"]}
+            head = {**figures["conditions"], "method": one["method"], "reference": figures["reference"]}
             tables["tests"] += [{**head, **_flat(test), "ratio": one["ratio"]} for test in one["over_problems"]]
             tables["tests_by_problem"] += [{**head, **test} for test in one["by_problem"]]
         for row in figures["safety"]:
             worse = "; ".join(f"{w['problem']} at {w['checkpoint']:g}" for w in row["worse"])
             lists = {name: _joined(v) for name, v in row.items()}
-            tables["safety"].append({**_conditions(figures), **lists, "worse": worse})
+            tables["safety"].append({**figures["conditions"], **lists, "worse": worse})
     written = []
     for name, rows in tables.items():
         if rows:
@@ -43,7 +43,7 @@ def _along(figures: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], series
         whole = {name: v for name, v in row.items() if name not in series}
         lists = {name: _joined(v) for name, v in whole.items()}
         for k, at in enumerate(figures["checkpoints"]):
-            found.append({**_conditions(figures), **lists, "checkpoint": at, **{name: row[name][k] for name in series}})
+            found.append({**figures["conditions"], **lists, "checkpoint": at, **{name: row[name][k] for name in series}})
     return found
 
 
@@ -55,7 +55,3 @@ def _flat(test: Mapping[str, Any]) -> Row:
 
 def _joined(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _conditions(figures: Mapping[str, Any]) -> Row:
-    return dict(figures["conditions"])
