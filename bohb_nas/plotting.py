@@ -30,6 +30,11 @@ FORMATS = ("png", "svg", "pdf")
 """In which a figure can be written."""
 
 
+def line_of(k: int) -> tuple[str, LineStyle]:
+    """The colour and the line of the k-th of several curves, from 0: all colours with one line, then with the next."""
+    return COLOURS[k % len(COLOURS)], LINES[k // len(COLOURS) % len(LINES)]
+
+
 def save(figure: Figure, path: Path, *, formats: Sequence[str], dpi: float = 150) -> list[Path]:
     """Writes a figure without the date and the program's version, so that the same content gives the same bytes.
 

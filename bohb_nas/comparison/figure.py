@@ -11,7 +11,7 @@ from bohb_nas.arrays import Floats
 from bohb_nas.comparison.arrangement import Arrangement
 from bohb_nas.comparison.cells import Cell
 from bohb_nas.comparison.device_seconds import curve
-from bohb_nas.plotting import COLOURS, LINES, STYLE, save
+from bohb_nas.plotting import STYLE, line_of, save
 
 _FORMATS = ("png", "svg")
 
@@ -44,7 +44,7 @@ def draw(folder: Path, arrangement: Arrangement, cells: Sequence[Cell]) -> list[
             if not (known := [points for points in curves if points]):
                 continue
             times, low, mean, high = over_seeds(known, end=end)
-            colour, line = COLOURS[m % len(COLOURS)], LINES[m // len(COLOURS) % len(LINES)]
+            colour, line = line_of(m)
             place.step(times, mean, where="post", color=colour, linestyle=line, linewidth=1.2, label=f"{method} (n = {len(known)})")
             place.fill_between(times, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
             place.plot(times[:1], mean[:1], marker="o", markersize=3, color=colour)

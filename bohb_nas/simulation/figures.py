@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bohb_nas.arrays import Floats
 from bohb_nas.durations import counted
-from bohb_nas.plotting import COLOURS, LINES, STYLE, save
+from bohb_nas.plotting import STYLE, line_of, save
 from bohb_nas.simulation.curves import Comparison
 from bohb_nas.simulation.suites import is_synthetic
 
@@ -75,7 +75,7 @@ def _by_problem(comparison: Comparison) -> Figure:
             if known.size:
                 low, median, high = np.quantile(np.maximum(known, _FLOOR) if logarithmic else known, [0.25, 0.5, 0.75], axis=0)
                 _line(place, times, median, m, label=f"{method} (n = {len(known)})")
-                place.fill_between(times, low, high, step="post", color=COLOURS[m % len(COLOURS)], alpha=0.15, linewidth=0)
+                place.fill_between(times, low, high, step="post", color=line_of(m)[0], alpha=0.15, linewidth=0)
         _label(place, comparison.problems[k], logarithmic=logarithmic)
         place.legend(fontsize=5, frameon=False)
     figure.suptitle(f"normalised regret, median and quartiles over seeds, {counted(comparison.conditions.workers, 'worker')}")
@@ -98,7 +98,7 @@ def _mean_regret(comparison: Comparison, shared: Sequence[str]) -> Figure:
 
 
 def _line(place: Axes, times: Floats, values: Floats, m: int, *, label: str) -> None:
-    colour, line = COLOURS[m % len(COLOURS)], LINES[m // len(COLOURS) % len(LINES)]
+    colour, line = line_of(m)
     place.step(times, values, where="post", color=colour, linestyle=line, label=label, linewidth=1.2)
 
 

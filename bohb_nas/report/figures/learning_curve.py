@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bohb_nas.analysis.findings import Findings, Incumbent
 from bohb_nas.durations import budget_text
-from bohb_nas.plotting import COLOURS, LINES
+from bohb_nas.plotting import line_of
 from bohb_nas.report.digits import loss_digits
 from bohb_nas.report.figures._labels import number, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, page, scale_losses
@@ -43,7 +43,7 @@ def _figure(found: Findings, incumbent: Incumbent, kinds: Mapping[str, Sequence[
         values: list[float] = []
         for k, name in enumerate(kinds[kind]):
             known = [(point[along] / size, point[name]) for point in curve if name in point and math.isfinite(point[name])]
-            colour, line = COLOURS[k % len(COLOURS)], LINES[k // len(COLOURS) % len(LINES)]
+            colour, line = line_of(k)
             x, y = [at for at, _ in known], [value for _, value in known]
             place.plot(x, y, linewidth=1.1, color=colour, linestyle=line, label=short(name).lstrip("_") or "?", gid=f"curve-{name}")
             values += y

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from bohb_nas.analysis.findings import Findings, Point
 from bohb_nas.durations import budget_text
-from bohb_nas.plotting import COLOURS, LINES, LineStyle
+from bohb_nas.plotting import LINES, LineStyle, line_of
 from bohb_nas.report.figures._labels import GREY, budget_colours, budget_markers, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, scale_losses
 from bohb_nas.report.figures._thinning import MANY
@@ -76,7 +76,7 @@ def _several(place: Axes, studies: Sequence[Findings], size: float) -> list[Line
     picture = sum(len(found["trajectory"]) for found in studies) > MANY
     handles = []
     for k, found in enumerate(studies):
-        colour, line = COLOURS[k % len(COLOURS)], LINES[k // len(COLOURS) % len(LINES)]
+        colour, line = line_of(k)
         for budget in budgets:
             ones = [p for p in found["trajectory"] if p["budget"] == budget]
             if ones:
