@@ -131,7 +131,7 @@ def _good(view: View, limit: float) -> GoodRegion:
     cut = replace(view, leaves=[replace(one, values=np.minimum(one.values, limit)) for one in view.leaves])
     n_below = int((view.sample.losses <= limit + _ROUNDING).sum())
     return GoodRegion(
-        cutoff=view.sample.to_loss(limit),
+        cutoff=float(view.sample.to_losses(np.array(limit))),
         rule="first quartile of the losses",
         n_below=n_below,
         threshold=view.threshold,

@@ -20,7 +20,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.arrays import Floats
 from bohb_nas.errors import SpaceError, UsageError
-from bohb_nas.records import ASIDE, NOT_DRAWN, Origin, Result, Status, Trial, Value, shares_weights, stands_in
+from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Origin, Result, Status, Trial, Value, shares_weights, stands_in
 from bohb_nas.space.encoding import Encoding
 from bohb_nas.space.files import frozen_space
 from bohb_nas.store import notes
@@ -68,7 +68,7 @@ class Told:
     @property
     def config(self) -> Mapping[str, Value]:
         """What was trained, or what a worker that searches by itself found."""
-        return self.result.config if self.result.config is not None else self.trial.config
+        return Evaluation(trial=self.trial, result=self.result).config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

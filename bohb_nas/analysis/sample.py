@@ -32,12 +32,8 @@ class Sample:
         """How many."""
         return len(self.losses)
 
-    def to_loss(self, value: float) -> float:
-        """The study's loss behind one of mean 0 and variance 1."""
-        return float((self.mean + self.deviation * value) * self.size)
-
     def to_losses(self, values: Floats) -> Floats:
-        """The same of arrays."""
+        """The study's losses behind those of mean 0 and variance 1, of any shape."""
         return np.asarray((self.mean + self.deviation * values) * self.size)
 
 

@@ -74,8 +74,7 @@ def comparison(found: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas baselines DIR` prints."""
     shown = _columns("network", "validation error", "+- sd", "seeds", "M params", "MFLOPs", "seconds")
     for row in found["rows"]:
-        spread = "" if row["error_sd"] is None else f"{row['error_sd']:.2%}"
-        shown.add_row(row["name"], percent(row["error_mean"]), spread, str(row["n_seeds"]), *_cost(row))
+        shown.add_row(row["name"], percent(row["error_mean"]), percent(row["error_sd"]), str(row["n_seeds"]), *_cost(row))
     if (best := found["incumbent"]) is not None:
         shown.add_row(f"searched: {best['trial_id']}", percent(best["loss"]), "", "1", *_cost(best))
     lines: list[RenderableType] = [Text(f"{found['dataset']}, {format_duration(found['budget'])} of training each"), shown]

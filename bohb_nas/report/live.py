@@ -1,6 +1,7 @@
 """The live display of a running search: a table in a terminal, a line per event where there is none."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,9 +44,7 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
     asked = {f"{b:g}": sum(1 for t in trials if t["budget"] == b) for b in budgets.rungs}
     evaluations = [e for e in state.evaluations() if e.trial.origin not in ASIDE]
     by_budget = {f"{b:g}": rung(evaluations, b) for b in budgets.rungs}
-    picks: dict[str, int] = {}
-    for trial in state.trials.values():
-        picks[trial.origin] = picks.get(trial.origin, 0) + 1
+    picks = Counter(trial.origin for trial in state.trials.values())
     since_last_s = max(0.0, time.time() - state.last) if state.last is not None else 0.0
     counts = f"{counted(len(state.results), 'evaluation')} · {counted(n_workers, 'worker')}"
     head = f"{meta['method']} · {counts} · led for {tables.whole_seconds(state.led_s + since_last_s)}"

@@ -1,5 +1,6 @@
 """The figures of a study as tables for a terminal (rich)."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from bohb_nas.durations import budget_text, counted, format_duration, rough
 from bohb_nas.records import Origin
-from bohb_nas.report.digits import digits
+from bohb_nas.report.digits import digits, percent
 from bohb_nas.report.terminal import columns
 from bohb_nas.store.holders import SEARCH, worker_name
 from bohb_nas.store.notes import printable
@@ -81,9 +82,7 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     unit = figures["budgets"]["unit"]
     led = figures["master"] is not None and figures["master"]["task"] == SEARCH
     state = "done" if figures["done"] else "led" if led else "not led; the same `run` resumes it"
-    running: dict[str, int] = {}
-    for trial in figures["trials_running"]:
-        running[f"{trial['budget']:g}"] = running.get(f"{trial['budget']:g}", 0) + 1
+    running = Counter(f"{trial['budget']:g}" for trial in figures["trials_running"])
     head = (
         f"{figures['method']} on {figures['space']}: {counted(figures['evaluations'], 'evaluation')}, {figures['running']} running, {state}"
     )
@@ -184,7 +183,7 @@ def final(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas train` shows: a row per seed, then mean and spread."""
     table = columns([], ["seed", "status", "test error", "mirrored too", "n", "seconds", "steps"])
     for row in figures["rows"]:
-        shown = ["" if row[name] is None else f"{row[name]:.2%}" for name in ("test_error", "test_error_mirrored")]
+        shown = [percent(row[name]) for name in ("test_error", "test_error_mirrored")]
         table.add_row(str(row["seed"]), row["status"], *shown, str(row["n_test"]), f"{row['train_s']:.4g}", str(row["steps"]))
     lines: list[RenderableType] = [table]
     lines += [Text(f"seed {r['seed']}: {r['message']}") for r in figures["rows"] if r["message"]]
