@@ -20,6 +20,8 @@ from bohb_nas.records import Value
 from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.training.policies import GROUPS, WIDE, Choice, Layer, Policy, operation
 
+FLOOR = 0.2
+"""Share of the probability that is always even, so that every choice stays within reach."""
 LEAST_REWARD = -3.0
 """Of an image, however hard it is."""
 PULL = 0.5
@@ -36,14 +38,13 @@ _EPSILON = 1e-12
 
 
 class OnlinePolicy:
-    """One choice of a pool for every image, with probabilities (1 - floor) softmax(logits) + floor / n.
+    """One choice of a pool for every image, with probabilities (1 - FLOOR) softmax(logits) + FLOOR / n.
 
     Args:
         pool: what may happen to an image; the first leaves it as it is. The softmax starts at their probabilities.
         objective: what is gone after.
         rate: usual change of a logit in one step.
         rho: of `bounded`: the loss that is gone after, in mean losses of unchanged images.
-        floor: share of the probability that is always even, so that every choice stays within reach.
         n_classes: of the images. A destroyed one has the loss of guessing, log n, and is worse to `bounded` than the easiest once
             exp(aim) < (n + 1) / 2; before, when unchanged images are as hard, it would be what is gone after, and nothing is learned.
             None learns from the beginning.
@@ -52,15 +53,12 @@ class OnlinePolicy:
         ValueError: a pool of one, one that does not begin with the identity, or one with a choice that never happens.
     """
 
-    def __init__(
-        self, pool: Sequence[Choice], *, objective: Objective, rate: float, rho: float, floor: float = 0.2, n_classes: int | None = None
-    ) -> None:
+    def __init__(self, pool: Sequence[Choice], *, objective: Objective, rate: float, rho: float, n_classes: int | None = None) -> None:
         if len(pool) < 2 or pool[0].operations or not all(choice.probability > 0 for choice in pool):
             raise ValueError(
                 f"a pool of {len(pool)}; accepted are two or more, each of a probability above 0, the first without operations"
             )
-        self._pool, self._objective, self._rate = tuple(pool), objective, rate
-        self._rho, self._floor = rho, floor
+        self._pool, self._objective, self._rate, self._rho = tuple(pool), objective, rate, rho
         self._hardest = math.inf if n_classes is None else math.log((n_classes + 1) / 2)
         self._start = np.log([choice.probability for choice in pool])
         self._logits = self._start.copy()
@@ -73,7 +71,7 @@ class OnlinePolicy:
     @property
     def probabilities(self) -> Floats:
         """Of the pool, [n]; they sum to one."""
-        return probabilities(self._logits, self._floor)
+        return probabilities(self._logits, FLOOR)
 
     @property
     def entropy(self) -> float:
@@ -106,7 +104,7 @@ class OnlinePolicy:
         self._unchanged = _UNCHANGED_MEMORY * self._unchanged + np.array([unchanged.sum(), len(unchanged)])
         rewards = self._rewards(losses)
         if rewards is not None:
-            self._climb(score_gradient(self._logits, self._floor, chosen, rewards))
+            self._climb(score_gradient(self._logits, FLOOR, chosen, rewards))
 
     def _rewards(self, losses: Floats) -> Floats | None:
         """Of each image, [N]; None where there is nothing to be learned."""

@@ -17,7 +17,7 @@ from bohb_nas.arrays import Floats
 BETAS = (0.5, 0.999)
 """Of the codes' Adam, as ISTA-NAS has it."""
 WEIGHT_DECAY = 1e-3
-"""Likewise."""
+"""Likewise: times the code, added to its gradient."""
 _EPSILON = 1e-8
 
 
@@ -176,16 +176,15 @@ class CodeAdam:
     Args:
         m: numbers of the code.
         rate: learning rate.
-        weight_decay: times the code, added to its gradient.
     """
 
-    def __init__(self, m: int, *, rate: float, weight_decay: float = WEIGHT_DECAY) -> None:
-        self._rate, self._weight_decay = rate, weight_decay
+    def __init__(self, m: int, *, rate: float) -> None:
+        self._rate = rate
         self._steps, self._mean, self._square = 0, np.zeros(m), np.zeros(m)
 
     def step(self, code: Floats, gradient: Floats) -> Floats:
         """The next code; both [m]."""
-        gradient = gradient + self._weight_decay * code
+        gradient = gradient + WEIGHT_DECAY * code
         first, second = BETAS
         self._steps += 1
         self._mean = first * self._mean + (1 - first) * gradient

@@ -136,11 +136,11 @@ def friedman(scores: ArrayLike) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def critical_difference(n_methods: int, n_problems: int, *, alpha: float = ALPHA) -> float:
+def critical_difference(n_methods: int, n_problems: int) -> float:
     """Nemenyi's: mean ranks that differ by less are not told apart. q sqrt(M (M + 1) / (6 P)), Demšar 2006, section 3.2.2."""
     if n_methods < 2 or n_problems < 1:
         return math.nan
-    q = float(stats.studentized_range.ppf(1 - alpha, n_methods, math.inf)) / math.sqrt(2)
+    q = float(stats.studentized_range.ppf(1 - ALPHA, n_methods, math.inf)) / math.sqrt(2)
     return q * math.sqrt(n_methods * (n_methods + 1) / (6 * n_problems))
 
 

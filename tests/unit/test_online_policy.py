@@ -24,8 +24,8 @@ DESTRUCTIVE, HARDER = 9, 5
 """Of the default pool, in the simulation."""
 
 
-def small(objective: Objective = "adversarial", rate: float = 0.01, floor: float = 0.2) -> OnlinePolicy:
-    return OnlinePolicy([Choice(0.5, ()), Choice(0.5, (INVERTED,))], objective=objective, rate=rate, rho=1.25, floor=floor)
+def small(objective: Objective = "adversarial", rate: float = 0.01) -> OnlinePolicy:
+    return OnlinePolicy([Choice(0.5, ()), Choice(0.5, (INVERTED,))], objective=objective, rate=rate, rho=1.25)
 
 
 def trained(objective: Objective, *, steps: int, seed: int = 0, each: Callable[[OnlinePolicy], None] = lambda _: None) -> OnlinePolicy:

@@ -185,14 +185,14 @@ def test_a_node_comes_back_from_its_state() -> None:
 
 def test_the_codes_adam_is_torchs_and_goes_on_from_its_state() -> None:
     code = torch.linspace(-1, 2, 7, dtype=torch.float64).requires_grad_()
-    theirs = torch.optim.Adam([code], lr=0.01, betas=(0.5, 0.999), weight_decay=0.1)
-    ours, value = CodeAdam(7, rate=0.01, weight_decay=0.1), code.detach().numpy().copy()
+    theirs = torch.optim.Adam([code], lr=0.01, betas=(0.5, 0.999), weight_decay=1e-3)
+    ours, value = CodeAdam(7, rate=0.01), code.detach().numpy().copy()
     for step in range(12):
         gradient = rng(step).standard_normal(7)
         code.grad = torch.from_numpy(gradient)
         theirs.step()
         if step == 6:
-            state, ours = json.loads(json.dumps(ours.state())), CodeAdam(7, rate=0.01, weight_decay=0.1)
+            state, ours = json.loads(json.dumps(ours.state())), CodeAdam(7, rate=0.01)
             ours.restore(state)
         value = ours.step(value, gradient)
         np.testing.assert_allclose(value, code.detach().numpy(), rtol=1e-12)
