@@ -44,6 +44,7 @@ class Fresh:
         self._knowledge = knowledge
         self._levels = encoding.levels
         self._centers, self._confidences = prior.columns(encoding, knowledge.prior)
+        self._believed = not np.isnan(self._centers).all()  # a belief in what has one value alone is none
 
     def draw(self, rng: np.random.Generator, *, reason: str) -> Proposal:
         """An allowed configuration.
@@ -51,7 +52,7 @@ class Fresh:
         Raises:
             KnowledgeError: none was found.
         """
-        if self._knowledge.prior and rng.random() < _PRIOR_SHARE:
+        if self._believed and rng.random() < _PRIOR_SHARE:
             if (config := self._around_beliefs(rng)) is not None:
                 return Proposal(config=config, origin=Origin.PRIOR, reason=f"drawn around the prior's centres ({reason})")
             reason = f"{reason}; {_MOST_PRIOR_DRAWS} draws around the prior's centres are all forbidden"

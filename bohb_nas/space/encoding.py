@@ -39,6 +39,8 @@ _MOST_NAMED = 5
 """Names that a text repeats."""
 _MOST_DRAWS = 1000
 """Until one is not forbidden."""
+_NARROW = 1e-6
+"""Of the largest value: a range that is no wider has too few values of 13 digits."""
 
 
 class Encoding:
@@ -134,6 +136,11 @@ class Encoding:
             hyperparameter = self.hyperparameter(missing[0])
             full[missing[0]] = _entry(hyperparameter, hyperparameter.sample_vector(seed=random))
         return full
+
+    def drawn_apart(self, n: int, random: np.random.RandomState) -> NDArray[np.float64]:
+        """n rows, (n, d), each entry drawn from its hyperparameter's own distribution, whatever conditions and clauses say."""
+        columns = [np.ravel(self.hyperparameter(j).sample_vector(n, seed=random)) for j in range(len(self._columns))]
+        return np.array([[_entry(self.hyperparameter(j), value) for value in column] for j, column in enumerate(columns)]).T
 
     def sample(self, seed: int) -> dict[str, Value]:
         """A configuration drawn by ConfigSpace from the space's prior; the same seed gives the same one.
@@ -273,5 +280,10 @@ def _to_value(hyperparameter: Hyperparameter[Any, Any], entry: float) -> Value:
 
 
 def _rounded(hyperparameter: FloatHyperparameter, value: float) -> float:
-    """The value without its last digits, which the way back from the logarithm makes up and which can leave the range."""
-    return min(max(float(f"{value:.13g}"), float(hyperparameter.lower)), float(hyperparameter.upper))
+    """The value without its last digits, which the way back from the logarithm makes up and which can leave the range.
+
+    Where they are what tells the values of the range apart, they stay.
+    """
+    lower, upper = float(hyperparameter.lower), float(hyperparameter.upper)
+    narrow = not hyperparameter.log and upper - lower < _NARROW * max(abs(lower), abs(upper))
+    return min(max(value if narrow else float(f"{value:.13g}"), lower), upper)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
+from ConfigSpace.hyperparameters import IntegerHyperparameter
 
 from bohb_nas import refs
 from bohb_nas.errors import SpaceError, StudyError
@@ -112,6 +113,11 @@ def check_space(space: object, *, name: str) -> ConfigurationSpace:
             "accepted is at least one with two values or more; add one"
         )
     for hyperparameter in space.values():
+        if isinstance(hyperparameter, IntegerHyperparameter) and not _fits(int(hyperparameter.lower), int(hyperparameter.upper)):
+            raise SpaceError(
+                f"space {name!r}: {hyperparameter.name} is a whole number from {hyperparameter.lower} to {hyperparameter.upper}; accepted "
+                "are ranges from -2^63 to 2^63 - 1 of fewer than 2^63 values; narrow it"
+            )
         for value in listed(hyperparameter):
             if not (isinstance(value, bool | int | float | str) and _lasts(value)):
                 raise SpaceError(
@@ -126,6 +132,11 @@ def check_space(space: object, *, name: str) -> ConfigurationSpace:
     return space
 
 
+def _fits(lower: int, upper: int) -> bool:
+    """Whether ConfigSpace, which draws integers of 64 bits, can draw from a range."""
+    return -(2**63) <= lower and upper < 2**63 and upper - lower + 1 < 2**63
+
+
 def _lasts(value: Value) -> bool:
     """Whether a study that writes a value reads the same."""
     try:
@@ -137,11 +148,9 @@ def _lasts(value: Value) -> bool:
 
 def _allows_something(encoding: Encoding) -> bool:
     """Whether sampling would ever end: ConfigSpace itself tries for good."""
-    rng = np.random.default_rng(0)
-    levels = encoding.levels
-    for _ in range(_TRIES):
+    for row in encoding.drawn_apart(_TRIES, np.random.RandomState(0)):  # what ConfigSpace draws with
         try:
-            encoding.decode(np.where(levels > 0, rng.integers(np.maximum(levels, 1)), rng.random(len(levels))))
+            encoding.decode(row)
         except ForbiddenValueError:
             continue
         return True

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, ForbiddenEqualsClause, Integer, Normal
+from ConfigSpace import Categorical, ConfigurationSpace, Constant, EqualsCondition, Float, ForbiddenEqualsClause, Integer, Normal
 from scipy.stats import kstest, truncnorm
 
 from bohb_nas.errors import KnowledgeError, SpaceError
@@ -107,6 +107,12 @@ def test_what_a_belief_makes_active_comes_from_the_spaces_own_distribution() -> 
 def layers(config: object) -> dict[str, float]:
     assert isinstance(config, dict)
     return {"layers": float(config["layers"])}
+
+
+def test_a_belief_in_what_has_no_choice_draws_nothing() -> None:
+    fixed = ConfigurationSpace([Constant("c", 1), Float("x", (0, 1))])
+    fresh, rng = Fresh(Encoding(fixed), knowledge=Knowledge(prior={"c": Belief(center=1, confidence=0.5)})), np.random.default_rng(0)
+    assert {fresh.draw(rng, reason="a test").origin for _ in range(20)} == {Origin.RANDOM}
 
 
 def test_draws_around_beliefs_keep_the_constraints_and_say_when_they_cannot() -> None:

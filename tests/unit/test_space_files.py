@@ -3,16 +3,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from ConfigSpace import ConfigurationSpace
+from ConfigSpace import ConfigurationSpace, Float, ForbiddenGreaterThanRelation, Normal
 
 from bohb_nas.errors import RefError, SpaceError
 from bohb_nas.space.encoding import Encoding
-from bohb_nas.space.files import load_space, space_from_json, space_to_json
+from bohb_nas.space.files import check_space, load_space, space_from_json, space_to_json
 
 SPACE = {"lr": (1e-4, 1.0), "act": ["relu", "gelu"]}
 
 FILE = """
-from ConfigSpace import ConfigurationSpace
+from ConfigSpace import ConfigurationSpace, Float, ForbiddenGreaterThanRelation, Normal
 
 def space():
     return ConfigurationSpace({"lr": (1e-4, 1.0), "act": ["relu", "gelu"]})
@@ -100,12 +100,31 @@ def test_values_of_numpy_are_frozen_as_what_they_are_worth(tmp_path: Path, body:
             "s.add(ForbiddenLessThanRelation(s['a'], s['b']), ForbiddenGreaterThanRelation(s['a'], s['b']))\nreturn s",
             "random configurations are all forbidden",
         ),
+        (  # uniform draws would find what is allowed, the space's own do not
+            "s = ConfigurationSpace([Float('lo', (0, 1), distribution=Normal(0.8, 0.02), default=0.1),\n"
+            "    Float('hi', (0, 1), distribution=Normal(0.2, 0.02), default=0.9)])\n"
+            "s.add(ForbiddenGreaterThanRelation(s['lo'], s['hi']))\nreturn s",
+            "random configurations are all forbidden",
+        ),
+        (
+            "s = ConfigurationSpace([Float('x', (0, 1)), Categorical('a', ['x', 'y'], weights=[1, 0], default='y')])\n"
+            "s.add(ForbiddenEqualsClause(s['a'], 'x'))\nreturn s",
+            "random configurations are all forbidden",
+        ),
+        ("return ConfigurationSpace([Float('x', (0, 1)), Integer('seed', (-2**62, 2**62))])", "seed is .*accepted are ranges from -2"),
     ],
 )
 def test_spaces_that_cannot_be_searched(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(SpaceError, match=message) as raised:
         load_space(python_file(tmp_path, body))
     assert "my space.py" in str(raised.value)
+
+
+def test_clauses_that_the_spaces_own_distribution_mostly_keeps_are_accepted() -> None:
+    """Eight rising thresholds: of independent uniform numbers one row in 8! rises."""
+    space = ConfigurationSpace([Float(f"t{i}", (0, 1), distribution=Normal((i + 0.5) / 8, 0.02)) for i in range(8)])
+    space.add([ForbiddenGreaterThanRelation(space[f"t{i}"], space[f"t{i + 1}"]) for i in range(7)])
+    assert check_space(space, name="thresholds") is space
 
 
 def test_whole_numbers_that_every_reader_takes_are_choices() -> None:
