@@ -138,7 +138,7 @@ class Encoding:
         return full
 
     def drawn_apart(self, n: int, random: np.random.RandomState) -> NDArray[np.float64]:
-        """n rows, (n, d), each entry drawn from its hyperparameter's own distribution, whatever conditions and clauses say."""
+        """Rows, (n, d), of which each entry is drawn from its hyperparameter's own distribution, whatever conditions and clauses say."""
         columns = [np.ravel(self.hyperparameter(j).sample_vector(n, seed=random)) for j in range(len(self._columns))]
         return np.array([[_entry(self.hyperparameter(j), value) for value in column] for j, column in enumerate(columns)]).T
 

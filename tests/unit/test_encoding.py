@@ -153,7 +153,7 @@ def test_ends_of_the_unit_interval_stay_in_the_range() -> None:
 @pytest.mark.parametrize(("lower", "upper"), [(1e9, 1e9 + 1e-3), (-1e15 - 64, -1e15)])
 def test_a_range_that_is_narrow_beside_its_values_keeps_its_values_apart(lower: float, upper: float) -> None:
     """13 digits are 1e-4 apart at 1e9, and 100 at 1e15."""
-    encoding = Encoding(ConfigurationSpace([Float("x", (lower, upper))]))
+    encoding = Encoding(ConfigurationSpace({"x": (lower, upper)}))
     configs = [encoding.decode(np.array([(i + 0.5) / 100])) for i in range(100)]
     assert len({config["x"] for config in configs}) == 100
     assert all(lower <= float(config["x"]) <= upper for config in configs)

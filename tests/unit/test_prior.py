@@ -110,7 +110,7 @@ def layers(config: object) -> dict[str, float]:
 
 
 def test_a_belief_in_what_has_no_choice_draws_nothing() -> None:
-    fixed = ConfigurationSpace([Constant("c", 1), Float("x", (0, 1))])
+    fixed = ConfigurationSpace({"c": Constant("c", 1), "x": (0.0, 1.0)})
     fresh, rng = Fresh(Encoding(fixed), knowledge=Knowledge(prior={"c": Belief(center=1, confidence=0.5)})), np.random.default_rng(0)
     assert {fresh.draw(rng, reason="a test").origin for _ in range(20)} == {Origin.RANDOM}
 

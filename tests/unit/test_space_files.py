@@ -122,7 +122,8 @@ def test_spaces_that_cannot_be_searched(tmp_path: Path, body: str, message: str)
 
 def test_clauses_that_the_spaces_own_distribution_mostly_keeps_are_accepted() -> None:
     """Eight rising thresholds: of independent uniform numbers one row in 8! rises."""
-    space = ConfigurationSpace([Float(f"t{i}", (0, 1), distribution=Normal((i + 0.5) / 8, 0.02)) for i in range(8)])
+    space = ConfigurationSpace()
+    space.add([Float(f"t{i}", (0, 1), distribution=Normal((i + 0.5) / 8, 0.02)) for i in range(8)])
     space.add([ForbiddenGreaterThanRelation(space[f"t{i}"], space[f"t{i + 1}"]) for i in range(7)])
     assert check_space(space, name="thresholds") is space
 
