@@ -225,9 +225,10 @@ def check(file: str, space: str, budget: float) -> None:
 def list_(what: str) -> None:
     """Names that options accept."""
     if what == "problems":
+        from bohb_nas.display import say
         from bohb_nas.simulation.suites import problem_names
 
-        found = problem_names(lambda text: click.echo(text, err=True))
+        found = problem_names(say)
     else:
         found = names(what.removesuffix("s"))
     for name in found:

@@ -165,9 +165,10 @@ class _Output:
         if self.folder is not None:
             self._report(found, self.folder)
         if self.csv_folder is not None:
+            from bohb_nas.display import say
             from bohb_nas.report.findings_csv import write
 
-            click.echo(f"tables: {counted(len(write(found, self.csv_folder)), 'file')} in {self.csv_folder}", err=True)
+            say(f"tables: {counted(len(write(found, self.csv_folder)), 'file')} in {self.csv_folder}")
         if self.as_json:
             from bohb_nas.files import dump_json
 
@@ -177,6 +178,7 @@ class _Output:
 
     def _report(self, found: list[Any], folder: Path) -> None:
         from bohb_nas.analysis.incumbent import picture
+        from bohb_nas.display import say
         from bohb_nas.files import storing, write_atomic
 
         best = [one["incumbent"] for one in found]
@@ -187,14 +189,14 @@ class _Output:
             from bohb_nas.report.figures import draw
 
             jobs = _jobs(self.jobs, self.studies)
-            click.echo("figures: drawing; with many hyperparameters that takes a minute", err=True)
+            say("figures: drawing; with many hyperparameters that takes a minute")
             drawn = draw(found, folder, formats=self.formats or ("png", "svg", "pdf"), pictures=pictures, jobs=jobs)
-            click.echo(f"figures: {counted(len(drawn), 'file')} in {folder}", err=True)
+            say(f"figures: {counted(len(drawn), 'file')} in {folder}")
         if self.report:
             from bohb_nas.report.html import page
 
             write_atomic(folder / "report.html", page(found, pictures=pictures))
-            click.echo(f"report: {folder / 'report.html'}", err=True)
+            say(f"report: {folder / 'report.html'}")
 
 
 def _show(found: Sequence[Any], *, again: bool) -> None:

@@ -30,6 +30,7 @@ def baselines(*, directory: Path | None, listed: bool, as_json: bool, names: tup
     """Trains hand-designed networks beside the search of DIR, and compares. Run it again and it resumes."""
     from bohb_nas.baselines import find, table
     from bohb_nas.baselines.comparison import catalogue, comparison
+    from bohb_nas.display import say
     from bohb_nas.report.terminal import show
 
     if listed:
@@ -40,7 +41,7 @@ def baselines(*, directory: Path | None, listed: bool, as_json: bool, names: tup
         raise UsageError("baselines are trained in a study; give its DIR, or a new one, or --list")
     from bohb_nas.baselines.run import Request, run
 
-    found = run(directory, Request(names=names, **said), lambda line: click.echo(line, err=True))
+    found = run(directory, Request(names=names, **said), say)
     click.echo(json.dumps(found)) if as_json else show(comparison(found), width=_WIDTH)
     if not any(row["n_seeds"] for row in found["rows"]):
         sys.exit(1)

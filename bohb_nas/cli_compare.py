@@ -50,10 +50,11 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
     from bohb_nas.comparison.arrangement import Request
     from bohb_nas.comparison.run import compare as carry_out
     from bohb_nas.comparison.table import table
+    from bohb_nas.display import say
     from bohb_nas.report.terminal import show
 
     request = Request(worker_options=dict(worker_options), **said)
-    found = carry_out(directory, request, lambda line: click.echo(line, err=True), test=_test, check=partial(refusals.check, parse=_parse))
+    found = carry_out(directory, request, say, test=_test, check=partial(refusals.check, parse=_parse))
     if as_json:
         click.echo(json.dumps(found))
     else:

@@ -33,12 +33,13 @@ _WIDTH = 240
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def simulate(*, as_json: bool, **said: Any) -> None:
     """Compares methods on benchmark problems under a virtual clock: runs what DIR lacks, prints tables, draws figures."""
+    from bohb_nas.display import say
     from bohb_nas.report.terminal import show
     from bohb_nas.simulation import tables
     from bohb_nas.simulation.request import Request, carry_out
 
     request = Request(**said)
-    figures = carry_out(request, lambda text: click.echo(text, err=True))
+    figures = carry_out(request, say)
     if as_json:
         click.echo(json.dumps({"comparisons": figures}))
     else:

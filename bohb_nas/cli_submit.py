@@ -79,7 +79,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
 
     Makes the study as `run` would, or takes an existing one. Submit again, also elsewhere, and more workers join.
     """
-    from bohb_nas.display import display
+    from bohb_nas.display import display, say
     from bohb_nas.engine import submission
     from bohb_nas.engine.job_array import script
     from bohb_nas.engine.job_template import fill
@@ -93,7 +93,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     text = script(job) if template is None else fill(_read(template), job)
     request = Request(**(said | {"listen": said["listen"] or _listen(study)}))
     for remark in _remarks(job, _budgets(study, request), plain=template is None):
-        click.echo(remark, err=True)
+        say(remark)
     if only_print:
         click.echo(os.fsencode(text), nl=False)  # paths need not be UTF-8
         return
