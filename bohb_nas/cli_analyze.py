@@ -19,8 +19,6 @@ from bohb_nas.store.study_dir import StudyDir
 
 _LOOK_S = 5.0
 """Between two looks of --watch."""
-_WIDTH = 160
-"""Of the summary where there is no terminal: a row is never broken in a narrow one."""
 _SEVERAL = Path("report")
 """Where the report of several studies goes."""
 
@@ -204,9 +202,10 @@ def _show(found: Sequence[Any], *, again: bool) -> None:
     from rich.console import Console
 
     from bohb_nas.report.summary import summary
+    from bohb_nas.report.terminal import WIDE
 
     terminal = sys.stdout.isatty()
-    console = Console(highlight=False, soft_wrap=not terminal, markup=False, emoji=False, width=None if terminal else _WIDTH)
+    console = Console(highlight=False, soft_wrap=not terminal, markup=False, emoji=False, width=None if terminal else WIDE)
     if again and terminal:
         click.clear()
     elif again:

@@ -12,9 +12,6 @@ import click
 from bohb_nas.option_types import Count, Duration, Setting
 from bohb_nas.study_options import study_options
 
-_WIDTH = 200
-"""Of tables: a row is never broken in a narrow terminal."""
-
 
 def _split(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
@@ -58,7 +55,7 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
     if as_json:
         click.echo(json.dumps(found))
     else:
-        show(table(found), width=_WIDTH)
+        show(table(found), wide=True)
         click.echo(f"figure: {directory}/comparison.png; tables: {directory}/comparison.csv and comparison.json")
     if found["interrupted"] or found["failed"]:
         sys.exit(1)

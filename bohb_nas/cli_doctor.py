@@ -4,9 +4,6 @@ import json
 
 import click
 
-_WIDTH = 160
-"""Of the table: a row is never broken in a narrow terminal."""
-
 
 @click.command()
 @click.option("--device", metavar="D", help="cpu, cuda or cuda:N.  [the first GPU, else the processor]")
@@ -21,4 +18,4 @@ def doctor(*, device: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        show(text(found), width=_WIDTH)
+        show(text(found), wide=True)

@@ -6,9 +6,6 @@ from typing import Any
 
 import click
 
-_WIDTH = 240
-"""Of tables: a row is never broken, and no value cut short, in a narrow terminal."""
-
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where runs are kept; finished ones are reused.")
@@ -43,4 +40,4 @@ def simulate(*, as_json: bool, **said: Any) -> None:
     if as_json:
         click.echo(json.dumps({"comparisons": figures}))
     else:
-        show(*map(tables.standings, figures), width=_WIDTH)
+        show(*map(tables.standings, figures), wide=True)
