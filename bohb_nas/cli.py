@@ -21,10 +21,9 @@ from bohb_nas.errors import BohbNasError, StorageError, UsageError
 from bohb_nas.files import FULL
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
-from bohb_nas.run_options import cluster_options
 from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
 from bohb_nas.store.study_dir import StudyDir
-from bohb_nas.study_options import study_options
+from bohb_nas.study_options import cluster_options, study_options
 
 _REFUSALS = FULL | {errno.EIO}
 """What a disk says under standard output."""
