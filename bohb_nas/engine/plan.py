@@ -102,7 +102,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         typed_budgets.check_total(stop["total_s"], budgets, method=method, options=method_options)
     return {
         "format": FORMAT,
-        "preset": first(request.preset, given.get("preset"), None),
+        "preset": first(request.preset, given.get("preset")),
         "space": _absolute(
             first(request.space, given.get("space"), preset.get("space"), _DEFAULTS_OF_SEARCHES.get(method, {}).get("space"), "joint")
         ),
@@ -111,13 +111,13 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         **_worker(request, given, preset, unit=unit, top=maximum, method=method, search=_search(method, method_options)),
         "budgets": asdict(budgets),
         "seed": seed_kept(first(request.seed, given.get("seed"), 0)),
-        "hard_limit_s": first(request.hard_limit_s, given.get("hard_limit_s"), None),
+        "hard_limit_s": first(request.hard_limit_s, given.get("hard_limit_s")),
         "promote": first(request.promote, given.get("promote"), "restart"),
         "stop": stop,
         "rank_probe": _rank_probe(request, given, n_budgets=len(budgets.rungs)),
         **_knowledge(request, given, method),
         "listen": first(request.listen, given.get("listen"), "loopback"),
-        "lease_s": first(request.lease_s, given.get("lease_s"), None),
+        "lease_s": first(request.lease_s, given.get("lease_s")),
         "require_same_gpu": first(request.require_same_gpu, given.get("require_same_gpu"), False),
         "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
         "cwd": given["cwd"] if "cwd" in given else path_kept(str(Path.cwd())),
