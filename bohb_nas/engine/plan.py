@@ -9,12 +9,13 @@ from typing import Any
 
 from bohb_nas.engine import typed_budgets
 from bohb_nas.engine.knowledge_files import shipped
+from bohb_nas.entries import refuse_contradiction
 from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
-from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, check_told, count_kept, options_kept, path_kept, seed_kept
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, count_kept, options_kept, path_kept, seed_kept
 from bohb_nas.store.study_dir import FORMAT
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -238,7 +239,7 @@ def _worker(
             "classifier; say what yours is to be given, with --space FILE.py or a name of `bohb-nas list spaces`"
         )
     said = {name: value for name, value in said.items() if value is not None}
-    check_told(said, _in_full_where_paths(request.worker_options) if worker in IMAGE_WORKERS else request.worker_options)
+    refuse_contradiction(said, _in_full_where_paths(request.worker_options) if worker in IMAGE_WORKERS else request.worker_options)
     options |= {name: value for name, value in said.items() if (name, value) != ("unit", "s")} | request.worker_options
     if worker == ONE_SHOT:
         if "space_file" in request.worker_options:
