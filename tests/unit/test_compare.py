@@ -526,12 +526,15 @@ def test_a_torn_checkpoint_is_not_tested(tmp_path: Path) -> None:
         testing.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(), options)
 
 
-def test_a_model_that_is_ready_to_use_goes_before_the_checkpoint(tmp_path: Path) -> None:
+def test_a_model_that_is_ready_to_use_goes_before_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that its search was killed in writing is none."""
     study = write_study(tmp_path / "s", [told("t1", 0.5)])
-    assert testing.exported(study, "t1") is None
-    for name in ("0/model", "0/checkpoint", "1/checkpoint", "10/model"):
+    for name in ("0/model", "0/checkpoint", "1/checkpoint", "10/model", "11/model"):
         (study.trials / "t1" / name).mkdir(parents=True)
-    assert testing.exported(study, "t1") == study.trials / "t1/10/model"
+    for name in ("0", "10"):
+        (study.trials / "t1" / name / "model/model.json").touch()
+    monkeypatch.setattr(testing, "judge_exported", lambda *_: {})
+    assert testing.judge(study, told("t1", 0.5))["model"] == "s/trials/t1/10/model"
 
 
 @pytest.mark.parametrize("name", ["model", "checkpoint"])
@@ -541,6 +544,7 @@ def test_a_device_that_fails_costs_one_test_only(tmp_path: Path, monkeypatch: py
 
     study = write_study(tmp_path / "s", [told("t1", 0.5)])
     (study.trials / "t1/0" / name).mkdir(parents=True)
+    (study.trials / "t1/0" / name / "model.json").touch()
     for judge in ("judge_exported", "judge_checkpoint"):
         monkeypatch.setattr(testing, judge, fail)
     with pytest.raises(StudyError, match="trial t1 cannot be tested: CUDA out of memory"):
