@@ -26,7 +26,7 @@ from bohb_nas.option_types import Duration
 def baselines(*, directory: Path | None, listed: bool, as_json: bool, names: tuple[str, ...], **said: Any) -> None:
     """Trains hand-designed networks beside the search of DIR, and compares. Run it again and it resumes."""
     from bohb_nas.baselines import find, table
-    from bohb_nas.baselines.comparison import catalogue, comparison
+    from bohb_nas.baselines.tables import catalogue, comparison
     from bohb_nas.display import say
     from bohb_nas.report.terminal import show
 

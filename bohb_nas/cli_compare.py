@@ -76,6 +76,6 @@ def _options(**said: Any) -> Any:
 
 def _test(*cell: Any) -> dict[str, Any]:
     """Imports torch only once something is to be tested: searches run for hours before."""
-    from bohb_nas.comparison.testing import judge
+    from bohb_nas.comparison.judging import judge
 
     return judge(*cell)
