@@ -170,7 +170,7 @@ def _augmentation_us(bench: Bench, data: ResidentData, config: dict[str, Any], b
     static["host"] = torch.Generator().manual_seed(0)
 
     def call() -> None:
-        images, _ = augment(data.images[positions], data.labels[positions], recipe, **static)
+        images, _, _ = augment(data.images[positions], data.labels[positions], recipe, **static)
         images.contiguous(memory_format=torch.channels_last)
 
     found = {"eager": round(1000 * milliseconds(bench, call, at_most_s=0.15) / batch, 4)}

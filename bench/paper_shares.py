@@ -94,7 +94,7 @@ def _augmentation(data: ResidentData, config: Mapping[str, Any], compute: Comput
 
     def call() -> None:
         chosen = next(positions)
-        out, _ = augment(data.images[chosen], data.labels[chosen], recipe, **static)
+        out, _, _ = augment(data.images[chosen], data.labels[chosen], recipe, **static)
         out.contiguous(memory_format=compute.memory_format)
 
     return call

@@ -21,10 +21,9 @@ from bohb_nas.errors import BohbNasError, StorageError, UsageError
 from bohb_nas.files import FULL
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
-from bohb_nas.run_options import cluster_options
 from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
 from bohb_nas.store.study_dir import StudyDir
-from bohb_nas.study_options import study_options
+from bohb_nas.study_options import cluster_options, study_options
 
 _REFUSALS = FULL | {errno.EIO}
 """What a disk says under standard output."""
@@ -225,9 +224,10 @@ def check(file: str, space: str, budget: float) -> None:
 def list_(what: str) -> None:
     """Names that options accept."""
     if what == "problems":
+        from bohb_nas.display import say
         from bohb_nas.simulation.suites import problem_names
 
-        found = problem_names(lambda text: click.echo(text, err=True))
+        found = problem_names(say)
     else:
         found = names(what.removesuffix("s"))
     for name in found:

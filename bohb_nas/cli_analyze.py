@@ -19,8 +19,6 @@ from bohb_nas.store.study_dir import StudyDir
 
 _LOOK_S = 5.0
 """Between two looks of --watch."""
-_WIDTH = 160
-"""Of the summary where there is no terminal: a row is never broken in a narrow one."""
 _SEVERAL = Path("report")
 """Where the report of several studies goes."""
 
@@ -165,9 +163,10 @@ class _Output:
         if self.folder is not None:
             self._report(found, self.folder)
         if self.csv_folder is not None:
+            from bohb_nas.display import say
             from bohb_nas.report.findings_csv import write
 
-            click.echo(f"tables: {counted(len(write(found, self.csv_folder)), 'file')} in {self.csv_folder}", err=True)
+            say(f"tables: {counted(len(write(found, self.csv_folder)), 'file')} in {self.csv_folder}")
         if self.as_json:
             from bohb_nas.files import dump_json
 
@@ -177,6 +176,7 @@ class _Output:
 
     def _report(self, found: list[Any], folder: Path) -> None:
         from bohb_nas.analysis.incumbent import picture
+        from bohb_nas.display import say
         from bohb_nas.files import storing, write_atomic
 
         best = [one["incumbent"] for one in found]
@@ -187,14 +187,14 @@ class _Output:
             from bohb_nas.report.figures import draw
 
             jobs = _jobs(self.jobs, self.studies)
-            click.echo("figures: drawing; with many hyperparameters that takes a minute", err=True)
+            say("figures: drawing; with many hyperparameters that takes a minute")
             drawn = draw(found, folder, formats=self.formats or ("png", "svg", "pdf"), pictures=pictures, jobs=jobs)
-            click.echo(f"figures: {counted(len(drawn), 'file')} in {folder}", err=True)
+            say(f"figures: {counted(len(drawn), 'file')} in {folder}")
         if self.report:
             from bohb_nas.report.html import page
 
             write_atomic(folder / "report.html", page(found, pictures=pictures))
-            click.echo(f"report: {folder / 'report.html'}", err=True)
+            say(f"report: {folder / 'report.html'}")
 
 
 def _show(found: Sequence[Any], *, again: bool) -> None:
@@ -202,9 +202,10 @@ def _show(found: Sequence[Any], *, again: bool) -> None:
     from rich.console import Console
 
     from bohb_nas.report.summary import summary
+    from bohb_nas.report.terminal import WIDE
 
     terminal = sys.stdout.isatty()
-    console = Console(highlight=False, soft_wrap=not terminal, markup=False, emoji=False, width=None if terminal else _WIDTH)
+    console = Console(highlight=False, soft_wrap=not terminal, markup=False, emoji=False, width=None if terminal else WIDE)
     if again and terminal:
         click.clear()
     elif again:

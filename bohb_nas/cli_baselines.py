@@ -10,9 +10,6 @@ import click
 from bohb_nas.errors import UsageError
 from bohb_nas.option_types import Duration
 
-_WIDTH = 160
-"""Of tables: a row is never broken in a narrow terminal."""
-
 
 @click.command()
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
@@ -29,18 +26,19 @@ _WIDTH = 160
 def baselines(*, directory: Path | None, listed: bool, as_json: bool, names: tuple[str, ...], **said: Any) -> None:
     """Trains hand-designed networks beside the search of DIR, and compares. Run it again and it resumes."""
     from bohb_nas.baselines import find, table
-    from bohb_nas.baselines.comparison import catalogue, comparison
+    from bohb_nas.baselines.tables import catalogue, comparison
+    from bohb_nas.display import say
     from bohb_nas.report.terminal import show
 
     if listed:
         chosen = find(names)
-        click.echo(json.dumps(table(chosen))) if as_json else show(catalogue(chosen), width=_WIDTH)
+        click.echo(json.dumps(table(chosen))) if as_json else show(catalogue(chosen), wide=True)
         return
     if directory is None:
         raise UsageError("baselines are trained in a study; give its DIR, or a new one, or --list")
     from bohb_nas.baselines.run import Request, run
 
-    found = run(directory, Request(names=names, **said), lambda line: click.echo(line, err=True))
-    click.echo(json.dumps(found)) if as_json else show(comparison(found), width=_WIDTH)
+    found = run(directory, Request(names=names, **said), say)
+    click.echo(json.dumps(found)) if as_json else show(comparison(found), wide=True)
     if not any(row["n_seeds"] for row in found["rows"]):
         sys.exit(1)

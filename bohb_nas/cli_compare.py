@@ -12,9 +12,6 @@ import click
 from bohb_nas.option_types import Count, Duration, Setting
 from bohb_nas.study_options import study_options
 
-_WIDTH = 200
-"""Of tables: a row is never broken in a narrow terminal."""
-
 
 def _split(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
@@ -50,14 +47,15 @@ def compare(*, directory: Path, worker_options: tuple[Any, ...], as_json: bool, 
     from bohb_nas.comparison.arrangement import Request
     from bohb_nas.comparison.run import compare as carry_out
     from bohb_nas.comparison.table import table
+    from bohb_nas.display import say
     from bohb_nas.report.terminal import show
 
     request = Request(worker_options=dict(worker_options), **said)
-    found = carry_out(directory, request, lambda line: click.echo(line, err=True), test=_test, check=partial(refusals.check, parse=_parse))
+    found = carry_out(directory, request, say, test=_test, check=partial(refusals.check, parse=_parse))
     if as_json:
         click.echo(json.dumps(found))
     else:
-        show(table(found), width=_WIDTH)
+        show(table(found), wide=True)
         click.echo(f"figure: {directory}/comparison.png; tables: {directory}/comparison.csv and comparison.json")
     if found["interrupted"] or found["failed"]:
         sys.exit(1)
@@ -78,6 +76,6 @@ def _options(**said: Any) -> Any:
 
 def _test(*cell: Any) -> dict[str, Any]:
     """Imports torch only once something is to be tested: searches run for hours before."""
-    from bohb_nas.comparison.testing import judge
+    from bohb_nas.comparison.judging import judge
 
     return judge(*cell)

@@ -15,10 +15,11 @@ from bohb_nas.durations import counted
 @click.option("--budget-unit", "unit", metavar="U", help="What budgets count: s for seconds, epochs, …  [not said]")
 def import_hpbandster(*, source: Path, directory: Path, space: str | None, unit: str | None) -> None:
     """Makes a study in DIR of the log of an HpBandSter run, configs.json and results.json in FROM, for analyze, status, best and export."""
+    from bohb_nas.display import say
     from bohb_nas.imports.hpbandster import bring
 
     imported = bring(source, directory, space=space, unit=unit)
     for note in imported.notes:
-        click.echo(note, err=True)
-    click.echo(f"{counted(imported.n_evaluations, 'evaluation')}: {directory}", err=True)
+        say(note)
+    say(f"{counted(imported.n_evaluations, 'evaluation')}: {directory}")
     click.echo(f"next: bohb-nas status {shlex.quote(str(directory))}")

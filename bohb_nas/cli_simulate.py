@@ -6,9 +6,6 @@ from typing import Any
 
 import click
 
-_WIDTH = 240
-"""Of tables: a row is never broken, and no value cut short, in a narrow terminal."""
-
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where runs are kept; finished ones are reused.")
@@ -33,13 +30,14 @@ _WIDTH = 240
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def simulate(*, as_json: bool, **said: Any) -> None:
     """Compares methods on benchmark problems under a virtual clock: runs what DIR lacks, prints tables, draws figures."""
+    from bohb_nas.display import say
     from bohb_nas.report.terminal import show
     from bohb_nas.simulation import tables
     from bohb_nas.simulation.request import Request, carry_out
 
     request = Request(**said)
-    figures = carry_out(request, lambda text: click.echo(text, err=True))
+    figures = carry_out(request, say)
     if as_json:
         click.echo(json.dumps({"comparisons": figures}))
     else:
-        show(*map(tables.standings, figures), width=_WIDTH)
+        show(*map(tables.standings, figures), wide=True)

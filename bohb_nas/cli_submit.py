@@ -5,18 +5,17 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bohb_nas.durations import counted, format_duration
 from bohb_nas.errors import BohbNasError, UsageError
 from bohb_nas.option_types import Duration
-from bohb_nas.run_options import cluster_options
 from bohb_nas.store.study_dir import StudyDir
-from bohb_nas.study_options import study_options
+from bohb_nas.study_options import cluster_options, study_options
 
 if TYPE_CHECKING:
     from bohb_nas.engine.job_array import JobArray
@@ -26,7 +25,8 @@ _BESIDE_S = 60.0
 """What a task needs beside the budget of a trial, to start and to end."""
 _HANDED_DOWN = ("BOHB_NAS_CACHE", "PYTHONPATH")
 """Variables that some schedulers would not give to tasks."""
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+_OF_ARRAY = ("size", "gpus_per_task", "cpus_per_task", "memory_mib", "time_s", "grace_s", "partition", "account", "name", "extra")
+"""Options that say what the array is; their values are fields of `JobArray`, under its names."""
 
 
 class _Memory(click.ParamType[int]):
@@ -43,33 +43,20 @@ class _Memory(click.ParamType[int]):
         return mib
 
 
-def _array_options(command: _Command) -> _Command:
-    """Adds the options that say what the array is; their values are fields of `JobArray`, under its names."""
-    options = (
-        click.option("--array", "size", type=click.IntRange(min=1), metavar="N", required=True, help="How many tasks; each is a worker."),
-        click.option("--gpus-per-task", type=click.IntRange(min=0), default=1, show_default=True, help="0: train on the processor."),
-        click.option("--cpus-per-task", type=click.IntRange(min=1), help="Processor cores.  [the cluster's default]"),
-        click.option("--mem", "memory_mib", type=_Memory(), help="Main memory of a task: 16G.  [the cluster's default]"),
-        click.option("--time", "time_s", type=Duration(), default="24h", show_default=True, help="When the cluster ends a task."),
-        click.option("--grace", "grace_s", type=Duration(), help="For what is in training to be handed over.  [the worker's default]"),
-        click.option("--partition", metavar="P", help="Partition or queue.  [the cluster's default]"),
-        click.option("--account", metavar="A", help="Who is charged.  [the cluster's default]"),
-        click.option("--name", default="bohb-nas", show_default=True, help="Of the job."),
-        click.option("--extra", multiple=True, metavar="LINE", help="One more directive, such as --extra=--constraint=a100."),
-        click.option("--logs", type=click.Path(path_type=Path), help="Folder for what tasks print.  [DIR/workers]"),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-_OF_ARRAY = ("size", "gpus_per_task", "cpus_per_task", "memory_mib", "time_s", "grace_s", "partition", "account", "name", "extra")
-
-
 @click.command()
 @click.argument("directory", metavar="[DIR]", default="study", type=click.Path(path_type=Path))
 @click.option("--cluster", type=click.Choice(["slurm", "pbs", "sge", "lsf"]), required=True, help="The scheduler.")
-@_array_options
+@click.option("--array", "size", type=click.IntRange(min=1), metavar="N", required=True, help="How many tasks; each is a worker.")
+@click.option("--gpus-per-task", type=click.IntRange(min=0), default=1, show_default=True, help="0: train on the processor.")
+@click.option("--cpus-per-task", type=click.IntRange(min=1), help="Processor cores.  [the cluster's default]")
+@click.option("--mem", "memory_mib", type=_Memory(), help="Main memory of a task: 16G.  [the cluster's default]")
+@click.option("--time", "time_s", type=Duration(), default="24h", show_default=True, help="When the cluster ends a task.")
+@click.option("--grace", "grace_s", type=Duration(), help="For what is in training to be handed over.  [the worker's default]")
+@click.option("--partition", metavar="P", help="Partition or queue.  [the cluster's default]")
+@click.option("--account", metavar="A", help="Who is charged.  [the cluster's default]")
+@click.option("--name", default="bohb-nas", show_default=True, help="Of the job.")
+@click.option("--extra", multiple=True, metavar="LINE", help="One more directive, such as --extra=--constraint=a100.")
+@click.option("--logs", type=click.Path(path_type=Path), help="Folder for what tasks print.  [DIR/workers]")
 @click.option("--template", type=click.Path(path_type=Path), metavar="FILE", help="Your own script, with {command} and others in it.")
 @click.option("--print", "only_print", is_flag=True, help="Print the script; write and submit nothing.")
 @study_options
@@ -79,7 +66,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
 
     Makes the study as `run` would, or takes an existing one. Submit again, also elsewhere, and more workers join.
     """
-    from bohb_nas.display import display
+    from bohb_nas.display import display, say
     from bohb_nas.engine import submission
     from bohb_nas.engine.job_array import script
     from bohb_nas.engine.job_template import fill
@@ -93,7 +80,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     text = script(job) if template is None else fill(_read(template), job)
     request = Request(**(said | {"listen": said["listen"] or _listen(study)}))
     for remark in _remarks(job, _budgets(study, request), plain=template is None):
-        click.echo(remark, err=True)
+        say(remark)
     if only_print:
         click.echo(os.fsencode(text), nl=False)  # paths need not be UTF-8
         return

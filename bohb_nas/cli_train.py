@@ -52,9 +52,9 @@ def train(
     if not (skip_unreadable or found.skip_unreadable):
         refuse_unreadable(data, options.dataset)
     for remark in [*data.remarks, *([f"{counted(len(data.skipped), 'unreadable image')} left out"] if data.skipped else [])]:
-        click.echo(f"data set {data.name}: {remark}", err=True)
+        say(f"data set {data.name}: {remark}")
     if found.fingerprint not in (None, data.fingerprint):
-        click.echo(f"warning: data set {data.name} has changed since the study started; this trains on it as it is now", err=True)
+        say(f"warning: data set {data.name} has changed since the study started; this trains on it as it is now")
     with _own_device(source, options.device), _threads(options.n_threads, options.device):
         rows = train_final(
             found.config,
@@ -90,6 +90,7 @@ def _threads(n: int | None, device: str | None) -> Iterator[None]:
     """Lets torch use so many threads of the CPU; None takes what a worker would take on the device."""
     import torch
 
+    from bohb_nas.display import say
     from bohb_nas.engine.devices import called, named_device, threads_spared
 
     before = torch.get_num_threads()
@@ -97,7 +98,7 @@ def _threads(n: int | None, device: str | None) -> Iterator[None]:
         mine = named_device(called(device))
         n = int(mine.environment.get("OMP_NUM_THREADS", before))
         if note := threads_spared([mine]):
-            click.echo(note, err=True)
+            say(note)
     torch.set_num_threads(n)
     try:
         yield

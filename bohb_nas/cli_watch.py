@@ -159,6 +159,7 @@ def _list(study: StudyDir, n: int, *, as_json: bool) -> None:
 
 def _follow(study: StudyDir, log: Any, offset: int, *, newer: bool) -> None:
     """Shows what is written to a log; goes over to a newer attempt when one begins, where that was asked for."""
+    from bohb_nas.display import say
     from bohb_nas.report.logs import follow, newest
 
     def successor() -> Any:
@@ -178,7 +179,7 @@ def _follow(study: StudyDir, log: Any, offset: int, *, newer: bool) -> None:
         latest = successor()
         if latest is None:
             return
-        click.echo(f"--- attempt {latest.attempt}", err=True)
+        say(f"--- attempt {latest.attempt}")
         log, offset = latest, 0
 
 
@@ -192,6 +193,7 @@ def _follow(study: StudyDir, log: Any, offset: int, *, newer: bool) -> None:
 @click.option("--every", type=Duration(), help="Between two updates of --watch.  [5s]")
 def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float | None) -> None:
     """Writes a study for other programs: tables, runs for HpBandSter, MLflow and TensorBoard, metrics for Prometheus."""
+    from bohb_nas.display import say
     from bohb_nas.report.exports import make
     from bohb_nas.report.status import Watch
 
@@ -208,13 +210,13 @@ def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float
         return {"said": target.update(), "done": done}
 
     if not watch:
-        click.echo(update()["said"], err=True)
+        say(update()["said"])
         return
     every_s = _EVERY_S if every is None else every
     with suppress(KeyboardInterrupt):
         for n, updated in enumerate(_looks(update, every_s)):
             if n == 0:
-                click.echo(f"{updated['said']}; brought up to date every {every_s:g} s", err=True)
+                say(f"{updated['said']}; brought up to date every {every_s:g} s")
 
 
 def _check_kind(to: Path) -> None:

@@ -13,7 +13,7 @@ from numbers import Real
 from sys import intern
 from typing import Any, NoReturn, TypeVar
 
-from bohb_nas.errors import OptionError, RecordError
+from bohb_nas.errors import OptionError, RecordError, UsageError
 
 _Word = TypeVar("_Word", bound=StrEnum)
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -21,6 +21,14 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _ID = ID.fullmatch
 _LONG = 40
 """Characters of a text that is no word any more."""
+_OWN_OPTIONS = {
+    "dataset": "--dataset",
+    "data_dir": "--data-dir",
+    "command": "--command",
+    "hard_limit_s": "--hard-limit",
+    "unit": "--budget-unit",
+}
+"""What a command calls an option that the workers of the catalogue also have."""
 
 
 def number(value: object) -> bool:
@@ -56,7 +64,7 @@ def numbers(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     return {name: value for name, value in found.items() if name not in others}, others
 
 
-def plain(config: Mapping[Any, Any]) -> bool:
+def is_plain(config: Mapping[Any, Any]) -> bool:
     """Whether every entry has a name and is worth a text, a truth or a finite number."""
     for name, value in config.items():  # a loop, for `all` would make a generator of each of a hundred thousand configurations
         if not (isinstance(name, str) and (type(value) is str or number(value) or isinstance(value, bool | str))):
@@ -114,6 +122,22 @@ def refuse_unknown(whose: str, given: Iterable[str], accepted: Collection[str]) 
     """Raises OptionError when an option is given that its owner, a method or a worker, does not have."""
     if unknown := sorted(set(given) - set(accepted)):
         raise OptionError(f"{whose} has no option {', '.join(map(repr, unknown))}; accepted are {', '.join(accepted) or 'none'}")
+
+
+def refuse_contradiction(said: Mapping[str, Any], worker_options: Mapping[str, Any]) -> None:
+    """Refuses a --worker-option that says otherwise than the option which the command has for the same.
+
+    Args:
+        said: with the commands' own options, under the names of the worker's.
+        worker_options: with --worker-option.
+
+    Raises:
+        UsageError: one does.
+    """
+    for name, value in said.items():
+        if (told := worker_options.get(name, value)) != value:
+            own = _OWN_OPTIONS[name]
+            raise UsageError(f"{own} {value} and --worker-option {name}={told} contradict each other; say it with {own} alone")
 
 
 @cache

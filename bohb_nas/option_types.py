@@ -1,15 +1,24 @@
-"""Kinds of option values on the command line: durations, counts, and settings of a method or worker."""
+"""Kinds of option values on the command line: durations, counts, and settings of a method or worker; several options at once."""
 
 import json
 import math
 import reprlib
-from typing import Any, NoReturn
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from bohb_nas.durations import Timed, format_duration, parse_duration
 from bohb_nas.errors import DurationError, KnowledgeError
 from bohb_nas.knowledge import parse_number
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def options(*given: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """A decorator that adds options of click to a command, which shows them in this order."""
+    return lambda command: reduce(lambda so_far, option: option(so_far), reversed(given), command)
 
 
 class Duration(click.ParamType[float]):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from bohb_nas.entries import as_number, check_id, entries, number, numbers, plain, refuse, shared, word
+from bohb_nas.entries import as_number, check_id, entries, is_plain, number, numbers, refuse, shared, word
 from bohb_nas.errors import RecordError, UsageError
 
 Value = bool | int | float | str
@@ -142,7 +142,7 @@ class Trial:
         check_id(cls, record, "trial_id", "config_id")
         if record.get("resume_from") is not None:
             check_id(cls, record, "resume_from")
-        if not (isinstance(record["config"], dict) and plain(record["config"])):
+        if not (isinstance(record["config"], dict) and is_plain(record["config"])):
             refuse(cls, record, "config", "an object of plain values")
         record["config"] = shared(record["config"])
         if not (number(record["budget"]) and record["budget"] > 0):
@@ -218,7 +218,7 @@ class Result:
                 refuse(cls, record, name, "an object")
         record["metrics"] = shared(record.get("metrics", {}))
         config = record.get("config")
-        if not (config is None or (isinstance(config, dict) and plain(config))):
+        if not (config is None or (isinstance(config, dict) and is_plain(config))):
             refuse(cls, record, "config", "null or an object of plain values")
         if not isinstance(record.get("message"), str | None):
             refuse(cls, record, "message", "null or a text")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.baselines import NETWORK, Baseline, find
-from bohb_nas.baselines.comparison import figures
+from bohb_nas.baselines.tables import figures
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import Device, local_devices, named_device, own
 from bohb_nas.engine.election import Seat, leading

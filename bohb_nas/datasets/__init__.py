@@ -95,13 +95,12 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
                 f"data set {reference!r}: {many} of {_listed(few)} ({len(few)} of {len(counts)} classes); "
                 "accepted are at least two of each, one to train and one to validate: add images of these classes, or leave the classes out"
             )
-    height, width, channels = dataset.train_images.shape[1:]
     return Summary(
         name=dataset.name,
         n_train=len(dataset.train_labels),
         n_test=0 if dataset.test_labels is None else len(dataset.test_labels),
         n_classes=len(dataset.classes),
-        image_shape=(height, width, channels),
+        image_shape=dataset.image_shape,
         fingerprint=dataset.fingerprint,
         skipped=dataset.skipped,
         remarks=dataset.remarks,

@@ -60,6 +60,12 @@ class Dataset:
                     "accepted is one shape"
                 )
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        height, width, channels = self.train_images.shape[1:]
+        return height, width, channels
+
     def test_part(self) -> tuple[Images, Labels]:
         """The test images and their labels.
 

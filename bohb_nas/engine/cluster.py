@@ -113,12 +113,6 @@ class Leader:
         return self.host == host() or not is_loopback(self.ip)
 
 
-def publish(study: StudyDir, address: str, term: int) -> None:
-    """Says where the leader can be reached, and when it said so."""
-    note = {"address": address, "term": term, "pid": os.getpid(), "host": host(), "time": time.time()}
-    write_atomic(study.scheduler_json, json.dumps(note) + "\n")
-
-
 class Address:
     """Where a leader can be reached, said in its study for as long as it leads.
 
@@ -170,8 +164,10 @@ class Address:
             write_atomic(self._study.last_led, json.dumps({"term": self._term, "time": time.time()}) + "\n")
 
     def _publish(self) -> None:
+        """Says where the leader can be reached, and when it said so."""
         self._said = time.monotonic()
-        publish(self._study, self._address, self._term)
+        note = {"address": self._address, "term": self._term, "pid": os.getpid(), "host": host(), "time": time.time()}
+        write_atomic(self._study.scheduler_json, json.dumps(note) + "\n")
 
 
 def published(path: Path) -> Leader | None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from bohb_nas.engine import typed_budgets
 from bohb_nas.engine.knowledge_files import shipped
+from bohb_nas.entries import refuse_contradiction
 from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
 from bohb_nas.refs import is_file
-from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, check_told, count_kept, options_kept, path_kept, seed_kept
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, count_kept, options_kept, path_kept, seed_kept
 from bohb_nas.store.study_dir import FORMAT
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -102,7 +103,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         typed_budgets.check_total(stop["total_s"], budgets, method=method, options=method_options)
     return {
         "format": FORMAT,
-        "preset": first(request.preset, given.get("preset"), None),
+        "preset": first(request.preset, given.get("preset")),
         "space": _absolute(
             first(request.space, given.get("space"), preset.get("space"), _DEFAULTS_OF_SEARCHES.get(method, {}).get("space"), "joint")
         ),
@@ -111,13 +112,13 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         **_worker(request, given, preset, unit=unit, top=maximum, method=method, search=_search(method, method_options)),
         "budgets": asdict(budgets),
         "seed": seed_kept(first(request.seed, given.get("seed"), 0)),
-        "hard_limit_s": first(request.hard_limit_s, given.get("hard_limit_s"), None),
+        "hard_limit_s": first(request.hard_limit_s, given.get("hard_limit_s")),
         "promote": first(request.promote, given.get("promote"), "restart"),
         "stop": stop,
         "rank_probe": _rank_probe(request, given, n_budgets=len(budgets.rungs)),
         **_knowledge(request, given, method),
         "listen": first(request.listen, given.get("listen"), "loopback"),
-        "lease_s": first(request.lease_s, given.get("lease_s"), None),
+        "lease_s": first(request.lease_s, given.get("lease_s")),
         "require_same_gpu": first(request.require_same_gpu, given.get("require_same_gpu"), False),
         "skip_unreadable": request.skip_unreadable or given.get("skip_unreadable", False),
         "cwd": given["cwd"] if "cwd" in given else path_kept(str(Path.cwd())),
@@ -238,7 +239,7 @@ def _worker(
             "classifier; say what yours is to be given, with --space FILE.py or a name of `bohb-nas list spaces`"
         )
     said = {name: value for name, value in said.items() if value is not None}
-    check_told(said, _in_full_where_paths(request.worker_options) if worker in IMAGE_WORKERS else request.worker_options)
+    refuse_contradiction(said, _in_full_where_paths(request.worker_options) if worker in IMAGE_WORKERS else request.worker_options)
     options |= {name: value for name, value in said.items() if (name, value) != ("unit", "s")} | request.worker_options
     if worker == ONE_SHOT:
         if "space_file" in request.worker_options:

@@ -37,7 +37,7 @@ class Sampler(Protocol):
         """The configuration of that number has begun, whatever the rung."""
         ...
 
-    def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:
+    def observe(self, number: int, *, rung: int, loss: float | None, result: Result) -> None:
         """It has ended there; None is a failure, or a broken constraint."""
         ...
 
@@ -161,7 +161,7 @@ class Ladder:
         self._done.add(result.trial_id)
         loss = self._knowledge.loss(result)
         self._rungs[rung].add(loss, member.number)
-        self._sampler.observe(member.number, member.config, rung=rung, loss=loss, result=result)
+        self._sampler.observe(member.number, rung=rung, loss=loss, result=result)
 
     def promotable(self) -> set[str]:
         """Configurations whose checkpoints may still be continued: those that wait below the top, and those in training.

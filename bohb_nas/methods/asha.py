@@ -46,5 +46,5 @@ class _FromBelow:
     def asked(self, number: int, config: Mapping[str, Value]) -> None:
         """Nothing."""
 
-    def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:
+    def observe(self, number: int, *, rung: int, loss: float | None, result: Result) -> None:
         """Nothing."""

@@ -1,6 +1,6 @@
 """The residual network of Zela et al. (2018) as layers: groups of Shake-Shake blocks, ShakeDrop where a block has one branch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from bohb_nas.layers import Activation, Chain, Concat, Conv, Identity, Layer, Norm, Shake, ShakeDrop, Shift, Sum, chain, conv_norm, named
 from bohb_nas.records import Value
@@ -13,35 +13,14 @@ PLACE = "multi_branch"
 
 def described(config: Mapping[str, Value], whole: Callable[[float], int]) -> Chain:
     """The network of a configuration; `whole` makes a number of channels of the width before times its factor."""
-    stem = whole(int(config["initial_filters"]))
-    widths: list[int] = []
-    for g in GROUPS:
-        widths.append(whole((widths[-1] if widths else stem) * float(config[f"widen_factor_{g}"])))
-    return multi_branch(
-        stem=stem,
-        widths=widths,
-        blocks=[int(config[f"nr_residual_blocks_{g}"]) for g in GROUPS],
-        branches=[int(config[f"res_branches_{g}"]) for g in GROUPS],
-        death_rate=float(config["death_rate"]),
-    )
-
-
-def multi_branch(*, stem: int, widths: Sequence[int], blocks: Sequence[int], branches: Sequence[int], death_rate: float) -> Chain:
-    """The network.
-
-    Args:
-        stem: channels of the first convolution.
-        widths: channels of each group.
-        blocks: residual blocks of each group.
-        branches: parallel residual branches in each block of a group.
-        death_rate: probability that ShakeDrop disturbs a block of one branch.
-    """
-    layers: dict[str, Layer] = {f"{PLACE}/stem": conv_norm(stem)}
-    into = stem
-    for group, (out, n_blocks, n_branches) in enumerate(zip(widths, blocks, branches, strict=True), start=1):
-        first = _block(into, out, stride=1 if group == 1 else 2, branches=n_branches, death_rate=death_rate)
-        further = _block(out, out, stride=1, branches=n_branches, death_rate=death_rate)
-        layers |= {f"{PLACE}/group_{group}_block_{block}": first if block == 1 else further for block in range(1, n_blocks + 1)}
+    into, death_rate = whole(int(config["initial_filters"])), float(config["death_rate"])
+    layers: dict[str, Layer] = {f"{PLACE}/stem": conv_norm(into)}
+    for group in GROUPS:
+        out, branches = whole(into * float(config[f"widen_factor_{group}"])), int(config[f"res_branches_{group}"])
+        first = _block(into, out, stride=1 if group == 1 else 2, branches=branches, death_rate=death_rate)
+        further = _block(out, out, stride=1, branches=branches, death_rate=death_rate)
+        blocks = range(1, int(config[f"nr_residual_blocks_{group}"]) + 1)
+        layers |= {f"{PLACE}/group_{group}_block_{block}": first if block == 1 else further for block in blocks}
         into = out
     return named({**layers, f"{PLACE}/end": Activation()})
 

@@ -35,13 +35,12 @@ def check(settings: Settings, space: ConfigurationSpace, dataset: Dataset, *, n_
     Raises:
         OptionError: it cannot.
     """
-    height, width, channels = dataset.train_images.shape[1:]
-    shape, n_classes = (int(height), int(width), int(channels)), len(dataset.classes)
+    n_classes = len(dataset.classes)
     bounds = {"flops": settings.max_flops, "params": settings.max_params}
     most = {name: bound for name, bound in bounds.items() if bound is not None}
 
     def large(layers: Layer) -> list[str]:
-        sizes = size(layers, image_shape=shape, n_classes=n_classes) if most else {}
+        sizes = size(layers, image_shape=dataset.image_shape, n_classes=n_classes) if most else {}
         return [f"{sizes[name]:g} {name} where {bound:g} are allowed" for name, bound in most.items() if sizes[name] > bound]
 
     match settings:

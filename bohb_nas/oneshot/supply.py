@@ -5,7 +5,7 @@ from torch import Tensor
 
 from bohb_nas.oneshot.chance import Chance
 from bohb_nas.oneshot.search import Material
-from bohb_nas.training.augment import augment_chosen, normalise
+from bohb_nas.training.augment import augment, normalise
 from bohb_nas.training.networks import Network
 from bohb_nas.training.recipe import Recipe
 
@@ -31,7 +31,7 @@ class Supply:
         """
         data, chance = self._data, self._chance
         positions = chance.batch(data.train, purpose="order", step=number, size=self.batch_size)
-        images, targets, chosen = augment_chosen(
+        images, targets, chosen = augment(
             data.images[positions],
             data.labels[positions],
             recipe,
@@ -40,6 +40,7 @@ class Supply:
             n_classes=data.n_classes,
             generator=chance.generator("augmentation", number, self._compute.device),
             host=chance.generator("augmentation", number, torch.device("cpu"), part=1),
+            noted=True,
         )
         return images.contiguous(memory_format=self._compute.memory_format), targets, chosen
 

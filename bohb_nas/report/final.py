@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bohb_nas.entries import refuse_contradiction
 from bohb_nas.errors import UsageError
 from bohb_nas.files import load_json
 from bohb_nas.records import Budgets, Origin, Value
 from bohb_nas.report.status import best
 from bohb_nas.store.journal import fold
-from bohb_nas.store.meta import IMAGE_WORKERS, check_told
+from bohb_nas.store.meta import IMAGE_WORKERS
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -53,7 +54,7 @@ def read_source(
     typed = {name: _in_full(name, value) for name, value in (options or {}).items()}
     said = {"dataset": dataset} if dataset is not None else {}
     said |= {"data_dir": str(data_dir)} if data_dir is not None else {}
-    check_told(said, typed)
+    refuse_contradiction(said, typed)
     typed |= said
     if source.is_dir():
         return _incumbent(StudyDir(source.absolute()), budget=budget, typed=typed)

@@ -5,15 +5,18 @@ from collections.abc import Iterable
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+WIDE = 240
+"""Columns of what does not depend on the terminal: no row of a table is broken, and no value cut short, in a narrow one."""
 
-def show(*shown: RenderableType, width: int | None = None) -> None:
+
+def show(*shown: RenderableType, wide: bool = False) -> None:
     """Prints one after the other, with no markup, highlighting or emoji.
 
     Args:
         shown: what to print.
-        width: columns of a table, whose rows are not broken in a narrower terminal; None for those that there are.
+        wide: whether rows of a table are as long as they have to be, however narrow the terminal.
     """
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=WIDE if wide else None)
     for one in shown:
         console.print(one)
 

@@ -111,9 +111,8 @@ class MultiRung:
         if number == len(self._points) + len(self._rows):
             self._rows.append(self._encoding.encode([config])[0])
 
-    def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:
+    def observe(self, number: int, *, rung: int, loss: float | None, result: Result) -> None:
         """It has ended there; None is a failure, or a broken constraint."""
-        del config
         too_large = result.status is Status.OUT_OF_MEMORY
         self._told.append((number, rung, math.inf if loss is None else loss, result.train_s, too_large))
 

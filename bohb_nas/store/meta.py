@@ -1,7 +1,6 @@
 """What the record of a study (study.json) must be, so that whoever reads it can rely on it."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,31 +131,6 @@ def options_kept(option: str, options: dict[str, Any]) -> dict[str, Any]:
                 "true, false, null, and lists and objects of them that are not deep: write it otherwise"
             ) from e
     return options
-
-
-def check_told(said: Mapping[str, Any], worker_options: Mapping[str, Any]) -> None:
-    """Refuses a --worker-option that says otherwise than the option which the command has for the same.
-
-    Args:
-        said: with the commands' own options, under the names of the worker's.
-        worker_options: with --worker-option.
-
-    Raises:
-        UsageError: one does.
-    """
-    for name, value in said.items():
-        if (told := worker_options.get(name, value)) != value:
-            own = _OWN_OPTIONS[name]
-            raise UsageError(f"{own} {value} and --worker-option {name}={told} contradict each other; say it with {own} alone")
-
-
-_OWN_OPTIONS = {
-    "dataset": "--dataset",
-    "data_dir": "--data-dir",
-    "command": "--command",
-    "hard_limit_s": "--hard-limit",
-    "unit": "--budget-unit",
-}
 
 
 def path_kept(path: str) -> str:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bohb_nas.training.operators import erase
 from bohb_nas.training.recipe import Recipe
-from bohb_nas.training.transform import transform, transform_chosen
+from bohb_nas.training.transform import transform
 
 _TRIES = 10
 """Of a rectangle to be erased."""
@@ -55,8 +55,8 @@ def cutout(images: Tensor, *, length: int, row: Tensor, column: Tensor) -> Tenso
 
 
 def blend(images: Tensor, partners: Tensor, share: Tensor) -> Tensor:
-    """Mixup (Zhang et al. 2018): share x image + (1 - share) x partner; all [N, C, H, W], share [N]."""
-    return torch.lerp(partners, images, share[:, None, None, None].to(images.dtype))
+    """Mixup (Zhang et al. 2018): share x image + (1 - share) x partner, of targets likewise; all [N, ...], share [N]."""
+    return torch.lerp(partners, images, share.view(-1, *[1] * (images.ndim - 1)).to(images.dtype))
 
 
 def paste(images: Tensor, partners: Tensor, *, share: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,8 @@ def augment(
     generator: torch.Generator,
     host: torch.Generator,
     mirrored: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+    noted: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
     """One training batch: crop and flip, policy, normalise, cutout and erasing, mixing; a policy leaves it in another order.
 
     Args:
@@ -119,55 +120,19 @@ def augment(
         generator: on the images' device.
         host: on the CPU.
         mirrored: which images a flip is to mirror, bool [N]; None draws them.
+        noted: whether it is told what images met.
 
     Returns:
-        float32 images [N, C, H, W], and targets [N, n_classes]: the probability of each class.
+        float32 images [N, C, H, W]; targets [N, n_classes], the probability of each class; and which choice of each layer of the policy
+        every image met, int64 [N, layers], or [N, 0] if that is not noted: of mixed images the image itself, not its partner.
     """
-    images, labels = transform(
-        crop_and_flip(images, recipe, generator=generator, mirrored=mirrored), labels, recipe.policy, generator=generator, host=host
-    )
-    return _finished(images, labels, recipe, mean=mean, deviation=deviation, n_classes=n_classes, generator=generator)
-
-
-def augment_chosen(
-    images: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    *,
-    mean: Tensor,
-    deviation: Tensor,
-    n_classes: int,
-    generator: torch.Generator,
-    host: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What `augment` gives, of its arguments, and which choice of each layer of the policy every image met, int64 [N, layers].
-
-    Of mixed images it is the choice that the image itself met, not its partner.
-    """
-    images, labels, chosen = transform_chosen(
-        crop_and_flip(images, recipe, generator=generator), labels, recipe.policy, generator=generator, host=host
-    )
-    out, targets = _finished(images, labels, recipe, mean=mean, deviation=deviation, n_classes=n_classes, generator=generator)
-    return out, targets, chosen
-
-
-def _finished(
-    images: Tensor, labels: Tensor, recipe: Recipe, *, mean: Tensor, deviation: Tensor, n_classes: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """What `augment` does after the policy."""
+    images = crop_and_flip(images, recipe, generator=generator, mirrored=mirrored)
+    images, labels, chosen = transform(images, labels, recipe.policy, generator=generator, host=host, noted=noted)
     out = _hidden(normalise(images, mean, deviation), recipe, generator)
     targets = (labels[:, None] == torch.arange(n_classes, device=labels.device)).float()
-    if recipe.mixing == "none":
-        return out, targets
-    n, _, height, width = out.shape
-    share = beta(recipe.mixing_alpha, n, generator)
-    partner = torch.randperm(n, generator=generator, device=generator.device)
-    if recipe.mixing == "mixup":
-        out = blend(out, out[partner], share)
-    else:
-        row, column = _integers(height, n, generator), _integers(width, n, generator)
-        out, share = paste(out, out[partner], share=share, row=row, column=column)
-    return out, blend_targets(targets, targets[partner], share)
+    if recipe.mixing != "none":
+        out, targets = _mixed(out, targets, recipe, generator)
+    return out, targets, chosen
 
 
 def crop_and_flip(images: Tensor, recipe: Recipe, *, generator: torch.Generator, mirrored: Tensor | None = None) -> Tensor:
@@ -193,6 +158,19 @@ def _hidden(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
         rectangle = rectangles(n, height, width, probability=recipe.erasing_probability, generator=generator)
         images = erase(images, top=rectangle[0], left=rectangle[1], height=rectangle[2], width=rectangle[3])
     return images
+
+
+def _mixed(images: Tensor, targets: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Every image and its target with those of another."""
+    n, _, height, width = images.shape
+    share = beta(recipe.mixing_alpha, n, generator)
+    partner = torch.randperm(n, generator=generator, device=generator.device)
+    if recipe.mixing == "mixup":
+        images = blend(images, images[partner], share)
+    else:
+        row, column = _integers(height, n, generator), _integers(width, n, generator)
+        images, share = paste(images, images[partner], share=share, row=row, column=column)
+    return images, blend(targets, targets[partner], share)
 
 
 def rectangles(n: int, height: int, width: int, *, probability: float, generator: torch.Generator) -> Tensor:
@@ -235,11 +213,6 @@ def alternating(seen: Tensor, positions: Tensor) -> Tensor:
     odd = torch.remainder(seen[positions] + earlier, 2)
     seen.index_add_(0, positions, torch.ones_like(positions, dtype=seen.dtype))
     return odd.bool()
-
-
-def blend_targets(targets: Tensor, partners: Tensor, share: Tensor) -> Tensor:
-    """Targets of mixed images, both [N, n_classes]; share [N] is the image's own."""
-    return torch.lerp(partners, targets, share[:, None])
 
 
 def _span(first: Tensor, length: Tensor | int, size: int) -> Tensor:

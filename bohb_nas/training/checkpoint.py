@@ -169,6 +169,11 @@ def tensors(learner: Learner) -> dict[str, Tensor]:
     return found | _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
 
 
+def part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """Those whose names begin with `kind/`, without that."""
+    return {name.removeprefix(f"{kind}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{kind}/")}
+
+
 def _seen(learner: Learner) -> dict[str, Tensor]:
     return {} if learner.seen is None else {"images/seen": learner.seen}
 
@@ -219,17 +224,13 @@ def _form(tensor: Tensor) -> str:
 
 def restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     """Gives a learner tensors that fit it; an average starts anew."""
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "stream": {}, "images": {}}
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition("/")
-        parts[kind][rest] = tensor
-    learner.network.load_state_dict(parts["network"])
+    learner.network.load_state_dict(part(tensors, "network"))
     optimizer: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts["optimizer"].items():
+    for name, tensor in part(tensors, "optimizer").items():
         parameter, _, entry = name.partition("/")
         optimizer.setdefault(int(parameter), {})[entry] = tensor
     learner.restore_optimizer(optimizer)
     for name in _STREAMS:
-        getattr(learner.streams, name).set_state(parts["stream"][name])
+        getattr(learner.streams, name).set_state(tensors[f"stream/{name}"])
     if learner.seen is not None:
-        learner.seen.copy_(parts["images"]["seen"])
+        learner.seen.copy_(tensors["images/seen"])

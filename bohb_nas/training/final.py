@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.durations import format_duration
@@ -21,7 +20,7 @@ from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiler, Mode
-from bohb_nas.training.data import labels_to_device, resident, to_device
+from bohb_nas.training.data import resident
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
@@ -30,7 +29,7 @@ from bohb_nas.training.outcome import Fit
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import read
 from bohb_nas.training.rows import NEW_CURVE, Row, earlier_row
-from bohb_nas.training.validation import Score, evaluate
+from bohb_nas.training.validation import evaluate_on_test
 
 
 def train_final(
@@ -222,28 +221,15 @@ def _row(job: _Job, seed: int, trained: Fit) -> Row:
 
 def _tested(job: _Job, learner: Learner, row: Row, clock: TrainingClock) -> Row:
     """The row with the test, or with why there is none."""
+    data = learner.data
+    judged = partial(
+        evaluate_on_test, learner.outcome, job.dataset, mean=data.mean, deviation=data.deviation, compute=learner.compute, clock=clock
+    )
     try:
-        test = _test(learner, job.dataset, clock, mirrored=False)
-        mirrored = _test(learner, job.dataset, clock, mirrored=True) if learner.recipe.flip != "off" else None
+        test = judged()
+        mirrored = judged(mirrored=True) if learner.recipe.flip != "off" else None
     except (RuntimeError, MemoryError) as e:
         if not out_of_memory(e):
             raise
         return replace(row, status=Status.OUT_OF_MEMORY, message=devices.no_memory(e))
     return replace(row, test_error=test.error, test_error_mirrored=mirrored.error if mirrored else None, n_test=test.n)
-
-
-def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored: bool) -> Score:
-    """The test, in the arithmetic of the exported program, however the network was trained."""
-    images, labels = dataset.test_part()
-    device = learner.compute.device
-    return evaluate(
-        learner.outcome,
-        to_device(images, device),
-        labels_to_device(labels, device),
-        torch.arange(len(labels), device=device),
-        mean=learner.data.mean,
-        deviation=learner.data.deviation,
-        compute=replace(learner.compute, precision="fp32"),
-        clock=clock,
-        mirrored=mirrored,
-    )

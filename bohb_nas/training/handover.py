@@ -74,7 +74,7 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, budget_
     checkpoint.check_fit(learner, tensors)
     checkpoint.restore(learner, tensors)
     if learner.average is not None:
-        learner.average.network.load_state_dict(_part(tensors, "average/"))
+        learner.average.network.load_state_dict(checkpoint.part(tensors, "average"))
         learner.average.u, learner.average.n, learner.since_average = (average[name] for name in _AVERAGE)
     return Handed(position=position, base=base, facts=state["facts"])
 
@@ -107,7 +107,3 @@ def _is_average(value: object) -> bool:
         return False
     u, n, since = (value[name] for name in _AVERAGE)
     return number(u) and 0 <= u < 1 and all(type(count) is int and count >= 0 for count in (n, since))
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -170,7 +170,7 @@ class Learner:
         that each meets its own choices, is as in single batches.
         """
         together = torch.cat(list(positions))
-        images, targets = augment(
+        images, targets, _ = augment(
             self.data.images[together],
             self.data.labels[together],
             self.recipe,

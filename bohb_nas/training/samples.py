@@ -17,7 +17,7 @@ def picture(data: ResidentData, recipe: Recipe) -> bytes:
     """A PNG of 4 x 8 augmented images, drawn from random streams of its own."""
     streams = Streams.seeded(0, data.images.device)
     positions = data.train[torch.arange(_ROWS * _COLUMNS, device=data.train.device) % len(data.train)]
-    images, _ = augment(
+    images, _, _ = augment(
         data.images[positions],
         data.labels[positions],
         recipe,

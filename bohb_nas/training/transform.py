@@ -20,9 +20,9 @@ _Run = tuple[int, int]
 
 
 def transform(
-    images: Tensor, labels: Tensor, policy: Policy, *, generator: torch.Generator, host: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """The images under a policy, in another order, and the labels in that order.
+    images: Tensor, labels: Tensor, policy: Policy, *, generator: torch.Generator, host: torch.Generator, noted: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The images under a policy, in another order, and what goes with them in that order.
 
     Args:
         images: uint8 [N, C, H, W]
@@ -30,29 +30,20 @@ def transform(
         policy: what may happen to them.
         generator: of the permutations and magnitudes, on the images' device.
         host: of the counts, on the CPU.
+        noted: whether it is told what images met.
+
+    Returns:
+        The images, the labels, and which choice of each layer every image met: positions in its choices, int64 [N, layers], or [N, 0] if
+        that is not noted.
     """
-    images, followers = _through(policy, images, [labels], noted=False, generator=generator, host=host)
-    return images, followers[0]
-
-
-def transform_chosen(
-    images: Tensor, labels: Tensor, policy: Policy, *, generator: torch.Generator, host: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What `transform` gives, and which choice of each layer every returned image met: positions in its choices, int64 [N, layers]."""
-    images, (labels, *chosen) = _through(policy, images, [labels], noted=True, generator=generator, host=host)
-    return images, labels, torch.stack(chosen, 1) if chosen else torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)
-
-
-def _through(
-    policy: Policy, images: Tensor, followers: list[Tensor], *, noted: bool, generator: torch.Generator, host: torch.Generator
-) -> tuple[Tensor, list[Tensor]]:
-    """The images, and what has an entry for each of them; if noted, every layer adds which of its choices they met, int64 [N]."""
+    followers = [labels]
     for layer in policy:
         order = torch.randperm(len(images), generator=generator, device=generator.device)
         images, followers, runs = _through_layer(layer, images[order], [f[order] for f in followers], generator=generator, host=host)
         if noted:
-            followers = [*followers, _sent(_repeated(runs), images.device)]
-    return images, followers
+            followers.append(_sent(_repeated(runs), images.device))
+    labels, *chosen = followers
+    return images, labels, torch.stack(chosen, 1) if chosen else torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)
 
 
 def _through_layer(

@@ -1,13 +1,15 @@
-"""Errors on images held out: no augmentation, and no more seconds than allowed."""
+"""Errors on images held out, no more seconds than allowed, and on test images: no augmentation."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from bohb_nas.datasets import Dataset
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.data import labels_to_device, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import Network
 
@@ -79,3 +81,28 @@ def evaluate(
         wrong += found
         done += at_once
     return Score(error=wrong.item() / done, n=done)
+
+
+def evaluate_on_test(
+    network: Network, dataset: Dataset, *, mean: Tensor, deviation: Tensor, compute: Compute, clock: TrainingClock, mirrored: bool = False
+) -> Score:
+    """The error on all test images, in the arithmetic of an exported program, fp32, however the network was trained.
+
+    The arguments are those of `evaluate`.
+
+    Raises:
+        DatasetError: there are no test images.
+        RuntimeError, MemoryError: memory does not suffice.
+    """
+    images, labels = dataset.test_part()
+    return evaluate(
+        network,
+        to_device(images, compute.device),
+        labels_to_device(labels, compute.device),
+        torch.arange(len(labels), device=compute.device),
+        mean=mean,
+        deviation=deviation,
+        compute=replace(compute, precision="fp32"),
+        clock=clock,
+        mirrored=mirrored,
+    )

@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 from whole_studies import attempts, check_whole, cleared, count, lines, program, search, start, wait_until
 
-from bohb_nas.store import holders
 from bohb_nas.store.notes import read_note
-from bohb_nas.store.study_dir import StudyDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -48,10 +46,6 @@ def trained(study: Path) -> dict[str, float]:
     """Trial -> for how long it has been in training."""
     notes = {p.stem: read_note(p) for p in (study / "running").glob("*.json")}
     return {i: time.time() - n["since"] for i, n in notes.items() if "since" in n}
-
-
-def pid_of(study: Path, device: str) -> int:
-    return next(int(w["pid"]) for w in holders.living_workers(StudyDir(study)) if w["device"] == device)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])

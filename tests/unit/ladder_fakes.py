@@ -43,8 +43,7 @@ class Scripted:
         del config
         self.asks.append(number)
 
-    def observe(self, number: int, config: Mapping[str, Value], *, rung: int, loss: float | None, result: Result) -> None:
-        del config
+    def observe(self, number: int, *, rung: int, loss: float | None, result: Result) -> None:
         self.results.append((number, rung, loss, result.trial_id))
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from ConfigSpace import ConfigurationSpace, Integer
 
-from bohb_nas.benchmarks import Observation
+from bohb_nas.benchmarks import Observation, Problem
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
 from bohb_nas.simulation.results import Conditions, Finished, Key
+from bohb_nas.space.encoding import Encoding
 
 BUDGETS = Budgets(min=1, max=3, eta=3)
 
@@ -105,3 +106,9 @@ def finished(
         busy=0.5,
         cpu_s=0.25,
     )
+
+
+def sample(problem: Problem, n: int) -> list[dict[str, Value]]:
+    """Configurations of a problem, always the same."""
+    encoding = Encoding(problem.space)
+    return [encoding.sample(seed) for seed in range(n)]

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.training import policies
-from bohb_nas.training.augment import alternating, augment, augment_chosen, beta, blend, crop, cutout, normalise, paste, rectangles
+from bohb_nas.training.augment import alternating, augment, beta, blend, crop, cutout, normalise, paste, rectangles
 from bohb_nas.training.data import Batches
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.samples import picture
@@ -38,7 +38,8 @@ def plain(**changes: object) -> Recipe:
 def apply(recipe: Recipe, images: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     labels = torch.arange(len(images)) % 4
     zeros, ones = torch.zeros(images.shape[1]), torch.ones(images.shape[1])
-    return augment(images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(seed), host=generator(seed))
+    host = generator(seed)
+    return augment(images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(seed), host=host)[:2]
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 9)])
@@ -148,8 +149,8 @@ def test_telling_what_images_met_changes_nothing_else(mixing: str) -> None:
     recipe = plain(crop_padding=0.125, flip="on", cutout_length=0.25, mixing=mixing, mixing_alpha=1.0, policy=policies.trivial())
     images, labels = batch(), torch.arange(32) % 4
     zeros, ones = torch.zeros(3), torch.ones(3)
-    out, targets, chosen = augment_chosen(
-        images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(), host=generator()
+    out, targets, chosen = augment(
+        images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(), host=generator(), noted=True
     )
     expected, wanted = apply(recipe, images)
     assert torch.equal(out, expected)
@@ -160,7 +161,7 @@ def test_telling_what_images_met_changes_nothing_else(mixing: str) -> None:
 def test_what_is_told_is_what_an_image_met() -> None:
     policy = (policies.Layer((policies.Choice(0.5, (policies.Operation("invert"),)), policies.Choice(0.5, ()))),)
     dark = torch.full((64, 1, 8, 8), 20, dtype=torch.uint8)
-    out, _, chosen = augment_chosen(
+    out, _, chosen = augment(
         dark,
         torch.zeros(64, dtype=torch.int64),
         plain(policy=policy),
@@ -169,6 +170,7 @@ def test_what_is_told_is_what_an_image_met() -> None:
         n_classes=4,
         generator=generator(),
         host=generator(1),
+        noted=True,
     )
     assert torch.equal(out[:, 0, 0, 0], torch.where(chosen[:, 0] == 0, 235.0, 20.0))
     assert 10 < int(chosen.sum()) < 54
@@ -208,7 +210,7 @@ def test_alternating_takes_several_of_an_image_in_a_batch_in_turn() -> None:
 def test_what_is_to_be_mirrored_is(flip: str) -> None:
     images, mirrored = batch(), torch.arange(32) % 3 == 0
     zeros, ones = torch.zeros(3), torch.ones(3)
-    out, _ = augment(
+    out, _, _ = augment(
         images,
         torch.zeros(32, dtype=torch.int64),
         plain(flip=flip),
@@ -309,7 +311,7 @@ def test_nothing_waits_for_a_gpu(policy: str) -> None:
     for watch in (nullcontext, fakes.unwaited):  # the first time also sets up what may wait
         with watch():
             mirrored = alternating(seen, positions)
-            out, _ = augment(
+            out, _, _ = augment(
                 images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=device, host=generator(), mirrored=mirrored
             )
     assert out.shape == images.shape

@@ -19,8 +19,8 @@ from study_fakes import take_locks_away
 from bohb_nas import make_optimizer
 from bohb_nas.analysis.study import find as findings_of
 from bohb_nas.baselines import BASELINES, NETWORK, find, run
-from bohb_nas.baselines.comparison import comparison, figures
 from bohb_nas.baselines.run import attempts, complete, current, trial_of, worker_options
+from bohb_nas.baselines.tables import comparison, figures
 from bohb_nas.cli import cli
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay

@@ -118,8 +118,8 @@ def test_only_known_files_are_left(tmp_path: Path) -> None:
         (lambda f: (f / "state.json").write_text("[]"), "format"),
         (lambda f: (f / "state.json").write_text(json.dumps({"format": 99})), "format"),
         (lambda f: (f / "state.json").write_text(json.dumps({"format": 1})), "incomplete"),
-        (lambda f: restate(f, train_s="1"), "train_s"),
-        (lambda f: restate(f, identity=None), "identity"),
+        (lambda f: fakes.restate(f, train_s="1"), "train_s"),
+        (lambda f: fakes.restate(f, identity=None), "identity"),
         (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]), "not the file"),
     ],
 )
@@ -151,20 +151,15 @@ def test_tensors_of_something_else_are_refused_untouched(tmp_path: Path, changes
     tensors = safetensors.torch.load_file(tmp_path / "model.safetensors")
     weights = safetensors.torch.save({name: tensor for name, tensor in {**tensors, **changes}.items() if tensor is not None})
     (tmp_path / "model.safetensors").write_bytes(weights)
-    restate(tmp_path, sha256=hashlib.sha256(weights).hexdigest())
+    fakes.restate(tmp_path, sha256=hashlib.sha256(weights).hexdigest())
     refused(tmp_path, IDENTITY, 9.0, reason)
 
 
 def test_a_file_that_holds_no_tensors_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
-    restate(tmp_path, sha256=hashlib.sha256(b"nothing").hexdigest())
+    fakes.restate(tmp_path, sha256=hashlib.sha256(b"nothing").hexdigest())
     refused(tmp_path, IDENTITY, 9.0, "cannot be read")
-
-
-def restate(folder: Path, **changes: object) -> None:
-    state = json.loads((folder / "state.json").read_text())
-    (folder / "state.json").write_text(json.dumps(state | changes))
 
 
 def test_another_configuration_or_a_spent_budget_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from bohb_nas.engine import cluster
-from bohb_nas.engine.cluster import Address, Leader, answering_ip, listening_ip, make_keys, publish, published
+from bohb_nas.engine.cluster import Address, Leader, answering_ip, listening_ip, make_keys, published
 from bohb_nas.errors import UsageError
 from bohb_nas.store.study_dir import StudyDir
 
@@ -121,7 +121,7 @@ def study(tmp_path: Path) -> StudyDir:
 def test_the_address_of_another_master_is_not_withdrawn(study: StudyDir, address: str, term: int) -> None:
     """The same term, at another address, is that of another study in the place of the master's own."""
     own = Address(study, "tls://127.0.0.1:1", 1)
-    publish(study, address, term)
+    Address(study, address, term)
     own.withdraw()
     assert published(study.scheduler_json) is not None
     assert not study.last_led.exists()

@@ -23,7 +23,7 @@ from study_fakes import META
 
 from bohb_nas.cli import cli
 from bohb_nas.cli_compare import _parse
-from bohb_nas.comparison import device_seconds, entrants, testing
+from bohb_nas.comparison import device_seconds, entrants, judging
 from bohb_nas.comparison.arrangement import Arrangement, Request, arrange
 from bohb_nas.comparison.entrants import Entrant, Share
 from bohb_nas.comparison.figure import over_seeds
@@ -482,12 +482,12 @@ def error_of(learner: Learner) -> float:
 @pytest.mark.parametrize("average", ["off", "on"])
 def test_the_test_of_a_checkpoint_is_that_of_the_learners_own_network(tmp_path: Path, average: str) -> None:
     learner, options = trained(tmp_path / "checkpoint", average=average)
-    found = testing.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(), options)
+    found = judging.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(), options)
     assert (found["test_error"], found["n_test"]) == (error_of(learner), 90)
     assert found["params"] == sum(p.numel() for p in learner.network.parameters())
     assert 0 < found["test_error"] < 2 / 3, "better than a guess among three, and no trivial case"
     tensors = checkpoint.parse((tmp_path / "checkpoint/model.safetensors").read_bytes())
-    built = testing.from_checkpoint(tensors, {**training_fakes.TINY, "average": average}, learner.data, network=None)
+    built = judging.from_checkpoint(tensors, {**training_fakes.TINY, "average": average}, learner.data, network=None)
     assert all(torch.equal(a, b) for a, b in zip(built.state_dict().values(), learner.outcome.state_dict().values(), strict=True))
 
 
@@ -497,14 +497,14 @@ def test_an_exported_model_is_tested_as_it_is(tmp_path: Path) -> None:
     export.export_model(
         learner.outcome, tmp_path, mean=learner.data.mean, deviation=learner.data.deviation, facts={"fingerprint": "thirds"}, **about
     )
-    program = testing.judge_exported(tmp_path, training_fakes.dataset())
+    program = judging.judge_exported(tmp_path, training_fakes.dataset())
     (tmp_path / "model.pt2").unlink()
-    weights = testing.judge_exported(tmp_path, training_fakes.dataset())
+    weights = judging.judge_exported(tmp_path, training_fakes.dataset())
     assert program["test_error"] == weights["test_error"] == error_of(learner)
     assert program["params"] == weights["params"] == sum(p.numel() for p in learner.network.parameters())
     assert program["weights_sha256"] != weights["weights_sha256"]
     with pytest.raises(StudyError, match="trained on other data"):
-        testing.judge_exported(tmp_path, training_fakes.dataset(fingerprint="other"))
+        judging.judge_exported(tmp_path, training_fakes.dataset(fingerprint="other"))
 
 
 @pytest.mark.parametrize(
@@ -514,24 +514,27 @@ def test_an_exported_model_is_tested_as_it_is(tmp_path: Path) -> None:
 def test_a_checkpoint_of_other_data_is_not_tested(tmp_path: Path, options: dict[str, Any], text: str) -> None:
     _, own = trained(tmp_path / "checkpoint")
     with pytest.raises(StudyError, match=text):
-        testing.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(), own | options)
+        judging.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(), own | options)
     with pytest.raises(StudyError, match="differs in dataset"):
-        testing.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(fingerprint="other"), own)
+        judging.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(fingerprint="other"), own)
 
 
 def test_a_torn_checkpoint_is_not_tested(tmp_path: Path) -> None:
     _, options = trained(tmp_path / "checkpoint")
     (tmp_path / "checkpoint/model.safetensors").write_bytes(b"torn")
     with pytest.raises(StudyError, match=r"not the file that state\.json describes"):
-        testing.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(), options)
+        judging.judge_checkpoint(tmp_path / "checkpoint", training_fakes.dataset(), options)
 
 
-def test_a_model_that_is_ready_to_use_goes_before_the_checkpoint(tmp_path: Path) -> None:
+def test_a_model_that_is_ready_to_use_goes_before_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that its search was killed in writing is none."""
     study = write_study(tmp_path / "s", [told("t1", 0.5)])
-    assert testing.exported(study, "t1") is None
-    for name in ("0/model", "0/checkpoint", "1/checkpoint", "10/model"):
+    for name in ("0/model", "0/checkpoint", "1/checkpoint", "10/model", "11/model"):
         (study.trials / "t1" / name).mkdir(parents=True)
-    assert testing.exported(study, "t1") == study.trials / "t1/10/model"
+    for name in ("0", "10"):
+        (study.trials / "t1" / name / "model/model.json").touch()
+    monkeypatch.setattr(judging, "judge_exported", lambda *_: {})
+    assert judging.judge(study, told("t1", 0.5))["model"] == "s/trials/t1/10/model"
 
 
 @pytest.mark.parametrize("name", ["model", "checkpoint"])
@@ -541,10 +544,11 @@ def test_a_device_that_fails_costs_one_test_only(tmp_path: Path, monkeypatch: py
 
     study = write_study(tmp_path / "s", [told("t1", 0.5)])
     (study.trials / "t1/0" / name).mkdir(parents=True)
+    (study.trials / "t1/0" / name / "model.json").touch()
     for judge in ("judge_exported", "judge_checkpoint"):
-        monkeypatch.setattr(testing, judge, fail)
+        monkeypatch.setattr(judging, judge, fail)
     with pytest.raises(StudyError, match="trial t1 cannot be tested: CUDA out of memory"):
-        testing.judge(study, told("t1", 0.5))
+        judging.judge(study, told("t1", 0.5))
 
 
 def test_a_search_runs_in_another_process_and_its_words_are_kept(tmp_path: Path) -> None:

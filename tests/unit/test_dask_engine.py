@@ -16,7 +16,7 @@ from distributed.core import Status as WorkerStatus
 from study_fakes import beat, trial
 
 from bohb_nas.engine import cluster
-from bohb_nas.engine.cluster import make_keys, publish
+from bohb_nas.engine.cluster import Address, make_keys
 from bohb_nas.engine.dask_engine import MAX_CUTS, DaskEngine
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.lead import last_alive
@@ -71,7 +71,7 @@ def test_the_end_of_a_master_that_ends_in_good_order_is_kept(study: StudyDir) ->
 
 def test_a_master_that_was_killed_after_one_that_ended_was_the_last_to_live(study: StudyDir) -> None:
     study.last_led.write_text(json.dumps({"term": 1, "time": 160.0}))
-    publish(study, "tls://127.0.0.1:1", 2)
+    Address(study, "tls://127.0.0.1:1", 2)
     alive = said(study.scheduler_json)
     touch(study.scheduler_json)
     assert last_alive(study) == alive > 160.0
@@ -99,12 +99,12 @@ def test_a_master_says_anew_that_it_lives(study: StudyDir, monkeypatch: pytest.M
 def test_a_disk_that_refuses_an_address_does_not_end_its_master(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
     make_keys(study)
 
-    def full(study: StudyDir, address: str, term: int) -> None:
+    def full(path: Path, text: str) -> None:
         raise StorageError("no space left")
 
     with DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
         study.scheduler_json.unlink()
-        monkeypatch.setattr(cluster, "publish", full)
+        monkeypatch.setattr(cluster, "write_atomic", full)
         engine.live()
         monkeypatch.undo()
         engine.live()
@@ -136,7 +136,7 @@ def test_a_master_ends_when_the_disk_stays_full(study: StudyDir, monkeypatch: py
 def test_a_master_that_was_superseded_leaves_its_successors_address(study: StudyDir) -> None:
     make_keys(study)
     with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
-        publish(study, "tls://127.0.0.1:1", 2)
+        Address(study, "tls://127.0.0.1:1", 2)
     assert study.scheduler_json.exists()
     assert not study.last_led.exists()
 
@@ -224,7 +224,7 @@ def in_training(study: StudyDir) -> bool:
 
 def test_what_another_machine_trains_is_told_by_its_heartbeat_and_the_clock_of_the_file_server(study: StudyDir) -> None:
     cut(study, MAX_CUTS)
-    publish(study, "tls://127.0.0.1:1", 1)
+    Address(study, "tls://127.0.0.1:1", 1)
     os.utime(study.scheduler_json, (time.time() - 3600.0,) * 2)  # as its clock, an hour behind, has it
     assert not in_training(study)
     beat(study, "t0", age_s=3600.0 + 10.0, host="far")

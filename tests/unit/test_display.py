@@ -5,11 +5,13 @@ import os
 import sys
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from study_fakes import make_study, result, trial
 
+from bohb_nas.cli import cli
 from bohb_nas.display import display, say
 from bohb_nas.engine.view import View
 from bohb_nas.store.journal import Event, fold
@@ -70,3 +72,31 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     with pytest.raises(OSError, match="Invalid argument"):
         say("text")
+
+
+COMMANDS: list[tuple[list[str], str, Any]] = [
+    (["simulate", "--out", "x", "--json"], "bohb_nas.simulation.request.carry_out", []),
+    (["compare", "x", "--json"], "bohb_nas.comparison.run.compare", {"interrupted": False, "failed": []}),
+    (["baselines", "x", "--json"], "bohb_nas.baselines.run.run", {"rows": [{"n_seeds": 1}]}),
+    (["doctor", "--json"], "bohb_nas.doctor.report.examine", {}),
+    (["list", "problems"], "bohb_nas.simulation.suites.problem_names", []),
+    (["import-hpbandster", "x", "y"], "bohb_nas.imports.hpbandster.bring", SimpleNamespace(notes=["under way"], n_evaluations=1)),
+]
+
+
+@pytest.mark.parametrize(("command", "work", "found"), COMMANDS, ids=[command[0] for command, _, _ in COMMANDS])
+def test_a_command_goes_on_when_nobody_can_read_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, command: list[str], work: str, found: Any
+) -> None:
+    stream = Stream(terminal=False)
+    stream.broken = errno.EPIPE
+
+    def carried_out(*given: Any, **others: Any) -> Any:
+        for told in filter(callable, given):
+            told("under way")
+        return found
+
+    monkeypatch.setattr(work, carried_out)
+    monkeypatch.setattr(sys, "stderr", stream)
+    cli.main(command, standalone_mode=False)
+    assert stream.refused >= 1

@@ -288,7 +288,7 @@ def test_a_test_that_fails_costs_no_model(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object, **__: object) -> Score:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr(final, "evaluate", full)
+    monkeypatch.setattr(final, "evaluate_on_test", full)
     (row,) = train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=2)
     assert (row.status, row.steps, row.test_error) == (Status.OUT_OF_MEMORY, 2, None)
     told = json.loads((tmp_path / "seed-0/model.json").read_text())

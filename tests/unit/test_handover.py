@@ -231,20 +231,15 @@ def refused(folder: Path, reason: str, *, identity: Any = IDENTITY, budget_s: fl
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
 
 
-def restate(folder: Path, **changes: object) -> None:
-    state = json.loads((folder / "state.json").read_text())
-    (folder / "state.json").write_text(json.dumps(state | changes))
-
-
 def replace(folder: Path, **changes: object) -> None:
-    restate(folder, position=json.loads((folder / "state.json").read_text())["position"] | changes)
+    fakes.restate(folder, position=json.loads((folder / "state.json").read_text())["position"] | changes)
 
 
 def retensor(folder: Path, rest: torch.Tensor) -> None:
     path = folder / "model-0.safetensors"
     weights = safetensors.torch.save({**safetensors.torch.load_file(path), "order/rest": rest})
     path.write_bytes(weights)
-    restate(folder, sha256=hashlib.sha256(weights).hexdigest())
+    fakes.restate(folder, sha256=hashlib.sha256(weights).hexdigest())
 
 
 @pytest.mark.parametrize(
@@ -254,11 +249,11 @@ def retensor(folder: Path, rest: torch.Tensor) -> None:
         (lambda f: (f / "model-0.safetensors").unlink(), "No such file"),
         (lambda f: (f / "state.json").write_text('{"format": 1'), "not JSON"),
         (lambda f: (f / "state.json").write_text("[" * 100_000), "not JSON"),
-        (lambda f: restate(f, sha256="0" * 64), "model-0.safetensors is not the file"),
+        (lambda f: fakes.restate(f, sha256="0" * 64), "model-0.safetensors is not the file"),
         (lambda f: (f / "model-0.safetensors").write_bytes((f / "model-0.safetensors").read_bytes()[:-9]), "not the file"),
-        (lambda f: restate(f, weights="../../secret"), "accepted is model-0.safetensors or model-1"),
-        (lambda f: restate(f, weights=["model-0.safetensors"]), "accepted is"),
-        (lambda f: restate(f, position=None), "fields"),
+        (lambda f: fakes.restate(f, weights="../../secret"), "accepted is model-0.safetensors or model-1"),
+        (lambda f: fakes.restate(f, weights=["model-0.safetensors"]), "accepted is"),
+        (lambda f: fakes.restate(f, position=None), "fields"),
         (lambda f: replace(f, u=1.0), "u of the position"),
         (lambda f: replace(f, u="0.5", steps=0), "steps, u of the position"),
         (lambda f: replace(f, train_s=float("nan")), "train_s"),
@@ -268,12 +263,12 @@ def retensor(folder: Path, rest: torch.Tensor) -> None:
         (lambda f: replace(f, sums=[1.0, 2.0, 3.5]), "sums"),
         (lambda f: replace(f, curve=[{"t": 1.0}]), "curve"),
         (lambda f: replace(f, curve=[{"u": "x"}]), "curve"),
-        (lambda f: restate(f, base={"train_s": -1.0, "steps": 0}), "train_s"),
-        (lambda f: restate(f, base=3), "train_s"),
-        (lambda f: restate(f, base={"train_s": 1e9, "steps": 9}), "what it continues has used 1e\\+09 s of 1e\\+09 s"),
-        (lambda f: restate(f, average=None), "average"),
-        (lambda f: restate(f, average={"u": 2.0, "n": 1, "since": 0}), "average"),
-        (lambda f: restate(f, facts=[]), "facts"),
+        (lambda f: fakes.restate(f, base={"train_s": -1.0, "steps": 0}), "train_s"),
+        (lambda f: fakes.restate(f, base=3), "train_s"),
+        (lambda f: fakes.restate(f, base={"train_s": 1e9, "steps": 9}), "what it continues has used 1e\\+09 s of 1e\\+09 s"),
+        (lambda f: fakes.restate(f, average=None), "average"),
+        (lambda f: fakes.restate(f, average={"u": 2.0, "n": 1, "since": 0}), "average"),
+        (lambda f: fakes.restate(f, facts=[]), "facts"),
         (lambda f: retensor(f, torch.tensor([390])), "positions"),
         (lambda f: retensor(f, torch.tensor([-1])), "positions"),
         (lambda f: retensor(f, torch.tensor([1.0])), "positions"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bohb_nas.engine import launch
-from bohb_nas.engine.cluster import make_keys, publish, security
+from bohb_nas.engine.cluster import Address, make_keys, security
 from bohb_nas.engine.drive import Outcome
 from bohb_nas.engine.lead import _check_term, lead
 from bohb_nas.engine.plan import Request, plan
@@ -78,9 +78,9 @@ def test_of_key_and_certificate_neither_stays_without_the_other(study: StudyDir,
 
 def test_a_master_ends_when_another_leads_in_a_later_term(study: StudyDir) -> None:
     _check_term(study, 3, leases=False)
-    publish(study, "tls://127.0.0.1:1", 3)
+    Address(study, "tls://127.0.0.1:1", 3)
     _check_term(study, 3, leases=False)
-    publish(study, "tls://127.0.0.1:1", 4)
+    Address(study, "tls://127.0.0.1:1", 4)
     for leases in (False, True):
         with pytest.raises(StudyHeldError, match="another master leads"):
             _check_term(study, 3, leases=leases)

@@ -62,7 +62,7 @@ def tell(
 ) -> None:
     model.asked(i, config)
     result = Result(trial_id=f"t{i}", status=Status.OK if loss is not None else status, loss=loss, train_s=seconds)
-    model.observe(i, config, rung=rung, loss=loss, result=result)
+    model.observe(i, rung=rung, loss=loss, result=result)
 
 
 def picks(model: MultiRung, n: int = 200) -> list[dict[str, Value]]:

@@ -16,7 +16,7 @@ from bohb_nas.oneshot.online_policy import OnlinePolicy, as_config, bounded_rewa
 from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.training import policies, policy_recipe
 from bohb_nas.training.policies import GROUPS, Choice, Layer, Operation
-from bohb_nas.training.transform import transform_chosen
+from bohb_nas.training.transform import transform
 
 Array = NDArray[np.float64]
 INVERTED = Operation("invert")
@@ -140,7 +140,7 @@ def test_the_next_batch_meets_the_policy_of_now() -> None:
     generator, host = (torch.Generator().manual_seed(seed) for seed in (0, 1))
     for _ in range(2):
         chance = policy.probabilities[1]
-        out, _, chosen = transform_chosen(black, torch.arange(4000), policy.policy(), generator=generator, host=host)
+        out, _, chosen = transform(black, torch.arange(4000), policy.policy(), generator=generator, host=host, noted=True)
         white = float((out[:, 0, 0, 0] == 255).double().mean())
         assert abs(white - chance) < 4 * (0.25 / 4000) ** 0.5
         policy.update(chosen[:, 0].numpy(), out[:, 0, 0, 0].numpy().astype(np.float64))

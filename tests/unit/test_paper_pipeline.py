@@ -17,13 +17,23 @@ sys.path.insert(0, str(ROOT / "bench"))
 from paper_network import PaperNetwork  # noqa: E402
 from paper_pipeline import Cutout, PaperStep, Pictures, transforms  # noqa: E402
 
-from bohb_nas.networks._multi_branch import multi_branch  # noqa: E402
+from bohb_nas.layers import Layer  # noqa: E402
+from bohb_nas.networks import zela2018  # noqa: E402
+from bohb_nas.records import Value  # noqa: E402
 from bohb_nas.training.networks import build  # noqa: E402
 
 NETWORKS = {
     "several branches": {"stem": 4, "widths": (4, 6, 8), "blocks": (1, 2, 1), "branches": (2, 3, 2), "death_rate": 0.0},
     "one branch": {"stem": 4, "widths": (6, 6, 5), "blocks": (2, 1, 2), "branches": (1, 1, 1), "death_rate": 0.5},
 }
+
+
+def described(*, stem: int, widths: tuple[int, ...], blocks: tuple[int, ...], branches: tuple[int, ...], death_rate: float) -> Layer:
+    """Our network of the arguments of the port."""
+    config: dict[str, Value] = {"initial_filters": stem, "death_rate": death_rate}
+    for g, (into, out) in enumerate(zip((stem, *widths), widths, strict=False), start=1):
+        config |= {f"widen_factor_{g}": out / into, f"nr_residual_blocks_{g}": blocks[g - 1], f"res_branches_{g}": branches[g - 1]}
+    return zela2018.network(config)
 
 
 def dealt(noise: Tensor) -> Iterator[Tensor]:
@@ -35,7 +45,7 @@ def dealt(noise: Tensor) -> Iterator[Tensor]:
 def test_the_port_is_the_same_function_as_our_network(name: str) -> None:
     shape = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
-    ours = build(multi_branch(**shape), image_shape=(8, 8, 3), n_classes=10, generator=generator).double()  # type: ignore[arg-type]
+    ours = build(described(**shape), image_shape=(8, 8, 3), n_classes=10, generator=generator).double()  # type: ignore[arg-type]
     noise = ours.noise(5, generator).double()
     rows = dealt(noise)
     port = PaperNetwork(**shape, draw=lambda n, _: torch.cat([next(rows) for _ in range(n)])).double()  # type: ignore[arg-type]
@@ -56,7 +66,7 @@ def test_the_port_is_the_same_function_as_our_network(name: str) -> None:
 def test_at_rest_too(name: str) -> None:
     shape = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
-    ours = build(multi_branch(**shape), image_shape=(8, 8, 3), n_classes=10, generator=generator).double().eval()  # type: ignore[arg-type]
+    ours = build(described(**shape), image_shape=(8, 8, 3), n_classes=10, generator=generator).double().eval()  # type: ignore[arg-type]
     port = PaperNetwork(**shape).double().eval()  # type: ignore[arg-type]
     port.take_weights(ours)
     images = torch.randn(3, 3, 8, 8, generator=generator, dtype=torch.float64)

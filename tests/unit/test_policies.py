@@ -16,7 +16,7 @@ from bohb_nas.errors import OptionError
 from bohb_nas.training import policies
 from bohb_nas.training.policies import AUTO_CIFAR10, AUTO_SVHN, GROUPS, LIMITS, OPERATORS, PLAIN, SIGNED, Choice, Layer, Operation, Policy
 from bohb_nas.training.policy_files import from_file
-from bohb_nas.training.transform import counts, transform, transform_chosen
+from bohb_nas.training.transform import counts, transform
 
 NAMES = {"colour": "Color", "autocontrast": "AutoContrast"} | {
     f"{n}_{a}": f"{n.title()}{a.upper()}" for n in ("shear", "translate") for a in "xy"
@@ -34,7 +34,7 @@ def host(seed: int = 0) -> torch.Generator:
 
 def apply(policy: Policy, images: Tensor, seed: int = 0) -> Tensor:
     """The images in the order in which they were given."""
-    out, came_from = transform(images, torch.arange(len(images)), policy, generator=host(seed), host=host(seed + 1000))
+    out, came_from, _ = transform(images, torch.arange(len(images)), policy, generator=host(seed), host=host(seed + 1000))
     back = torch.empty_like(out)
     back[came_from] = out
     return back
@@ -154,7 +154,7 @@ def met(n: int, draws: int) -> Tensor:
     out = torch.empty(draws, n, dtype=torch.int64)
     table = torch.tensor([bits.get(level, -1) for level in range(256)])
     for row in out:
-        images, came_from = transform(white, torch.arange(n), MIXED, generator=generator, host=counter)
+        images, came_from, _ = transform(white, torch.arange(n), MIXED, generator=generator, host=counter)
         row[came_from] = table[images.flatten().long()]
     return out
 
@@ -217,7 +217,7 @@ def test_labels_follow_their_images(policy: Policy, shape: tuple[int, int, int])
     """Noise is never another's: images that came through unchanged have their own label."""
     images = torch.randint(256, (400, *shape), generator=host(), dtype=torch.uint8)
     images[:, :, 0, 0], images[:, :, 0, 1] = 0, 255  # so that autocontrast changes nothing either
-    out, labels = transform(images, torch.arange(400), policy, generator=host(1), host=host(2))
+    out, labels, _ = transform(images, torch.arange(400), policy, generator=host(1), host=host(2))
     assert sorted(labels.tolist()) == list(range(400))
     assert labels.tolist() != list(range(400))
     assert (out.dtype, out.shape) == (torch.uint8, images.shape)
@@ -246,7 +246,7 @@ def marked(chances: tuple[float, ...], n: int, seed: int, layers: int = 1) -> tu
     """Images of a black and a white row under choices that leave a mark, with the labels and what is said to have happened to them."""
     layer = Layer(tuple(Choice(p, operations) for p, operations in zip(chances, MARKS[: len(chances)], strict=True)))
     pair = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 2, 1).expand(n, 1, 2, 2)
-    return transform_chosen(pair, torch.arange(n), (layer,) * layers, generator=host(seed), host=host(seed + 1))
+    return transform(pair, torch.arange(n), (layer,) * layers, generator=host(seed), host=host(seed + 1), noted=True)
 
 
 def test_the_choice_that_is_told_is_the_one_whose_mark_an_image_bears() -> None:
@@ -276,8 +276,8 @@ def test_the_choices_of_every_layer_follow_their_images() -> None:
 def test_telling_the_choices_changes_nothing_else(policy: Policy, n: int) -> None:
     images = torch.randint(256, (n, 3, 8, 8), generator=host(), dtype=torch.uint8)
     mine, theirs = (host(1), host(2)), (host(1), host(2))
-    out, labels = transform(images, torch.arange(n), policy, generator=mine[0], host=mine[1])
-    again, followed, chosen = transform_chosen(images, torch.arange(n), policy, generator=theirs[0], host=theirs[1])
+    out, labels, _ = transform(images, torch.arange(n), policy, generator=mine[0], host=mine[1])
+    again, followed, chosen = transform(images, torch.arange(n), policy, generator=theirs[0], host=theirs[1], noted=True)
     assert torch.equal(out, again)
     assert torch.equal(labels, followed)
     assert all(torch.equal(a.get_state(), b.get_state()) for a, b in zip(mine, theirs, strict=True))
@@ -299,7 +299,7 @@ def test_counts_have_the_multinomial_law() -> None:
 
 def test_none_changes_nothing_and_draws_nothing() -> None:
     images, generator = torch.randint(256, (5, 3, 4, 4), generator=host(), dtype=torch.uint8), host(1)
-    out, labels = transform(images, torch.arange(5), policies.NONE, generator=generator, host=host(2))
+    out, labels, _ = transform(images, torch.arange(5), policies.NONE, generator=generator, host=host(2))
     assert torch.equal(out, images)
     assert labels.tolist() == list(range(5))
     assert torch.equal(generator.get_state(), host(1).get_state())
@@ -309,7 +309,7 @@ def test_a_batch_of_none_and_of_one() -> None:
     for n in (0, 1):
         images = torch.zeros(n, 3, 8, 8, dtype=torch.uint8)
         for policy in (policies.trivial(), policies.auto(AUTO_CIFAR10)):
-            out, labels = transform(images, torch.arange(n), policy, generator=host(), host=host())
+            out, labels, _ = transform(images, torch.arange(n), policy, generator=host(), host=host())
             assert (len(out), len(labels)) == (n, n)
 
 

@@ -11,13 +11,13 @@ import pytest
 from ConfigSpace import AndConjunction
 from ConfigSpace.hyperparameters import OrdinalHyperparameter
 from scipy.stats import spearmanr
+from simulation_fakes import sample
 
 from bohb_nas import refs
 from bohb_nas.benchmarks import Problem, _surrogate, load_problem
 from bohb_nas.benchmarks.nb301_v0 import SURROGATE as NB301
 from bohb_nas.errors import ProblemError
 from bohb_nas.records import Status, Value
-from bohb_nas.space.encoding import Encoding
 
 ROOT = Path(os.environ.get("BOHB_NAS_DATA", "/nowhere")) / "benchmarks"
 needs_data = pytest.mark.skipif(not ROOT.is_dir(), reason="needs BOHB_NAS_DATA, the folder that contains benchmarks/")
@@ -33,11 +33,6 @@ def references() -> list[tuple[str, str]]:
     if not ROOT.is_dir():
         return []
     return [(family, instance) for family in SURROGATES for instance in stored(family, "reference.json")]
-
-
-def sample(problem: Problem, n: int) -> list[dict[str, Value]]:
-    encoding = Encoding(problem.space)
-    return [encoding.sample(seed) for seed in range(n)]
 
 
 def loss(problem: Problem, config: dict[str, Value], rung: int, seed: int = 0) -> float:

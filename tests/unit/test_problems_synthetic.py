@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from simulation_fakes import sample
 
 from bohb_nas.benchmarks import Problem, load_problem, rankcross
 from bohb_nas.errors import ProblemError, RefError
 from bohb_nas.records import Status, Value
-from bohb_nas.space.encoding import Encoding
 
 CONDNET_OPTIMUM: dict[str, Value] = {
     "depth": 3,
@@ -29,11 +29,6 @@ CONDNET_OPTIMUM: dict[str, Value] = {
     "randaug_m": 7,
 }
 HARTMANN_6 = dict(zip([f"x{i}" for i in range(6)], (0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573), strict=True))
-
-
-def sample(problem: Problem, n: int) -> list[dict[str, Value]]:
-    encoding = Encoding(problem.space)
-    return [encoding.sample(seed) for seed in range(n)]
 
 
 def losses(problem: Problem, configs: list[dict[str, Value]], rung: int, seed: int = 0) -> list[float]:

@@ -9,7 +9,7 @@ import pytest
 from study_fakes import make_study
 
 from bohb_nas.engine import service
-from bohb_nas.engine.cluster import publish
+from bohb_nas.engine.cluster import Address
 from bohb_nas.engine.serve import _started
 from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.errors import StartError
@@ -103,7 +103,7 @@ def test_a_worker_whose_study_made_room_for_another_leaves_and_does_not_join_tha
 
     with Lock(study.master_lock) as lock:
         assert lock.acquire("{}")
-        publish(study, "tls://127.0.0.1:5", 1)
+        Address(study, "tls://127.0.0.1:5", 1)
         assert asyncio.run(play()) == 0
     assert len(joined) == 1, "its own master, and no other"
     assert said == [f"another study has taken its place in {study.path}; leaving"]
@@ -168,7 +168,7 @@ def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_st
 
     with Lock(study.master_lock) as lock:
         assert lock.acquire("{}")
-        publish(study, "tls://127.0.0.1:5", 1)
+        Address(study, "tls://127.0.0.1:5", 1)
         why = asyncio.run(play())
     assert not worker.left_alone
     if what == "study":

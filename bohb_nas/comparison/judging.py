@@ -25,10 +25,8 @@ from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.export import Classifier
 from bohb_nas.training.networks import Network, build
 from bohb_nas.training.recipe import read
-from bohb_nas.training.validation import evaluate
+from bohb_nas.training.validation import evaluate_on_test
 
-EXPORTED = "model"
-"""The folder in an attempt's in which a search leaves a model that is ready to use."""
 _CPU = torch.device("cpu")
 
 
@@ -43,12 +41,12 @@ def judge(study: StudyDir, evaluation: Evaluation) -> dict[str, Any]:
     dataset = _dataset(options["dataset"], options.get("data_dir"))
     trial_id = evaluation.trial.trial_id
     try:
-        if (folder := exported(study, trial_id)) is not None:
+        if (folder := study.model(trial_id)) is not None:
             found = judge_exported(folder, dataset)
         elif (folder := study.checkpoint(trial_id)) is not None:
             found = judge_checkpoint(folder, dataset, options)
         else:
-            raise StudyError(f"{study.path}: trial {trial_id} has left no model; its study kept neither {EXPORTED}/ nor a checkpoint of it")
+            raise StudyError(f"{study.path}: trial {trial_id} has left no model; its study kept neither model/ nor a checkpoint of it")
     except RuntimeError as e:  # of torch: memory, or the device
         raise StudyError(f"{study.path}: trial {trial_id} cannot be tested: {e}; make room on the device, then run this again") from e
     about = {"trial_id": trial_id, "model": str(folder.relative_to(study.path.parent)), "dataset": dataset.name}
@@ -59,11 +57,6 @@ def judge(study: StudyDir, evaluation: Evaluation) -> dict[str, Any]:
 def _dataset(reference: str, data_dir: str | None) -> Dataset:
     """The same for all cells."""
     return load_dataset(reference, data_dir=Path(data_dir) if data_dir is not None else None)
-
-
-def exported(study: StudyDir, trial_id: str) -> Path | None:
-    """The newest model of a trial that is ready to use, or None."""
-    return next((a / EXPORTED for a in reversed(study.attempts(trial_id)) if (a / EXPORTED).is_dir()), None)
 
 
 def judge_checkpoint(folder: Path, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,26 +82,16 @@ def judge_checkpoint(folder: Path, dataset: Dataset, options: Mapping[str, Any])
     except (CheckpointError, KeyError, RuntimeError) as e:
         raise StudyError(f"{folder} cannot be tested: {e}; restore it from a backup") from e
     network.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
-    images, labels = images_of_test(dataset, compute.device)
-    score = evaluate(
-        network,
-        images,
-        labels,
-        torch.arange(len(labels), device=compute.device),
-        mean=data.mean,
-        deviation=data.deviation,
-        compute=compute,
-        clock=TrainingClock(compute.device),
-    )
+    clock = TrainingClock(compute.device)
+    score = evaluate_on_test(network, dataset, mean=data.mean, deviation=data.deviation, compute=compute, clock=clock)
     return {"test_error": score.error, "n_test": score.n, "params": _size(network), "weights_sha256": hashlib.sha256(weights).hexdigest()}
 
 
 def from_checkpoint(tensors: Mapping[str, Tensor], config: Mapping[str, Value], data: ResidentData, *, network: str | None) -> Network:
     """The network of a configuration with the weights of a checkpoint: those averaged, where there are any."""
-    kind = "average/" if any(name.startswith("average/") for name in tensors) else "network/"
     layers, _ = read(config, network=network)
     built = build(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(0))
-    built.load_state_dict({name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)})
+    built.load_state_dict(checkpoint.part(tensors, "average") or checkpoint.part(tensors, "network"))
     return built
 
 
@@ -128,11 +111,11 @@ def judge_exported(folder: Path, dataset: Dataset) -> dict[str, Any]:
         raise StudyError(f"{folder} cannot be tested: {e}; restore it from a backup") from e
     if about.get("fingerprint") != dataset.fingerprint:
         raise StudyError(f"{folder} cannot be tested: it was trained on other data than {dataset.name} is now; restore the data set")
-    images, labels = images_of_test(dataset, _CPU)
+    images, labels = dataset.test_part()
     with torch.no_grad():
         batch = Compute(device=_CPU, precision="fp32").evaluation_batch
-        found = torch.cat([model(part).argmax(1) for part in torch.split(images, batch)])
-    wrong = int((found != labels).sum().item())
+        found = torch.cat([model(part).argmax(1) for part in torch.split(to_device(images, _CPU), batch)])
+    wrong = int((found != labels_to_device(labels, _CPU)).sum().item())
     return {"test_error": wrong / len(labels), "n_test": len(labels), "params": _size(model), "weights_sha256": digest}
 
 
@@ -141,21 +124,11 @@ def _classifier(folder: Path, dataset: Dataset) -> nn.Module:
     config = parse_json((folder / "model.json").read_bytes())["config"]
     tensors = safetensors.torch.load((folder / "model.safetensors").read_bytes())
     layers, _ = read(config)
-    shape = (int(dataset.train_images.shape[1]), int(dataset.train_images.shape[2]), int(dataset.train_images.shape[3]))
-    network = build(layers, image_shape=shape, n_classes=len(dataset.classes), generator=torch.Generator().manual_seed(0))
+    n_classes, generator = len(dataset.classes), torch.Generator().manual_seed(0)
+    network = build(layers, image_shape=dataset.image_shape, n_classes=n_classes, generator=generator)
     model = Classifier(network, mean=tensors["mean"], deviation=tensors["deviation"])
     model.load_state_dict(tensors)
     return model.eval()
-
-
-def images_of_test(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The test images, uint8 [N, C, H, W], and their labels, int64 [N], on the device.
-
-    Raises:
-        DatasetError: there are none.
-    """
-    images, labels = dataset.test_part()
-    return to_device(images, device), labels_to_device(labels, device)
 
 
 def _size(model: nn.Module) -> int:
