@@ -124,7 +124,13 @@ class NoLocksError(StorageError):
     """A file system without locks."""
 
 
-_NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+_NO_MEMORY = (
+    "out of memory",  # of torch, Triton or the driver, each with other words before it
+    "DefaultCPUAllocator",
+    "ALLOC_FAILED",  # of cuBLAS, and of cuDNN before its version 9
+    "ALLOCATION_FAILED",  # of cuDNN
+    "unable to find an engine to execute this computation",  # torch passes over every algorithm whose workspace finds no room
+)
 """What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""
 
 

@@ -407,29 +407,32 @@ def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_f
 class Cramped(torch.nn.Module):
     """A network whose device has memory for so many images of training, and for so many of an evaluation."""
 
-    def __init__(self, network: torch.nn.Module, limit: int, evaluated: int = 10**9) -> None:
+    def __init__(self, network: torch.nn.Module, limit: int, evaluated: int = 10**9, error: Exception | None = None) -> None:
         super().__init__()
         self.network, self.limit, self.evaluated, self.most = network, limit, evaluated, 0
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
     def noise(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return self.network.noise(n, generator)  # type: ignore[no-any-return, operator]
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         if len(x) > (self.limit if self.training else self.evaluated):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+            raise self.error
         self.most = max(self.most, len(x)) if self.training else self.most
         return self.network(x, noise)  # type: ignore[no-any-return]
 
 
-def cramped(limit: int) -> tuple[Learner, Cramped]:
+def cramped(limit: int, error: Exception | None = None) -> tuple[Learner, Cramped]:
     learner = fakes.learner(batch_size=128)
-    network = Cramped(learner.network, limit)
+    network = Cramped(learner.network, limit, error=error)
     learner.network = network  # type: ignore[assignment]
     return learner, network
 
 
-def test_a_batch_that_memory_does_not_hold_goes_in_parts() -> None:
-    (learner, network), time = cramped(40), fakes.Virtual()
+@pytest.mark.parametrize("error", [None, RuntimeError("FIND was unable to find an engine to execute this computation")])
+def test_a_batch_that_memory_does_not_hold_goes_in_parts(error: Exception | None) -> None:
+    """For all of it, or for the workspace of a convolution beside it, of which torch says that it found no algorithm."""
+    (learner, network), time = cramped(40, error), fakes.Virtual()
     time.watch(network, lambda _: 0.1)
     result = fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=3), time.clock(), lambda _: None)
     assert (result.status, learner.micro_batch, network.most) == (Status.OK, 32, 32)
