@@ -237,6 +237,11 @@ def alternating(seen: Tensor, positions: Tensor) -> Tensor:
     return odd.bool()
 
 
+def before_alternating(seen: Tensor, positions: Tensor) -> Tensor:
+    """How often each image was seen before `alternating` counted a batch: uint8 [M], of its arguments."""
+    return seen.index_add(0, positions, torch.full_like(positions, 255, dtype=torch.uint8))
+
+
 def blend_targets(targets: Tensor, partners: Tensor, share: Tensor) -> Tensor:
     """Targets of mixed images, both [N, n_classes]; share [N] is the image's own."""
     return torch.lerp(partners, targets, share[:, None])

@@ -167,10 +167,11 @@ class Learner:
         """Augments the images of coming steps, all at once: `positions` [n] of each step.
 
         A policy spreads the images of all steps over all batches anew, and mixing takes partners from any of them: each image's law, and
-        that each meets its own choices, is as in single batches.
+        that each meets its own choices, is as in single batches. They count as seen once they are ready: not where memory did not suffice.
         """
         together = torch.cat(list(positions))
         images, targets = augment(
+        seen = None if self.seen is None else self.seen.clone()
             self.data.images[together],
             self.data.labels[together],
             self.recipe,
@@ -179,11 +180,12 @@ class Learner:
             n_classes=self.data.n_classes,
             generator=self.streams.augmentation,
             host=self.streams.host,
-            mirrored=None if self.seen is None else alternating(self.seen, together),
+            mirrored=None if seen is None else alternating(seen, together),
         )
         lengths = [len(of_step) for of_step in positions]
         images = images.contiguous(memory_format=self.compute.memory_format)
         return list(zip(torch.split(images, lengths), torch.split(targets, lengths), strict=True))
+        self.seen = seen
 
     def step(self, positions: Tensor, rate: float) -> None:
         """One optimizer step on the images at `positions` [n], at the learning rate `rate`."""

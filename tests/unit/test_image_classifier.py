@@ -94,6 +94,7 @@ def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> N
     assert metrics["efficiency"] == pytest.approx(metrics["floor_s"] / metrics["step_s"])
     assert result.details["bound"] in ("compute", "bytes", "launches")
     assert (result.details["micro_batch"], result.details["replays"], result.details["replay_refused"]) == (16, False, None)
+    assert result.details["steps_ahead"] == 1
     assert result.details["compiled"] == {"used": False, "reason": "on a cpu it is done on request only", "seconds": None, "gain": None}
     assert metrics["wall_s"] == pytest.approx(sum(metrics[k] for k in ("setup_s", "warmup_s", "new_s", "valid_s")))
     assert result.details["resumed"] == {"resumed": False, "reason": "nothing to continue"}
