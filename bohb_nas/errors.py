@@ -141,6 +141,11 @@ def out_of_memory(e: BaseException) -> bool:
     return isinstance(e, RuntimeError) and any(words in str(e) for words in _NO_MEMORY)
 
 
+def first_line(e: BaseException) -> str:
+    """The first line that an exception says, or its name where it says nothing."""
+    return (str(e).splitlines() or [""])[0] or type(e).__name__
+
+
 def end_text(code: int) -> str:
     """How a process ended that left this code, for people."""
     if code >= 0:

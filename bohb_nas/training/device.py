@@ -8,7 +8,8 @@ from typing import Literal, TypeVar
 
 import torch
 
-from bohb_nas.errors import OptionError, out_of_memory
+from bohb_nas import spoilt
+from bohb_nas.errors import OptionError, first_line, out_of_memory
 from bohb_nas.training import allocator, control_group
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -74,9 +75,12 @@ class Compute:
         return min(_host_bytes("MemTotal"), control_group.memory_bytes(control_group.around_us()))
 
     def release(self) -> None:
-        """Gives cached memory back to the device, or to the host that a CPU is of."""
+        """Gives cached memory back to the device, or to the host that a CPU is of; one that refuses costs no result, but is noted."""
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            try:
+                torch.cuda.empty_cache()
+            except RuntimeError as e:
+                spoilt.note(f"the device takes no memory back: {first_line(e)}")
         elif self.device.type == "cpu":
             allocator.give_back()
 
@@ -143,7 +147,7 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 def no_memory(e: BaseException) -> str:
     """In one line that memory ran out, and what the exception says of it."""
-    return f"out of memory: {str(e).splitlines()[0] if str(e) else type(e).__name__}"
+    return f"out of memory: {first_line(e)}"
 
 
 def _host_bytes(entry: str) -> int:

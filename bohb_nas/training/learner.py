@@ -205,12 +205,14 @@ class Learner:
 
     def _learn(self, images: Tensor, targets: Tensor, noise: Tensor) -> None:
         """The step on images that are ready: everything in it is on the device and has its place."""
-        self.optimizer.zero_grad(set_to_none=True)
         n_parts = -(-len(images) // self.micro_batch)  # as even as can be: a last one of few images has poor statistics, of one none
         parts = (torch.tensor_split(tensor, n_parts, dim) for tensor, dim in ((images, 0), (targets, 0), (noise, 1)))
-        for part in zip(*parts, strict=True):
-            self._backward(*part, share=len(part[0]) / len(images))
-        self.optimizer.step()
+        try:
+            for part in zip(*parts, strict=True):
+                self._backward(*part, share=len(part[0]) / len(images))
+            self.optimizer.step()
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)  # so that a recording, which makes its own, begins with their memory
 
     def _backward(self, images: Tensor, targets: Tensor, noise: Tensor, *, share: float) -> None:
         """Adds the gradient of some of a batch's images, `share` of it."""

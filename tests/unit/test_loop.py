@@ -555,13 +555,16 @@ def test_the_gradient_of_parts_is_the_mean_of_their_images() -> None:
     learner.network.eval = learner.network.train = lambda *_: learner.network  # type: ignore[method-assign]
     for module in learner.network.modules():
         module.training = False
-    positions = torch.arange(48)
+    positions, gradients = torch.arange(48), list[list[torch.Tensor]]()
+    learner.optimizer.register_step_pre_hook(
+        lambda *_: gradients.append([p.grad for p in learner.network.parameters() if p.grad is not None])
+    )
     learner.step(positions, 0.0)
-    whole = [p.grad.clone() for p in learner.network.parameters() if p.grad is not None]
     totals = learner.take_totals()
     learner.micro_batch = 20
     learner.step(positions, 0.0)
-    parts = [p.grad for p in learner.network.parameters() if p.grad is not None]
+    whole, parts = gradients
+    assert whole
     for a, b in zip(whole, parts, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     assert learner.take_totals() == pytest.approx(totals, rel=1e-5)
