@@ -21,6 +21,7 @@ from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.muon import Muon, hidden
 from bohb_nas.training.networks import Form, Network, apart, build, merge, together
+from bohb_nas.training.networks.normalisation import refusal
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.recording import Recording, record
@@ -170,8 +171,8 @@ class Learner:
         that each meets its own choices, is as in single batches. They count as seen once they are ready: not where memory did not suffice.
         """
         together = torch.cat(list(positions))
-        images, targets = augment(
         seen = None if self.seen is None else self.seen.clone()
+        images, targets = augment(
             self.data.images[together],
             self.data.labels[together],
             self.recipe,
@@ -184,8 +185,8 @@ class Learner:
         )
         lengths = [len(of_step) for of_step in positions]
         images = images.contiguous(memory_format=self.compute.memory_format)
-        return list(zip(torch.split(images, lengths), torch.split(targets, lengths), strict=True))
         self.seen = seen
+        return list(zip(torch.split(images, lengths), torch.split(targets, lengths), strict=True))
 
     def step(self, positions: Tensor, rate: float) -> None:
         """One optimizer step on the images at `positions` [n], at the learning rate `rate`."""
@@ -278,11 +279,13 @@ def start(
     Raises:
         OptionError: the configuration has names or choices that are not accepted.
         MemoryError: its weights alone are more than there is room for; found by arithmetic, before anything is built.
+        RuntimeError: there is not even room for trying the kernels of normalisations.
     """
     layers, recipe = read(config, network=network)
     if not recipe.policy:
         recipe = dataclasses.replace(recipe, policy=policy)
     _check_room(layers, recipe, data, compute)
+    refusal(compute.device)  # tries the kernels before there is a network, which may leave no memory for that
     built = build(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
     built.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
     return Learner(built, recipe, data=data, compute=compute, streams=Streams.seeded(seed, compute.device))
