@@ -1,5 +1,6 @@
 """Where and how precisely to compute: the device, its number format and memory layout."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)  # streams, recordings and kernels that name no device go there
         torch.backends.cudnn.benchmark = True
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # before CUDA starts: cuda:N is the GPU that nvidia-smi calls N
     elif chosen.type == "cpu":
         allocator.keep()
     return Compute(device=chosen, precision=precision)

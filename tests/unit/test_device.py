@@ -1,5 +1,7 @@
 """Names of devices that nothing can be trained on, and devices that do not do what they are asked."""
 
+import os
+
 import pytest
 import torch
 
@@ -23,3 +25,16 @@ def test_a_device_that_takes_no_memory_back_costs_nothing_else(monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "empty_cache", refuse)
     Compute(device=torch.device("cuda"), precision="fp32").release()
     assert spoilt.why() == "the device takes no memory back: captures_underway.empty() INTERNAL ASSERT FAILED"
+
+
+@pytest.mark.parametrize(("said", "order"), [(None, "PCI_BUS_ID"), ("FASTEST_FIRST", "FASTEST_FIRST")])
+def test_gpus_are_numbered_as_nvidia_smi_does_unless_somebody_says_how(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, order: str
+) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", said or "")
+    if said is None:
+        monkeypatch.delenv("CUDA_DEVICE_ORDER")
+    told = list[str | None]()
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: told.append(os.environ.get("CUDA_DEVICE_ORDER")))
+    choose()
+    assert told == [order], "before CUDA is asked anything"
