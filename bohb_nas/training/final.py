@@ -29,6 +29,7 @@ from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import read
+from bohb_nas.training.recording import Recording
 from bohb_nas.training.rows import NEW_CURVE, Row, earlier_row
 from bohb_nas.training.validation import Score, evaluate
 
@@ -185,6 +186,7 @@ def _train_one(job: _Job, seed: int, curve: Path, clock: TrainingClock) -> Row:
     if trained.status is Status.OK:
         _export(job, learner, row, folder)  # before the test: whatever becomes of that, the model is kept
         curve.replace(folder / "curve.jsonl")
+        learner.recording = Recording(None)  # the test has the memory that the recorded steps held
         row = _tested(job, learner, row, clock)
         about = folder / "model.json"
         write_atomic(about, dump_json(load_json(about.read_text(encoding="utf-8")) | asdict(row)))
@@ -233,17 +235,18 @@ def _tested(job: _Job, learner: Learner, row: Row, clock: TrainingClock) -> Row:
 
 
 def _test(learner: Learner, dataset: Dataset, clock: TrainingClock, *, mirrored: bool) -> Score:
-    """The test, in the arithmetic of the exported program, however the network was trained."""
+    """The test, in fp32 as the exported program is, however the network was trained."""
     images, labels = dataset.test_part()
     device = learner.compute.device
-    return evaluate(
-        learner.outcome,
-        to_device(images, device),
-        labels_to_device(labels, device),
-        torch.arange(len(labels), device=device),
-        mean=learner.data.mean,
-        deviation=learner.data.deviation,
-        compute=replace(learner.compute, precision="fp32"),
-        clock=clock,
-        mirrored=mirrored,
-    )
+    with learner.compute.unrounded():
+        return evaluate(
+            learner.outcome,
+            to_device(images, device),
+            labels_to_device(labels, device),
+            torch.arange(len(labels), device=device),
+            mean=learner.data.mean,
+            deviation=learner.data.deviation,
+            compute=replace(learner.compute, precision="fp32"),
+            clock=clock,
+            mirrored=mirrored,
+        )
