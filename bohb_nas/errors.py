@@ -124,7 +124,13 @@ class NoLocksError(StorageError):
     """A file system without locks."""
 
 
-_NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+_NO_MEMORY = (
+    "out of memory",  # of torch, Triton or the driver, each with other words before it
+    "DefaultCPUAllocator",
+    "ALLOC_FAILED",  # of cuBLAS, and of cuDNN before its version 9
+    "ALLOCATION_FAILED",  # of cuDNN
+    "unable to find an engine to execute this computation",  # torch passes over every algorithm whose workspace finds no room
+)
 """What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""
 
 
@@ -133,6 +139,11 @@ def out_of_memory(e: BaseException) -> bool:
     if isinstance(e, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(e).__mro__):
         return True
     return isinstance(e, RuntimeError) and any(words in str(e) for words in _NO_MEMORY)
+
+
+def first_line(e: BaseException) -> str:
+    """The first line that an exception says, or its name where it says nothing."""
+    return (str(e).splitlines() or [""])[0] or type(e).__name__
 
 
 def end_text(code: int) -> str:

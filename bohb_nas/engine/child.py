@@ -25,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from bohb_nas import leaving, standstill
+from bohb_nas import leaving, spoilt, standstill
 from bohb_nas.engine.kept import kept
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError, out_of_memory
 from bohb_nas.files import FULL, dump_json
@@ -114,7 +114,7 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
 
     Returns:
         The result, and whether this process may be spoilt for other trials: an exception can leave a broken device
-        behind (after an illegal access every later CUDA call fails).
+        behind (after an illegal access every later CUDA call fails), and so can a result (`bohb_nas.spoilt`).
 
     Raises:
         StorageError, DatasetError: the disk or the data are gone, which is not this trial's fault.
@@ -138,7 +138,10 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
         result, n_bytes = kept(result)
         if n_bytes > RESULT_LIMIT_BYTES:
             return failed(Status.CRASHED, f"the result has {n_bytes} bytes as JSON; accepted are {RESULT_LIMIT_BYTES}: write files instead")
-        return result, False
+        if (why := spoilt.why()) is not None:
+            with suppress(OSError):
+                sys.stderr.write(f"{why}; the next trial is trained by another process\n")
+        return result, why is not None
     except (StorageError, DatasetError, _EndedError):
         raise
     except BaseException as e:  # the outer shell: a crash is data, and so is an exit

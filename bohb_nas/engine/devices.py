@@ -26,6 +26,9 @@ from bohb_nas.training import control_group
 _LOOK_S = 0.3
 """For how long cores are looked at."""
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_ORDER = "CUDA_DEVICE_ORDER"
+_BY_BUS = "PCI_BUS_ID"
+"""The order in which nvidia-smi numbers GPUs. CUDA's own, the fastest first, nobody else knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +69,23 @@ def _gpus() -> list[Device]:
     """The GPUs that this process may use: those of CUDA_VISIBLE_DEVICES where it is set, else all.
 
     A GPU is named by its UUID wherever nvidia-smi tells it, since the same index is another GPU in another job.
+
+    Raises:
+        UsageError: they are given by numbers of another order than nvidia-smi's.
     """
     seen = _seen()
     given = os.environ.get(_VISIBLE)
+    if given is not None and any(part.strip().isdecimal() for part in given.split(",")):
+        _check_order(len(seen))
     ids = [gpu.uuid for gpu in seen.values()] if given is None else _named(given, seen)
     by_id = seen | {gpu.uuid: gpu for gpu in seen.values()}
     found = []
     for i in ids:
         gpu = by_id.get(i) or _Gpu(uuid=i if i.startswith(("GPU-", "MIG-")) else f"gpu{i}", model="unknown", memory_gib=0.0)
         found.append(
-            Device(name=gpu.uuid, environment={_VISIBLE: i}, model=gpu.model, memory_gib=gpu.memory_gib, n_devices=len(ids)),
+            Device(
+                name=gpu.uuid, environment={_VISIBLE: i, _ORDER: _BY_BUS}, model=gpu.model, memory_gib=gpu.memory_gib, n_devices=len(ids)
+            ),
         )
     return found
 
@@ -93,6 +103,20 @@ def _named(given: str, seen: Mapping[str, _Gpu]) -> list[str]:
         uuid = meant[0] if len(meant) == 1 else part
         found.setdefault(uuid, part if part.isdecimal() else uuid)
     return list(found.values())
+
+
+def _check_order(n_gpus: int) -> None:
+    """Refuses numbers of GPUs that count in another order than nvidia-smi does, where there are several to be taken for each other.
+
+    Raises:
+        UsageError: they do.
+    """
+    order = os.environ.get(_ORDER, _BY_BUS)
+    if order != _BY_BUS and n_gpus > 1:
+        raise UsageError(
+            f"{_ORDER} is {order!r}, in which only CUDA knows which of {n_gpus} GPUs a number means; accepted is {_BY_BUS}, as if it "
+            f"were not set, or UUIDs in {_VISIBLE} (nvidia-smi -L)"
+        )
 
 
 def _seen() -> dict[str, _Gpu]:
@@ -248,12 +272,15 @@ def called(said: str | None) -> str:
     """The name of the device here that torch calls cpu, cuda or cuda:N; None is the first.
 
     Raises:
-        UsageError: there are fewer.
+        UsageError: there are fewer, or they are numbered in another order than nvidia-smi's.
     """
     kind, _, index = (said or "").partition(":")
     if kind == "cpu":
         return "cpu0"
-    here, n = [device.name for device in _gpus()] or ["cpu0"], int(index) if index.isdecimal() else 0
+    gpus = _gpus()
+    if _VISIBLE not in os.environ:  # else its order counts
+        _check_order(len(gpus))
+    here, n = [device.name for device in gpus] or ["cpu0"], int(index) if index.isdecimal() else 0
     if n >= len(here):
         raise UsageError(f"device {said!r} is not here; accepted are cpu and {', '.join(f'{kind}:{i}' for i in range(len(here)))}")
     return here[n]

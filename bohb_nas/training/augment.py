@@ -215,6 +215,11 @@ def alternating(seen: Tensor, positions: Tensor) -> Tensor:
     return odd.bool()
 
 
+def before_alternating(seen: Tensor, positions: Tensor) -> Tensor:
+    """How often each image was seen before `alternating` counted a batch: uint8 [M], of its arguments."""
+    return seen.index_add(0, positions, torch.full_like(positions, 255, dtype=torch.uint8))
+
+
 def _span(first: Tensor, length: Tensor | int, size: int) -> Tensor:
     """Which of `size` positions lie in [first, first + length): bool [N, size]."""
     offset = torch.arange(size, device=first.device) - first[:, None]

@@ -1,14 +1,16 @@
 """Where and how precisely to compute: the device, its number format and memory layout."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
-from bohb_nas.errors import OptionError, out_of_memory
+from bohb_nas import spoilt
+from bohb_nas.errors import OptionError, first_line, out_of_memory
 from bohb_nas.training import allocator, control_group
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -74,9 +76,12 @@ class Compute:
         return min(_host_bytes("MemTotal"), control_group.memory_bytes(control_group.around_us()))
 
     def release(self) -> None:
-        """Gives cached memory back to the device, or to the host that a CPU is of."""
+        """Gives cached memory back to the device, or to the host that a CPU is of; one that refuses costs no result, but is noted."""
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            try:
+                torch.cuda.empty_cache()
+            except RuntimeError as e:
+                spoilt.note(f"the device takes no memory back: {first_line(e)}")
         elif self.device.type == "cpu":
             allocator.give_back()
 
@@ -95,19 +100,32 @@ class Compute:
             self.release()  # here, where the exception no longer holds the tensors
             at_once //= 2
 
-    @contextmanager
-    def untried(self) -> Iterator[None]:
+    def untried(self) -> AbstractContextManager[None]:
         """A context in which cuDNN takes the algorithms that it expects to be fastest, without trying any: for what is done a few times."""
-        tries = torch.backends.cudnn.benchmark
-        torch.backends.cudnn.benchmark = False
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.benchmark = tries
+        return _meanwhile(torch.backends.cudnn, "benchmark", to=False)
+
+    def unrounded(self) -> AbstractContextManager[None]:
+        """A context in which convolutions in fp32 multiply in fp32: on its own a GPU rounds what they multiply to TF32, if it can."""
+        return _meanwhile(torch.backends.cudnn, "allow_tf32", to=False)
+
+    def rounded_alike(self) -> AbstractContextManager[None]:
+        """A context in which products of matrices in fp32 round as convolutions do, which on their own may not."""
+        return _meanwhile(torch.backends.cuda.matmul, "allow_tf32", to=torch.backends.cudnn.allow_tf32)
 
     def autocast(self) -> AbstractContextManager[None]:
         """The number format as a context around forward passes."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+@contextmanager
+def _meanwhile(switches: Any, name: str, *, to: bool) -> Iterator[None]:
+    """Sets a switch of torch's, and puts it back."""
+    before = getattr(switches, name)
+    setattr(switches, name, to)
+    try:
+        yield
+    finally:
+        setattr(switches, name, before)
 
 
 def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
@@ -116,6 +134,7 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     Raises:
         OptionError: no such device here.
     """
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # before CUDA starts: cuda:N is the GPU that nvidia-smi calls N
     try:
         named = device or torch.accelerator.current_accelerator(check_available=True) or "cpu"
         chosen = torch.empty(0, device=named).device
@@ -143,7 +162,7 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 def no_memory(e: BaseException) -> str:
     """In one line that memory ran out, and what the exception says of it."""
-    return f"out of memory: {str(e).splitlines()[0] if str(e) else type(e).__name__}"
+    return f"out of memory: {first_line(e)}"
 
 
 def _host_bytes(entry: str) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from bohb_nas.entries import number
 from bohb_nas.errors import CheckpointError
 from bohb_nas.training import checkpoint, in_turn
+from bohb_nas.training.augment import before_alternating
 from bohb_nas.training.checkpoint import Used
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.position import Position
@@ -82,8 +83,7 @@ def load(folder: Path, learner: Learner, identity: Mapping[str, Any], *, budget_
 def _tensors(learner: Learner, position: Position) -> dict[str, Tensor]:
     tensors = {**checkpoint.tensors(learner), _REST: position.rest}
     if learner.seen is not None:  # what is augmented already will be augmented, and counted, again
-        early = position.rest[: position.n_prepared]
-        tensors["images/seen"] = learner.seen.index_add(0, early, torch.full_like(early, 255, dtype=torch.uint8))
+        tensors["images/seen"] = before_alternating(learner.seen, position.rest[: position.n_prepared])
     return tensors
 
 

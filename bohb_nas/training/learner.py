@@ -21,6 +21,7 @@ from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.muon import Muon, hidden
 from bohb_nas.training.networks import Form, Network, apart, build, merge, together
+from bohb_nas.training.networks.normalisation import refusal
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.recording import Recording, record
@@ -167,9 +168,10 @@ class Learner:
         """Augments the images of coming steps, all at once: `positions` [n] of each step.
 
         A policy spreads the images of all steps over all batches anew, and mixing takes partners from any of them: each image's law, and
-        that each meets its own choices, is as in single batches.
+        that each meets its own choices, is as in single batches. They count as seen once they are ready: not where memory did not suffice.
         """
         together = torch.cat(list(positions))
+        seen = None if self.seen is None else self.seen.clone()
         images, targets, _ = augment(
             self.data.images[together],
             self.data.labels[together],
@@ -179,10 +181,11 @@ class Learner:
             n_classes=self.data.n_classes,
             generator=self.streams.augmentation,
             host=self.streams.host,
-            mirrored=None if self.seen is None else alternating(self.seen, together),
+            mirrored=None if seen is None else alternating(seen, together),
         )
         lengths = [len(of_step) for of_step in positions]
         images = images.contiguous(memory_format=self.compute.memory_format)
+        self.seen = seen
         return list(zip(torch.split(images, lengths), torch.split(targets, lengths), strict=True))
 
     def step(self, positions: Tensor, rate: float) -> None:
@@ -203,12 +206,14 @@ class Learner:
 
     def _learn(self, images: Tensor, targets: Tensor, noise: Tensor) -> None:
         """The step on images that are ready: everything in it is on the device and has its place."""
-        self.optimizer.zero_grad(set_to_none=True)
         n_parts = -(-len(images) // self.micro_batch)  # as even as can be: a last one of few images has poor statistics, of one none
         parts = (torch.tensor_split(tensor, n_parts, dim) for tensor, dim in ((images, 0), (targets, 0), (noise, 1)))
-        for part in zip(*parts, strict=True):
-            self._backward(*part, share=len(part[0]) / len(images))
-        self.optimizer.step()
+        try:
+            for part in zip(*parts, strict=True):
+                self._backward(*part, share=len(part[0]) / len(images))
+            self.optimizer.step()
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)  # so that a recording, which makes its own, begins with their memory
 
     def _backward(self, images: Tensor, targets: Tensor, noise: Tensor, *, share: float) -> None:
         """Adds the gradient of some of a batch's images, `share` of it."""
@@ -274,11 +279,13 @@ def start(
     Raises:
         OptionError: the configuration has names or choices that are not accepted.
         MemoryError: its weights alone are more than there is room for; found by arithmetic, before anything is built.
+        RuntimeError: there is not even room for trying the kernels of normalisations.
     """
     layers, recipe = read(config, network=network)
     if not recipe.policy:
         recipe = dataclasses.replace(recipe, policy=policy)
     _check_room(layers, recipe, data, compute)
+    refusal(compute.device)  # tries the kernels before there is a network, which may leave no memory for that
     built = build(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
     built.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
     return Learner(built, recipe, data=data, compute=compute, streams=Streams.seeded(seed, compute.device))

@@ -279,7 +279,7 @@ class _Run:
 
     def _finish(self) -> None:
         result = self._result
-        result.train_s = self._clock.seconds()
+        result.ahead, result.train_s = self._feed.end(), self._clock.seconds()
         result.step_s, result.step_max_s = statistics.median(self._step_times), max(self._step_times)
         if result.status is Status.OK and not finite(self._learner.outcome.state_dict().values()):
             result.status = Status.DIVERGED  # by the last update, or without a trace in the loss: training uses no running statistics

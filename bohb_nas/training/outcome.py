@@ -35,6 +35,8 @@ class Fit:
     """Median."""
     step_max_s: float = 0.0
     lr_last: float = 0.0
+    ahead: int = 0
+    """Steps whose images were augmented together in the end: fewer than suit the device where memory did not suffice."""
     train_loss: float = math.nan
     """Mean over the last stretch of the curve, augmentation included."""
     train_error: float = math.nan

@@ -7,6 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from bohb_nas import spoilt
+from bohb_nas.errors import first_line
+
 Work = Callable[..., None]
 """Takes tensors and leaves everything that it computes in tensors that stay where they are."""
 
@@ -27,10 +30,22 @@ class Recorder(Protocol):
 
 
 def record(work: Work, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
-    """A CUDA graph of the work."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may wait for the device meanwhile
-        work(*inputs)
+    """A CUDA graph of the work.
+
+    Where it fails once it has begun, this process is spoilt for other trials: torch may take it for unfinished ever after.
+    """
+    graph, begun = torch.cuda.CUDAGraph(), False
+    try:
+        with (
+            torch.cuda.stream(torch.cuda.current_stream()),  # to which a graph that fails does not return
+            torch.cuda.graph(graph, capture_error_mode="thread_local"),  # other threads may wait for the device meanwhile
+        ):
+            begun = True
+            work(*inputs)
+    except RuntimeError as e:
+        if begun:
+            spoilt.note(f"a step could not be recorded: {first_line(e)}")
+        raise
     return graph.replay
 
 
@@ -61,12 +76,8 @@ class Recording:
         """Does the work, the same in every call, on the inputs."""
         shapes = [tensor.shape for tensor in inputs]
         if self._replay is None or shapes != self._shapes:
-            if self.recorder is None or self.refused is not None or not self._ready(shapes):
+            if self.recorder is None or self.refused is not None or not self._ready(shapes) or not self._recorded(work, inputs):
                 work(*inputs)
-                return
-            self._record(work, inputs)
-        if self._replay is None:
-            work(*inputs)
             return
         for place, tensor in zip(self._inputs, inputs, strict=True):
             place.copy_(tensor)
@@ -80,11 +91,15 @@ class Recording:
         self._shapes = shapes
         return self._n_done > STEPS_BEFORE
 
-    def _record(self, work: Work, inputs: tuple[Tensor, ...]) -> None:
+    def _recorded(self, work: Work, inputs: tuple[Tensor, ...]) -> bool:
+        """Whether the work was recorded, and so done for the first time: places, recording and replay need memory, which may be short."""
         assert self.recorder is not None
-        self._inputs = tuple(tensor.clone() for tensor in inputs)
         try:
-            self._replay = self.recorder(work, self._inputs)
+            places = tuple(tensor.clone() for tensor in inputs)
+            replay = self.recorder(work, places)
+            replay()
         except RuntimeError as e:
-            self.refused = (str(e).splitlines() or [type(e).__name__])[0]
-            self._inputs = ()
+            self.refused = first_line(e)
+            return False
+        self._inputs, self._replay = places, replay
+        return True

@@ -95,14 +95,15 @@ def evaluate_on_test(
         RuntimeError, MemoryError: memory does not suffice.
     """
     images, labels = dataset.test_part()
-    return evaluate(
-        network,
-        to_device(images, compute.device),
-        labels_to_device(labels, compute.device),
-        torch.arange(len(labels), device=compute.device),
-        mean=mean,
-        deviation=deviation,
-        compute=replace(compute, precision="fp32"),
-        clock=clock,
-        mirrored=mirrored,
-    )
+    with compute.unrounded():
+        return evaluate(
+            network,
+            to_device(images, compute.device),
+            labels_to_device(labels, compute.device),
+            torch.arange(len(labels), device=compute.device),
+            mean=mean,
+            deviation=deviation,
+            compute=replace(compute, precision="fp32"),
+            clock=clock,
+            mirrored=mirrored,
+        )

@@ -56,6 +56,7 @@ def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak)
     """How the training's speed stands to what its device can do: metrics, and what bounds it; nothing where no step was timed."""
     details: dict[str, Any] = {
         "micro_batch": learner.micro_batch,
+        "steps_ahead": trained.ahead,
         **norms(learner.compute, compiled=trained.compiled is not None and trained.compiled.used),
         "replays": learner.recording.replays,
         "replay_refused": learner.recording.refused,

@@ -27,6 +27,7 @@ from bohb_nas.space.files import frozen_space
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import divide
 from bohb_nas.training.export import export_model
+from bohb_nas.training.networks.normalisation import refusal
 from bohb_nas.training.position import Leave
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
@@ -149,6 +150,7 @@ class OneShot:
 
     def _search(self, trial: Trial, workdir: Path, clock: TrainingClock, began: float, details: dict[str, Any]) -> Result:
         space, fingerprint = self._space()
+        refusal(self._classifier.compute.device)  # before there are networks, which may leave no memory for it
         loaded, compute, options = self._classifier.resident(), self._classifier.compute, self._options.training
         settings = self._options.search
         identity = {

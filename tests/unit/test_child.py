@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from bohb_nas import leaving
+from bohb_nas import leaving, spoilt
 from bohb_nas.engine.child import END, check, make_worker, train
 from bohb_nas.errors import DatasetError, RefError, StorageError
 from bohb_nas.records import Origin, Result, Status, Trial
@@ -363,6 +363,17 @@ def test_a_worker_without_the_attribute_does_not_hand_over(tmp_path: Path) -> No
 def test_an_exception_may_have_spoilt_the_process_an_answer_has_not(tmp_path: Path) -> None:
     assert train(Worker(RuntimeError("CUDA error: an illegal memory access was encountered")), TRIAL, tmp_path)[1]
     assert not train(Worker(None), TRIAL, tmp_path)[1]
+
+
+def test_a_result_is_kept_of_a_process_that_may_be_spoilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(spoilt, "_why", None)
+    spoilt.note("a step could not be recorded")
+    spoilt.note("the device takes no memory back")
+    result, is_spoilt = train(Worker(ok()), TRIAL, tmp_path)
+    assert (result.status, result.loss, is_spoilt) == (Status.OK, 0.5, True)
+    assert capsys.readouterr().err == "a step could not be recorded; the next trial is trained by another process\n"
 
 
 @pytest.mark.parametrize("gone", [StorageError("disk full"), DatasetError("no such folder")])

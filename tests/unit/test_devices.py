@@ -17,6 +17,7 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
 
 
 def seen(n_workers: int | None = None) -> list[tuple[str, str]]:
@@ -43,6 +44,30 @@ def test_a_gpu_has_one_name_however_it_is_given(monkeypatch: pytest.MonkeyPatch,
     if given is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert seen() == devices
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("given", [None, "1", "GPU-bbbb"])
+def test_a_worker_counts_gpus_as_nvidia_smi_does(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert {device.environment["CUDA_DEVICE_ORDER"] for device in local_devices(None)} == {"PCI_BUS_ID"}
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_numbers_that_count_the_fastest_first_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UUIDs mean the same in every order, and what is listed in CUDA_VISIBLE_DEVICES is numbered as it is listed there."""
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    assert seen() == [("GPU-aaaa", "GPU-aaaa"), ("GPU-bbbb", "GPU-bbbb")]
+    with pytest.raises(UsageError, match=r"CUDA_DEVICE_ORDER is 'FASTEST_FIRST'.*of 2 GPUs.*accepted is PCI_BUS_ID"):
+        called("cuda:1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bbbb,GPU-aaaa")
+    assert called("cuda:1") == "GPU-aaaa"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bbbb,0")
+    with pytest.raises(UsageError, match="FASTEST_FIRST"):
+        local_devices(None)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert [name for name, _ in seen()] == ["GPU-bbbb", "GPU-aaaa"]
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -20,10 +20,11 @@ from bohb_nas.training.data import resident
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.final import train_final
-from bohb_nas.training.learner import start
+from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import fit
 from bohb_nas.training.outcome import Fit
-from bohb_nas.training.validation import Score
+from bohb_nas.training.recording import Recorder, Recording
+from bohb_nas.training.validation import Score, evaluate
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 32, 3)])
@@ -294,6 +295,26 @@ def test_a_test_that_fails_costs_no_model(tmp_path: Path, monkeypatch: pytest.Mo
     told = json.loads((tmp_path / "seed-0/model.json").read_text())
     assert (told["steps"], told["test_error"]) == (2, None)
     assert (tmp_path / "seed-0/model.pt2").exists()
+
+
+def test_the_test_is_in_fp32_and_has_the_memory_of_the_recorded_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen, own, switches = list[Learner](), list[tuple[bool, bool, Recorder | None]](), evaluate, torch.backends.cudnn
+
+    def looked(*arguments: Any, **named: Any) -> Score:
+        seen.append((switches.allow_tf32, switches.benchmark, made[-1].recording.recorder))
+        return own(*arguments, **named)
+
+    def begun(*arguments: Any, **named: Any) -> Learner:
+        made.append(start(*arguments, **named))
+        made[-1].recording = Recording(lambda work, inputs: lambda: work(*inputs))
+        return made[-1]
+
+    monkeypatch.setattr(final, "evaluate", looked)
+    monkeypatch.setattr(final, "start", begun)
+    monkeypatch.setattr(switches, "benchmark", True)
+    train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=5)
+    assert seen == [(False, True, None)]
+    assert switches.allow_tf32
 
 
 def test_a_network_larger_than_memory_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,7 @@ def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> N
     assert metrics["efficiency"] == pytest.approx(metrics["floor_s"] / metrics["step_s"])
     assert result.details["bound"] in ("compute", "bytes", "launches")
     assert (result.details["micro_batch"], result.details["replays"], result.details["replay_refused"]) == (16, False, None)
+    assert result.details["steps_ahead"] == 1
     assert result.details["compiled"] == {"used": False, "reason": "on a cpu it is done on request only", "seconds": None, "gain": None}
     assert metrics["wall_s"] == pytest.approx(sum(metrics[k] for k in ("setup_s", "warmup_s", "new_s", "valid_s")))
     assert result.details["resumed"] == {"resumed": False, "reason": "nothing to continue"}
@@ -225,7 +226,12 @@ def test_divergence(tmp_path: Path, time: fakes.Virtual) -> None:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
         MemoryError(),
         RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     ],

@@ -12,10 +12,11 @@ import training_fakes as fakes
 
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Status
-from bohb_nas.training import schedules
+from bohb_nas.training import augment, schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import Batches, resident
 from bohb_nas.training.device import Compute
+from bohb_nas.training.feed import Feed
 from bohb_nas.training.learner import Batch, Learner, Streams, start
 from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.networks.normalisation import Norm
@@ -390,6 +391,63 @@ def test_images_under_a_policy_that_are_prepared_together_keep_their_labels() ->
     assert not torch.equal(targets[:100].argmax(1), learner.data.labels[:100]), "in an order of all"
 
 
+def test_images_that_were_augmented_in_vain_do_not_count_as_seen() -> None:
+    """20 steps of 16 images, of 64 that were prepared: the next training shows the others as if these had never been."""
+    learner, time = queueing(flip="alternating", sgd_learning_rate=0.01), fakes.Virtual()
+    time.watch(learner.network, lambda _: 0.01)
+    assert learner.seen is not None
+    before = learner.seen.int()
+    assert train(learner, time, budget_s=1e9, max_steps=20).steps == 20
+    counted = torch.remainder(learner.seen.int() - before, 256)
+    assert (int(counted.sum()), int(counted.max())) == (320, 2), "an epoch of 300 images, and 20 of the next"
+
+
+def test_what_waits_for_memory_is_part_of_the_rest() -> None:
+    """Of 64 steps of 16 images there is memory for 32 at once: three are taken, 29 are ready, and those of the other 32 only drawn."""
+    learner = queueing()
+    makes = learner.prepare
+
+    def prepare(positions: Sequence[torch.Tensor]) -> list[Batch]:
+        if len(positions) > 32:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 132.00 MiB")
+        return makes(positions)
+
+    learner.prepare = prepare  # type: ignore[method-assign]
+    feed = Feed(learner)
+    classes = [int(k) for _ in range(3) for k in next(feed)[1].argmax(1)]
+    rest, n_prepared = feed.rest()
+    assert (len(rest), n_prepared) == (4 * 300 - 3 * 16, 29 * 16)
+    assert (rest.bincount(minlength=300) <= 4).all()
+    assert torch.tensor(classes).bincount().tolist() == [400 - n for n in learner.data.labels[rest].bincount().tolist()]
+    assert feed.end() == 32
+
+
+def test_images_of_fewer_steps_are_made_at_once_where_memory_does_not_hold_those_of_many() -> None:
+    """64, 32 and 16 steps are too many, 8 are not; no image is left out or seen twice, and none is taken for seen without a step."""
+    learner, time = queueing(flip="alternating", sgd_learning_rate=0.01), fakes.Virtual()
+    time.watch(learner.network, lambda _: 0.01)
+    assert learner.seen is not None
+    prepared, before, taken = list[int](), learner.seen.clone(), list[torch.Tensor]()
+    makes = augment.augment
+
+    def cramped_augment(images: torch.Tensor, labels: torch.Tensor, *arguments: Any, **named: Any) -> Any:
+        prepared.append(len(images) // 16)
+        if len(images) > 8 * 16:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 132.00 MiB")
+        return makes(images, labels, *arguments, **named)
+
+    own = learner.learn
+    learner.learn = lambda batch, rate: taken.append(batch[1].argmax(1)) or own(batch, rate)  # type: ignore[func-returns-value, method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bohb_nas.training.learner.augment", cramped_augment)
+        result = train(learner, time, budget_s=1e9, max_steps=75)
+    assert (result.status, result.steps, result.ahead) == (Status.OK, 75, 8)
+    assert [n for n in prepared if n > 1] == [64, 32, 16, *[8] * 10]
+    counted = torch.remainder(learner.seen.int() - before.int(), 256)[learner.data.train]
+    assert counted.tolist() == [4] * 300, "75 steps of 16 images are four epochs of 300"
+    assert torch.cat(taken).bincount().tolist() == [400, 400, 400], "of the three classes, each with a hundred images"
+
+
 def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_for_one() -> None:
     learner = queueing(policy="trivial")
     assert fakes.learner().ahead() == 1
@@ -407,29 +465,32 @@ def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_f
 class Cramped(torch.nn.Module):
     """A network whose device has memory for so many images of training, and for so many of an evaluation."""
 
-    def __init__(self, network: torch.nn.Module, limit: int, evaluated: int = 10**9) -> None:
+    def __init__(self, network: torch.nn.Module, limit: int, evaluated: int = 10**9, error: Exception | None = None) -> None:
         super().__init__()
         self.network, self.limit, self.evaluated, self.most = network, limit, evaluated, 0
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
     def noise(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return self.network.noise(n, generator)  # type: ignore[no-any-return, operator]
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         if len(x) > (self.limit if self.training else self.evaluated):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+            raise self.error
         self.most = max(self.most, len(x)) if self.training else self.most
         return self.network(x, noise)  # type: ignore[no-any-return]
 
 
-def cramped(limit: int) -> tuple[Learner, Cramped]:
+def cramped(limit: int, error: Exception | None = None) -> tuple[Learner, Cramped]:
     learner = fakes.learner(batch_size=128)
-    network = Cramped(learner.network, limit)
+    network = Cramped(learner.network, limit, error=error)
     learner.network = network  # type: ignore[assignment]
     return learner, network
 
 
-def test_a_batch_that_memory_does_not_hold_goes_in_parts() -> None:
-    (learner, network), time = cramped(40), fakes.Virtual()
+@pytest.mark.parametrize("error", [None, RuntimeError("FIND was unable to find an engine to execute this computation")])
+def test_a_batch_that_memory_does_not_hold_goes_in_parts(error: Exception | None) -> None:
+    """For all of it, or for the workspace of a convolution beside it, of which torch says that it found no algorithm."""
+    (learner, network), time = cramped(40, error), fakes.Virtual()
     time.watch(network, lambda _: 0.1)
     result = fit(learner, Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=3), time.clock(), lambda _: None)
     assert (result.status, learner.micro_batch, network.most) == (Status.OK, 32, 32)
@@ -494,13 +555,16 @@ def test_the_gradient_of_parts_is_the_mean_of_their_images() -> None:
     learner.network.eval = learner.network.train = lambda *_: learner.network  # type: ignore[method-assign]
     for module in learner.network.modules():
         module.training = False
-    positions = torch.arange(48)
+    positions, gradients = torch.arange(48), list[list[torch.Tensor]]()
+    learner.optimizer.register_step_pre_hook(
+        lambda *_: gradients.append([p.grad for p in learner.network.parameters() if p.grad is not None])
+    )
     learner.step(positions, 0.0)
-    whole = [p.grad.clone() for p in learner.network.parameters() if p.grad is not None]
     totals = learner.take_totals()
     learner.micro_batch = 20
     learner.step(positions, 0.0)
-    parts = [p.grad for p in learner.network.parameters() if p.grad is not None]
+    whole, parts = gradients
+    assert whole
     for a, b in zip(whole, parts, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     assert learner.take_totals() == pytest.approx(totals, rel=1e-5)

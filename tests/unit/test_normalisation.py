@@ -4,16 +4,20 @@ import importlib
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
+import training_fakes as fakes
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bohb_nas.training import learner
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks import normalisation
+from bohb_nas.training.networks import Network, build, normalisation
 from bohb_nas.training.networks.normalisation import Activation, Norm, _tried, fuses, normalise, refusal
 from bohb_nas.workers import _measures
 
@@ -205,6 +209,34 @@ def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.Mon
     norm, reference = drawn(8, "relu")
     x = images((2, 8, 4, 4))
     torch.testing.assert_close(norm(x).double(), functional.relu(reference(x.double())), rtol=1e-5, atol=1e-5)
+
+
+def test_a_shortage_of_memory_is_no_reason_against_the_kernels(interpreted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor stands for a GPU that was full when it was asked first, and is not any more."""
+
+    class Full:
+        def __getattr__(self, name: str) -> object:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+
+    device, found = torch.device("cpu"), cache(_tried.__wrapped__)
+    monkeypatch.setattr(normalisation, "_kernels", Full)
+    with pytest.raises(torch.OutOfMemoryError):
+        found(device)
+    monkeypatch.setattr(normalisation, "_kernels", lambda: interpreted)
+    assert found(device) is None
+
+
+def test_the_kernels_are_tried_before_there_is_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[str]()
+
+    def built(*parts: Any, **named: Any) -> Network:
+        told.append("built")
+        return build(*parts, **named)
+
+    monkeypatch.setattr(learner, "refusal", lambda device: told.append(f"tried on {device}"))
+    monkeypatch.setattr(learner, "build", built)
+    fakes.learner()
+    assert told == ["tried on cpu", "built"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from bohb_nas.records import Origin, Result, Status
 from bohb_nas.space.files import space_to_json
 from bohb_nas.training import checkpoint
 from bohb_nas.training.networks import Network
+from bohb_nas.workers import one_shot
 from bohb_nas.workers.image_classifier import ImageClassifier
 from bohb_nas.workers.image_classifier import Options as TrainingOptions
 from bohb_nas.workers.one_shot import OneShot, check, make, read_options
@@ -279,6 +280,16 @@ def test_no_memory_left(tmp_path: Path, error: Exception) -> None:
     assert (result.status, result.loss, result.details["precision"]) == (Status.OUT_OF_MEMORY, None, "fp32")
     assert result.message is not None
     assert result.message.startswith("out of memory")
+
+
+def test_a_search_has_its_kernels_tried_before_there_is_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(device: torch.device) -> None:
+        raise torch.OutOfMemoryError(f"CUDA out of memory on {device}")
+
+    monkeypatch.setattr(one_shot, "refusal", full)
+    bench = Bench(tmp_path)
+    assert bench.attempt("1").message == "out of memory: CUDA out of memory on cpu"
+    assert bench.factory.made == []
 
 
 def test_other_trials_are_those_of_the_image_classifier_on_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,19 @@
 """Recorded steps: what is replayed, when, and that it is the same training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 import training_fakes as fakes
 from torch import Tensor
 
+from bohb_nas import spoilt
 from bohb_nas.records import Value
 from bohb_nas.training.data import Batches
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner, start
-from bohb_nas.training.recording import Recording, Work
+from bohb_nas.training.recording import Recorder, Recording, Work, record
 
 
 class Tape:
@@ -63,6 +65,91 @@ def test_what_cannot_be_recorded_goes_on_as_usual_and_says_so() -> None:
     assert seen == [0, 1, 2, 3, 4, 5]
     assert (tape.n_recorded, recording.replays) == (1, False)
     assert recording.refused == "operation not permitted when stream is capturing"
+
+
+class Large(torch.Tensor):
+    """Of which there is no room for two."""
+
+    def clone(self, **_: object) -> "Large":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+def recorded_in_vain(work: Work, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
+    """A recorder whose replay finds no room."""
+    del work, inputs
+
+    def replay() -> None:
+        raise RuntimeError("CUDA error: out of memory\nmore")
+
+    return replay
+
+
+@pytest.mark.parametrize(
+    ("x", "recorder", "refused"),
+    [
+        (torch.ones(2).as_subclass(Large), Tape(), "CUDA out of memory. Tried to allocate 2 GiB"),
+        (torch.ones(2), recorded_in_vain, "CUDA error: out of memory"),
+    ],
+)
+def test_a_recording_for_which_memory_does_not_suffice_goes_on_as_usual(x: Tensor, recorder: Recorder, refused: str) -> None:
+    """The places of its inputs, or its first replay, may need more than there is; none of its work is left out, or done twice."""
+    recording, seen = Recording(recorder), list[Tensor]()
+    for i in range(1, 7):
+        recording(seen.append, x)
+        assert len(seen) == i
+    assert (recording.replays, recording.refused) == (False, refused)
+
+
+@pytest.mark.parametrize("fails", ["before it begins", "while it records", "at its end"])
+def test_a_graph_that_failed_once_begun_spoils_the_process_and_leaves_no_stream_behind(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    """A processor stands for the GPU: torch changes to another stream, and back only from a graph that ended well."""
+    streams = ["own"]
+
+    @contextmanager
+    def on(stream: str) -> Iterator[None]:
+        before, streams[0] = streams[0], stream
+        try:
+            yield
+        finally:
+            streams[0] = before
+
+    class Graph:
+        def __init__(self, graph: object, capture_error_mode: str) -> None:
+            pass
+
+        def __enter__(self) -> None:
+            if fails == "before it begins":
+                raise RuntimeError("CUDA error: out of memory")
+            streams[0] = "capturing"
+
+        def __exit__(self, *_: object) -> None:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    def work() -> None:
+        if fails == "while it records":
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(spoilt, "_why", None)
+    for name, fake in {"CUDAGraph": object, "graph": Graph, "stream": on, "current_stream": lambda: streams[0]}.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        record(work, ())
+    assert streams == ["own"]
+    assert (spoilt.why() is None) == (fails == "before it begins")
+
+
+def test_a_recording_begins_without_gradients() -> None:
+    """It makes its own, in memory of its own: what those before it held can be given back."""
+    learner, alive = fakes.learner(), list[bool]()
+
+    def recorder(work: Work, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
+        alive.extend(p.grad is not None for p in learner.network.parameters())
+        return lambda: work(*inputs)
+
+    learner.recording = Recording(recorder)
+    trained(learner, 4)
+    assert alive
+    assert not any(alive)
 
 
 def start_with(config: dict[str, Value]) -> Learner:

@@ -1,5 +1,7 @@
 """Floors by hand, and peaks of a device whose clock the test moves."""
 
+from typing import Any
+
 import pytest
 import torch
 import training_fakes as fakes
@@ -44,6 +46,23 @@ def test_a_peak_is_work_over_time(precision: str) -> None:
     assert found.launch_s == found.replay_s == pytest.approx(each_s)
     assert found.flops == pytest.approx(2 * 1024**3 / each_s)
     assert found.bytes == pytest.approx(2 * 2**26 / each_s)
+
+
+@pytest.mark.parametrize("convolutions", [True, False])
+def test_the_peak_of_fp32_is_measured_in_the_arithmetic_of_convolutions(monkeypatch: pytest.MonkeyPatch, *, convolutions: bool) -> None:
+    """Where cuDNN rounds to TF32, products that do not are no peak: an A100 multiplies 8 times as fast with it (156 to 19.5 TFLOP/s)."""
+    matmul, seen, own = torch.backends.cuda.matmul, set[bool](), torch.mm
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", convolutions)
+
+    def looked(*parts: torch.Tensor, **named: Any) -> torch.Tensor:
+        seen.add(matmul.allow_tf32)
+        return own(*parts, **named)
+
+    monkeypatch.setattr(torch, "mm", looked)
+    before = matmul.allow_tf32
+    measure(fakes.CPU)
+    assert seen == {convolutions}
+    assert matmul.allow_tf32 is before
 
 
 def test_the_peak_of_this_machine_is_that_of_a_computer() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from bohb_nas.errors import OptionError
+from bohb_nas.errors import OptionError, first_line, out_of_memory
 from bohb_nas.training.clock import drain
 
 Activation = Literal["none", "relu", "relu6"]
@@ -80,7 +80,10 @@ def fuses(device: torch.device) -> bool:
 def refusal(device: torch.device) -> str | None:
     """Why the kernels do not run on a GPU: without Triton, without the C compiler that it needs, on an old GPU.
 
-    None where they run, and for devices that they are not for.
+    None where they run, and for devices that they are not for. Best asked before a network takes the memory.
+
+    Raises:
+        RuntimeError, MemoryError: there is no memory for trying them; asked again, they are tried again.
     """
     return _tried(device) if device.type == "cuda" else None
 
@@ -93,8 +96,10 @@ def _tried(device: torch.device) -> str | None:
             x = torch.ones(2, 8, 2, 2, device=device, requires_grad=True)
             normalise(Norm(8).to(device), x, _kernels()).sum().backward()  # type: ignore[no-untyped-call]
         drain(device)
-    except Exception as e:  # noqa: BLE001 - a compiler and its surroundings fail in any way; results and `doctor` say in which
-        return (str(e).splitlines() or [""])[0] or type(e).__name__
+    except Exception as e:  # a compiler and its surroundings fail in any way; results and `doctor` say in which
+        if out_of_memory(e):
+            raise
+        return first_line(e)
     return None
 
 
