@@ -1,10 +1,12 @@
-"""Which lock an existing study is led under once it lets other machines in; who is told what of a study that is led."""
+"""Which lock an existing study is led under once it lets other machines in; what is told of one that is led, and of one that has ended."""
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from study_fakes import trial
 
 from bohb_nas.engine import launch, opening
 from bohb_nas.engine.election import leading
@@ -13,6 +15,7 @@ from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import StudyError, StudyHeldError
 from bohb_nas.store import mounts
+from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -92,3 +95,70 @@ def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(tm
         asked = Request(space="toy", worker="toy", method="asha", trials=5)
         with pytest.raises(StudyError, match="belongs to another search"), open_study(study, asked, Heard(), n_workers=1):
             pass
+
+
+def test_a_study_with_leases_does_not_go_back_to_a_lock(study: StudyDir) -> None:
+    study.leases.mkdir()
+    with pytest.raises(StudyError, match=r"--lock kernel: the masters of .* use leases"):
+        prepare(study.path, Request(lock="kernel"), Heard())
+    assert prepare(study.path, Request(lock="lease"), Heard())
+    assert study.leases.is_dir()
+
+
+def test_a_lease_that_was_asked_for_needs_no_reason(study: StudyDir) -> None:
+    heard = Heard()
+    assert prepare(study.path, Request(lock="lease"), heard)
+    assert study.leases.is_dir()
+    assert study.read_meta()["lock"] == "lease"
+    assert not [text for text in heard.said if "lease" in text]
+
+
+def ended(study: StudyDir, **more: Any) -> None:
+    """Leaves what a master leaves that has finished."""
+    meta = study.read_meta()
+    Journal(study.journal, fold(study.journal)).write(Event(term=1, time=0.0))
+    study.done.write_text(json.dumps({"stop": meta["stop"], "rank_probe": meta["rank_probe"], **more}))
+
+
+def test_what_has_ended_is_not_begun_again_under_the_same_rule(study: StudyDir) -> None:
+    ended(study)
+    assert not prepare(study.path, Request(), Heard())
+    assert study.done.exists()
+    assert prepare(study.path, Request(trials=9), Heard())
+    assert not study.done.exists(), "workers would take it for the end under today's rule"
+    assert study.read_meta()["stop"]["trials"] == 9
+
+
+def test_an_end_under_another_rule_or_before_all_has_a_result_is_none(study: StudyDir) -> None:
+    meta = study.read_meta()
+    assert not opening.finished(study, meta, fold(study.journal)), "it never ended"
+    ended(study)
+    state = fold(study.journal)
+    assert opening.finished(study, meta, state)
+    assert not opening.finished(study, {**meta, "rank_probe": 5}, state)
+    assert not opening.finished(study, {**meta, "stop": {**meta["stop"], "trials": 6}}, state)
+    Journal(study.journal, state).write(Event(term=1, time=0.0, trial=trial(0), reason="first"))
+    assert not opening.finished(study, meta, state), "a trial is under way"
+
+
+def test_what_would_change_a_study_that_is_led_is_refused_by_its_name(study: StudyDir) -> None:
+    with leading(study):
+        assert prepare(study.path, Request(trials=5), Heard()), "its workers may join"
+        with pytest.raises(StudyHeldError, match="its stop cannot change meanwhile"):
+            prepare(study.path, Request(trials=6), Heard())
+
+
+@pytest.mark.parametrize(
+    ("method", "n_workers", "rank_probe", "said"),
+    [
+        ("autohas", 3, 0, ["autohas: one worker searches, and the other 2 will have nothing to do; --workers 1 is enough"]),
+        ("autohas", 1, 0, []),
+        ("autohas", 3, 4, []),
+        ("bohb", 3, 0, []),
+    ],
+)
+def test_workers_that_will_have_nothing_to_do_are_told(method: str, n_workers: int, rank_probe: int, said: list[str]) -> None:
+    meta = plan(Request(method=method, budget_min=1.0, budget_max=9.0)) | {"rank_probe": rank_probe}
+    parts = launch.build(meta, launch.new_space(meta))
+    remarks = opening._remarks(meta, parts, n_workers)
+    assert [line for line in remarks if "--workers" in line] == said
