@@ -267,7 +267,7 @@ def test_a_worker_that_is_started_gets_the_environment_of_its_device_and_outlive
     monkeypatch.setenv("KEPT", "from the master")
     workers = kept(tmp_path, [])
     log, descriptors = workers._study.worker_log(host(), "cuda1"), len(os.listdir("/proc/self/fd"))
-    said = (
+    code = (
         "import os; print(os.environ['KEPT'], os.environ['CUDA_VISIBLE_DEVICES'], os.getsid(0) == os.getpid(), flush=True); os.read(0, 1)"
     )
     popen = subprocess.Popen

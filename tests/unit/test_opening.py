@@ -1,20 +1,22 @@
 """Which lock an existing study is led under once it lets other machines in; what is told of one that is led, and of one that has ended."""
 
 import json
+import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from study_fakes import trial
+from study_fakes import take_locks_away, trial
 
 from bohb_nas.engine import launch, opening
 from bohb_nas.engine.election import leading
 from bohb_nas.engine.opening import Made, open_study, prepare
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
-from bohb_nas.errors import StudyError, StudyHeldError
-from bohb_nas.store import mounts
+from bohb_nas.errors import StudyError, StudyHeldError, UsageError
+from bohb_nas.store import holders, mounts
 from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -162,3 +164,69 @@ def test_workers_that_will_have_nothing_to_do_are_told(method: str, n_workers: i
     parts = launch.build(meta, launch.new_space(meta))
     remarks = opening._remarks(meta, parts, n_workers)
     assert [line for line in remarks if "--workers" in line] == said
+
+
+def lasts(study: StudyDir) -> list[bool]:
+    """Whether the lease that is held now lasts 500 s from now, and 700 s."""
+    return [holders.master(study, now=lambda later=later: time.time() + later) is not None for later in (500.0, 700.0)]  # type: ignore[misc]
+
+
+def test_a_study_that_is_led_by_leases_is_made_so_and_keeps_how_long_they_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    study = StudyDir(tmp_path / "study")
+    asked = Request(space="toy", worker="toy", trials=5, lock="lease", lease_s=600.0)
+    for request in (asked, Request()):
+        with open_study(study, request, Heard(), n_workers=1) as (made, _):
+            assert lasts(study) == [True, False]
+            assert made.meta["lock"] == "lease"
+        assert study.leases.stat().st_mode & 0o777 == 0o700
+    with open_study(StudyDir(tmp_path / "locked"), replace(asked, lock="kernel", lease_s=None), Heard(), n_workers=1):
+        assert not (tmp_path / "locked" / study.leases.name).exists()
+
+
+def test_where_a_master_cannot_listen_no_study_is_made_unless_others_lead_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    request = Request(space="toy", worker="toy", trials=5, listen="ib-of-the-nodes", lock="kernel")
+    with (
+        pytest.raises(UsageError, match="--listen 'ib-of-the-nodes'"),
+        open_study(StudyDir(tmp_path / "here"), request, Heard(), n_workers=1),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    assert prepare(tmp_path / "there", request, Heard())
+
+
+def test_a_path_that_not_everybody_can_be_told_is_refused_first(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study\udcff")
+    with pytest.raises(UsageError, match="UTF-8"), open_study(study, Request(space="toy", worker="toy", trials=5), Heard(), n_workers=1):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_led_study_whose_files_have_changed_it_is_said_that_it_is_led(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be done of the files, its own master says."""
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    worker, study = tmp_path / "worker.py", StudyDir(tmp_path / "study")
+    worker.write_text("def train(trial, workdir): ...\n")
+    with open_study(study, Request(space="toy", worker=str(worker), trials=5), Heard(), n_workers=1):
+        worker.write_text("# another\n")
+        with pytest.raises(StudyHeldError, match="joins it"), open_study(study, Request(), Heard(), n_workers=1):
+            pass
+
+
+def test_where_there_are_no_locks_a_master_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    heard, study = Heard(), StudyDir(tmp_path / "scratch" / "study")
+    study.path.parent.mkdir()
+    take_locks_away(study.path.parent, monkeypatch)
+    with open_study(study, Request(space="toy", worker="toy", trials=5, lock="kernel"), heard, n_workers=1):
+        assert study.leases.is_dir()
+    assert [text for text in heard.said if text.endswith(f"keep each other out by a lease in {study.leases}")] != []
+
+
+def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5))
+    with pytest.raises(UsageError, match="--hard-limit"):
+        opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5, hard_limit_s=1.0))
+    assert list(tmp_path.iterdir()) == []

@@ -5,18 +5,20 @@ import json
 import os
 import signal
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from study_fakes import make_study, trial
 
+from bohb_nas import standstill
 from bohb_nas.engine import serve, service
 from bohb_nas.engine.cluster import publish
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.serve import _started
 from bohb_nas.engine.service import Leaving, Service, Terms
-from bohb_nas.errors import DeviceBusyError, StartError
+from bohb_nas.errors import DeviceBusyError, DeviceError, StartError, UsageError
 from bohb_nas.locks import Lock, holder
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
@@ -256,9 +258,10 @@ class Program:
 
     Args:
         warned: whether a scheduler's warning comes while the trainer starts.
+        fails: whether the trainer cannot be stopped.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, warned: bool) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, warned: bool = False, fails: bool = False) -> None:
         told = self.told = list[str]()
 
         class Starts:
@@ -274,7 +277,8 @@ class Program:
 
             async def stop(self) -> None:
                 told.append("trainer stopped")
-                raise OSError("no space left")
+                if fails:
+                    raise OSError("no space left")
 
         class Stands:
             def __init__(self, study: StudyDir, *, say: object, listen: str | None) -> None:
@@ -285,39 +289,59 @@ class Program:
 
         async def run(one: Service) -> int:
             note = json.loads(holder(one._study.worker_lock(host(), "cpu7")) or "{}")
-            told.append(f"serves as {one._name}, stand {note['stand']}, until {note['until']}")
+            told.append(f"serves as {one._name}, stand {note['stand']}, until {note['until']}, on {note['model']}")
+            self.patience_s = one._gone.__self__._patience_s  # type: ignore[attr-defined]
             return 7
 
+        monkeypatch.setattr(serve, "configure", lambda: told.append("dask set up"))
+        monkeypatch.setattr(standstill, "watch", lambda: told.append("watches"))
         monkeypatch.setattr(serve, "Trainer", Starts)
         monkeypatch.setattr(serve, "Candidate", Stands)
         monkeypatch.setattr(Service, "run", run)
 
 
-def run(study: StudyDir, terms: Terms, said: list[str]) -> int:
-    return asyncio.run(serve.serve(study.path, device=Device(name="cpu7", environment={}), terms=terms, say=said.append))
+def run(study: StudyDir, terms: Terms, said: list[str], model: str = "Fast 9") -> int:
+    return asyncio.run(serve.serve(study.path, device=Device(name="cpu7", environment={}, model=model), terms=terms, say=said.append))
 
 
 def test_a_worker_ends_what_it_started_whatever_fails_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study, program, said = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch, warned=False), list[str]()
+    study, program = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch, fails=True)
     with pytest.raises(OSError, match="no space left"):
-        run(study, Terms(wait_s=60.0, stand=True, until=5e9, listen="loopback"), said)
-    served = f"serves as {host()}-cpu7, stand True, until 5000000000.0"
-    assert program.told == ["stands, loopback", served, "trainer stopped", "stands no more"]
+        run(study, Terms(wait_s=60.0, stand=True, until=5e9, listen="loopback"), [])
+    served = f"serves as {host()}-cpu7, stand True, until 5000000000.0, on Fast 9"
+    assert program.told == ["dask set up", "watches", "stands, loopback", served, "trainer stopped", "stands no more"]
     assert holder(study.worker_lock(host(), "cpu7")) is None
+
+
+@pytest.mark.parametrize(("wait_s", "patience_s"), [(60.0, 900.0), (3600.0, 3600.0)])
+def test_a_worker_without_an_end_says_so_and_misses_its_study_for_as_long_as_a_master(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_s: float, patience_s: float
+) -> None:
+    """But for a quarter of an hour at least."""
+    study, program = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch)
+    assert run(study, Terms(wait_s=wait_s, stand=False), []) == 7
+    assert program.told[2:] == [f"serves as {host()}-cpu7, stand False, until None, on Fast 9", "trainer stopped"]
+    assert program.patience_s == patience_s
 
 
 def test_a_worker_that_is_to_leave_while_it_starts_says_why_and_serves_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study, program, said = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch, warned=True), list[str]()
-    with pytest.raises(OSError, match="no space left"):
-        run(study, Terms(wait_s=60.0, stand=False), said)
+    assert run(study, Terms(wait_s=60.0, stand=False), said) == 0
     assert said == ["left: asked to leave by SIGUSR1"]
-    assert program.told == ["trainer stopped"]
+    assert program.told[2:] == ["trainer stopped"]
 
 
-def test_a_device_has_one_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study, program = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch, warned=False)
+def test_a_device_has_one_worker_that_may_be_of_one_model_and_listens_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, program, terms = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch), Terms(wait_s=60.0, stand=False)
     with Lock(study.worker_lock(host(), "cpu7")) as lock:
         assert lock.acquire("{}")
         with pytest.raises(DeviceBusyError):
-            run(study, Terms(wait_s=60.0, stand=False), [])
+            run(study, terms, [])
+    with pytest.raises(UsageError, match="--listen 'ib-of-the-nodes'"):
+        run(study, replace(terms, listen="ib-of-the-nodes"), [])
     assert program.told == []
+    study.write_meta(study.read_meta() | {"require_same_gpu": True})
+    assert run(study, terms, []) == 7
+    with pytest.raises(DeviceError, match="Slow 1"):
+        run(study, terms, [], model="Slow 1")
+    assert [text for text in program.told if text.startswith("serves")] == program.told[2:3]
