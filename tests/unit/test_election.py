@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from study_fakes import take_locks_away
 from bohb_nas.engine import election
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.election import Candidate, choose_lock, leading, stand_by, worker_gone
-from bohb_nas.errors import StorageError, StudyError
+from bohb_nas.errors import StorageError, StudyError, StudyHeldError
 from bohb_nas.locks import Lock, holder
 from bohb_nas.store import holders, mounts
 from bohb_nas.store.lease import Lease
@@ -294,3 +295,29 @@ def test_a_process_that_stands_by_knows_that_its_worker_has_ended() -> None:
         os.dup2(kept, 0)
         os.close(kept)
         os.close(reading)
+
+
+def test_who_is_refused_is_told_who_leads(study: StudyDir) -> None:
+    with leading(study):
+        note = holders.master(study) or {}
+        assert (note["host"], note["pid"], note["task"]) == (host(), os.getpid(), "search")
+        told = f"{study.path} is led by a living master (pid {os.getpid()} on {host()}); "
+        with pytest.raises(StudyHeldError, match=re.escape(told)), leading(study):
+            pass
+
+
+@pytest.mark.parametrize("note", ["", "{}"])
+def test_of_a_master_that_says_nothing_of_itself_it_is_said_that_it_leads(study: StudyDir, note: str) -> None:
+    with Lock(study.master_lock) as lock:
+        assert lock.acquire(note)
+        with pytest.raises(StudyHeldError, match=r"\(pid \? on \?\)"), leading(study):
+            pass
+
+
+def test_a_disk_that_takes_no_lock_is_said_in_a_line(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire(lock: Lock, note: str = "") -> bool:
+        raise StorageError("cannot write master.lock: no space left")
+
+    monkeypatch.setattr(Lock, "acquire", acquire)
+    with pytest.raises(StudyError, match=r"cannot write master\.lock"), leading(study):
+        pass
