@@ -127,6 +127,7 @@ def test_who_leads_by_a_lease_leads_for_as_long_as_was_asked(study: StudyDir, mo
     study.leases.mkdir()
     with leading(study, lasts_s=120.0, task="baselines") as seat:
         assert isinstance(seat, Lease)
+        assert holder(study.master_lock) is None, "a lock that is held as well would outlive the lease"
         assert holders.master(study, now=lambda: time.time() + 100.0) is not None
         assert holders.master(study, now=lambda: time.time() + 140.0) is None
         assert (holders.master(study) or {})["task"] == "baselines"
@@ -173,8 +174,12 @@ def test_a_file_server_is_not_asked_as_often_as_a_disk_of_this_machine(study: St
             monkeypatch.setattr(mounts, "of", lambda path, mount=mount: mount)
             n = len(looks) + 1
             assert not stand_by(study, lambda n=n: len(looks) == n)  # type: ignore[misc]
-    local_s, shared_s = looks
-    assert shared_s == 10 * local_s
+    monkeypatch.setattr(mounts, "of", lambda path: mounts.Mount(point="/", kind="ext4", options=frozenset()))
+    study.leases.mkdir()
+    with leading(study):
+        assert not stand_by(study, lambda: len(looks) == 3)
+    local_s, shared_s, leased_s = looks
+    assert shared_s == leased_s == 10 * local_s, "leases are for studies that several machines see"
 
 
 def test_a_process_that_cannot_lead_is_not_started_over_and_over(
@@ -298,9 +303,11 @@ def test_a_process_that_stands_by_knows_that_its_worker_has_ended() -> None:
 
 
 def test_who_is_refused_is_told_who_leads(study: StudyDir) -> None:
+    began = time.time()
     with leading(study):
         note = holders.master(study) or {}
         assert (note["host"], note["pid"], note["task"]) == (host(), os.getpid(), "search")
+        assert began <= note["since"] <= time.time()
         told = f"{study.path} is led by a living master (pid {os.getpid()} on {host()}); "
         with pytest.raises(StudyHeldError, match=re.escape(told)), leading(study):
             pass
@@ -320,4 +327,10 @@ def test_a_disk_that_takes_no_lock_is_said_in_a_line(study: StudyDir, monkeypatc
 
     monkeypatch.setattr(Lock, "acquire", acquire)
     with pytest.raises(StudyError, match=r"cannot write master\.lock"), leading(study):
+        pass
+
+
+def test_who_is_refused_by_a_master_that_ends_meanwhile_is_refused(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders, "master", lambda study: None)
+    with leading(study), pytest.raises(StudyHeldError, match=r"\(pid \? on \?\)"), leading(study):
         pass
