@@ -159,8 +159,9 @@ class Service:
             led = holders.master(self._study) is not None
         except (NoLocksError, OSError) as e:
             return f"whether anybody leads this study cannot be told: {e}"
-        if led and self._why_not_joined:
-            return self._why_not_joined
+        if led:
+            unsaid = f"this study is led, but its master has not said where; `bohb-nas status {self._study.quoted}` shows it"
+            return self._why_not_joined or unsaid
         return f"nobody leads this study; `bohb-nas run {self._study.quoted}` leads it again"
 
     def _is_over(self) -> bool:
@@ -175,11 +176,13 @@ class Service:
 
     def _reachable(self, leader: Leader) -> bool:
         """Whether a leader listens where this machine can try; otherwise that is said once."""
-        if not leader.reachable and self._told_of != leader.address:
+        if leader.reachable:
+            return True
+        self._why_not_joined = f"the master on {leader.host} listens on its own loopback alone"
+        if self._told_of != leader.address:
             self._told_of = leader.address
-            again = f"`bohb-nas run {self._study.quoted} --listen host`"
-            self._say(f"the master on {leader.host} listens on its own loopback alone; end it there and start it with {again}")
-        return leader.reachable
+            self._say(f"{self._why_not_joined}; end it there and start it with `bohb-nas run {self._study.quoted} --listen host`")
+        return False
 
     async def _join(self, leader: Leader) -> bool:
         """Serves one master until it goes, is superseded, or this program leaves; False when nobody answers at its address."""

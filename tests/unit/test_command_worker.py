@@ -14,8 +14,9 @@ import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Constant, EqualsCondition, Float, Integer
 
 from bohb_nas import leaving, standstill
-from bohb_nas.errors import CommandError, OptionError
+from bohb_nas.errors import CommandError, OptionError, RecordError
 from bohb_nas.records import Origin, Result, Status, Trial, Value
+from bohb_nas.workers._answer import LastObject, read_file
 from bohb_nas.workers.command import check, kill_leftovers, make
 
 ODD_NAMES = ["with spaces", 'quote\'s "both"', "new\nline", "{braces}", "$HOME;`x`", "-dash"]
@@ -169,6 +170,8 @@ def test_of_many_hyperparameters_that_are_not_passed_the_first_are_named() -> No
     space = ConfigurationSpace({f"x{n}": (0.0, 1.0) for n in range(10)})
     (said,) = check(space, command="true {x9} {budget}")
     assert "9 of 10 hyperparameters (x0, x1, x2, x3, x4, x5, x6, x7, …), such as {x0}: " in said
+    (said,) = check(space, command="true {x9} {x8} {budget}")
+    assert "8 of 10 hyperparameters (x0, x1, x2, x3, x4, x5, x6, x7), such as {x0}: " in said
 
 
 def test_a_program_that_may_not_be_executed(tmp_path: Path) -> None:
@@ -241,6 +244,38 @@ def test_a_result_file_of_the_program_s_own_is_no_answer(tmp_path: Path) -> None
 def test_a_status_of_its_own(tmp_path: Path) -> None:
     result = _run(tmp_path, "print(json.dumps({'status': 'out_of_memory', 'message': 'too wide'}))")
     assert (result.status, result.loss, result.message) == (Status.OUT_OF_MEMORY, None, "too wide")
+
+
+@pytest.mark.parametrize("line", ['{"loss": 1', "{loss: 1}", "[1]", '"{}"', "0.25", '{"a":' * 100_000 + "1" + "}" * 100_000])
+def test_what_is_no_object_hides_none_that_came_before(line: str) -> None:
+    printed = LastObject()
+    printed.feed(b' {"loss"')
+    printed.feed(b": 0.25}\r\n" + line.encode() + b"\n")
+    printed.feed(line.encode())
+    printed.close()
+    assert printed.value == {"loss": 0.25}
+
+
+def test_a_line_of_more_than_a_mebibyte_is_no_answer_and_is_not_kept() -> None:
+    frame = len('{"x": ""}')
+    for longer, counts in ((0, True), (1, False), (2**23, False)):
+        printed, line = LastObject(), '{"x": "' + "y" * (2**20 - frame + longer) + '"}'
+        for at in range(0, len(line), 65536):
+            printed.feed(line[at : at + 65536].encode())
+        assert len(printed._line) < 2**20 + 2 * 65536
+        printed.close()
+        assert (printed.value is not None) is counts
+        printed.feed(line.encode() + b"\n")
+        assert (printed.value is not None) is counts
+
+
+def test_a_result_file_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+    assert read_file(tmp_path / "none.json") is None
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000 + "]" * 100_000)
+    for path in (tmp_path, deep):
+        with pytest.raises(RecordError, match="the result file cannot be read"):
+            read_file(path)
 
 
 @pytest.mark.parametrize("loss", ["math.nan", "math.inf", "-math.inf"])
@@ -475,6 +510,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from bohb_nas.records import Origin, Trial
+from bohb_nas.workers._answer import LastObject, read_file
 from bohb_nas.workers.command import make
 trial = Trial(trial_id="t-1", config_id="c-1", config={}, budget=600.0, bracket=0, rung=0, seed=5, origin=Origin.RANDOM)
 make(command=[sys.executable, sys.argv[1] + "/train.py"]).train(trial, Path(sys.argv[1]))

@@ -376,6 +376,39 @@ def test_up_to_three_trials_wait_for_each_free_worker_that_has_not_the_time_for_
     assert nodes.sent == []
 
 
+def test_attempts_of_an_earlier_master_are_no_deaths_of_those_that_never_began(study: StudyDir, started: Started) -> None:
+    def lost() -> Result:
+        raise OSError("connection lost")
+
+    study.new_attempt("t0")
+    nodes = Cluster(lost, lost, lost, ok)
+    nodes.join("a")
+    with started(nodes) as engine:
+        engine.submit(trial(0))
+        assert results(engine) == [ok()]
+
+
+def test_before_a_worker_has_joined_nothing_is_said_of_their_time(started: Started, notices: list[str]) -> None:
+    nodes = Cluster(ok)
+    with started(nodes) as engine:
+        engine.submit(trial(0))
+        assert engine.wait(0.0) == []
+        assert notices == []
+        nodes.join("a")
+        assert results(engine) == [ok()]
+
+
+def test_a_worker_that_is_closing_gets_no_trial(started: Started) -> None:
+    nodes = Cluster()
+    nodes.join("a")
+    nodes.workers["a"].status = WorkerStatus.closing
+    with started(nodes) as engine:
+        assert engine.free() == 0
+        engine.submit(trial(0))
+        assert engine.wait(0.0) == []
+    assert nodes.sent == []
+
+
 @pytest.mark.parametrize(("departs", "told"), [(False, []), (True, ["no answer for trial t0: its worker has gone"])])
 def test_a_master_that_leaves_says_nothing_of_the_trials_that_it_cancels_by_that(
     study: StudyDir, monkeypatch: pytest.MonkeyPatch, departs: bool, told: list[str]

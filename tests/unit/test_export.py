@@ -14,7 +14,7 @@ import training_fakes as fakes
 
 from bohb_nas.errors import DatasetError, StorageError, UsageError
 from bohb_nas.records import Status
-from bohb_nas.training import export, final, policies
+from bohb_nas.training import export, final, policies, validation
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import resident
 from bohb_nas.training.device import Compute
@@ -309,7 +309,7 @@ def test_the_test_is_in_fp32_and_has_the_memory_of_the_recorded_steps(tmp_path: 
         made[-1].recording = Recording(lambda work, inputs: lambda: work(*inputs))
         return made[-1]
 
-    monkeypatch.setattr(final, "evaluate", looked)
+    monkeypatch.setattr(validation, "evaluate", looked)
     monkeypatch.setattr(final, "start", begun)
     monkeypatch.setattr(switches, "benchmark", True)
     train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=5)

@@ -1,18 +1,23 @@
-"""Which lock an existing study is led under once it lets other machines in; who is told what of a study that is led."""
+"""Which lock an existing study is led under once it lets other machines in; what is told of one that is led, and of one that has ended."""
 
+import json
+import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from study_fakes import take_locks_away, trial
 
 from bohb_nas.engine import launch, opening
 from bohb_nas.engine.election import leading
 from bohb_nas.engine.opening import Made, open_study, prepare
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
-from bohb_nas.errors import StudyError, StudyHeldError
-from bohb_nas.store import mounts
+from bohb_nas.errors import StudyError, StudyHeldError, UsageError
+from bohb_nas.store import holders, mounts
+from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -92,3 +97,136 @@ def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(tm
         asked = Request(space="toy", worker="toy", method="asha", trials=5)
         with pytest.raises(StudyError, match="belongs to another search"), open_study(study, asked, Heard(), n_workers=1):
             pass
+
+
+def test_a_study_with_leases_does_not_go_back_to_a_lock(study: StudyDir) -> None:
+    study.leases.mkdir()
+    with pytest.raises(StudyError, match=r"--lock kernel: the masters of .* use leases"):
+        prepare(study.path, Request(lock="kernel"), Heard())
+    assert prepare(study.path, Request(lock="lease"), Heard())
+    assert study.leases.is_dir()
+
+
+def test_a_lease_that_was_asked_for_needs_no_reason(study: StudyDir) -> None:
+    heard = Heard()
+    assert prepare(study.path, Request(lock="lease"), heard)
+    assert study.leases.is_dir()
+    assert study.read_meta()["lock"] == "lease"
+    assert not [text for text in heard.said if "lease" in text]
+
+
+def ended(study: StudyDir, **more: Any) -> None:
+    """Leaves what a master leaves that has finished."""
+    meta = study.read_meta()
+    Journal(study.journal, fold(study.journal)).write(Event(term=1, time=0.0))
+    study.done.write_text(json.dumps({"stop": meta["stop"], "rank_probe": meta["rank_probe"], **more}))
+
+
+def test_what_has_ended_is_not_begun_again_under_the_same_rule(study: StudyDir) -> None:
+    ended(study)
+    assert not prepare(study.path, Request(), Heard())
+    assert study.done.exists()
+    assert prepare(study.path, Request(trials=9), Heard())
+    assert not study.done.exists(), "workers would take it for the end under today's rule"
+    assert study.read_meta()["stop"]["trials"] == 9
+
+
+def test_an_end_under_another_rule_or_before_all_has_a_result_is_none(study: StudyDir) -> None:
+    meta = study.read_meta()
+    assert not opening.finished(study, meta, fold(study.journal)), "it never ended"
+    ended(study)
+    state = fold(study.journal)
+    assert opening.finished(study, meta, state)
+    assert not opening.finished(study, {**meta, "rank_probe": 5}, state)
+    assert not opening.finished(study, {**meta, "stop": {**meta["stop"], "trials": 6}}, state)
+    Journal(study.journal, state).write(Event(term=1, time=0.0, trial=trial(0), reason="first"))
+    assert not opening.finished(study, meta, state), "a trial is under way"
+
+
+def test_what_would_change_a_study_that_is_led_is_refused_by_its_name(study: StudyDir) -> None:
+    with leading(study):
+        assert prepare(study.path, Request(trials=5), Heard()), "its workers may join"
+        with pytest.raises(StudyHeldError, match="its stop cannot change meanwhile"):
+            prepare(study.path, Request(trials=6), Heard())
+
+
+@pytest.mark.parametrize(
+    ("method", "n_workers", "rank_probe", "said"),
+    [
+        ("autohas", 3, 0, ["autohas: one worker searches, and the other 2 will have nothing to do; --workers 1 is enough"]),
+        ("autohas", 1, 0, []),
+        ("autohas", 3, 4, []),
+        ("bohb", 3, 0, []),
+    ],
+)
+def test_workers_that_will_have_nothing_to_do_are_told(method: str, n_workers: int, rank_probe: int, said: list[str]) -> None:
+    meta = plan(Request(method=method, budget_min=1.0, budget_max=9.0)) | {"rank_probe": rank_probe}
+    parts = launch.build(meta, launch.new_space(meta))
+    remarks = opening._remarks(meta, parts, n_workers)
+    assert [line for line in remarks if "--workers" in line] == said
+
+
+def lasts(study: StudyDir) -> list[bool]:
+    """Whether the lease that is held now lasts 500 s from now, and 700 s."""
+    return [holders.master(study, now=lambda later=later: time.time() + later) is not None for later in (500.0, 700.0)]  # type: ignore[misc]
+
+
+def test_a_study_that_is_led_by_leases_is_made_so_and_keeps_how_long_they_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    study = StudyDir(tmp_path / "study")
+    asked = Request(space="toy", worker="toy", trials=5, lock="lease", lease_s=600.0)
+    for request in (asked, Request()):
+        with open_study(study, request, Heard(), n_workers=1) as (made, _):
+            assert lasts(study) == [True, False]
+            assert made.meta["lock"] == "lease"
+        assert study.leases.stat().st_mode & 0o777 == 0o700
+    with open_study(StudyDir(tmp_path / "locked"), replace(asked, lock="kernel", lease_s=None), Heard(), n_workers=1):
+        assert not (tmp_path / "locked" / study.leases.name).exists()
+
+
+def test_where_a_master_cannot_listen_no_study_is_made_unless_others_lead_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    request = Request(space="toy", worker="toy", trials=5, listen="ib-of-the-nodes", lock="kernel")
+    with (
+        pytest.raises(UsageError, match="--listen 'ib-of-the-nodes'"),
+        open_study(StudyDir(tmp_path / "here"), request, Heard(), n_workers=1),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    assert prepare(tmp_path / "there", request, Heard())
+
+
+def test_a_path_that_not_everybody_can_be_told_is_refused_first(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study\udcff")
+    with pytest.raises(UsageError, match="UTF-8"), open_study(study, Request(space="toy", worker="toy", trials=5), Heard(), n_workers=1):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_led_study_whose_files_have_changed_it_is_said_that_it_is_led(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be done of the files, its own master says."""
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    worker, study = tmp_path / "worker.py", StudyDir(tmp_path / "study")
+    worker.write_text("def train(trial, workdir): ...\n")
+    with open_study(study, Request(space="toy", worker=str(worker), trials=5), Heard(), n_workers=1):
+        worker.write_text("# another\n")
+        with pytest.raises(StudyHeldError, match="joins it"), open_study(study, Request(), Heard(), n_workers=1):
+            pass
+
+
+def test_where_there_are_no_locks_a_master_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    heard, study = Heard(), StudyDir(tmp_path / "scratch" / "study")
+    study.path.parent.mkdir()
+    take_locks_away(study.path.parent, monkeypatch)
+    with open_study(study, Request(space="toy", worker="toy", trials=5, lock="kernel"), heard, n_workers=1):
+        assert study.leases.is_dir()
+    assert [text for text in heard.said if text.endswith(f"keep each other out by a lease in {study.leases}")] != []
+
+
+def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5))
+    with pytest.raises(UsageError, match="--hard-limit"):
+        opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5, hard_limit_s=1.0))
+    assert list(tmp_path.iterdir()) == []

@@ -1,19 +1,27 @@
-"""The worker program while its training child is not ready yet, and where its study or its lock has made room for another."""
+"""The worker program from its start to its end, and where its study or its lock has made room for another."""
 
 import asyncio
+import json
+import os
+import signal
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from study_fakes import make_study
+from study_fakes import make_study, trial
 
-from bohb_nas.engine import service
+from bohb_nas import standstill
+from bohb_nas.engine import serve, service
 from bohb_nas.engine.cluster import Address
+from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.serve import _started
 from bohb_nas.engine.service import Leaving, Service, Terms
-from bohb_nas.errors import StartError
-from bohb_nas.locks import Lock
+from bohb_nas.errors import DeviceBusyError, DeviceError, StartError, UsageError
+from bohb_nas.locks import Lock, holder
+from bohb_nas.records import Result, Status, Trial
+from bohb_nas.store.study_dir import StudyDir
 
 
 class Starting:
@@ -180,3 +188,160 @@ def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_st
     else:
         assert why == "another worker for this device has taken its place"
         assert said == [f"leaving: {why}"]
+
+
+class Trains:
+    """A trainer whose job is ended from outside."""
+
+    def __init__(self) -> None:
+        self.job: asyncio.Task[Result] | None = None
+        self.end: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def train(self, trial: Trial) -> "asyncio.Task[Result]":
+        async def wait() -> Result:
+            return await self.end
+
+        self.job = asyncio.create_task(wait())
+        return self.job
+
+
+def answered(monkeypatch: pytest.MonkeyPatch, how: str) -> tuple[dict[str, Any] | None, bool]:
+    """What a master is answered, None where its question was withdrawn, and whether the training goes on."""
+
+    async def play() -> tuple[dict[str, Any] | None, bool]:
+        trainer = Trains()
+        monkeypatch.setattr(serve, "_trainer", trainer)
+        asked = asyncio.create_task(serve.train(json.dumps(trial(0).to_json())))
+        await asyncio.sleep(0.01)
+        assert trainer.job is not None
+        match how:
+            case "ends":
+                trainer.end.set_result(Result(trial_id="t0", status=Status.OK, loss=0.5, train_s=2.0))
+            case "is stopped":
+                trainer.job.cancel()
+            case "is asked no more":
+                asked.cancel()
+        await asyncio.wait({asked})
+        return None if asked.cancelled() else json.loads(asked.result()), not trainer.job.done()
+
+    return asyncio.run(play())
+
+
+def test_a_training_belongs_to_the_worker_and_not_to_who_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, goes_on = answered(monkeypatch, "ends")
+    assert answer is not None
+    assert (answer["trial_id"], answer["status"], answer["loss"], goes_on) == ("t0", "ok", 0.5, False)
+    answer, goes_on = answered(monkeypatch, "is stopped")
+    assert answer is not None
+    assert (answer["trial_id"], answer["status"], answer["message"], goes_on) == ("t0", "preempted", "its worker had to leave", False)
+    assert answered(monkeypatch, "is asked no more") == (None, True)
+
+
+def test_a_worker_touches_its_lock_whatever_the_disk_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "here-cpu0.lock"
+    monkeypatch.setattr(serve, "_TOUCH_S", 0.001)
+
+    async def play() -> None:
+        touching = asyncio.create_task(serve._touch(path))
+        await asyncio.sleep(0.01)
+        path.touch()
+        os.utime(path, (0.0, 0.0))
+        while path.stat().st_mtime == 0.0:
+            await asyncio.sleep(0.001)
+        touching.cancel()
+
+    asyncio.run(play())
+
+
+class Program:
+    """What a worker program is made of, played: it notes what becomes of each part.
+
+    Args:
+        warned: whether a scheduler's warning comes while the trainer starts.
+        fails: whether the trainer cannot be stopped.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, warned: bool = False, fails: bool = False) -> None:
+        told = self.told = list[str]()
+
+        class Starts:
+            hands_over = True
+
+            def __init__(self, study: StudyDir, meta: object, **more: object) -> None:
+                self.unfit: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+            async def start(self) -> None:
+                if warned:
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                    await asyncio.Event().wait()
+
+            async def stop(self) -> None:
+                told.append("trainer stopped")
+                if fails:
+                    raise OSError("no space left")
+
+        class Stands:
+            def __init__(self, study: StudyDir, *, say: object, listen: str | None) -> None:
+                told.append(f"stands, {listen}")
+
+            async def end(self) -> None:
+                told.append("stands no more")
+
+        async def run(one: Service) -> int:
+            note = json.loads(holder(one._study.worker_lock(host(), "cpu7")) or "{}")
+            told.append(f"serves as {one._name}, stand {note['stand']}, until {note['until']}, on {note['model']}")
+            self.patience_s = one._gone.__self__._patience_s  # type: ignore[attr-defined]
+            return 7
+
+        monkeypatch.setattr(serve, "configure", lambda: told.append("dask set up"))
+        monkeypatch.setattr(standstill, "watch", lambda: told.append("watches"))
+        monkeypatch.setattr(serve, "Trainer", Starts)
+        monkeypatch.setattr(serve, "Candidate", Stands)
+        monkeypatch.setattr(Service, "run", run)
+
+
+def run(study: StudyDir, terms: Terms, said: list[str], model: str = "Fast 9") -> int:
+    return asyncio.run(serve.serve(study.path, device=Device(name="cpu7", environment={}, model=model), terms=terms, say=said.append))
+
+
+def test_a_worker_ends_what_it_started_whatever_fails_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, program = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch, fails=True)
+    with pytest.raises(OSError, match="no space left"):
+        run(study, Terms(wait_s=60.0, stand=True, until=5e9, listen="loopback"), [])
+    served = f"serves as {host()}-cpu7, stand True, until 5000000000.0, on Fast 9"
+    assert program.told == ["dask set up", "watches", "stands, loopback", served, "trainer stopped", "stands no more"]
+    assert holder(study.worker_lock(host(), "cpu7")) is None
+
+
+@pytest.mark.parametrize(("wait_s", "patience_s"), [(60.0, 900.0), (3600.0, 3600.0)])
+def test_a_worker_without_an_end_says_so_and_misses_its_study_for_as_long_as_a_master(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_s: float, patience_s: float
+) -> None:
+    """But for a quarter of an hour at least."""
+    study, program = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch)
+    assert run(study, Terms(wait_s=wait_s, stand=False), []) == 7
+    assert program.told[2:] == [f"serves as {host()}-cpu7, stand False, until None, on Fast 9", "trainer stopped"]
+    assert program.patience_s == patience_s
+
+
+def test_a_worker_that_is_to_leave_while_it_starts_says_why_and_serves_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, program, said = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch, warned=True), list[str]()
+    assert run(study, Terms(wait_s=60.0, stand=False), said) == 0
+    assert said == ["left: asked to leave by SIGUSR1"]
+    assert program.told[2:] == ["trainer stopped"]
+
+
+def test_a_device_has_one_worker_that_may_be_of_one_model_and_listens_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, program, terms = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch), Terms(wait_s=60.0, stand=False)
+    with Lock(study.worker_lock(host(), "cpu7")) as lock:
+        assert lock.acquire("{}")
+        with pytest.raises(DeviceBusyError):
+            run(study, terms, [])
+    with pytest.raises(UsageError, match="--listen 'ib-of-the-nodes'"):
+        run(study, replace(terms, listen="ib-of-the-nodes"), [])
+    assert program.told == []
+    study.write_meta(study.read_meta() | {"require_same_gpu": True})
+    assert run(study, terms, []) == 7
+    with pytest.raises(DeviceError, match="Slow 1"):
+        run(study, terms, [], model="Slow 1")
+    assert [text for text in program.told if text.startswith("serves")] == program.told[2:3]

@@ -1,9 +1,12 @@
-"""A worker program whose lock server is away, and one whose terminal is."""
+"""When a worker program leaves and how, also where its lock server or its terminal is away."""
 
 import asyncio
 import errno
+import json
+import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -11,9 +14,13 @@ from typing import Any, cast
 import pytest
 
 from bohb_nas import locks
+from bohb_nas.engine import service
+from bohb_nas.engine.cluster import Address, Leader
+from bohb_nas.engine.devices import host
 from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.service import Leaving, Service, Terms
+from bohb_nas.errors import StartError
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -99,6 +106,7 @@ def heard(number: signal.Signals) -> tuple[bool, bool]:
         os.kill(os.getpid(), number)
         for _ in range(10):
             await asyncio.sleep(0.01)
+        assert leaving.why == (f"asked to leave by {number.name}" if leaving.asked.is_set() else "")
         return leaving.asked.is_set(), leaving.urgent.is_set()
 
     return asyncio.run(play())
@@ -114,6 +122,25 @@ def test_a_terminal_that_goes_away_ends_the_program_in_good_order() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize(("name", "urgent"), [("SIGTERM", True), ("SIGINT", True), ("SIGUSR1", False), ("SIGUSR2", False)])
+def test_warnings_are_less_urgent_than_orders(name: str, urgent: bool) -> None:
+    number = signal.Signals[name]
+    before = signal.getsignal(number)
+    try:
+        assert heard(number) == (True, urgent)
+    finally:
+        signal.signal(number, before)
+
+
+def test_of_several_reasons_to_leave_the_first_is_said_and_the_most_urgent_counts() -> None:
+    leaving = Leaving()
+    leaving.ask("the time is over", urgent=False)
+    assert (leaving.asked.is_set(), leaving.urgent.is_set()) == (True, False)
+    leaving.ask("asked to leave by SIGTERM", urgent=True)
+    leaving.ask("asked to leave by SIGUSR1", urgent=False)
+    assert (leaving.why, leaving.urgent.is_set()) == ("the time is over", True)
+
+
 def test_a_training_goes_on_while_it_cannot_be_told_who_leads(lockless: StudyDir) -> None:
     assert served(lockless, looks=3, wait_s=60.0) == (0, ["the study is done"])
 
@@ -123,3 +150,214 @@ def test_who_waits_in_vain_for_locks_says_so(lockless: StudyDir) -> None:
     assert code == 0
     assert "whether anybody leads this study cannot be told" in said
     assert "No locks available" in said
+
+
+class Asked:
+    """A trainer in training; it tells what it was asked, and ends its trial when it is let finish, unless it never does.
+
+    Args:
+        busy: whether a trial is in training.
+        hands_over: whether its worker does.
+        finishes: whether the trial ends.
+    """
+
+    def __init__(self, *, busy: bool = True, hands_over: bool, finishes: bool = True) -> None:
+        self.busy, self.hands_over, self._finishes = busy, hands_over, finishes
+        self.unfit: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.asked: list[str] = []
+
+    async def hand_over(self, why: str, *, grace_s: float) -> bool:
+        self.asked.append(f"hand over: {why}, within {grace_s:g} s")
+        self.busy = self.busy and not self.hands_over
+        return not self.busy
+
+    async def finish(self) -> None:
+        self.asked.append("finish")
+        if not self._finishes:
+            await asyncio.Event().wait()
+        self.busy = False
+
+    async def stop(self) -> None:
+        self.asked.append("stop")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(space="toy", worker="toy", budget_min=60.0, budget_max=540.0))
+    create(study, meta, new_space(meta))
+    return study
+
+
+def of(study: StudyDir, trainer: Asked, terms: Terms, said: list[str]) -> tuple[Service, Leaving]:
+    leaving = Leaving()
+    made = Service(
+        study,
+        cast(Any, trainer),
+        leaving,
+        None,
+        terms,
+        replaced=lambda: False,
+        ousted=lambda: False,
+        gone=lambda: False,
+        name="w",
+        say=said.append,
+    )
+    return made, leaving
+
+
+@pytest.mark.parametrize(
+    ("trainer", "until_s", "urgent", "asked"),
+    [
+        ({"hands_over": True}, math.inf, False, []),
+        ({"hands_over": False}, math.inf, False, ["finish"]),
+        ({"hands_over": False, "finishes": False}, math.inf, True, ["finish", "stop"]),
+        ({"hands_over": False, "finishes": False}, 0.1, False, ["finish", "stop"]),
+        ({"hands_over": False, "busy": False}, math.inf, False, []),
+    ],
+)
+def test_what_cannot_be_handed_over_goes_on_until_there_is_no_time_left(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, trainer: dict[str, bool], until_s: float, urgent: bool, asked: list[str]
+) -> None:
+    monkeypatch.setattr(service, "_ANSWER_S", 0.0)
+    said: list[str] = []
+
+    async def play() -> list[str]:
+        training = Asked(**trainer)
+        one, leaving = of(study, training, Terms(wait_s=60.0, stand=False, grace_s=7.0, until=time.time() + until_s), said)
+        leaving.ask("asked to leave", urgent=urgent)
+        for _ in range(2):
+            await asyncio.wait_for(one._leave(), 30.0)
+        return training.asked
+
+    assert asyncio.run(play()) == ["hand over: asked to leave, within 7 s", *asked]
+    assert said == ["leaving: asked to leave"], "once"
+
+
+@pytest.mark.parametrize(("hands_over", "unit", "before_s"), [(True, "s", 25.0), (False, "s", 60.0), (False, "epochs", 25.0)])
+def test_a_worker_leaves_while_there_is_time_to_hand_over_or_when_the_cheapest_trial_could_not_end(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, hands_over: bool, unit: str, before_s: float
+) -> None:
+    meta = study.read_meta()
+    study.write_meta({**meta, "budgets": {**meta["budgets"], "unit": unit}})
+    clock = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+
+    async def play() -> list[bool]:
+        one, leaving = of(study, Asked(hands_over=hands_over), Terms(wait_s=60.0, stand=False, grace_s=20.0, until=5000.0), [])
+        over = []
+        for clock[0] in (5000.0 - before_s - 1.0, 5000.0 - before_s):
+            over.append(one._is_over())
+        assert (leaving.why, leaving.urgent.is_set()) == ("the time of this worker is over", False)
+        return over
+
+    assert asyncio.run(play()) == [False, True]
+
+
+def test_who_cannot_reach_its_master_says_so_once_for_each(study: StudyDir) -> None:
+    said: list[str] = []
+
+    async def play() -> list[bool]:
+        one, _ = of(study, Asked(hands_over=True), Terms(wait_s=60.0, stand=False), said)
+        far = [Leader(address=f"tls://127.0.0.1:{port}", term=1, host="far") for port in (1, 2)]
+        return [one._reachable(leader) for leader in (far[0], far[0], far[1], Leader(address="tls://10.0.0.7:1", term=1, host="far"))]
+
+    assert asyncio.run(play()) == [False, False, False, True]
+    line = (
+        f"the master on far listens on its own loopback alone; end it there and start it with `bohb-nas run {study.quoted} --listen host`"
+    )
+    assert said == [line, line]
+
+
+def test_who_joins_in_vain_says_at_last_what_answered(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(one: Service, leader: Leader) -> object:
+        raise OSError(f"Timed out trying to connect to {leader.address}")
+
+    monkeypatch.setattr(Service, "_worker", refused)
+    said: list[str] = []
+
+    async def play() -> int:
+        one, _ = of(study, Asked(hands_over=True, busy=False), Terms(wait_s=0.0, stand=False), said)
+        return await one.run()
+
+    with locks.Lock(study.master_lock) as lock:
+        assert lock.acquire("{}")
+        Address(study, "tls://127.0.0.1:5", 1)
+        assert asyncio.run(play()) == 0
+    assert said == [
+        f"the master on {host()} did not answer at tls://127.0.0.1:5: OSError: Timed out trying to connect to tls://127.0.0.1:5; "
+        "leaving after 0 s"
+    ]
+
+
+def test_an_address_that_a_master_left_behind_is_nobody_s(study: StudyDir) -> None:
+    async def play() -> list[Leader | None]:
+        one, _ = of(study, Asked(hands_over=True), Terms(wait_s=60.0, stand=False), [])
+        Address(study, "tls://127.0.0.1:5", 1)
+        before = one._leader()
+        with locks.Lock(study.master_lock) as lock:
+            assert lock.acquire("{}")
+            return [before, one._leader()]
+
+    assert asyncio.run(play()) == [None, Leader(address="tls://127.0.0.1:5", term=1, host=host())]
+
+
+def test_a_master_is_superseded_by_a_later_term_or_where_its_lease_has_run_out(study: StudyDir) -> None:
+    async def play() -> list[bool]:
+        one, _ = of(study, Asked(hands_over=True), Terms(wait_s=60.0, stand=False), [])
+        check = one._superseded(Leader(address="tls://127.0.0.1:5", term=2, host=host()))
+        found = [check()]
+        for term in (1, 2, 3, 2):
+            Address(study, "tls://127.0.0.1:5", term)
+            found.append(check())
+        study.leases.mkdir()
+        return [*found, check()]
+
+    assert asyncio.run(play()) == [False, False, False, True, False, True]
+
+
+def test_a_trainer_that_can_train_nothing_any_more_ends_its_worker(study: StudyDir) -> None:
+    async def play() -> None:
+        trainer = Asked(hands_over=True)
+        trainer.unfit.set_result("no device")
+        one, _ = of(study, trainer, Terms(wait_s=60.0, stand=False), [])
+        with pytest.raises(StartError, match="no device"):
+            await one.run()
+
+    asyncio.run(play())
+
+
+class Standing:
+    """A candidate that counts how often it is to stand."""
+
+    n = 0
+
+    async def stand(self) -> None:
+        self.n += 1
+
+
+def alone(study: StudyDir) -> tuple[list[str], int]:
+    """What a worker says that leaves as soon as it has looked once, and how often it saw to it that somebody stands by."""
+    said, candidate = list[str](), Standing()
+
+    async def play() -> None:
+        trainer, terms = Asked(hands_over=True, busy=False), Terms(wait_s=0.0, stand=True)
+        one, _ = of(study, trainer, terms, said)
+        one._candidate = cast(Any, candidate)
+        assert await one.run() == 0
+
+    asyncio.run(play())
+    return said, candidate.n
+
+
+def test_who_could_not_reach_the_master_does_not_say_that_nobody_leads(study: StudyDir) -> None:
+    """On another machine, and where something else than a search holds the study's lock, as `bohb-nas baselines` does."""
+    with locks.Lock(study.master_lock) as lock:
+        assert lock.acquire("{}")
+        (text,), _ = alone(study)
+        assert text == f"this study is led, but its master has not said where; `bohb-nas status {study.quoted}` shows it; leaving after 0 s"
+        study.scheduler_json.write_text(json.dumps({"address": "tls://127.0.0.1:5", "term": 1, "host": "far"}))
+        said, n = alone(study)
+        assert said[1:] == ["the master on far listens on its own loopback alone; leaving after 0 s"]
+        assert n == 1

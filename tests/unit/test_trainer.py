@@ -16,7 +16,7 @@ import pytest
 from bohb_nas import standstill
 from bohb_nas.engine import heartbeat
 from bohb_nas.engine import trainer as trainer_module
-from bohb_nas.engine.devices import local_devices
+from bohb_nas.engine.devices import host, local_devices
 from bohb_nas.engine.launch import create, new_space
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.trainer import Trainer
@@ -577,3 +577,60 @@ def test_what_is_finished_outlives_a_handing_over_while_the_disk_refuses_it(
 
     play(study, steps)
     assert study.result("t00000").exists()
+
+
+def test_a_result_says_where_and_when_it_was_trained_and_how_long_nothing_was(study: StudyDir, starts: Starts) -> None:
+    starts(Played(None), Played(Status.OK, Status.OK))
+    device = local_devices(1)[0]
+    first, second = (result.details["engine"] for result in train(study, "t0", "t1"))
+    assert {name: first[name] for name in ("host", "device", "model")} == {"host": host(), "device": device.name, "model": device.model}
+    assert (first["attempt"], second["attempt"]) == (1, 0)
+    assert first["idle_s"] is None, "before its first trial a worker starts, and is not idle"
+    assert first["began"] <= first["ended"] <= second["began"] <= second["ended"]
+    assert 0.0 <= second["idle_s"] <= second["began"] - first["ended"]
+    assert (first["stood_s"], second["stood_s"]) == (0.0, 0.0)
+
+
+def test_a_trial_finds_what_it_continues_from_wherever_its_study_is_moved(study: StudyDir, starts: Starts) -> None:
+    starts(Played(Status.OK, Status.OK))
+    kept = study.new_attempt("t7") / "checkpoint"
+    kept.mkdir()
+    left = study.new_attempt("t1") / "handover"
+    left.mkdir()
+    (left / "state.json").touch()
+    found: list[tuple[Path, Path]] = []
+
+    async def steps(trainer: Trainer) -> None:
+        for name, source in (("t0", None), ("t1", "t7")):
+            trial, workdir = replace(TRIAL, trial_id=name, resume_from=source), study.new_attempt(name)
+            trainer._link_source(trial, workdir)
+            found.extend((link, link.readlink()) for link in sorted(workdir.iterdir()))
+
+    play(study, steps)
+    folder = study.trials / "t1" / "1"
+    assert found == [(folder / "interrupted", Path("../0/handover")), (folder / "resume", Path("../../t7/0/checkpoint"))]
+
+
+class Refuses(Played):
+    """A training process whose disk or data are gone."""
+
+    async def ask(self, request: dict[str, Any], *, limit_s: float | None) -> dict[str, Any] | None:
+        return {"error": "the data set is gone"}
+
+
+def test_a_process_that_can_train_nothing_makes_its_worker_unfit_and_no_result(study: StudyDir, starts: Starts) -> None:
+    starts(Refuses())
+
+    async def steps(trainer: Trainer) -> None:
+        with pytest.raises(StartError, match="the data set is gone"):
+            await trainer.train(TRIAL)
+        assert trainer.unfit.result() == "the data set is gone"
+
+    play(study, steps)
+    assert not study.result("t00000").exists()
+
+
+def test_what_is_ended_at_its_limit_says_the_limit(study: StudyDir, starts: Starts) -> None:
+    starts(Played(TimeoutError()))
+    (result,) = train(study, "t0")
+    assert result.message == "killed after 301.5 s, the hard limit of a budget of 1", "1.5 x 1 s and 300 s for all else"
