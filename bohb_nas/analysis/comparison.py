@@ -160,17 +160,16 @@ def _compared(
     flops: float | None,
     train_s: float,
 ) -> Compared:
-    several = len(errors) > 1
-    sd = float(np.std(errors, ddof=1)) if several else None
-    half = float(stats.t.ppf(0.975, len(errors) - 1)) * sd / len(errors) ** 0.5 if sd else None
+    sd = None if len(errors) < 2 else float(np.std(errors, ddof=1)) if np.ptp(errors) > 0 else 0.0  # of equal floats numpy's is 1e-17
+    of_images = wilson(errors[0], n_images)
     return Compared(
         name=name,
         kind=kind,
         n_seeds=len(errors),
         error=mean(errors),
         sd=sd,
-        seed_interval=[mean(errors) - half, mean(errors) + half] if half is not None else None,
-        wilson=wilson(errors[0], n_images),
+        seed_interval=_over_seeds(errors, sd, are_shares=of_images is not None) if sd else None,
+        wilson=of_images,
         n_images=n_images,
         params=params,
         flops=flops,
@@ -180,6 +179,13 @@ def _compared(
         p_holm=None,
         test=None,
     )
+
+
+def _over_seeds(errors: Sequence[float], sd: float, *, are_shares: bool) -> list[float]:
+    """Student's 95 % interval of the mean of n > 1 errors; no share of images is below 0 or above 1."""
+    half = float(stats.t.ppf(0.975, len(errors) - 1)) * sd / len(errors) ** 0.5
+    low, high = mean(errors) - half, mean(errors) + half
+    return [max(low, 0.0), min(high, 1.0)] if are_shares else [low, high]
 
 
 def wilson(error: float, n_images: int | None) -> list[float] | None:

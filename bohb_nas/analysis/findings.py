@@ -316,7 +316,7 @@ class Compared(TypedDict):
     """Mean over seeds."""
     sd: float | None
     seed_interval: list[float] | None
-    """95 % of the mean, by Student's t over seeds."""
+    """95 % of the mean, by Student's t over seeds, no further than 0 and 1 where `wilson` is told; None where they do not differ."""
     wilson: list[float] | None
     """95 % of one seed's error over `n_images`; of the first seed."""
     n_images: int | None

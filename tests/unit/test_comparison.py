@@ -46,9 +46,30 @@ def test_seeds_by_hand(tmp_path: Path) -> None:
     (row,) = found["rows"]
     assert (row["name"], row["kind"], row["n_seeds"], row["n_images"]) == ("a", "baseline", 3, 1000)
     assert (row["error"], row["sd"]) == pytest.approx((0.2, 0.1))
-    assert row["seed_interval"] == pytest.approx([0.2 - 0.248414, 0.2 + 0.248414], abs=1e-5)  # t of 2: 4.302653, times .1 / sqrt(3)
+    assert row["seed_interval"] == pytest.approx([0.0, 0.2 + 0.248414], abs=1e-5)  # t of 2: 4.302653, times .1 / sqrt(3)
     assert (row["params"], row["flops"], row["train_s"]) == (1e6, 2e6, 9.0)
     assert (row["difference"], row["p_value"], row["test"]) == (None, None, None)  # nothing to compare with
+
+
+@pytest.mark.parametrize(
+    ("losses", "n", "expected"),
+    [
+        ((0.8, 0.9, 1.0), 1000.0, [0.9 - 0.248414, 1.0]),
+        ((0.1, 0.2, 0.3), None, [-0.048414, 0.448414]),
+        ((4.0, 5.0, 6.0), 10.0, [2.51586, 7.48414]),
+    ],
+)
+def test_what_is_no_share_of_images_may_lie_anywhere(
+    tmp_path: Path, losses: tuple[float, ...], n: float | None, expected: list[float]
+) -> None:
+    (row,) = compared(tmp_path, *(baseline("a", loss, seed=k, n=n) for k, loss in enumerate(losses)))["rows"]
+    assert row["seed_interval"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("error", [0.1, 0.137, 0.5])
+def test_equal_seeds_have_no_interval(tmp_path: Path, error: float) -> None:
+    (row,) = compared(tmp_path, *(baseline("a", error, seed=k) for k in range(3)))["rows"]
+    assert (row["sd"], row["seed_interval"]) == (0.0, None)
 
 
 def test_one_seed_each_is_tested_on_its_images(tmp_path: Path) -> None:
