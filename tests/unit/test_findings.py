@@ -122,7 +122,10 @@ def test_identical_losses(tmp_path: Path) -> None:
     runs = [replace(run, loss=0.5) for run in many(20)] + [replace(run, loss=0.5) for run in many(8, budget=3.0, origin=Origin.PROMOTED)]
     said = found(make_study(tmp_path / "s", runs))
     (pair,) = said["rank_correlation"]
-    assert (pair["spearman"], pair["note"]) == (None, "nothing to rank: every loss at 1s is the same")
+    assert (pair["spearman"], pair["note"]) == (
+        None,
+        "nothing to rank: the 8 configurations with a loss at both all have the same one at 1s",
+    )
     assert len(said["incumbents"]) == 2  # the first at either budget
 
 
