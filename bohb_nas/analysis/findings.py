@@ -311,6 +311,8 @@ class Compared(TypedDict):
 
     name: str
     kind: Literal["baseline", "incumbent"]
+    budget: float
+    """In seconds where it was trained for good."""
     n_seeds: int
     error: float | None
     """Mean over seeds."""
@@ -332,9 +334,10 @@ class Compared(TypedDict):
 
 
 class Comparison(TypedDict):
-    """Hand-designed networks and the incumbent, trained by the same worker for equal time."""
+    """Hand-designed networks and the incumbent, trained by the same worker for equal time; or what was trained for good."""
 
-    budget: float
+    budget: float | None
+    """Of every row; None where models were trained for good for different times."""
     measured: Literal["validation", "test"]
     rows: list[Compared]
 
