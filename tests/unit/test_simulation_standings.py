@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.axes import Axes
 from rich.console import Console
 from simulation_fakes import CONDITIONS, finished
 
@@ -400,6 +401,21 @@ def test_figures_are_the_same_bytes_for_the_same_runs(tmp_path: Path, many: list
         "critical-difference-w4-restart-20-at-20.svg",
     }
     assert b"hyperband" in contents[0]["regret-w4-restart-20.svg"]
+
+
+def test_a_mean_regret_of_none_stays_on_the_logarithmic_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, step = {}, Axes.step
+
+    def seen(place: Axes, times: Any, values: Any, **how: Any) -> Any:
+        shown[how["label"]] = values
+        return step(place, times, values, **how)
+
+    monkeypatch.setattr(Axes, "step", seen)
+    runs = [constant(m, "p", s, x) for m, x in (("random_search", 0.5), ("a", 0.0)) for s in range(2)]
+    (one,) = comparisons({run.key: run for run in runs}, best=best_known(runs))
+    draw(one, standings(one), tmp_path)
+    assert shown["a"][-1] == 1e-4
+    assert shown["random_search"][-1] == 0.5
 
 
 def test_one_of_something_is_not_told_in_the_plural() -> None:
