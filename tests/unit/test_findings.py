@@ -222,6 +222,19 @@ def test_configurations_of_another_space_are_counted(tmp_path: Path) -> None:
     assert cautions(said) == ["Left out: 1 configuration that the space does not have"]
 
 
+def test_nothing_is_chosen_among_what_breaks_a_constraint(tmp_path: Path) -> None:
+    baselines = [
+        Run(config_id="baseline-wrn-0123abcd", loss=loss, seed=seed, origin=Origin.BASELINE) for seed, loss in enumerate((0.8, 0.85))
+    ]
+    runs = [
+        *(Run(config_id=f"a{k}", loss=0.3 + k / 10) for k in range(3)),
+        *(Run(config_id=f"b{k}", loss=0.1, details={"violates": ["params<=5"]}) for k in range(4)),
+    ]
+    said = found(make_study(tmp_path / "s", [*baselines, *runs], constraints=["params<=5"]))
+    (sentence,) = [one["text"] for one in said["sentences"] if one["about"] == "comparison"]
+    assert "chosen among 3," in sentence
+
+
 def test_losses_under_constraints_are_those_that_status_counts_and_the_summary_says_how_many_are_none(tmp_path: Path) -> None:
     runs = [
         *(Run(config_id=f"a{k}", loss=loss, asked=float(k), told=k + 1.0) for k, loss in enumerate((0.3, 0.5, 0.8))),
