@@ -74,6 +74,11 @@ def rough(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def plain(value: float) -> str:
+    """Four digits of an amount, and all before the point: "0.25", "12.34", "10843"."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+
+
 def p_value(value: float) -> str:
     """A p-value with its relation: "= 0.03", or "< 0.001"."""
     return "< 0.001" if value < 0.001 else f"= {value:.2g}"

@@ -20,12 +20,13 @@ from ConfigSpace.hyperparameters import (
     IntegerHyperparameter,
     NormalFloatHyperparameter,
     NormalIntegerHyperparameter,
+    UniformIntegerHyperparameter,
 )
 
 from bohb_nas.arrays import Bools, Floats, Ints
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
-from bohb_nas.space.axes import Axes, Axis, cell, middles, scaled
+from bohb_nas.space.axes import Axes, Axis, cell, middles, scaled, unscaled
 from bohb_nas.space.encoding import Encoding
 
 _MOST_GROUPS = 2**20
@@ -174,10 +175,28 @@ def _side(hyperparameter: Hyperparameter[Any, Any], axis: Axis) -> Side:
             density = np.asarray(hyperparameter.pdf_vector(at), dtype=np.float64)
             below = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
             return Side(chances=None, is_levels=False, rising=(at, below / below[-1]))
+        case UniformIntegerHyperparameter(log=True) if axis.edges is not None:
+            k = len(axis.edges) - 1
+            return Side(chances=np.diff(_drawn_below(hyperparameter, hyperparameter.lower + np.arange(k + 1.0))), is_levels=False)
+        case UniformIntegerHyperparameter(log=True):
+            at = np.linspace(0.0, 1.0, _N_TABULATED)
+            below = _drawn_below(hyperparameter, unscaled(hyperparameter, at) + 0.5)
+            return Side(chances=None, is_levels=False, rising=(at, below / below[-1]))
         case _ if axis.levels is not None:
             return Side(chances=axis.levels / axis.levels.sum(), is_levels=True)
         case _:
             return Side(chances=None if axis.edges is None else np.diff(axis.edges), is_levels=False)
+
+
+def _drawn_below(hyperparameter: UniformIntegerHyperparameter, values: Floats) -> Floats:
+    """How likely ConfigSpace draws a logarithmic integer below values (n,), from the lowest to the highest + 1.
+
+    It draws evenly on the logarithm of lower to upper, and cuts this range into equal parts, one for each value (`quantize_log`): it does
+    not round, so that small values are drawn less often than the logarithm of what rounds to them says.
+    """
+    lower, upper = float(hyperparameter.lower), float(hyperparameter.upper)
+    part = (upper - lower) / (upper - lower + 1)
+    return np.asarray(np.log1p((values - lower) * part / lower) / np.log(upper / lower))
 
 
 def _literals(space: ConfigurationSpace, name: str) -> list[Literal]:

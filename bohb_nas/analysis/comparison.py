@@ -59,7 +59,7 @@ def trained(study: StudyDir, budgets: Sequence[float], incumbent: Mapping[str, V
 
     Args:
         study: its directory.
-        budgets: of the study: the one within 2 % of the time trained by the first row is the comparison's, else that time is.
+        budgets: of the study: models that do not tell their budget are of the one within 2 % of the time that they took, else of that time.
         incumbent: the configuration that leads; a row of another says that it is none of it.
     """
     models = [note for path in sorted(study.trained.glob("seed-*/model.json")) if (note := notes.read_note(path))]
@@ -74,6 +74,7 @@ def trained(study: StudyDir, budgets: Sequence[float], incumbent: Mapping[str, V
         _compared(
             name,
             "incumbent",
+            _budget(each, budgets),
             [float(model["test_error"]) for model in each],
             n_images=notes.whole(each[0], "n_test"),
             params=notes.number(each[0], "params"),
@@ -82,8 +83,16 @@ def trained(study: StudyDir, budgets: Sequence[float], incumbent: Mapping[str, V
         )
         for name, each in zip(_names([each[0] for each in groups], incumbent), groups, strict=True)
     ]
-    took = rows[0]["train_s"] or 0.0
-    return Comparison(budget=next((b for b in budgets if abs(b - took) <= _SAME * b), took), measured="test", rows=rows)
+    trained_for = {row["budget"] for row in rows}
+    return Comparison(budget=trained_for.pop() if len(trained_for) == 1 else None, measured="test", rows=rows)
+
+
+def _budget(models: Sequence[dict[str, Any]], budgets: Sequence[float]) -> float:
+    """That of models trained alike."""
+    if (asked := notes.number(models[0], "budget_s")) is not None:
+        return asked
+    took = mean([notes.number(model, "train_s") or 0.0 for model in models])
+    return next((b for b in budgets if abs(b - took) <= _SAME * b), took)
 
 
 def _trained_alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -141,6 +150,7 @@ def _row(name: str, kind: Any, told: Sequence[Told]) -> _Row:
     row = _compared(
         name,
         kind,
+        told[0].trial.budget,
         errors,
         n_images=int(images) if images is not None and images >= 1 and images == int(images) else None,
         params=results[0].metrics.get("params"),
@@ -153,6 +163,7 @@ def _row(name: str, kind: Any, told: Sequence[Told]) -> _Row:
 def _compared(
     name: str,
     kind: Any,
+    budget: float,
     errors: Sequence[float],
     *,
     n_images: int | None,
@@ -160,17 +171,17 @@ def _compared(
     flops: float | None,
     train_s: float,
 ) -> Compared:
-    several = len(errors) > 1
-    sd = float(np.std(errors, ddof=1)) if several else None
-    half = float(stats.t.ppf(0.975, len(errors) - 1)) * sd / len(errors) ** 0.5 if sd else None
+    sd = None if len(errors) < 2 else float(np.std(errors, ddof=1)) if np.ptp(errors) > 0 else 0.0  # of equal floats numpy's is 1e-17
+    of_images = wilson(errors[0], n_images)
     return Compared(
         name=name,
         kind=kind,
+        budget=budget,
         n_seeds=len(errors),
         error=mean(errors),
         sd=sd,
-        seed_interval=[mean(errors) - half, mean(errors) + half] if half is not None else None,
-        wilson=wilson(errors[0], n_images),
+        seed_interval=_over_seeds(errors, sd, are_shares=of_images is not None) if sd else None,
+        wilson=of_images,
         n_images=n_images,
         params=params,
         flops=flops,
@@ -180,6 +191,13 @@ def _compared(
         p_holm=None,
         test=None,
     )
+
+
+def _over_seeds(errors: Sequence[float], sd: float, *, are_shares: bool) -> list[float]:
+    """Student's 95 % interval of the mean of n > 1 errors; no share of images is below 0 or above 1."""
+    half = float(stats.t.ppf(0.975, len(errors) - 1)) * sd / len(errors) ** 0.5
+    low, high = mean(errors) - half, mean(errors) + half
+    return [max(low, 0.0), min(high, 1.0)] if are_shares else [low, high]
 
 
 def wilson(error: float, n_images: int | None) -> list[float] | None:

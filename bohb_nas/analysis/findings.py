@@ -311,12 +311,14 @@ class Compared(TypedDict):
 
     name: str
     kind: Literal["baseline", "incumbent"]
+    budget: float
+    """In seconds where it was trained for good."""
     n_seeds: int
     error: float | None
     """Mean over seeds."""
     sd: float | None
     seed_interval: list[float] | None
-    """95 % of the mean, by Student's t over seeds."""
+    """95 % of the mean, by Student's t over seeds, no further than 0 and 1 where `wilson` is told; None where they do not differ."""
     wilson: list[float] | None
     """95 % of one seed's error over `n_images`; of the first seed."""
     n_images: int | None
@@ -332,9 +334,10 @@ class Compared(TypedDict):
 
 
 class Comparison(TypedDict):
-    """Hand-designed networks and the incumbent, trained by the same worker for equal time."""
+    """Hand-designed networks and the incumbent, trained by the same worker for equal time; or what was trained for good."""
 
-    budget: float
+    budget: float | None
+    """Of every row; None where models were trained for good for different times."""
     measured: Literal["validation", "test"]
     rows: list[Compared]
 

@@ -127,7 +127,7 @@ def of_comparison(found: Comparison | None, names: Names, *, n_searched: int, in
         return
     for row in found["rows"]:
         if row["kind"] == "baseline" and row["difference"] is not None:
-            at = f"At {names.get(found['budget'], format_duration(found['budget']))}"
+            at = f"At {names.get(row['budget'], format_duration(row['budget']))}"
             who = "the incumbent" if own["name"] == incumbent else f"{own['name']}, the best of the search there,"
             yield _compared(row, own, n_searched, at=at, who=who)
 

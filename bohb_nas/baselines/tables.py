@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bohb_nas.baselines import Baseline, table
-from bohb_nas.durations import format_duration
+from bohb_nas.durations import format_duration, plain
 from bohb_nas.records import Evaluation, Result, Status, Trial, stands_in
 from bohb_nas.report.digits import percent
 from bohb_nas.report.terminal import columns
@@ -106,6 +106,9 @@ def _columns(first: str, *numbers: str) -> Table:
 
 
 def _cost(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    known = (row["params"], 1e6, ".4g"), (row["flops"], 1e6, ".5g"), (row["train_s"], 1, ".4g")
-    first, second, third = ("" if value is None else format(value / unit, how) for value, unit, how in known)
-    return first, second, third
+    params, flops, train_s = row["params"], row["flops"], row["train_s"]
+    return (
+        "" if params is None else f"{params / 1e6:.4g}",
+        "" if flops is None else f"{flops / 1e6:.5g}",
+        "" if train_s is None else plain(train_s),
+    )

@@ -18,7 +18,7 @@ from bohb_nas.comparison.arrangement import Arrangement, Check, Request, arrange
 from bohb_nas.comparison.cells import Cell, cell_folder, log_file, read_cell, read_test, tested_file
 from bohb_nas.comparison.figure import draw
 from bohb_nas.comparison.table import figures, write
-from bohb_nas.durations import format_duration
+from bohb_nas.durations import format_duration, plain
 from bohb_nas.engine.devices import local_devices, named_device, threads_spared
 from bohb_nas.errors import StudyError, UsageError, end_text
 from bohb_nas.files import dump_json, write_once
@@ -152,7 +152,7 @@ def _wait_for_master(study: StudyDir, say: Say) -> None:
 def _outcome(cell: Cell) -> str:
     if cell.failure is not None or cell.best is None or cell.best.result.loss is None:
         return f"failed: {cell.failure}"
-    return f"validation error {cell.best.result.loss:.2%} after {cell.account.total_s:.4g} s of the device"
+    return f"validation error {cell.best.result.loss:.2%} after {plain(cell.account.total_s)} s of the device"
 
 
 def _last_lines(log: Path, start: int) -> str:

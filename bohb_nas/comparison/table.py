@@ -21,6 +21,8 @@ from bohb_nas.report.terminal import columns
 
 LEVEL = 0.95
 """Of the intervals."""
+_ROUNDING = 1e-12
+"""Differences of errors that are no further apart are one: those of one image more or less are, of however many."""
 _NUMBERS = ("test error", "+- sd", "n", "validation", "search s", "retraining s", "total s", "over", "M params", "ready", f"- {REFERENCE}")
 
 
@@ -71,7 +73,7 @@ def difference(own: Mapping[int, float], others: Mapping[int, float]) -> dict[st
     if not pairs:
         return None
     mean, n, low, high = statistics.fmean(pairs), len(pairs), None, None
-    if n > 1 and statistics.stdev(pairs) > 0:
+    if n > 1 and max(pairs) - min(pairs) > _ROUNDING:
         half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * statistics.stdev(pairs) / math.sqrt(n)
         low, high = mean - half, mean + half
     return {"mean": mean, "low": low, "high": high, "n": n}

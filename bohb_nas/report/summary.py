@@ -68,8 +68,8 @@ def _most(budget: Budget) -> Text:
 
 
 def _comparison(found: Comparison, unit: str) -> Table:
-    numbers = [f"{found['measured']} error", "95 % over images", "95 % over seeds", "seeds", "M params", "MFLOPs", "p (Holm)"]
-    table = columns([f"at {budget_text(found['budget'], unit)}"], numbers)
+    numbers = [f"{found['measured']} error", "95 % over images, first seed", "95 % over seeds", "seeds", "M params", "MFLOPs", "p (Holm)"]
+    table = columns(["" if found["budget"] is None else f"at {budget_text(found['budget'], unit)}"], numbers)
     table.columns[0].no_wrap = True
     for row in found["rows"]:
         table.add_row(

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import budget_text, counted, format_duration, rough
+from bohb_nas.durations import budget_text, counted, format_duration, plain, rough
 from bohb_nas.records import Origin
 from bohb_nas.report.digits import digits, percent
 from bohb_nas.report.terminal import columns
@@ -184,7 +184,7 @@ def final(figures: Mapping[str, Any]) -> RenderableType:
     table = columns([], ["seed", "status", "test error", "mirrored too", "n", "seconds", "steps"])
     for row in figures["rows"]:
         shown = [percent(row[name]) for name in ("test_error", "test_error_mirrored")]
-        table.add_row(str(row["seed"]), row["status"], *shown, str(row["n_test"]), f"{row['train_s']:.4g}", str(row["steps"]))
+        table.add_row(str(row["seed"]), row["status"], *shown, str(row["n_test"]), plain(row["train_s"]), str(row["steps"]))
     lines: list[RenderableType] = [table]
     lines += [Text(f"seed {r['seed']}: {r['message']}") for r in figures["rows"] if r["message"]]
     if figures["test_error_mean"] is not None:

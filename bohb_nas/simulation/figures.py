@@ -91,7 +91,7 @@ def _mean_regret(comparison: Comparison, shared: Sequence[str]) -> Figure:
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     place = figure.subplots()
     for m, method in enumerate(comparison.methods):
-        _line(place, times, means[m], m, label=method)
+        _line(place, times, np.maximum(means[m], _FLOOR), m, label=method)
     _label(place, f"mean over {counted(len(shared), 'problem')}, {counted(comparison.conditions.workers, 'worker')}", logarithmic=True)
     place.legend(fontsize=7, frameon=False)
     return figure

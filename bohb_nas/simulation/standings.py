@@ -171,6 +171,7 @@ class _Table:
                     "n_pairs": int((~np.isnan(d)).sum()),
                     "n_differing": len(statistics.differing(d)),
                     "difference": _plain(_mean(d, axis=0)),
+                    "rank_biserial": _plain(statistics.rank_biserial(d)),
                     "p": x,
                     "p_holm": y,
                 }

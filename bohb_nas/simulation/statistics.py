@@ -17,6 +17,8 @@ from bohb_nas.arrays import Bools, Floats
 
 ALPHA = 0.05
 """The level of every test."""
+FEWEST_METHODS, FEWEST_PROBLEMS = 3, 2
+"""Of Friedman's test."""
 Alternative = Literal["two-sided", "greater", "less"]
 _FEWEST = 8
 """Values that a bootstrap needs."""
@@ -96,6 +98,18 @@ def wilcoxon(differences: ArrayLike, *, alternative: Alternative = "two-sided") 
     return {"less": below, "greater": above, "two-sided": min(1.0, 2 * min(below, above))}[alternative]
 
 
+def rank_biserial(differences: ArrayLike) -> float:
+    """Which way Wilcoxon's signed-rank test goes, (n,): (W+ - W-) / (W+ + W-), the sums of the ranks above and below 0.
+
+    The mean may lie on the other side, where one pair differs by far. 0 when all differences are 0, NaN when there are none.
+    """
+    d = differing(differences)
+    if d.size == 0:
+        return math.nan if np.isnan(np.asarray(differences, dtype=np.float64)).all() else 0.0
+    ranked = stats.rankdata(np.abs(d))
+    return float(np.sign(d) @ ranked / ranked.sum())
+
+
 def _chances_of_sums(ranks: NDArray[np.int64]) -> Floats:
     """How likely each sum, from 0 to that of all, is of ranks (n,) of which each counts with a chance of one half."""
     chances = np.zeros(int(ranks.sum()) + 1)
@@ -127,10 +141,10 @@ def friedman(scores: ArrayLike) -> tuple[float, float]:
     """Friedman's chi-square over problems, and its p-value.
 
     Args:
-        scores: (M, P); at least three methods and two problems, else both are NaN.
+        scores: (M, P); at least three methods and two problems, and a method that differs somewhere, else both are NaN.
     """
     table = np.asarray(scores, dtype=np.float64)
-    if table.shape[0] < 3 or table.shape[1] < 2 or np.all(table == table[:1]):
+    if table.shape[0] < FEWEST_METHODS or table.shape[1] < FEWEST_PROBLEMS or np.all(table == table[:1]):
         return math.nan, math.nan
     found = stats.friedmanchisquare(*table)
     return float(found.statistic), float(found.pvalue)

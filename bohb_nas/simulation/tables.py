@@ -10,7 +10,7 @@ from rich.text import Text
 from bohb_nas.durations import counted
 from bohb_nas.report.terminal import columns
 from bohb_nas.simulation.standings import SETTLED
-from bohb_nas.simulation.statistics import ALPHA, could_be_told
+from bohb_nas.simulation.statistics import ALPHA, FEWEST_METHODS, FEWEST_PROBLEMS, could_be_told
 
 _MOST_NAMED = 3
 
@@ -96,7 +96,7 @@ def problems(figures: Mapping[str, Any]) -> Table:
     methods = [row["method"] for row in figures["methods"]]
     cells = {(row["problem"], row["method"]): row for row in figures["by_problem"]}
     marks = {
-        (test["problem"], one["method"]): "*" if test["difference"] < 0 else "!"
+        (test["problem"], one["method"]): "*" if test["rank_biserial"] < 0 else "!"
         for one in figures["against_reference"]
         for test in one["by_problem"]
         if test["p_holm"] is not None and test["p_holm"] < ALPHA
@@ -135,7 +135,7 @@ def across(figures: Mapping[str, Any]) -> list[str]:
     lines = []
     for one in figures["across"]:
         text = f"at {one['checkpoint']:g} costs, {counted(one['n_problems'], 'problem')}, {counted(len(one['mean_rank']), 'method')}: "
-        text += f"Friedman p = {_p(one['p'])}" if one["p"] is not None else "too few for Friedman's test"
+        text += f"Friedman p = {_p(one['p'])}" if one["p"] is not None else _untested(one)
         if one["critical_difference"] is not None:
             text += f", critical difference {one['critical_difference']:.2f} (Nemenyi, alpha .05)"
             groups = ["{" + ", ".join(group) + "}" for group in one["not_told_apart"]]
@@ -144,11 +144,17 @@ def across(figures: Mapping[str, Any]) -> list[str]:
     return ["", *lines] if lines else []
 
 
+def _untested(one: Mapping[str, Any]) -> str:
+    """Why there is no Friedman's test."""
+    enough = len(one["mean_rank"]) >= FEWEST_METHODS and one["n_problems"] >= FEWEST_PROBLEMS
+    return "no Friedman's test, as no method differs from another" if enough else "too few for Friedman's test"
+
+
 def safety(figures: Mapping[str, Any]) -> Table:
     """A row per method: where it is significantly worse."""
     table = columns(["method", "worse on"], ["tests", "pairs", "lowest p (Holm)"], whole=True)
     for row in figures["safety"]:
-        where = ", ".join(f"{w['problem']} at {w['checkpoint']:g} ({w['difference']:+.3f})" for w in row["worse"])
+        where = ", ".join(f"{w['problem']} at {w['checkpoint']:g}" for w in row["worse"])
         blind = row["cannot_tell"]
         named = ", ".join(blind[:_MOST_NAMED]) + (", …" if len(blind) > _MOST_NAMED else "")
         unknown = f"{';' if where else ', but'} too few seeds that differ to tell on {named}" if blind else ""

@@ -101,7 +101,7 @@ class Axes:
         if edges is not None:
             values = hyperparameter.lower + cell(edges, points)
         else:
-            values = np.clip(np.rint(_unscaled(hyperparameter, points)), hyperparameter.lower, hyperparameter.upper)
+            values = np.clip(np.rint(unscaled(hyperparameter, points)), hyperparameter.lower, hyperparameter.upper)
         return np.asarray(hyperparameter.to_vector(values.astype(np.int64)), dtype=np.float64)
 
 
@@ -142,7 +142,8 @@ def scaled(hyperparameter: IntegerHyperparameter, values: Floats) -> Floats:
     return np.asarray((values - low) / (high - low))
 
 
-def _unscaled(hyperparameter: IntegerHyperparameter, points: Floats) -> Floats:
+def unscaled(hyperparameter: IntegerHyperparameter, points: Floats) -> Floats:
+    """What lies at the places (n,) of an integer's scale: values, and what is between two."""
     low, high = hyperparameter.lower - 0.5, hyperparameter.upper + 0.5
     if getattr(hyperparameter, "log", False):
         return np.asarray(low * (high / low) ** points)

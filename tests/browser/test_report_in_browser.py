@@ -277,6 +277,21 @@ def test_the_pointer_finds_the_nearest_point(show: Show) -> None:
     assert plot.locator(".tip").is_hidden()
 
 
+def test_a_network_s_tooltip_tells_its_p_value_and_claims_nothing(show: Show) -> None:
+    study = findings(n_configs=12)
+    assert study["comparison"] is not None
+    study["comparison"]["rows"][1] |= {"error": 0.0023, "seed_interval": None, "n_seeds": 1, "p_holm": 0.17}
+    shown = show(report([study]))
+    plot = section(shown, "comparison").locator(".plot").first
+    plot.focus()
+    told = []
+    for _ in study["comparison"]["rows"]:
+        shown.keyboard.press("ArrowRight")
+        told.append(plot.locator(".tip").inner_text().splitlines())
+    (lines,) = [lines for lines in told if lines[0].startswith("ResNet-20")]
+    assert lines == ["ResNet-20: 0.23\u00a0%", "1 seed", "against the incumbent: p 0.17 (Holm)"]
+
+
 def test_every_control_has_a_name_and_is_reached_by_keys(show: Show) -> None:
     shown = show(html("several"))
     assert shown.locator("input, select, button").count() > 40

@@ -256,6 +256,7 @@ def _comparison(rng: np.random.Generator, at: float) -> Comparison:
             {
                 "name": name,
                 "kind": "baseline" if k else "incumbent",
+                "budget": at,
                 "n_seeds": 3,
                 "error": error,
                 "sd": sd,

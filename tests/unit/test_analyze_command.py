@@ -277,11 +277,16 @@ def test_the_summary_of_what_was_compared_and_of_names_that_a_terminal_would_obe
         **{"p_holm": 0.02, "test": "t"},
     }
     said["comparison"] = {"budget": 9.0, "measured": "validation", "rows": [row]}
+    said["tested"] = {"budget": None, "measured": "test", "rows": [row]}
     console = Console(width=200, file=io.StringIO())
     with console.capture() as capture:
         console.print(summary(said))
     text = capture.get()
     assert "\x1b" not in text
+    assert " ".join(text.split("at 9s")[1].split("\n")[0].split()).startswith(
+        "validation error 95 % over images, first seed 95 % over seeds"
+    )
+    assert text.count("at 9s") == 1, "what was trained for different times is at none"
     assert " ".join(text.split("validation error")[1].split("\n")[1].split()) == "wrn 0.25 0.24 to 0.26 0.2 to 0.3 3 36.5 5900 0.02"
 
 

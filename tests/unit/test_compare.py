@@ -259,6 +259,20 @@ def test_the_interval_is_that_of_the_paired_test() -> None:
     assert difference({0: 0.1}, {1: 0.3}) is None
 
 
+@pytest.mark.parametrize("others", [{0: 0.2, 1: 0.4}, {0: 0.2, 1: 0.4, 2: 0.6}])
+def test_seeds_that_differ_alike_have_no_interval(others: dict[int, float]) -> None:
+    own = {seed: error + 0.1 for seed, error in others.items()}  # rounding: 0.30000000000000004 - 0.2 is not 0.5 - 0.4
+    found = difference(own, others)
+    assert found == {"mean": pytest.approx(0.1), "low": None, "high": None, "n": len(others)}
+
+
+def test_one_image_of_a_million_is_a_difference_between_seeds() -> None:
+    found = difference({0: 0.2, 1: 0.200001}, {0: 0.1, 1: 0.1})
+    assert found is not None
+    # t of one degree of freedom, 12.7062, times 1e-6 / sqrt(2) / sqrt(2)
+    assert (found["low"], found["high"]) == pytest.approx((0.1000005 - 12.7062 * 0.5e-6, 0.1000005 + 12.7062 * 0.5e-6), rel=1e-9)
+
+
 TESTS = {"bohb-0": 0.10, "bohb-1": 0.20, "random_search-0": 0.30, "random_search-1": 0.50}
 TWO = {"methods": ("bohb", "random_search"), "seeds": 2, "time_s": 30.0}
 

@@ -46,9 +46,30 @@ def test_seeds_by_hand(tmp_path: Path) -> None:
     (row,) = found["rows"]
     assert (row["name"], row["kind"], row["n_seeds"], row["n_images"]) == ("a", "baseline", 3, 1000)
     assert (row["error"], row["sd"]) == pytest.approx((0.2, 0.1))
-    assert row["seed_interval"] == pytest.approx([0.2 - 0.248414, 0.2 + 0.248414], abs=1e-5)  # t of 2: 4.302653, times .1 / sqrt(3)
+    assert row["seed_interval"] == pytest.approx([0.0, 0.2 + 0.248414], abs=1e-5)  # t of 2: 4.302653, times .1 / sqrt(3)
     assert (row["params"], row["flops"], row["train_s"]) == (1e6, 2e6, 9.0)
     assert (row["difference"], row["p_value"], row["test"]) == (None, None, None)  # nothing to compare with
+
+
+@pytest.mark.parametrize(
+    ("losses", "n", "expected"),
+    [
+        ((0.8, 0.9, 1.0), 1000.0, [0.9 - 0.248414, 1.0]),
+        ((0.1, 0.2, 0.3), None, [-0.048414, 0.448414]),
+        ((4.0, 5.0, 6.0), 10.0, [2.51586, 7.48414]),
+    ],
+)
+def test_what_is_no_share_of_images_may_lie_anywhere(
+    tmp_path: Path, losses: tuple[float, ...], n: float | None, expected: list[float]
+) -> None:
+    (row,) = compared(tmp_path, *(baseline("a", loss, seed=k, n=n) for k, loss in enumerate(losses)))["rows"]
+    assert row["seed_interval"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("error", [0.1, 0.137, 0.5])
+def test_equal_seeds_have_no_interval(tmp_path: Path, error: float) -> None:
+    (row,) = compared(tmp_path, *(baseline("a", error, seed=k) for k in range(3)))["rows"]
+    assert (row["sd"], row["seed_interval"]) == (0.0, None)
 
 
 def test_one_seed_each_is_tested_on_its_images(tmp_path: Path) -> None:
@@ -188,13 +209,22 @@ def test_seeds_of_an_earlier_training_for_good_are_rows_of_their_own(tmp_path: P
     model(study, 4, 0.03, 3600.0, budget_s=3600.0, dataset="svhn", fingerprint="c")
     found = trained(study, [3600.0])
     assert found is not None
-    assert found["budget"] == 7200.0
-    assert [(row["name"], row["n_seeds"], row["error"]) for row in found["rows"]] == [
-        ("trained for good, 1, 2h, cifar10", 1, 0.04),
-        ("trained for good, 2, 1h, cifar10", 2, pytest.approx(0.07)),
-        ("trained for good, 3, 1h, svhn", 1, 0.02),
-        ("trained for good, 4, 1h, svhn", 1, 0.03),
+    assert found["budget"] is None
+    assert [(row["name"], row["budget"], row["n_seeds"], row["error"]) for row in found["rows"]] == [
+        ("trained for good, 1, 2h, cifar10", 7200.0, 1, 0.04),
+        ("trained for good, 2, 1h, cifar10", 3600.0, 2, pytest.approx(0.07)),
+        ("trained for good, 3, 1h, svhn", 3600.0, 1, 0.02),
+        ("trained for good, 4, 1h, svhn", 3600.0, 1, 0.03),
     ]
+
+
+def test_the_budget_of_models_is_that_which_they_tell_and_not_what_they_took(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s")
+    model(study, 0, 0.04, 3100.0, budget_s=3600.0)
+    model(study, 1, 0.05, 3550.0, budget_s=3600.0, training={"max_steps": 9})
+    found = trained(study, [3100.0])
+    assert found is not None
+    assert (found["budget"], [row["budget"] for row in found["rows"]]) == (3600.0, [3600.0, 3600.0])
 
 
 def test_models_of_another_configuration_than_the_incumbent_s_say_so(tmp_path: Path) -> None:
@@ -235,3 +265,5 @@ def test_models_that_do_not_tell_their_budget_go_by_their_time(tmp_path: Path) -
         ("trained for good, 1, 100s", 2),
         ("trained for good, 2, 103s", 1),
     ]
+    assert [row["budget"] for row in found["rows"]] == [100.0, 103.0]
+    assert found["budget"] is None

@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from bohb_nas.durations import Timed, budget_text, counted, format_duration, p_value, parse_duration, rough
+from bohb_nas.durations import Timed, budget_text, counted, format_duration, p_value, parse_duration, plain, rough
 from bohb_nas.errors import DurationError
 from bohb_nas.option_types import Budget, Duration
 
@@ -104,3 +104,10 @@ def test_a_p_value_has_two_digits_down_to_a_thousandth(value: float, written: st
 @pytest.mark.parametrize(("value", "written"), [(0.25, "0.25"), (12.34, "12.3"), (1234.5, "1,234"), (99.96, "100")])
 def test_an_amount_has_three_digits_or_all_before_the_point(value: float, written: str) -> None:
     assert rough(value) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(0.02345, "0.02345"), (12.3456, "12.35"), (999.97, "1000"), (10_843.2, "10843"), (4e6, "4000000")]
+)
+def test_seconds_have_four_digits_or_all_before_the_point(value: float, written: str) -> None:
+    assert plain(value) == written

@@ -29,7 +29,7 @@ from ConfigSpace.hyperparameters import (
     NormalIntegerHyperparameter,
 )
 from numpy.typing import NDArray
-from scipy.stats import beta, sobol_indices, uniform
+from scipy.stats import beta, chisquare, sobol_indices, uniform
 from space_fakes import everything
 
 from bohb_nas.analysis.boxes import of_trees
@@ -195,6 +195,53 @@ def test_a_normal_hyperparameter_has_its_mean_in_the_middle_of_its_side() -> Non
     # a third of a normal cut off at -1 and 1 lies above 0.3028: (Phi(0.3028) - 1/2) / (Phi(1) - 1/2) = 0.1190 / 0.3413
     assert box.points([{"r": 0.0, "x": 0.5}, {"r": 0.3028, "x": 0.5}])[:, r] == pytest.approx([0.5, 0.5 + 0.1190 / 0.3413 / 2], abs=1e-3)
     assert box.values(r, np.array([0.5])) == [pytest.approx(0.0, abs=1e-9)]
+
+
+def test_a_logarithmic_integer_is_measured_as_configspace_draws_it() -> None:
+    # 1 3^u, of which [1, 3] is cut into three equal parts: 1 up to 5/3, 2 up to 7/3
+    space = unit("x")
+    space.add(Integer("n", (1, 3), log=True))
+    box = Box(space)
+    expected = [math.log(5 / 3) / math.log(3), math.log(7 / 5) / math.log(3), math.log(9 / 7) / math.log(3)]
+    assert box.sides[box.names.index("n")].chances == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(1, 6), (1, 16), (2, 40)])
+def test_logarithmic_integers_are_drawn_as_they_are_measured(lower: int, upper: int) -> None:
+    space = ConfigurationSpace(seed=0)
+    space.add(Integer("n", (lower, upper), log=True))
+    chances = Box(space).sides[0].chances
+    assert chances is not None
+    n = 40_000
+    drawn = np.array([c["n"] for c in space.sample_configuration(n)])
+    assert chisquare(np.bincount(drawn - lower, minlength=upper - lower + 1), n * chances).pvalue > 1e-3
+
+
+def test_a_long_logarithmic_integer_lies_where_configspace_draws_it() -> None:
+    space = ConfigurationSpace(seed=0)
+    space.add(Integer("n", (1, 1000), log=True))
+    box = Box(space)
+    n = 40_000
+    drawn = np.array([c["n"] for c in space.sample_configuration(n)])
+    values = [1, 2, 3, 10, 100, 999]
+    for value, place in zip(values, box.points([{"n": value} for value in values])[:, 0].tolist(), strict=True):
+        below, among = (drawn < value).mean(), (drawn <= value).mean()
+        error = 4 * 0.5 / n**0.5
+        assert below - error < place < among + error
+    assert box.values(0, np.linspace(0.0, 1.0, 1001)) == sorted(box.values(0, np.linspace(0.0, 1.0, 1001)), key=int)
+    assert [box.values(0, box.points([{"n": value}])[:, 0]) for value in values] == [[value] for value in values]
+    # P(n = 1): up to 1.999 of 1000^u
+    assert box.values(0, math.log(1.999) / math.log(1000) + np.array([-1e-4, 1e-4])) == [1, 2]
+
+
+@pytest.mark.parametrize(("upper", "above"), [(20, 4), (1000, 30)])
+def test_what_a_logarithmic_integer_switches_on_is_active_as_often_as_it_is_drawn(upper: int, above: int) -> None:
+    space = unit("x", "child")
+    space.add(Integer("n", (1, upper), log=True))
+    space.add(GreaterThanCondition(space["child"], space["n"], above))
+    told = parameters(explained(space, lambda c: c["x"] + c["n"], 60))
+    # n > above: from 1 + above (upper - 1) / upper on
+    assert told["child"]["p_active"] == pytest.approx(1 - math.log(1 + above * (upper - 1) / upper) / math.log(upper), abs=1e-6)
 
 
 @pytest.mark.parametrize(

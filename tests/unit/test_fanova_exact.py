@@ -18,7 +18,7 @@ from bohb_nas.analysis.sample import Sample
 from bohb_nas.analysis.shares import shares
 from bohb_nas.analysis.totals import totals
 from bohb_nas.records import Value
-from bohb_nas.space.axes import Axes, Axis
+from bohb_nas.space.axes import Axes
 from bohb_nas.space.encoding import Encoding
 
 Floats = NDArray[np.float64]
@@ -48,22 +48,17 @@ def forest(space: ConfigurationSpace, n: int, *, n_trees: int, seed: int = 0) ->
 
 
 def cells(space: ConfigurationSpace) -> tuple[Floats, list[Floats]]:
-    """Every cell of a finite box as a point (n, d) of the axes, and how likely each cell of each axis is."""
-    chances = [_chances(axis) for axis in Axes(Encoding(space)).axes]
+    """Every cell of a finite box as a point (n, d), and how likely each cell of each side is."""
+    chances = [side.chances for side in Box(space).sides if side.chances is not None]
     return np.array(list(itertools.product(*[range(len(c)) for c in chances])), dtype=np.float64), chances
-
-
-def _chances(axis: Axis) -> Floats:
-    if axis.levels is not None:
-        return axis.levels
-    assert axis.edges is not None
-    return np.asarray(np.diff(axis.edges))
 
 
 def places(space: ConfigurationSpace, points: Floats) -> Floats:
     """Cells or places (n, d) of the box as points on the axes of the space."""
     found = points.copy()
-    for j, axis in enumerate(Axes(Encoding(space)).axes):
+    for j, (side, axis) in enumerate(zip(Box(space).sides, Axes(Encoding(space)).axes, strict=True)):
+        if side.rising is not None:
+            found[:, j] = np.interp(points[:, j], *side.rising[::-1])
         if axis.edges is not None:
             found[:, j] = ((axis.edges[1:] + axis.edges[:-1]) / 2)[points[:, j].astype(int)]
     return found
@@ -155,11 +150,10 @@ def test_what_is_said_where_a_hyperparameter_is_active_equals_the_sum_over_these
 def any_points(space: ConfigurationSpace, n: int, rng: np.random.Generator) -> Floats:
     """Points (n, d) of the box, as likely as the search distribution has them."""
     columns = []
-    for axis in Axes(Encoding(space)).axes:
-        if axis.levels is None and axis.edges is None:
+    for side in Box(space).sides:
+        if (chances := side.chances) is None:
             columns.append(rng.random(n))
         else:
-            chances = _chances(axis)
             columns.append(rng.choice(len(chances), size=n, p=chances / chances.sum()).astype(np.float64))
     return np.stack(columns, axis=1)
 

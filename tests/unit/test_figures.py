@@ -15,7 +15,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from bohb_nas.analysis.findings import Findings, RankCorrelation, Row
+from bohb_nas.analysis.findings import Compared, Findings, RankCorrelation, Row
 from bohb_nas.errors import StorageError
 from bohb_nas.report.figures import draw
 
@@ -144,7 +144,8 @@ def test_a_mark_for_every_evaluation(usual: Findings, drawn: Path) -> None:
 def test_validation_errors_of_hand_designed_networks_are_lines_in_the_trajectory(usual: Findings, drawn: Path, tmp_path: Path) -> None:
     found = least()
     assert usual["comparison"] is not None
-    found["comparison"] = {**usual["comparison"], "measured": "validation", "budget": 400.0}
+    at_400: list[Compared] = [{**row, "budget": 400.0} for row in usual["comparison"]["rows"]]
+    found["comparison"] = {"measured": "validation", "budget": 400.0, "rows": at_400}
     draw([found], tmp_path, formats=("svg",))
     assert "ResNet-20 at 400s" in texts(tmp_path / "trajectory.svg")
     assert not any("ResNet-20" in text for text in texts(drawn / "trajectory.svg"))  # test errors are no losses
@@ -190,7 +191,8 @@ def test_chance_among_good_configurations_is_a_line_of_its_own(tmp_path: Path) -
     low, high = min(at), max(at)
     threshold = points(group(file, "threshold"))[0][0]
     assert low + (threshold - at[low]) / (at[high] - at[low]) * (high - low) == pytest.approx(0.07, abs=1e-3)
-    assert f"3 of n = {found['budgets'][0]['n']} below it (given)" in texts(file)
+    assert f"3 of n = {found['budgets'][0]['n']} not above it (given)" in texts(file)
+    assert "400s, loss ≤ 0.2" in texts(file)
     assert "chance 7%" in texts(file)
 
 
@@ -307,10 +309,12 @@ def test_promotions_are_blamed_where_there_are_some_and_a_figure_without_them(
 def test_a_pair_of_budgets_without_a_correlation_says_why(tmp_path: Path) -> None:
     found = least()
     found["trials"] = rows(("a", 400.0, "random", 0.1), ("a", 1200.0, "promoted", 0.1))
-    found["rank_correlation"] = [correlation(400.0, 1200.0, n=9, note="nothing to rank: every loss at 400s is the same")]
+    found["rank_correlation"] = [
+        correlation(400.0, 1200.0, n=9, note="nothing to rank: the 9 configurations with a loss at both all have the same one at 400s")
+    ]
     draw([found], tmp_path, formats=("svg",))
     said = " ".join(texts(tmp_path / "rank-correlation.svg"))
-    assert "search, n = 9 nothing to rank: every loss at 400s is the same" in said
+    assert "search, n = 9 nothing to rank: the 9 configurations with a loss at both all have the same one at 400s" in said
     assert "too few" not in said
 
 
@@ -358,6 +362,52 @@ def test_a_line_for_every_configuration_with_gaps_where_it_is_inactive(usual: Fi
     assert len({len(row["config"]) for row in dearest}) > 1
 
 
+@pytest.mark.parametrize("most", [400, 2])
+def test_the_thick_line_is_the_incumbent_s_where_a_probe_is_better(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bohb_nas.report.figures.parallel._MOST_LINES", most)
+    found = findings_fakes.findings(n_axes=6)
+    best = found["incumbent"]
+    assert best is not None
+    dearest = [r for r in found["trials"] if r["budget"] == best["budget"] and r["loss"] is not None]
+    probe = next(r for r in dearest if r["config_id"] != best["config_id"])
+    probe["origin"], probe["loss"] = "probe", best["loss"] / 2
+    draw([found], tmp_path, formats=("svg",))
+    file = tmp_path / "parallel-coordinates.svg"
+    thick = [one.get("id") for one in groups(file, "configuration-") if b"stroke-width: 1.8" in ET.tostring(one)]
+    assert thick == [f"configuration-{best['trial_id']}"]
+    said = " ".join(texts(file))
+    assert f"{len(dearest)} evaluations at 1h" in said
+    assert said.count("thick: the incumbent") == 1
+
+
+def test_a_better_configuration_of_another_budget_is_no_thick_line(tmp_path: Path) -> None:
+    found = findings_fakes.findings(n_axes=6)
+    assert found["incumbent"] is not None
+    found["incumbent"]["trial_id"] = "elsewhere"
+    draw([found], tmp_path, formats=("svg",))
+    file = tmp_path / "parallel-coordinates.svg"
+    assert not any(b"stroke-width: 1.8" in ET.tostring(one) for one in groups(file, "configuration-"))
+    assert "thick" not in " ".join(texts(file))
+
+
+def test_medians_of_different_configurations_are_not_joined(usual: Findings, drawn: Path) -> None:
+    median = group(drawn / "loss-by-budget.svg", "median")
+    budgets = {budget for shape in usual["shapes"] for budget, _ in shape["losses"]}
+    assert len(list(median.iter(f"{SVG}use"))) == len(budgets)
+    assert not any(
+        "stroke: #000000" in (path.get("style") or "") and "fill: none" in (path.get("style") or "") for path in median.iter(f"{SVG}path")
+    )
+    assert "median of those there" in texts(drawn / "loss-by-budget.svg")
+
+
+def test_workers_that_nobody_noted_are_not_counted(usual: Findings, drawn: Path, tmp_path: Path) -> None:
+    assert any("(dashed)" in text for text in texts(drawn / "device-hours.svg"))
+    found = findings_fakes.findings(n_axes=6)
+    found["pace"]["n_workers"] = 0
+    draw([found], tmp_path, formats=("svg",))
+    assert not any("worker" in text for text in texts(tmp_path / "device-hours.svg"))
+
+
 def test_the_way_to_the_incumbent_names_each_change(usual: Findings, drawn: Path) -> None:
     said = texts(drawn / "ablation.svg")
     assert usual["ablation"] is not None
@@ -378,6 +428,10 @@ def test_what_was_tested_has_a_figure_of_its_own(usual: Findings, tmp_path: Path
     found["tested"] = usual["comparison"]
     assert "comparison-tested" in {path.stem for path in draw([found], tmp_path, formats=("svg",))}
     assert "test error after 1h each" in texts(tmp_path / "comparison-tested.svg")
+    assert usual["comparison"] is not None
+    found["tested"] = {**usual["comparison"], "budget": None}
+    draw([found], tmp_path, formats=("svg",))
+    assert "test error" in texts(tmp_path / "comparison-tested.svg"), "models that were trained for different times"
 
 
 def test_names_are_no_mathematics_no_marks_and_no_paths(tmp_path: Path) -> None:
@@ -557,7 +611,7 @@ def test_thousands_of_evaluations_are_files_of_moderate_size(tmp_path: Path) -> 
     shown = [one.get("id") for one in groups(tmp_path / "parallel-coordinates.svg", "configuration-")]
     assert len(shown) == 400
     assert {f"configuration-t{losses.index(worst_or_best)}" for worst_or_best in (max(losses), min(losses))} <= set(shown)
-    assert any("3000 configurations at 400s (400 of them as lines)" in text for text in texts(tmp_path / "parallel-coordinates.svg"))
+    assert any("3000 evaluations at 400s (400 of them as lines)" in text for text in texts(tmp_path / "parallel-coordinates.svg"))
 
 
 def png(height: int, width: int) -> bytes:

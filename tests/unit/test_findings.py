@@ -122,7 +122,10 @@ def test_identical_losses(tmp_path: Path) -> None:
     runs = [replace(run, loss=0.5) for run in many(20)] + [replace(run, loss=0.5) for run in many(8, budget=3.0, origin=Origin.PROMOTED)]
     said = found(make_study(tmp_path / "s", runs))
     (pair,) = said["rank_correlation"]
-    assert (pair["spearman"], pair["note"]) == (None, "nothing to rank: every loss at 1s is the same")
+    assert (pair["spearman"], pair["note"]) == (
+        None,
+        "nothing to rank: the 8 configurations with a loss at both all have the same one at 1s",
+    )
     assert len(said["incumbents"]) == 2  # the first at either budget
 
 
@@ -217,6 +220,19 @@ def test_configurations_of_another_space_are_counted(tmp_path: Path) -> None:
     said = found(make_study(tmp_path / "s", [*many(12), Run(config_id="x", config={"depth": 1})]))
     assert (said["budgets"][0]["n"], said["budgets"][0]["n_told"]) == (12, 13)
     assert cautions(said) == ["Left out: 1 configuration that the space does not have"]
+
+
+def test_nothing_is_chosen_among_what_breaks_a_constraint(tmp_path: Path) -> None:
+    baselines = [
+        Run(config_id="baseline-wrn-0123abcd", loss=loss, seed=seed, origin=Origin.BASELINE) for seed, loss in enumerate((0.8, 0.85))
+    ]
+    runs = [
+        *(Run(config_id=f"a{k}", loss=0.3 + k / 10) for k in range(3)),
+        *(Run(config_id=f"b{k}", loss=0.1, details={"violates": ["params<=5"]}) for k in range(4)),
+    ]
+    said = found(make_study(tmp_path / "s", [*baselines, *runs], constraints=["params<=5"]))
+    (sentence,) = [one["text"] for one in said["sentences"] if one["about"] == "comparison"]
+    assert "chosen among 3," in sentence
 
 
 def test_losses_under_constraints_are_those_that_status_counts_and_the_summary_says_how_many_are_none(tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ def findings(path: Path) -> Any:
     said = {"n": 20, "refused": None, "oob_r2": 0.5, "threshold": 0.1, "parameters": [lr], "pairs": [pair], "good": good}
     found["budgets"][0] |= said
     found["over_budgets"] = said | {"good": None}
-    row = {"name": "wrn", "kind": "baseline", "error": 0.2, "seed_interval": None, "wilson": [0.1, 0.3]}
+    row = {"name": "wrn", "kind": "baseline", "budget": 9.0, "error": 0.2, "seed_interval": None, "wilson": [0.1, 0.3]}
     found["comparison"] = {"budget": 9.0, "measured": "validation", "rows": [row]}
-    found["tested"] = {"budget": 9.0, "measured": "test", "rows": [row]}
+    found["tested"] = {"budget": None, "measured": "test", "rows": [row, row | {"budget": 27.0}]}
     before, after = {"lr": 0.1, "width": None}, {"lr": 0.2, "width": 4}
     step = {"names": ["lr", "width"], "before": before, "after": after, "loss": 0.1, "spread": [0.0, 0.2]}
     found["ablation"] = {"start": "default", "budget": 9.0, "loss": 0.3, "spread": [0.2, 0.4], "steps": [step]}
@@ -95,9 +95,10 @@ def test_a_field_of_a_workers_curve_replaces_neither_study_nor_trial(tmp_path: P
 
 def test_comparison_and_tests_stand_in_one_table(tmp_path: Path) -> None:
     found = rows("comparison", findings(tmp_path / "s"))
-    assert [(row["measured"], row["name"], row["wilson_high"], row["seed_interval_low"]) for row in found] == [
-        ("validation", "wrn", "0.3", ""),
-        ("test", "wrn", "0.3", ""),
+    assert [(row["measured"], row["budget"], row["name"], row["wilson_high"], row["seed_interval_low"]) for row in found] == [
+        ("validation", "9.0", "wrn", "0.3", ""),
+        ("test", "9.0", "wrn", "0.3", ""),
+        ("test", "27.0", "wrn", "0.3", ""),
     ]
 
 

@@ -155,7 +155,7 @@ def test_a_network_that_is_ready_is_of_the_trajectory(tmp_path: Path) -> None:
     assert [p["trial_id"] for p in found["trajectory"]] == [p["trial_id"] for p in found["incumbents"]] == ["s-3-0"]
     assert found["incumbent"] is not None
     assert (found["incumbent"]["config"], found["incumbent"]["ready_to_use"]) == (FOUND, True)
-    assert found["budgets"][0]["n"] == 0
+    assert (found["budgets"][0]["n"], found["budgets"][0]["losses"]) == (0, [0.01] * 5), "no observation, but a loss, as in `status`"
 
 
 def test_an_analysis_says_whether_the_network_is_still_there(tmp_path: Path) -> None:

@@ -253,6 +253,8 @@ def test_a_small_picture_is_enlarged_in_whole_steps(picture: bytes) -> None:
         (words.count(999_950_000), "1\u00a0G"),
         (words.count(999_499), "999\u202f499"),
         (words.share(0.1234), "12.3\u00a0%"),
+        (words.share(0.0023, 2), "0.23\u00a0%"),
+        (words.interval([0.00234, 0.00451], shares=True, digits=2), "0.23\u00a0% to 0.45\u00a0%"),
         (words.count(1234.0), "1\u202f234"),
         (words.count(27_312_000), "27.3\u00a0M"),
         (words.interval([0.25, 0.5], shares=True), "25.0\u00a0% to 50.0\u00a0%"),
@@ -283,6 +285,21 @@ def test_without_a_script_the_findings_are_there() -> None:
         *(r["note"] for r in study["rank_correlation"] if r["note"]),
     ):
         assert expected in text
+
+
+def test_small_errors_of_networks_have_two_decimals() -> None:
+    study = findings(n_configs=12)
+    found = study["comparison"]
+    assert found is not None
+    found["rows"] = [found["rows"][0] | {"error": 0.0023, "sd": 0.0002, "seed_interval": [0.0018, 0.0028], "wilson": [0.0015, 0.0035]}]
+    text = Reader(page([study])).text
+    for shown in ("0.23\u00a0%", "0.02\u00a0%", "0.18\u00a0% to 0.28\u00a0%", "0.15\u00a0% to 0.35\u00a0%"):
+        assert shown in text
+    assert "Test error after 1h each" in text
+    found["budget"] = None
+    text = Reader(page([study])).text
+    assert "Test error" in text
+    assert "Test error after" not in text
 
 
 def test_a_refusal_is_said() -> None:

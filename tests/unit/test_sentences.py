@@ -165,6 +165,7 @@ def test_where_no_budget_has_enough_picks_one_sentence_says_so() -> None:
 
 def compared(difference: float, p_holm: float | None, *, n_seeds: int = 3) -> Comparison:
     row: dict[str, Any] = dict.fromkeys(("sd", "seed_interval", "wilson", "n_images", "params", "flops", "train_s", "p_value"))
+    row["budget"] = 9.0
     own = row | {"name": "t1", "kind": "incumbent", "n_seeds": 1, "error": 0.1, "difference": None, "p_holm": None, "test": None}
     other = row | {
         "name": "wrn",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.axes import Axes
 from rich.console import Console
 from simulation_fakes import CONDITIONS, finished
 
@@ -275,6 +276,21 @@ def test_each_problem_is_tested_at_the_end() -> None:
     assert (test["difference"], test["p"]) == (pytest.approx(-0.125), 2 / 2**6)
 
 
+def test_the_mark_is_that_of_the_test_where_one_seed_turns_the_mean() -> None:
+    # worse by little on 19 seeds, ranks 1 ... 19, and better by far on one, rank 20: (190 - 20) / 210
+    runs = [constant("bohb_2018", "p", s, 0.30 if s < 19 else 1.0) for s in range(20)]
+    runs += [constant("random_search", "p", s, 0.30 if s < 19 else 1.0) for s in range(20)]
+    runs += [constant("mine", "p", s, 0.31 + s / 10_000 if s < 19 else 0.0) for s in range(20)]
+    found = figures(runs)
+    (test,) = row(found["against_reference"], method="mine")["by_problem"]
+    assert test["difference"] < 0
+    assert (test["rank_biserial"], test["p_holm"] < 0.01) == (pytest.approx(170 / 210), True)
+    (line,) = [line for line in shown(found).splitlines() if line.split()[0:1] == ["p"]]
+    assert ("!" in line, "*" in line) == (True, False)
+    (line,) = [line for line in shown(found).splitlines() if "p at 5" in line]
+    assert "(-" not in line, "the mean difference says that it is better"
+
+
 def test_runs_on_an_older_version_of_a_problem_say_nothing_of_its_best() -> None:
     now = [constant("a", "p", 0, 0.5), constant("b", "p", 0, 0.3)]
     beside = [constant("c", "p", 0, 0.2), replace(constant("d", "p", 0, -1.0), problem_code="old"), constant("e", "q", 0, -2.0)]
@@ -387,6 +403,21 @@ def test_figures_are_the_same_bytes_for_the_same_runs(tmp_path: Path, many: list
     assert b"hyperband" in contents[0]["regret-w4-restart-20.svg"]
 
 
+def test_a_mean_regret_of_none_stays_on_the_logarithmic_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, step = {}, Axes.step
+
+    def seen(place: Axes, times: Any, values: Any, **how: Any) -> Any:
+        shown[how["label"]] = values
+        return step(place, times, values, **how)
+
+    monkeypatch.setattr(Axes, "step", seen)
+    runs = [constant(m, "p", s, x) for m, x in (("random_search", 0.5), ("a", 0.0)) for s in range(2)]
+    (one,) = comparisons({run.key: run for run in runs}, best=best_known(runs))
+    draw(one, standings(one), tmp_path)
+    assert shown["a"][-1] == 1e-4
+    assert shown["random_search"][-1] == 0.5
+
+
 def test_one_of_something_is_not_told_in_the_plural() -> None:
     one = {"checkpoint": 5.0, "n_problems": 1, "mean_rank": {"bohb": 1.0}, "p": None, "critical_difference": None, "not_told_apart": []}
     two = {**one, "n_problems": 2, "mean_rank": {"bohb": 1.0, "asha": 2.0}}
@@ -395,3 +426,9 @@ def test_one_of_something_is_not_told_in_the_plural() -> None:
         "at 5 costs, 1 problem, 1 method: too few for Friedman's test",
         "at 5 costs, 2 problems, 2 methods: too few for Friedman's test",
     ]
+
+
+def test_methods_that_do_not_differ_are_not_too_few_for_friedmans_test() -> None:
+    lines = tables.across(figures([constant(m, p, s, 0.5) for m in "abcd" for p in "pqr" for s in range(3)]))
+    assert len(lines) == 2
+    assert "3 problems, 4 methods: no Friedman's test, as no method differs from another" in lines[1]

@@ -79,6 +79,14 @@ def test_wilcoxon_of_many_pairs_is_that_of_a_normal_distribution() -> None:
     assert found == pytest.approx([2 * below, below, 1 - below], rel=1e-6)
 
 
+def test_rank_biserial_is_the_difference_of_the_sums_of_ranks() -> None:
+    # |d| has the ranks 1, 2.5, 2.5 and 4: (1 + 2.5) above, (2.5 + 4) below, of 10; their mean is above 0
+    assert statistics.rank_biserial([0.1, 0.2, -0.2, -0.25, 0.0]) == pytest.approx((3.5 - 6.5) / 10)
+    assert statistics.rank_biserial([1.0, -0.1, -0.2, -0.3]) == pytest.approx((4 - 6) / 10)
+    assert statistics.rank_biserial([0.0, 0.1 + 0.2 - 0.3]) == 0.0
+    assert math.isnan(statistics.rank_biserial([math.nan]))
+
+
 def test_differences_that_rounding_makes_are_none() -> None:
     assert statistics.wilcoxon([0.1 + 0.2 - 0.3] * 5) == 1.0
     # ranks -1.5, 1.5 and 3: of all eight signs six give a sum of 3 or more on either side; 0.3 - 0.2 < 0.2 - 0.1 would give four

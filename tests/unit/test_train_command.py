@@ -1,5 +1,6 @@
 """`bohb-nas train`: a table row and a model that the README's script loads."""
 
+import io
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from study_fakes import make_study, take_locks_away
 
 from bohb_nas.cli import cli
@@ -19,6 +21,7 @@ from bohb_nas.datasets._dataset import Skipped
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import DeviceBusyError, UsageError
 from bohb_nas.records import Budgets
+from bohb_nas.report import tables
 from bohb_nas.report.final import read_source
 from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
@@ -176,3 +179,20 @@ def test_the_device_is_owned_while_a_study_s_incumbent_is_trained(
 def test_a_study_of_another_worker_cannot_be_trained(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["train", str(tmp_path / "absent"), "--budget", "2s"])
     assert done.exit_code == 2
+
+
+def test_hours_are_seconds_in_plain_digits() -> None:
+    row = {
+        "seed": 0,
+        "status": "ok",
+        "test_error": 0.1,
+        "test_error_mirrored": None,
+        "n_test": 9,
+        "train_s": 10_800.04,
+        "steps": 5,
+        "message": "",
+    }
+    console = Console(width=120, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(tables.final({"rows": [row], "test_error_mean": None}))
+    assert "10800" in capture.get().split()

@@ -44,7 +44,9 @@ def _figure(found: Findings, comparison: Comparison, rows: list[Compared]) -> Fi
     right.tick_params(axis="y", length=0)
     place.grid(axis="y", color="0.92", linewidth=0.6)
     plain_ticks(place, "x")
-    place.set_xlabel(f"{comparison['measured']} error after {budget_text(comparison['budget'], found['study']['unit'])} each")
+    at = comparison["budget"]
+    each = "" if at is None else f" after {budget_text(at, found['study']['unit'])} each"
+    place.set_xlabel(f"{comparison['measured']} error{each}")
     handles = [
         Line2D([], [], color="0.3", marker="o", markersize=4.5, linewidth=0, label="mean over seeds"),
         Line2D([], [], color="0.3", linewidth=2.6, alpha=0.45, label="95 % over seeds (t)"),

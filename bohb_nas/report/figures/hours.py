@@ -72,7 +72,7 @@ def _in_training(place: Axes, found: Findings, size: float) -> None:
     place.set_ylabel("trials in training")
     place.set_ylim(0, None)
     place.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    words = [f"{counted(pace['n_workers'], 'worker')} (dashed)"]
+    words = [f"{counted(pace['n_workers'], 'worker')} (dashed)"] if pace["n_workers"] else []  # an imported study does not say
     if pace["evaluations_per_hour"] is not None:
         words.append(f"{counted(number(pace['evaluations_per_hour']), 'evaluation')}/h")
     if pace["train_share"] is not None:

@@ -31,7 +31,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     good = []
     for name, one in named:
         if one["good"] is not None:
-            title = f"{name.removeprefix('budget ')}, loss < {number(one['good']['cutoff'], loss_digits(found, 3))}"
+            title = f"{name.removeprefix('budget ')}, loss ≤ {number(one['good']['cutoff'], loss_digits(found, 3))}"
             good.append((title, one, one["good"]["parameters"]))
     if good:
         yield "importance-good", partial(_figure, found, good, good=True)
@@ -73,7 +73,7 @@ def _bars(place: Axes, found: Findings, one: Importance, parameters: Sequence[Pa
     if one["oob_r2"] is not None:
         about += f", R² {one['oob_r2']:.2f}"
     if good and one["good"] is not None:
-        about = f"{one['good']['n_below']} of n = {one['n']} below it ({one['good']['rule']})"
+        about = f"{one['good']['n_below']} of n = {one['n']} not above it ({one['good']['rule']})"
     if chance is not None:
         place.axvline(chance, color=COLOURS[1], linewidth=1.0, linestyle="--", gid="threshold")
         about += ("\n" if good else ", ") + f"chance {chance:.0%}"

@@ -1,4 +1,4 @@
-"""Configurations as lines over parallel axes, coloured by their loss; where a hyperparameter is inactive the line has a gap."""
+"""Evaluations as lines over parallel axes, coloured by their loss; where a hyperparameter is inactive the line has a gap."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ from bohb_nas.report.figures._thinning import evenly
 _MOST = 12
 """Axes on a page: of more, the most important."""
 _MOST_LINES = 400
-"""Of more configurations so many are drawn, evenly over the order of their losses."""
+"""Of more evaluations so many are drawn, evenly over the order of their losses, the incumbent among them."""
 
 
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
@@ -42,15 +42,16 @@ def _figure(found: Findings, budget: float, axes: Sequence[Hyperparameter], rows
     norm = _norm(losses)
     figure = Figure(figsize=(PAGE_IN, 3.1), layout="constrained")
     place = figure.subplots()
-    worst_first = sorted(range(len(rows)), key=lambda k: -losses[k])  # the best on top
-    order = [worst_first[k] for k in evenly(len(rows), _MOST_LINES)]
+    leads = found["incumbent"]["trial_id"] if found["incumbent"] is not None else None
+    best = [k for k, row in enumerate(rows) if row["trial_id"] == leads]
+    others = sorted(set(range(len(rows))) - set(best), key=lambda k: -losses[k])
+    order = [others[k] for k in evenly(len(others), _MOST_LINES - len(best))] + best  # the lowest losses on top, and on them the incumbent
     values = [ValueAxis(one) for one in axes]
     heights = np.array([[_height(axis, rows[k]) for axis in values] for k in order], dtype=float).reshape(len(order), -1)
     palette = mpl.colormaps["viridis"]
     for line, k in zip(heights, order, strict=True):
         colour = palette(float(norm(losses[k])))
-        best = k == order[-1]
-        _line(place, line, colour, width=1.8 if best else 0.7, name=f"configuration-{rows[k]['trial_id']}")
+        _line(place, line, colour, width=1.8 if k in best else 0.7, name=f"configuration-{rows[k]['trial_id']}")
     for x, one in enumerate(axes):
         place.axvline(x, color="0.35", linewidth=0.6, zorder=3)
         for height, text in _scale(one):
@@ -75,9 +76,8 @@ def _figure(found: Findings, budget: float, axes: Sequence[Hyperparameter], rows
     plain_ticks(bar.ax, "y")
     some = f" ({len(order)} of them as lines)" if len(order) < len(rows) else ""
     some += f", the {len(axes)} most important of {n_all} axes" if len(axes) < n_all else ""
-    place.set_title(
-        f"{counted(len(rows), 'configuration')} at {budget_text(budget, found['study']['unit'])}{some}; thick: the best", fontsize=SMALL + 1
-    )
+    some += "; thick: the incumbent" if best else ""
+    place.set_title(f"{counted(len(rows), 'evaluation')} at {budget_text(budget, found['study']['unit'])}{some}", fontsize=SMALL + 1)
     return figure
 
 

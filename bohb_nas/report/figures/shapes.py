@@ -37,8 +37,9 @@ def _figure(found: Findings, shapes: Sequence[Shape]) -> Figure:
         place.add_collection(lines)
         handles.append(Line2D([], [], color=colour, linewidth=1, label=f"{origin} (n = {len(ones)})"))
     medians = [float(np.median([loss for s in shapes for b, loss in s["losses"] if b == budget])) for budget in budgets]
-    place.plot(budgets, medians, color="black", marker="o", markersize=3, linewidth=1.2, gid="median")
-    handles.append(Line2D([], [], color="black", marker="o", markersize=3, linewidth=1.2, label="median"))
+    # not joined: those at a dearer budget were chosen for their losses, and a line would show that as what the budget does
+    place.plot(budgets, medians, color="black", marker="D", markersize=4, linewidth=0, gid="median", zorder=3)
+    handles.append(Line2D([], [], color="black", marker="D", markersize=4, linewidth=0, label="median of those there"))
     incumbent = found["incumbent"]
     best = next((s for s in shapes if incumbent is not None and s["config_id"] == incumbent["config_id"]), None)
     if best is not None:

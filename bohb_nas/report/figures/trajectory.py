@@ -64,7 +64,7 @@ def _one(place: Axes, found: Findings, size: float) -> list[Line2D]:
         named = [row for row in comparison["rows"] if row["kind"] == "baseline" and row["error"] is not None]
         for k, row in enumerate(named):
             place.axhline(row["error"] or 0.0, color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)])
-            label = f"{short(row['name'])} at {budget_text(comparison['budget'], found['study']['unit'])}"
+            label = f"{short(row['name'])} at {budget_text(row['budget'], found['study']['unit'])}"
             handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)], label=label))
     return handles
 

@@ -9,6 +9,8 @@ from bohb_nas.report.html.columns import SHOWN_DIGITS, STRONGEST, comparisons
 from bohb_nas.report.html.markup import Markup, element, facts, join, more, table
 from bohb_nas.report.html.words import NONE, count, counts, interval, number, p_value, seconds, settings, share
 
+_ERROR = 2
+"""Decimals of a network's error in per cent: as everywhere else, and good networks have errors below one."""
 _OVER_BUDGETS = (
     "Each configuration counts once, with the mean of its losses at all budgets, each taken as a quantile on the cheapest budget's scale."
 )
@@ -181,17 +183,18 @@ def _comparison(found: Comparison, unit: str) -> Markup:
     def row(r: Compared) -> tuple[str, ...]:
         error = (
             count(r["n_seeds"]),
-            share(r["error"]),
-            share(r["sd"]),
-            interval(r["seed_interval"], shares=True),
-            interval(r["wilson"], shares=True),
+            share(r["error"], _ERROR),
+            share(r["sd"], _ERROR),
+            interval(r["seed_interval"], shares=True, digits=_ERROR),
+            interval(r["wilson"], shares=True, digits=_ERROR),
         )
         cost = (count(r["params"]), count(r["flops"]), seconds(r["train_s"]))
-        return r["name"], *error, share(r["difference"]), p_value(r["p_value"]), p_value(r["p_holm"]), *cost, r["test"] or ""
+        return r["name"], *error, share(r["difference"], _ERROR), p_value(r["p_value"]), p_value(r["p_holm"]), *cost, r["test"] or ""
 
     uncertain = ("sd", "95\u00a0% over seeds", "95\u00a0% of images, one seed", "beyond the incumbent", "p", "p, Holm")
     heads = ("network", "seeds", "error", *uncertain, "parameters", "FLOPs", "trained", "test")
-    caption = f"{found['measured'].capitalize()} error after {budget(found['budget'], unit)} each"
+    each = "" if found["budget"] is None else f" after {budget(found['budget'], unit)} each"
+    caption = f"{found['measured'].capitalize()} error{each}"
     return table(caption, heads, [row(r) for r in found["rows"]], words=(0, len(heads) - 1))
 
 

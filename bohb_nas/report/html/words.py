@@ -15,9 +15,9 @@ def number(value: float | None, digits: int = 4) -> str:
     return (f"{value:.0f}" if 10**digits - 0.5 <= abs(value) < 1e6 else f"{value:.{digits}g}").replace("-", "−")
 
 
-def share(value: float | None) -> str:
+def share(value: float | None, decimals: int = 1) -> str:
     """A share as per cent."""
-    return NONE if value is None else f"{100 * value:.1f}\u00a0%".replace("-", "−")
+    return NONE if value is None else f"{100 * value:.{decimals}f}\u00a0%".replace("-", "−")
 
 
 def count(value: float | None) -> str:
@@ -30,9 +30,11 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}".replace(",", "\u202f")
 
 
-def interval(ends: Sequence[float] | None, *, shares: bool = False, digits: int = 4) -> str:
-    """From one end to the other, as shares or as numbers of so many digits."""
-    return NONE if ends is None else " to ".join(share(end) if shares else number(end, digits) for end in ends)
+def interval(ends: Sequence[float] | None, *, shares: bool = False, digits: int | None = None) -> str:
+    """From one end to the other: as shares of so many decimals, one unless said otherwise, or as numbers of so many digits, four."""
+    if ends is None:
+        return NONE
+    return " to ".join(share(end, 1 if digits is None else digits) if shares else number(end, digits or 4) for end in ends)
 
 
 def p_value(value: float | None) -> str:

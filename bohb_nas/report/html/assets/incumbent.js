@@ -154,10 +154,10 @@ function compared(host, comparison) {
   const items = rows.map((one) => {
     const [low, high] = one.seed_interval ?? [null, null];
     const lines = [
-      `${one.name}: ${share(one.error)}`,
-      `${one.n_seeds} seeds`,
-      ...(one.seed_interval ? [`95 % over seeds ${share(low)} to ${share(high)}`] : []),
-      ...(one.p_holm === null ? [] : [`differs from the incumbent: p ${number(one.p_holm)} (Holm)`]),
+      `${one.name}: ${errorText(one.error)}`,
+      counted(one.n_seeds, "seed"),
+      ...(one.seed_interval ? [`95 % over seeds ${errorText(low)} to ${errorText(high)}`] : []),
+      ...(one.p_holm === null ? [] : [`against the incumbent: p ${number(one.p_holm)} (Holm)`]),
     ];
     return { name: one.name, parts: [{ value: one.error, low, high, series: one.kind === "incumbent" ? 1 : 0, faded: false, lines }] };
   });
@@ -167,9 +167,9 @@ function compared(host, comparison) {
     items,
     ends: [Math.max(0, ends[0] - slack), ends[1] + slack],
     reference: null,
-    format: share,
+    format: errorText,
     tickFormat: perCent,
     title: `${comparison.measured} error`,
-    summary: items.map((item) => `${item.name} ${share(item.parts[0].value)}`).join("; "),
+    summary: items.map((item) => `${item.name} ${errorText(item.parts[0].value)}`).join("; "),
   });
 }

@@ -53,8 +53,13 @@ function lossText(study, x) {
   return number(x, study.loss_digits);
 }
 
-function share(x) {
-  return x === null || x === undefined ? NONE : `${(100 * x).toFixed(1).replace("-", "−")}\u00a0%`;
+function share(x, decimals = 1) {
+  return x === null || x === undefined ? NONE : `${(100 * x).toFixed(decimals).replace("-", "−")}\u00a0%`;
+}
+
+// A network's error: good ones are below one per cent.
+function errorText(x) {
+  return share(x, 2);
 }
 
 // A share without the zeros that a scale does not need.
