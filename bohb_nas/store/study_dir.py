@@ -218,8 +218,15 @@ class StudyDir:
             shutil.rmtree(attempt / "checkpoint", ignore_errors=True)
 
     def exists(self) -> bool:
-        """Whether a study stands here."""
-        return self.study_json.is_file()
+        """Whether a study stands here.
+
+        Raises:
+            OSError: the disk does not say.
+        """
+        try:
+            return stat.S_ISREG(os.stat(self.study_json).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def check_apart(self, option: str, place: Path) -> None:
         """Refuses to have something written where the study's own files lie; its report's folder is free.

@@ -1,7 +1,10 @@
 """The process that stands by: one of a machine, and no other while it gets ready."""
 
 import asyncio
+import errno
 import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,12 @@ class Process:
 
     pid: int
     returncode: int | None = None
+
+    def terminate(self) -> None:
+        self.returncode = -15
+
+    async def wait(self) -> int | None:
+        return self.returncode
 
 
 @pytest.fixture
@@ -90,3 +99,40 @@ def test_only_one_of_a_machine_loads_what_it_takes_to_lead(study: StudyDir) -> N
         assert held == []
     assert not stand_by(study, lambda: False, ready=lambda: held.append(holder(study.standby_lock(host())) is not None))
     assert held == [True], "others can see that it gets ready"
+
+
+@pytest.fixture(params=[errno.EACCES, errno.ESTALE, errno.EIO])
+def away(request: pytest.FixtureRequest, study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has the study's file server refuse the next so many looks at what is in the study."""
+    left, look = 0, os.stat
+
+    def refuse(path: object, **how: object) -> os.stat_result:
+        nonlocal left
+        if isinstance(path, str | Path) and Path(path).is_relative_to(study.path) and left:
+            left -= 1
+            raise OSError(request.param, os.strerror(request.param))
+        return look(path, **how)  # type: ignore[arg-type]
+
+    def begin(looks: int) -> None:
+        nonlocal left
+        left = looks
+
+    monkeypatch.setattr(os, "stat", refuse)
+    return begin
+
+
+def test_a_file_server_that_is_away_is_waited_for(study: StudyDir, started: list[Process], away: Callable[[int], None]) -> None:
+    candidate = Candidate(study, say=print)
+    away(10**6)
+    stand(candidate, 3)
+    assert started == [], "nothing is known, and nothing done"
+    away(0)
+    stand(candidate, 3)
+    assert len(started) == 1
+    away(10**6)
+    asyncio.run(candidate.end())
+    assert started[0].returncode == -15
+
+
+def test_who_stands_by_leads_once_the_file_server_is_back(study: StudyDir, away: Callable[[int], None]) -> None:
+    assert stand_by(study, lambda: False, ready=lambda: away(4))
