@@ -104,7 +104,7 @@ def lead(
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state, check=seat.check)
-        until = last_alive(study)
+        until = last_alive(study, state.term)
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
         journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
         study.done.unlink(missing_ok=True)
@@ -208,13 +208,14 @@ def _check_term(study: StudyDir, term: int, *, leases: bool) -> None:
         raise StudyHeldError(f"another master leads {study.path} by now; this one ends")
 
 
-def last_alive(study: StudyDir) -> float | None:
-    """When the master before us last said that it lived: in its address every few seconds, and at its end in what it leaves instead.
+def last_alive(study: StudyDir, term: int) -> float | None:
+    """When the master of a term last said that it lived: in its address every few seconds, and at its end in what it leaves instead.
 
-    The files' own times say nothing: a copy of the study has them anew, and so has one that is kept from being purged.
+    Of another term nothing counts: the clock of that master's machine may have been another. The files' own times say nothing: a copy
+    of the study has them anew, and so has one that is kept from being purged.
     """
-    said = [notes.number(notes.read_note(path), "time") for path in (study.scheduler_json, study.last_led)]
-    return max((time for time in said if time is not None), default=None)
+    said = [notes.read_note(path) for path in (study.scheduler_json, study.last_led)]
+    return next((notes.number(note, "time") for note in said if notes.whole(note, "term") == term), None)
 
 
 @contextmanager
