@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 from study_fakes import make_study
 
-from bohb_nas.engine import service
+from bohb_nas.engine import serve, service
 from bohb_nas.engine.cluster import publish
+from bohb_nas.engine.devices import Device
 from bohb_nas.engine.serve import _started
 from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.errors import StartError
@@ -62,6 +63,21 @@ def test_a_start_that_succeeds() -> None:
 def test_a_start_that_fails_says_why() -> None:
     with pytest.raises(StartError, match="no data"):
         started(end="refused")
+
+
+def test_who_comes_when_the_study_is_done_takes_no_device_and_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was searched with may be gone by then."""
+    study = make_study(tmp_path / "study", now=2000.0)
+    study.done.touch()
+    said = list[str]()
+
+    def taken(*what: object, **more: object) -> None:
+        raise AssertionError("the device was taken")
+
+    monkeypatch.setattr(serve, "own", taken)
+    terms = Terms(wait_s=60.0, stand=False)
+    assert asyncio.run(serve.serve(study.path, device=Device(name="cpu0", environment={}), terms=terms, say=said.append)) == 0
+    assert said == ["the study is done"]
 
 
 class Idle:
