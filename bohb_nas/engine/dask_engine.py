@@ -21,7 +21,7 @@ from distributed.core import Status as WorkerStatus
 from distributed.scheduler import WorkerState
 
 from bohb_nas.engine import serve
-from bohb_nas.engine.cluster import LOOPBACK, Address, configure, security
+from bohb_nas.engine.cluster import LOOPBACK, Address, configure, tried_security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.placement import fittest
 from bohb_nas.errors import BohbNasError, StartError
@@ -275,7 +275,7 @@ class DaskEngine:
         await asyncio.sleep(_LAST_S)
 
     async def _open(self) -> None:
-        credentials = security(self._study)
+        credentials = tried_security(self._study)
         self._scheduler = Scheduler(
             protocol="tls", host=self._ip, port=0, security=credentials, dashboard=False, dashboard_address="127.0.0.1:0"
         )

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -11,14 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask.config
 import pytest
 from distributed.core import Status as WorkerStatus
 from study_fakes import beat, trial
 
 from bohb_nas.engine import cluster
-from bohb_nas.engine.cluster import make_keys, publish
+from bohb_nas.engine.cluster import publish
 from bohb_nas.engine.dask_engine import MAX_CUTS, DaskEngine
 from bohb_nas.engine.devices import host
+from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.files import storing
@@ -78,6 +81,19 @@ def test_a_master_that_was_killed_after_one_that_ended_was_the_last_to_live(stud
     touch(study.scheduler_json)
     assert last_alive(study, 2) == alive
     assert last_alive(study, 3) is None, "one that was killed before it had an address"
+
+
+def test_a_scheduler_does_not_end_as_the_user_has_his_own_end(study: StudyDir) -> None:
+    """Nor does a worker: both would be lost in the middle of a search."""
+    make_keys(study)
+    own = {
+        "distributed.scheduler.idle-timeout": "1s",
+        "distributed.worker.lifetime.duration": "1s",
+        "distributed.scheduler.preload": ["absent"],
+    }
+    with dask.config.set(own), DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
+        assert engine._scheduler.idle_timeout is None
+        assert dask.config.get("distributed.worker.lifetime.duration") is None
 
 
 def test_a_master_says_anew_that_it_lives(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +196,16 @@ def test_a_scheduler_that_cannot_start_is_said_in_a_line(
         DaskEngine(study, term=1, needs_s=lambda _: None, say=print),
     ):
         pass
+
+
+def test_that_there_is_no_place_for_temporary_files_is_no_matter_of_where_to_listen(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_keys(study)
+    monkeypatch.setattr(tempfile, "tempdir", str(study.path / "absent"))
+    with pytest.raises(BohbNasError, match=r"absent.*TMPDIR") as refusal, DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
+        pass
+    assert "listen" not in str(refusal.value)
 
 
 def test_a_scheduler_that_does_not_end_spoils_nothing(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
