@@ -135,7 +135,7 @@ class DaskEngine:
 
     def submit(self, trial: Trial) -> None:
         """Sends a trial to a worker; where none has the time for it, it waits for one."""
-        free = {address: state.extra for address, state in self._free().items()}
+        free = {address: {**state.extra, "behind_s": state.time_delay} for address, state in self._free().items()}
         address = fittest(free, needs_s=self._needs_s(trial), now=time.time())
         if address is None:
             if free and trial.trial_id not in self._waiting:

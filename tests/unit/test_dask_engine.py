@@ -281,11 +281,13 @@ class Cluster:
     def __init__(self, *ends: Callable[[], Result]) -> None:
         self._ends = list(ends)
         self.workers: dict[str, SimpleNamespace] = {}
+        self.behind_s = 0.0
+        """By how much the clocks of workers that join are behind."""
         self.sent: list[tuple[str, str]] = []
         """Trials with the addresses they were sent to."""
 
     def join(self, address: str, **extra: Any) -> None:
-        self.workers[address] = SimpleNamespace(status=WorkerStatus.running, extra=extra)
+        self.workers[address] = SimpleNamespace(status=WorkerStatus.running, extra=extra, time_delay=self.behind_s)
 
     def submit(self, function: object, payload: str, *, workers: list[str], **_: object) -> SimpleNamespace:
         self.sent.append((json.loads(payload)["trial_id"], *workers))
@@ -389,6 +391,17 @@ def test_a_worker_that_leaves_gets_nothing_more_and_its_trial_goes_to_another(st
         assert engine.free() == 1
     assert [address for _, address in nodes.sent] == ["a", "b"]
     assert notices == ["trial t0 goes to another worker: asked to leave"]
+
+
+def test_a_worker_whose_clock_is_behind_has_the_time_that_it_has(started: Started, notices: list[str]) -> None:
+    """Its clock is five minutes behind, and its time over in 150 s."""
+    nodes = Cluster(ok)
+    nodes.behind_s = 300.0
+    nodes.join("a", until=time.time() - 300.0 + 150.0, hands_over=False)
+    with started(nodes) as engine:
+        engine.submit(trial(0))
+        assert notices == []
+        assert results(engine) == [ok()]
 
 
 def test_up_to_three_trials_wait_for_each_free_worker_that_has_not_the_time_for_them(started: Started, notices: list[str]) -> None:
