@@ -231,7 +231,7 @@ class DaskEngine:
         return True
 
     def _in_training(self, trial: Trial) -> bool:
-        """Whether somebody trains the trial: a fresh heartbeat and, on this machine, the same worker still at its device.
+        """Whether somebody trains the trial: a fresh heartbeat and, where this machine has locks, the same worker at its device.
 
         Its age is taken from the file that this master itself touches several times a second: both times are the server's.
         """
@@ -240,9 +240,7 @@ class DaskEngine:
         now = _touched(self._study.scheduler_json) or time.time()
         if not note or beaten is None or now - beaten >= STALE_S:
             return False
-        return note.get("host") != host() or any(
-            w.get("pid") == note.get("pid") and w.get("device") == note.get("device") for w in holders.living_workers(self._study)
-        )
+        return note.get("host") != host() or holders.may_live(self._study, note)
 
     async def _run(self, trial: Trial, address: str) -> None:
         """Has a worker train a trial; puts its answer on the queue, or None and, when the worker was lost, how."""

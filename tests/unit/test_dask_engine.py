@@ -15,7 +15,7 @@ from typing import Any
 import dask.config
 import pytest
 from distributed.core import Status as WorkerStatus
-from study_fakes import beat, trial
+from study_fakes import beat, take_locks_away, trial
 
 from bohb_nas.engine import cluster
 from bohb_nas.engine.cluster import publish
@@ -271,6 +271,18 @@ def test_what_this_machine_trains_is_told_by_a_living_worker_of_the_same_device(
         assert not in_training(study), "the number of its process was given to the worker of another device"
         beat(study, "t0", host=host(), device="g1", pid=os.getpid())
         assert in_training(study)
+
+
+def test_where_there_are_no_locks_a_heartbeat_is_trusted(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of the device may be in a folder that this job does not see."""
+    cut(study, MAX_CUTS)
+    study.leases.mkdir()
+    take_locks_away(study.path, monkeypatch)
+    study.worker_lock(host(), "g0").write_text(json.dumps({"host": host(), "device": "g0", "pid": 7}))
+    beat(study, "t0", host=host(), device="g0", pid=7)
+    assert in_training(study)
+    beat(study, "t0", host=host(), device="g0", pid=7, age_s=16.0)
+    assert not in_training(study)
 
 
 class Cluster:
