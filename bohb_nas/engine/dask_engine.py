@@ -44,10 +44,10 @@ _PATIENCE = 3
 """Trials may wait for a worker with more time, up to so many for each that is free: among the next there may be shorter ones."""
 
 MAX_DEATHS = 3
-"""A trial whose worker program died so often is told as crashed."""
+"""A trial whose worker program died so often under one master is told as crashed."""
 
 MAX_CUTS = 10
-"""So is one that so many workers had to leave while nothing of it could be handed over: it needs more time than they have."""
+"""So is one that so many workers had to leave, or were killed at under whatever masters, while nothing of it could be handed over."""
 
 _T = TypeVar("_T")
 
@@ -205,6 +205,7 @@ class DaskEngine:
 
     def _count_death(self, trial: Trial) -> None:
         """Nobody trains a trial that was lost: its worker died, unless it had left in good order, or never begun."""
+        handovers.mark_killed(self._study, trial.trial_id)
         problem = self._lost.pop(trial.trial_id, None)
         begun = len(self._study.attempts(trial.trial_id)) > self._begun.get(trial.trial_id, 0)
         if problem is not None and begun and not handovers.was_left(self._study, trial.trial_id):
@@ -217,6 +218,8 @@ class DaskEngine:
             return f"lost {MAX_DEATHS} times while it was trained; last: {deaths[-1]}"
         if handovers.cuts(self._study, trial.trial_id) >= MAX_CUTS:
             return f"{MAX_CUTS} workers had to leave before it was trained, and nothing of it can be handed over; give workers more time"
+        if handovers.kills(self._study, trial.trial_id) >= MAX_CUTS:
+            return f"{MAX_CUTS} workers were killed while they trained it, and left nothing to go on from; give them more memory or time"
         return None
 
     def _sent_out(self, trial: Trial) -> bool:

@@ -337,6 +337,40 @@ def started(study: StudyDir, notices: list[str], monkeypatch: pytest.MonkeyPatch
     return made
 
 
+def adopted(study: StudyDir, started: Started, *, killed: bool) -> list[Result]:
+    """What the next master makes of a trial whose worker ended with the one before: killed, or for what is wrong with its machine."""
+    attempt = study.new_attempt("t0")
+    if killed:
+        beat(study, "t0", host=host(), device="g0", pid=7, attempt=int(attempt.name))
+    else:
+        study.heartbeat("t0").unlink(missing_ok=True)
+    with started(Cluster()) as engine:
+        engine.adopt(trial(0))
+        return engine.wait(0.0) + engine.wait(0.0)
+
+
+def test_a_trial_that_takes_its_whole_job_down_is_given_up_by_some_later_master(study: StudyDir, started: Started) -> None:
+    make_keys(study)
+    for _ in range(MAX_CUTS - 1):
+        assert adopted(study, started, killed=True) == []
+        assert adopted(study, started, killed=False) == [], "that counts for nothing"
+    (result,) = adopted(study, started, killed=True)
+    assert (result.trial_id, result.status) == ("t0", Status.CRASHED)
+    assert result.message is not None
+    assert result.message.startswith("10 workers were killed")
+
+
+def test_a_trial_that_is_killed_again_and_again_but_gets_on_is_not_given_up(study: StudyDir, started: Started) -> None:
+    make_keys(study)
+    for n in range(2 * MAX_CUTS - 2):
+        assert adopted(study, started, killed=True) == []
+        if n == MAX_CUTS - 2:
+            state = study.attempts("t0")[-1] / "handover" / "state.json"
+            state.parent.mkdir()
+            state.touch()
+    assert adopted(study, started, killed=True) != []
+
+
 def results(engine: DaskEngine) -> list[Result]:
     """The first that arrive."""
     return next(found for _ in range(20) if (found := engine.wait(1.0)))
