@@ -92,3 +92,11 @@ def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(tm
         asked = Request(space="toy", worker="toy", method="asha", trials=5)
         with pytest.raises(StudyError, match="belongs to another search"), open_study(study, asked, Heard(), n_workers=1):
             pass
+
+
+def test_who_prepares_a_study_that_another_is_just_making_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    with leading(study), pytest.raises(StudyHeldError, match="is led by a living master"):
+        prepare(study.path, Request(space="toy", worker="toy", method="random_search", trials=5), Heard())
