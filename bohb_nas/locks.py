@@ -43,7 +43,7 @@ class Lock:
 
         Raises:
             NoLocksError: this file system has none.
-            StorageError: the lock file cannot be opened.
+            StorageError: the lock file cannot be opened, or has no room for the note.
         """
         with storing(self._path):
             # through a link, another file would be emptied
@@ -56,8 +56,12 @@ class Lock:
             except OSError as e:
                 os.close(descriptor)
                 raise (NoLocksError(f"{self._path.parent} has no locks: {e.strerror}") if e.errno in _NO_LOCKS else e) from e
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, note.encode(), 0)
+            try:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, note.encode(), 0)
+            except OSError:
+                os.close(descriptor)
+                raise
         self._descriptor = descriptor
         return True
 

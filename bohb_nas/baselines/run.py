@@ -166,7 +166,7 @@ def _train(
         if note := repair(study.journal):
             say(note)
         journal = Journal(study.journal, state, check=seat.check)
-        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=last_alive(study)), size=size)
+        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=last_alive(study, state.term)), size=size)
         alone = meta["method"] == ALONE
         if alone:
             study.done.unlink(missing_ok=True)

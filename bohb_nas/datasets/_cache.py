@@ -23,8 +23,15 @@ _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def cache_dir() -> Path:
-    """$BOHB_NAS_CACHE, or ~/.cache/bohb-nas."""
-    return Path(os.environ.get("BOHB_NAS_CACHE") or Path.home() / ".cache" / "bohb-nas").absolute()
+    """$BOHB_NAS_CACHE, or ~/.cache/bohb-nas.
+
+    Raises:
+        DatasetError: there is neither.
+    """
+    try:
+        return Path(os.environ.get("BOHB_NAS_CACHE") or Path.home() / ".cache" / "bohb-nas").absolute()
+    except RuntimeError as e:
+        raise DatasetError(f"there is no home for the data cache: {e}; set BOHB_NAS_CACHE to a folder") from e
 
 
 def cached(key: str, build: Callable[[Path], None]) -> Dataset:

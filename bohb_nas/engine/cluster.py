@@ -21,7 +21,7 @@ from distributed.security import Security
 from distributed.utils import get_ip
 
 from bohb_nas.engine.devices import host
-from bohb_nas.errors import StorageError, UsageError
+from bohb_nas.errors import BohbNasError, StorageError, UsageError
 from bohb_nas.files import FULL, write_atomic
 from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
@@ -34,6 +34,17 @@ _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,  # the master counts the deaths itself
     "distributed.scheduler.worker-ttl": "60s",
+    # for clusters of the user's own, which may end when they have nothing to do, or load modules that are not here
+    "distributed.scheduler.idle-timeout": None,
+    "distributed.scheduler.no-workers-timeout": None,
+    "distributed.scheduler.contact-address": None,
+    "distributed.scheduler.blocked-handlers": [],
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.preload": [],
+    "distributed.worker.preload": [],
+    "distributed.client.preload": [],
+    "distributed.worker.blocked-handlers": [],
+    "distributed.worker.lifetime.duration": None,
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
@@ -54,24 +65,6 @@ _FULL_S = 60.0
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
-def make_keys(study: StudyDir) -> None:
-    """Makes the study's key and certificate where either is missing; the certificate is put last, and never stands beside another key.
-
-    Raises:
-        StorageError: the disk refused.
-        OSError: they cannot be read.
-    """
-    try:
-        security(study)
-    except FileNotFoundError:
-        study.tls.mkdir(mode=0o700, exist_ok=True)
-        key, cert = study.credentials
-        cert.unlink(missing_ok=True)
-        made = Security.temporary()
-        write_atomic(key, made.tls_scheduler_key)
-        write_atomic(cert, made.tls_scheduler_cert)
-
-
 def security(study: StudyDir) -> Security:
     """The credentials of every role: one key for all, held by whoever may read the study.
 
@@ -83,6 +76,23 @@ def security(study: StudyDir) -> Security:
     key, cert = (path.read_text() for path in study.credentials)
     roles = {f"tls_{role}_{part}": text for role in ("scheduler", "worker", "client") for part, text in (("key", key), ("cert", cert))}
     return Security(require_encryption=True, tls_ca_file=cert, **roles)
+
+
+def tried_security(study: StudyDir) -> Security:
+    """The same, with which TLS can begin: for that they are written into a folder for temporary files.
+
+    Raises:
+        BohbNasError: it cannot.
+    """
+    try:
+        credentials = security(study)
+        credentials.get_connection_args("scheduler")
+    except OSError as e:
+        raise BohbNasError(
+            f"TLS cannot begin with {study.tls}: {e}; restore access to that folder, see to it that there is room in the one for "
+            "temporary files (TMPDIR names another), then run the same command again"
+        ) from e
+    return credentials
 
 
 def configure() -> None:

@@ -21,7 +21,7 @@ from distributed.core import Status as WorkerStatus
 from distributed.scheduler import WorkerState
 
 from bohb_nas.engine import serve
-from bohb_nas.engine.cluster import LOOPBACK, Address, configure, security
+from bohb_nas.engine.cluster import LOOPBACK, Address, configure, tried_security
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.placement import fittest
 from bohb_nas.errors import BohbNasError, StartError
@@ -44,10 +44,10 @@ _PATIENCE = 3
 """Trials may wait for a worker with more time, up to so many for each that is free: among the next there may be shorter ones."""
 
 MAX_DEATHS = 3
-"""A trial whose worker program died so often is told as crashed."""
+"""A trial whose worker program died so often under one master is told as crashed."""
 
 MAX_CUTS = 10
-"""So is one that so many workers had to leave while nothing of it could be handed over: it needs more time than they have."""
+"""So is one that so many workers had to leave, or were killed at under whatever masters, while nothing of it could be handed over."""
 
 _T = TypeVar("_T")
 
@@ -135,7 +135,7 @@ class DaskEngine:
 
     def submit(self, trial: Trial) -> None:
         """Sends a trial to a worker; where none has the time for it, it waits for one."""
-        free = {address: state.extra for address, state in self._free().items()}
+        free = {address: {**state.extra, "behind_s": state.time_delay} for address, state in self._free().items()}
         address = fittest(free, needs_s=self._needs_s(trial), now=time.time())
         if address is None:
             if free and trial.trial_id not in self._waiting:
@@ -205,6 +205,7 @@ class DaskEngine:
 
     def _count_death(self, trial: Trial) -> None:
         """Nobody trains a trial that was lost: its worker died, unless it had left in good order, or never begun."""
+        handovers.mark_killed(self._study, trial.trial_id)
         problem = self._lost.pop(trial.trial_id, None)
         begun = len(self._study.attempts(trial.trial_id)) > self._begun.get(trial.trial_id, 0)
         if problem is not None and begun and not handovers.was_left(self._study, trial.trial_id):
@@ -217,6 +218,8 @@ class DaskEngine:
             return f"lost {MAX_DEATHS} times while it was trained; last: {deaths[-1]}"
         if handovers.cuts(self._study, trial.trial_id) >= MAX_CUTS:
             return f"{MAX_CUTS} workers had to leave before it was trained, and nothing of it can be handed over; give workers more time"
+        if handovers.kills(self._study, trial.trial_id) >= MAX_CUTS:
+            return f"{MAX_CUTS} workers were killed while they trained it, and left nothing to go on from; give them more memory or time"
         return None
 
     def _sent_out(self, trial: Trial) -> bool:
@@ -231,7 +234,7 @@ class DaskEngine:
         return True
 
     def _in_training(self, trial: Trial) -> bool:
-        """Whether somebody trains the trial: a fresh heartbeat and, on this machine, the same worker still at its device.
+        """Whether somebody trains the trial: a fresh heartbeat and, where this machine has locks, the same worker at its device.
 
         Its age is taken from the file that this master itself touches several times a second: both times are the server's.
         """
@@ -240,9 +243,7 @@ class DaskEngine:
         now = _touched(self._study.scheduler_json) or time.time()
         if not note or beaten is None or now - beaten >= STALE_S:
             return False
-        return note.get("host") != host() or any(
-            w.get("pid") == note.get("pid") and w.get("device") == note.get("device") for w in holders.living_workers(self._study)
-        )
+        return note.get("host") != host() or holders.may_live(self._study, note)
 
     async def _run(self, trial: Trial, address: str) -> None:
         """Has a worker train a trial; puts its answer on the queue, or None and, when the worker was lost, how."""
@@ -275,7 +276,7 @@ class DaskEngine:
         await asyncio.sleep(_LAST_S)
 
     async def _open(self) -> None:
-        credentials = security(self._study)
+        credentials = tried_security(self._study)
         self._scheduler = Scheduler(
             protocol="tls", host=self._ip, port=0, security=credentials, dashboard=False, dashboard_address="127.0.0.1:0"
         )

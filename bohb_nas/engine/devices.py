@@ -56,6 +56,14 @@ def host() -> str:
     return socket.gethostname()
 
 
+def pid_space() -> str | None:
+    """Where the number of a process means the same one: a boot of a machine, a container on it; None where the system does not say."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Gpu:
     """A GPU as nvidia-smi tells it."""
@@ -236,7 +244,8 @@ def own(study: StudyDir, name: str, **about: Any) -> Lock:
     Raises:
         DeviceBusyError: another worker holds it.
     """
-    text = json.dumps({"host": host(), "device": name, "pid": os.getpid(), "since": time.time(), **about})
+    who = {"host": host(), "device": name, "pid": os.getpid(), "pid_space": pid_space(), "since": time.time()}
+    text = json.dumps({**who, **about})
     path = study.worker_lock(host(), name)
     lock = Lock(path)
     try:

@@ -8,7 +8,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from bohb_nas.engine.devices import host
@@ -112,10 +112,11 @@ def stand_by(study: StudyDir, gone: Callable[[], bool], *, ready: Callable[[], o
         ready()
         slowly = os.path.isdir(study.leases) or mounts.is_shared(mounts.of(study.path))
         while not os.path.exists(study.done) and not gone():
-            if not study.exists():  # nobody leads it, either
-                return False
-            if holders.master(study) is None:
-                return True
+            with suppress(OSError):  # a disk that does not answer says of neither
+                if not study.exists():  # nobody leads it, either
+                    return False
+                if holders.master(study) is None:
+                    return True
             time.sleep(_POLL_SHARED_S if slowly else _POLL_S)
     return False
 
@@ -153,7 +154,7 @@ class Candidate:
     async def stand(self) -> None:
         """Makes sure that a process of this machine stands by."""
         self._started = [p for p in self._started if p.returncode is None]
-        if time.monotonic() < self._next or not self._study.exists() or self._somebody_stands_by():
+        if time.monotonic() < self._next or not self._is_vacant():
             return
         self._next = time.monotonic() + _REST_S
         command = [sys.executable, "-P", "-m", "bohb_nas", "run", str(self._study.path), "--workers", "0", "--standby"]
@@ -166,6 +167,13 @@ class Candidate:
             self._say(f"no process can be started that stands by to lead: {e}")
             return
         self._started.append(started)
+
+    def _is_vacant(self) -> bool:
+        """Whether a process is to be started; not while the disk does not say whether there is a study, or who stands by."""
+        try:
+            return self._study.exists() and not self._somebody_stands_by()
+        except OSError:
+            return False
 
     def _somebody_stands_by(self) -> bool:
         """Whether a process of this machine stands by, or one that was started here gets ready for it: it lives and does not lead."""
@@ -181,7 +189,7 @@ class Candidate:
     async def end(self) -> None:
         """Ends what was started here, and waits for it; a master that has just finished the study is left to say so."""
         for process in self._started:
-            if process.returncode is None and not self._study.done.exists():
+            if process.returncode is None and not os.path.exists(self._study.done):
                 process.terminate()
         for process in self._started:
             try:

@@ -148,7 +148,10 @@ def worker_command(
     variables = [f"{name}={value}" for name, value in sorted((environment or {}).items())]
     grace = [] if grace_s is None else ["--grace", _seconds(grace_s)]
     limit = ["--time", _seconds(time_s - reserved_s(time_s))]
-    return (*(["/usr/bin/env", *variables] if variables else []), python, "-P", "-m", "bohb_nas", "worker", str(study), *limit, *grace)
+    given = ["/usr/bin/env", *variables] if variables else []
+    if given and "=" in python:  # which env takes for one more variable
+        given += ["/bin/sh", "-c", 'exec "$0" "$@"']
+    return (*given, python, "-P", "-m", "bohb_nas", "worker", str(study), *limit, *grace)
 
 
 def script(job: JobArray) -> str:

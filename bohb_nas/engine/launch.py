@@ -19,8 +19,8 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.datasets import Summary, prepare
-from bohb_nas.engine.cluster import make_keys
 from bohb_nas.engine.drive import StopRule
+from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.entries import refuse_unknown
 from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError, end_text

@@ -14,10 +14,11 @@ from typing import Any
 from bohb_nas.durations import counted, format_duration
 from bohb_nas.engine import beforehand, election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.cluster import listening_ip, make_keys, published
+from bohb_nas.engine.cluster import listening_ip, published
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, check_kind, threads_spared
 from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
+from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study
 from bohb_nas.engine.plan import Request
@@ -96,7 +97,7 @@ def lead(
         beforehand.check_told(knowledge, state)
         replay(optimizer, state)
         # Nothing was written so far: from here on the study is ours.
-        make_keys(study)  # where they were lost; first, since a study whose key cannot be read cannot be led
+        make_keys(study)  # where they were lost or are of an earlier version; first, since a study whose key cannot be read cannot be led
         launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if seat.number else "kernel"})
         for note in (threads_spared(devices), repair(study.journal)):
             if note:
@@ -104,7 +105,7 @@ def lead(
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state, check=seat.check)
-        until = last_alive(study)
+        until = last_alive(study, state.term)
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
         journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
         study.done.unlink(missing_ok=True)
@@ -208,13 +209,14 @@ def _check_term(study: StudyDir, term: int, *, leases: bool) -> None:
         raise StudyHeldError(f"another master leads {study.path} by now; this one ends")
 
 
-def last_alive(study: StudyDir) -> float | None:
-    """When the master before us last said that it lived: in its address every few seconds, and at its end in what it leaves instead.
+def last_alive(study: StudyDir, term: int) -> float | None:
+    """When the master of a term last said that it lived: in its address every few seconds, and at its end in what it leaves instead.
 
-    The files' own times say nothing: a copy of the study has them anew, and so has one that is kept from being purged.
+    Of another term nothing counts: the clock of that master's machine may have been another. The files' own times say nothing: a copy
+    of the study has them anew, and so has one that is kept from being purged.
     """
-    said = [notes.number(notes.read_note(path), "time") for path in (study.scheduler_json, study.last_led)]
-    return max((time for time in said if time is not None), default=None)
+    said = [notes.read_note(path) for path in (study.scheduler_json, study.last_led)]
+    return next((notes.number(note, "time") for note in said if notes.whole(note, "term") == term), None)
 
 
 @contextmanager

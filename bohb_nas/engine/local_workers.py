@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.engine.devices import Device, host
+from bohb_nas.engine.devices import Device, host, pid_space
 from bohb_nas.errors import BohbNasError, end_text
 from bohb_nas.files import storing
 from bohb_nas.store import holders
@@ -125,14 +125,15 @@ class LocalWorkers:
             return
         place.told, name = True, place.device.name
         held = (w for w in holders.living_workers(self._study) if (w.get("host"), w.get("device")) == (host(), name))
-        holder = next(held, {"pid": "?", "stand": False})
+        holder = next(held, {"pid": "?", "stand": False, "host": host()})
         pid, waits = holder["pid"], "a worker is started in its place"
         if "stand" not in holder:  # which workers alone say of themselves
             self._say(f"device {name}: `bohb-nas train` or `baselines` (pid {pid}) trains there; when it has ended {waits}")
             return
+        where = f"kill {pid}" if _is_ours(holder) else "in another container or machine called so"
         self._say(
             f"device {name}: the worker with pid {pid} holds it and has not joined for {_JOINS_S:g} s. Where it works for this study "
-            f"under an earlier path, or is stuck, end it (kill {pid}): {waits}"
+            f"under an earlier path, or is stuck, end it ({where}): {waits}"
         )
 
     def stop(self) -> None:
@@ -142,7 +143,7 @@ class LocalWorkers:
         """
         if not self._places:
             return
-        living = [w for w in holders.living_workers(self._study) if w.get("host") == host() and w.get("stand") is False]
+        living = [w for w in holders.living_workers(self._study) if _is_ours(w) and w.get("stand") is False]
         for worker in living:
             _signal(int(worker["pid"]), signal.SIGTERM)
         deadline = time.monotonic() + _PATIENCE_S
@@ -164,6 +165,12 @@ class LocalWorkers:
         """Those of the workers that still hold their device."""
         living = [w.get("pid") for w in holders.living_workers(self._study)]
         return [w for w in workers if w.get("pid") in living]
+
+
+def _is_ours(worker: Mapping[str, Any]) -> bool:
+    """Whether the number of a worker's process is that of the same process here; of an earlier version's only the host is known."""
+    space = worker.get("pid_space")
+    return worker.get("host") == host() if space is None else space == pid_space()
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

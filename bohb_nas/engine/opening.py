@@ -216,6 +216,8 @@ def prepare(path: Path, request: Request, display: Display) -> bool:
             launch.keep(study, {**made.meta, "worth": made.parts.worth})
             study.done.unlink(missing_ok=True)  # of an earlier stop rule: workers would take it for today's
     except StudyHeldError as e:
+        if not study.exists():  # its leader is still making it
+            raise
         asked, stored = launch.reopen(study, request)[0], study.read_meta()
         if changed := [name for name, value in asked.items() if stored.get(name) != value]:
             raise StudyHeldError(f"{e}; its {', '.join(changed)} cannot change meanwhile: ask for what it has, or stop the master") from e

@@ -11,9 +11,10 @@ def fittest(workers: Mapping[str, Mapping[str, Any]], *, needs_s: float | None, 
     What is short goes to those with little time left, so that the others can train what is long.
 
     Args:
-        workers: address -> what it said of itself when it joined: `until`, seconds since the epoch or None, and `hands_over`.
+        workers: address -> what it said of itself when it joined: `until`, seconds since the epoch by its own clock or None, and
+            `hands_over`; with `behind_s`, by how much its clock is behind the master's.
         needs_s: seconds that the trial is expected to take, or None: then the one that stays longest gets it.
-        now: seconds since the epoch.
+        now: seconds since the epoch by the master's clock.
 
     Returns:
         Its address; None where no worker has the time, nor can hand over what it has not finished.
@@ -21,7 +22,7 @@ def fittest(workers: Mapping[str, Mapping[str, Any]], *, needs_s: float | None, 
 
     def ends(address: str) -> float:
         until = workers[address].get("until")
-        return float(until) if isinstance(until, int | float) else math.inf
+        return until + float(workers[address].get("behind_s", 0.0)) if isinstance(until, int | float) else math.inf
 
     if needs_s is None:  # it may be long
         return max(workers, key=ends, default=None)

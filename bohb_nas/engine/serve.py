@@ -17,7 +17,7 @@ from bohb_nas.engine.absence import Absence
 from bohb_nas.engine.cluster import configure, listening_ip
 from bohb_nas.engine.devices import Device, check_kind, host, note_kind, own
 from bohb_nas.engine.election import Candidate
-from bohb_nas.engine.service import Leaving, Service, Terms
+from bohb_nas.engine.service import DONE, Leaving, Service, Terms
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
@@ -58,6 +58,9 @@ async def serve(path: Path, *, device: Device, terms: Terms, say: Callable[[str]
     study = StudyDir(Path(path_kept(str(path.absolute()))))
     study.check_access()
     meta = study.read_meta()
+    if os.path.exists(study.done):  # looked at first: to find out that all is over takes no data and no device
+        say(DONE)
+        return 0
     if terms.listen is not None:
         listening_ip(terms.listen)
     until = terms.until if math.isfinite(terms.until) else None

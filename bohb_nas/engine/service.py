@@ -25,6 +25,7 @@ _ROOM_S = 5.0
 """What is left of a time limit after handing over: to say so and to end."""
 _ANSWER_S = 1.0
 """For the answer about a trial that was handed over to reach the master."""
+DONE = "the study is done"
 _OVER = "the time of this worker is over"
 _OUSTED = "another worker for this device has taken its place"
 
@@ -140,7 +141,7 @@ class Service:
                 self._say(f"{self._alone()}; leaving after {self._terms.wait_s:g} s")
                 return 0
             await _first(self._leaving.asked.wait(), asyncio.sleep(_LOOK_S))
-        self._say("the study is done")
+        self._say(DONE)
         return 0
 
     def _leader(self) -> Leader | None:

@@ -186,6 +186,7 @@ class Trainer:
         beat = heartbeat.beat(heart, trial_id=trial.trial_id, attempt=attempt, device=self._device, say=self._say)
         beating = asyncio.create_task(beat)
         try:
+            await asyncio.sleep(0)  # the first beat: whoever is killed with its training is missed by it
             await self.start()
             began, stood_s = time.time(), standstill.stood_s()
             idle_s = began - self._idle_since if self._idle_since is not None else None

@@ -61,6 +61,18 @@ def device_taken(study: StudyDir, host: str, device: str) -> bool:
         return holder(study.local_lock(device)) is not None
 
 
+def may_live(study: StudyDir, note: Mapping[str, Any]) -> bool:
+    """Whether the worker that a note of this machine names has its device still; where there are no locks, that is not known.
+
+    The lock that stands for one there may be in a folder that this process does not see.
+    """
+    try:
+        held = holder(study.worker_lock(str(note.get("host")), str(note.get("device"))))
+    except NoLocksError:
+        return True
+    return held is not None and parse_note(held).get("pid") == note.get("pid")
+
+
 def _of_holder(study: StudyDir, path: Path, now: Callable[[], float] | None) -> Mapping[str, Any]:
     """The note of a lock that is held, as far as that can be seen from here; empty otherwise."""
     if not os.path.isdir(study.leases):

@@ -27,6 +27,9 @@ from bohb_nas.store.meta import wrong_in
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
 
+LOCAL = Path("/tmp")  # noqa: S108 (a folder of one's own is made in it)
+"""A folder of this machine that is the same for all jobs, which TMPDIR is not."""
+
 LOG = "log.txt"
 """What a trial and its worker said, in the folder of an attempt."""
 _FILE_LIMIT_BYTES = 4 * RESULT_LIMIT_BYTES
@@ -174,7 +177,8 @@ class StudyDir:
         Raises:
             StudyError: others may write to that folder.
         """
-        folder = Path(tempfile.gettempdir()) / f"bohb-nas-{os.getuid()}"
+        here = LOCAL if os.access(LOCAL, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+        folder = here / f"bohb-nas-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         StudyDir(folder).check_access()
         return folder / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}-{file_name(device)}.lock"
@@ -218,8 +222,15 @@ class StudyDir:
             shutil.rmtree(attempt / "checkpoint", ignore_errors=True)
 
     def exists(self) -> bool:
-        """Whether a study stands here."""
-        return self.study_json.is_file()
+        """Whether a study stands here.
+
+        Raises:
+            OSError: the disk does not say.
+        """
+        try:
+            return stat.S_ISREG(os.stat(self.study_json).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def check_apart(self, option: str, place: Path) -> None:
         """Refuses to have something written where the study's own files lie; its report's folder is free.

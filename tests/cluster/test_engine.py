@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from bohb_nas import make_optimizer
-from bohb_nas.engine.cluster import make_keys, security
+from bohb_nas.engine.cluster import security
 from bohb_nas.engine.dask_engine import DaskEngine
+from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.launch import build
 from bohb_nas.space.files import space_from_json
 from bohb_nas.store import holders

@@ -93,7 +93,7 @@ def resumed(study: StudyDir) -> None:
     replay(optimizer, state)
     launch.keep(study, meta)
     repair(study.journal)
-    last_alive(study)
+    last_alive(study, state.term)
     for trial in state.pending:
         found = study.read_result(trial, say=lambda text: None)
         if found is not None:

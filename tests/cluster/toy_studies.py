@@ -33,7 +33,7 @@ def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tu
     launch.keep(study, meta)
     repair(study.journal)
     journal = Journal(study.journal, state)
-    journal.lead(Event(term=state.term + 1, time=time.time(), until=last_alive(study)), size=size)
+    journal.lead(Event(term=state.term + 1, time=time.time(), until=last_alive(study, state.term)), size=size)
     loop = Drive(
         optimizer=optimizer,
         engine=InProcessEngine(study, worker or ToyWorker(seconds_per_budget=0.0)),

@@ -1,4 +1,4 @@
-"""Where masters and workers listen, and by which key they know each other."""
+"""Where masters and workers listen."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from bohb_nas.engine import cluster
-from bohb_nas.engine.cluster import Address, Leader, answering_ip, listening_ip, make_keys, published
+from bohb_nas.engine.cluster import Address, Leader, answering_ip, listening_ip, published
 from bohb_nas.errors import UsageError
 from bohb_nas.store.study_dir import StudyDir
 
@@ -125,21 +125,3 @@ def test_the_address_of_another_master_is_not_withdrawn(study: StudyDir, address
     own.withdraw()
     assert published(study.scheduler_json) is not None
     assert not study.last_led.exists()
-
-
-@pytest.mark.parametrize(("kept", "lost"), [("key.pem", "cert.pem"), ("cert.pem", "key.pem")])
-def test_who_is_killed_while_keys_are_made_leaves_no_certificate_beside_another_key(
-    study: StudyDir, monkeypatch: pytest.MonkeyPatch, kept: str, lost: str
-) -> None:
-    make_keys(study)
-    (study.tls / lost).unlink()
-
-    def killed(path: Path, text: str) -> None:
-        if path.name == "cert.pem":
-            raise SystemExit(137)
-        path.write_text(text)
-
-    monkeypatch.setattr(cluster, "write_atomic", killed)
-    with pytest.raises(SystemExit):
-        make_keys(study)
-    assert [p.name for p in study.tls.iterdir()] == ["key.pem"]

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -11,14 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask.config
 import pytest
 from distributed.core import Status as WorkerStatus
-from study_fakes import beat, trial
+from study_fakes import beat, take_locks_away, trial
 
 from bohb_nas.engine import cluster
-from bohb_nas.engine.cluster import Address, make_keys
+from bohb_nas.engine.cluster import Address
 from bohb_nas.engine.dask_engine import MAX_CUTS, DaskEngine
 from bohb_nas.engine.devices import host
+from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.files import storing
@@ -55,26 +58,42 @@ def touch(path: Path) -> None:
 def test_the_end_of_a_master_that_ends_in_good_order_is_kept(study: StudyDir) -> None:
     """The journal's last line is 60 s before the end: they count towards --total-time; days after which the study is copied do not."""
     make_keys(study)
-    assert last_alive(study) is None
+    assert last_alive(study, 1) is None
     with DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
         before_end = time.time()
     assert not study.scheduler_json.exists(), "nobody is there: workers need not try"
     end = said(study.last_led)
     assert before_end <= end <= time.time()
     touch(study.last_led)
-    assert last_alive(study) == end
+    assert last_alive(study, 1) == end
     state = State()
     for event in [Event(term=1, time=end - 70), Event(term=1, time=end - 60, trial=trial(0)), Event(term=2, time=end + 5000, until=end)]:
         state.apply(event)
     assert state.led_s == 10 + 60
 
 
-def test_a_master_that_was_killed_after_one_that_ended_was_the_last_to_live(study: StudyDir) -> None:
-    study.last_led.write_text(json.dumps({"term": 1, "time": 160.0}))
+@pytest.mark.parametrize("ended", [160.0, 1e12])
+def test_a_master_that_was_killed_after_one_that_ended_was_the_last_to_live(study: StudyDir, ended: float) -> None:
+    """Whatever the clock of the one that ended said."""
+    study.last_led.write_text(json.dumps({"term": 1, "time": ended}))
     Address(study, "tls://127.0.0.1:1", 2)
     alive = said(study.scheduler_json)
     touch(study.scheduler_json)
-    assert last_alive(study) == alive > 160.0
+    assert last_alive(study, 2) == alive
+    assert last_alive(study, 3) is None, "one that was killed before it had an address"
+
+
+def test_a_scheduler_does_not_end_as_the_user_has_his_own_end(study: StudyDir) -> None:
+    """Nor does a worker: both would be lost in the middle of a search."""
+    make_keys(study)
+    own = {
+        "distributed.scheduler.idle-timeout": "1s",
+        "distributed.worker.lifetime.duration": "1s",
+        "distributed.scheduler.preload": ["absent"],
+    }
+    with dask.config.set(own), DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
+        assert engine._scheduler.idle_timeout is None
+        assert dask.config.get("distributed.worker.lifetime.duration") is None
 
 
 def test_a_master_says_anew_that_it_lives(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +178,7 @@ def test_a_disk_that_cannot_be_written_any_more_leaves_the_address_and_hides_not
     with pytest.raises(StorageError, match="why it ends"):
         ends()
     assert "scheduler" not in [thread.name for thread in set(threading.enumerate()) - before]
-    assert last_alive(study) == said(study.scheduler_json)
+    assert last_alive(study, 1) == said(study.scheduler_json)
 
 
 @pytest.mark.parametrize(("error", "why"), [(TimeoutError(), "no answer for 60 s"), (OSError(99, "Cannot assign"), "Cannot assign")])
@@ -177,6 +196,16 @@ def test_a_scheduler_that_cannot_start_is_said_in_a_line(
         DaskEngine(study, term=1, needs_s=lambda _: None, say=print),
     ):
         pass
+
+
+def test_that_there_is_no_place_for_temporary_files_is_no_matter_of_where_to_listen(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_keys(study)
+    monkeypatch.setattr(tempfile, "tempdir", str(study.path / "absent"))
+    with pytest.raises(BohbNasError, match=r"absent.*TMPDIR") as refusal, DaskEngine(study, term=1, needs_s=lambda _: None, say=print):
+        pass
+    assert "listen" not in str(refusal.value)
 
 
 def test_a_scheduler_that_does_not_end_spoils_nothing(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,6 +273,18 @@ def test_what_this_machine_trains_is_told_by_a_living_worker_of_the_same_device(
         assert in_training(study)
 
 
+def test_where_there_are_no_locks_a_heartbeat_is_trusted(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of the device may be in a folder that this job does not see."""
+    cut(study, MAX_CUTS)
+    study.leases.mkdir()
+    take_locks_away(study.path, monkeypatch)
+    study.worker_lock(host(), "g0").write_text(json.dumps({"host": host(), "device": "g0", "pid": 7}))
+    beat(study, "t0", host=host(), device="g0", pid=7)
+    assert in_training(study)
+    beat(study, "t0", host=host(), device="g0", pid=7, age_s=16.0)
+    assert not in_training(study)
+
+
 class Cluster:
     """In the place of a scheduler and its client: workers by address, and what becomes of the trials sent to them, one after the other."""
 
@@ -252,11 +293,13 @@ class Cluster:
     def __init__(self, *ends: Callable[[], Result]) -> None:
         self._ends = list(ends)
         self.workers: dict[str, SimpleNamespace] = {}
+        self.behind_s = 0.0
+        """By how much the clocks of workers that join are behind."""
         self.sent: list[tuple[str, str]] = []
         """Trials with the addresses they were sent to."""
 
     def join(self, address: str, **extra: Any) -> None:
-        self.workers[address] = SimpleNamespace(status=WorkerStatus.running, extra=extra)
+        self.workers[address] = SimpleNamespace(status=WorkerStatus.running, extra=extra, time_delay=self.behind_s)
 
     def submit(self, function: object, payload: str, *, workers: list[str], **_: object) -> SimpleNamespace:
         self.sent.append((json.loads(payload)["trial_id"], *workers))
@@ -292,6 +335,40 @@ def started(study: StudyDir, notices: list[str], monkeypatch: pytest.MonkeyPatch
         return DaskEngine(study, term=1, needs_s=lambda _: 100.0, say=notices.append)
 
     return made
+
+
+def adopted(study: StudyDir, started: Started, *, killed: bool) -> list[Result]:
+    """What the next master makes of a trial whose worker ended with the one before: killed, or for what is wrong with its machine."""
+    attempt = study.new_attempt("t0")
+    if killed:
+        beat(study, "t0", host=host(), device="g0", pid=7, attempt=int(attempt.name))
+    else:
+        study.heartbeat("t0").unlink(missing_ok=True)
+    with started(Cluster()) as engine:
+        engine.adopt(trial(0))
+        return engine.wait(0.0) + engine.wait(0.0)
+
+
+def test_a_trial_that_takes_its_whole_job_down_is_given_up_by_some_later_master(study: StudyDir, started: Started) -> None:
+    make_keys(study)
+    for _ in range(MAX_CUTS - 1):
+        assert adopted(study, started, killed=True) == []
+        assert adopted(study, started, killed=False) == [], "that counts for nothing"
+    (result,) = adopted(study, started, killed=True)
+    assert (result.trial_id, result.status) == ("t0", Status.CRASHED)
+    assert result.message is not None
+    assert result.message.startswith("10 workers were killed")
+
+
+def test_a_trial_that_is_killed_again_and_again_but_gets_on_is_not_given_up(study: StudyDir, started: Started) -> None:
+    make_keys(study)
+    for n in range(2 * MAX_CUTS - 2):
+        assert adopted(study, started, killed=True) == []
+        if n == MAX_CUTS - 2:
+            state = study.attempts("t0")[-1] / "handover" / "state.json"
+            state.parent.mkdir()
+            state.touch()
+    assert adopted(study, started, killed=True) != []
 
 
 def results(engine: DaskEngine) -> list[Result]:
@@ -360,6 +437,17 @@ def test_a_worker_that_leaves_gets_nothing_more_and_its_trial_goes_to_another(st
         assert engine.free() == 1
     assert [address for _, address in nodes.sent] == ["a", "b"]
     assert notices == ["trial t0 goes to another worker: asked to leave"]
+
+
+def test_a_worker_whose_clock_is_behind_has_the_time_that_it_has(started: Started, notices: list[str]) -> None:
+    """Its clock is five minutes behind, and its time over in 150 s."""
+    nodes = Cluster(ok)
+    nodes.behind_s = 300.0
+    nodes.join("a", until=time.time() - 300.0 + 150.0, hands_over=False)
+    with started(nodes) as engine:
+        engine.submit(trial(0))
+        assert notices == []
+        assert results(engine) == [ok()]
 
 
 def test_up_to_three_trials_wait_for_each_free_worker_that_has_not_the_time_for_them(started: Started, notices: list[str]) -> None:

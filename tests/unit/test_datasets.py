@@ -1,4 +1,5 @@
 import importlib
+import pwd
 import struct
 import subprocess
 import sys
@@ -193,3 +194,16 @@ def test_the_record_is_frozen() -> None:
     with pytest.raises(AttributeError):
         load_dataset("digits").name = "other"  # type: ignore[misc]
     assert Dataset.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def test_who_has_no_home_is_told_how_to_name_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under the number of a user whom it does not know."""
+
+    def unknown(number: int) -> object:
+        raise KeyError(number)
+
+    monkeypatch.delenv("BOHB_NAS_CACHE")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(DatasetError, match="BOHB_NAS_CACHE"):
+        cached("key", lambda folder: None)

@@ -1,10 +1,12 @@
 """Who may lead, and the process that stands by to: one of a machine, and no other while it gets ready."""
 
 import asyncio
+import errno
 import json
 import os
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,12 @@ class Process:
 
     pid: int
     returncode: int | None = None
+
+    def terminate(self) -> None:
+        self.returncode = -15
+
+    async def wait(self) -> int | None:
+        return self.returncode
 
 
 @pytest.fixture
@@ -334,3 +342,40 @@ def test_who_is_refused_by_a_master_that_ends_meanwhile_is_refused(study: StudyD
     monkeypatch.setattr(holders, "master", lambda study: None)
     with leading(study), pytest.raises(StudyHeldError, match=r"\(pid \? on \?\)"), leading(study):
         pass
+
+
+@pytest.fixture(params=[errno.EACCES, errno.ESTALE, errno.EIO])
+def away(request: pytest.FixtureRequest, study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has the study's file server refuse the next so many looks at what is in the study."""
+    left, look = 0, os.stat
+
+    def refuse(path: object, **how: object) -> os.stat_result:
+        nonlocal left
+        if isinstance(path, str | Path) and Path(path).is_relative_to(study.path) and left:
+            left -= 1
+            raise OSError(request.param, os.strerror(request.param))
+        return look(path, **how)  # type: ignore[arg-type]
+
+    def begin(looks: int) -> None:
+        nonlocal left
+        left = looks
+
+    monkeypatch.setattr(os, "stat", refuse)
+    return begin
+
+
+def test_a_file_server_that_is_away_is_waited_for(study: StudyDir, started: list[Process], away: Callable[[int], None]) -> None:
+    candidate = Candidate(study, say=print)
+    away(10**6)
+    stand(candidate, 3)
+    assert started == [], "nothing is known, and nothing done"
+    away(0)
+    stand(candidate, 3)
+    assert len(started) == 1
+    away(10**6)
+    asyncio.run(candidate.end())
+    assert started[0].returncode == -15
+
+
+def test_who_stands_by_leads_once_the_file_server_is_back(study: StudyDir, away: Callable[[int], None]) -> None:
+    assert stand_by(study, lambda: False, ready=lambda: away(4))

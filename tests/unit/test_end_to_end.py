@@ -187,6 +187,7 @@ def test_a_mix_of_gpus_is_refused_where_that_was_asked_for_and_recorded_where_no
     assert mixed.returncode == 2
     assert "GPU-B" in mixed.stderr
     assert "is NVIDIA B, the first worker had NVIDIA A" in mixed.stderr
+    (study / "done").unlink()  # with which it would end at once
     joining = subprocess.run(
         [sys.executable, "-m", "bohb_nas", "worker", str(study)], env=environments["NVIDIA B"], capture_output=True, text=True, check=False
     )

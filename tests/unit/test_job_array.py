@@ -104,6 +104,16 @@ def test_the_command_takes_the_place_of_the_shell(tmp_path: Path) -> None:
     assert said == f"-P -m bohb_nas worker {tmp_path} --time 54s\n"
 
 
+def test_an_interpreter_whose_path_looks_like_a_variable_is_run_all_the_same(tmp_path: Path) -> None:
+    python = tmp_path / "v=1" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "$0 $A $*"\n')
+    python.chmod(0o700)
+    command = worker_command(str(python), tmp_path, time_s=60.0, environment={"A": "b c"})
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said == f"{python} b c -P -m bohb_nas worker {tmp_path} --time 54s\n"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

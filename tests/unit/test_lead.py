@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bohb_nas.engine import launch
-from bohb_nas.engine.cluster import Address, make_keys, security
+from bohb_nas.engine.cluster import Address
 from bohb_nas.engine.drive import Outcome
 from bohb_nas.engine.lead import _check_term, lead
 from bohb_nas.engine.plan import Request, plan
@@ -22,10 +22,6 @@ def study(tmp_path: Path) -> StudyDir:
     meta = plan(Request(space="toy", worker="toy", method="random_search", trials=5))
     launch.create(study, meta, launch.new_space(meta))
     return study
-
-
-def pems(study: StudyDir) -> tuple[str, str]:
-    return (study.tls / "key.pem").read_text(), (study.tls / "cert.pem").read_text()
 
 
 def test_a_study_whose_keys_were_lost_is_led_with_new_ones(study: StudyDir) -> None:
@@ -62,18 +58,6 @@ def test_a_search_whose_time_is_over_before_its_first_trial_says_so(tmp_path: Pa
     outcome, state = lead(study.path, Request(), [], heard, checked=True)
     assert (outcome, state.n_asked) == (Outcome.FINISHED, 0)
     assert heard.lines[-1] == f"no trial could end in --total-time {first}; the same command with more time goes on"
-
-
-@pytest.mark.parametrize("lost", ["key.pem", "cert.pem"])
-def test_of_key_and_certificate_neither_stays_without_the_other(study: StudyDir, lost: str) -> None:
-    make_keys(study)
-    before = pems(study)
-    make_keys(study)
-    assert pems(study) == before
-    (study.tls / lost).unlink()
-    make_keys(study)
-    assert all(new != old for new, old in zip(pems(study), before, strict=True))
-    security(study).get_connection_args("client")  # which loads both: a key of another certificate is refused
 
 
 def test_a_master_ends_when_another_leads_in_a_later_term(study: StudyDir) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bohb_nas.engine import local_workers
-from bohb_nas.engine.devices import Device, host
+from bohb_nas.engine.devices import Device, host, own
 from bohb_nas.engine.local_workers import MAX_RESTARTS, LocalWorkers, _Place
 from bohb_nas.errors import BohbNasError, StorageError, end_text
 from bohb_nas.locks import Lock
@@ -77,7 +77,17 @@ def test_workers_that_could_not_say_anything_on_a_full_disk_are_spoken_for(
     assert sorted(path.suffix for path in given_up._study.workers.iterdir()) == [".log"]
 
 
-@pytest.mark.parametrize(("about", "advice"), [({"stand": False}, "kill 4711"), ({}, "trains there; when it has ended")])
+ELSEWHERE = {"pid_space": "another boot or container"}
+
+
+@pytest.mark.parametrize(
+    ("about", "advice"),
+    [
+        ({"stand": False}, "(kill 4711)"),
+        ({"stand": False, **ELSEWHERE}, "end it (in another container or machine called so)"),
+        ({}, "trains there; when it has ended"),
+    ],
+)
 def test_who_holds_a_device_and_does_not_join_is_named_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, about: dict[str, Any], advice: str
 ) -> None:
@@ -98,7 +108,7 @@ def test_who_holds_a_device_and_does_not_join_is_named_once(
         assert "pid 4711" in text
         assert "cpu0" in text
         assert advice in text
-        assert ("kill" in text) is bool(about)
+        assert ("kill" in text) is (about == {"stand": False})
 
 
 class Program:
@@ -293,3 +303,44 @@ def test_a_device_that_is_held_by_nobody_knows_whom_is_told_as_well(tmp_path: Pa
             workers.check(())
     (text,) = said
     assert text.startswith("device cpu0: the worker with pid ? holds it and has not joined for 30 s. ")
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of processes that are sent signals, which end at once."""
+    numbers: list[int] = []
+    monkeypatch.setattr(local_workers, "_signal", lambda pid, number: numbers.append(pid))
+    monkeypatch.setattr(local_workers, "_PATIENCE_S", 0.0)
+    return numbers
+
+
+@pytest.mark.parametrize(
+    ("about", "signalled"),
+    [
+        ({"host": host()}, True),  # as earlier versions left it
+        ({"host": "elsewhere"}, False),
+        ({"host": host(), **ELSEWHERE}, False),
+    ],
+)
+def test_only_a_process_of_this_very_machine_is_ended_by_its_number(
+    tmp_path: Path, ended: list[int], about: dict[str, Any], signalled: bool
+) -> None:
+    """Containers may share a name, and have processes of the same numbers."""
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    with Lock(study.worker_lock(host(), "cpu0")) as lock:
+        assert lock.acquire(json.dumps({"device": "cpu0", "pid": 4711, "stand": False, **about}))
+        LocalWorkers(study, [Device(name="cpu0", environment={})], say=print).stop()
+    assert (4711 in ended) is signalled
+
+
+def test_a_worker_is_ended_also_where_the_machine_has_another_name_by_then(
+    tmp_path: Path, ended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    with own(study, "cpu0", stand=False):
+        workers = LocalWorkers(study, [Device(name="cpu0", environment={})], say=print)
+        monkeypatch.setattr(local_workers, "host", lambda: "renamed")
+        workers.stop()
+    assert os.getpid() in ended

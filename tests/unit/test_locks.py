@@ -116,3 +116,18 @@ def test_a_file_system_without_locks_is_told_by_any_of_its_answers(tmp_path: Pat
     monkeypatch.setattr(locks, "_flock", refuse)
     with pytest.raises(NoLocksError):
         Lock(tmp_path / "lock").acquire()
+
+
+@pytest.mark.parametrize("step", ["ftruncate", "pwrite"])
+def test_a_lock_whose_note_the_disk_refuses_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    lock = Lock(tmp_path / "lock")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, full)
+        with pytest.raises(StorageError, match="No space left"):
+            lock.acquire("{}")
+    assert holder(tmp_path / "lock") is None
+    with lock:
+        assert lock.acquire("{}")

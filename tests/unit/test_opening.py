@@ -230,3 +230,11 @@ def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UsageError, match="--hard-limit"):
         opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5, hard_limit_s=1.0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_prepares_a_study_that_another_is_just_making_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    with leading(study), pytest.raises(StudyHeldError, match="is led by a living master"):
+        prepare(study.path, Request(space="toy", worker="toy", method="random_search", trials=5), Heard())

@@ -7,8 +7,8 @@ from bohb_nas.engine.placement import fittest
 NOW = 1000.0
 
 
-def worker(left_s: float | None, *, hands_over: bool = False) -> dict[str, object]:
-    return {"until": None if left_s is None else NOW + left_s, "hands_over": hands_over}
+def worker(left_s: float | None, *, hands_over: bool = False, behind_s: float = 0.0) -> dict[str, object]:
+    return {"until": None if left_s is None else NOW - behind_s + left_s, "hands_over": hands_over, "behind_s": behind_s}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,10 @@ def worker(left_s: float | None, *, hands_over: bool = False) -> dict[str, objec
         ({"a": worker(5.0), "b": worker(7.0)}, None, "b"),
         ({"a": worker(5.0), "b": worker(None)}, None, "b"),
         ({"a": {}}, 10.0, "a"),
+        ({"a": worker(20.0, behind_s=300.0)}, 10.0, "a"),
+        ({"a": worker(5.0, behind_s=300.0)}, 10.0, None),
+        ({"a": worker(20.0, behind_s=300.0), "b": worker(15.0)}, 10.0, "b"),
+        ({"a": worker(5.0, behind_s=-300.0)}, 10.0, None),
     ],
 )
 def test_short_trials_go_to_those_who_leave_first(workers: dict[str, dict[str, object]], needs_s: float | None, chosen: str | None) -> None:

@@ -72,6 +72,21 @@ def test_a_start_that_fails_says_why() -> None:
         started(end="refused")
 
 
+def test_who_comes_when_the_study_is_done_takes_no_device_and_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was searched with may be gone by then."""
+    study = make_study(tmp_path / "study", now=2000.0)
+    study.done.touch()
+    said = list[str]()
+
+    def taken(*what: object, **more: object) -> None:
+        raise AssertionError("the device was taken")
+
+    monkeypatch.setattr(serve, "own", taken)
+    terms = Terms(wait_s=60.0, stand=False)
+    assert asyncio.run(serve.serve(study.path, device=Device(name="cpu0", environment={}), terms=terms, say=said.append)) == 0
+    assert said == ["the study is done"]
+
+
 class Idle:
     """A trainer that has nothing to do."""
 

@@ -72,6 +72,19 @@ def test_a_crash_is_the_trial_s(study: StudyDir) -> None:
     assert study.result("t00000").exists()
 
 
+def test_the_heart_beats_before_the_training_begins(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that takes this program down at once is known by it."""
+    ask, there = TrainingProcess.ask, []
+
+    async def asked(process: TrainingProcess, request: dict[str, Any], *, limit_s: float | None) -> dict[str, Any] | None:
+        there.append(study.heartbeat("t00000").exists())
+        return await ask(process, request, limit_s=limit_s)
+
+    monkeypatch.setattr(TrainingProcess, "ask", asked)
+    trained(study, leaves=False)
+    assert there == [True]
+
+
 def test_a_crash_when_the_program_is_to_leave_need_not_be_and_is_not_told(study: StudyDir) -> None:
     assert trained(study, leaves=True).status is Status.PREEMPTED
     assert not study.result("t00000").exists()
