@@ -40,7 +40,7 @@ from bohb_nas.store.study_dir import StudyDir
 DEFAULT_BRACKETS = 32
 _CHECK_S = 600.0
 """Until a worker has said whether it accepts the space."""
-_TAKEN = ("stop", "rank_probe", "promote", "skip_unreadable", "listen", "lease_s", "require_same_gpu")
+_TAKEN = ("stop", "rank_probe", "hard_limit_s", "promote", "skip_unreadable", "listen", "lease_s", "require_same_gpu")
 """What a study takes from whoever resumes it."""
 
 
@@ -195,10 +195,13 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     if not study.space_json.exists():
         raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
     wanted = plan(request, base=stored)
+    meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
+    if wanted["worker"] == "command" and request.hard_limit_s is not None:  # which keeps the limit by itself
+        meta["worker_options"] = {**stored["worker_options"], "hard_limit_s": request.hard_limit_s}
     different = [
         f"{name}: the study has {json.dumps(stored.get(name))}, asked is {json.dumps(value)}"
         for name, value in wanted.items()
-        if name not in (*_TAKEN, "format") and stored.get(name) != value
+        if name != "format" and meta.get(name) != value
     ]
     if different:
         listed = "\n  ".join(different)
@@ -210,7 +213,6 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
             f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {listed}\n"
             f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs"
         )
-    meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
     return meta, frozen_space(study.read_space(), study.space_json)
 
 

@@ -30,6 +30,8 @@ _AGAIN_S = 2.0
 _LATE_S = 1.0
 """Between a scheduler's signal to one process of a job and to another."""
 _TAIL_BYTES = 2000
+_STARTED_WITH = ("inputs", "worker_options", "hard_limit_s")
+"""What may change in the record of a study and decides how a trial is trained."""
 
 
 class Trainer:
@@ -61,8 +63,8 @@ class Trainer:
         self._options = options
         self._gone = gone
         self._child: TrainingProcess | None = None
-        self._inputs: object = None
-        """Digests of the user's files as the study's record had them when the child was started."""
+        self._record: dict[str, Any] = {}
+        """The study's record when the child was started, with the worker that it has."""
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
         self._storing: set[str] = set()
@@ -111,7 +113,7 @@ class Trainer:
         await asyncio.gather(*self._jobs.values(), return_exceptions=True)
 
     async def start(self) -> None:
-        """Starts the child and waits until it is ready for a trial; anew where other files of the user's were accepted since.
+        """Starts the child and waits until it is ready for a trial; anew where the study's record says otherwise since.
 
         Raises:
             StartError: it cannot be made ready; the text says why.
@@ -122,15 +124,16 @@ class Trainer:
         meta = self._study.read_meta()
         if changed := changed_inputs(meta):
             raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
-        self._inputs = meta.get("inputs")
         meta["worker"] = self._meta["worker"]
+        self._record = meta
         self._child = await TrainingProcess.start(meta, options_of(meta, self._options, space_json=self._study.space_json))
         self.hands_over = self._child.hands_over
 
     def _outdated(self) -> bool:
-        """Whether the study's record has other files of the user's than the child was started with; not while it cannot be read."""
+        """Whether whoever resumed the study changed what a child is started with since; not while its record cannot be read."""
         try:
-            return self._study.read_meta().get("inputs") != self._inputs
+            now = self._study.read_meta()
+            return any(now.get(name) != self._record.get(name) for name in _STARTED_WITH)
         except (StudyError, JournalError):
             return False
 
@@ -248,7 +251,7 @@ class Trainer:
         began, self._killed = standstill.now(), False
         earlier = [str(attempt) for attempt in self._study.attempts(trial.trial_id)[:-1]]
         request = {"trial": trial.to_json(), "workdir": str(workdir), "earlier": earlier}
-        limit_s = hard_limit(trial.budget, self._meta)
+        limit_s = hard_limit(trial.budget, self._record)
         try:
             answer = await child.ask(request, limit_s=limit_s)
         except TimeoutError:
@@ -266,9 +269,14 @@ class Trainer:
             elif "error" in answer:
                 raise StartError(answer["error"])
             else:
-                if answer.get("spoilt"):
+                result = Result.from_json(answer["result"])
+                ours = result.trial_id == trial.trial_id
+                if answer.get("spoilt") or not ours:
                     await self._end_child()
-                return Result.from_json(answer["result"])
+                if ours:
+                    return result
+                status = Status.CRASHED
+                message = f"the training process answered for trial {result.trial_id}; a program that a worker forks has to end by itself"
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=standstill.now() - began, message=message)
 
     async def _store(self, evaluation: Evaluation) -> Result:
