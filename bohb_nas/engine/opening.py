@@ -158,6 +158,7 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     """
     meta, space = launch.reopen(study, request)
     parts = launch.build(meta, space)
+    typed_budgets.check_limit(meta.get("hard_limit_s"), parts.budgets)
     known = recall(study, meta.get("frozen") or {})
     notes, data = launch.check(meta, space, ask_worker=not checked)
     for note in [*notes, *_remarks(meta, parts, n_workers)] if not checked else ():

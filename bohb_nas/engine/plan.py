@@ -88,7 +88,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     if request.lock == "kernel" and request.lease_s is not None:
         raise UsageError("--lease-time: with --lock kernel there is no lease; leave it out, or --lock")
     unit = first(request.budget_unit, earlier.get("unit"), "s")
-    typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max})
+    typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max}, new=not earlier)
     maximum = float(first(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
     eta = first(request.eta, earlier.get("eta"), 3.0)
     minimum = float(first(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3))
