@@ -7,6 +7,7 @@ may differ. In which order a study is opened by these steps says `opening`.
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -135,10 +136,6 @@ def check_data(worker_options: dict[str, Any], *, skip_unreadable: bool, fingerp
 
 def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
     """Starts a training child for a moment: can the worker be made, and does it accept the space? What it has to say of it, a line each."""
-    if not Path(meta["cwd"]).is_dir():
-        raise StudyError(
-            f"the folder where this study was started is gone: {meta['cwd']}; restore it, its commands and files are looked up there"
-        )
     asked = dump_json({"check": space_to_json(space)}) + "\n"
     try:
         child = subprocess.run(
@@ -188,7 +185,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     """The record and space of an existing study, after comparing them with what was typed now. Writes nothing.
 
     Raises:
-        StudyError: it is another search or none, or the user's files have changed since.
+        StudyError: it is another search or none, or the user's files have changed since or their folder is gone.
     """
     stored = study.read_meta()
     refuse_imported(stored, study.path)
@@ -206,6 +203,11 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     if different:
         listed = "\n  ".join(different)
         raise StudyError(f"{study.path} belongs to another search:\n  {listed}\nuse another DIR, or leave these options out to resume it")
+    if not Path(folder := stored["cwd"]).is_dir():
+        raise StudyError(
+            f"the folder where this study was started is gone: {folder}; its commands and files are looked up there: restore it, or where "
+            f"it was moved or copied, put a link in its place: ln -s NEW {shlex.quote(folder)}"
+        )
     changed = changed_inputs(stored)
     if changed and not request.accept_changed_inputs:
         listed = "\n  ".join(changed)

@@ -1,7 +1,8 @@
 """Opens a study, new or existing, under its lock: everything is checked before anything is written."""
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -168,11 +169,21 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
 
 
 def _remarks(meta: dict[str, Any], parts: launch.Parts, n_workers: int) -> list[str]:
-    """What to say of budgets, and where most workers will have nothing to do."""
+    """What to say of budgets, of the user's files, and where most workers will have nothing to do."""
     said = typed_budgets.remarks(parts.budgets, meta.get("hard_limit_s"))
+    if (folder := _elsewhere(meta)) is not None:
+        said.append(f"this study was started in {folder}: its commands and files are looked up there, not in the current directory")
     if meta["method"] in SEARCHES and n_workers > 1 and not meta["rank_probe"]:
         said.append(f"{meta['method']}: one worker searches, and the other {n_workers - 1} will have nothing to do; --workers 1 is enough")
     return said
+
+
+def _elsewhere(meta: dict[str, Any]) -> str | None:
+    """Where commands and files of the user's are looked up, if a study has some and that is not here: what a copied project trains with."""
+    folder, mine = meta["cwd"], meta["worker"] == "command" or ":" in meta["worker"] or meta.get("inputs")
+    with suppress(OSError):  # of a current directory that is gone
+        return folder if mine and not os.path.samefile(folder, ".") else None
+    return folder if mine else None
 
 
 def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, *, n_workers: int) -> Method:

@@ -92,3 +92,53 @@ def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(tm
         asked = Request(space="toy", worker="toy", method="asha", trials=5)
         with pytest.raises(StudyError, match="belongs to another search"), open_study(study, asked, Heard(), n_workers=1):
             pass
+
+
+def in_project(folder: Path, **asked: Any) -> StudyDir:
+    """A study that was started in `folder`, which is the current one."""
+    (folder / "mine.py").write_text("from bohb_nas.search_spaces.toy import space\n")
+    study = StudyDir(folder.parent / "study")
+    study.make()
+    meta = plan(Request(**{"space": "toy", "worker": "toy", "method": "random_search", "trials": 5, **asked}))
+    launch.create(study, {**meta, "lock": "kernel"}, launch.new_space(meta))
+    return study
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [({}, False), ({"space": "mine.py"}, True), ({"worker": None, "command": "true"}, True), ({"worker": "a:b"}, True)]
+)
+def test_who_resumes_from_another_folder_is_told_where_files_are_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], said: bool
+) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    first, other = tmp_path / "first", tmp_path / "other"
+    first.mkdir()
+    other.mkdir()
+    monkeypatch.chdir(first)
+    study = in_project(first, **asked)
+    line = f"this study was started in {first}: its commands and files are looked up there, not in the current directory"
+    for folder, lines in ((first, []), (other, [line] if said else [])):
+        monkeypatch.chdir(folder)
+        heard = Heard()
+        assert prepare(study.path, Request(), heard)
+        assert heard.said == lines
+
+
+def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    first, moved = tmp_path / "first", tmp_path / "moved here"
+    first.mkdir()
+    monkeypatch.chdir(first)
+    study = in_project(first, space="mine.py")
+    first.rename(moved)
+    for accept in (False, True):
+        with pytest.raises(StudyError) as refused:
+            prepare(study.path, Request(accept_changed_inputs=accept), Heard())
+        assert str(refused.value) == (
+            f"the folder where this study was started is gone: {first}; its commands and files are looked up there: restore it, or where "
+            f"it was moved or copied, put a link in its place: ln -s NEW {first}"
+        )
+    first.symlink_to(moved)
+    heard = Heard()
+    assert prepare(study.path, Request(), heard)
+    assert heard.said == [], "the current directory is the folder, by another name"
