@@ -243,7 +243,6 @@ def main() -> int:
     """Serves until standard input ends: `python -P -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
     standstill.watch()
-    sys.path.append(os.getcwd())  # last: a user's file may import its neighbours, which hide nothing that is installed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = _Requests()
     signal.signal(signal.SIGUSR1, requests.on_signal)
