@@ -5,7 +5,6 @@ It belongs to the worker program, not to dask: when a master is lost, a trial in
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -184,7 +183,8 @@ class Trainer:
     async def _train_once(self, trial: Trial, *, last: bool) -> Result | None:
         """One attempt at a trial; None where one more has to follow: its process alone was asked to leave, or killed for the first time."""
         workdir = self._study.new_attempt(trial.trial_id)
-        self._link_source(trial, workdir)
+        handovers.link(self._study, trial, workdir)
+        behind_s = handovers.behind_s(trial, workdir)
         heart, attempt = self._study.heartbeat(trial.trial_id), int(workdir.name)
         beat = heartbeat.beat(heart, trial_id=trial.trial_id, attempt=attempt, device=self._device, say=self._say)
         beating = asyncio.create_task(beat)
@@ -201,6 +201,8 @@ class Trainer:
                 return None
             place = {"host": host(), "device": self._device.name, "attempt": attempt, **self._device.about()}
             times = {"began": began, "ended": time.time(), "idle_s": idle_s, "stood_s": standstill.stood_s() - stood_s}
+            if behind_s and result.status in (Status.OK, Status.DIVERGED):  # else its seconds are those of what failed
+                times["behind_s"] = behind_s
             result = replace(result, details={**result.details, "engine": place | times})
             self._storing.add(trial.trial_id)
             try:
@@ -237,13 +239,6 @@ class Trainer:
         except StorageError as e:
             self._say(str(e))
         return Result(trial_id=result.trial_id, status=Status.PREEMPTED, loss=None, train_s=result.train_s, message=message)
-
-    def _link_source(self, trial: Trial, workdir: Path) -> None:
-        """Lets the worker find what it continues from: a checkpoint as `resume`, an interrupted attempt as `interrupted`."""
-        if (interrupted := handovers.newest(self._study, trial.trial_id)) is not None:
-            (workdir / "interrupted").symlink_to(os.path.relpath(interrupted, workdir))
-        if trial.resume_from is not None and (source := self._study.checkpoint(trial.resume_from)) is not None:
-            (workdir / "resume").symlink_to(os.path.relpath(source, workdir))
 
     async def _attempt(self, trial: Trial, workdir: Path) -> Result:
         child = self._child

@@ -23,7 +23,7 @@ from bohb_nas.engine.trainer import Trainer
 from bohb_nas.engine.training_process import TrainingProcess
 from bohb_nas.errors import StartError, StorageError, StudyError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial
-from bohb_nas.store import handovers
+from bohb_nas.store import handovers, stays
 from bohb_nas.store.inputs import store_inputs
 from bohb_nas.store.study_dir import StudyDir
 
@@ -526,6 +526,30 @@ def test_a_process_is_told_of_earlier_attempts_and_not_of_its_own(study: StudyDi
     earlier = [str(study.new_attempt("t0")) for _ in range(2)]
     train(study, "t0")
     assert (child.asked[0]["earlier"], child.asked[0]["workdir"]) == (earlier, str(study.trials / "t0" / "2"))
+
+
+@pytest.mark.parametrize(
+    ("status", "continues", "new_s"),
+    [(Status.OK, True, 0.75), (Status.OK, False, 1.0), (Status.DIVERGED, True, 0.75), (Status.CRASHED, True, 1.0)],
+)
+def test_seconds_behind_the_checkpoint_are_not_the_trial_s_own(
+    study: StudyDir, starts: Starts, status: Status, continues: bool, new_s: float
+) -> None:
+    """A played training says 1 s: with those behind the checkpoint where it ends, and of itself where it fails."""
+    study.write_result(Evaluation(trial=TRIAL, result=Result(trial_id="t00000", status=Status.OK, loss=1.0, train_s=0.25)))
+    (study.new_attempt("t00000") / "checkpoint").mkdir()
+    starts(Played(status))
+
+    async def steps(trainer: Trainer) -> Result:
+        return await trainer.train(replace(TRIAL, trial_id="t1", resume_from="t00000" if continues else None))
+
+    result = play(study, steps)
+    assert stays.new_s(result) == new_s
+    stay = stays.stay(result)
+    assert stay is not None
+    assert stay.trained_s == new_s
+    assert stays.new_s(replace(result, metrics={"new_s": 0.5})) == 0.5, "who says it himself knows best"
+    assert stays.new_s(replace(result, train_s=0.0)) == 0.0
 
 
 def test_what_has_a_result_is_not_trained_again(study: StudyDir, starts: Starts) -> None:
