@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bohb_nas
+from bohb_nas.durations import format_duration
 from bohb_nas.engine import beforehand, launch, typed_budgets
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.drive import replay
@@ -89,6 +90,11 @@ def open_study(
             launch.create(study, made.meta, made.parts.space, made.knowledge)
         else:
             made = existing(study, request, display, n_workers=n_workers, checked=checked)
+        if request.lease_s is not None and not seat.number:
+            display.say(
+                f"--lease-time {format_duration(request.lease_s)} has no effect: masters of this study keep each other out by the kernel's "
+                "lock; a lease needs --lock lease"
+            )
         yield made, seat
 
 

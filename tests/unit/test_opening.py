@@ -142,3 +142,11 @@ def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monke
     heard = Heard()
     assert prepare(study.path, Request(), heard)
     assert heard.said == [], "the current directory is the folder, by another name"
+
+
+@pytest.mark.parametrize(("lock", "said"), [(None, True), ("lease", False)])
+def test_a_time_for_a_lease_has_no_effect_on_a_lock_of_the_kernel(study: StudyDir, lock: str | None, said: bool) -> None:
+    heard = Heard()
+    assert prepare(study.path, Request(lease_s=30.0, lock=lock), heard)
+    line = "--lease-time 30s has no effect: masters of this study keep each other out by the kernel's lock; a lease needs --lock lease"
+    assert heard.said == ([line] if said else [])
