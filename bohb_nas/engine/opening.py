@@ -9,7 +9,7 @@ from typing import Any
 
 import bohb_nas
 from bohb_nas.durations import format_duration
-from bohb_nas.engine import beforehand, launch, typed_budgets
+from bohb_nas.engine import beforehand, launch, presets, typed_budgets
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.drive import replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
@@ -175,8 +175,8 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
 
 
 def _remarks(meta: dict[str, Any], parts: launch.Parts, n_workers: int) -> list[str]:
-    """What to say of budgets, of the user's files, and where most workers will have nothing to do."""
-    said = typed_budgets.remarks(parts.budgets, meta.get("hard_limit_s"))
+    """What to say of the preset, of budgets, of the user's files, and where most workers will have nothing to do."""
+    said = [*presets.remarks(meta), *typed_budgets.remarks(parts.budgets, meta.get("hard_limit_s"))]
     if (folder := _elsewhere(meta)) is not None:
         said.append(f"this study was started in {folder}: its commands and files are looked up there, not in the current directory")
     if meta["method"] in SEARCHES and n_workers > 1 and not meta["rank_probe"]:

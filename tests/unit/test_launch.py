@@ -108,6 +108,19 @@ def test_the_published_run() -> None:
     assert plan(Request(preset="zela2018", method="hyperband", seed=4))["method"] == "hyperband", "what is typed wins over the preset"
 
 
+@pytest.mark.parametrize(("method", "brackets"), [("asha", None), ("random_search", None), ("hyperband", 32), ("bohb_2018", 32)])
+def test_the_brackets_of_a_preset_are_its_method_s(method: str, brackets: int | None) -> None:
+    meta = plan(Request(preset="zela2018", method=method))
+    assert getattr(build(meta, new_space(meta)).method_options, "n_brackets", None) == brackets
+
+
+def test_the_worker_options_of_a_preset_are_its_worker_s() -> None:
+    meta = plan(Request(preset="zela2018", method="autohas"))
+    assert meta["worker"] == "one_shot"
+    assert "schedule" not in meta["worker_options"]
+    assert plan(Request(preset="zela2018", command="true"))["worker_options"] == {"command": "true"}
+
+
 @pytest.mark.parametrize(("maximum", "eta", "minimum"), [(27.0, None, 1.0), (16.0, 2.0, 2.0), (10800.0, 3.0, 400.0)])
 def test_the_cheapest_budget_follows_from_the_dearest(maximum: float, eta: float | None, minimum: float) -> None:
     assert plan(Request(budget_max=maximum, eta=eta))["budgets"]["min"] == minimum

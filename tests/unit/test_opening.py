@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bohb_nas.engine import launch, opening
+from bohb_nas.engine import launch, opening, presets
 from bohb_nas.engine.election import leading
 from bohb_nas.engine.opening import Made, open_study, prepare
 from bohb_nas.engine.plan import Request, plan
@@ -150,3 +150,28 @@ def test_a_time_for_a_lease_has_no_effect_on_a_lock_of_the_kernel(study: StudyDi
     assert prepare(study.path, Request(lease_s=30.0, lock=lock), heard)
     line = "--lease-time 30s has no effect: masters of this study keep each other out by the kernel's lock; a lease needs --lock lease"
     assert heard.said == ([line] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacks"),
+    [
+        ({"method": "bohb_2018", "brackets": 32}, ["space zela2018", "worker image_classifier with schedule=restarts"]),
+        ({"method": "bohb_2018", "space": "zela2018", "trials": 4}, ["worker image_classifier with schedule=restarts", "brackets 32"]),
+        ({"method": "asha"}, ["space zela2018", "method bohb_2018 with brackets 32", "worker image_classifier with schedule=restarts"]),
+    ],
+)
+def test_what_a_study_lacks_of_its_preset_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], lacks: list[str]
+) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    for request in (Request(**{"space": "toy", "worker": "toy", "preset": "zela2018", **asked}), Request()):
+        heard = Heard()
+        assert prepare(tmp_path / "study", request, heard)
+        assert heard.said == [f"of the preset zela2018 this study does not have: {', '.join(lacks)}"]
+
+
+def test_a_study_may_lack_one_option_of_its_preset_or_nothing() -> None:
+    assert presets.remarks(plan(Request(preset="zela2018"))) == []
+    assert presets.remarks(plan(Request())) == []
+    other = plan(Request(preset="zela2018", worker_options={"schedule": "cosine"}))
+    assert presets.remarks(other) == ["of the preset zela2018 this study does not have: worker option schedule=restarts"]
