@@ -203,6 +203,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     if different:
         listed = "\n  ".join(different)
         raise StudyError(f"{study.path} belongs to another search:\n  {listed}\nuse another DIR, or leave these options out to resume it")
+    space = frozen_space(study.read_space(), study.space_json)
     if not Path(folder := stored["cwd"]).is_dir():
         raise StudyError(
             f"the folder where this study was started is gone: {folder}; its commands and files are looked up there: restore it, or where "
@@ -215,7 +216,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
             f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {listed}\n"
             f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs"
         )
-    return meta, frozen_space(study.read_space(), study.space_json)
+    return meta, space
 
 
 def keep(study: StudyDir, meta: dict[str, Any]) -> None:
