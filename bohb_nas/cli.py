@@ -195,7 +195,9 @@ def best(directory: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        show(tables.incumbent(found, unit, digits((r.loss for r in state.results.values()), tables.LOSS_DIGITS)))
+        results = state.results.values()
+        n_digits = digits((r.loss for r in results), tables.LOSS_DIGITS)
+        show(tables.incumbent(found, unit, n_digits, violating=any(r.violates for r in results)))
     if found is None:
         sys.exit(1)
     if not as_json:

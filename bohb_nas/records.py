@@ -69,7 +69,7 @@ class Budgets:
     """The ladder of budgets.
 
     Raises:
-        UsageError: not 0 < min <= max, or eta < 2.
+        UsageError: not 0 < min <= max, or eta < 2, or no unit.
     """
 
     min: float = 400.0
@@ -84,6 +84,8 @@ class Budgets:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.eta) and self.eta >= 2):
             raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2; 3 is usual")
+        if not self.unit.strip():
+            raise UsageError(f"budget unit {self.unit!r}: accepted is what budgets count, such as epochs; leave it out for seconds")
         if not (math.isfinite(self.min) and math.isfinite(self.max) and 0 < self.min <= self.max):
             raise UsageError(f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; swap or correct them")
 
@@ -139,9 +141,7 @@ class Trial:
             RecordError: a field is missing, unknown or of the wrong kind.
         """
         record = entries(cls, value)
-        check_id(cls, record, "trial_id", "config_id")
-        if record.get("resume_from") is not None:
-            check_id(cls, record, "resume_from")
+        check_id(cls, record, "trial_id", "config_id", *(["resume_from"] if record.get("resume_from") is not None else []))
         if not (isinstance(record["config"], dict) and is_plain(record["config"])):
             refuse(cls, record, "config", "an object of plain values")
         record["config"] = shared(record["config"])
@@ -217,8 +217,7 @@ class Result:
             if not isinstance(record.get(name, {}), dict):
                 refuse(cls, record, name, "an object")
         record["metrics"] = shared(record.get("metrics", {}))
-        config = record.get("config")
-        if not (config is None or (isinstance(config, dict) and is_plain(config))):
+        if (config := record.get("config")) is not None and not (isinstance(config, dict) and is_plain(config)):
             refuse(cls, record, "config", "null or an object of plain values")
         if not isinstance(record.get("message"), str | None):
             refuse(cls, record, "message", "null or a text")

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,10 +46,22 @@ def load_module(kind: str, reference: str) -> ModuleType | Any:
     if reference in names(kind):
         return importlib.import_module(f"bohb_nas.{CATALOGUES[kind]}.{reference}")
     if reference.endswith(".py"):
+        _let_import(Path(reference).resolve().parent)
         return _import_file(kind, Path(reference))
     if ":" in reference:
+        _let_import()
         return _import_attribute(kind, reference)
     raise RefError(f"unknown {kind} {reference!r}; known: {', '.join(names(kind))}; or give FILE.py or module:attribute")
+
+
+def _let_import(*folders: Path) -> None:
+    """Lets what the user names import what lies in these folders and, behind them, in the current one.
+
+    They come last in the path: what is installed is not hidden by files of the same name.
+    """
+    with suppress(FileNotFoundError):  # the current directory is gone
+        folders += (Path.cwd(),)
+    sys.path += [text for text in dict.fromkeys(map(str, folders)) if text not in sys.path]
 
 
 def _import_file(kind: str, path: Path) -> ModuleType:
@@ -78,7 +91,9 @@ def _import_attribute(kind: str, reference: str) -> Any:
         for part in attribute.split("."):
             value = getattr(value, part)
     except (ImportError, AttributeError, ValueError) as e:
-        raise RefError(f"{kind} {reference!r} cannot be found: {e}; accepted is module:attribute of an installed module") from e
+        raise RefError(
+            f"{kind} {reference!r} cannot be found: {e}; accepted is module:attribute of an installed module or of one in this folder"
+        ) from e
     except (Exception, SystemExit) as e:
         raise _fails(f"{kind} {reference!r}", e) from e
     return value

@@ -246,12 +246,12 @@ def main() -> int:
     """Serves until standard input ends: `python -P -m bohb_nas.engine.child PARENT REFERENCE OPTIONS`."""
     die_with_parent(int(sys.argv[1]))
     standstill.watch()
-    sys.path.append(os.getcwd())  # last: a user's file may import its neighbours, which hide nothing that is installed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = _Requests()
     signal.signal(signal.SIGUSR1, requests.on_signal)
-    signal.signal(signal.SIGTERM, _on_sigterm(os.getpid()))
-    signal.signal(signal.SIGUSR2, _on_sigterm(os.getpid()))
+    own = os.getpid()
+    signal.signal(signal.SIGTERM, _on_sigterm(own))
+    signal.signal(signal.SIGUSR2, _on_sigterm(own))
     signal.signal(END, _on_end)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
     os.dup2(2, 1)
@@ -259,6 +259,8 @@ def main() -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # what a worker prints ends no training
 
     def answer(body: dict[str, Any]) -> None:
+        if os.getpid() != own:  # forked by the worker, and come back from its training: the answer is not its to give
+            os._exit(int("error" in body))
         requests.done()
         answers.write(dump_json(body) + "\n")
         answers.flush()

@@ -3,11 +3,9 @@
 import json
 import os
 import platform
-import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import psutil
 
 from bohb_nas.durations import counted
+from bohb_nas.engine import nvidia
 from bohb_nas.errors import DeviceBusyError, DeviceError, NoLocksError, UsageError
 from bohb_nas.files import dump_json, write_once
 from bohb_nas.locks import Lock
@@ -25,10 +24,6 @@ from bohb_nas.training import control_group
 
 _LOOK_S = 0.3
 """For how long cores are looked at."""
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
-_ORDER = "CUDA_DEVICE_ORDER"
-_BY_BUS = "PCI_BUS_ID"
-"""The order in which nvidia-smi numbers GPUs. CUDA's own, the fastest first, nobody else knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +59,6 @@ def pid_space() -> str | None:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Gpu:
-    """A GPU as nvidia-smi tells it."""
-
-    uuid: str
-    model: str
-    memory_gib: float
-
-
 def _gpus() -> list[Device]:
     """The GPUs that this process may use: those of CUDA_VISIBLE_DEVICES where it is set, else all.
 
@@ -81,69 +67,25 @@ def _gpus() -> list[Device]:
     Raises:
         UsageError: they are given by numbers of another order than nvidia-smi's.
     """
-    seen = _seen()
-    given = os.environ.get(_VISIBLE)
+    seen = nvidia.seen()
+    given = os.environ.get(nvidia.VISIBLE)
     if given is not None and any(part.strip().isdecimal() for part in given.split(",")):
-        _check_order(len(seen))
-    ids = [gpu.uuid for gpu in seen.values()] if given is None else _named(given, seen)
+        nvidia.check_order(len(seen))
+    ids = [gpu.uuid for gpu in seen.values()] if given is None else nvidia.named(given, seen)
     by_id = seen | {gpu.uuid: gpu for gpu in seen.values()}
     found = []
     for i in ids:
-        gpu = by_id.get(i) or _Gpu(uuid=i if i.startswith(("GPU-", "MIG-")) else f"gpu{i}", model="unknown", memory_gib=0.0)
+        gpu = by_id.get(i) or nvidia.Gpu(uuid=i if i.startswith(("GPU-", "MIG-")) else f"gpu{i}", model="unknown", memory_gib=0.0)
         found.append(
             Device(
-                name=gpu.uuid, environment={_VISIBLE: i, _ORDER: _BY_BUS}, model=gpu.model, memory_gib=gpu.memory_gib, n_devices=len(ids)
+                name=gpu.uuid,
+                environment={nvidia.VISIBLE: i, nvidia.ORDER: nvidia.BY_BUS},
+                model=gpu.model,
+                memory_gib=gpu.memory_gib,
+                n_devices=len(ids),
             ),
         )
     return found
-
-
-def _named(given: str, seen: Mapping[str, _Gpu]) -> list[str]:
-    """What CUDA makes of a list of GPUs: it ends at what is none (-1, NoDevFiles), and a UUID may be cut where it stays unique.
-
-    A GPU that is named twice counts once, for one training is all that it takes.
-    """
-    found: dict[str, str] = {}
-    for part in (part.strip() for part in given.split(",")):
-        if not (part.isdecimal() or part.startswith(("GPU-", "MIG-"))):
-            break
-        meant = [gpu.uuid for index, gpu in seen.items() if index == part or gpu.uuid.startswith(part)]
-        uuid = meant[0] if len(meant) == 1 else part
-        found.setdefault(uuid, part if part.isdecimal() else uuid)
-    return list(found.values())
-
-
-def _check_order(n_gpus: int) -> None:
-    """Refuses numbers of GPUs that count in another order than nvidia-smi does, where there are several to be taken for each other.
-
-    Raises:
-        UsageError: they do.
-    """
-    order = os.environ.get(_ORDER, _BY_BUS)
-    if order != _BY_BUS and n_gpus > 1:
-        raise UsageError(
-            f"{_ORDER} is {order!r}, in which only CUDA knows which of {n_gpus} GPUs a number means; accepted is {_BY_BUS}, as if it "
-            f"were not set, or UUIDs in {_VISIBLE} (nvidia-smi -L)"
-        )
-
-
-def _seen() -> dict[str, _Gpu]:
-    """Index -> the GPUs that nvidia-smi sees; empty where there is none."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return {}
-    query = [tool, "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
-    except subprocess.TimeoutExpired as e:
-        raise UsageError("nvidia-smi does not answer; restart its driver, or name the GPUs in CUDA_VISIBLE_DEVICES") from e
-    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
-    told = [row + ["unknown", ""][len(row) - 2 :] for row in rows if 2 <= len(row) <= 4]
-    return {index: _Gpu(uuid=uuid, model=model, memory_gib=_gib(mib)) for index, uuid, model, mib in told}
-
-
-def _gib(mib: str) -> float:
-    return round(float(mib) / 1024, 1) if mib.replace(".", "", 1).isdecimal() else 0.0
 
 
 def _cpu(k: int, environment: dict[str, str]) -> Device:
@@ -287,8 +229,8 @@ def called(said: str | None) -> str:
     if kind == "cpu":
         return "cpu0"
     gpus = _gpus()
-    if _VISIBLE not in os.environ:  # else its order counts
-        _check_order(len(gpus))
+    if nvidia.VISIBLE not in os.environ:  # else its order counts
+        nvidia.check_order(len(gpus))
     here, n = [device.name for device in gpus] or ["cpu0"], int(index) if index.isdecimal() else 0
     if n >= len(here):
         raise UsageError(f"device {said!r} is not here; accepted are cpu and {', '.join(f'{kind}:{i}' for i in range(len(here)))}")
@@ -298,7 +240,7 @@ def called(said: str | None) -> str:
 def _alone(n: int) -> dict[str, str]:
     """The environment of one of N workers on the processor."""
     threads = str(min(_share(n), _free_cores(n)))
-    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, _VISIBLE: ""}
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, nvidia.VISIBLE: ""}
 
 
 def _share(n: int) -> int:

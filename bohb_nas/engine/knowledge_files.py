@@ -44,6 +44,10 @@ def read_initial(reference: str, space: ConfigurationSpace) -> tuple[list[dict[s
     """
     path = shipped().get(reference, Path(reference))
     content = _read(path, accepted=_INITIAL, known=f"; shipped are {', '.join(shipped())}")
+    if content is None:
+        raise KnowledgeError(
+            f"{path} holds no configuration, as `bohb-nas best --json` prints it of a study that has no incumbent; accepted is {_INITIAL}"
+        )
     entries = [content] if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
         raise KnowledgeError(f"{path}: {reprlib.repr(content)}; accepted is {_INITIAL}")

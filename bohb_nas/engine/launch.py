@@ -7,6 +7,7 @@ may differ. In which order a study is opened by these steps says `opening`.
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ from bohb_nas.store.study_dir import StudyDir
 DEFAULT_BRACKETS = 32
 _CHECK_S = 600.0
 """Until a worker has said whether it accepts the space."""
-_TAKEN = ("stop", "rank_probe", "promote", "skip_unreadable", "listen", "lease_s", "require_same_gpu")
+_TAKEN = ("stop", "rank_probe", "hard_limit_s", "promote", "skip_unreadable", "listen", "lease_s", "require_same_gpu")
 """What a study takes from whoever resumes it."""
 
 
@@ -135,10 +136,6 @@ def check_data(worker_options: dict[str, Any], *, skip_unreadable: bool, fingerp
 
 def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
     """Starts a training child for a moment: can the worker be made, and does it accept the space? What it has to say of it, a line each."""
-    if not Path(meta["cwd"]).is_dir():
-        raise StudyError(
-            f"the folder where this study was started is gone: {meta['cwd']}; restore it, its commands and files are looked up there"
-        )
     asked = dump_json({"check": space_to_json(space)}) + "\n"
     try:
         child = subprocess.run(
@@ -188,21 +185,30 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     """The record and space of an existing study, after comparing them with what was typed now. Writes nothing.
 
     Raises:
-        StudyError: it is another search or none, or the user's files have changed since.
+        StudyError: it is another search or none, or the user's files have changed since or their folder is gone.
     """
     stored = study.read_meta()
     refuse_imported(stored, study.path)
     if not study.space_json.exists():
         raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
     wanted = plan(request, base=stored)
+    meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
+    if wanted["worker"] == "command" and request.hard_limit_s is not None:  # which keeps the limit by itself
+        meta["worker_options"] = {**stored["worker_options"], "hard_limit_s": request.hard_limit_s}
     different = [
         f"{name}: the study has {json.dumps(stored.get(name))}, asked is {json.dumps(value)}"
         for name, value in wanted.items()
-        if name not in (*_TAKEN, "format") and stored.get(name) != value
+        if name != "format" and meta.get(name) != value
     ]
     if different:
         listed = "\n  ".join(different)
         raise StudyError(f"{study.path} belongs to another search:\n  {listed}\nuse another DIR, or leave these options out to resume it")
+    space = frozen_space(study.read_space(), study.space_json)
+    if not Path(folder := stored["cwd"]).is_dir():
+        raise StudyError(
+            f"the folder where this study was started is gone: {folder}; its commands and files are looked up there: restore it, or where "
+            f"it was moved or copied, put a link in its place: ln -s NEW {shlex.quote(folder)}"
+        )
     changed = changed_inputs(stored)
     if changed and not request.accept_changed_inputs:
         listed = "\n  ".join(changed)
@@ -210,8 +216,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
             f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {listed}\n"
             f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs"
         )
-    meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
-    return meta, frozen_space(study.read_space(), study.space_json)
+    return meta, space
 
 
 def keep(study: StudyDir, meta: dict[str, Any]) -> None:

@@ -1,13 +1,15 @@
 """Opens a study, new or existing, under its lock: everything is checked before anything is written."""
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import bohb_nas
-from bohb_nas.engine import beforehand, launch, typed_budgets
+from bohb_nas.durations import format_duration
+from bohb_nas.engine import beforehand, launch, presets, typed_budgets
 from bohb_nas.engine.cluster import listening_ip
 from bohb_nas.engine.drive import replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
@@ -88,6 +90,11 @@ def open_study(
             launch.create(study, made.meta, made.parts.space, made.knowledge)
         else:
             made = existing(study, request, display, n_workers=n_workers, checked=checked)
+        if request.lease_s is not None and not seat.number:
+            display.say(
+                f"--lease-time {format_duration(request.lease_s)} has no effect: masters of this study keep each other out by the kernel's "
+                "lock; a lease needs --lock lease"
+            )
         yield made, seat
 
 
@@ -158,6 +165,7 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     """
     meta, space = launch.reopen(study, request)
     parts = launch.build(meta, space)
+    typed_budgets.check_limit(meta.get("hard_limit_s"), parts.budgets)
     known = recall(study, meta.get("frozen") or {})
     notes, data = launch.check(meta, space, ask_worker=not checked)
     for note in [*notes, *_remarks(meta, parts, n_workers)] if not checked else ():
@@ -167,11 +175,21 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
 
 
 def _remarks(meta: dict[str, Any], parts: launch.Parts, n_workers: int) -> list[str]:
-    """What to say of budgets, and where most workers will have nothing to do."""
-    said = typed_budgets.remarks(parts.budgets, meta.get("hard_limit_s"))
+    """What to say of the preset, of budgets, of the user's files, and where most workers will have nothing to do."""
+    said = [*presets.remarks(meta), *typed_budgets.remarks(parts.budgets, meta.get("hard_limit_s"))]
+    if (folder := _elsewhere(meta)) is not None:
+        said.append(f"this study was started in {folder}: its commands and files are looked up there, not in the current directory")
     if meta["method"] in SEARCHES and n_workers > 1 and not meta["rank_probe"]:
         said.append(f"{meta['method']}: one worker searches, and the other {n_workers - 1} will have nothing to do; --workers 1 is enough")
     return said
+
+
+def _elsewhere(meta: dict[str, Any]) -> str | None:
+    """Where commands and files of the user's are looked up, if a study has some and that is not here: what a copied project trains with."""
+    folder, mine = meta["cwd"], meta["worker"] == "command" or ":" in meta["worker"] or meta.get("inputs")
+    with suppress(OSError):  # of a current directory that is gone
+        return folder if mine and not os.path.samefile(folder, ".") else None
+    return folder if mine else None
 
 
 def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, *, n_workers: int) -> Method:

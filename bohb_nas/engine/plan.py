@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.engine import typed_budgets
+from bohb_nas.engine import presets, typed_budgets
 from bohb_nas.engine.knowledge_files import shipped
 from bohb_nas.entries import refuse_contradiction
 from bohb_nas.errors import UsageError
@@ -18,10 +18,6 @@ from bohb_nas.refs import is_file
 from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, count_kept, options_kept, path_kept, seed_kept
 from bohb_nas.store.study_dir import FORMAT
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "zela2018": {"space": "zela2018", "method": "bohb_2018", "worker_options": {"schedule": "restarts"}, "brackets": 32},
-}
-"""Named sets of defaults: the published runs."""
 _DEFAULTS_OF_SEARCHES: dict[str, dict[str, str]] = {"autohas": {"worker": ONE_SHOT}, "dha": {"worker": ONE_SHOT, "space": "cell"}}
 """Defaults of methods that search in the worker."""
 _OF_METHOD = ("search_s", "retrain")
@@ -84,18 +80,18 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
         UsageError: a value is out of range, or two contradict each other.
     """
     given = base or {}
-    preset = _preset(request.preset)
+    preset = presets.preset(request.preset)
     earlier = given.get("budgets", {})
     if request.lock == "kernel" and request.lease_s is not None:
         raise UsageError("--lease-time: with --lock kernel there is no lease; leave it out, or --lock")
     unit = first(request.budget_unit, earlier.get("unit"), "s")
-    typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max})
+    typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max}, new=not earlier)
     maximum = float(first(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
     eta = first(request.eta, earlier.get("eta"), 3.0)
     minimum = float(first(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3))
     budgets = budgets_kept(Budgets(min=minimum, max=maximum, eta=eta, unit=unit))
-    stop = _stop(request, given, preset)
     method = _absolute(first(request.method, given.get("method"), preset.get("method"), "bohb"))
+    stop = _stop(request, given, brackets=preset.get("brackets") if method == preset.get("method") else None)
     method_options = _method_options(request, given, method)
     if method in SEARCHES and request.promote == "continue":
         raise UsageError(f"--promote continue: method {method} promotes nothing, it is one training; leave it out")
@@ -143,12 +139,6 @@ def _knowledge(request: Request, given: dict[str, Any], method: str) -> dict[str
 def first(*candidates: Any) -> Any:
     """The first candidate that is something, or None."""
     return next((c for c in candidates if c is not None), None)
-
-
-def _preset(name: str | None) -> dict[str, Any]:
-    if name is not None and name not in PRESETS:
-        raise UsageError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
-    return PRESETS.get(name or "", {})
 
 
 def _absolute(reference: str) -> str:
@@ -215,11 +205,12 @@ def _worker(
         "image_classifier",
     )
     _check_pair(method, worker)
+    of_preset = preset.get("worker_options", {}) if worker == preset.get("worker") else {}
     options, said = dict(given.get("worker_options", {})), dict[str, Any]()
     if worker in IMAGE_WORKERS:
         if unit != "s":
             raise UsageError(f"--budget-unit {unit}: the worker {worker} trains for seconds; leave it out, or give another worker")
-        options = {"dataset": "cifar10", "full_validation_from_s": top, **preset.get("worker_options", {}), **options}
+        options = {"dataset": "cifar10", "full_validation_from_s": top, **of_preset, **options}
         said = _in_full_where_paths({"dataset": request.dataset, "data_dir": request.data_dir and str(request.data_dir)})
         if isinstance(path := request.worker_options.get("policy_file"), str):
             request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
@@ -263,14 +254,14 @@ def _in_full_where_paths(options: dict[str, Any]) -> dict[str, Any]:
     return {name: full[name](value) if name in full and isinstance(value, str) else value for name, value in options.items()}
 
 
-def _stop(request: Request, given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+def _stop(request: Request, given: dict[str, Any], *, brackets: int | None) -> dict[str, Any]:
     said = {"brackets": request.brackets, "trials": request.trials, "total_s": request.total_s}
     for option, n in (("--brackets", request.brackets), ("--trials", request.trials)):
         if n is not None:
             count_kept(option, n)
     if any(v is not None for v in said.values()):
         return said
-    return given.get("stop") or {**said, "brackets": preset.get("brackets")}
+    return given.get("stop") or {**said, "brackets": brackets}
 
 
 _MOST_PROBES = 10_000

@@ -5,7 +5,6 @@ It belongs to the worker program, not to dask: when a master is lost, a trial in
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +29,8 @@ _AGAIN_S = 2.0
 _LATE_S = 1.0
 """Between a scheduler's signal to one process of a job and to another."""
 _TAIL_BYTES = 2000
+_STARTED_WITH = ("inputs", "worker_options", "hard_limit_s")
+"""What may change in the record of a study and decides how a trial is trained."""
 
 
 class Trainer:
@@ -61,8 +62,8 @@ class Trainer:
         self._options = options
         self._gone = gone
         self._child: TrainingProcess | None = None
-        self._inputs: object = None
-        """Digests of the user's files as the study's record had them when the child was started."""
+        self._record: dict[str, Any] = {}
+        """The study's record when the child was started, with the worker that it has."""
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._idle_since: float | None = None
         self._storing: set[str] = set()
@@ -111,7 +112,7 @@ class Trainer:
         await asyncio.gather(*self._jobs.values(), return_exceptions=True)
 
     async def start(self) -> None:
-        """Starts the child and waits until it is ready for a trial; anew where other files of the user's were accepted since.
+        """Starts the child and waits until it is ready for a trial; anew where the study's record says otherwise since.
 
         Raises:
             StartError: it cannot be made ready; the text says why.
@@ -122,15 +123,16 @@ class Trainer:
         meta = self._study.read_meta()
         if changed := changed_inputs(meta):
             raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
-        self._inputs = meta.get("inputs")
         meta["worker"] = self._meta["worker"]
+        self._record = meta
         self._child = await TrainingProcess.start(meta, options_of(meta, self._options, space_json=self._study.space_json))
         self.hands_over = self._child.hands_over
 
     def _outdated(self) -> bool:
-        """Whether the study's record has other files of the user's than the child was started with; not while it cannot be read."""
+        """Whether whoever resumed the study changed what a child is started with since; not while its record cannot be read."""
         try:
-            return self._study.read_meta().get("inputs") != self._inputs
+            now = self._study.read_meta()
+            return any(now.get(name) != self._record.get(name) for name in _STARTED_WITH)
         except (StudyError, JournalError):
             return False
 
@@ -181,7 +183,8 @@ class Trainer:
     async def _train_once(self, trial: Trial, *, last: bool) -> Result | None:
         """One attempt at a trial; None where one more has to follow: its process alone was asked to leave, or killed for the first time."""
         workdir = self._study.new_attempt(trial.trial_id)
-        self._link_source(trial, workdir)
+        handovers.link(self._study, trial, workdir)
+        behind_s = handovers.behind_s(trial, workdir)
         heart, attempt = self._study.heartbeat(trial.trial_id), int(workdir.name)
         beat = heartbeat.beat(heart, trial_id=trial.trial_id, attempt=attempt, device=self._device, say=self._say)
         beating = asyncio.create_task(beat)
@@ -199,6 +202,8 @@ class Trainer:
                 return None
             place = {"host": host(), "device": self._device.name, "attempt": attempt, **self._device.about()}
             times = {"began": began, "ended": time.time(), "idle_s": idle_s, "stood_s": standstill.stood_s() - stood_s}
+            if behind_s and result.status in (Status.OK, Status.DIVERGED):  # else its seconds are those of what failed
+                times["behind_s"] = behind_s
             result = replace(result, details={**result.details, "engine": place | times})
             self._storing.add(trial.trial_id)
             try:
@@ -236,20 +241,13 @@ class Trainer:
             self._say(str(e))
         return Result(trial_id=result.trial_id, status=Status.PREEMPTED, loss=None, train_s=result.train_s, message=message)
 
-    def _link_source(self, trial: Trial, workdir: Path) -> None:
-        """Lets the worker find what it continues from: a checkpoint as `resume`, an interrupted attempt as `interrupted`."""
-        if (interrupted := handovers.newest(self._study, trial.trial_id)) is not None:
-            (workdir / "interrupted").symlink_to(os.path.relpath(interrupted, workdir))
-        if trial.resume_from is not None and (source := self._study.checkpoint(trial.resume_from)) is not None:
-            (workdir / "resume").symlink_to(os.path.relpath(source, workdir))
-
     async def _attempt(self, trial: Trial, workdir: Path) -> Result:
         child = self._child
         assert child is not None
         began, self._killed = standstill.now(), False
         earlier = [str(attempt) for attempt in self._study.attempts(trial.trial_id)[:-1]]
         request = {"trial": trial.to_json(), "workdir": str(workdir), "earlier": earlier}
-        limit_s = hard_limit(trial.budget, self._meta)
+        limit_s = hard_limit(trial.budget, self._record)
         try:
             answer = await child.ask(request, limit_s=limit_s)
         except TimeoutError:
@@ -267,9 +265,14 @@ class Trainer:
             elif "error" in answer:
                 raise StartError(answer["error"])
             else:
-                if answer.get("spoilt"):
+                result = Result.from_json(answer["result"])
+                ours = result.trial_id == trial.trial_id
+                if answer.get("spoilt") or not ours:
                     await self._end_child()
-                return Result.from_json(answer["result"])
+                if ours:
+                    return result
+                status = Status.CRASHED
+                message = f"the training process answered for trial {result.trial_id}; a program that a worker forks has to end by itself"
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=standstill.now() - began, message=message)
 
     async def _store(self, evaluation: Evaluation) -> Result:

@@ -14,12 +14,13 @@ _AT_THE_DEAREST = "random_search"
 """The method that asks for no other budget."""
 
 
-def check(unit: str, typed: Mapping[str, float | None]) -> None:
-    """Refuses times where budgets are no seconds.
+def check(unit: str, typed: Mapping[str, float | None], *, new: bool) -> None:
+    """Refuses times where budgets are no seconds, be they typed or a default.
 
     Args:
         unit: what they count.
         typed: by option; None where nothing was typed.
+        new: whether the study has no budgets yet.
 
     Raises:
         UsageError: a budget is a time and the unit is not, or the unit is empty or no text that a study can hold.
@@ -28,6 +29,10 @@ def check(unit: str, typed: Mapping[str, float | None]) -> None:
     for option, value in typed.items():
         if isinstance(value, Timed) and unit != "s":
             raise UsageError(f"{option} {format_duration(value)}: budgets count {unit}, and this is a time; give a plain number")
+    if new and unit != "s" and typed["--budget-max"] is None:
+        raise UsageError(
+            f"--budget-unit {unit} without --budget-max: its default, 3h, is a time; say the dearest in {unit}, such as --budget-max 81"
+        )
 
 
 def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mapping[str, Any]) -> None:
@@ -50,7 +55,7 @@ def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mappi
                 "give more time, a smaller --budget-max, or --method-option search_s=SECONDS"
             )
         return
-    name, cheapest = ("--budget-max", budgets.max) if method == _AT_THE_DEAREST else ("--budget-min", budgets.min)
+    name, cheapest = ("--budget-max", budgets.max) if method == _AT_THE_DEAREST else ("--budget-min", budgets.rungs[0])
     if total_s < cheapest:
         raise UsageError(
             f"--total-time {total_s:g} s is less than the cheapest budget of --method {method}, {cheapest:g} s: nothing could be trained; "
@@ -68,26 +73,26 @@ def check_limit(hard_limit_s: float | None, budgets: Budgets) -> None:
     Raises:
         UsageError: budgets are seconds, and it leaves none.
     """
-    if hard_limit_s is not None and budgets.unit == "s" and hard_limit_s < budgets.min:
+    if hard_limit_s is not None and budgets.unit == "s" and hard_limit_s < (cheapest := budgets.rungs[0]):
         raise UsageError(
-            f"--hard-limit {format_duration(hard_limit_s)} is less than the cheapest budget, {format_duration(budgets.min)}: no trial "
+            f"--hard-limit {format_duration(hard_limit_s)} is less than the cheapest budget, {format_duration(cheapest)}: no trial "
             "could end; give more than the dearest, or leave it out"
         )
 
 
 def remarks(budgets: Budgets, hard_limit_s: float | None) -> list[str]:
     """What people should know of a ladder and the limit of a trial in seconds before anything is searched, a line each."""
-    if budgets.unit == "s":
-        if hard_limit_s is None or hard_limit_s >= budgets.max:
-            return []
-        beyond = " or ".join(format_duration(budget) for budget in budgets.rungs if hard_limit_s < budget)
-        return [
+    rungs, seconds, said = budgets.rungs, budgets.unit == "s", list[str]()
+    listed = ", ".join(map(format_duration, rungs)) if seconds else f"{', '.join(f'{budget:g}' for budget in rungs)} {budgets.unit}"
+    if rungs[0] != budgets.min:
+        typed = format_duration(budgets.min) if seconds else f"{budgets.min:g}"
+        said.append(f"budgets are {listed}: --budget-min {typed} is none of them, which are --budget-max over powers of --eta")
+    if seconds and hard_limit_s is not None and hard_limit_s < budgets.max:
+        beyond = " or ".join(format_duration(budget) for budget in rungs if hard_limit_s < budget)
+        said.append(
             f"--hard-limit {format_duration(hard_limit_s)} is less than the budget {beyond}: a trial that trains for all of it is "
             "stopped before its end"
-        ]
-    if all(budget.is_integer() for budget in budgets.rungs):
-        return []
-    listed = ", ".join(f"{budget:g}" for budget in budgets.rungs)
-    return [
-        f"budgets are {listed} {budgets.unit}: choose --budget-min, --budget-max and --eta so that they are whole if the worker needs that"
-    ]
+        )
+    if not seconds and not all(budget.is_integer() for budget in rungs):
+        said.append(f"budgets are {listed}: choose --budget-min, --budget-max and --eta so that they are whole if the worker needs that")
+    return said

@@ -58,7 +58,12 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
         _running(trials, budgets.unit),
         Text("picks: " + (", ".join(f"{n} {word}" for word, n in picks.items()) or "none")),
         *([Text(tables.rank_probe(probe))] if probe is not None else []),
-        tables.incumbent(best(study, state), budgets.unit, tables.loss_digits(by_budget)),
+        tables.incumbent(
+            best(study, state),
+            budgets.unit,
+            tables.loss_digits(by_budget),
+            violating=any(r.violates for r in state.results.values()),
+        ),
     )
 
 

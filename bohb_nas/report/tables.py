@@ -36,10 +36,17 @@ def loss_digits(by_budget: Mapping[str, Mapping[str, Any]]) -> int:
     return digits((row[name] for row in by_budget.values() for name in ("best_loss", "median_loss")), LOSS_DIGITS)
 
 
-def incumbent(best: Mapping[str, Any] | None, unit: str, digits: int = LOSS_DIGITS) -> RenderableType:
-    """The incumbent: its loss in so many digits, where it came from, its configuration."""
+def incumbent(best: Mapping[str, Any] | None, unit: str, digits: int = LOSS_DIGITS, *, violating: bool = False) -> RenderableType:
+    """The incumbent: its loss in so many digits, where it came from, its configuration; or why there is none.
+
+    Args:
+        best: as `status.best` says.
+        unit: of budgets.
+        digits: of the loss.
+        violating: whether some result breaks a constraint.
+    """
     if best is None:
-        return Text("incumbent: none yet; no evaluation has succeeded")
+        return Text(f"incumbent: none yet; {'whatever succeeded breaks a constraint' if violating else 'no evaluation has succeeded'}")
     head = Text.assemble(
         ("incumbent ", "bold"),
         f"{best['trial_id']}: loss ",
@@ -120,10 +127,7 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
         lines.append(Text(f"devices: {_counts(figures['by_model'], by=' on ')}; equal seconds on them are not equal budgets"))
     if figures["workers"]:
         lines.append(workers(figures["workers"], figures["trials_running"], unit))
-    if figures["incumbent"] is None and figures["violating"]:
-        lines.append(Text("incumbent: none yet; whatever succeeded breaks a constraint"))
-    else:
-        lines.append(incumbent(figures["incumbent"], unit, loss_digits(figures["by_budget"])))
+    lines.append(incumbent(figures["incumbent"], unit, loss_digits(figures["by_budget"]), violating=figures["violating"] > 0))
     return Group(*lines, *failures(figures["failures"], unit))
 
 

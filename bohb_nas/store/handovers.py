@@ -1,11 +1,13 @@
-"""What interrupted attempts at a trial leave for the next one, in the folders of the attempts."""
+"""What an attempt at a trial goes on from: what interrupted ones left, in their folders, or a checkpoint."""
 
+import os
 import shutil
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
 from bohb_nas.files import is_aside
+from bohb_nas.records import Trial
 from bohb_nas.store.notes import read_note, whole
 from bohb_nas.store.study_dir import StudyDir
 
@@ -59,3 +61,18 @@ def drop(study: StudyDir, trial_id: str) -> None:
     for attempt in study.attempts(trial_id):
         for folder in [attempt / "handover", *filter(is_aside, attempt.iterdir())]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def link(study: StudyDir, trial: Trial, attempt: Path) -> None:
+    """Lets a worker find what it continues from: a checkpoint as `resume`, an interrupted attempt as `interrupted`."""
+    if (interrupted := newest(study, trial.trial_id)) is not None:
+        (attempt / "interrupted").symlink_to(os.path.relpath(interrupted, attempt))
+    if trial.resume_from is not None and (source := study.checkpoint(trial.resume_from)) is not None:
+        (attempt / "resume").symlink_to(os.path.relpath(source, attempt))
+
+
+def behind_s(trial: Trial, attempt: Path) -> float:
+    """Seconds of training behind the checkpoint that an attempt at a trial goes on from; 0 where it goes on from none."""
+    if trial.resume_from is None or not (attempt / "resume").is_dir():
+        return 0.0
+    return StudyDir(attempt.parents[2]).trained_s(trial.resume_from)

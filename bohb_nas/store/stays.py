@@ -66,8 +66,13 @@ def stay(result: Result) -> Stay | None:
 
 
 def new_s(result: Result) -> float:
-    """Seconds of training, in all attempts, that a result added: of a continued trial, `train_s` counts what was before too."""
-    return max(0.0, result.metrics.get("new_s", result.train_s))
+    """Seconds of training, in all attempts, that a result added: of a continued trial, `train_s` counts what was before too.
+
+    What that was the engine notes as `behind_s`, for workers that do not measure `new_s`.
+    """
+    engine = result.details.get("engine")
+    behind_s = notes.number(engine, "behind_s") if isinstance(engine, dict) else None
+    return max(0.0, result.metrics.get("new_s", result.train_s - (behind_s or 0.0)))
 
 
 def device_s(result: Result, one: Stay | None) -> float:

@@ -370,6 +370,14 @@ class StudyDir:
             return None
         return evaluation
 
+    def trained_s(self, trial_id: str) -> float:
+        """Seconds of training behind what a finished trial left, as its result says; 0 where none can be read."""
+        try:
+            told = parse_json(read_regular(self.result(trial_id), limit=_FILE_LIMIT_BYTES, follow=False))
+            return Evaluation.from_json(told).result.train_s
+        except (OSError, RecordError, ValueError, RecursionError):
+            return 0.0
+
     def write_result(self, evaluation: Evaluation) -> bool:
         """Stores a finished evaluation; False when one was stored before, which then stays."""
         return write_once(self.result(evaluation.trial.trial_id), dump_json(evaluation.to_json()))

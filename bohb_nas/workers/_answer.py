@@ -61,10 +61,16 @@ def read_file(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def to_result(answer: dict[str, Any] | None, trial: Trial, *, wall_s: float) -> Result:
+def to_result(answer: dict[str, Any] | None, trial: Trial, *, wall_s: float, behind_s: float) -> Result:
     """The result that an answer means; keys that a result does not have go to its details.
 
     Those may be anything that Python reads as JSON: what cannot be kept is left out where results are.
+
+    Args:
+        answer: of the command; None where there was none.
+        trial: that it trained.
+        wall_s: seconds that it took; they are those of training where the answer does not say them.
+        behind_s: seconds of training behind the checkpoint that it went on from, which count where there are weights.
 
     Raises:
         RecordError: there is no answer, or a part of it is not what it has to be.
@@ -81,7 +87,7 @@ def to_result(answer: dict[str, Any] | None, trial: Trial, *, wall_s: float) -> 
         "trial_id": trial.trial_id,
         "status": word,
         "loss": loss if word == Status.OK else None,
-        "train_s": rest.pop("train_s", wall_s),
+        "train_s": rest.pop("train_s", wall_s + (behind_s if word in (Status.OK, Status.DIVERGED) else 0.0)),
         "metrics": rest.pop("metrics", {}),
         "message": message,
         "details": rest,

@@ -2,8 +2,9 @@
 
 The program finds the trial as JSON in the file `$BOHB_NAS_TRIAL`. Its answer is the last line of standard output that is
 a JSON object, or the file `$BOHB_NAS_RESULT`; the file wins if both are there. `{"loss": 0.25}` is enough; `train_s`
-(default: wall seconds), `metrics` (name -> number), `status` and `message` are understood, anything else is kept as
-details. A bare number is no answer: too many programs end with one by accident. NaN or infinite loss means diverged.
+(default: wall seconds, and those behind the checkpoint that it goes on from), `metrics` (name -> number), `status` and `message`
+are understood, anything else is kept as details. A bare number is no answer: too many programs end with one by accident. NaN or
+infinite loss means diverged.
 
 With the option `hands_over` the program may be asked to leave before its end: its group gets SIGTERM, and after the grace time SIGKILL.
 What it has saved in the folder `$BOHB_NAS_HANDOVER` by then is where `$BOHB_NAS_INTERRUPTED` leads in the next attempt at the trial; that
@@ -27,6 +28,7 @@ from bohb_nas.durations import format_duration
 from bohb_nas.errors import OptionError, RecordError, end_text
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Result, Status, Trial
+from bohb_nas.store import handovers
 from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import LOG
 from bohb_nas.workers import _answer, _processes, _template
@@ -99,7 +101,8 @@ class CommandWorker:
             return failed(Status.CRASHED, f"the command ended with {end_text(ended.code)}; its folder is {str(workdir)!r}")
         try:
             answer = _answer.read_file(result_file)
-            result = _answer.to_result(printed.value if answer is None else answer, trial, wall_s=ended.seconds)
+            said = printed.value if answer is None else answer
+            result = _answer.to_result(said, trial, wall_s=ended.seconds, behind_s=handovers.behind_s(trial, workdir))
             return replace(result, details={**result.details, "log_refused": refused}) if refused else result
         except RecordError as e:
             return failed(Status.PREEMPTED if ended.asked else Status.CRASHED, str(e))

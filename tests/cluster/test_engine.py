@@ -390,7 +390,7 @@ def train(trial, workdir):
 def test_a_child_that_dies_with_descendants_is_told_and_they_are_ended(study: Path, tmp_path: Path) -> None:
     worker = tmp_path / "forking.py"
     worker.write_text(FORKING)
-    unit = ["--budget-unit", "epochs"]  # no limit in seconds comes to the rescue
+    unit = ["--budget-unit", "epochs", "--budget-max", "9"]  # no limit in seconds comes to the rescue
     arguments = [*("--space", "toy", "--worker", str(worker), "--trials", "4"), *unit]
     done = subprocess.run(
         [sys.executable, "-m", "bohb_nas", "run", str(study), *arguments], capture_output=True, text=True, check=False, timeout=120

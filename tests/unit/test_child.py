@@ -303,6 +303,31 @@ def test_a_process_that_a_worker_forked_answers_nothing(tmp_path: Path, name: st
         assert f"RuntimeError: {code}" in exits.hear()["result"]["message"]
 
 
+COPIES = """
+import os
+from bohb_nas import Result, Status
+from bohb_nas.errors import StorageError
+def train(trial, workdir):
+    pid = os.fork()
+    if pid == 0 and workdir.name == "full":
+        raise StorageError("of the copy")
+    code = 0 if pid == 0 else os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=code, train_s=0.0, details={"pid": pid})
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("returns", 0), ("full", 1)])
+def test_a_copy_that_comes_back_from_its_training_answers_nothing(tmp_path: Path, name: str, code: int) -> None:
+    (tmp_path / "copies.py").write_text(COPIES)
+    with child(tmp_path, str(tmp_path / "copies.py")) as copies:
+        copies.hear()
+        for _ in range(2):
+            copies.give(name, budget=1.0)
+            result = copies.hear()["result"]
+            assert result["details"]["pid"] > 0, "the parent's"
+            assert result["loss"] == code
+
+
 WAITS = """
 import time
 def train(trial, workdir):

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from ConfigSpace import Categorical, ConfigurationSpace, Constant, EqualsConditi
 
 from bohb_nas import leaving, standstill
 from bohb_nas.errors import CommandError, OptionError, RecordError
-from bohb_nas.records import Origin, Result, Status, Trial, Value
+from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
+from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.workers._answer import LastObject, read_file
 from bohb_nas.workers.command import check, kill_leftovers, make
 
@@ -226,6 +228,26 @@ def test_a_metric_that_is_no_number_costs_no_training(tmp_path: Path) -> None:
 
 def test_the_wall_clock_is_the_default_of_train_s(tmp_path: Path) -> None:
     assert _run(tmp_path, "print('{\"loss\": 0}')").train_s > 0
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "printed", "seconds"),
+    [(True, "", 1e6), (False, "", 0.0), (True, ', "train_s": 7', 7.0), (True, ', "status": "crashed"', 0.0)],
+)
+def test_the_default_of_train_s_counts_what_is_behind_the_checkpoint_that_it_goes_on_from(
+    tmp_path: Path, checkpoint: bool, printed: str, seconds: float
+) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    before = replace(_trial(), trial_id="t-0")
+    study.write_result(Evaluation(trial=before, result=Result(trial_id="t-0", status=Status.OK, loss=1.0, train_s=1e6)))
+    workdir = study.new_attempt("t-1")
+    if checkpoint:
+        (study.new_attempt("t-0") / "checkpoint").mkdir()
+        (workdir / "resume").symlink_to("../../t-0/0/checkpoint")
+    worker = make(command=[sys.executable, "-c", f"print('{{{{\"loss\": 0{printed}}}}}')"])
+    result = worker.train(replace(_trial(), resume_from="t-0"), workdir)
+    assert result.train_s == 7.0 if "train_s" in printed else 0.0 < result.train_s - seconds < 1e6
 
 
 def test_the_last_object_counts_and_the_file_wins(tmp_path: Path) -> None:

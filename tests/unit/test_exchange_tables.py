@@ -183,10 +183,12 @@ def test_a_damaged_space_is_named(study: StudyDir, tmp_path: Path) -> None:
 
 def test_a_text_with_a_carriage_return_is_one_field(study: StudyDir, tmp_path: Path) -> None:
     journal = Journal(study.journal, fold(study.journal))
-    journal.write(Event(term=4, time=NOW, result=result(3, None, message="10 %\r100 %")))
+    journal.write(Event(term=4, time=NOW, trial=replace(trial(5), config={"crop": "o\rn"}), reason="sixth"))
+    journal.write(Event(term=4, time=NOW, result=result(5, None, message="10 %\r100 %")))
     export(study, "csv", tmp_path / "x.csv")
     rows = read_csv(tmp_path / "x.csv")
-    assert [row["message"] for row in rows] == ["", "out of luck\nmore", "", "10 %\r100 %"]
+    assert [row["config.crop"] for row in rows] == ["on", "on", "on", "o\rn"]
+    assert [row["message"] for row in rows] == ["", "out of luck\nmore", "", "10 %\n100 %"], "as a terminal is shown it"
     assert (tmp_path / "x.csv").read_bytes().count(b"\r\n") == 5, "lines end as RFC 4180 says"
 
 
@@ -204,3 +206,13 @@ def test_pandas_reads_both_alike(study: StudyDir, tmp_path: Path) -> None:
         assert frame["config.nesterov"].tolist()[:3] == [trial(n).config["nesterov"] for n in range(3)]
         assert frame["config.crop"].tolist() == ["on", "on", "on", "None"]
         assert frame["config.momentum"][3] == 0.1234567890123456789
+
+
+@pytest.mark.parametrize("name", ["csv", "json"])
+def test_what_a_program_logged_that_is_no_text_is_left_out(study: StudyDir, tmp_path: Path, name: str) -> None:
+    """The end of a log in UTF-16, and one with colours: readers stop at a NUL, and a terminal would obey the rest."""
+    journal = Journal(study.journal, fold(study.journal))
+    journal.write(Event(term=4, time=NOW, result=result(3, None, message="no\n\x00l\x00o\tg\x1b[31m red\x07")))
+    export(study, name, tmp_path / "x")
+    rows = read_csv(tmp_path / "x") if name == "csv" else json.loads((tmp_path / "x").read_text())
+    assert rows[-1]["message"] == "no\n\N{REPLACEMENT CHARACTER}l\N{REPLACEMENT CHARACTER}o\tg red\N{REPLACEMENT CHARACTER}"

@@ -1,8 +1,10 @@
 """What interrupted attempts at a trial leave."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from study_fakes import trial
 
 from bohb_nas.store import handovers
 from bohb_nas.store.study_dir import StudyDir
@@ -46,3 +48,17 @@ def test_all_that_was_handed_over_is_deleted_and_what_was_half_written_too(study
     (half / "half").touch()
     handovers.drop(study, "t0")
     assert [list(attempt.iterdir()) for attempt in study.attempts("t0")] == [[], []]
+
+
+def test_a_trial_finds_what_it_continues_from_wherever_its_study_is_moved(study: StudyDir) -> None:
+    kept = study.new_attempt("t00007") / "checkpoint"
+    kept.mkdir()
+    (study.new_attempt("t00001") / "handover").mkdir()
+    (study.trials / "t00001" / "0" / "handover" / "state.json").touch()
+    attempt = study.new_attempt("t00001")
+    handovers.link(study, replace(trial(1), resume_from="t00007"), attempt)
+    found = {link.name: link.readlink() for link in attempt.iterdir()}
+    assert found == {"interrupted": Path("../0/handover"), "resume": Path("../../t00007/0/checkpoint")}
+    fresh = study.new_attempt("t00002")
+    handovers.link(study, trial(2), fresh)
+    assert list(fresh.iterdir()) == []

@@ -116,6 +116,14 @@ def test_files_that_are_no_initial_configurations(tmp_path: Path, content: Any, 
         read_initial(str(path), toy.space())
 
 
+@pytest.mark.parametrize(("name", "content"), [("best.json", "null\n"), ("first.yaml", "")])
+def test_what_best_prints_of_a_study_without_an_incumbent_is_told_from_other_files(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    said = rf"{name} holds no configuration, as `bohb-nas best --json` prints it of a study that has no incumbent; accepted is a list"
+    with pytest.raises(KnowledgeError, match=said):
+        read_initial(str(tmp_path / name), load_space("toy"))
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(
         KnowledgeError, match=r"does not exist.*shipped are joint_gpu, joint_hand_designed, joint_small, zela2018_hand_designed"

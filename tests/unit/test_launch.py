@@ -68,7 +68,11 @@ COMMAND: dict[str, Any] = {"space": "toy", "command": "train {lr}"}
         ({"data_dir": Path("/a")}, {"data_dir": "/b"}, "--data-dir /a and --worker-option data_dir=/b contradict"),
         (COMMAND, {"command": "test {lr}"}, r"--command train \{lr\} and --worker-option command=test \{lr\} contradict"),
         (COMMAND | {"hard_limit_s": 600.0}, {"hard_limit_s": 1}, "--hard-limit 600.0 and --worker-option hard_limit_s=1 contradict"),
-        (COMMAND | {"budget_unit": "epochs"}, {"unit": "s"}, "--budget-unit epochs and --worker-option unit=s contradict"),
+        (
+            COMMAND | {"budget_unit": "epochs", "budget_max": 9.0},
+            {"unit": "s"},
+            "--budget-unit epochs and --worker-option unit=s contradict",
+        ),
         (COMMAND, {"unit": "epochs"}, "--budget-unit s and --worker-option unit=epochs contradict"),
     ],
 )
@@ -102,6 +106,19 @@ def test_the_published_run() -> None:
     assert meta["budgets"]["min"] == 400.0
     assert build(meta, new_space(meta)).method_options.n_brackets == 32
     assert plan(Request(preset="zela2018", method="hyperband", seed=4))["method"] == "hyperband", "what is typed wins over the preset"
+
+
+@pytest.mark.parametrize(("method", "brackets"), [("asha", None), ("random_search", None), ("hyperband", 32), ("bohb_2018", 32)])
+def test_the_brackets_of_a_preset_are_its_method_s(method: str, brackets: int | None) -> None:
+    meta = plan(Request(preset="zela2018", method=method))
+    assert getattr(build(meta, new_space(meta)).method_options, "n_brackets", None) == brackets
+
+
+def test_the_worker_options_of_a_preset_are_its_worker_s() -> None:
+    meta = plan(Request(preset="zela2018", method="autohas"))
+    assert meta["worker"] == "one_shot"
+    assert "schedule" not in meta["worker_options"]
+    assert plan(Request(preset="zela2018", command="true"))["worker_options"] == {"command": "true"}
 
 
 @pytest.mark.parametrize(("maximum", "eta", "minimum"), [(27.0, None, 1.0), (16.0, 2.0, 2.0), (10800.0, 3.0, 400.0)])
@@ -161,6 +178,22 @@ def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -
     assert reopen(study, Request())[0] == meta
 
 
+@pytest.mark.parametrize("asked", [{"space": "toy", "command": "train {lr}"}, {"space": "toy", "worker": "toy"}])
+def test_the_limit_of_a_trial_may_differ_and_is_kept(tmp_path: Path, asked: dict[str, Any]) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    meta = plan(Request(**asked, budget_unit="epochs", budget_max=9.0))
+    create(study, meta, new_space(meta))
+    for limit_s in (60.0, 7200.0):
+        resumed, _ = reopen(study, Request(hard_limit_s=limit_s))
+        assert resumed["hard_limit_s"] == limit_s
+        assert resumed["worker_options"].get("hard_limit_s") == (limit_s if "command" in asked else None)
+        keep(study, resumed)
+        assert reopen(study, Request())[0] == resumed
+    with pytest.raises(StudyError, match="worker_options: the study has"):
+        reopen(study, Request(hard_limit_s=60.0, worker_options={"grace_s": 1.0}))
+
+
 @pytest.mark.parametrize(
     ("different", "listed"),
     [
@@ -170,12 +203,12 @@ def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -
         (Request(method="bohb"), "method"),
         (Request(worker_options={"seconds_per_budget": 1.0}), "worker_options"),
         (Request(preset="zela2018"), "preset"),
-        (Request(hard_limit_s=5.0), "hard_limit_s"),
         (Request(initial="joint_hand_designed"), "initial"),
         (Request(prior=Path("prior.json")), "prior"),
         (Request(warm_start=(Path("earlier"),)), "warm_start"),
         (Request(constraints=("params<=5",)), "constraints"),
         (Request(max_flops=5e6), "constraints"),
+        (Request(worker_options={"hard_limit_s": 5.0}), "worker_options"),
     ],
 )
 def test_another_search_is_listed_and_refused(study: StudyDir, different: Request, listed: str) -> None:

@@ -92,8 +92,8 @@ def test_a_worker_that_searches_takes_a_method_that_asks_for_it() -> None:
         plan(Request(method="dha", command="train {lr}"))
     with pytest.raises(UsageError, match="--worker-option search"):
         plan(request(worker_options={"search": {"method": "dha"}}))
-    with pytest.raises(UsageError, match="--budget-unit epochs"):
-        plan(Request(method="dha", budget_unit="epochs"))
+    with pytest.raises(UsageError, match="--budget-unit epochs: the worker one_shot trains for seconds"):
+        plan(Request(method="dha", budget_unit="epochs", budget_max=9.0))
 
 
 @pytest.mark.parametrize("worker", ["mine.py", "package:Worker"])

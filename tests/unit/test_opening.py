@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from study_fakes import take_locks_away, trial
 
-from bohb_nas.engine import launch, opening
+from bohb_nas.engine import launch, opening, presets
 from bohb_nas.engine.election import leading
 from bohb_nas.engine.opening import Made, open_study, prepare
 from bohb_nas.engine.plan import Request, plan
@@ -238,3 +238,86 @@ def test_who_prepares_a_study_that_another_is_just_making_is_told_so(tmp_path: P
     study.make()
     with leading(study), pytest.raises(StudyHeldError, match="is led by a living master"):
         prepare(study.path, Request(space="toy", worker="toy", method="random_search", trials=5), Heard())
+
+
+def in_project(folder: Path, **asked: Any) -> StudyDir:
+    """A study that was started in `folder`, which is the current one."""
+    (folder / "mine.py").write_text("from bohb_nas.search_spaces.toy import space\n")
+    study = StudyDir(folder.parent / "study")
+    study.make()
+    meta = plan(Request(**{"space": "toy", "worker": "toy", "method": "random_search", "trials": 5, **asked}))
+    launch.create(study, {**meta, "lock": "kernel"}, launch.new_space(meta))
+    return study
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [({}, False), ({"space": "mine.py"}, True), ({"worker": None, "command": "true"}, True), ({"worker": "a:b"}, True)]
+)
+def test_who_resumes_from_another_folder_is_told_where_files_are_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], said: bool
+) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    first, other = tmp_path / "first", tmp_path / "other"
+    first.mkdir()
+    other.mkdir()
+    monkeypatch.chdir(first)
+    study = in_project(first, **asked)
+    line = f"this study was started in {first}: its commands and files are looked up there, not in the current directory"
+    for folder, lines in ((first, []), (other, [line] if said else [])):
+        monkeypatch.chdir(folder)
+        heard = Heard()
+        assert prepare(study.path, Request(), heard)
+        assert heard.said == lines
+
+
+def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    first, moved = tmp_path / "first", tmp_path / "moved here"
+    first.mkdir()
+    monkeypatch.chdir(first)
+    study = in_project(first, space="mine.py")
+    first.rename(moved)
+    for accept in (False, True):
+        with pytest.raises(StudyError) as refused:
+            prepare(study.path, Request(accept_changed_inputs=accept), Heard())
+        assert str(refused.value) == (
+            f"the folder where this study was started is gone: {first}; its commands and files are looked up there: restore it, or where "
+            f"it was moved or copied, put a link in its place: ln -s NEW {first}"
+        )
+    first.symlink_to(moved)
+    heard = Heard()
+    assert prepare(study.path, Request(), heard)
+    assert heard.said == [], "the current directory is the folder, by another name"
+
+
+@pytest.mark.parametrize(("lock", "said"), [(None, True), ("lease", False)])
+def test_a_time_for_a_lease_has_no_effect_on_a_lock_of_the_kernel(study: StudyDir, lock: str | None, said: bool) -> None:
+    heard = Heard()
+    assert prepare(study.path, Request(lease_s=30.0, lock=lock), heard)
+    line = "--lease-time 30s has no effect: masters of this study keep each other out by the kernel's lock; a lease needs --lock lease"
+    assert heard.said == ([line] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacks"),
+    [
+        ({"method": "bohb_2018", "brackets": 32}, ["space zela2018", "worker image_classifier with schedule=restarts"]),
+        ({"method": "bohb_2018", "space": "zela2018", "trials": 4}, ["worker image_classifier with schedule=restarts", "brackets 32"]),
+        ({"method": "asha"}, ["space zela2018", "method bohb_2018 with brackets 32", "worker image_classifier with schedule=restarts"]),
+    ],
+)
+def test_what_a_study_lacks_of_its_preset_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], lacks: list[str]
+) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    for request in (Request(**{"space": "toy", "worker": "toy", "preset": "zela2018", **asked}), Request()):
+        heard = Heard()
+        assert prepare(tmp_path / "study", request, heard)
+        assert heard.said == [f"of the preset zela2018 this study does not have: {', '.join(lacks)}"]
+
+
+def test_a_study_may_lack_one_option_of_its_preset_or_nothing() -> None:
+    assert presets.remarks(plan(Request(preset="zela2018"))) == []
+    assert presets.remarks(plan(Request())) == []
+    other = plan(Request(preset="zela2018", worker_options={"schedule": "cosine"}))
+    assert presets.remarks(other) == ["of the preset zela2018 this study does not have: worker option schedule=restarts"]

@@ -211,3 +211,11 @@ def test_a_missing_field_is_named(missing: str) -> None:
 def test_what_is_no_evaluation_is_refused(value: object) -> None:
     with pytest.raises(RecordError):
         Evaluation.from_json(value)
+
+
+@pytest.mark.parametrize("unit", ["", " "])
+def test_budgets_count_something(unit: str) -> None:
+    with pytest.raises(
+        UsageError, match=rf"^budget unit '{unit}': accepted is what budgets count, such as epochs; leave it out for seconds$"
+    ):
+        Budgets(unit=unit)

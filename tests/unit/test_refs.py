@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,23 @@ def test_a_users_file_is_executed_once_until_it_changes(tmp_path: Path) -> None:
     path.write_text("class Options: ...\nchanged = True\n")
     os.utime(path, (1, 1))
     assert load_module("method", str(path)).changed
+
+
+def test_a_file_finds_its_neighbours_before_those_of_the_current_directory_and_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    here, there, name = tmp_path / "here", tmp_path / "there", f"neighbour_{tmp_path.name}"
+    for folder in (here, there):
+        folder.mkdir()
+        (folder / f"{name}.py").write_text(f"PLACE = {folder.name!r}\n")
+        (folder / "json.py").write_text("raise SystemExit('this is of the user')\n")
+    (there / "mine.py").write_text(f"import json\nfrom {name} import PLACE\n")
+    monkeypatch.chdir(here)
+    before = list(sys.path)
+    for kind in ("space", "worker"):
+        assert load_module(kind, "../there/mine.py").PLACE == "there"
+    assert sys.path == [*before, str(there), str(here)], "each once"
 
 
 def test_a_program_that_is_imported_is_told_where_its_end_belongs(tmp_path: Path) -> None:

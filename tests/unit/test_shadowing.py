@@ -50,6 +50,33 @@ def test_a_file_imports_what_lies_beside_it(folder: Path) -> None:
     assert asyncio.run(started())
 
 
+PARTS = """
+from ConfigSpace import ConfigurationSpace
+from beside import LOSS
+from further import FACTOR
+from bohb_nas import Result, Status
+
+def space():
+    return ConfigurationSpace({"lr": (0.01, 1.0)})
+
+def train(trial, workdir):
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=LOSS * FACTOR, train_s=0.0)
+"""
+
+
+def test_every_process_lets_a_file_import_its_neighbours_and_those_of_the_current_directory(folder: Path) -> None:
+    """`bohb-nas check` in a process of its own, as the console script starts it: without the current directory; and a training child."""
+    (folder / "parts").mkdir()
+    (folder / "parts" / "beside.py").write_text("LOSS = 0.5\n")
+    (folder / "further.py").write_text("FACTOR = 0.5\n")
+    (folder / "parts" / "mine.py").write_text(PARTS)
+    check = "import sys; from bohb_nas.cli import main; sys.argv[1:] = ['check', 'parts/mine.py', '--budget', '0.1s']; main()"
+    done = subprocess.run([sys.executable, "-P", "-c", check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    meta = {"cwd": str(folder), "worker": str(folder / "parts" / "mine.py"), "worker_options": {}}
+    assert _ask_worker(meta, ConfigurationSpace({"lr": (0.01, 1.0)})) == []
+
+
 @pytest.mark.usefixtures("folder")
 def test_work_side_by_side_is_done_there() -> None:
     program = "from functools import partial; from bohb_nas import parallel; print(parallel.run([partial(int, '3')] * 2, jobs=2))"

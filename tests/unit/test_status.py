@@ -225,6 +225,20 @@ def test_the_summary_of_seeds_by_hand() -> None:
     assert summary([rows[2]], dataset="digits", budget=9.0)["test_error_mean"] is None
 
 
+def test_best_says_that_whatever_succeeded_breaks_a_constraint(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta({**META, "constraints": ["params<=1"]})
+    journal = Journal(study.journal, State())
+    journal.write(Event(term=1, time=8.0))
+    journal.write(Event(term=1, time=8.0, trial=study_fakes.trial(0), reason="first"))
+    broken = replace(study_fakes.result(0, 0.5), details={"violates": ["params<=1"]})
+    journal.write(Event(term=1, time=8.0, result=broken))
+    shown = CliRunner().invoke(cli, ["best", str(study.path)])
+    assert shown.exit_code == 1
+    assert shown.stdout == "incumbent: none yet; whatever succeeded breaks a constraint\n"
+
+
 def test_what_breaks_a_constraint_is_counted_and_is_neither_best_nor_trained(study: StudyDir) -> None:
     from bohb_nas.store.journal import fold
 

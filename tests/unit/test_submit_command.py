@@ -171,7 +171,7 @@ def test_a_time_that_is_too_short_for_the_dearest_budget_is_only_remarked(place:
         assert done.exit_code == 0, done.output
         assert ("dearest budget, 3h" in done.stderr) is remarked
     assert submit(*dear, "--print", "--time", "508s").exit_code == 2
-    epochs = submit("--space", "toy", "--worker", "toy", "--budget-unit", "epochs", "--print", "--time", "1m")
+    epochs = submit("--space", "toy", "--worker", "toy", "--budget-unit", "epochs", "--budget-max", "9", "--print", "--time", "1m")
     assert epochs.exit_code == 0, "epochs are no seconds"
     assert "trains on one GPU; 1 of each" in submit(*dear, "--print", "--gpus-per-task", "2").stderr
 

@@ -23,7 +23,7 @@ from bohb_nas.engine.trainer import Trainer
 from bohb_nas.engine.training_process import TrainingProcess
 from bohb_nas.errors import StartError, StorageError, StudyError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial
-from bohb_nas.store import handovers
+from bohb_nas.store import handovers, stays
 from bohb_nas.store.inputs import store_inputs
 from bohb_nas.store.study_dir import StudyDir
 
@@ -246,6 +246,35 @@ def test_changed_files_that_were_accepted_are_what_is_trained_from_then_on(tmp_p
     assert play(study, steps) == [0.25, 0.25, 0.75], "what is not accepted changes nothing under way"
 
 
+LIMITED = """
+from bohb_nas import Result, Status
+def make(hard_limit_s=None):
+    class Worker:
+        def train(self, trial, workdir):
+            return Result(trial_id=trial.trial_id, status=Status.OK, loss=hard_limit_s or 0.0, train_s=0.0)
+    return Worker()
+"""
+
+
+def test_a_limit_that_was_changed_meanwhile_holds_from_the_next_trial_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `run --hard-limit` writes it into the record of a study whose workers were left standing, for them and for a command."""
+    study, limits, ask = made(tmp_path, LIMITED), [], TrainingProcess.ask
+
+    async def asked(child: TrainingProcess, request: dict[str, Any], *, limit_s: float | None) -> Any:
+        limits.append(limit_s)
+        return await ask(child, request, limit_s=limit_s)
+
+    monkeypatch.setattr(TrainingProcess, "ask", asked)
+
+    async def steps(trainer: Trainer) -> list[float | None]:
+        first = (await trainer.train(TRIAL)).loss
+        study.write_meta(study.read_meta() | {"hard_limit_s": 50.0, "worker_options": {"hard_limit_s": 50.0}})
+        return [first, (await trainer.train(replace(TRIAL, trial_id="t00001"))).loss]
+
+    assert play(study, steps) == [0.0, 50.0]
+    assert limits == [301.5, 50.0], "1.5 x 1 s + 300 s, then what was asked for"
+
+
 def test_the_result_of_a_study_that_is_gone_is_dropped_and_what_refused_it_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +368,8 @@ def test_seconds_in_which_all_of_a_job_stood_still_do_not_count_towards_a_limit(
         (folder / "go").touch()
         return await job
 
-    result = play(waiting, steps, hard_limit_s=0.3)
+    waiting.write_meta(waiting.read_meta() | {"hard_limit_s": 0.3})
+    result = play(waiting, steps)
     assert result.status is Status.OK
     assert result.details["engine"]["stood_s"] == 30.0
 
@@ -389,15 +419,20 @@ class Played:
     Args:
         answers: its answers.
         spoilt: whether it says that it can train nothing more.
+        of: the trial whose results they are, if not the one that it was asked.
         meanwhile: what happens while it trains.
     """
 
     hands_over, end_text = False, "signal SIGKILL"
 
     def __init__(
-        self, *answers: Status | Exception | None, spoilt: bool = False, meanwhile: Callable[[], Awaitable[object]] | None = None
+        self,
+        *answers: Status | Exception | None,
+        spoilt: bool = False,
+        of: str | None = None,
+        meanwhile: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        self._answers, self._spoilt, self._meanwhile = list(answers), spoilt, meanwhile
+        self._answers, self._spoilt, self._of, self._meanwhile = list(answers), spoilt, of, meanwhile
         self.living, self.killed = True, False
         self.asked: list[dict[str, Any]] = []
 
@@ -412,7 +447,7 @@ class Played:
             self.living, self.killed = False, True
             return None
         loss = 0.5 if answer is Status.OK else None
-        result = Result(trial_id=request["trial"]["trial_id"], status=answer, loss=loss, train_s=1.0)
+        result = Result(trial_id=self._of or request["trial"]["trial_id"], status=answer, loss=loss, train_s=1.0)
         return {"result": result.to_json(), "spoilt": self._spoilt}
 
     def ask_to_leave(self) -> bool:
@@ -488,12 +523,46 @@ def test_a_process_that_cannot_be_trusted_any_more_gets_no_other_trial(
     assert len(child.asked) == 1
 
 
+def test_an_answer_of_another_trial_is_nobody_s_result(study: StudyDir, starts: Starts) -> None:
+    mixed = Played(Status.OK, Status.OK, of="t7")
+    starts(mixed, Played(Status.OK))
+    first, second = train(study, "t0", "t1")
+    assert (first.trial_id, first.status) == ("t0", Status.CRASHED)
+    assert first.message == "the training process answered for trial t7; a program that a worker forks has to end by itself"
+    assert (second.trial_id, second.status) == ("t1", Status.OK)
+    assert len(mixed.asked) == 1, "what else is in its pipe is of no trial"
+
+
 def test_a_process_is_told_of_earlier_attempts_and_not_of_its_own(study: StudyDir, starts: Starts) -> None:
     child = Played(Status.OK)
     starts(child)
     earlier = [str(study.new_attempt("t0")) for _ in range(2)]
     train(study, "t0")
     assert (child.asked[0]["earlier"], child.asked[0]["workdir"]) == (earlier, str(study.trials / "t0" / "2"))
+
+
+@pytest.mark.parametrize(
+    ("status", "continues", "new_s"),
+    [(Status.OK, True, 0.75), (Status.OK, False, 1.0), (Status.DIVERGED, True, 0.75), (Status.CRASHED, True, 1.0)],
+)
+def test_seconds_behind_the_checkpoint_are_not_the_trial_s_own(
+    study: StudyDir, starts: Starts, status: Status, continues: bool, new_s: float
+) -> None:
+    """A played training says 1 s: with those behind the checkpoint where it ends, and of itself where it fails."""
+    study.write_result(Evaluation(trial=TRIAL, result=Result(trial_id="t00000", status=Status.OK, loss=1.0, train_s=0.25)))
+    (study.new_attempt("t00000") / "checkpoint").mkdir()
+    starts(Played(status))
+
+    async def steps(trainer: Trainer) -> Result:
+        return await trainer.train(replace(TRIAL, trial_id="t1", resume_from="t00000" if continues else None))
+
+    result = play(study, steps)
+    assert stays.new_s(result) == new_s
+    stay = stays.stay(result)
+    assert stay is not None
+    assert stay.trained_s == new_s
+    assert stays.new_s(replace(result, metrics={"new_s": 0.5})) == 0.5, "who says it himself knows best"
+    assert stays.new_s(replace(result, train_s=0.0)) == 0.0
 
 
 def test_what_has_a_result_is_not_trained_again(study: StudyDir, starts: Starts) -> None:
@@ -602,26 +671,6 @@ def test_a_result_says_where_and_when_it_was_trained_and_how_long_nothing_was(st
     assert first["began"] <= first["ended"] <= second["began"] <= second["ended"]
     assert 0.0 <= second["idle_s"] <= second["began"] - first["ended"]
     assert (first["stood_s"], second["stood_s"]) == (0.0, 0.0)
-
-
-def test_a_trial_finds_what_it_continues_from_wherever_its_study_is_moved(study: StudyDir, starts: Starts) -> None:
-    starts(Played(Status.OK, Status.OK))
-    kept = study.new_attempt("t7") / "checkpoint"
-    kept.mkdir()
-    left = study.new_attempt("t1") / "handover"
-    left.mkdir()
-    (left / "state.json").touch()
-    found: list[tuple[Path, Path]] = []
-
-    async def steps(trainer: Trainer) -> None:
-        for name, source in (("t0", None), ("t1", "t7")):
-            trial, workdir = replace(TRIAL, trial_id=name, resume_from=source), study.new_attempt(name)
-            trainer._link_source(trial, workdir)
-            found.extend((link, link.readlink()) for link in sorted(workdir.iterdir()))
-
-    play(study, steps)
-    folder = study.trials / "t1" / "1"
-    assert found == [(folder / "interrupted", Path("../0/handover")), (folder / "resume", Path("../../t7/0/checkpoint"))]
 
 
 class Refuses(Played):

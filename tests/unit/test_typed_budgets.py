@@ -7,7 +7,7 @@ import pytest
 
 from bohb_nas.engine import launch
 from bohb_nas.engine.opening import prepare
-from bohb_nas.engine.plan import Request
+from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import UsageError
 
@@ -39,15 +39,60 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     ("typed", "listed"),
     [
         ({"budget_max": 10.0}, "0.37037, 1.11111, 3.33333, 10 epochs"),
-        ({"budget_min": 2.0, "budget_max": 10.0, "eta": 4.0}, "2.5, 10 epochs"),
+        ({"budget_min": 2.5, "budget_max": 10.0, "eta": 4.0}, "2.5, 10 epochs"),
         ({"budget_min": 1.0, "budget_max": 9.0}, None),
         ({"budget_max": 27.0}, None),
         ({"budget_max": 10.0, "budget_unit": "s"}, None),
+        ({"budget_max": 10.0, "budget_unit": "s", "eta": 2.5}, None),
     ],
 )
 def test_budgets_that_are_no_whole_numbers_are_listed(said: Any, typed: dict[str, Any], listed: str | None) -> None:
     remark = f"budgets are {listed}: choose --budget-min, --budget-max and --eta so that they are whole if the worker needs that"
     assert said(**{"budget_unit": "epochs", **typed}) == ([] if listed is None else [remark])
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ({"budget_min": 5.0, "budget_max": 10.0}, "budgets are 10s: --budget-min 5s"),
+        ({"budget_min": 1.0, "budget_max": 90.0}, "budgets are 1.111s, 3.333s, 10s, 30s, 90s: --budget-min 1s"),
+        ({"budget_min": 2.0, "budget_max": 36.0, "budget_unit": "epochs"}, "budgets are 4, 12, 36 epochs: --budget-min 2"),
+    ],
+)
+def test_a_cheapest_budget_that_no_trial_gets_is_remarked_on(said: Any, typed: dict[str, Any], line: str) -> None:
+    """max / eta^k while at least min: 10; 90, 30, 10, 3.33, 1.11; 36, 12, 4."""
+    assert said(**typed) == [f"{line} is none of them, which are --budget-max over powers of --eta"]
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(7.0, True), (9.9, True), (10.0, False)])
+def test_times_are_held_against_the_cheapest_budget_that_there_is(said: Any, tmp_path: Path, seconds: float, refused: bool) -> None:
+    """From 5 s to 10 s by 3 there is one, of 10 s."""
+    for option, text in ({"total_s": seconds}, "--method bohb, 10 s"), ({"hard_limit_s": seconds}, "than the cheapest budget, 10s"):
+        if refused:
+            with pytest.raises(UsageError, match=text):
+                said(budget_min=5.0, budget_max=10.0, **option)
+            assert not (tmp_path / "study").exists()
+    if not refused:
+        said(budget_min=5.0, budget_max=10.0, total_s=seconds, hard_limit_s=seconds)
+
+
+def test_a_limit_below_the_cheapest_budget_is_refused_on_resume_too(said: Any, tmp_path: Path) -> None:
+    said(budget_min=2.0, budget_max=18.0)
+    with pytest.raises(UsageError, match=r"^--hard-limit 1\.9s is less than the cheapest budget, 2s"):
+        prepare(tmp_path / "study", Request(hard_limit_s=1.9), Heard())
+
+
+def test_what_counts_no_seconds_needs_a_dearest_budget() -> None:
+    """The default is 3 h: nobody means 10800 epochs by it."""
+    typed: dict[str, Any] = {"space": "toy", "worker": "toy", "budget_unit": "epochs"}
+    refused = r"^--budget-unit epochs without --budget-max: .* such as --budget-max 81$"
+    for budget_min in (None, 1.0):
+        with pytest.raises(UsageError, match=refused):
+            plan(Request(**typed, budget_min=budget_min))
+    known = plan(Request(**typed, budget_max=9.0))
+    assert known["budgets"]["max"] == 9.0
+    assert plan(Request(**typed), base=known)["budgets"] == known["budgets"], "a resumed study has one"
+    assert plan(Request(space="toy", worker="toy", budget_unit="s"))["budgets"]["max"] == 10800.0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from bohb_nas.reading import parse_json
 from bohb_nas.records import Result, Trial
 from bohb_nas.report.status import Watch
 from bohb_nas.store.journal import State
+from bohb_nas.store.notes import printable
 from bohb_nas.store.stays import stay
 from bohb_nas.store.study_dir import StudyDir
 
@@ -127,5 +128,5 @@ def _row(trial: Trial, result: Result, *, unit: str, asked: float, told: float) 
         "device": None if where is None else where.device,
         "model": None if where is None else where.model,
         "violates": "; ".join(result.violates) or None,
-        "message": result.message,
+        "message": None if result.message is None else printable(result.message),
     }
