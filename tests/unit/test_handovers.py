@@ -51,14 +51,14 @@ def test_all_that_was_handed_over_is_deleted_and_what_was_half_written_too(study
 
 
 def test_a_trial_finds_what_it_continues_from_wherever_its_study_is_moved(study: StudyDir) -> None:
-    kept = study.new_attempt("t00007") / "checkpoint"
+    kept = study.new_attempt("t7") / "checkpoint"
     kept.mkdir()
-    (study.new_attempt("t00001") / "handover").mkdir()
-    (study.trials / "t00001" / "0" / "handover" / "state.json").touch()
-    attempt = study.new_attempt("t00001")
-    handovers.link(study, replace(trial(1), resume_from="t00007"), attempt)
+    (study.new_attempt("t1") / "handover").mkdir()
+    (study.trials / "t1" / "0" / "handover" / "state.json").touch()
+    attempt = study.new_attempt("t1")
+    handovers.link(study, replace(trial(1), resume_from="t7"), attempt)
     found = {link.name: link.readlink() for link in attempt.iterdir()}
-    assert found == {"interrupted": Path("../0/handover"), "resume": Path("../../t00007/0/checkpoint")}
-    fresh = study.new_attempt("t00002")
+    assert found == {"interrupted": Path("../0/handover"), "resume": Path("../../t7/0/checkpoint")}
+    fresh = study.new_attempt("t2")
     handovers.link(study, trial(2), fresh)
     assert list(fresh.iterdir()) == []
