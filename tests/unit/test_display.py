@@ -74,7 +74,7 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_picture_that_takes_long_leaves_the_search_ten_times_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn with a clock of our own, on which every picture takes 2 s: the next is due 20 s after it was finished."""
-    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], []
+    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], list[float]()
 
     def picture(*_: object, **__: object) -> str:
         drawn.append(now[0])
@@ -94,11 +94,16 @@ def test_a_picture_that_takes_long_leaves_the_search_ten_times_as_long(tmp_path:
 
 
 def test_a_picture_that_takes_no_time_is_drawn_four_times_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], []
+    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], list[float]()
+
+    def picture(*_: object, **__: object) -> str:
+        drawn.append(now[0])
+        return "picture"
+
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
     monkeypatch.setattr("bohb_nas.display.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("bohb_nas.display.live.screen", lambda *_, **__: drawn.append(now[0]) or "picture")
+    monkeypatch.setattr("bohb_nas.display.live.screen", picture)
     shown, state = display(), fold(study.journal)
     with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
         for _ in range(8):

@@ -18,10 +18,11 @@ from rich.console import Console
 
 from bohb_nas import make_optimizer, refs
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
+from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
 from bohb_nas.engine.launch import reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.probes import Probes
+from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial
