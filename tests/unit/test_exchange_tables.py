@@ -14,6 +14,8 @@ from study_fakes import META, make_study, result, trial
 
 from bohb_nas.cli import cli
 from bohb_nas.records import Origin, Result, Status, Trial
+from bohb_nas.report.exports import _table, make
+from bohb_nas.report.status import Watch
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -204,3 +206,28 @@ def test_pandas_reads_both_alike(study: StudyDir, tmp_path: Path) -> None:
         assert frame["config.nesterov"].tolist()[:3] == [trial(n).config["nesterov"] for n in range(3)]
         assert frame["config.crop"].tolist() == ["on", "on", "on", "None"]
         assert frame["config.momentum"][3] == 0.1234567890123456789
+
+
+@pytest.mark.parametrize("name", ["csv", "json"])
+def test_a_file_is_written_again_for_another_evaluation_or_when_it_is_gone(
+    study: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    to, written = tmp_path / f"x.{name}", list[Path]()
+
+    def write(path: Path, text: str, *, mode: int) -> None:
+        written.append(path)
+        path.write_text(text)
+        path.chmod(mode)
+
+    monkeypatch.setattr(_table, "write_atomic", write)
+    target = make(name, Watch(study), to)
+    assert target.update() == target.update() == f"3 evaluations: {to}"
+    assert written == [to]
+    text = to.read_text()
+    to.unlink()
+    target.update()
+    assert (to.read_text(), written) == (text, [to] * 2)
+    Journal(study.journal, fold(study.journal)).write(Event(term=4, time=NOW, result=result(3, 0.125)))
+    assert target.update() == f"4 evaluations: {to}"
+    assert "0.125" in to.read_text()
+    assert written == [to] * 3
