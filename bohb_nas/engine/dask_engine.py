@@ -5,11 +5,12 @@ heartbeat says. So a lost scheduler, a lost answer or a task that dask would run
 """
 
 import asyncio
+import functools
 import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -130,7 +131,8 @@ class DaskEngine:
 
     def free(self) -> int:
         """How many joined workers have nothing to do, beside those that trials without a worker wait for."""
-        waiting = sum(not self._in_training(trial) for trial in self._unplaced.values())
+        living = functools.cache(lambda: [*holders.living_workers(self._study)])  # which tries every worker's lock: once for all trials
+        waiting = sum(not self._in_training(trial, living) for trial in self._unplaced.values())
         return max(0, min(len(self._free()), _PATIENCE * len(self._free()) - waiting))
 
     def submit(self, trial: Trial) -> None:
@@ -186,12 +188,12 @@ class DaskEngine:
 
     def _look_after_unplaced(self) -> list[Result]:
         """Tells the finished of the unplaced, leaves those in training alone, sends the others out again."""
-        results = []
+        results, living = [], functools.cache(lambda: [*holders.living_workers(self._study)])
         for trial in list(self._unplaced.values()):
             evaluation = self._study.read_result(trial, say=self._say)
             if evaluation is not None:
                 results.append(evaluation.result)
-            elif self._in_training(trial):
+            elif self._in_training(trial, living):
                 continue
             else:
                 self._count_death(trial)
@@ -230,7 +232,7 @@ class DaskEngine:
             self._say(f"trial {trial.trial_id} is started again: nobody trains it any more")
         return True
 
-    def _in_training(self, trial: Trial) -> bool:
+    def _in_training(self, trial: Trial, living: Callable[[], Iterable[Mapping[str, Any]]]) -> bool:
         """Whether somebody trains the trial: a fresh heartbeat and, on this machine, the same worker still at its device.
 
         Its age is taken from the file that this master itself touches several times a second: both times are the server's.
@@ -240,9 +242,8 @@ class DaskEngine:
         now = _touched(self._study.scheduler_json) or time.time()
         if not note or beaten is None or now - beaten >= STALE_S:
             return False
-        return note.get("host") != host() or any(
-            w.get("pid") == note.get("pid") and w.get("device") == note.get("device") for w in holders.living_workers(self._study)
-        )
+        its = note.get("pid"), note.get("device")
+        return note.get("host") != host() or any((w.get("pid"), w.get("device")) == its for w in living())
 
     async def _run(self, trial: Trial, address: str) -> None:
         """Has a worker train a trial; puts its answer on the queue, or None and, when the worker was lost, how."""

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.files import storing
 from bohb_nas.locks import Lock
 from bohb_nas.records import Result, Status
-from bohb_nas.store import handovers
+from bohb_nas.store import handovers, holders
 from bohb_nas.store.journal import Event, State
 from bohb_nas.store.study_dir import StudyDir
 
@@ -347,6 +347,29 @@ def test_what_another_machine_trains_is_left_alone(study: StudyDir, started: Sta
         assert engine.wait(0.0) == []
         assert nodes.sent == []
         assert engine.free() == 1, "none of them waits for it"
+
+
+def test_who_works_on_this_machine_is_looked_up_once_for_all_trials(
+    study: StudyDir, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def living(_: StudyDir) -> Iterator[Mapping[str, Any]]:
+        looks.append(1)
+        return iter([{"pid": 7, "device": f"cpu{n}"} for n in range(20)])
+
+    monkeypatch.setattr(holders, "living_workers", living)
+    nodes = Cluster()
+    nodes.join("a")
+    with started(nodes) as engine:
+        assert (engine.wait(0.0), engine.free(), len(looks)) == ([], 1, 0)
+        for n in range(20):
+            beat(study, f"t{n}", host=host(), device=f"cpu{n}", pid=7)
+            engine.adopt(trial(n))
+        assert engine.wait(0.0) == []
+        assert (nodes.sent, len(looks)) == ([], 1)
+        assert engine.free() == 1
+        assert len(looks) == 2
 
 
 def test_a_worker_that_leaves_gets_nothing_more_and_its_trial_goes_to_another(started: Started, notices: list[str]) -> None:
