@@ -18,7 +18,9 @@ from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
 
 _LOOK_S = 5.0
-"""Between two looks of --watch."""
+"""Between two looks of --watch, at least."""
+_REST = 4
+"""Times as long as what came of a look took there is none after it: of a long study that is minutes of every core."""
 _SEVERAL = Path("report")
 """Where the report of several studies goes."""
 
@@ -56,8 +58,8 @@ def analyze(
             output.write(wary(look, _pause), again=True)
 
 
-def _pause() -> None:
-    time.sleep(_LOOK_S)
+def _pause(seconds: float = _LOOK_S) -> None:
+    time.sleep(seconds)
 
 
 def _labels(directories: Sequence[Path]) -> list[str]:
@@ -76,22 +78,23 @@ def _jobs(said: int | None, studies: Sequence[StudyDir]) -> int:
     return int(cpu_count()) if all(study.done.exists() for study in studies) else 1
 
 
-def changes(studies: Sequence[StudyDir], pause: Callable[[], None]) -> Iterator[None]:
+def changes(studies: Sequence[StudyDir], pause: Callable[[float], None]) -> Iterator[None]:
     """Yields at once, and again whenever a journal has grown or a study was finished; ends when all are done.
 
     Args:
         studies: what is watched.
-        pause: waits a moment between two looks.
+        pause: waits so many seconds between two looks.
     """
     before: list[tuple[int, bool]] | None = None
     while True:
         now = [(study.journal.stat().st_size if study.journal.exists() else 0, study.done.exists()) for study in studies]
+        began = time.monotonic()
         if now != before:
             before = now
             yield
         if all(done for _, done in now):
             return
-        pause()
+        pause(max(_LOOK_S, _REST * (time.monotonic() - began)))
 
 
 @dataclass(slots=True)

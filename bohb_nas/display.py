@@ -22,7 +22,9 @@ from bohb_nas.store.journal import Event
 _LOST = FULL | {errno.EPIPE, errno.EIO, errno.EBADF}
 """What a disk under a log says that has no room or fails, a pipe that nobody reads any more, and a terminal that is gone."""
 _REDRAW_S = 0.25
-"""Between two pictures."""
+"""Between two pictures, at least."""
+_SHARE = 10
+"""Times as long as a picture took nothing is drawn after it: that of a long study takes seconds, in which its search stands still."""
 
 
 @contextmanager
@@ -85,7 +87,7 @@ class _Terminal(_Log):
 
     @contextmanager
     def watch(self, view: View) -> Iterator[None]:
-        self._view, self._drawn = view, 0.0
+        self._view, self._due = view, 0.0
         console = Console(file=cast(IO[str], _Stderr()), markup=False, emoji=False)
         with Live(console=console, auto_refresh=False, transient=True) as self._live:
             yield
@@ -94,7 +96,9 @@ class _Terminal(_Log):
         self.tick()
 
     def tick(self) -> None:
-        if time.monotonic() - self._drawn < _REDRAW_S:
+        if (began := time.monotonic()) < self._due:
             return
-        self._drawn, view = time.monotonic(), self._view
+        view = self._view
         self._live.update(live.screen(view.study, view.meta, view.state, n_workers=view.n_workers(), worth=view.worth), refresh=True)
+        ended = time.monotonic()
+        self._due = ended + max(_REDRAW_S, _SHARE * (ended - began))

@@ -142,8 +142,8 @@ class _Times:
     """
 
     def __init__(self) -> None:
-        self._lines: list[tuple[Event, float, bool]] = []
-        """Each with the seconds before it in which somebody led, and whether those were a baseline's."""
+        self._lines: list[tuple[str | None, str | None, float, bool]] = []
+        """Of each the trial that it asks or tells, the seconds before it in which somebody led, and whether those were a baseline's."""
         self._last: float | None = None
         self._baseline = False
         self.span_s = 0.0
@@ -154,22 +154,24 @@ class _Times:
         trial = event.trial if event.result is None else state.trials[event.result.trial_id]
         self._baseline = trial.origin is Origin.BASELINE if trial is not None else self._baseline
         end = event.until if lead else event.time
-        self._lines.append((event, 0.0 if self._last is None or end is None else max(0.0, end - self._last), self._baseline))
+        asked = event.trial.trial_id if event.trial is not None else None
+        told = event.result.trial_id if event.result is not None else None
+        self._lines.append((asked, told, 0.0 if self._last is None or end is None else max(0.0, end - self._last), self._baseline))
         self._last = event.time
 
     def since_the_first_ask(self) -> tuple[dict[str, float], dict[str, float]]:
         """Times of ask and tell by trial id, in seconds; a study of baselines alone has the time of its baselines."""
-        alone = all(baseline for event, _, baseline in self._lines if event.trial is not None or event.result is not None)
+        alone = all(baseline for asks, tells, _, baseline in self._lines if asks is not None or tells is not None)
         asked: dict[str, float] = {}
         told: dict[str, float] = {}
         now, first = 0.0, None
-        for event, seconds, baseline in self._lines:
+        for asks, tells, seconds, baseline in self._lines:
             now += seconds if alone or not baseline else 0.0
-            if event.trial is not None:
+            if asks is not None:
                 first = now if first is None else first
-                asked[event.trial.trial_id] = now - first
-            elif event.result is not None:
-                told[event.result.trial_id] = now - (first or 0.0)
+                asked[asks] = now - first
+            elif tells is not None:
+                told[tells] = now - (first or 0.0)
         self.span_s = now - first if first is not None else 0.0
         return asked, told
 

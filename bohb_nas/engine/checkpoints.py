@@ -8,11 +8,14 @@ from bohb_nas.store.journal import State
 from bohb_nas.store.study_dir import StudyDir
 
 _LOOKED_AT = 1000
-"""Trials of an earlier master that one sweep looks for: to look for all of a long study would keep its workers waiting."""
+"""Trials of an earlier master that are looked for at a time: to look for all of a long study would keep its workers waiting."""
+_SHARE = 100
+"""So many checkpoints there may be for each that came since the last sweep, which walks through all of them."""
 
 
 class Checkpoints:
-    """Deletes the checkpoints that have become worthless; the first sweeps catch what an earlier master left.
+    """Deletes the checkpoints that have become worthless, also what an earlier master left of them: at once where there are few, and
+    before one in a hundred is worthless where there are many.
 
     Kept are the incumbent's and, where promoted trials continue, that of the newest trial of every configuration that
     may still be promoted; where they do not, everything of workers that are not ours: what they leave is theirs.
@@ -47,7 +50,10 @@ class Checkpoints:
         for trial_id in state.results:
             self._note(state.trials[trial_id])
         self._held: set[str] = set()
+        self._unswept = 0
+        """How many of them came since the last sweep."""
         self._earlier = iter(reversed(list(state.results)))
+        self._hold(self._found())
         self._sweep()
 
     def newest(self, config_id: str) -> str | None:
@@ -55,21 +61,30 @@ class Checkpoints:
         return self._newest[config_id].trial_id if config_id in self._newest else None
 
     def told(self, trial_id: str) -> None:
-        """Deletes what the result of this trial made worthless."""
+        """Deletes what the results up to this one have made worthless, once that may be enough to be worth a sweep."""
         self._note(self._state.trials[trial_id])
-        self._held.add(trial_id)
-        self._sweep()
+        self._hold({trial_id} | self._found())
+        if self._unswept * _SHARE >= len(self._held):
+            self._sweep()
 
     def _note(self, trial: Trial) -> None:
         known = self._newest.get(trial.config_id)
         if trial.origin not in ASIDE and (known is None or known.budget < trial.budget):
             self._newest[trial.config_id] = trial
 
+    def _found(self) -> set[str]:
+        """What an earlier master left, as far as it is looked for this time."""
+        looked_at = itertools.islice(self._earlier, _LOOKED_AT if self._sweeps else 0)
+        return {trial_id for trial_id in looked_at if self._study.checkpoint(trial_id) is not None}
+
+    def _hold(self, trials: set[str]) -> None:
+        self._held |= trials
+        self._unswept += len(trials)
+
     def _sweep(self) -> None:
         if not self._sweeps:
             return
-        looked_at = itertools.islice(self._earlier, _LOOKED_AT)
-        self._held |= {trial_id for trial_id in looked_at if self._study.checkpoint(trial_id) is not None}
+        self._unswept = 0
         incumbent = self._state.incumbent
         kept = {incumbent.trial.trial_id} if incumbent is not None else set()
         if self._continue_promoted:

@@ -14,7 +14,7 @@ from typing import Protocol
 from bohb_nas.engine.beforehand import untold_text
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.probes import Probes
-from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, RecordError, SpaceError
+from bohb_nas.errors import BohbNasError, KnowledgeError, RecordError
 from bohb_nas.files import dump_json
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import ask
@@ -117,33 +117,6 @@ class Outcome(Enum):
     """The stop rule is met, or the optimizer has nothing left to propose; no probe is left, and all is told."""
     DRAINED = auto()
     STOPPED = auto()
-
-
-def replay(optimizer: Optimizer, state: State) -> None:
-    """Brings a fresh optimizer to where the journal's was.
-
-    An optimizer that has a method `replay(trial)` takes the recorded trials as they are; any other is asked again and
-    must answer the same. Trials beside the search are none of its business.
-
-    Raises:
-        JournalError: the optimizer would not have asked what the journal says.
-    """
-    take_back = getattr(optimizer, "replay", None)
-    for event in state.events:
-        if state.origin(event) in ASIDE:
-            continue
-        if event.trial is not None:
-            if take_back is not None:
-                try:
-                    take_back(event.trial)
-                except SpaceError as e:
-                    raise JournalError(
-                        f"the journal says trial {event.trial.trial_id} was asked, but {e}; restore the journal from a backup"
-                    ) from e
-            elif (asked := optimizer.ask()) != replace(event.trial, resume_from=None):
-                raise JournalError(f"the journal says {event.trial.trial_id} was asked, the method now asks {asked}; was it changed?")
-        elif event.result is not None:
-            optimizer.tell(event.result)
 
 
 def _checked(trial: Trial) -> Trial:

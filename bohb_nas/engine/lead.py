@@ -12,15 +12,15 @@ from types import FrameType
 from typing import Any
 
 from bohb_nas.durations import counted, format_duration
-from bohb_nas.engine import beforehand, election, launch
+from bohb_nas.engine import election, launch
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import listening_ip, published
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, check_kind, threads_spared
-from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish, replay
+from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish
 from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.local_workers import LocalWorkers
-from bohb_nas.engine.opening import existing, finished, open_study
+from bohb_nas.engine.opening import existing, finished, open_study, take_back
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.probes import Probes
 from bohb_nas.engine.view import Display, View
@@ -94,8 +94,7 @@ def lead(
         size, state = early.folded()
         if finished(study, meta, state):
             return Outcome.FINISHED, state
-        beforehand.check_told(knowledge, state)
-        replay(optimizer, state)
+        take_back(study, made, state)
         # Nothing was written so far: from here on the study is ours.
         make_keys(study)  # where they were lost or are of an earlier version; first, since a study whose key cannot be read cannot be led
         launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if seat.number else "kernel"})

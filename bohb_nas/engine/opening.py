@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import bohb_nas
+from bohb_nas import refs
 from bohb_nas.durations import format_duration
 from bohb_nas.engine import beforehand, launch, presets, typed_budgets
 from bohb_nas.engine.cluster import listening_ip
-from bohb_nas.engine.drive import replay
 from bohb_nas.engine.election import Seat, choose_lock, leading
 from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.replaying import replay
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import StudyError, StudyHeldError
 from bohb_nas.knowledge import Knowledge
@@ -204,6 +205,18 @@ def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, 
     )
 
 
+def take_back(study: StudyDir, made: Made, state: State) -> None:
+    """Brings a fresh optimizer to where the journal's was; a user's method hears again all that its worker said.
+
+    Raises:
+        KnowledgeError: the worker does not return what a constraint is about.
+        JournalError: the optimizer would not have asked what the journal says.
+    """
+    beforehand.check_told(made.knowledge, state)
+    ours = made.meta["method"] in refs.names("method")
+    replay(made.optimizer, state, journal=None if ours else study.journal)
+
+
 def finished(study: StudyDir, meta: dict[str, Any], state: State) -> bool:
     """Whether the study has ended under the stop rule and the rank probe that hold now."""
     if state.pending or not study.done.exists():
@@ -229,8 +242,7 @@ def prepare(path: Path, request: Request, display: Display) -> bool:
             state = fold(study.journal)
             if finished(study, made.meta, state):
                 return False
-            beforehand.check_told(made.knowledge, state)
-            replay(made.optimizer, state)
+            take_back(study, made, state)
             launch.keep(study, {**made.meta, "worth": made.parts.worth})
             study.done.unlink(missing_ok=True)  # of an earlier stop rule: workers would take it for today's
     except StudyHeldError as e:

@@ -40,26 +40,29 @@ class Probes:
         self.n = n
         self._encoding, self._rungs, self._seed, self._allowed = Encoding(space), budgets.rungs, seed, allowed
         self._drawn: dict[int, tuple[Mapping[str, Value], int]] = {}
+        self._asked = [0] * len(self._rungs)
+        """Of each budget how many configurations were asked: always the first ones."""
 
     def next(self, state: State, *, searching: bool, late: Callable[[float], bool]) -> Trial | None:
         """The trial that is due now, or None.
 
         Args:
-            state: of the study; a trial that was asked is never asked again.
+            state: of the study, always the same that grows; a trial that was asked is never asked again.
             searching: whether the search goes on, so that the probe has to keep to its share.
             late: whether a trial of a budget could not end in time; such a one is left out.
 
         Raises:
             KnowledgeError: nothing that may be trained was drawn.
         """
-        places = [(number, rung) for number in range(self.n) for rung in range(len(self._rungs))]
-        asked = [trial_id(number, rung) in state.trials for number, rung in places]
-        in_time = [not late(budget) for budget in self._rungs]
-        due = next((p for p, known in zip(places, asked, strict=True) if not known and in_time[p[1]]), None)
-        if due is None:
+        for k, n in enumerate(self._asked):
+            while n < self.n and trial_id(n, k) in state.trials:
+                n += 1
+            self._asked[k] = n
+        due = [(n, k) for k, n in enumerate(self._asked) if n < self.n and not late(self._rungs[k])]
+        if not due:
             return None
-        number, rung = due
-        spent = self._rungs[rung] + sum(self._rungs[k] for (_, k), known in zip(places, asked, strict=True) if known)
+        number, rung = min(due)
+        spent = self._rungs[rung] + sum(n * budget for n, budget in zip(self._asked, self._rungs, strict=True))
         if searching and spent > SHARE * (spent + state.budget_asked) * (1 + 1e-9):
             return None
         config, seed = self._known(state, number) or self._draw(number)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.reading import open_regular
 from bohb_nas.store.journal import Event, State
+from bohb_nas.store.lines import LINE_LIMIT_BYTES, line_start
 
 _Found = TypeVar("_Found")
 
@@ -48,20 +49,14 @@ class Follower:
             JournalError: a line is damaged, contradicts an earlier one, or the file cannot be read; the next look folds anew.
         """
         try:
-            data = self._new_bytes()
-            for line in data.splitlines(keepends=True):
-                self._offset += len(line)
-                if not self._take(line, last=self._offset == self._end):
-                    self._offset -= len(line)
-                    break
-                self._lines, self._last = self._lines + 1, line
+            self._read_on()
         except JournalError:
             self._start()
             raise
         return self.state
 
-    def _new_bytes(self) -> bytes:
-        """The complete lines after those that were read; an absent file has none."""
+    def _read_on(self) -> None:
+        """Takes in the complete lines after those that were read, one after the other; an absent file has none."""
         try:
             with os.fdopen(open_regular(self._path), "rb") as stream:
                 about = os.fstat(stream.fileno())
@@ -70,16 +65,16 @@ class Follower:
                 if self._file not in (None, file) or about.st_size < self._offset or last != self._last:
                     self._start()
                 self._file = file
+                end = line_start(stream, about.st_size)
                 stream.seek(self._offset)
-                data = stream.read()
+                while self._offset < end and (line := stream.readline(LINE_LIMIT_BYTES)):
+                    if not self._take(line, last=self._offset + len(line) == end):
+                        break
+                    self._offset, self._lines, self._last = self._offset + len(line), self._lines + 1, line
         except FileNotFoundError:
             self._start()
-            data = b""
         except OSError as e:
             raise JournalError(f"{self._path} cannot be read: {e.strerror}; restore it, or the right to read it") from e
-        data = data[: data.rfind(b"\n") + 1]
-        self._end = self._offset + len(data)
-        return data
 
     def _take(self, line: bytes, *, last: bool) -> bool:
         """Takes one line in; False for a last line that may still be repaired."""

@@ -18,6 +18,7 @@ from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
 from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, Trial, rank
 from bohb_nas.store import stays
+from bohb_nas.store.details import slim
 from bohb_nas.store.lines import lines
 
 _LATEST = 16
@@ -89,9 +90,9 @@ class State:
     trials: dict[str, Trial] = field(default_factory=dict)
     """Asked trials by id, in the order of asking."""
     results: dict[str, Result] = field(default_factory=dict)
-    """Told results by trial id, in the order of telling."""
+    """Told results by trial id, in the order of telling: without the details that nobody reads here."""
     events: list[Event] = field(default_factory=list)
-    """Every ask and tell that counts, in order."""
+    """Every ask and tell that counts, in order; the results are those above."""
     n_asked: int = 0
     """Trials of the search that were asked: baselines and probes stand beside it, and so in the next three."""
     budget_asked: float = 0.0
@@ -129,9 +130,11 @@ class State:
                 return False
             self.asked_under[event.trial.trial_id] = event.term, event.time
         if event.result is not None:
-            if not self._told(event.term, event.result):
+            if (result := slim(event.result)) is not event.result:
+                event = replace(event, result=result)
+            if not self._told(event.term, result):
                 return False
-            self._count_beside(event.result, event.term, event.time)
+            self._count_beside(result, event.term, event.time)
         if event.trial is None and event.result is None:
             self.term = max(self.term, event.term)
             self._lead_until(event.until)
@@ -218,7 +221,7 @@ def fold(path: Path, *, heard: Callable[[State, Event], None] | None = None) -> 
 
     Args:
         path: of the journal.
-        heard: called after every line that counts, with the state and what the line says.
+        heard: called after every line that counts, with the state and what the line says, with all details of a result.
 
     Raises:
         JournalError: a line is damaged, or contradicts an earlier one; its number is named.

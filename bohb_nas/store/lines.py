@@ -70,10 +70,10 @@ def sound_bytes(path: Path) -> int:
 def _sound_bytes(stream: BinaryIO) -> int:
     """How many bytes of a journal are lines that were completed: all but a last one without its newline, or that is no JSON."""
     size = stream.seek(0, os.SEEK_END)
-    start = _line_start(stream, size)
+    start = line_start(stream, size)
     if start < size:
         return start
-    start = _line_start(stream, max(size - 1, 0))
+    start = line_start(stream, max(size - 1, 0))
     if size - start > LINE_LIMIT_BYTES:
         return start
     stream.seek(start)
@@ -84,7 +84,7 @@ def _sound_bytes(stream: BinaryIO) -> int:
     return size
 
 
-def _line_start(stream: BinaryIO, end: int) -> int:
+def line_start(stream: BinaryIO, end: int) -> int:
     """Where the line begins that the bytes before `end` belong to."""
     while end > 0:
         start = max(0, end - _BLOCK_BYTES)

@@ -18,9 +18,9 @@ from bohb_nas import make_optimizer
 from bohb_nas.cli import cli
 from bohb_nas.engine import beforehand, launch
 from bohb_nas.engine.cluster import published
-from bohb_nas.engine.drive import replay
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import BohbNasError
 from bohb_nas.knowledge import Belief, Constraint, Knowledge
 from bohb_nas.locks import Lock

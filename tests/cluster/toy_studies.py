@@ -7,9 +7,10 @@ from in_process import InProcessEngine
 from bohb_nas import make_optimizer
 from bohb_nas.engine import beforehand, launch
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
+from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.plan import Request
+from bohb_nas.engine.replaying import replay
 from bohb_nas.records import Worker
 from bohb_nas.store.frozen import recall
 from bohb_nas.store.journal import Event, Journal, State, fold

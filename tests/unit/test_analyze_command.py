@@ -235,7 +235,8 @@ def test_watching_looks_again_when_the_journal_grew_and_ends_when_all_is_done(tm
     study = make_study(tmp_path / "s", [Run(config_id="a")], done=False)
     happens = iter([None, "grow", None, "done"])
 
-    def pause() -> None:
+    def pause(seconds: float) -> None:
+        assert seconds == 5
         match next(happens):
             case "grow":
                 append_line(study.journal, "{}")
@@ -245,6 +246,25 @@ def test_watching_looks_again_when_the_journal_grew_and_ends_when_all_is_done(tm
     looks = changes([study], pause)
     assert len(list(looks)) == 3  # at once, grown, done
     assert list(happens) == []
+
+
+def test_watching_rests_four_times_as_long_as_a_look_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock of our own: a look takes 60 s, the next, at what has not changed, none, and one more 1 s."""
+    study, now, pauses = make_study(tmp_path / "s", [Run(config_id="a")], done=False), [100.0], list[float]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+        if len(pauses) == 2:
+            append_line(study.journal, "{}")
+        elif len(pauses) == 3:
+            study.done.write_text("{}")
+
+    monkeypatch.setattr("bohb_nas.cli_analyze.time.monotonic", lambda: now[0])
+    took_s = iter([60.0, 1.0, 0.0])
+    for _ in changes([study], pause):
+        now[0] += next(took_s)
+    assert pauses == [240.0, 5.0, 5.0]
 
 
 def test_watching_a_study_that_is_done_is_one_look(study: StudyDir, drawn: list[Any]) -> None:

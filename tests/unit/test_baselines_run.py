@@ -23,8 +23,9 @@ from bohb_nas.baselines.run import attempts, complete, current, trial_of, worker
 from bohb_nas.baselines.tables import comparison, figures
 from bohb_nas.cli import cli
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
+from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
 from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import UsageError
 from bohb_nas.locks import Lock
 from bohb_nas.records import Budgets, Evaluation, Idle, Optimizer, Origin, Result, Status, Trial

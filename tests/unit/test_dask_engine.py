@@ -27,7 +27,7 @@ from bohb_nas.errors import BohbNasError, StorageError
 from bohb_nas.files import storing
 from bohb_nas.locks import Lock
 from bohb_nas.records import Result, Status
-from bohb_nas.store import handovers
+from bohb_nas.store import handovers, holders
 from bohb_nas.store.journal import Event, State
 from bohb_nas.store.study_dir import StudyDir
 
@@ -424,6 +424,30 @@ def test_what_another_machine_trains_is_left_alone(study: StudyDir, started: Sta
         assert engine.wait(0.0) == []
         assert nodes.sent == []
         assert engine.free() == 1, "none of them waits for it"
+
+
+def test_of_each_trial_on_this_machine_only_its_own_workers_lock_is_looked_at(
+    study: StudyDir, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a takeover there may be hundreds."""
+    looks: list[Path] = []
+
+    def held(path: Path) -> str:
+        looks.append(path)
+        return '{"pid": 7}'
+
+    monkeypatch.setattr(holders, "holder", held)
+    nodes = Cluster()
+    nodes.join("a")
+    with started(nodes) as engine:
+        for n in range(20):
+            beat(study, f"t{n}", host=host(), device=f"cpu{n}", pid=7)
+            engine.adopt(trial(n))
+        looks.clear()
+        assert engine.wait(0.0) == []
+        assert looks == [study.worker_lock(host(), f"cpu{n}") for n in range(20)]
+        assert engine.free() == 1
+        assert len(looks) == 40
 
 
 def test_a_worker_that_leaves_gets_nothing_more_and_its_trial_goes_to_another(started: Started, notices: list[str]) -> None:

@@ -100,3 +100,43 @@ def test_a_command_goes_on_when_nobody_can_read_how_far_it_is(
     monkeypatch.setattr(sys, "stderr", stream)
     cli.main(command, standalone_mode=False)
     assert stream.refused >= 1
+
+
+def test_a_picture_that_takes_long_leaves_the_search_ten_times_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn with a clock of our own, on which every picture takes 2 s: the next is due 20 s after it was finished."""
+    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], list[float]()
+
+    def picture(*_: object, **__: object) -> str:
+        drawn.append(now[0])
+        now[0] += 2.0
+        return "picture"
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
+    monkeypatch.setattr("bohb_nas.display.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("bohb_nas.display.live.screen", picture)
+    shown, state = display(), fold(study.journal)
+    with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
+        for told in range(45):  # a line each second
+            shown.event(Event(term=4, time=2000.0 + told, result=result(3, 0.5)))
+            now[0] += 1.0
+    assert drawn == [100.0, 122.0, 144.0]
+
+
+def test_a_picture_that_takes_no_time_is_drawn_four_times_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], list[float]()
+
+    def picture(*_: object, **__: object) -> str:
+        drawn.append(now[0])
+        return "picture"
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
+    monkeypatch.setattr("bohb_nas.display.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("bohb_nas.display.live.screen", picture)
+    shown, state = display(), fold(study.journal)
+    with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
+        for _ in range(8):
+            shown.tick()
+            now[0] += 0.125
+    assert drawn == [100.0, 100.25, 100.5, 100.75]

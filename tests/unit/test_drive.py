@@ -11,7 +11,8 @@ from in_process import InProcessEngine
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Engine, Outcome, Pace, StopRule, Wish, replay
+from bohb_nas.engine.drive import Drive, Engine, Outcome, Pace, StopRule, Wish
+from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options

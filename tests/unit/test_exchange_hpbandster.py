@@ -19,10 +19,12 @@ from ConfigSpace import (
 )
 
 from bohb_nas.cli import cli
-from bohb_nas.records import Budgets, Origin, Result, Trial, Value
+from bohb_nas.records import Budgets, Origin, Result, Status, Trial, Value
+from bohb_nas.report.exports import hpbandster, make
+from bohb_nas.report.status import Watch
 from bohb_nas.space.files import space_from_json, space_to_json
 from bohb_nas.space.without import without_constants
-from bohb_nas.store.journal import Event, Journal, State
+from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 NOW = 1_700_000_000.0
@@ -214,3 +216,31 @@ def test_a_study_without_a_space_or_a_file_in_the_way_is_refused(tmp_path: Path)
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "hpbandster", "--to", str(tmp_path / "out")])
     assert (shown.exit_code, "no search space" in shown.stderr, "--format csv" in shown.stderr) == (2, True, True)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("gone", ["bohb_nas.json", "configspace.json", "configs.json", "results.json"])
+def test_files_are_written_again_for_another_evaluation_or_when_one_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    study, to, written = make_study(tmp_path / "study"), tmp_path / "out", list[str]()
+
+    def write(path: Path, text: str, *, mode: int) -> None:
+        written.append(path.name)
+        path.write_text(text)
+        path.chmod(mode)
+
+    monkeypatch.setattr(hpbandster, "write_atomic", write)
+    target = make("hpbandster", Watch(study), to)
+    said = target.update()
+    assert target.update() == said
+    assert written == ["bohb_nas.json", "configspace.json", "configs.json", "results.json"]
+    text = (to / gone).read_text()
+    (to / gone).unlink()
+    assert target.update() == said
+    assert (to / gone).read_text() == text
+    assert len(written) == 8
+    told = Result(trial_id="t6", status=Status.OK, loss=0.0625, train_s=6.5)
+    Journal(study.journal, fold(study.journal)).write(Event(term=1, time=NOW + 99, result=told))
+    assert "7 evaluations of 5 configurations" in target.update()
+    assert lines(to / "results.json")[-1][3]["loss"] == 0.0625
+    assert len(written) == 12

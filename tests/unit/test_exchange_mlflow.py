@@ -105,3 +105,23 @@ def test_where_no_runs_can_be_written(tmp_path: Path, to: str, said: str) -> Non
     shown = export(make_study(tmp_path / "study", now=NOW), tmp_path / to)
     assert shown.exit_code == 2
     assert re.search(said, shown.stderr)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_is_written_with_three_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
+    from mlflow.tracking import MlflowClient
+
+    calls = []
+
+    def counting(name: str, call: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            calls.append(name)
+            return call(*arguments, **named)
+
+        return counted
+
+    for name in ("create_run", "log_batch", "log_param", "log_metric", "set_tag", "set_terminated", "update_run"):
+        monkeypatch.setattr(MlflowClient, name, counting(name, getattr(MlflowClient, name)))
+    assert export(make_study(tmp_path / "study", now=NOW), tmp_path / "x.db").exit_code == 0
+    assert calls == ["create_run", "log_batch", "set_terminated"] * 3

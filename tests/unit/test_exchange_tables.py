@@ -14,6 +14,8 @@ from study_fakes import META, make_study, result, trial
 
 from bohb_nas.cli import cli
 from bohb_nas.records import Origin, Result, Status, Trial
+from bohb_nas.report.exports import _table, make
+from bohb_nas.report.status import Watch
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -216,3 +218,28 @@ def test_what_a_program_logged_that_is_no_text_is_left_out(study: StudyDir, tmp_
     export(study, name, tmp_path / "x")
     rows = read_csv(tmp_path / "x") if name == "csv" else json.loads((tmp_path / "x").read_text())
     assert rows[-1]["message"] == "no\n\N{REPLACEMENT CHARACTER}l\N{REPLACEMENT CHARACTER}o\tg red\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize("name", ["csv", "json"])
+def test_a_file_is_written_again_for_another_evaluation_or_when_it_is_gone(
+    study: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    to, written = tmp_path / f"x.{name}", list[Path]()
+
+    def write(path: Path, text: str, *, mode: int) -> None:
+        written.append(path)
+        path.write_text(text)
+        path.chmod(mode)
+
+    monkeypatch.setattr(_table, "write_atomic", write)
+    target = make(name, Watch(study), to)
+    assert target.update() == target.update() == f"3 evaluations: {to}"
+    assert written == [to]
+    text = to.read_text()
+    to.unlink()
+    target.update()
+    assert (to.read_text(), written) == (text, [to] * 2)
+    Journal(study.journal, fold(study.journal)).write(Event(term=4, time=NOW, result=result(3, 0.125)))
+    assert target.update() == f"4 evaluations: {to}"
+    assert "0.125" in to.read_text()
+    assert written == [to] * 3

@@ -9,7 +9,8 @@ from in_process import InProcessEngine
 
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.child import make_worker
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
+from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
+from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import JournalError, KnowledgeError, OptionError, RecordError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.methods import Method, autohas, dha, make_optimizer

@@ -18,10 +18,11 @@ from rich.console import Console
 
 from bohb_nas import make_optimizer, refs
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish, replay
+from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
 from bohb_nas.engine.launch import reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.probes import Probes
+from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial
@@ -273,6 +274,44 @@ def test_a_configuration_is_taken_from_the_journal_whatever_would_be_drawn_today
     assert taken is not None
     assert (taken.trial_id, taken.config, taken.seed) == ("probe-00000-1", first.config, first.seed)
     assert drawn.config != first.config
+
+
+class Counted(dict[str, Trial]):
+    """Trials that count how often one is looked for."""
+
+    looks = 0
+
+    def __contains__(self, key: object) -> bool:
+        self.looks += 1
+        return super().__contains__(key)
+
+    def get(self, *arguments: Any) -> Any:
+        self.looks += 1
+        return super().get(*arguments)
+
+
+def test_what_the_next_probe_costs_does_not_grow_with_the_probe() -> None:
+    """To look for all 3 x 100 trials at every one of them would be 90,000 looks."""
+    trials, probes = Counted(), Probes(space(), BUDGETS, seed=1, n=100, allowed=NOTHING.allowed)
+    state = State(trials=trials)
+    while (due := probes.next(state, searching=False, late=lambda budget: False)) is not None:
+        trials[due.trial_id] = due
+    assert len(trials) == 300
+    assert trials.looks < 10 * 300
+
+
+def test_a_budget_that_was_too_late_is_caught_up_with_when_there_is_time() -> None:
+    state, probes = State(), Probes(space(), BUDGETS, seed=1, n=2, allowed=NOTHING.allowed)
+    asked = []
+    for too_dear in ({9.0}, set[float]()):  # of 1, 3 and 9
+        while (due := probes.next(state, searching=False, late=too_dear.__contains__)) is not None:
+            state.trials[due.trial_id] = due
+            asked.append(due.trial_id.removeprefix("probe-0000"))
+    assert asked == ["0-0", "0-1", "1-0", "1-1", "0-2", "1-2"]
+    resumed = Probes(space(), BUDGETS, seed=1, n=3, allowed=NOTHING.allowed)
+    due = resumed.next(state, searching=False, late=lambda budget: False)
+    assert due is not None
+    assert due.trial_id == "probe-00002-0"
 
 
 def test_it_may_grow_and_not_shrink_and_needs_two_budgets(tmp_path: Path) -> None:

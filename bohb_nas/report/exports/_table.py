@@ -25,6 +25,22 @@ Row = dict[str, Any]
 """Column -> value; None where there is none."""
 
 
+class Written:
+    """Of which evaluations files were written last; only others, or a file that is gone, make it worth to write them again."""
+
+    def __init__(self) -> None:
+        self._state: State | None = None
+        self._n = 0
+
+    def holds(self, state: State, *files: Path) -> bool:
+        """Whether the files are there and tell all that is told."""
+        return state is self._state and len(state.results) == self._n and all(map(os.path.exists, files))
+
+    def note(self, state: State) -> None:
+        """The files tell all that is told now."""
+        self._state, self._n = state, len(state.results)
+
+
 class WholeFile:
     """The evaluations of a study in a file that is replaced as a whole.
 
@@ -39,22 +55,23 @@ class WholeFile:
 
     def __init__(self, watch: Watch, to: Path, text: Callable[[Sequence[str], Sequence[Row]], str]) -> None:
         check_file(to)
-        self._watch, self._to, self._text = watch, to, text
+        self._watch, self._to, self._text, self._written = watch, to, text, Written()
 
     def update(self) -> str:
-        """Writes all evaluations of this moment."""
-        columns, rows = table(self._watch)
-        write_atomic(self._to, self._text(columns, rows), mode=0o644)
-        return f"{counted(len(rows), 'evaluation')}: {self._to}"
+        """Writes all evaluations of this moment, where the file has others or is not there."""
+        state = self._watch.look()
+        if not self._written.holds(state, self._to):
+            write_atomic(self._to, self._text(*table(self._watch.study, state)), mode=0o644)
+            self._written.note(state)
+        return f"{counted(len(state.results), 'evaluation')}: {self._to}"
 
 
-def table(watch: Watch) -> tuple[list[str], list[Row]]:
+def table(study: StudyDir, state: State) -> tuple[list[str], list[Row]]:
     """The columns, and the rows: every row has every column.
 
     After the columns of the trial and its result come `config.NAME` for each hyperparameter, in the space's order, empty where it is
     inactive, and `metric.NAME` for each metric that a worker returned.
     """
-    study, state = watch.study, watch.look()
     unit, evaluations, (asked, told) = study.read_meta()["budgets"]["unit"], list(state.evaluations()), times(state)
     names = list(dict.fromkeys([*hyperparameters(study), *(name for e in evaluations for name in e.config)]))
     measured = sorted({name for e in evaluations for name in e.result.metrics})

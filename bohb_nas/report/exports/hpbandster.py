@@ -16,13 +16,15 @@ from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Origin, Result, Trial, Value
 from bohb_nas.report.exports._owner import name_of
-from bohb_nas.report.exports._table import times
+from bohb_nas.report.exports._table import Written, times
 from bohb_nas.report.status import Watch
 from bohb_nas.store import notes
+from bohb_nas.store.journal import State
 from bohb_nas.store.meta import ALONE, OWNER
 from bohb_nas.store.stays import stay
 
 _LEFT_OUT = "baselines, probes and searches in a worker"
+_FILES = (OWNER, "configspace.json", "configs.json", "results.json")
 _FAILED_LOSS = 1.0
 """What a failure counts as, or the highest loss of a success where that is more: it must not look like the best."""
 
@@ -57,14 +59,24 @@ class RunDirectory:
         self._name = name
         self._space = space
         self._left_out = left_out
+        self._written = Written()
+        self._said = ""
+        """Of what was written."""
 
     def update(self) -> str:
-        """Writes all finished evaluations of this moment."""
+        """Writes all finished evaluations of this moment, where the files have others or one is not there."""
+        state = self._watch.look()
+        if not self._written.holds(state, *(self._to / name for name in _FILES)):
+            self._said = self._write(state)
+            self._written.note(state)
+        return self._said
+
+    def _write(self, state: State) -> str:
         try:
             self._to.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise StorageError(f"cannot make {self._to}: {e.strerror}; free space, or name a folder where you may write") from e
-        state, unit = self._watch.look(), self._watch.study.read_meta()["budgets"]["unit"]
+        unit = self._watch.study.read_meta()["budgets"]["unit"]
         told = [e for e in state.evaluations() if e.trial.origin not in ASIDE | NOT_DRAWN]
         ids = _ids(list(state.trials.values()), told, self._left_out)
         picks = {t.config_id: t.origin is Origin.MODEL for t in reversed(state.trials.values())}
@@ -72,12 +84,13 @@ class RunDirectory:
         asked, ended = times(state)
         worst = max([_FAILED_LOSS, *(e.result.loss for e in told if e.result.loss is not None)])
         results = [_line(e, list(ids[_key(e, self._left_out)]), asked=asked, ended=ended, failed=worst) for e in told]
-        for name, text in (
-            (OWNER, dump_json({"study": self._name, "unit": unit}) + "\n"),
-            ("configspace.json", self._space + "\n"),
-            ("configs.json", "".join(dump_json(line) + "\n" for line in configs)),
-            ("results.json", "".join(dump_json(line) + "\n" for line in results)),
-        ):
+        texts = (
+            dump_json({"study": self._name, "unit": unit}) + "\n",
+            self._space + "\n",
+            "".join(dump_json(line) + "\n" for line in configs),
+            "".join(dump_json(line) + "\n" for line in results),
+        )
+        for name, text in zip(_FILES, texts, strict=True):
             write_atomic(self._to / name, text, mode=0o644)
         beside = len(state.results) - len(told)
         return f"{counted(len(results), 'evaluation')} of {counted(len(configs), 'configuration')}: {self._to}" + (

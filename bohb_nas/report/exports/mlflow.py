@@ -122,14 +122,15 @@ class Runs:
         where = stay(e.result)
         began, ended = (asked, told) if where is None else (where.began, where.ended)
         if run_id is None:
-            tags = {_ID: e.trial.trial_id, "mlflow.runName": e.trial.trial_id}
-            run_id = self._client.create_run(experiment, start_time=round(began * 1000), tags=tags).info.run_id
+            name = {_ID: e.trial.trial_id, "mlflow.runName": e.trial.trial_id}
+            run_id = self._client.create_run(experiment, start_time=round(began * 1000), tags=name).info.run_id
         stamp = round(ended * 1000)
         numbers = [self._entities.Metric(name, value, stamp, 0) for name, value in metrics.items()]
         texts = [self._entities.Param(name, value) for name, value in params.items()]
-        for start in range(0, max(len(numbers), len(texts)), 100):  # of what MLflow takes at once
-            self._client.log_batch(run_id, metrics=numbers[start : start + 100], params=texts[start : start + 100])
-        self._client.log_batch(run_id, tags=[self._entities.RunTag(name, value) for name, value in _tags(e).items()])
+        tags = [self._entities.RunTag(name, value) for name, value in _tags(e).items()]
+        for start in range(0, max(len(numbers), len(texts), len(tags)), 100):  # of what MLflow takes at once
+            some = slice(start, start + 100)
+            self._client.log_batch(run_id, metrics=numbers[some], params=texts[some], tags=tags[some])
         self._client.set_terminated(run_id, status="FINISHED" if e.result.loss is not None else "FAILED", end_time=stamp)
 
 
