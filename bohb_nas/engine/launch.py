@@ -181,11 +181,25 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace, kno
         raise StudyError(str(e)) from e
 
 
+def check_folder(meta: dict[str, Any]) -> None:
+    """Makes sure that the folder is there in which a study finds its commands and files.
+
+    Raises:
+        StudyError: it is gone.
+    """
+    folder = meta.get("cwd")
+    if folder is not None and not Path(folder).is_dir():
+        raise StudyError(
+            f"the folder where this study was started is gone: {folder}; its commands and files are looked up there: restore it, or where "
+            f"it was moved or copied, put a link in its place: ln -s NEW {shlex.quote(folder)}"
+        )
+
+
 def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], ConfigurationSpace]:
     """The record and space of an existing study, after comparing them with what was typed now. Writes nothing.
 
     Raises:
-        StudyError: it is another search or none, or the user's files have changed since or their folder is gone.
+        StudyError: it is another search or none, or the user's files have changed since.
     """
     stored = study.read_meta()
     refuse_imported(stored, study.path)
@@ -203,12 +217,6 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     if different:
         listed = "\n  ".join(different)
         raise StudyError(f"{study.path} belongs to another search:\n  {listed}\nuse another DIR, or leave these options out to resume it")
-    space = frozen_space(study.read_space(), study.space_json)
-    if not Path(folder := stored["cwd"]).is_dir():
-        raise StudyError(
-            f"the folder where this study was started is gone: {folder}; its commands and files are looked up there: restore it, or where "
-            f"it was moved or copied, put a link in its place: ln -s NEW {shlex.quote(folder)}"
-        )
     changed = changed_inputs(stored)
     if changed and not request.accept_changed_inputs:
         listed = "\n  ".join(changed)
@@ -216,7 +224,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
             f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {listed}\n"
             f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs"
         )
-    return meta, space
+    return meta, frozen_space(study.read_space(), study.space_json)
 
 
 def keep(study: StudyDir, meta: dict[str, Any]) -> None:

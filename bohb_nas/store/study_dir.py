@@ -3,6 +3,7 @@
 Longer than 300 lines because it has every path.
 """
 
+import errno
 import hashlib
 import itertools
 import json
@@ -11,7 +12,6 @@ import re
 import shlex
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,11 @@ from bohb_nas.files import dump_json, is_aside, storing, write_atomic, write_onc
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 from bohb_nas.store.lines import sound_bytes
+from bohb_nas.store.local_folder import local_folder
 from bohb_nas.store.meta import wrong_in
 
 FORMAT = 2
 """Version of the directory's layout; a study of a newer one is refused. 2: what is known beforehand counts."""
-
-LOCAL = Path("/tmp")  # noqa: S108 (a folder of one's own is made in it)
-"""A folder of this machine that is the same for all jobs, which TMPDIR is not."""
 
 LOG = "log.txt"
 """What a trial and its worker said, in the folder of an attempt."""
@@ -175,13 +173,9 @@ class StudyDir:
         """The lock of a device of this machine, in a folder of this machine: for studies where there are no locks.
 
         Raises:
-            StudyError: others may write to that folder.
+            StudyError: there is no place for that folder.
         """
-        here = LOCAL if os.access(LOCAL, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
-        folder = here / f"bohb-nas-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        StudyDir(folder).check_access()
-        return folder / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}-{file_name(device)}.lock"
+        return local_folder() / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}-{file_name(device)}.lock"
 
     def worker_log(self, host: str, device: str) -> Path:
         """What a worker program said."""
@@ -229,8 +223,10 @@ class StudyDir:
         """
         try:
             return stat.S_ISREG(os.stat(self.study_json).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        except OSError as e:
+            if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return False
+            raise
 
     def check_apart(self, option: str, place: Path) -> None:
         """Refuses to have something written where the study's own files lie; its report's folder is free.

@@ -11,7 +11,7 @@ import pytest
 
 from bohb_nas import locks
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial, Value
-from bohb_nas.store import study_dir
+from bohb_nas.store import local_folder
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
@@ -77,7 +77,7 @@ def take_locks_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes a folder a mount without locks, beside which this machine has another folder for temporary files."""
     local, flock = folder.with_name("local"), locks._flock
     local.mkdir()
-    monkeypatch.setattr(study_dir, "LOCAL", local)
+    monkeypatch.setattr(local_folder, "LOCAL", local)
 
     def refuse(descriptor: int, command: int) -> int:
         if Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(folder):

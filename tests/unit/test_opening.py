@@ -290,6 +290,17 @@ def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monke
     assert heard.said == [], "the current directory is the folder, by another name"
 
 
+def test_of_a_led_study_whose_folder_is_gone_here_it_is_said_that_it_is_led(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    first = tmp_path / "first"
+    first.mkdir()
+    monkeypatch.chdir(first)
+    study = in_project(first, space="mine.py")
+    first.rename(tmp_path / "moved")
+    with leading(study), pytest.raises(StudyHeldError, match="joins it"), open_study(study, Request(), Heard(), n_workers=1):
+        pass
+
+
 @pytest.mark.parametrize(("lock", "said"), [(None, True), ("lease", False)])
 def test_a_time_for_a_lease_has_no_effect_on_a_lock_of_the_kernel(study: StudyDir, lock: str | None, said: bool) -> None:
     heard = Heard()

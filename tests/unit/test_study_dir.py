@@ -4,7 +4,6 @@ import os
 import random
 import re
 import shlex
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -151,23 +150,7 @@ def test_a_promoted_trial_continues_from_the_newest_checkpoint(study: StudyDir) 
     assert study.checkpoint("t0") == study.trials / "t0" / "2" / "checkpoint"
 
 
-def test_a_device_has_one_lock_of_its_machine_whatever_a_job_has_for_temporary_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine, jobs = tmp_path / "machine", [tmp_path / "job1", tmp_path / "job2"]
-    for folder in jobs:
-        folder.mkdir()
-    monkeypatch.setattr(study_dir, "LOCAL", machine)
-
-    def locks() -> list[Path]:
-        found = []
-        for folder in jobs:
-            monkeypatch.setattr(tempfile, "tempdir", str(folder))
-            found.append(StudyDir(tmp_path / "study").local_lock("g0"))
-        return found
-
-    assert [path.parents[1] for path in locks()] == jobs, "there is none for all"
-    machine.mkdir()
-    first, second = locks()
-    assert first == second
-    assert (first.parents[1], first.parent.stat().st_mode & 0o777) == (machine, 0o700)
+def test_links_that_lead_to_each_other_are_no_study(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    assert not StudyDir(tmp_path / "a").exists()
