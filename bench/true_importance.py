@@ -4,8 +4,9 @@
 
 True shares are Sobol' indices of the function itself under the box extension, by pick-freeze (Janon et al. 2014) over 4,096
 scrambled Sobol' points; a closed index of a conditional hyperparameter and its ancestors, less that of the ancestors, is its share
-with parents. They are compared with what is found from random configurations at a budget (probes), and from what a search by
-`bohb` trained there, which are few and selected at high budgets.
+with parents. On logarithmic integers these points are those of the axes, within .004 of what the search draws. They are compared with
+what is found from random configurations at a budget (probes), and from what a search by `bohb` trained there, which are few and
+selected at high budgets.
 """
 
 import argparse

@@ -130,7 +130,8 @@ def check_space(space: ConfigurationSpace) -> list[Finding]:
     """Holds a search space to what samplers, journal and workers rely on."""
 
     def searchable() -> None:
-        space_files.check_space(space, name=space.name or "space")
+        name = space.name or "space"
+        space_files.check_sampled(space_files.check_space(space, name=name), name=name)
 
     def frozen() -> str | None:
         again = space_files.space_from_json(space_files.space_to_json(space))

@@ -110,7 +110,7 @@ def _pair(low: Observations, high: Observations, names: Mapping[float, str], *, 
         note = f"too few: {counted(len(common), 'configuration')} with a loss at both, {FEWEST} are needed"
     elif found is None:
         same = names[low.budget] if np.ptp(stats.rankdata(x)) == 0 else names[high.budget]
-        note = f"nothing to rank: the {len(common)} configurations with a loss at both all have the same one at {same}"
+        note = f"nothing to rank: all {len(common)} in common have one loss at {same}"
     elif n_promoted := sum(high.origins[b] is Origin.PROMOTED for _, b in common):
         were = "was" if n_promoted == 1 else "were"
         note = (

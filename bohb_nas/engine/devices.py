@@ -114,11 +114,11 @@ def named_device(name: str) -> Device:
     Raises:
         UsageError: this machine has no such device.
     """
+    if name.startswith("cpu") and (number := name.removeprefix("cpu")).isdecimal():
+        return _cpu(int(number), _alone(1))
     known = {device.name: device for device in _gpus()}
     if name in known:
         return known[name]
-    if name.startswith("cpu") and (number := name.removeprefix("cpu")).isdecimal():
-        return _cpu(int(number), _alone(1))
     raise UsageError(f"device {name!r} is not here; accepted are {', '.join([*known, 'cpu0', 'cpu1', '…'])}")
 
 

@@ -1,5 +1,7 @@
 """The axes on which densities stand: a place for every value, such that equal lengths are equally likely beforehand.
 
+But for integers on a logarithmic scale, of which ConfigSpace draws the smallest less often than their lengths here say.
+
 An entry of an `Encoding` is ConfigSpace's own; there the first and last integer have half the room of the others, and
 small integers on a logarithmic scale have more than theirs. Here
 

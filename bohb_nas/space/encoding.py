@@ -282,7 +282,7 @@ def _to_value(hyperparameter: Hyperparameter[Any, Any], entry: float) -> Value:
 def _rounded(hyperparameter: FloatHyperparameter, value: float) -> float:
     """The value without its last digits, which the way back from the logarithm makes up and which can leave the range.
 
-    Where they are what tells the values of the range apart, they stay.
+    Where they are what tells the values of a linear range apart, they stay.
     """
     lower, upper = float(hyperparameter.lower), float(hyperparameter.upper)
     narrow = not hyperparameter.log and upper - lower < _NARROW * max(abs(lower), abs(upper))

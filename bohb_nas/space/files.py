@@ -71,7 +71,7 @@ def space_from_json(text: str) -> ConfigurationSpace:
     Raises:
         SpaceError: the text holds no space that can be searched.
     """
-    return _checked("space.json", lambda: ConfigurationSpace.from_json(io.StringIO(text)))
+    return _made("space.json", lambda: ConfigurationSpace.from_json(io.StringIO(text)))
 
 
 def frozen_space(text: str, path: Path) -> ConfigurationSpace:
@@ -126,6 +126,15 @@ def check_space(space: object, *, name: str) -> ConfigurationSpace:
                     f"space {name!r}: {hyperparameter.name} has the value {reprlib.repr(value)}; accepted are finite numbers, whole ones "
                     "below 2^64, true, false, and texts in UTF-8; name the value by a text and look it up in the worker"
                 )
+    return space
+
+
+def check_sampled(space: ConfigurationSpace, *, name: str) -> ConfigurationSpace:
+    """The space itself, when its own distribution keeps its clauses often enough for a search.
+
+    Raises:
+        SpaceError: it does not.
+    """
     if not _allows_something(Encoding(space)):
         raise SpaceError(
             f"space {name!r}: {_TRIES} random configurations are all forbidden; accepted are clauses that leave more than that; "
@@ -161,6 +170,11 @@ def _allows_something(encoding: Encoding) -> bool:
 
 
 def _checked(reference: str, make: Callable[[], Any]) -> ConfigurationSpace:
+    """A space that a person names, when it can be searched and drawn from."""
+    return check_sampled(_made(reference, make), name=reference)
+
+
+def _made(reference: str, make: Callable[[], Any]) -> ConfigurationSpace:
     try:
         space = make()
     except SpaceError:

@@ -246,7 +246,7 @@ def test_the_slider_keeps_the_lowest_losses(show: Show) -> None:
     part.get_by_role("radio", name="400s").check(force=True)
     part.get_by_role("slider").fill("10")
     kept = round(len(losses) / 10)
-    assert f"{kept} of {len(losses)} configurations, loss up to {losses[kept - 1]:.4g}" in part.locator("output").inner_text()
+    assert f"{kept} of {len(losses)} evaluations, loss up to {losses[kept - 1]:.4g}" in part.locator("output").inner_text()
 
 
 def test_keys_move_along_points_and_say_them(show: Show) -> None:

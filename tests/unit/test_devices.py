@@ -59,6 +59,7 @@ def test_numbers_that_count_the_fastest_first_are_refused(monkeypatch: pytest.Mo
     """UUIDs mean the same in every order, and what is listed in CUDA_VISIBLE_DEVICES is numbered as it is listed there."""
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
     assert seen() == [("GPU-aaaa", "GPU-aaaa"), ("GPU-bbbb", "GPU-bbbb")]
+    assert named_device("cpu1").name == "cpu1", "which has no order"
     with pytest.raises(UsageError, match=r"CUDA_DEVICE_ORDER is 'FASTEST_FIRST'.*of 2 GPUs.*accepted is PCI_BUS_ID"):
         called("cuda:1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bbbb,GPU-aaaa")

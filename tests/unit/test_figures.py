@@ -309,12 +309,10 @@ def test_promotions_are_blamed_where_there_are_some_and_a_figure_without_them(
 def test_a_pair_of_budgets_without_a_correlation_says_why(tmp_path: Path) -> None:
     found = least()
     found["trials"] = rows(("a", 400.0, "random", 0.1), ("a", 1200.0, "promoted", 0.1))
-    found["rank_correlation"] = [
-        correlation(400.0, 1200.0, n=9, note="nothing to rank: the 9 configurations with a loss at both all have the same one at 400s")
-    ]
+    found["rank_correlation"] = [correlation(400.0, 1200.0, n=9, note="nothing to rank: all 9 in common have one loss at 400s")]
     draw([found], tmp_path, formats=("svg",))
     said = " ".join(texts(tmp_path / "rank-correlation.svg"))
-    assert "search, n = 9 nothing to rank: the 9 configurations with a loss at both all have the same one at 400s" in said
+    assert "search, n = 9 nothing to rank: all 9 in common have one loss at 400s" in said
     assert "too few" not in said
 
 

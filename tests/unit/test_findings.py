@@ -124,7 +124,7 @@ def test_identical_losses(tmp_path: Path) -> None:
     (pair,) = said["rank_correlation"]
     assert (pair["spearman"], pair["note"]) == (
         None,
-        "nothing to rank: the 8 configurations with a loss at both all have the same one at 1s",
+        "nothing to rank: all 8 in common have one loss at 1s",
     )
     assert len(said["incumbents"]) == 2  # the first at either budget
 

@@ -124,19 +124,19 @@ def test_what_was_not_promoted_needs_no_note() -> None:
     (pair,) = table([observations(1.0, both, Origin.PROBE), observations(3.0, both, Origin.PROBE)], NAMES)
     assert pair["note"] is None
     (pair,) = table([observations(1.0, both), observations(3.0, dict.fromkeys(both, 1.0))], NAMES)
-    assert pair["note"] == "nothing to rank: the 4 configurations with a loss at both all have the same one at 3s"
+    assert pair["note"] == "nothing to rank: all 4 in common have one loss at 3s"
 
 
 def test_what_is_the_same_is_said_of_the_configurations_of_both_alone() -> None:
     low, high = {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}, {"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0, "e": 2.0}
     (pair,) = table([observations(1.0, low), observations(3.0, high)], NAMES)
-    assert pair["note"] == "nothing to rank: the 4 configurations with a loss at both all have the same one at 3s"
+    assert pair["note"] == "nothing to rank: all 4 in common have one loss at 3s"
 
 
 def test_the_lower_budget_is_named_where_its_losses_do_not_differ() -> None:
     both = {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}
     (pair,) = table([observations(1.0, dict.fromkeys(both, 1.0)), observations(3.0, both)], NAMES)
-    assert pair["note"] == "nothing to rank: the 4 configurations with a loss at both all have the same one at 1s"
+    assert pair["note"] == "nothing to rank: all 4 in common have one loss at 1s"
 
 
 def test_the_losses_of_several_seeds_at_a_budget_are_averaged_in_a_shape(tmp_path: Path) -> None:

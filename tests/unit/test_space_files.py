@@ -3,16 +3,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from ConfigSpace import ConfigurationSpace, Float, ForbiddenGreaterThanRelation, Normal
+from ConfigSpace import ConfigurationSpace, Float, ForbiddenGreaterThanRelation, ForbiddenLessThanRelation, Normal
 
 from bohb_nas.errors import RefError, SpaceError
 from bohb_nas.space.encoding import Encoding
-from bohb_nas.space.files import check_space, load_space, space_from_json, space_to_json
+from bohb_nas.space.files import check_sampled, load_space, space_from_json, space_to_json
 
 SPACE = {"lr": (1e-4, 1.0), "act": ["relu", "gelu"]}
 
 FILE = """
-from ConfigSpace import ConfigurationSpace, Float, ForbiddenGreaterThanRelation, Normal
+from ConfigSpace import ConfigurationSpace, Float, ForbiddenGreaterThanRelation, ForbiddenLessThanRelation, Normal
 
 def space():
     return ConfigurationSpace({"lr": (1e-4, 1.0), "act": ["relu", "gelu"]})
@@ -125,7 +125,19 @@ def test_clauses_that_the_spaces_own_distribution_mostly_keeps_are_accepted() ->
     space = ConfigurationSpace()
     space.add([Float(f"t{i}", (0, 1), distribution=Normal((i + 0.5) / 8, 0.02)) for i in range(8)])
     space.add([ForbiddenGreaterThanRelation(space[f"t{i}"], space[f"t{i + 1}"]) for i in range(7)])
-    assert check_space(space, name="thresholds") is space
+    assert check_sampled(space, name="thresholds") is space
+
+
+def test_a_study_reads_its_own_space_again_however_rarely_its_draws_keep_the_clauses() -> None:
+    """It has been searched: by an earlier version, perhaps, which asked less of it."""
+    space = ConfigurationSpace()
+    x = Float("x", (0, 10), distribution=Normal(1.0, 0.1), default=9.0)
+    y = Float("y", (0, 10), distribution=Normal(9.0, 0.1), default=1.0)
+    space.add(x, y)
+    space.add(ForbiddenLessThanRelation(space["x"], space["y"]))
+    with pytest.raises(SpaceError, match="2000 random configurations"):
+        check_sampled(space, name="mine")
+    assert space_from_json(space_to_json(space)) == space
 
 
 def test_whole_numbers_that_every_reader_takes_are_choices() -> None:

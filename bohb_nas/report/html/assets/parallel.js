@@ -62,7 +62,7 @@ chart("parallel", (host, chosen) => {
     );
     if (scales.some((one) => one.gaps)) svg.append(s("text", { class: "title", x: 0, y: height - 2 }, "rings below the axes: inactive"));
     const worst = rows.length ? trials.loss[rows[kept - 1]] : null;
-    told.textContent = `${Math.min(kept, rows.length)} of ${counted(rows.length, "configuration")}, loss up to ${lossText(study, worst)}`;
+    told.textContent = `${Math.min(kept, rows.length)} of ${counted(rows.length, "evaluation")}, loss up to ${lossText(study, worst)}`;
     const ends = rows.slice(0, kept).map((k) => points(k).at(-1));
     const describe = (n) => {
       const k = rows[n];
