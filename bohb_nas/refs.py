@@ -24,6 +24,8 @@ CATALOGUES = {
     "problem": "benchmarks",
 }
 """Kind of thing -> the folder under `bohb_nas` that lists it."""
+_starts: set[str] = set()
+"""The folders at the end of the path in which studies were started, and the current one."""
 
 
 def names(kind: str) -> list[str]:
@@ -37,8 +39,14 @@ def is_file(reference: str) -> bool:
     return reference.endswith((".py", ".json", ".yaml", ".yml"))
 
 
-def load_module(kind: str, reference: str) -> ModuleType | Any:
+def load_module(kind: str, reference: str, *, copy: Path | None = None, start: str | None = None) -> ModuleType | Any:
     """The module of a catalogue name or of FILE.py, or the object behind module:attribute.
+
+    Args:
+        kind: of `CATALOGUES`.
+        reference: what was named.
+        copy: what a study keeps of FILE.py, loaded in its place; it imports what FILE.py does.
+        start: the folder where the study was started that names it; None is the current one.
 
     Raises:
         RefError: nothing there, or it fails while it is imported.
@@ -46,22 +54,37 @@ def load_module(kind: str, reference: str) -> ModuleType | Any:
     if reference in names(kind):
         return importlib.import_module(f"bohb_nas.{CATALOGUES[kind]}.{reference}")
     if reference.endswith(".py"):
-        _let_import(Path(reference).resolve().parent)
-        return _import_file(kind, Path(reference))
+        let_import(reference, start=start)
+        return _import_file(kind, copy or Path(reference))
     if ":" in reference:
-        _let_import()
-        return _import_attribute(kind, reference)
+        let_import(reference, start=start)
+        return _import_attribute(kind, reference, start or "this folder")
     raise RefError(f"unknown {kind} {reference!r}; known: {', '.join(names(kind))}; or give FILE.py or module:attribute")
 
 
-def _let_import(*folders: Path) -> None:
-    """Lets what the user names import what lies in these folders and, behind them, in the current one.
+def let_import(reference: str, *, start: str | None = None) -> None:
+    """Lets FILE.py, which need not be there, import what lies in its folder and, behind the folders of all files, what lies where its
+    study was started; module:attribute is looked for in the latter alone.
 
     They come last in the path: what is installed is not hidden by files of the same name.
+
+    Args:
+        reference: FILE.py or module:attribute.
+        start: the folder where the study was started; None is the current one, which comes behind those that were said.
     """
     with suppress(FileNotFoundError):  # the current directory is gone
-        folders += (Path.cwd(),)
-    sys.path += [text for text in dict.fromkeys(map(str, folders)) if text not in sys.path]
+        behind = start or str(Path.cwd())
+        if behind not in sys.path:
+            sys.path.insert(len(sys.path) if start is None else _place(), behind)
+            _starts.add(behind)
+    if reference.endswith(".py") and (folder := str(Path(reference).resolve().parent)) not in sys.path:
+        sys.path.insert(_place(), folder)
+
+
+def _place() -> int:
+    """Where in the path a folder comes before those in which studies were started, and behind all others."""
+    last = {folder: place for place, folder in enumerate(sys.path)}  # a file may put its own first as well
+    return min((last[folder] for folder in _starts & last.keys()), default=len(sys.path))
 
 
 def _import_file(kind: str, path: Path) -> ModuleType:
@@ -84,7 +107,7 @@ def _import_file(kind: str, path: Path) -> ModuleType:
     return module
 
 
-def _import_attribute(kind: str, reference: str) -> Any:
+def _import_attribute(kind: str, reference: str, folder: str) -> Any:
     module_name, _, attribute = reference.partition(":")
     try:
         value: Any = importlib.import_module(module_name)
@@ -92,7 +115,7 @@ def _import_attribute(kind: str, reference: str) -> Any:
             value = getattr(value, part)
     except (ImportError, AttributeError, ValueError) as e:
         raise RefError(
-            f"{kind} {reference!r} cannot be found: {e}; accepted is module:attribute of an installed module or of one in this folder"
+            f"{kind} {reference!r} cannot be found: {e}; accepted is module:attribute of an installed module or of one in {folder}"
         ) from e
     except (Exception, SystemExit) as e:
         raise _fails(f"{kind} {reference!r}", e) from e

@@ -80,7 +80,7 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
         if any(t.trial_id not in state.results for t in due):
             if not new:  # else they have just been looked at
                 skip_unreadable = request.skip_unreadable or meta.get("skip_unreadable", False)
-                check_data(meta["worker_options"], skip_unreadable=skip_unreadable, fingerprint=meta.get("data_fingerprint"))
+                check_data(meta, skip_unreadable=skip_unreadable)
             _train(study, meta, state, due, device=request.device, seat=seat, size=size, say=say)
         elif meta["method"] == ALONE and state.trials.keys() <= state.results.keys() and not study.done.exists():
             _finish(study, meta)  # who told the last result died before it could say so
@@ -99,9 +99,8 @@ def _new(request: Request) -> dict[str, Any]:
         budget_max=budget,
     )
     meta = plan.plan(asked) | {"space": ALONE, "method": ALONE}
-    options = meta["worker_options"] | {"network": NETWORK}
-    found = check_data(options, skip_unreadable=request.skip_unreadable, fingerprint=None)
-    return meta | {"worker_options": options, "data_fingerprint": found.fingerprint}
+    meta["worker_options"] |= {"network": NETWORK}
+    return meta | {"data_fingerprint": check_data(meta, skip_unreadable=request.skip_unreadable).fingerprint}
 
 
 def _existing(study: StudyDir, request: Request) -> dict[str, Any]:

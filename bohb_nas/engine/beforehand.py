@@ -68,7 +68,7 @@ def with_size(knowledge: Knowledge, meta: Mapping[str, Any], *, study: StudyDir,
     Raises:
         RefError: the space's module cannot be imported.
     """
-    function = _size_of(meta["space"], study) if knowledge.constraints else None
+    function = _size_of(meta, study) if knowledge.constraints else None
     if function is None:
         return knowledge
     images = {} if data is None else {"image_shape": data.image_shape, "n_classes": data.n_classes}
@@ -156,20 +156,18 @@ def untold_text(untold: Sequence[str], trial_id: str, metrics: Mapping[str, floa
     )
 
 
-def _size_of(reference: str, study: StudyDir) -> Callable[..., Mapping[str, float]] | None:
+def _size_of(meta: Mapping[str, Any], study: StudyDir) -> Callable[..., Mapping[str, float]] | None:
     """The function `size` of a space's module, or one that measures its `network`, or None.
 
     A user's file is taken from the study's inputs where it lies there.
     """
+    reference = meta["space"]
     if reference.endswith((".json", ".yaml", ".yml")):
         return None
-    if reference.endswith(".py"):
-        copy = study.copy_of(reference, "space")
-        module = refs.load_module("space", str(copy) if copy.is_file() else reference)
-    else:
-        module = refs.load_module("space", reference)
-        if ":" in reference:
-            module = sys.modules[reference.partition(":")[0]]
+    copy = study.copy_of(reference, "space")
+    module = refs.load_module("space", reference, copy=copy if copy.is_file() else None, start=meta["cwd"])
+    if ":" in reference and not refs.is_file(reference):
+        module = sys.modules[reference.partition(":")[0]]
     found = getattr(module, "size", None)
     if found is None and callable(describe := getattr(module, "network", None)):
         return partial(_measured, describe)

@@ -31,7 +31,7 @@ from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import load_method
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
-from bohb_nas.refs import load_module
+from bohb_nas.refs import let_import, load_module
 from bohb_nas.space.files import frozen_space, load_space, space_to_json
 from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
@@ -64,7 +64,7 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
         UsageError: the method is unknown or refuses its options.
     """
     budgets = Budgets(**meta["budgets"])
-    method = load_method(meta["method"])
+    method = load_method(meta["method"], start=meta["cwd"])
     has_brackets = "n_brackets" in {f.name for f in fields(method.Options)}
     if "n_brackets" in meta["method_options"]:
         raise OptionError("n_brackets is no --method-option: give --brackets, which may differ when the study is resumed")
@@ -104,7 +104,7 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
     notes: list[str] = []
     found: Summary | None = None
     if meta["worker"] in IMAGE_WORKERS:
-        found = check_data(meta["worker_options"], skip_unreadable=meta["skip_unreadable"], fingerprint=meta.get("data_fingerprint"))
+        found = check_data(meta, skip_unreadable=meta["skip_unreadable"])
         notes.append(
             f"data set {found.name}: {found.n_train} images for training and validation, {found.n_test} for the final test, "
             f"{found.n_classes} classes, {'x'.join(map(str, found.image_shape))}"
@@ -116,20 +116,20 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
     return notes, found
 
 
-def check_data(worker_options: dict[str, Any], *, skip_unreadable: bool, fingerprint: str | None) -> Summary:
+def check_data(meta: dict[str, Any], *, skip_unreadable: bool) -> Summary:
     """The data set of a worker that trains on one of ours.
 
     Args:
-        worker_options: they name it.
+        meta: the study's record, which names it, and the fingerprint of the data that the study began with, if it has begun and says it.
         skip_unreadable: whether images that cannot be read are left out.
-        fingerprint: of the data that the study began with; None where it does not say, or has not begun.
 
     Raises:
         UsageError: it cannot be read, or is not the study's.
     """
-    dataset, data_dir = worker_options["dataset"], worker_options.get("data_dir")
+    dataset, data_dir = meta["worker_options"]["dataset"], meta["worker_options"].get("data_dir")
+    let_import(dataset, start=meta["cwd"])
     found = prepare(dataset, data_dir=Path(data_dir) if data_dir else None, skip_unreadable=skip_unreadable)
-    if fingerprint not in (None, found.fingerprint):
+    if meta.get("data_fingerprint") not in (None, found.fingerprint):
         raise StudyError(f"data set {dataset} has changed since the study started; restore it, or start a new study")
     return found
 

@@ -188,7 +188,8 @@ def _remarks(meta: dict[str, Any], parts: launch.Parts, n_workers: int) -> list[
 
 def _elsewhere(meta: dict[str, Any]) -> str | None:
     """Where commands and files of the user's are looked up, if a study has some and that is not here: what a copied project trains with."""
-    folder, mine = meta["cwd"], meta["worker"] == "command" or ":" in meta["worker"] or meta.get("inputs")
+    named = (*(meta[kind] for kind in ("space", "method", "worker")), str(meta["worker_options"].get("network")))
+    folder, mine = meta["cwd"], meta["worker"] == "command" or any(":" in reference for reference in named) or meta.get("inputs")
     with suppress(OSError):  # of a current directory that is gone
         return folder if mine and not os.path.samefile(folder, ".") else None
     return folder if mine else None

@@ -61,13 +61,17 @@ def ask(optimizer: Optimizer) -> Trial | Idle:
     return asked
 
 
-def load_method(reference: str) -> Any:
+def load_method(reference: str, *, start: str | None = None) -> Any:
     """The module of a method: it offers `Options`, a dataclass, and `make`.
+
+    Args:
+        reference: NAME of the catalogue, FILE.py or module:attribute.
+        start: the folder where the study was started that names it; None is the current one.
 
     Raises:
         RefError: it leads to nothing, or to something that does not offer them.
     """
-    module = refs.load_module("method", reference)
+    module = refs.load_module("method", reference, start=start)
     if not (is_dataclass(getattr(module, "Options", None)) and callable(getattr(module, "make", None))):
         raise RefError(f"method {reference!r} does not offer a dataclass Options and make(); known: {', '.join(refs.names('method'))}")
     return module

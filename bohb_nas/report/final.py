@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bohb_nas import refs
 from bohb_nas.entries import refuse_contradiction
 from bohb_nas.errors import UsageError
 from bohb_nas.files import load_json
@@ -40,6 +41,8 @@ def read_source(
     source: Path, *, budget: float | None, dataset: str | None, data_dir: Path | None, options: Mapping[str, Any] | None = None
 ) -> Source:
     """Reads the incumbent of a study, or a file with one configuration (or what `bohb-nas best --json` printed).
+
+    The study's network and data set find from then on what they import, wherever this process was started.
 
     Args:
         source: directory of a study, or a JSON file.
@@ -88,6 +91,9 @@ def _incumbent(study: StudyDir, *, budget: float | None, typed: Mapping[str, Any
     if found is None:
         raise UsageError(f"no evaluation of {study.path} has succeeded yet; nothing to train")
     stored = {name: value for name, value in meta["worker_options"].items() if name != "search"}
+    for name in ("network", "dataset"):
+        if stored.get(name) and name not in typed:
+            refs.let_import(stored[name], start=meta["cwd"])
     for kind, name in (("policy", "policy_file"), ("network", "network")):
         if stored.get(name) and (copy := study.copy_of(stored[name], kind)).is_file():
             stored[name] = str(copy)

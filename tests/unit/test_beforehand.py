@@ -1,5 +1,6 @@
 """Constraints that leave something, or nothing; sizes of the images that are trained on."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,9 @@ def images(shape: tuple[int, int, int], n_classes: int) -> Summary:
 def test_the_size_is_that_of_the_images_that_are_trained_on(tmp_path: Path) -> None:
     resnet_20 = read_initial("joint_hand_designed", joint.space())[0][3]
     bounded = Knowledge(constraints=(Constraint.parse("params<=1e6"),))
-    cifar = with_size(bounded, {"space": "joint"}, study=StudyDir(tmp_path), data=images((32, 32, 3), 10))
-    grey = with_size(bounded, {"space": "joint"}, study=StudyDir(tmp_path), data=images((8, 8, 1), 7))
-    nothing = with_size(bounded, {"space": "joint"}, study=StudyDir(tmp_path), data=None)
+    cifar = with_size(bounded, {"space": "joint", "cwd": "/"}, study=StudyDir(tmp_path), data=images((32, 32, 3), 10))
+    grey = with_size(bounded, {"space": "joint", "cwd": "/"}, study=StudyDir(tmp_path), data=images((8, 8, 1), 7))
+    nothing = with_size(bounded, {"space": "joint", "cwd": "/"}, study=StudyDir(tmp_path), data=None)
     assert cifar.size is not None
     assert grey.size is not None
     assert nothing.size is not None
@@ -103,7 +104,7 @@ def test_the_size_is_that_of_the_images_that_are_trained_on(tmp_path: Path) -> N
 def test_a_users_size_is_found_in_the_frozen_file_and_its_failure_is_named(tmp_path: Path) -> None:
     file = tmp_path / "my_space.py"
     file.write_text("def space(): ...\ndef size(config): return {'params': 1 / config['x']}\n")
-    meta, bounded = {"space": str(file)}, known("params<=5")
+    meta, bounded = {"space": str(file), "cwd": "/"}, known("params<=5")
     found = with_size(bounded, meta, study=StudyDir(tmp_path), data=images((8, 8, 1), 7))
     assert found.size is not None
     assert found.size({"x": 4}) == {"params": 0.25}
@@ -116,10 +117,39 @@ def test_a_users_size_is_found_in_the_frozen_file_and_its_failure_is_named(tmp_p
     assert again.size({"x": 2}) == {"params": 0.5}
 
 
+def test_the_copy_of_a_users_space_finds_its_neighbours_and_those_of_where_the_study_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    study, beside, further = StudyDir(tmp_path / "study"), f"beside_{tmp_path.name}", f"further_{tmp_path.name}"
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / f"{beside}.py").write_text("FACTOR = 3\n")
+    (tmp_path / f"{further}.py").write_text("MORE = 1\n")
+    study.inputs.mkdir(parents=True)
+    (study.inputs / "space-mine.py").write_text(
+        f"from {beside} import FACTOR\nfrom {further} import MORE\ndef size(config): return {{'params': FACTOR * config['x'] + MORE}}\n"
+    )
+    found = with_size(known("params<=5"), {"space": str(tmp_path / "parts/mine.py"), "cwd": str(tmp_path)}, study=study, data=None)
+    assert found.size is not None
+    assert found.size({"x": 4}) == {"params": 13}
+
+
+def test_the_size_beside_an_attribute_is_that_of_where_the_study_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    first, copy, name = tmp_path / "first", tmp_path / "copy", f"space_{tmp_path.name}"
+    for folder, params in ((first, 1), (copy, 2)):
+        folder.mkdir()
+        (folder / f"{name}.py").write_text(f"def space(): ...\ndef size(config): return {{'params': {params}}}\n")
+    monkeypatch.chdir(copy)
+    found = with_size(known("params<=5"), {"space": f"{name}:space", "cwd": str(first)}, study=StudyDir(tmp_path), data=None)
+    assert found.size is not None
+    assert found.size({"x": 4}) == {"params": 1}
+
+
 def test_the_network_of_a_space_is_measured_where_it_tells_no_size(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from bohb_nas.layers import Conv\ndef space(): ...\ndef network(config): return Conv(config['width'], 1)\n")
-    found = with_size(known("params<=5"), {"space": str(file)}, study=StudyDir(tmp_path), data=images((8, 8, 2), 3))
+    found = with_size(known("params<=5"), {"space": str(file), "cwd": "/"}, study=StudyDir(tmp_path), data=images((8, 8, 2), 3))
     assert found.size is not None
     told = found.size({"width": 4})
     assert (told["params"], told["flops"]) == (2 * 4 + 5 * 3, 2 * (2 * 4 * 64 + 4 * 3))
@@ -128,7 +158,7 @@ def test_the_network_of_a_space_is_measured_where_it_tells_no_size(tmp_path: Pat
 def test_a_size_that_writes_into_its_configuration_changes_a_copy(tmp_path: Path) -> None:
     file = tmp_path / "careless.py"
     file.write_text("def space(): ...\ndef size(config): return {'params': config.pop('x')}\n")
-    found = with_size(known("params<=5"), {"space": str(file)}, study=StudyDir(tmp_path), data=None)
+    found = with_size(known("params<=5"), {"space": str(file), "cwd": "/"}, study=StudyDir(tmp_path), data=None)
     config: dict[str, Value] = {"x": 4}
     assert found.size is not None
     assert found.size(config) == {"params": 4}
@@ -138,16 +168,19 @@ def test_a_size_that_writes_into_its_configuration_changes_a_copy(tmp_path: Path
 @pytest.mark.parametrize("reference", ["toy", "space.json", "bohb_nas.search_spaces.toy:space"])
 def test_spaces_without_a_size(reference: str, tmp_path: Path) -> None:
     bounded = Knowledge(constraints=(Constraint.parse("params<=5"),))
-    assert with_size(bounded, {"space": reference}, study=StudyDir(tmp_path), data=None) == bounded
+    assert with_size(bounded, {"space": reference, "cwd": "/"}, study=StudyDir(tmp_path), data=None) == bounded
 
 
 def test_a_size_beside_an_attribute_is_found(tmp_path: Path) -> None:
     bounded = Knowledge(constraints=(Constraint.parse("params<=5"),))
-    assert with_size(bounded, {"space": "bohb_nas.search_spaces.joint:space"}, study=StudyDir(tmp_path), data=None).size is not None
+    assert (
+        with_size(bounded, {"space": "bohb_nas.search_spaces.joint:space", "cwd": "/"}, study=StudyDir(tmp_path), data=None).size
+        is not None
+    )
 
 
 def test_nothing_is_imported_where_nothing_is_constrained(tmp_path: Path) -> None:
-    assert with_size(Knowledge(), {"space": "/no/such/file.py"}, study=StudyDir(tmp_path), data=None) == Knowledge()
+    assert with_size(Knowledge(), {"space": "/no/such/file.py", "cwd": "/"}, study=StudyDir(tmp_path), data=None) == Knowledge()
 
 
 def test_a_study_whose_worker_does_not_tell_is_not_resumed() -> None:

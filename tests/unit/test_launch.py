@@ -1,14 +1,15 @@
 """From what was typed to the record of a study."""
 
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bohb_nas.engine.launch import build, check, create, keep, new_space, reopen
+from bohb_nas.engine.launch import build, check, check_data, create, keep, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
-from bohb_nas.errors import BohbNasError, OptionError, StudyError, UsageError
+from bohb_nas.errors import BohbNasError, DatasetError, OptionError, StudyError, UsageError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.space.files import space_to_json
 from bohb_nas.store.frozen import recall
@@ -341,3 +342,13 @@ def test_files_of_what_is_known_are_kept_and_a_changed_one_needs_a_word(tmp_path
     accepted, _ = reopen(study, Request(accept_changed_inputs=True))
     keep(study, accepted)
     assert recall(study, study.read_meta()["frozen"]) == known, "what is known stays as it was at the start"
+
+
+def test_a_users_data_set_finds_what_lies_where_the_study_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "data.py").write_text(f"import further_{tmp_path.name}\n")
+    (tmp_path / f"further_{tmp_path.name}.py").write_text("")
+    meta = plan(Request(dataset=str(tmp_path / "parts" / "data.py"))) | {"cwd": str(tmp_path)}
+    with pytest.raises(DatasetError, match="has no load function"):  # so it was imported
+        check_data(meta, skip_unreadable=False)

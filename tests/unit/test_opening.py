@@ -1,6 +1,7 @@
 """Which lock an existing study is led under once it lets other machines in; what is told of one that is led, and of one that has ended."""
 
 import json
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -251,7 +252,14 @@ def in_project(folder: Path, **asked: Any) -> StudyDir:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"), [({}, False), ({"space": "mine.py"}, True), ({"worker": None, "command": "true"}, True), ({"worker": "a:b"}, True)]
+    ("asked", "said"),
+    [
+        ({}, False),
+        ({"space": "mine.py"}, True),
+        ({"worker": None, "command": "true"}, True),
+        ({"worker": "a:b"}, True),
+        ({"space": "bohb_nas.search_spaces.toy:space"}, True),
+    ],
 )
 def test_who_resumes_from_another_folder_is_told_where_files_are_looked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], said: bool
@@ -268,6 +276,26 @@ def test_who_resumes_from_another_folder_is_told_where_files_are_looked_up(
         heard = Heard()
         assert prepare(study.path, Request(), heard)
         assert heard.said == lines
+
+
+def test_a_method_is_that_of_where_the_study_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of a copy of the project, from which the study is resumed."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    first, copy, name = tmp_path / "first", tmp_path / "copy", f"method_{tmp_path.name}"
+    for folder in (copy, first):
+        folder.mkdir()
+        (folder / f"{name}.py").write_text(
+            "from bohb_nas.methods import random_search\nclass Mine:\n    Options = random_search.Options\n"
+            f"    make = staticmethod(random_search.make)\n    PLACE = {folder.name!r}\n"
+        )
+    monkeypatch.chdir(first)
+    study = in_project(first, method=f"{name}:Mine")
+    monkeypatch.chdir(copy)
+    heard = Heard()
+    assert prepare(study.path, Request(), heard)
+    assert sys.modules[name].Mine.PLACE == "first"
+    assert heard.said == [f"this study was started in {first}: its commands and files are looked up there, not in the current directory"]
 
 
 def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

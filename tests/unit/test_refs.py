@@ -40,7 +40,51 @@ def test_a_file_finds_its_neighbours_before_those_of_the_current_directory_and_h
     before = list(sys.path)
     for kind in ("space", "worker"):
         assert load_module(kind, "../there/mine.py").PLACE == "there"
-    assert sys.path == [*before, str(there), str(here)], "each once"
+    assert [path for path in sys.path if path not in before] == [str(there), str(here)], "each once"
+
+
+def test_every_file_finds_its_neighbours_before_those_of_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    here, name = tmp_path / "here", f"neighbour_{tmp_path.name}"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for number in (1, 2):
+        folder = tmp_path / f"folder {number}"
+        folder.mkdir()
+        for place in (here, folder):
+            (place / f"{name}_{number}.py").write_text(f"origin = {place.name!r}\n")
+        (folder / "mine.py").write_text(f"from {name}_{number} import origin\n")
+        assert load_module("space", str(folder / "mine.py")).origin == f"folder {number}"
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_files_folder_comes_behind_what_is_installed_wherever_else_the_current_directory_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, early: bool
+) -> None:
+    """First, put there by who started Python or by a file with `sys.path.insert(0, …)`."""
+    installed = list(sys.path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *installed] if early else [*installed])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "other.py").write_text("")
+    load_module("space", "mine.py")
+    load_module("worker", "folder/other.py")
+    assert sys.path.index(str(tmp_path / "folder")) > max(map(sys.path.index, installed))
+
+
+def test_an_attribute_is_that_of_where_the_study_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    first, copy, name = tmp_path / "first", tmp_path / "copy", f"module_{tmp_path.name}"
+    for folder in (copy, first):
+        folder.mkdir()
+        (folder / f"{name}.py").write_text(f"PLACE = {folder.name!r}\n")
+    (copy / f"{name}_more.py").write_text("PLACE = 'copy'\n")
+    monkeypatch.chdir(copy)
+    with pytest.raises(RefError, match=rf"accepted is module:attribute of an installed module or of one in {first}$"):
+        load_module("method", f"{name}_more:PLACE", start=str(first))
+    load_module("space", f"{name}_more:PLACE")  # so that the current directory is in the path already
+    assert load_module("method", f"{name}:PLACE", start=str(first)) == "first"
 
 
 def test_a_program_that_is_imported_is_told_where_its_end_belongs(tmp_path: Path) -> None:

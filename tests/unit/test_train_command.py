@@ -20,7 +20,9 @@ from bohb_nas.datasets import load_dataset
 from bohb_nas.datasets._dataset import Skipped
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import DeviceBusyError, UsageError
+from bohb_nas.networks import size
 from bohb_nas.records import Budgets
+from bohb_nas.refs import load_module
 from bohb_nas.report import tables
 from bohb_nas.report.final import read_source
 from bohb_nas.store import holders
@@ -159,6 +161,39 @@ def test_a_budget_typed_as_shown_is_that_of_its_rung(tmp_path: Path) -> None:
     study.study_json.write_text(json.dumps(meta | {"budgets": Budgets(min=1, max=12.3).to_json()}))
     rungs = {budget: read_source(study.path, budget=budget, dataset=None, data_dir=None).rung for budget in (4.0, 4.1, 12.3, 0.5)}
     assert rungs == {4.0: 0, 4.1: 1, 12.3: 2, 0.5: 0}
+
+
+def test_the_copy_of_a_users_network_finds_its_neighbours_and_those_of_where_the_study_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    study, beside, further = make_study(tmp_path / "study", now=0.0), f"beside_{tmp_path.name}", f"further_{tmp_path.name}"
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / f"{beside}.py").write_text("from bohb_nas.layers import Conv\n")
+    (tmp_path / f"{further}.py").write_text("WIDTH = 4\n")
+    study.inputs.mkdir(exist_ok=True)
+    (study.inputs / "network-net.py").write_text(
+        f"from {beside} import Conv\nfrom {further} import WIDTH\ndef network(config): return Conv(WIDTH, 1)\n"
+    )
+    meta = json.loads(study.study_json.read_text())
+    options = meta["worker_options"] | {"network": str(tmp_path / "parts" / "net.py")}
+    study.study_json.write_text(json.dumps(meta | {"worker_options": options, "cwd": str(tmp_path)}))
+    found = read_source(study.path, budget=None, dataset=None, data_dir=None)
+    assert found.options["network"] == str(study.inputs / "network-net.py")
+    assert size({}, image_shape=(8, 8, 2), n_classes=3, reference=found.options["network"])["params"] == 2 * 4 + 5 * 3
+
+
+def test_a_users_data_set_finds_what_lies_where_the_study_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    study, further, file = make_study(tmp_path / "study", now=0.0), f"further_{tmp_path.name}", tmp_path / "parts" / "data.py"
+    file.parent.mkdir()
+    file.write_text(f"from {further} import N\n")
+    (tmp_path / f"{further}.py").write_text("N = 4\n")
+    meta = json.loads(study.study_json.read_text())
+    options = meta["worker_options"] | {"dataset": str(file)}
+    study.study_json.write_text(json.dumps(meta | {"worker_options": options, "cwd": str(tmp_path)}))
+    read_source(study.path, budget=None, dataset=None, data_dir=None)
+    assert load_module("dataset", str(file)).N == 4
 
 
 @pytest.mark.parametrize("has_locks", [True, False])
