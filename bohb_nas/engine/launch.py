@@ -219,6 +219,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         raise StudyError(f"{study.path} belongs to another search:\n  {listed}\nuse another DIR, or leave these options out to resume it")
     changed = changed_inputs(stored)
     if changed and not request.accept_changed_inputs:
+        check_folder(stored)  # of which this would be only what follows
         listed = "\n  ".join(changed)
         raise StudyError(
             f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {listed}\n"

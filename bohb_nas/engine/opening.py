@@ -164,8 +164,8 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     Raises:
         UsageError: the study cannot be led as asked.
     """
-    launch.check_folder(study.read_meta())  # first: with it the files are gone that would be missed
     meta, space = launch.reopen(study, request)
+    launch.check_folder(meta)
     parts = launch.build(meta, space)
     typed_budgets.check_limit(meta.get("hard_limit_s"), parts.budgets)
     known = recall(study, meta.get("frozen") or {})

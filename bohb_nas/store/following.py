@@ -65,7 +65,7 @@ class Follower:
                 if self._file not in (None, file) or about.st_size < self._offset or last != self._last:
                     self._start()
                 self._file = file
-                end = line_start(stream, about.st_size)
+                end = line_start(stream, stream.seek(0, os.SEEK_END))
                 stream.seek(self._offset)
                 while self._offset < end and (line := stream.readline(LINE_LIMIT_BYTES)):
                     if not self._take(line, last=self._offset + len(line) == end):

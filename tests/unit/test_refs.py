@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bohb_nas import refs
 from bohb_nas.errors import RefError
 from bohb_nas.refs import load_module, names
 
@@ -64,6 +65,7 @@ def test_a_files_folder_comes_behind_what_is_installed_wherever_else_the_current
     """First, put there by who started Python or by a file with `sys.path.insert(0, …)`."""
     installed = list(sys.path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *installed] if early else [*installed])
+    monkeypatch.setattr(refs, "_starts", set())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
     (tmp_path / "folder").mkdir()
