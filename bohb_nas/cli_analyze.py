@@ -21,6 +21,8 @@ _LOOK_S = 5.0
 """Between two looks of --watch, at least."""
 _REST = 4
 """Times as long as what came of a look took there is none after it: of a long study that is minutes of every core."""
+_LONGEST_S = 600.0
+"""But never longer: a look may have been stopped, and a study may be done."""
 _SEVERAL = Path("report")
 """Where the report of several studies goes."""
 
@@ -94,7 +96,7 @@ def changes(studies: Sequence[StudyDir], pause: Callable[[float], None]) -> Iter
             yield
         if all(done for _, done in now):
             return
-        pause(max(_LOOK_S, _REST * (time.monotonic() - began)))
+        pause(min(_LONGEST_S, max(_LOOK_S, _REST * (time.monotonic() - began))))
 
 
 @dataclass(slots=True)

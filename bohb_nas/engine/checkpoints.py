@@ -14,8 +14,8 @@ _SHARE = 100
 
 
 class Checkpoints:
-    """Deletes the checkpoints that have become worthless, also what an earlier master left of them: at once where there are few, and
-    before one in a hundred is worthless where there are many.
+    """Deletes the checkpoints that have become worthless, also what an earlier master left of them: at once where there are few; where
+    there are many, when one in a hundred has come since the last time, and at the end.
 
     Kept are the incumbent's and, where promoted trials continue, that of the newest trial of every configuration that
     may still be promoted; where they do not, everything of workers that are not ours: what they leave is theirs.
@@ -54,7 +54,7 @@ class Checkpoints:
         """How many of them came since the last sweep."""
         self._earlier = iter(reversed(list(state.results)))
         self._hold(self._found())
-        self._sweep()
+        self.sweep()
 
     def newest(self, config_id: str) -> str | None:
         """The finished trial of a configuration at its highest budget."""
@@ -65,7 +65,7 @@ class Checkpoints:
         self._note(self._state.trials[trial_id])
         self._hold({trial_id} | self._found())
         if self._unswept * _SHARE >= len(self._held):
-            self._sweep()
+            self.sweep()
 
     def _note(self, trial: Trial) -> None:
         known = self._newest.get(trial.config_id)
@@ -81,7 +81,8 @@ class Checkpoints:
         self._held |= trials
         self._unswept += len(trials)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Deletes all that is worthless now."""
         if not self._sweeps:
             return
         self._unswept = 0

@@ -169,6 +169,7 @@ class Drive:
                 return Outcome.STOPPED
             asking_now = wish is Wish.GO_ON and (asking or self._probe(searching=False) is not None)
             if not self.journal.state.pending and not asking_now:
+                self.checkpoints.sweep()
                 return Outcome.FINISHED if wish is Wish.GO_ON else Outcome.DRAINED
             # Counted before looking at results: whoever is free now has stored what it finished, so it is told before
             # the next ask, as in an undisturbed run.

@@ -115,7 +115,7 @@ def _change_lock(study: StudyDir, request: Request, *, listen: str | None, say: 
         asked, why = choose_lock(study, said=request.lock, listen=listen)
     if asked != "lease":
         return
-    launch.reopen(study, request)  # or what is refused would have changed the study
+    launch.check_folder(launch.reopen(study, request)[0])  # or what is refused would have changed the study
     with leading(study):
         study.leases.mkdir(mode=0o700, exist_ok=True)
         study.write_meta({**study.read_meta(), "lock": "lease"})

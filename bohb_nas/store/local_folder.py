@@ -8,18 +8,19 @@ from pathlib import Path
 
 from bohb_nas.errors import StudyError
 
-LOCAL = Path("/tmp")  # noqa: S108 (a folder of one's own is made in it)
-"""A folder of this machine that is the same for all jobs, which TMPDIR is not."""
+LOCAL = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 (a folder of one's own is made in it)
+"""Folders of this machine that are the same for all jobs, which TMPDIR is not."""
 
 
 def local_folder() -> Path:
-    """Our folder in `LOCAL`; where that cannot be ours, for somebody else was first, in what this process has for temporary files.
+    """Our folder in the first of `LOCAL`; where it cannot be ours, for somebody else was first, in the next, at last in what this
+    process has for temporary files, which other jobs may not see.
 
     Raises:
         StudyError: neither can.
     """
     name = f"bohb-nas-{os.getuid()}"
-    places = [place / name for place in (LOCAL, Path(tempfile.gettempdir()))]
+    places = [place / name for place in (*LOCAL, Path(tempfile.gettempdir()))]
     for folder in places:
         with suppress(OSError):
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -77,7 +77,7 @@ def take_locks_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes a folder a mount without locks, beside which this machine has another folder for temporary files."""
     local, flock = folder.with_name("local"), locks._flock
     local.mkdir()
-    monkeypatch.setattr(local_folder, "LOCAL", local)
+    monkeypatch.setattr(local_folder, "LOCAL", (local,))
 
     def refuse(descriptor: int, command: int) -> int:
         if Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(folder):

@@ -249,7 +249,7 @@ def test_watching_looks_again_when_the_journal_grew_and_ends_when_all_is_done(tm
 
 
 def test_watching_rests_four_times_as_long_as_a_look_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a clock of our own: a look takes 60 s, the next, at what has not changed, none, and one more 1 s."""
+    """On a clock of our own: a look takes 60 s, the next, at what has not changed, none, and one more, which is stopped, 2 h."""
     study, now, pauses = make_study(tmp_path / "s", [Run(config_id="a")], done=False), [100.0], list[float]()
 
     def pause(seconds: float) -> None:
@@ -261,10 +261,10 @@ def test_watching_rests_four_times_as_long_as_a_look_took(tmp_path: Path, monkey
             study.done.write_text("{}")
 
     monkeypatch.setattr("bohb_nas.cli_analyze.time.monotonic", lambda: now[0])
-    took_s = iter([60.0, 1.0, 0.0])
+    took_s = iter([60.0, 7200.0, 0.0])
     for _ in changes([study], pause):
         now[0] += next(took_s)
-    assert pauses == [240.0, 5.0, 5.0]
+    assert pauses == [240.0, 5.0, 600.0]
 
 
 def test_watching_a_study_that_is_done_is_one_look(study: StudyDir, drawn: list[Any]) -> None:

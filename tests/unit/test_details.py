@@ -1,6 +1,7 @@
 """What a state keeps of results' details: all that anybody reads there, and nothing that only grows."""
 
 import ast
+import gc
 import tracemalloc
 from pathlib import Path
 from typing import Any, cast
@@ -121,12 +122,15 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard: list[Trial | Result] = []
+        self.collected: list[bool] = []
+        """Whether what it leaves in circles is collected meanwhile."""
 
     def ask(self) -> Trial:
         raise AssertionError("nothing is asked of a method that replays")
 
     def replay(self, trial: Trial) -> None:
         self.heard.append(trial)
+        self.collected.append(gc.isenabled())
 
     def tell(self, result: Result) -> None:
         self.heard.append(result)
@@ -145,3 +149,4 @@ def test_a_users_method_hears_all_details_again(tmp_path: Path, method: str, det
     made = Made(meta={"method": method}, parts=cast(Parts, None), knowledge=NOTHING, optimizer=cast(Method, listener))
     take_back(study, made, fold(study.journal))
     assert listener.heard == [trial(0), result(0, **details)]
+    assert listener.collected == [True]

@@ -113,7 +113,8 @@ def test_a_picture_that_takes_long_leaves_the_search_ten_times_as_long(tmp_path:
 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
-    monkeypatch.setattr("bohb_nas.display.time.monotonic", lambda: now[0])
+    for clock in ("monotonic", "thread_time"):
+        monkeypatch.setattr(f"bohb_nas.display.time.{clock}", lambda: now[0])
     monkeypatch.setattr("bohb_nas.display.live.screen", picture)
     shown, state = display(), fold(study.journal)
     with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
@@ -140,3 +141,25 @@ def test_a_picture_that_takes_no_time_is_drawn_four_times_a_second(tmp_path: Pat
             shown.tick()
             now[0] += 0.125
     assert drawn == [100.0, 100.25, 100.5, 100.75]
+
+
+def test_a_terminal_that_was_held_up_shows_the_next_picture_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Ctrl-S, say, for ten minutes, in which nothing is computed."""
+    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], list[float]()
+
+    def picture(*_: object, **__: object) -> str:
+        drawn.append(now[0])
+        now[0] += 600.0
+        return "picture"
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
+    monkeypatch.setattr("bohb_nas.display.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("bohb_nas.display.time.thread_time", lambda: 0.0)
+    monkeypatch.setattr("bohb_nas.display.live.screen", picture)
+    shown, state = display(), fold(study.journal)
+    with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
+        for _ in range(2):
+            shown.tick()
+            now[0] += 1.0
+    assert drawn == [100.0, 701.0]

@@ -229,6 +229,14 @@ def test_the_incumbents_checkpoint_is_kept_and_the_others_are_not(tmp_path: Path
     assert [t for t in journal.state.trials if study.checkpoint(t) is not None] == [journal.state.incumbent.trial.trial_id]
 
 
+def test_what_is_worthless_at_the_end_is_deleted_however_many_may_be_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bohb_nas.engine.checkpoints._SHARE", 0)
+    study = StudyDir(tmp_path / "study")
+    _, journal, _ = search(study.path)
+    assert journal.state.incumbent is not None
+    assert [t for t in journal.state.trials if study.checkpoint(t) is not None] == [journal.state.incumbent.trial.trial_id]
+
+
 def test_of_a_worker_that_is_not_ours_nothing_is_deleted_unless_promoted_trials_continue(tmp_path: Path) -> None:
     study = StudyDir(tmp_path / "restart")
     _, journal, _ = search(study.path, ours=False)

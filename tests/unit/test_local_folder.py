@@ -18,7 +18,7 @@ def test_a_device_has_one_lock_of_its_machine_whatever_a_job_has_for_temporary_f
     machine, jobs = tmp_path / "machine", [tmp_path / "job1", tmp_path / "job2"]
     for folder in jobs:
         folder.mkdir()
-    monkeypatch.setattr(local_folder, "LOCAL", machine)
+    monkeypatch.setattr(local_folder, "LOCAL", (machine,))
 
     def locks() -> list[Path]:
         found = []
@@ -47,7 +47,7 @@ def test_what_somebody_else_may_have_planted_is_not_taken_for_ours(tmp_path: Pat
     else:
         place.mkdir()
         place.chmod(0o777)
-    monkeypatch.setattr(local_folder, "LOCAL", machine)
+    monkeypatch.setattr(local_folder, "LOCAL", (machine,))
     monkeypatch.setattr(tempfile, "tempdir", str(job))
     found = local_folder.local_folder()
     assert (found.parent, stat.S_IMODE(found.stat().st_mode)) == (job, 0o700)
@@ -55,3 +55,5 @@ def test_what_somebody_else_may_have_planted_is_not_taken_for_ours(tmp_path: Pat
     with pytest.raises(StudyError, match="have what stands there removed"):
         local_folder.local_folder()
     assert list(mine.iterdir()) == []
+    monkeypatch.setattr(local_folder, "LOCAL", (machine, mine))
+    assert local_folder.local_folder().parent == mine, "which other jobs see, too"

@@ -305,9 +305,10 @@ def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monke
     monkeypatch.chdir(first)
     study = in_project(first, space="mine.py")
     first.rename(moved)
-    for accept in (False, True):
+    for asked in (Request(), Request(accept_changed_inputs=True), Request(accept_changed_inputs=True, lock="lease")):
         with pytest.raises(StudyError) as refused:
-            prepare(study.path, Request(accept_changed_inputs=accept), Heard())
+            prepare(study.path, asked, Heard())
+        assert not study.leases.exists(), "what is refused changes nothing"
         assert str(refused.value) == (
             f"the folder where this study was started is gone: {first}; its commands and files are looked up there: restore it, or where "
             f"it was moved or copied, put a link in its place: ln -s NEW {first}"
