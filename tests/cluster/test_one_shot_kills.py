@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from whole_studies import check_whole, cleared, program, start, wait_until
+from whole_studies import all_details, check_whole, cleared, program, start, wait_until
 
 from bohb_nas.store import handovers
 from bohb_nas.store.study_dir import StudyDir
@@ -63,9 +63,9 @@ def test_a_killed_search_goes_on_and_ends_as_an_undisturbed_one(method: str, tmp
         assert start(command(shot, method, space), tmp_path / "shot.log").wait() == 0, (tmp_path / "shot.log").read_text()
         assert start(command(whole, method, space), tmp_path / "whole.log").wait() == 0, (tmp_path / "whole.log").read_text()
         one, other = (check_whole(study, trials=1).results["t00000"] for study in (shot, whole))
-    assert one.details["interrupted"] == {"resumed": True, "reason": None}
+    assert all_details(shot)["interrupted"] == {"resumed": True, "reason": None}
     assert (one.config, one.loss, one.metrics["steps"]) == (other.config, other.loss, other.metrics["steps"])
-    assert one.details["search"] == other.details["search"]
+    assert all_details(shot)["search"] == all_details(whole)["search"]
     models = [StudyDir(study).model("t00000") for study in (shot, whole)]
     if method == "dha":
         first, second = ((model / "model.safetensors").read_bytes() for model in models if model is not None)

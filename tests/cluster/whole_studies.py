@@ -80,6 +80,12 @@ def check_whole(study: Path, *, trials: int) -> State:
     return state
 
 
+def all_details(study: Path, trial_id: str = "t00000") -> dict[str, Any]:
+    """What a worker said of a trial, of which a state keeps a part."""
+    (told,) = (line["result"] for line in lines(study) if line["event"] == "tell" and line["result"]["trial_id"] == trial_id)
+    return dict(told["details"])
+
+
 def attempts(study: Path) -> dict[str, int]:
     """How often each trial was begun."""
     directory = StudyDir(study)
