@@ -67,13 +67,20 @@ def cpu_s(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
+def begun(folder: Path) -> StudyDir:
+    """A study of nothing."""
+    study = StudyDir(folder / "study")
+    study.make()
+    study.write_meta(META)
+    study.space_json.write_text(space_to_json(ConfigurationSpace({f"p{k}": (0.0, 1.0) for k in range(20)})))
+    return study
+
+
 def memory() -> None:
     """Prints the peak of the command's resident memory."""
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
-        study = StudyDir(Path(folder) / "study")
-        study.make()
-        study.write_meta(META)
+        study = begun(Path(folder))
         with study.journal.open("a") as stream:
             for k in range(WITH_LONG_CURVES):
                 stream.writelines(evaluation(k, rng, 2.0 * k, n_points=1000))
@@ -87,10 +94,7 @@ def main() -> None:
     """Prints the table."""
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
-        study = StudyDir(Path(folder) / "study")
-        study.make()
-        study.write_meta(META)
-        study.space_json.write_text(space_to_json(ConfigurationSpace({f"p{k}": (0.0, 1.0) for k in range(20)})))
+        study = begun(Path(folder))
 
         def grow(first: int, n: int) -> None:
             with study.journal.open("a") as stream:

@@ -102,64 +102,46 @@ def test_a_command_goes_on_when_nobody_can_read_how_far_it_is(
     assert stream.refused >= 1
 
 
+class Watched:
+    """A search watched in a terminal by a clock of our own, where a picture takes `picture_s`, of which it computes `computed_s`."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, picture_s: float, computed_s: float) -> None:
+        self.now, self.drawn, self._computed_s = 100.0, list[float](), 0.0
+        self._study = make_study(folder / "study", now=2000.0)
+
+        def picture(*_: object, **__: object) -> str:
+            self.drawn.append(self.now)
+            self.now += picture_s
+            self._computed_s += computed_s
+            return "picture"
+
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
+        monkeypatch.setattr("bohb_nas.display.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("bohb_nas.display.time.thread_time", lambda: self._computed_s)
+        monkeypatch.setattr("bohb_nas.display.live.screen", picture)
+
+    def draws(self, lines: int, *, every_s: float) -> list[float]:
+        """When pictures are begun while there is a line every few seconds."""
+        shown, state = display(), fold(self._study.journal)
+        with shown.watch(View(study=self._study, meta=self._study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
+            for _ in range(lines):
+                shown.event(Event(term=4, time=2000.0, result=result(3, 0.5)))
+                self.now += every_s
+        return self.drawn
+
+
 def test_a_picture_that_takes_long_leaves_the_search_ten_times_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawn with a clock of our own, on which every picture takes 2 s: the next is due 20 s after it was finished."""
-    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], list[float]()
-
-    def picture(*_: object, **__: object) -> str:
-        drawn.append(now[0])
-        now[0] += 2.0
-        return "picture"
-
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
-    for clock in ("monotonic", "thread_time"):
-        monkeypatch.setattr(f"bohb_nas.display.time.{clock}", lambda: now[0])
-    monkeypatch.setattr("bohb_nas.display.live.screen", picture)
-    shown, state = display(), fold(study.journal)
-    with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
-        for told in range(45):  # a line each second
-            shown.event(Event(term=4, time=2000.0 + told, result=result(3, 0.5)))
-            now[0] += 1.0
-    assert drawn == [100.0, 122.0, 144.0]
+    watched = Watched(tmp_path, monkeypatch, picture_s=2.0, computed_s=2.0)
+    assert watched.draws(45, every_s=1.0) == [100.0, 122.0, 144.0]
 
 
 def test_a_picture_that_takes_no_time_is_drawn_four_times_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], list[float]()
-
-    def picture(*_: object, **__: object) -> str:
-        drawn.append(now[0])
-        return "picture"
-
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
-    monkeypatch.setattr("bohb_nas.display.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("bohb_nas.display.live.screen", picture)
-    shown, state = display(), fold(study.journal)
-    with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
-        for _ in range(8):
-            shown.tick()
-            now[0] += 0.125
-    assert drawn == [100.0, 100.25, 100.5, 100.75]
+    watched = Watched(tmp_path, monkeypatch, picture_s=0.0, computed_s=0.0)
+    assert watched.draws(8, every_s=0.125) == [100.0, 100.25, 100.5, 100.75]
 
 
 def test_a_terminal_that_was_held_up_shows_the_next_picture_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By Ctrl-S, say, for ten minutes, in which nothing is computed."""
-    study, now, drawn = make_study(tmp_path / "study", now=2000.0), [100.0], list[float]()
-
-    def picture(*_: object, **__: object) -> str:
-        drawn.append(now[0])
-        now[0] += 600.0
-        return "picture"
-
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
-    monkeypatch.setattr("bohb_nas.display.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("bohb_nas.display.time.thread_time", lambda: 0.0)
-    monkeypatch.setattr("bohb_nas.display.live.screen", picture)
-    shown, state = display(), fold(study.journal)
-    with shown.watch(View(study=study, meta=study.read_meta(), state=state, n_workers=lambda: 1, worth=None)):
-        for _ in range(2):
-            shown.tick()
-            now[0] += 1.0
-    assert drawn == [100.0, 701.0]
+    watched = Watched(tmp_path, monkeypatch, picture_s=600.0, computed_s=0.0)
+    assert watched.draws(2, every_s=1.0) == [100.0, 701.0]
