@@ -26,7 +26,13 @@ def _split(context: click.Context, parameter: click.Parameter, text: str | None)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them.")
 @click.option("--space", metavar="S", help="Search space.  [cell]")
-@click.option("--time", "time_s", type=Duration(), metavar="T", help="Of the device for each method and seed, retraining counted.  [10m]")
+@click.option(
+    "--time",
+    "time_s",
+    type=Duration(),
+    metavar="T",
+    help="Of the device for each method and seed, retraining counted; at least 20s.  [10m]",
+)
 @click.option("--seeds", type=int, metavar="N", help="Searches of each method; may grow.  [3]")
 @click.option(
     "--methods",

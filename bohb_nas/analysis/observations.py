@@ -138,7 +138,7 @@ def _on(record: Record, device: str) -> Record:
 class _Times:
     """When trials were asked and told, on a clock that stands still while nobody leads, and while baselines are trained.
 
-    It is that of `State.led_s`, which only knows how late it is, begun anew at the first ask.
+    It is that of `State.span_s`, which only knows how late it is.
     """
 
     def __init__(self) -> None:

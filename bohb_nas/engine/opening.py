@@ -137,9 +137,10 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
         meta["data_fingerprint"] = data.fingerprint
     known = beforehand.with_size(known, meta, study=study, data=data)
     known, found = beforehand.check_constraints(known, space, bounded=request.sizes_bounded)
+    optimizer = _optimizer(meta, parts, known, n_workers=n_workers)  # may refuse what is known
     for note in [*checked, *notes, *found, *_remarks(meta, parts, n_workers)]:
         display.say(note)
-    return Made(meta=meta, parts=parts, knowledge=known, optimizer=_optimizer(meta, parts, known, n_workers=n_workers))
+    return Made(meta=meta, parts=parts, knowledge=known, optimizer=optimizer)
 
 
 def examine(path: Path, request: Request) -> None:

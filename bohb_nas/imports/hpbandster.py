@@ -39,6 +39,8 @@ UNIT = "units"
 _SPACES = ("configspace.json", "configspace.pcs")
 _TOLERANCE = 1e-6
 """Between the budgets of a log and a ladder, relatively."""
+_ROUNDING = 1e-9
+"""Between a budget and the same one reckoned otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +155,12 @@ def ladder(found: Sequence[float], *, unit: str) -> Budgets:
     ratio = min((high / low for low, high in itertools.pairwise(distinct)), default=3.0)
     if not math.isfinite(distinct[-1] / distinct[0]):
         raise LogError(f"budgets from {distinct[0]:g} to {distinct[-1]:g} are too far apart; a run on such budgets cannot be imported")
-    eta = float(round(ratio)) if math.isclose(ratio, round(ratio), rel_tol=_TOLERANCE) else ratio
-    top = float(f"{distinct[-1]:.12g}")
+    eta = float(round(ratio)) if math.isclose(ratio, round(ratio), rel_tol=_TOLERANCE) else float(f"{ratio:.12g}")
+    top = distinct[-1]
     n = round(math.log(top / distinct[0]) / math.log(eta)) if eta > 1 else 0
-    budgets = Budgets(min=top / eta**n, max=top, eta=eta, unit=unit) if eta >= 2 else None
+    low = top / eta**n
+    low = distinct[0] if math.isclose(distinct[0], low, rel_tol=_ROUNDING) else low  # so that an own export has its budgets back
+    budgets = Budgets(min=low, max=top, eta=eta, unit=unit) if eta >= 2 else None
     if budgets is None or not all(_rung(budget, budgets)[0] >= 0 for budget in distinct):
         listed = ", ".join(f"{b:g}" for b in distinct[:10])
         raise LogError(f"the budgets {listed} are no ladder max / eta^k with eta of at least 2; a run on such budgets cannot be imported")

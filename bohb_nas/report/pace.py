@@ -21,8 +21,9 @@ def throughput(state: State, device_s: float, trials: Iterable[Mapping[str, Any]
             has stopped at its last line.
 
     Returns:
-        `overall`: per hour under some master; `last_hour`: of the last hour, or since the start where that is later. Both hold `hours`
-        (what they were counted over), `evaluations_per_hour` and `device_hours_per_hour`; the last two are null over no time.
+        `overall`: per hour under some master, from the first ask on, as an analysis has it; `last_hour`: of the last hour, or since the
+        first ask where that is later. Both hold `hours` (what they were counted over), `evaluations_per_hour` and
+        `device_hours_per_hour`; the last two are null over no time.
     """
     elapsed = [t["elapsed_s"] for t in trials if t["elapsed_s"] is not None and t["origin"] is not Origin.BASELINE]
     events = [event for event in state.events if state.origin(event) is not Origin.BASELINE]
@@ -39,8 +40,8 @@ def throughput(state: State, device_s: float, trials: Iterable[Mapping[str, Any]
             late_s += max(0.0, min(ended, end) - max(began, start))
     told = sum(event.result is not None for event in events)
     late_s += sum(min(s, end - start) for s in elapsed)
-    led_s = state.led_s + (since_last_s or 0.0)
-    return {"overall": _per_hour(told, device_s + sum(elapsed), led_s), "last_hour": _per_hour(late, late_s, end - start)}
+    span_s = state.span_s + (since_last_s or 0.0 if state.events else 0.0)
+    return {"overall": _per_hour(told, device_s + sum(elapsed), span_s), "last_hour": _per_hour(late, late_s, end - start)}
 
 
 def _per_hour(n: int, device_s: float, seconds: float) -> dict[str, float | None]:

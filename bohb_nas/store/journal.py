@@ -99,6 +99,8 @@ class State:
     """Sum of their budgets."""
     led_s: float = 0.0
     """Seconds under some master, over all terms, up to `last`; `analysis.observations` puts every line on the same clock."""
+    span_s: float = 0.0
+    """Those from the first ask on: how long it took to start, or runs that asked nothing, are in no rate."""
     last: float | None = None
     """Time of the last line."""
     beside_s: dict[float, list[float]] = field(default_factory=dict)
@@ -140,9 +142,9 @@ class State:
             self._lead_until(event.until)
         else:
             # what a pick rests on is read from the file when somebody asks
-            self.events.append(event if event.why is None else replace(event, why=None))
             if self.origin(event) is not Origin.BASELINE:  # which are trained while nobody leads the search
                 self._lead_until(event.time)
+            self.events.append(event if event.why is None else replace(event, why=None))
         self.last = event.time
         return True
 
@@ -153,7 +155,9 @@ class State:
 
     def _lead_until(self, time: float | None) -> None:
         if time is not None and self.last is not None:
-            self.led_s += max(0.0, time - self.last)
+            seconds = max(0.0, time - self.last)
+            self.led_s += seconds
+            self.span_s += seconds if self.events else 0.0
 
     def _count_beside(self, result: Result, term: int, time: float) -> None:
         """Nothing is learnt from a trial that outlived its master, which waited for nobody knows what, nor from waits or standstills."""

@@ -127,7 +127,9 @@ def test_warm_starts() -> None:
     Path("circle").symlink_to("circle")
     refused(run("--warm-start", "circle", method="bohb"), "circle")
     earlier("near", {"depth": 3, "lr": 0.5})
-    refused(run("--warm-start", "near", method="hyperband"), "method hyperband cannot learn from an earlier study")
+    by_hyperband = run("--warm-start", "near", method="hyperband")
+    refused(by_hyperband, "method hyperband cannot learn from an earlier study")
+    assert "taken over" not in by_hyperband.output
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from test_exchange_hpbandster import make_study
 from bohb_nas.cli import cli
 from bohb_nas.errors import LogError
 from bohb_nas.imports.hpbandster import ladder
-from bohb_nas.records import Evaluation, Origin, Status
+from bohb_nas.records import Budgets, Evaluation, Origin, Status
 from bohb_nas.records import Result as Evaluated
 from bohb_nas.store.journal import Event, Journal, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
@@ -366,6 +366,13 @@ def test_budgets_as_hpbandster_computes_them_are_one_ladder() -> None:
     assert ladder([1.0, 2.5, 6.25], unit="s").eta == 2.5
     with pytest.raises(LogError, match="no ladder"):
         ladder([1.0, 9.0, 27.0, 50.0], unit="s")
+
+
+@pytest.mark.parametrize(("low", "top", "eta"), [(0.1, 0.9, 3.0), (1.2, 400 / 7, 2.2), (0.7, 31.1, 3.33)])
+def test_budgets_of_an_own_export_are_those_of_the_study(low: float, top: float, eta: float) -> None:
+    rungs = Budgets(min=low, max=top, eta=eta).rungs
+    assert ladder(rungs, unit="s").rungs == rungs
+    assert ladder(rungs[:-1], unit="s").rungs == rungs[:-1], "the dearest was never reached"
 
 
 def evaluations_of(study: Path) -> list[Any]:

@@ -6,8 +6,10 @@ import pytest
 from analysis_fakes import Run, make_study
 
 from bohb_nas.analysis.observations import mean, observe, read, strangers
+from bohb_nas.analysis.pace import pace
 from bohb_nas.errors import JournalError, StudyError, UsageError
 from bohb_nas.records import Origin, Status
+from bohb_nas.report.status import status
 from bohb_nas.search_spaces.toy import space as toy
 from bohb_nas.store.journal import Event, fold
 from bohb_nas.store.study_dir import StudyDir
@@ -86,6 +88,27 @@ def test_the_clock_of_an_analysis_is_that_of_the_stop_rule(tmp_path: Path) -> No
     ]
     study.journal.write_text("".join(event.to_line() + "\n" for event in lines))
     assert read(study).span_s == fold(study.journal).led_s == 46.0
+
+
+def test_a_rate_of_an_analysis_is_that_of_the_status(tmp_path: Path) -> None:
+    a, b, baseline = Run(config_id="a"), Run(config_id="b"), Run(config_id="d", origin=Origin.BASELINE)
+    study = make_study(tmp_path / "s")
+    lines = [
+        Event(term=1, time=100.0),  # stopped while it started
+        Event(term=2, time=200.0, until=109.0),
+        Event(term=2, time=230.0, trial=a.trial),
+        Event(term=2, time=250.0, result=a.result),  # 20 s
+        Event(term=2, time=251.0, trial=baseline.trial),
+        Event(term=2, time=261.0, result=baseline.result),
+        Event(term=3, time=500.0, until=250.0),
+        Event(term=3, time=505.0, trial=b.trial),  # 5 s
+        Event(term=3, time=512.0, result=b.result),  # 7 s
+    ]
+    study.journal.write_text("".join(event.to_line() + "\n" for event in lines))
+    record = read(study)
+    assert pace(record.told, record.span_s)["evaluations_per_hour"] == 225.0 == 2 / 32 * 3600
+    overall = status(study)["throughput"]["overall"]
+    assert (overall["evaluations_per_hour"], overall["hours"]) == (225.0, 32 / 3600)
 
 
 def test_time_stands_still_for_baselines_but_not_for_probes(tmp_path: Path) -> None:
