@@ -133,6 +133,7 @@ def test_of_the_long_log_of_a_crash_no_more_is_read_than_its_end(tmp_path: Path)
     tracemalloc.stop()
     assert (result.message or "").startswith("the training process ended with exit code 7\n")
     assert (result.message or "").endswith("the last words\n")
+    assert len(study.attempts("t00000")) == 1, "only what was killed is tried once more"
     assert peak < 2**26
 
 
@@ -623,6 +624,45 @@ def test_a_crash_right_before_the_signal_to_leave_is_not_told(study: StudyDir, s
     assert not study.result("t00000").exists()
 
 
+def test_what_ends_well_while_the_program_is_to_leave_is_told(study: StudyDir, starts: Starts) -> None:
+    async def steps(trainer: Trainer) -> Status:
+        async def leave() -> None:
+            trainer.retire("asked to leave by SIGUSR1")
+
+        await trainer.stop()
+        starts(Played(Status.OK, meanwhile=leave))
+        return (await trainer.train(TRIAL)).status
+
+    starts(Played())
+    assert play(study, steps) is Status.OK
+    assert study.result("t00000").exists()
+
+
+def test_a_record_that_cannot_be_read_for_a_while_ends_no_worker(study: StudyDir, starts: Starts) -> None:
+    starts(Played(Status.OK, Status.OK))
+
+    async def steps(trainer: Trainer) -> list[Status]:
+        first = (await trainer.train(TRIAL)).status
+        study.study_json.rename(study.path / "away")
+        return [first, (await trainer.train(replace(TRIAL, trial_id="t1"))).status]
+
+    assert play(study, steps) == [Status.OK, Status.OK]
+
+
+def test_the_heart_stands_still_after_the_training(study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master takes what is left of one for that of a worker that was killed."""
+    starts(Played(Status.OK))
+    monkeypatch.setattr(heartbeat, "_BEAT_S", 0.0)
+
+    async def steps(trainer: Trainer) -> bool:
+        await trainer.train(TRIAL)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return study.heartbeat("t00000").exists()
+
+    assert not play(study, steps)
+
+
 def test_a_heartbeat_that_somebody_deleted_is_said_anew(study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it a master gives the trial to a second worker."""
     path = study.heartbeat("t0")
@@ -655,6 +695,7 @@ def test_what_is_finished_outlives_a_handing_over_while_the_disk_refuses_it(
         await finished.wait()
         assert not await trainer.hand_over("asked to leave", grace_s=0.05)
         has_space.set()
+        assert await trainer.hand_over("asked to leave", grace_s=60.0), "it is waited for"
         assert (await job).status is Status.OK
 
     play(study, steps)
@@ -692,7 +733,11 @@ def test_a_process_that_can_train_nothing_makes_its_worker_unfit_and_no_result(s
     assert not study.result("t00000").exists()
 
 
-def test_what_is_ended_at_its_limit_says_the_limit(study: StudyDir, starts: Starts) -> None:
+def test_what_is_ended_at_its_limit_says_the_limit_and_how_long_it_took(
+    study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     starts(Played(TimeoutError()))
+    monkeypatch.setattr(standstill, "now", iter([100.0, 402.5]).__next__)
     (result,) = train(study, "t0")
+    assert result.train_s == 302.5
     assert result.message == "killed after 301.5 s, the hard limit of a budget of 1", "1.5 x 1 s and 300 s for all else"
