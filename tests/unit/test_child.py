@@ -103,7 +103,15 @@ def test_a_loss_is_kept_whatever_its_details_are(tmp_path: Path, details: dict[s
     assert (result.status, result.loss, spoilt) == (Status.OK, 0.5, False)
     assert result.details.keys() == {"epochs", "left_out"}
     (name,) = details
-    assert re.search(f"cannot keep the details {re.escape(ascii(name))}: .*({said})", result.details["left_out"])
+    assert re.search(f"cannot keep {re.escape(ascii(name))}: .*({said})", result.details["left_out"])
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", ("top", 5)])
+def test_a_loss_is_kept_whatever_its_metrics_are_called(tmp_path: Path, name: Any) -> None:
+    result, spoilt = train(Worker(ok(metrics={"top1": 0.75, name: 0.875}, details={"epochs": 3})), TRIAL, tmp_path)
+    assert (result.status, result.loss, spoilt) == (Status.OK, 0.5, False)
+    assert (result.metrics, result.details["epochs"]) == ({"top1": 0.75}, 3)
+    assert result.details["left_out"].startswith(f"a study cannot keep {name!a}: ")
 
 
 def test_scalars_of_other_libraries_in_details_become_numbers(tmp_path: Path) -> None:
