@@ -295,10 +295,17 @@ def test_a_network_is_for_the_image_classifier_and_may_be_another_file(tmp_path:
     new_space(toy)
     assert "network" not in toy["worker_options"]
     monkeypatch.chdir(tmp_path)
-    other = plan(Request(space=str(space), worker_options={"network": "other.py", "policy_file": "policy.json"}))
+    other = plan(Request(space=str(space), worker_options={"network": "other.py"}))
     new_space(other)
     assert other["worker_options"]["network"] == str(tmp_path / "other.py")
-    assert other["worker_options"]["policy_file"] == str(tmp_path / "policy.json"), "workers start elsewhere"
+
+
+def test_files_are_kept_by_their_paths_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study may be resumed from another folder."""
+    monkeypatch.chdir(tmp_path)
+    meta = plan(Request(space="s.py", method="m.py", worker="w.py"))
+    assert [meta[kind] for kind in ("space", "method", "worker")] == [str(tmp_path / f"{letter}.py") for letter in "smw"]
+    assert plan(Request(worker_options={"policy_file": "p.json"}))["worker_options"]["policy_file"] == str(tmp_path / "p.json")
 
 
 @pytest.mark.parametrize(("option", "mine"), [("command", "true"), ("worker", "mine.py")])
