@@ -574,6 +574,45 @@ def test_what_has_a_result_is_not_trained_again(study: StudyDir, starts: Starts)
     assert study.attempts("t00000") == []
 
 
+def test_who_asks_for_what_is_in_training_joins_it(study: StudyDir, starts: Starts) -> None:
+    """As the next master does, while the answer to the last one is still to come."""
+    starts(Played(Status.OK))
+
+    async def steps(trainer: Trainer) -> None:
+        first = trainer.train(TRIAL)
+        assert trainer.train(TRIAL) is first
+        assert trainer.busy
+        told = await first
+        assert await trainer.train(TRIAL) == told
+        assert not trainer.busy
+
+    play(study, steps)
+    assert len(study.attempts("t00000")) == 1
+
+
+def test_where_a_result_stands_by_then_it_is_that_which_counts(study: StudyDir, starts: Starts) -> None:
+    """Somebody took this worker for dead and trained the trial as well."""
+    other = Result(trial_id="t00000", status=Status.OK, loss=0.25, train_s=2.0)
+
+    async def overtaken() -> None:
+        study.write_result(Evaluation(trial=TRIAL, result=other))
+
+    starts(Played(Status.OK, meanwhile=overtaken))
+    assert train(study, "t00000") == [other]
+
+
+def test_who_is_to_leave_begins_nothing(study: StudyDir, starts: Starts) -> None:
+    starts(Played())
+
+    async def steps(trainer: Trainer) -> Result:
+        trainer.retire("its time is over")
+        return await trainer.train(TRIAL)
+
+    result = play(study, steps)
+    assert (result.status, result.message) == (Status.PREEMPTED, "its time is over")
+    assert study.attempts("t00000") == []
+
+
 def test_what_interrupted_attempts_left_goes_when_the_trial_is_finished(study: StudyDir, starts: Starts) -> None:
     starts(Played(Status.OK))
     left = study.new_attempt("t0") / "handover"

@@ -105,10 +105,11 @@ def test_only_a_trial_in_training_that_can_be_handed_over_is_asked_to_leave(tmp_
     """Whoever is told that it was asked waits for its end."""
 
     async def use(process: TrainingProcess) -> tuple[list[bool], dict[str, Any] | None]:
-        hands_over, asked = process.hands_over, [process.ask_to_leave()]
+        assert process.hands_over
+        asked = [process.ask_to_leave()]
         training = asyncio.ensure_future(process.ask(request(tmp_path), limit_s=None))
         await until(tmp_path / "began")
-        for process.hands_over in (False, hands_over):
+        for process.hands_over in (False, True):
             asked.append(process.ask_to_leave())
         answer = await training
         return [*asked, process.ask_to_leave()], answer
