@@ -276,6 +276,20 @@ def test_a_limit_that_was_changed_meanwhile_holds_from_the_next_trial_on(tmp_pat
     assert limits == [301.5, 50.0], "1.5 x 1 s + 300 s, then what was asked for"
 
 
+def test_a_trainer_may_have_other_options_than_the_study(tmp_path: Path) -> None:
+    """As baselines have, which are trained beside a search."""
+    study = made(tmp_path, LIMITED)
+
+    async def steps() -> float | None:
+        trainer = Trainer(study, study.read_meta(), device=local_devices(1)[0], say=print, options={"hard_limit_s": 7.0})
+        try:
+            return (await trainer.train(TRIAL)).loss
+        finally:
+            await trainer.stop()
+
+    assert asyncio.run(steps()) == 7.0
+
+
 def test_the_result_of_a_study_that_is_gone_is_dropped_and_what_refused_it_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
