@@ -11,20 +11,25 @@ _UNKEPT = (TypeError, ValueError, RecursionError)
 
 
 def kept(result: Result) -> tuple[Result, int]:
-    """A result as the study has it, and its bytes as JSON; details that its readers would not take are left out: the loss is known."""
+    """A result as the study has it, and its bytes as JSON; metrics and details that its readers would not take are left out: the loss is
+    known.
+    """
     if result.message is not None:
         result = replace(result, message=result.message.encode(errors="backslashreplace").decode())  # names of files need not be UTF-8
     try:
         return read_back(result)
     except _UNKEPT as e:
-        good = {name: value for name, value in result.details.items() if _keeps(result, name, value)}
-        bad = ", ".join(ascii(name) for name in result.details if name not in good)
-        return read_back(replace(result, details={**good, "left_out": f"a study cannot keep the details {bad[:200]}: {e}"}))
+        bare = replace(result, metrics={}, details={})
+        metrics = {name: value for name, value in result.metrics.items() if _keeps(replace(bare, metrics={name: value}))}
+        details = {name: value for name, value in result.details.items() if _keeps(replace(bare, details={name: value}))}
+        bad = [name for name in result.metrics if name not in metrics] + [name for name in result.details if name not in details]
+        listed = ", ".join(map(ascii, bad))[:200]
+        return read_back(replace(result, metrics=metrics, details={**details, "left_out": f"a study cannot keep {listed}: {e}"}))
 
 
-def _keeps(result: Result, name: Any, value: Any) -> bool:
+def _keeps(result: Result) -> bool:
     try:
-        read_back(replace(result, details={name: value}))
+        read_back(result)
     except _UNKEPT:
         return False
     return True

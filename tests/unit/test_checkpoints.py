@@ -40,9 +40,9 @@ class Search:
         self.walks.append(len(self.may))
         return self.may
 
-    def tell(self, *, may: bool, checked: bool = True) -> None:
+    def tell(self, *, may: bool, checked: bool = True, rung: int = 0) -> None:
         n, self.n = self.n, self.n + 1
-        trial = Trial(trial_id=f"t{n}", config_id=f"c{n}", config={}, budget=1.0, bracket=1, rung=0, seed=0, origin=Origin.RANDOM)
+        trial = Trial(trial_id=f"t{n}", config_id=f"c{n}", config={}, budget=1.0, bracket=1, rung=rung, seed=0, origin=Origin.RANDOM)
         self.state.apply(Event(term=self.state.term, time=0.0, trial=trial))
         told = Result(trial_id=f"t{n}", status=Status.OK, loss=1.0 + n, train_s=1.0)  # the first is the incumbent
         self.state.apply(Event(term=self.state.term, time=0.0, result=told))
@@ -91,3 +91,11 @@ def test_what_an_earlier_master_left_is_found(n: int) -> None:
     assert search.worthless == max(0, n - 1000 - 1)  # a thousand are looked at, of which none is the incumbent where there are more
     search.tell(may=False)
     assert search.disk.there == {"t0"}
+
+
+def test_where_a_method_does_not_say_what_it_promotes_all_below_the_top_rung_is_kept() -> None:
+    search = Search()
+    for rung in (0, 0, 1, 0, 1):
+        search.tell(may=False, checked=False, rung=rung)
+    Checkpoints(cast(StudyDir, search.disk), search.state, continue_promoted=True, ours=True, promotable=None, n_rungs=2)
+    assert search.disk.there == {"t0", "t1", "t3"}

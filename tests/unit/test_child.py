@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def test_a_proper_result_passes_unchanged(tmp_path: Path) -> None:
         (lambda: ok(status="preempted", loss=None), Status.CRASHED, "status preempted but does not hand over"),
         (lambda: ok(trial_id="t1"), Status.CRASHED, "a result of 't1' for trial 't0'"),
         (ZeroDivisionError("by zero"), Status.CRASHED, "ZeroDivisionError: by zero"),
+        (ValueError("x" * 5000 + " in the end"), Status.CRASHED, "x in the end"),
         (SystemExit("cannot read /data/foo.yaml"), Status.CRASHED, "SystemExit: cannot read /data/foo.yaml"),
         (SystemExit(), Status.CRASHED, "SystemExit"),
         (KeyboardInterrupt(), Status.CRASHED, "KeyboardInterrupt"),
@@ -102,13 +103,36 @@ def test_a_loss_is_kept_whatever_its_details_are(tmp_path: Path, details: dict[s
     assert (result.status, result.loss, spoilt) == (Status.OK, 0.5, False)
     assert result.details.keys() == {"epochs", "left_out"}
     (name,) = details
-    assert re.search(f"cannot keep the details {re.escape(ascii(name))}: .*({said})", result.details["left_out"])
+    assert re.search(f"cannot keep {re.escape(ascii(name))}: .*({said})", result.details["left_out"])
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", ("top", 5)])
+def test_a_loss_is_kept_whatever_its_metrics_are_called(tmp_path: Path, name: Any) -> None:
+    result, spoilt = train(Worker(ok(metrics={"top1": 0.75, name: 0.875}, details={"epochs": 3})), TRIAL, tmp_path)
+    assert (result.status, result.loss, spoilt) == (Status.OK, 0.5, False)
+    assert (result.metrics, result.details["epochs"]) == ({"top1": 0.75}, 3)
+    assert result.details["left_out"].startswith(f"a study cannot keep {name!a}: ")
 
 
 def test_scalars_of_other_libraries_in_details_become_numbers(tmp_path: Path) -> None:
     scalars = {"a": np.float32(0.5), "b": [np.int64(3)], "c": np.bool_(True), "d": torch.tensor(2), "e": np.array(1.5)}
     result, _ = train(Worker(ok(details=scalars)), TRIAL, tmp_path)
     assert json.dumps(result.details) == '{"a": 0.5, "b": [3], "c": true, "d": 2, "e": 1.5}'
+
+
+def test_a_worker_s_own_message_may_name_files_that_are_not_utf_8(tmp_path: Path) -> None:
+    said = Result(trial_id="t0", status=Status.TIMED_OUT, loss=None, train_s=1.0, message="late at caf\udce9.png", details={"epochs": 3})
+    result, _ = train(Worker(said), TRIAL, tmp_path)
+    assert (result.status, result.message, result.details) == (Status.TIMED_OUT, "late at caf\\udce9.png", {"epochs": 3})
+
+
+def test_the_size_of_a_result_is_that_of_its_line_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '{"trial_id":"t0","status":"ok","loss":0.5,"train_s":1.0,"metrics":{},"details":{"a":"éé"},"config":null,"message":null}'
+    for room, status in ((0, Status.OK), (-1, Status.CRASHED)):
+        monkeypatch.setattr("bohb_nas.engine.child.RESULT_LIMIT_BYTES", len(text) + 2 + room)  # each é has two bytes
+        result, _ = train(Worker(ok(details={"a": "éé"})), TRIAL, tmp_path)
+        assert result.status is status
+    assert f"the result has {len(text) + 2} bytes as JSON" in str(result.message)
 
 
 def test_details_as_deep_as_readers_take_pass(tmp_path: Path) -> None:
@@ -175,13 +199,15 @@ class Child:
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 
-    def give(self, name: str, *, budget: float) -> Path:
-        """Asks for a trial and returns its folder."""
+    def give(self, name: str, *, budget: float, earlier: Sequence[str] = ()) -> Path:
+        """Asks for a trial, which had such earlier attempts, and returns its folder."""
         assert self.process.stdin is not None
         workdir = self.folder / name
         workdir.mkdir(exist_ok=True)
         trial = TRIAL.to_json() | {"budget": budget}
-        self.process.stdin.write(json.dumps({"trial": trial, "workdir": str(workdir), "earlier": []}) + "\n")
+        self.process.stdin.write(
+            json.dumps({"trial": trial, "workdir": str(workdir), "earlier": [str(self.folder / attempt) for attempt in earlier]}) + "\n"
+        )
         self.process.stdin.flush()
         return workdir
 
@@ -259,8 +285,8 @@ def test_a_signal_to_every_process_of_a_job_leaves_the_child_and_ends_what_it_st
         starter.hear()
         started = starter.give("1", budget=1.0) / "program"
         wait_for(started)
-        os.kill(starter.process.pid, signal.SIGTERM)
-        starter.process.send_signal(signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
+            starter.process.send_signal(number)
         while not started.read_text():
             time.sleep(0.01)
         os.kill(int(started.read_text()), signal.SIGTERM)
@@ -379,14 +405,37 @@ def test_what_a_full_disk_refuses_of_a_log_costs_no_result(tmp_path: Path, monke
         assert "No space left on device; free space" in talker.hear()["error"], "no trial's fault: it is asked again"
 
 
+CLEARS = """
+import threading
+from bohb_nas import Result, Status
+cleared = []
+def kill_leftovers(workdir):
+    cleared.append(workdir.name)
+def train(trial, workdir):
+    details = {"cleared": cleared, "threads": [thread.name for thread in threading.enumerate()]}
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=0.5, train_s=0.0, details=details)
+"""
+
+
+def test_before_a_trial_what_its_earlier_attempts_left_running_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "clears.py").write_text(CLEARS)
+    with child(tmp_path, str(tmp_path / "clears.py")) as clears:
+        clears.hear()
+        clears.give("2", budget=1.0, earlier=["0", "1"])
+        details = clears.hear()["result"]["details"]
+    assert details["cleared"] == ["0", "1"]
+    assert "standstill" in details["threads"], "seconds in which it is suspended are no training"
+
+
 def test_a_worker_without_the_attribute_does_not_hand_over(tmp_path: Path) -> None:
-    (tmp_path / "stayer.py").write_text("def train(trial, workdir):\n    return None\n")
+    (tmp_path / "stayer.py").write_text("print('{}')\ndef train(trial, workdir):\n    return None\n")
     with child(tmp_path, str(tmp_path / "stayer.py")) as stayer:
-        assert stayer.hear() == {"ready": True, "hands_over": False}
+        assert stayer.hear() == {"ready": True, "hands_over": False}, "what it prints is no answer"
 
 
 def test_an_exception_may_have_spoilt_the_process_an_answer_has_not(tmp_path: Path) -> None:
     assert train(Worker(RuntimeError("CUDA error: an illegal memory access was encountered")), TRIAL, tmp_path)[1]
+    assert train(Worker(MemoryError("16 EiB")), TRIAL, tmp_path)[1]
     assert not train(Worker(None), TRIAL, tmp_path)[1]
 
 

@@ -23,7 +23,7 @@ from bohb_nas.engine.dask_engine import MAX_CUTS, DaskEngine
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.lead import last_alive
-from bohb_nas.errors import BohbNasError, StorageError
+from bohb_nas.errors import BohbNasError, StartError, StorageError
 from bohb_nas.files import storing
 from bohb_nas.locks import Lock
 from bohb_nas.records import Result, Status
@@ -222,17 +222,6 @@ def test_a_scheduler_that_does_not_end_spoils_nothing(study: StudyDir, monkeypat
     assert study.last_led.exists()
 
 
-def test_a_trial_that_no_worker_has_the_time_for_is_given_up(study: StudyDir) -> None:
-    cut(study, MAX_CUTS)
-    engine = DaskEngine(study, term=1, needs_s=lambda _: None, say=print)
-    engine.adopt(trial(0))
-    (result,) = engine.wait(0.0)
-    assert result.status is Status.CRASHED
-    assert result.message is not None
-    assert "give workers more time" in result.message
-    assert engine.wait(0.0) == []
-
-
 def test_only_cuts_that_left_nothing_count(study: StudyDir) -> None:
     cut(study, MAX_CUTS)
     assert handovers.cuts(study, "t0") == MAX_CUTS
@@ -337,6 +326,19 @@ def started(study: StudyDir, notices: list[str], monkeypatch: pytest.MonkeyPatch
     return made
 
 
+def test_a_trial_that_no_worker_has_the_time_for_is_given_up(study: StudyDir, started: Started) -> None:
+    cut(study, MAX_CUTS - 1)
+    with started(Cluster()) as engine:
+        engine.adopt(trial(0))
+        assert engine.wait(0.0) == []
+        cut(study, 1)
+        (result,) = engine.wait(0.0)
+        assert engine.wait(0.0) == []
+    assert result.status is Status.CRASHED
+    assert result.message is not None
+    assert "give workers more time" in result.message
+
+
 def adopted(study: StudyDir, started: Started, *, killed: bool) -> list[Result]:
     """What the next master makes of a trial whose worker ended with the one before: killed, or for what is wrong with its machine."""
     attempt = study.new_attempt("t0")
@@ -399,7 +401,9 @@ def test_a_trial_is_given_up_when_its_third_worker_died(study: StudyDir, started
     assert not list(study.trials.glob("*/*/handover")), "nobody goes on from there"
 
 
-def test_a_worker_that_was_lost_before_it_began_or_after_it_left_has_not_died_of_the_trial(study: StudyDir, started: Started) -> None:
+def test_a_worker_that_was_lost_before_it_began_or_after_it_left_or_is_unfit_has_not_died_of_the_trial(
+    study: StudyDir, started: Started
+) -> None:
     def lost() -> Result:
         raise OSError("connection lost")
 
@@ -407,7 +411,11 @@ def test_a_worker_that_was_lost_before_it_began_or_after_it_left_has_not_died_of
         handovers.left(study.new_attempt("t0")).touch()
         return lost()
 
-    nodes = Cluster(lost, lost, lost, left, left, left, ok)
+    def unfit() -> Result:
+        study.new_attempt("t0")
+        raise StartError("no such device")
+
+    nodes = Cluster(lost, lost, lost, left, left, left, unfit, unfit, unfit, ok)
     nodes.join("a")
     with started(nodes) as engine:
         engine.adopt(trial(0))

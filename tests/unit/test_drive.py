@@ -10,13 +10,14 @@ import study_fakes
 from in_process import InProcessEngine
 
 from bohb_nas import make_optimizer
+from bohb_nas.engine import drive
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.drive import Drive, Engine, Outcome, Pace, StopRule, Wish
 from bohb_nas.engine.replaying import replay
-from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError
+from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, SpaceError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options
-from bohb_nas.records import Budgets, Idle, Optimizer, Result, Status, Trial
+from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
 from bohb_nas.store.journal import Event, Journal, State, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
@@ -200,6 +201,23 @@ def test_a_worker_s_training_of_less_than_nothing_took_no_time() -> None:
     assert told_late({}, metrics={"new_s": -50.0}).beside_s == {5.0: [600.0]}
 
 
+@pytest.mark.parametrize(
+    ("in_seconds", "needs_s"),
+    [
+        (True, {1.0: 1 + 2, 3.0: 3 + 5, 9.0: 9 + 3.5, 27.0: 27}),  # 3.5 s is the middle of 1, 2, 5 and 9
+        (False, {1.0: 3.0, 4.0: 10.0, 8.0: 24.0}),  # at 8: 8 x 3, more than 8 x 2 and 2 x 10
+    ],
+)
+def test_what_a_trial_needs_is_told_by_the_latest_of_its_budget_or_else_by_all(in_seconds: bool, needs_s: dict[float, float]) -> None:
+    """Those of 27 s say that they had a device for less time than they trained."""
+    beside_s = {1.0: [1.0, 9.0, 2.0], 3.0: [5.0]}
+    state = State(beside_s=beside_s, took_s={1.0: [3.0, 2.0], 4.0: [10.0]})
+    late = State(beside_s={27.0: [-4.0]})
+    found = {b: Pace(late if b == 27.0 else state, in_seconds=in_seconds).needs_s(study_fakes.trial(1, budget=b)) for b in needs_s}
+    assert found == needs_s
+    assert Pace(State(), in_seconds=in_seconds).needs_s(study_fakes.trial(1, budget=5.0)) == (5.0 if in_seconds else None)
+
+
 def test_a_trial_that_was_handed_over_takes_what_all_its_attempts_had() -> None:
     """3 s of training in an earlier attempt, 2 s in the last, which had its device for 2.5 s."""
     state = told_late({"engine": {"host": "node1", "device": "cuda:0", "began": 50.0, "ended": 52.5}, "attempt_s": 2.0})
@@ -260,6 +278,13 @@ def test_continued_promotions_find_the_checkpoint_of_the_rung_below(tmp_path: Pa
     assert kept == [journal.state.incumbent.trial.trial_id], "no bracket is open any more: nothing may still be promoted"
 
 
+def test_what_is_not_promoted_starts_afresh_though_its_configuration_has_a_checkpoint(tmp_path: Path) -> None:
+    first = study_fakes.trial(0)
+    again = [replace(first, trial_id=f"t{n}", budget=3.0, rung=1, origin=o) for n, o in enumerate((Origin.RANDOM, Origin.PROMOTED), 1)]
+    _, _, worker = search(tmp_path / "study", optimizer=Asker(first, *again), continued=True, stop=StopRule(trials=3))
+    assert [trial.resume_from for trial in worker.seen] == [None, None, "t1"]
+
+
 def test_a_checkpoint_is_kept_while_its_configuration_may_still_be_promoted(tmp_path: Path) -> None:
     study = StudyDir(tmp_path / "study")
 
@@ -294,6 +319,28 @@ def test_twenty_crashes_in_a_row_end_the_search(tmp_path: Path) -> None:
     with pytest.raises(BohbNasError, match=r"(?s)20 trials in a row.*planned"):
         search(tmp_path / "study", optimizer=hyperband(None), failing=lambda t: int(t.trial_id[1:]) >= 5)
     assert len(fold(StudyDir(tmp_path / "study").journal).results) == 25
+
+
+def failing_as(monkeypatch: pytest.MonkeyPatch, status: Callable[[Trial], Status]) -> None:
+    """Has every trial end with a status, and say that it is heavy."""
+
+    def train(worker: Virtual, trial: Trial, workdir: Path) -> Result:
+        return Result(trial_id=trial.trial_id, status=status(trial), loss=None, train_s=0.0, metrics={"weight": 16.0})
+
+    monkeypatch.setattr(Virtual, "train", train)
+
+
+def test_other_failures_between_crashes_are_losses_to_learn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "HOPELESS", 3)
+    failing_as(monkeypatch, lambda trial: Status.OUT_OF_MEMORY if trial.trial_id.endswith(("2", "5")) else Status.CRASHED)
+    _, journal, _ = search(tmp_path / "study", stop=StopRule(trials=8), optimizer=hyperband(None))
+    assert len(journal.state.results) == 8
+
+
+def test_what_failed_breaks_no_constraint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing_as(monkeypatch, lambda trial: Status.DIVERGED)
+    _, journal, _ = search(tmp_path / "study", stop=StopRule(trials=2), knowledge=LIGHT)
+    assert [dict(result.details) for result in journal.state.results.values()] == [{}, {}]
 
 
 def test_what_a_method_asks_is_checked_before_it_is_written(tmp_path: Path) -> None:
@@ -347,6 +394,7 @@ class Late:
 
     def __init__(self, n: int, *, times: int = 1) -> None:
         self._n, self._times = n, times
+        self.timeouts: list[float] = []
         self._running: list[Trial] = []
         self._ended: list[Result] = []
 
@@ -358,6 +406,7 @@ class Late:
 
     def wait(self, timeout_s: float) -> list[Result]:
         assert self._running or self._ended or timeout_s == 0.0, "somebody waits for what nobody trains"
+        self.timeouts.append(timeout_s)
         seen = self._ended
         self._ended = [Result(trial_id=t.trial_id, status=Status.OK, loss=0.5, train_s=1.0) for t in self._running] * self._times
         self._running = []
@@ -396,8 +445,25 @@ def test_a_result_that_comes_twice_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_method_that_had_to_wait_is_asked_again_after_a_result(tmp_path: Path) -> None:
-    """The second rung waits for the last of the nine trials of the first, beside which three workers have nothing to do."""
-    assert told_by(tmp_path / "study", Late(4)).count("tell") == 9 + 3 + 1
+    """The second rung waits for the last of the nine trials of the first, beside which three workers have nothing to do.
+
+    Results are looked for at once only while something could be asked: of four, four and one trial of the first rung, not of the others.
+    """
+    workers = Late(4)
+    assert told_by(tmp_path / "study", workers).count("tell") == 9 + 3 + 1
+    assert workers.timeouts == [0.0, 0.25, 0.0, 0.25, 0.0, *[0.25] * 6]
+
+
+class Leaving(Late):
+    """Workers all of which leave but one as soon as somebody has counted them."""
+
+    def wait(self, timeout_s: float) -> list[Result]:
+        self._n = 1
+        return super().wait(timeout_s)
+
+
+def test_no_more_is_asked_than_workers_that_are_free_still(tmp_path: Path) -> None:
+    assert told_by(tmp_path / "study", Leaving(3), stop=StopRule(trials=4)) == ["ask", "tell"] * 4
 
 
 def test_budgets_that_are_no_seconds_do_not_count_against_the_time_left(tmp_path: Path) -> None:
@@ -443,6 +509,25 @@ def test_a_method_without_replay_is_asked_again_and_must_answer_the_same(tmp_pat
     replay(Asker(*worker.seen), journal.state)
     with pytest.raises(JournalError, match="was it changed"):
         replay(Asker(worker.seen[1], worker.seen[0]), journal.state)
+
+
+def test_a_method_without_replay_need_not_know_from_which_checkpoint_a_trial_went_on(tmp_path: Path) -> None:
+    _, journal, worker = search(tmp_path / "study", continued=True)
+    assert any(trial.resume_from for trial in worker.seen)
+    replay(Asker(*(replace(trial, resume_from=None) for trial in worker.seen)), journal.state)
+
+
+class Refuses(Asker):
+    """Takes no trial back."""
+
+    def replay(self, trial: Trial) -> None:
+        raise SpaceError(f"{trial.config_id} is not in the space")
+
+
+def test_a_recorded_trial_that_is_not_of_the_space_is_said_to_be_the_journal_s_damage(tmp_path: Path) -> None:
+    _, journal, _ = search(tmp_path / "study", stop=StopRule(trials=1))
+    with pytest.raises(JournalError, match="trial t00000 was asked, but c00000 is not in the space; restore the journal from a backup"):
+        replay(Refuses(), journal.state)
 
 
 def test_a_method_that_waits_for_nothing_is_an_error_not_a_hang(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_the_largest_seed_is_read_back(tmp_path: Path) -> None:
         ({"method_options": {"x": "\ud800"}}, r"--method-option x=.*ud800.*UTF-8"),
         ({"worker_options": {"a": 1, "x": ["\udcff"]}}, r"--worker-option x=.*udcff.*UTF-8"),
         ({"worker": None, "command": "train \udcff"}, r"--worker-option command=.*udcff.*UTF-8"),
+        ({"eta": 0.0}, r"eta 0: accepted is a number of at least 2"),
         ({"budget_unit": "\udcff"}, r"--budget-unit .*udcff.*UTF-8"),
     ],
 )
@@ -106,7 +107,10 @@ def test_the_published_run() -> None:
     assert meta["worker_options"] == {"schedule": "restarts", "dataset": "cifar10", "full_validation_from_s": 10800.0}
     assert meta["budgets"]["min"] == 400.0
     assert build(meta, new_space(meta)).method_options.n_brackets == 32
-    assert plan(Request(preset="zela2018", method="hyperband", seed=4))["method"] == "hyperband", "what is typed wins over the preset"
+    other = plan(Request(preset="zela2018", method="hyperband", space="joint", worker_options={"schedule": "cosine"}))
+    assert (other["method"], other["space"]) == ("hyperband", "joint"), "what is typed wins over the preset"
+    assert other["worker_options"]["schedule"] == "cosine"
+    assert plan(Request(preset="zela2018"), base=other) == other, "so does what was typed when the study began"
 
 
 @pytest.mark.parametrize(("method", "brackets"), [("asha", None), ("random_search", None), ("hyperband", 32), ("bohb_2018", 32)])
@@ -159,6 +163,24 @@ def test_what_is_not_said_on_resume_is_as_it_was(study: StudyDir) -> None:
     assert same == meta
 
 
+def test_a_record_stays_as_it_is_where_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, Any] = {
+        **{"method": "bohb_2018", "space": "zela2018", "dataset": "image_folder:a", "data_dir": Path("b"), "skip_unreadable": True},
+        **{"budget_min": 50.0, "budget_max": 800.0, "eta": 4.0, "brackets": 3, "trials": 90, "total_s": 9000.0, "seed": 4},
+        **{
+            "hard_limit_s": 1000.0,
+            "promote": "continue",
+            "preset": "zela2018",
+            "worker_options": {"schedule": "cosine", "network": "n.py"},
+        },
+        **{"method_options": {"min_points": 9}, "initial": "i.json", "prior": Path("p.json"), "warm_start": (Path("w"),)},
+        **{"constraints": ("latency<=1",), "max_params": 5e6, "listen": "host", "lease_s": 60.0, "require_same_gpu": True, "rank_probe": 3},
+    }
+    meta = plan(Request(**said))
+    monkeypatch.chdir(tmp_path)
+    assert plan(Request(), base=meta) == meta
+
+
 def test_the_record_keeps_when_and_with_what_a_study_was_made(tmp_path: Path) -> None:
     study = StudyDir(tmp_path / "study")
     study.make()
@@ -202,6 +224,7 @@ def test_the_limit_of_a_trial_may_differ_and_is_kept(tmp_path: Path, asked: dict
         (Request(budget_max=27.0), "budgets"),
         (Request(space="joint"), "space"),
         (Request(method="bohb"), "method"),
+        (Request(worker="image_classifier"), "worker: the study has"),
         (Request(worker_options={"seconds_per_budget": 1.0}), "worker_options"),
         (Request(preset="zela2018"), "preset"),
         (Request(initial="joint_hand_designed"), "initial"),
@@ -277,6 +300,14 @@ def test_a_network_is_for_the_image_classifier_and_may_be_another_file(tmp_path:
     assert other["worker_options"]["network"] == str(tmp_path / "other.py")
 
 
+def test_files_are_kept_by_their_paths_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study may be resumed from another folder."""
+    monkeypatch.chdir(tmp_path)
+    meta = plan(Request(space="s.py", method="m.py", worker="w.py"))
+    assert [meta[kind] for kind in ("space", "method", "worker")] == [str(tmp_path / f"{letter}.py") for letter in "smw"]
+    assert plan(Request(worker_options={"policy_file": "p.json"}))["worker_options"]["policy_file"] == str(tmp_path / "p.json")
+
+
 @pytest.mark.parametrize(("option", "mine"), [("command", "true"), ("worker", "mine.py")])
 def test_a_worker_of_ones_own_is_not_given_the_image_classifier_s_space_unless_it_is_named(option: str, mine: str) -> None:
     asked: dict[str, Any] = {option: mine}
@@ -293,8 +324,9 @@ def test_words_that_do_not_go_together() -> None:
         plan(Request(command="true", worker="toy"))
     with pytest.raises(UsageError, match="--command"):
         plan(Request(worker="command"))
-    with pytest.raises(UsageError, match="belong to the worker image_classifier"):
-        plan(Request(worker="toy", dataset="digits"))
+    for of_images in ({"dataset": "digits"}, {"data_dir": Path("/data")}, {"skip_unreadable": True}):
+        with pytest.raises(UsageError, match="belong to the worker image_classifier"):
+            plan(Request(worker="toy", **of_images))
 
 
 def test_a_worker_that_ends_while_it_looks_at_a_space_has_not_accepted_it(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def test_a_time_in_which_the_search_does_not_fit() -> None:
     assert plan(request("dha", total_s=27.0))["stop"]["total_s"] == 27.0
     assert plan(request("autohas", total_s=5.0, method_options={"search_s": 5}))["stop"]["total_s"] == 5.0
     assert plan(request("bohb", total_s=1.0))["stop"]["total_s"] == 1.0
+    meant = plan(request("dha", total_s=5.0, method_options={"search_s": "soon"}))
+    assert meant["method_options"] == {"search_s": "soon"}, "the method says what is wrong with it"
 
 
 def test_the_file_of_the_space_is_the_studys_own(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ def test_the_method_brings_its_worker_its_space_and_what_it_is_told() -> None:
     assert plan(request("dha", space="toy"))["space"] == "toy"
     assert plan(request("dha"))["worker_options"]["search"] == {"method": "dha"}
     assert "search" not in plan(request("bohb"))["worker_options"]
+    small = plan(request("dha", max_params=5e6))
+    assert small["worker_options"]["search"] == {"method": "dha", "max_params": 5e6}
+    assert small["constraints"] is None, "the worker keeps to it itself"
 
 
 def test_a_search_that_is_one_training_promotes_nothing() -> None:
@@ -131,8 +134,9 @@ def test_what_the_search_is_told_may_not_differ_on_resume(study: StudyDir) -> No
     assert isinstance(space, ConfigurationSpace)
     same, _ = reopen(study, request(space="toy", method_options={"rollouts": 2}))
     assert same == meta
-    with pytest.raises(StudyError, match="worker_options"):
-        reopen(study, Request(controller="paper"))
+    for other in (Request(controller="paper"), Request(method_options={"rollouts": 3})):
+        with pytest.raises(StudyError, match="worker_options"):
+            reopen(study, other)
 
 
 def test_the_child_is_told_the_frozen_space_and_the_record_is_not(study: StudyDir) -> None:

@@ -60,9 +60,10 @@ def test_a_worker_s_own_place_to_listen_counts_as_well(study: StudyDir) -> None:
 
 @pytest.mark.parametrize("request_", [Request(), Request(listen="loopback"), Request(listen="host", lock="kernel")])
 def test_a_lock_that_is_enough_or_asked_for_stays(study: StudyDir, request_: Request) -> None:
-    assert prepare(study.path, request_, Heard())
-    assert not study.leases.exists()
-    assert study.read_meta()["lock"] == "kernel"
+    for request in (request_, replace(request_, lock=None)):
+        assert prepare(study.path, request, Heard())
+        assert not study.leases.exists()
+        assert study.read_meta()["lock"] == "kernel"
 
 
 def test_what_is_refused_does_not_change_the_lock(study: StudyDir) -> None:
@@ -81,7 +82,10 @@ def test_a_led_study_is_joined_by_workers_of_the_same_search_alone(study: StudyD
             pass
 
 
-def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("leads", [True, False])
+def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leads: bool
+) -> None:
     study, new = StudyDir(tmp_path / "study"), opening._new
     monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
     with ExitStack() as rival:
@@ -91,13 +95,15 @@ def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(tm
             study.make()
             meta = plan(Request(space="toy", worker="toy", method="random_search", trials=5))
             launch.create(study, meta, launch.new_space(meta))
-            rival.enter_context(leading(study))
+            if leads:
+                rival.enter_context(leading(study))
             return made
 
         monkeypatch.setattr(opening, "_new", overtaken)
         asked = Request(space="toy", worker="toy", method="asha", trials=5)
         with pytest.raises(StudyError, match="belongs to another search"), open_study(study, asked, Heard(), n_workers=1):
             pass
+    assert study.read_meta()["method"] == "random_search"
 
 
 def test_a_study_with_leases_does_not_go_back_to_a_lock(study: StudyDir) -> None:
@@ -223,6 +229,26 @@ def test_where_there_are_no_locks_a_master_says_so(tmp_path: Path, monkeypatch: 
     with open_study(study, Request(space="toy", worker="toy", trials=5, lock="kernel"), heard, n_workers=1):
         assert study.leases.is_dir()
     assert [text for text in heard.said if text.endswith(f"keep each other out by a lease in {study.leases}")] != []
+
+
+DATA = """
+import numpy as np
+from bohb_nas.datasets import Dataset
+def load(data_dir):
+    pixels, labels = np.zeros((40, 8, 8, 1), np.uint8), np.arange(40) % 2
+    return Dataset(name="mine", classes=("even", "odd"), train_images=pixels, train_labels=labels, fingerprint="{}")
+"""
+
+
+def test_a_study_keeps_to_the_data_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    study, data = StudyDir(tmp_path / "study"), tmp_path / "mine.py"
+    data.write_text(DATA.format("before"))
+    assert prepare(study.path, Request(dataset=str(data), trials=5), Heard())
+    assert study.read_meta()["data_fingerprint"] == "before"
+    data.write_text(DATA.format("after"))
+    with pytest.raises(StudyError, match=r"data set .*mine\.py has changed since the study started"):
+        prepare(study.path, Request(accept_changed_inputs=True), Heard())
 
 
 def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,6 +205,35 @@ def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_st
         assert said == [f"leaving: {why}"]
 
 
+def test_a_worker_that_can_train_nothing_any_more_does_not_stay_with_its_master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, worker = make_study(tmp_path / "study", now=2000.0), Joined()
+    monkeypatch.setattr(Service, "_worker", lambda self, leader: worker)
+
+    async def play() -> None:
+        trainer = Idle()
+        asyncio.get_running_loop().call_later(0.1, trainer.unfit.set_result, "no device")
+        one = Service(
+            study,
+            cast(Any, trainer),
+            Leaving(),
+            None,
+            Terms(wait_s=60.0, stand=False),
+            replaced=lambda: False,
+            ousted=lambda: False,
+            gone=lambda: False,
+            name="here-cpu0",
+            say=print,
+        )
+        await one.run()
+
+    with Lock(study.master_lock) as lock:
+        assert lock.acquire("{}")
+        Address(study, "tls://127.0.0.1:5", 1)
+        with pytest.raises(StartError, match="no device"):
+            asyncio.run(play())
+    assert (worker.joined, worker.left_alone) == (True, False)
+
+
 class Trains:
     """A trainer whose job is ended from outside."""
 

@@ -133,6 +133,7 @@ def test_of_the_long_log_of_a_crash_no_more_is_read_than_its_end(tmp_path: Path)
     tracemalloc.stop()
     assert (result.message or "").startswith("the training process ended with exit code 7\n")
     assert (result.message or "").endswith("the last words\n")
+    assert len(study.attempts("t00000")) == 1, "only what was killed is tried once more"
     assert peak < 2**26
 
 
@@ -273,6 +274,20 @@ def test_a_limit_that_was_changed_meanwhile_holds_from_the_next_trial_on(tmp_pat
 
     assert play(study, steps) == [0.0, 50.0]
     assert limits == [301.5, 50.0], "1.5 x 1 s + 300 s, then what was asked for"
+
+
+def test_a_trainer_may_have_other_options_than_the_study(tmp_path: Path) -> None:
+    """As baselines have, which are trained beside a search."""
+    study = made(tmp_path, LIMITED)
+
+    async def steps() -> float | None:
+        trainer = Trainer(study, study.read_meta(), device=local_devices(1)[0], say=print, options={"hard_limit_s": 7.0})
+        try:
+            return (await trainer.train(TRIAL)).loss
+        finally:
+            await trainer.stop()
+
+    assert asyncio.run(steps()) == 7.0
 
 
 def test_the_result_of_a_study_that_is_gone_is_dropped_and_what_refused_it_said_once(
@@ -573,6 +588,45 @@ def test_what_has_a_result_is_not_trained_again(study: StudyDir, starts: Starts)
     assert study.attempts("t00000") == []
 
 
+def test_who_asks_for_what_is_in_training_joins_it(study: StudyDir, starts: Starts) -> None:
+    """As the next master does, while the answer to the last one is still to come."""
+    starts(Played(Status.OK))
+
+    async def steps(trainer: Trainer) -> None:
+        first = trainer.train(TRIAL)
+        assert trainer.train(TRIAL) is first
+        assert trainer.busy
+        told = await first
+        assert await trainer.train(TRIAL) == told
+        assert not trainer.busy
+
+    play(study, steps)
+    assert len(study.attempts("t00000")) == 1
+
+
+def test_where_a_result_stands_by_then_it_is_that_which_counts(study: StudyDir, starts: Starts) -> None:
+    """Somebody took this worker for dead and trained the trial as well."""
+    other = Result(trial_id="t00000", status=Status.OK, loss=0.25, train_s=2.0)
+
+    async def overtaken() -> None:
+        study.write_result(Evaluation(trial=TRIAL, result=other))
+
+    starts(Played(Status.OK, meanwhile=overtaken))
+    assert train(study, "t00000") == [other]
+
+
+def test_who_is_to_leave_begins_nothing(study: StudyDir, starts: Starts) -> None:
+    starts(Played())
+
+    async def steps(trainer: Trainer) -> Result:
+        trainer.retire("its time is over")
+        return await trainer.train(TRIAL)
+
+    result = play(study, steps)
+    assert (result.status, result.message) == (Status.PREEMPTED, "its time is over")
+    assert study.attempts("t00000") == []
+
+
 def test_what_interrupted_attempts_left_goes_when_the_trial_is_finished(study: StudyDir, starts: Starts) -> None:
     starts(Played(Status.OK))
     left = study.new_attempt("t0") / "handover"
@@ -623,6 +677,45 @@ def test_a_crash_right_before_the_signal_to_leave_is_not_told(study: StudyDir, s
     assert not study.result("t00000").exists()
 
 
+def test_what_ends_well_while_the_program_is_to_leave_is_told(study: StudyDir, starts: Starts) -> None:
+    async def steps(trainer: Trainer) -> Status:
+        async def leave() -> None:
+            trainer.retire("asked to leave by SIGUSR1")
+
+        await trainer.stop()
+        starts(Played(Status.OK, meanwhile=leave))
+        return (await trainer.train(TRIAL)).status
+
+    starts(Played())
+    assert play(study, steps) is Status.OK
+    assert study.result("t00000").exists()
+
+
+def test_a_record_that_cannot_be_read_for_a_while_ends_no_worker(study: StudyDir, starts: Starts) -> None:
+    starts(Played(Status.OK, Status.OK))
+
+    async def steps(trainer: Trainer) -> list[Status]:
+        first = (await trainer.train(TRIAL)).status
+        study.study_json.rename(study.path / "away")
+        return [first, (await trainer.train(replace(TRIAL, trial_id="t1"))).status]
+
+    assert play(study, steps) == [Status.OK, Status.OK]
+
+
+def test_the_heart_stands_still_after_the_training(study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master takes what is left of one for that of a worker that was killed."""
+    starts(Played(Status.OK))
+    monkeypatch.setattr(heartbeat, "_BEAT_S", 0.0)
+
+    async def steps(trainer: Trainer) -> bool:
+        await trainer.train(TRIAL)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return study.heartbeat("t00000").exists()
+
+    assert not play(study, steps)
+
+
 def test_a_heartbeat_that_somebody_deleted_is_said_anew(study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it a master gives the trial to a second worker."""
     path = study.heartbeat("t0")
@@ -655,6 +748,7 @@ def test_what_is_finished_outlives_a_handing_over_while_the_disk_refuses_it(
         await finished.wait()
         assert not await trainer.hand_over("asked to leave", grace_s=0.05)
         has_space.set()
+        assert await trainer.hand_over("asked to leave", grace_s=60.0), "it is waited for"
         assert (await job).status is Status.OK
 
     play(study, steps)
@@ -692,7 +786,11 @@ def test_a_process_that_can_train_nothing_makes_its_worker_unfit_and_no_result(s
     assert not study.result("t00000").exists()
 
 
-def test_what_is_ended_at_its_limit_says_the_limit(study: StudyDir, starts: Starts) -> None:
+def test_what_is_ended_at_its_limit_says_the_limit_and_how_long_it_took(
+    study: StudyDir, starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     starts(Played(TimeoutError()))
+    monkeypatch.setattr(standstill, "now", iter([100.0, 402.5]).__next__)
     (result,) = train(study, "t0")
+    assert result.train_s == 302.5
     assert result.message == "killed after 301.5 s, the hard limit of a budget of 1", "1.5 x 1 s and 300 s for all else"

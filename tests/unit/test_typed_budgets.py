@@ -111,4 +111,4 @@ def test_a_limit_below_the_cheapest_budget_is_refused(said: Any, tmp_path: Path)
 
 
 def test_a_limit_in_seconds_says_nothing_of_epochs(said: Any) -> None:
-    assert said(budget_min=2.0, budget_max=18.0, budget_unit="epochs", hard_limit_s=1.0) == []
+    assert said(budget_min=2.0, budget_max=18.0, budget_unit="epochs", hard_limit_s=1.0, total_s=1.0) == []
