@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ConfigSpace import ConfigurationSpace, Constant, Float, Integer
@@ -114,6 +114,7 @@ def test_values_are_written_as_the_space_writes_them() -> None:
         (Knowledge(prior={"speed": Belief(center=1, confidence=0.5)}), "prior of 'speed'"),
         (Knowledge(prior={"lr": Belief(center=2.0, confidence=0.5)}), "prior of lr: lr = 2.0; accepted is a number from 0.0 to 1.0"),
         (Knowledge(prior={"lr": Belief(center=0.5, confidence=1.0)}), r"confidence 1\.0; accepted is a number above 0 and below 1"),
+        (Knowledge(constraints=cast(Any, ["params<=5"])), r"constraint 'params<=5': accepted is a Constraint, such as Constraint\.parse"),
     ],
 )
 def test_what_does_not_fit_the_space_is_refused(knowledge: Knowledge, said: str) -> None:
