@@ -10,7 +10,7 @@ the next rung is topped up with new configurations. What the user wants tried fi
 import heapq
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -101,7 +101,7 @@ class Brackets:
         self._done: set[str] = set()
 
     def ask(self) -> Trial | Idle:
-        """The next trial, or why there is none."""
+        """The next trial, or why there is none. Its configuration is a copy, whatever becomes of it."""
         if not self._ready and self._n_brackets is not None and self._n_opened >= self._n_brackets:
             n = len(self._pending)
             self.reason = f"no trial until a result of the last brackets comes; running: {n}" if n else "all brackets are finished"
@@ -127,7 +127,7 @@ class Brackets:
             origin=origin,
         )
         self._take(place, trial)
-        return trial
+        return replace(trial, config=dict(trial.config))
 
     def replay(self, trial: Trial) -> None:
         """Takes back a trial that was asked before an interruption: advances as `ask` does, without drawing anything.

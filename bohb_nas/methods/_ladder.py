@@ -11,7 +11,7 @@ import heapq
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -110,7 +110,7 @@ class Ladder:
         self._n_asked = 0
 
     def ask(self) -> Trial | Idle:
-        """The next trial; there always is one."""
+        """The next trial; there always is one. Its configuration is a copy, whatever becomes of it."""
         self.explanation = None
         promotion = self._promotion()
         if promotion is not None:
@@ -120,7 +120,7 @@ class Ladder:
         else:
             trial = self._new()
         self._take(trial)
-        return trial
+        return replace(trial, config=dict(trial.config))
 
     def replay(self, trial: Trial) -> None:
         """Takes back a trial that was asked before an interruption: advances as `ask` does, without drawing anything.

@@ -1,6 +1,7 @@
 """Constraints as text and as judges of results; what is known is made to fit a space."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -148,6 +149,19 @@ def test_an_initial_configuration_that_breaks_a_bound_is_not_asked(method: str) 
     trial = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=replace(bound, initial=(large,))).ask()
     assert isinstance(trial, Trial)
     assert trial.origin is not Origin.INITIAL
+
+
+def test_a_size_that_takes_its_configuration_apart_takes_a_copy() -> None:
+    def size(config: Mapping[str, Value]) -> Mapping[str, float]:
+        return {"params": float(cast(dict[str, Value], config).pop("layers"))}
+
+    known = Knowledge(initial=({"lr": 0.5, "layers": 2},), constraints=(Constraint.parse("params<=3"),), size=size)
+    optimizer = make_optimizer("hyperband", space=space(), budgets=Budgets(), knowledge=known)
+    trials = [trial for trial in (optimizer.ask(), optimizer.ask()) if isinstance(trial, Trial)]
+    assert [trial.config.keys() for trial in trials] == [{"lr", "layers", "epochs"}] * 2
+    config = {"lr": 0.5, "layers": 2}
+    assert known.untold(config, result(0.25)) == ()
+    assert config == {"lr": 0.5, "layers": 2}
 
 
 @pytest.mark.parametrize("method", ["asha", "bohb", "bohb_2018", "hyperband", "random_search"])

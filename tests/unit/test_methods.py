@@ -12,6 +12,7 @@ from bohb_nas.errors import OptionError, RefError, SpaceError, UsageError
 from bohb_nas.methods import Method, bohb_2018, hyperband, make_optimizer
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial
 from bohb_nas.samplers.tpe import hpbandster_choice
+from bohb_nas.search_spaces import toy
 
 BUDGETS = Budgets(min=400, max=10800, eta=3)
 ONE_RUNG = Budgets(min=1, max=1)
@@ -156,6 +157,20 @@ def test_many_replays_with_all_results_outstanding() -> None:
     for trial in trials:
         optimizer.tell(result(trial, 1.0))
     assert ask(optimizer).trial_id == "t100000"
+
+
+@pytest.mark.parametrize("method", refs.names("method"))
+def test_what_becomes_of_an_asked_configuration_is_nothing_to_the_search(method: str) -> None:
+    alone, beside = (make_optimizer(method, space=toy.space(), budgets=Budgets(min=1, max=9), seed=1) for _ in range(2))
+    for _ in range(80):
+        expected, asked = alone.ask(), beside.ask()
+        assert asked == expected
+        if not isinstance(asked, Trial):
+            break
+        assert isinstance(asked.config, dict)
+        asked.config.clear()
+        for optimizer in (alone, beside):  # without a configuration, so that a search in the worker is asked again
+            optimizer.tell(result(asked, asked.seed / 2**31))
 
 
 def test_random_search_trains_everything_at_the_top() -> None:
