@@ -92,6 +92,7 @@ class Brackets:
         self._n_brackets = n_brackets
         self._refill = refill
         self._knowledge = knowledge
+        self._untried = [*knowledge.initial]
         self._open: dict[int, _Running] = {}
         self._ready: list[int] = []  # a heap: the open brackets that have a trial to give, oldest first
         self._n_opened = 0
@@ -177,10 +178,11 @@ class Brackets:
 
     def _initial(self) -> Proposal | None:
         """The configuration that the user wants tried next, while there is one."""
-        n, initial = self._n_configs, self._knowledge.initial
-        if n >= len(initial):
+        if not self._untried:
             return None
-        return Proposal(config=dict(initial[n]), origin=Origin.INITIAL, reason=f"given at the start, {n + 1} of {len(initial)}")
+        n = len(self._knowledge.initial)
+        number = n - len(self._untried) + 1
+        return Proposal(config=dict(self._untried[0]), origin=Origin.INITIAL, reason=f"given at the start, {number} of {n}")
 
     def _next_place(self) -> "_Place":
         """Where the next trial belongs; opens a bracket when no open one has a trial to give."""
@@ -203,6 +205,8 @@ class Brackets:
         if place.member is None:
             running.members.append(_Member(config_id=trial.config_id, config=trial.config, seed=trial.seed))
             self._n_configs += 1
+            if trial.origin is Origin.INITIAL and trial.config in self._untried:  # not by number: fewer may be allowed now
+                self._untried.remove(trial.config)
         config = running.members[running.n_asked].config
         self._pending[trial.trial_id] = _Pending(bracket=self._ready[0], position=running.n_asked, config=config, budget=place.rung.budget)
         self._n_asked += 1

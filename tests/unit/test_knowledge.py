@@ -151,6 +151,24 @@ def test_an_initial_configuration_that_breaks_a_bound_is_not_asked(method: str) 
     assert trial.origin is not Origin.INITIAL
 
 
+@pytest.mark.parametrize("method", ["bohb", "hyperband"])
+def test_an_initial_configuration_that_drops_out_later_leaves_the_others_their_turn(method: str) -> None:
+    initial = tuple({"lr": 0.5, "layers": n, "epochs": 3} for n in (4, 1, 2, 3))
+    bound = Knowledge(
+        initial=initial, constraints=(Constraint.parse("params<=4"),), size=lambda config: {"params": float(config["layers"])}
+    )
+    before = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=bound)
+    asked = [trial for trial in (before.ask(), before.ask()) if isinstance(trial, Trial)]
+    assert [trial.config for trial in asked] == [*initial[:2]]
+    tight = replace(bound, constraints=(Constraint.parse("params<=3"),))
+    after = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=tight)
+    for trial in asked:
+        after.replay(trial)
+    rest = [trial for trial in (after.ask() for _ in range(3)) if isinstance(trial, Trial)]
+    assert [trial.config for trial in rest[:2]] == [*initial[2:]]
+    assert [trial.origin for trial in rest] == [Origin.INITIAL, Origin.INITIAL, Origin.RANDOM]
+
+
 def test_a_size_that_takes_its_configuration_apart_takes_a_copy() -> None:
     def size(config: Mapping[str, Value]) -> Mapping[str, float]:
         return {"params": float(cast(dict[str, Value], config).pop("layers"))}
