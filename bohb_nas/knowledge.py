@@ -73,13 +73,13 @@ class Knowledge:
     """Of an earlier study; configurations may lack hyperparameters of this space, and have others and other values, which are left out."""
     constraints: tuple[Constraint, ...] = ()
     size: Callable[[Mapping[str, Value]], Mapping[str, float]] | None = None
-    """What a configuration will measure, told without training it."""
+    """What a configuration will measure, told without training it; it is given a copy."""
 
     def allowed(self, config: Mapping[str, Value]) -> bool:
         """Whether nothing that is known before training forbids to train a configuration."""
         if self.size is None or not self.constraints:
             return True
-        return not self.unmet(self.size(config))
+        return not self.unmet(self.size(dict(config)))
 
     def unmet(self, metrics: Mapping[str, float]) -> tuple[Constraint, ...]:
         """The constraints that metrics do not meet, as far as they are there."""
@@ -97,7 +97,7 @@ class Knowledge:
         """The metrics under a constraint that neither an OK result has nor the size of its configuration."""
         if result.loss is None or not self.constraints:
             return ()
-        known = {*result.metrics, *_not_finite(result), *(self.size(config) if self.size is not None else ())}
+        known = {*result.metrics, *_not_finite(result), *(self.size(dict(config)) if self.size is not None else ())}
         return tuple(c.metric for c in self.constraints if c.metric not in known)
 
 

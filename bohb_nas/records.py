@@ -66,10 +66,10 @@ def _to_json(record: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """The ladder of budgets.
+    """The ladder of budgets. Numbers of other libraries, such as numpy's, become floats.
 
     Raises:
-        UsageError: not 0 < min <= max, or eta < 2, or no unit.
+        UsageError: not numbers with 0 < min <= max, or eta < 2, or no unit.
     """
 
     min: float = 400.0
@@ -82,11 +82,15 @@ class Budgets:
     """Seconds unless the study says otherwise."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.eta) and self.eta >= 2):
+        for name in ("eta", "min", "max"):
+            if not number(value := as_number(getattr(self, name))):
+                raise UsageError(f"budgets: {name} {value!r}; accepted is a finite number")
+            object.__setattr__(self, name, value)
+        if self.eta < 2:
             raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2; 3 is usual")
-        if not self.unit.strip():
+        if not (isinstance(self.unit, str) and self.unit.strip()):
             raise UsageError(f"budget unit {self.unit!r}: accepted is what budgets count, such as epochs; leave it out for seconds")
-        if not (math.isfinite(self.min) and math.isfinite(self.max) and 0 < self.min <= self.max):
+        if not 0 < self.min <= self.max:
             raise UsageError(f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; swap or correct them")
 
     @property

@@ -14,7 +14,8 @@ from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bohb_nas import refs
-from bohb_nas.errors import KnowledgeError, OptionError, RecordError, RefError, SpaceError
+from bohb_nas.entries import whole
+from bohb_nas.errors import KnowledgeError, OptionError, RecordError, RefError, SpaceError, UsageError
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Budgets, Idle, Optimizer, Trial
 
@@ -100,25 +101,32 @@ def make_optimizer(
 
     Raises:
         RefError: the method leads to nothing that can make an optimizer.
-        SpaceError: the space is none of ConfigSpace's.
+        SpaceError: the space is none of ConfigSpace's, or none that can be searched.
+        UsageError: the budgets are none.
         OptionError: the method refuses the seed, the number of workers or an option.
         KnowledgeError: the method cannot use what is known beforehand, or it does not fit the space.
     """
     from ConfigSpace import ConfigurationSpace  # here and below: the list of methods does without it
+
+    from bohb_nas.space import encoding, files
 
     module = load_method(method)
     if not isinstance(space, ConfigurationSpace):
         raise SpaceError(
             f"space {repr(space)[:200]}: accepted is a ConfigSpace.ConfigurationSpace, such as ConfigurationSpace({{'x': (0.0, 1.0)}})"
         )
+    files.check_space(space, name=space.name or "space")
+    if not isinstance(budgets, Budgets):
+        raise UsageError(f"budgets {budgets!r}: accepted is a bohb_nas.Budgets, such as Budgets(min=1, max=9)")
     if options is None:
         options = module.Options()
     if not isinstance(options, module.Options):
         raise OptionError(f"options {options!r}: method {method} accepts its own {module.__name__}.Options")
-    if seed < 0:
-        raise OptionError(f"seed {seed}: accepted is a whole number from 0")
-    if n_workers < 1:
-        raise OptionError(f"{n_workers} workers: accepted is a whole number from 1")
+    seed, n_workers = encoding.plain(seed), encoding.plain(n_workers)
+    if not whole(seed, 0):
+        raise OptionError(f"seed {seed!r}: accepted is a whole number from 0")
+    if not whole(n_workers, 1):
+        raise OptionError(f"{n_workers!r} workers: accepted is a whole number from 1")
     if knowledge is not NOTHING:
         from bohb_nas.methods._knowledge import fitted
 

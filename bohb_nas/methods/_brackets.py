@@ -10,7 +10,7 @@ the next rung is topped up with new configurations. What the user wants tried fi
 import heapq
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -92,6 +92,7 @@ class Brackets:
         self._n_brackets = n_brackets
         self._refill = refill
         self._knowledge = knowledge
+        self._untried = [*knowledge.initial]
         self._open: dict[int, _Running] = {}
         self._ready: list[int] = []  # a heap: the open brackets that have a trial to give, oldest first
         self._n_opened = 0
@@ -101,7 +102,7 @@ class Brackets:
         self._done: set[str] = set()
 
     def ask(self) -> Trial | Idle:
-        """The next trial, or why there is none."""
+        """The next trial, or why there is none. Its configuration is a copy, whatever becomes of it."""
         if not self._ready and self._n_brackets is not None and self._n_opened >= self._n_brackets:
             n = len(self._pending)
             self.reason = f"no trial until a result of the last brackets comes; running: {n}" if n else "all brackets are finished"
@@ -127,7 +128,7 @@ class Brackets:
             origin=origin,
         )
         self._take(place, trial)
-        return trial
+        return replace(trial, config=dict(trial.config))
 
     def replay(self, trial: Trial) -> None:
         """Takes back a trial that was asked before an interruption: advances as `ask` does, without drawing anything.
@@ -177,10 +178,11 @@ class Brackets:
 
     def _initial(self) -> Proposal | None:
         """The configuration that the user wants tried next, while there is one."""
-        n, initial = self._n_configs, self._knowledge.initial
-        if n >= len(initial):
+        if not self._untried:
             return None
-        return Proposal(config=dict(initial[n]), origin=Origin.INITIAL, reason=f"given at the start, {n + 1} of {len(initial)}")
+        n = len(self._knowledge.initial)
+        number = n - len(self._untried) + 1
+        return Proposal(config=dict(self._untried[0]), origin=Origin.INITIAL, reason=f"given at the start, {number} of {n}")
 
     def _next_place(self) -> "_Place":
         """Where the next trial belongs; opens a bracket when no open one has a trial to give."""
@@ -203,6 +205,8 @@ class Brackets:
         if place.member is None:
             running.members.append(_Member(config_id=trial.config_id, config=trial.config, seed=trial.seed))
             self._n_configs += 1
+            if trial.origin is Origin.INITIAL and trial.config in self._untried:  # not by number: fewer may be allowed now
+                self._untried.remove(trial.config)
         config = running.members[running.n_asked].config
         self._pending[trial.trial_id] = _Pending(bracket=self._ready[0], position=running.n_asked, config=config, budget=place.rung.budget)
         self._n_asked += 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.errors import KnowledgeError, SpaceError
-from bohb_nas.knowledge import Belief, Knowledge
+from bohb_nas.knowledge import Belief, Constraint, Knowledge
 from bohb_nas.space.legality import complete, legal_value, restricted
 
 
@@ -15,8 +15,12 @@ def fitted(knowledge: Knowledge, space: ConfigurationSpace) -> Knowledge:
     Left out are initial configurations that may not be trained, and what the space does not know of an earlier study.
 
     Raises:
-        KnowledgeError: an initial configuration or a belief does not fit the space, or nothing of the earlier study does.
+        KnowledgeError: an initial configuration or a belief does not fit the space, or nothing of the earlier study does; or a constraint
+            is none.
     """
+    for constraint in knowledge.constraints:
+        if not isinstance(constraint, Constraint):
+            raise KnowledgeError(f"constraint {constraint!r}: accepted is a Constraint, such as Constraint.parse('params<=5e6')")
     initial = []
     for number, config in enumerate(knowledge.initial, start=1):
         try:

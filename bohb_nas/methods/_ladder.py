@@ -11,7 +11,7 @@ import heapq
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -103,6 +103,7 @@ class Ladder:
         self._budgets, self._top, self._eta = budgets.rungs, len(budgets.rungs) - 1, budgets.eta
         self._stream = (seed, _told(knowledge)) if knowledge.history else (seed,)
         self._delayed, self._knowledge = delayed, knowledge
+        self._untried = [*knowledge.initial]
         self._rungs = [_Rung() for _ in self._budgets]
         self._members: list[_Member] = []
         self._pending: dict[str, tuple[_Member, int]] = {}
@@ -110,7 +111,7 @@ class Ladder:
         self._n_asked = 0
 
     def ask(self) -> Trial | Idle:
-        """The next trial; there always is one."""
+        """The next trial; there always is one. Its configuration is a copy, whatever becomes of it."""
         self.explanation = None
         promotion = self._promotion()
         if promotion is not None:
@@ -120,7 +121,7 @@ class Ladder:
         else:
             trial = self._new()
         self._take(trial)
-        return trial
+        return replace(trial, config=dict(trial.config))
 
     def replay(self, trial: Trial) -> None:
         """Takes back a trial that was asked before an interruption: advances as `ask` does, without drawing anything.
@@ -195,8 +196,8 @@ class Ladder:
         rng = np.random.default_rng((*self._stream, number))
         seed = int(rng.integers(2**31))
         rung = self._sampler.entry(rng)
-        if number < len(self._knowledge.initial):
-            proposal = Proposal(config=dict(self._knowledge.initial[number]), origin=Origin.INITIAL, reason="given at the start")
+        if self._untried:
+            proposal = Proposal(config=dict(self._untried[0]), origin=Origin.INITIAL, reason="given at the start")
         else:
             proposal = self._sampler.propose(rng)
         self.reason, self.explanation = proposal.reason, proposal.explanation
@@ -219,6 +220,8 @@ class Ladder:
         number = int(trial.config_id[1:])
         if number == len(self._members):
             self._members.append(_Member(number=number, config=trial.config, seed=trial.seed, bracket=trial.bracket))
+            if trial.origin is Origin.INITIAL and trial.config in self._untried:  # not by number: fewer may be allowed now
+                self._untried.remove(trial.config)
         else:
             self._rungs[trial.rung - 1].promote()
         self._pending[trial.trial_id] = self._members[number], trial.rung

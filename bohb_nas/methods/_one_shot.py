@@ -152,7 +152,7 @@ class OneShot:
         return Trial(
             trial_id=f"t{n:05d}",
             config_id=f"c{n:05d}",
-            config=self._config,
+            config=dict(self._config),
             budget=self._search_s if self._due is Origin.SEARCH else float(self._budgets.max),
             bracket=0,
             rung=len(self._budgets.rungs) - 1,

@@ -15,11 +15,12 @@ from bohb_nas.space.encoding import listed, n_values, no_such, plain
 
 
 def legal_value(hyperparameter: Hyperparameter[Any, Any], value: object) -> Value:
-    """The value as the space writes it: 1 for 1.0 of an integer, 1.0 for 1 of a float.
+    """The value as the space writes it: 1 for 1.0 of an integer, 1.0 for 1 of a float, none of numpy's types.
 
     Raises:
         SpaceError: it is none of the hyperparameter's.
     """
+    value = plain(value)
     match hyperparameter:
         case NumericalHyperparameter():
             if isinstance(value, int | float) and not isinstance(value, bool) and _within(hyperparameter, value):

@@ -1,8 +1,9 @@
 """Constraints as text and as judges of results; what is known is made to fit a space."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ConfigSpace import ConfigurationSpace, Constant, Float, Integer
@@ -114,6 +115,7 @@ def test_values_are_written_as_the_space_writes_them() -> None:
         (Knowledge(prior={"speed": Belief(center=1, confidence=0.5)}), "prior of 'speed'"),
         (Knowledge(prior={"lr": Belief(center=2.0, confidence=0.5)}), "prior of lr: lr = 2.0; accepted is a number from 0.0 to 1.0"),
         (Knowledge(prior={"lr": Belief(center=0.5, confidence=1.0)}), r"confidence 1\.0; accepted is a number above 0 and below 1"),
+        (Knowledge(constraints=cast(Any, ["params<=5"])), r"constraint 'params<=5': accepted is a Constraint, such as Constraint\.parse"),
     ],
 )
 def test_what_does_not_fit_the_space_is_refused(knowledge: Knowledge, said: str) -> None:
@@ -147,6 +149,37 @@ def test_an_initial_configuration_that_breaks_a_bound_is_not_asked(method: str) 
     trial = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=replace(bound, initial=(large,))).ask()
     assert isinstance(trial, Trial)
     assert trial.origin is not Origin.INITIAL
+
+
+@pytest.mark.parametrize("method", ["bohb", "hyperband"])
+def test_an_initial_configuration_that_drops_out_later_leaves_the_others_their_turn(method: str) -> None:
+    initial = tuple({"lr": 0.5, "layers": n, "epochs": 3} for n in (4, 1, 2, 3))
+    bound = Knowledge(
+        initial=initial, constraints=(Constraint.parse("params<=4"),), size=lambda config: {"params": float(config["layers"])}
+    )
+    before = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=bound)
+    asked = [trial for trial in (before.ask(), before.ask()) if isinstance(trial, Trial)]
+    assert [trial.config for trial in asked] == [*initial[:2]]
+    tight = replace(bound, constraints=(Constraint.parse("params<=3"),))
+    after = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=tight)
+    for trial in asked:
+        after.replay(trial)
+    rest = [trial for trial in (after.ask() for _ in range(3)) if isinstance(trial, Trial)]
+    assert [trial.config for trial in rest[:2]] == [*initial[2:]]
+    assert [trial.origin for trial in rest] == [Origin.INITIAL, Origin.INITIAL, Origin.RANDOM]
+
+
+def test_a_size_that_takes_its_configuration_apart_takes_a_copy() -> None:
+    def size(config: Mapping[str, Value]) -> Mapping[str, float]:
+        return {"params": float(cast(dict[str, Value], config).pop("layers"))}
+
+    known = Knowledge(initial=({"lr": 0.5, "layers": 2},), constraints=(Constraint.parse("params<=3"),), size=size)
+    optimizer = make_optimizer("hyperband", space=space(), budgets=Budgets(), knowledge=known)
+    trials = [trial for trial in (optimizer.ask(), optimizer.ask()) if isinstance(trial, Trial)]
+    assert [trial.config.keys() for trial in trials] == [{"lr", "layers", "epochs"}] * 2
+    config = {"lr": 0.5, "layers": 2}
+    assert known.untold(config, result(0.25)) == ()
+    assert config == {"lr": 0.5, "layers": 2}
 
 
 @pytest.mark.parametrize("method", ["asha", "bohb", "bohb_2018", "hyperband", "random_search"])

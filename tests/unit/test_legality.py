@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from ConfigSpace import (
     AndConjunction,
@@ -126,6 +127,17 @@ def test_booleans_and_numbers_are_different_choices() -> None:
     for name, value in (("on", 1), ("n", True)):
         with pytest.raises(SpaceError):
             legal_value(switch[name], value)
+
+
+def test_values_of_numpy_are_what_they_are_worth() -> None:
+    mixed = ConfigurationSpace({"on": [True, False], "n": (1, 4), "x": (0.0, 1.0), "word": ["a", "b"], "power": [1, 2]})
+    of_numpy = {"on": np.bool_(False), "n": np.int64(2), "x": np.float32(0.5), "word": np.str_("b"), "power": np.int64(2)}
+    plain = {"on": False, "n": 2, "x": 0.5, "word": "b", "power": 2}
+    for made in (complete(mixed, of_numpy), restricted(mixed, of_numpy)):
+        assert made == plain
+        assert {name: type(value) for name, value in made.items()} == {name: type(value) for name, value in plain.items()}
+    with pytest.raises(SpaceError, match="on = 1; accepted is True or False"):
+        legal_value(mixed["on"], np.int64(1))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from ConfigSpace import Categorical, ConfigurationSpace, Float, ForbiddenAndConj
 
 import bohb_nas
 from bohb_nas import refs
-from bohb_nas.errors import OptionError, RefError, SpaceError
+from bohb_nas.errors import OptionError, RefError, SpaceError, UsageError
 from bohb_nas.methods import Method, bohb_2018, hyperband, make_optimizer
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial
 from bohb_nas.samplers.tpe import hpbandster_choice
+from bohb_nas.search_spaces import toy
 
 BUDGETS = Budgets(min=400, max=10800, eta=3)
 ONE_RUNG = Budgets(min=1, max=1)
@@ -156,6 +157,20 @@ def test_many_replays_with_all_results_outstanding() -> None:
     for trial in trials:
         optimizer.tell(result(trial, 1.0))
     assert ask(optimizer).trial_id == "t100000"
+
+
+@pytest.mark.parametrize("method", refs.names("method"))
+def test_what_becomes_of_an_asked_configuration_is_nothing_to_the_search(method: str) -> None:
+    alone, beside = (make_optimizer(method, space=toy.space(), budgets=Budgets(min=1, max=9), seed=1) for _ in range(2))
+    for _ in range(80):
+        expected, asked = alone.ask(), beside.ask()
+        assert asked == expected
+        if not isinstance(asked, Trial):
+            break
+        assert isinstance(asked.config, dict)
+        asked.config.clear()
+        for optimizer in (alone, beside):  # without a configuration, so that a search in the worker is asked again
+            optimizer.tell(result(asked, asked.seed / 2**31))
 
 
 def test_random_search_trains_everything_at_the_top() -> None:
@@ -310,6 +325,19 @@ def test_a_space_that_is_none_of_configspace_s_is_refused(method: str, no_space:
     assert repr(no_space) in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (ConfigurationSpace(), r"^space 'space' leaves nothing to search"),
+        (ConfigurationSpace({"n": (-(2**62), 2**62)}), r"^space 'space': n is a whole number from .* narrow it$"),
+        (ConfigurationSpace("mine", space={"x": [(1, 2), (3, 4)]}), r"^space 'mine': x has the value \(1, 2\); accepted are"),
+    ],
+)
+def test_a_space_that_a_command_refuses_is_refused(bad: ConfigurationSpace, said: str) -> None:
+    with pytest.raises(SpaceError, match=said):
+        make_optimizer("random_search", space=bad, budgets=BUDGETS)
+
+
 def test_a_number_of_brackets_ends_the_search_of_a_model() -> None:
     options = bohb_2018.Options(n_brackets=1)
     optimizer = make_optimizer("bohb_2018", space=space(), budgets=Budgets(min=1, max=9), options=options)
@@ -334,3 +362,23 @@ def test_make_optimizer_refuses_by_name() -> None:
         make_optimizer("hyperband", space=space(), budgets=BUDGETS, seed=-1)
     with pytest.raises(OptionError, match="0 workers"):
         make_optimizer("hyperband", space=space(), budgets=BUDGETS, n_workers=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seed": None}, "seed None: accepted is a whole number from 0"),
+        ({"seed": 1.0}, r"seed 1\.0: accepted is a whole number from 0"),
+        ({"n_workers": None}, "None workers: accepted is a whole number from 1"),
+        ({"budgets": (1, 9)}, r"budgets \(1, 9\): accepted is a bohb_nas\.Budgets, such as Budgets\(min=1, max=9\)"),
+    ],
+)
+def test_what_is_of_another_type_is_refused_by_name(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{said}$"):
+        make_optimizer("hyperband", **{"space": space(), "budgets": BUDGETS, **given})
+
+
+def test_a_seed_of_numpy_is_as_good_as_pythons() -> None:
+    seeds: list[Any] = [3, np.int64(3)]
+    python, other = (ask(make_optimizer("bohb", space=space(), budgets=BUDGETS, seed=seed)) for seed in seeds)
+    assert python == other

@@ -65,6 +65,19 @@ def test_impossible_ladders_are_refused(given: dict[str, float], named: str) -> 
         Budgets(**given)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("name", "value"), [("min", "1"), ("max", None), ("eta", "3")])
+def test_a_budget_that_is_no_number_is_named(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^budgets: {name} {value!r}; accepted is a finite number$"):
+        Budgets(**{name: value})
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64])
+def test_budgets_of_numpy_are_plain_numbers(kind: Callable[[int], Any]) -> None:
+    budgets = Budgets(min=kind(1), max=kind(9), eta=kind(3))
+    assert json.loads(json.dumps(budgets.to_json())) == {"min": 1, "max": 9, "eta": 3, "unit": "s"}
+    assert budgets.rungs == (1.0, 3.0, 9.0)
+
+
 def test_records_survive_json_unchanged() -> None:
     assert json.loads(json.dumps(Trial.from_json(TRIAL).to_json())) == TRIAL
     assert json.loads(json.dumps(Result.from_json(RESULT).to_json())) == RESULT
@@ -213,9 +226,9 @@ def test_what_is_no_evaluation_is_refused(value: object) -> None:
         Evaluation.from_json(value)
 
 
-@pytest.mark.parametrize("unit", ["", " "])
-def test_budgets_count_something(unit: str) -> None:
+@pytest.mark.parametrize("unit", ["", " ", None])
+def test_budgets_count_something(unit: Any) -> None:
     with pytest.raises(
-        UsageError, match=rf"^budget unit '{unit}': accepted is what budgets count, such as epochs; leave it out for seconds$"
+        UsageError, match=rf"^budget unit {unit!r}: accepted is what budgets count, such as epochs; leave it out for seconds$"
     ):
         Budgets(unit=unit)
