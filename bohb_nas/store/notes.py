@@ -98,8 +98,7 @@ def printable(said: str) -> str:
 def first_line(message: str | None) -> str:
     """The line of a message that says most: the first, of a traceback the last."""
     said = message or ""
-    ends = said if len(said) <= 2 * _END else f"{said[:_END]}\n{said[-_END:]}"
-    lines = [line for line in printable(ends).splitlines() if line.strip()]
+    lines = [line for line in printable(f"{said[:_END]}\n{said[-_END:]}").splitlines() if line.strip()]
     if not lines:
         return _NO_REASON
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:200]
