@@ -62,6 +62,42 @@ def test_budgets_that_are_none_are_refused(study: StudyDir, budgets: dict[str, A
         study.read_meta()
 
 
+WRONG: list[dict[str, Any]] = [
+    *({"format": value} for value in (True, "2", 2.0)),
+    *({"seed": value} for value in (-1, 2**64, True)),
+    *({"rank_probe": value} for value in (-1, 2**53, True, 1.0, None)),
+    *({name: 1} for name in ("listen", "lock", "require_same_gpu", "preset", "initial", "prior", "data_fingerprint")),
+    *({name: value} for name in ("constraints", "warm_start") for value in ("text", {"a": "b"}, ["a", 1])),
+    *({name: value} for name in ("frozen", "inputs", "imported") for value in ("text", ["a", "b"], {"a": 1})),
+    *({name: value} for name in ("worth", "hard_limit_s", "created") for value in ("1", True)),
+    *({"stop": {**META["stop"], **change}} for change in ({"trials": 0}, {"brackets": 2**53}, {"trials": 1.0}, {"brackets": True})),
+    *({"stop": {**META["stop"], **change}} for change in ({"total_s": 0.0}, {"total_s": "1h"}, {"epochs": None})),
+    *({"stop": {name: None for name in META["stop"] if name != lacking}} for lacking in META["stop"]),
+    {"budgets": {**META["budgets"], "min": 1.0, "max": 2.0**99, "eta": 2.0}},
+]
+MOST: list[dict[str, Any]] = [
+    {"seed": 2**64 - 1},
+    {"rank_probe": 2**53 - 1},
+    {"stop": {"brackets": 1, "trials": 2**53 - 1, "total_s": 0.5}},
+    {"budgets": {**META["budgets"], "min": 1.0, "max": 2.0**98, "eta": 2.0}},
+    {"listen": "10.0.0.1", "require_same_gpu": False, "constraints": ["params <= 1"], "frozen": {"a.json": "0"}, "worth": 0.5},
+    dict.fromkeys(("listen", "require_same_gpu", "constraints", "warm_start", "frozen", "inputs", "imported", "worth", "created")),
+]
+
+
+@pytest.mark.parametrize("change", WRONG, ids=lambda change: str(change)[:60])
+def test_a_part_that_no_version_wrote_so_is_refused_by_name(study: StudyDir, change: dict[str, Any]) -> None:
+    study.write_meta({**META, **change})
+    with pytest.raises(StudyError, match=f"damaged: {next(iter(change))}"):
+        study.read_meta()
+
+
+@pytest.mark.parametrize("change", MOST, ids=lambda change: str(change)[:60])
+def test_the_most_that_a_record_holds_is_read_back(study: StudyDir, change: dict[str, Any]) -> None:
+    study.write_meta({**META, **change})
+    assert study.read_meta() == {**META, **change}
+
+
 def test_random_damage_is_an_error_never_a_traceback(study: StudyDir) -> None:
     rng, whole = random.Random(5), study.study_json.read_bytes()
     pieces = [b"null", b"{}", b"[1]", b"-1", b"1e999", b"\0", b"\xff"]
@@ -140,7 +176,16 @@ def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: Stu
 def test_attempts_are_in_the_order_of_their_numbers(study: StudyDir) -> None:
     for _ in range(11):
         study.new_attempt("t0")
+    for name in ("x", "٣", "1234567890"):
+        (study.trials / "t0" / name).mkdir()
     assert [a.name for a in study.attempts("t0")] == [str(n) for n in range(11)]
+
+
+def test_an_attempt_that_a_file_server_does_not_show_yet_is_not_taken_again(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        study.new_attempt("t0")
+    monkeypatch.setattr(StudyDir, "attempts", lambda study, trial_id: [])
+    assert study.new_attempt("t0") == study.trials / "t0" / "2"
 
 
 def test_a_promoted_trial_continues_from_the_newest_checkpoint(study: StudyDir) -> None:
@@ -148,6 +193,28 @@ def test_a_promoted_trial_continues_from_the_newest_checkpoint(study: StudyDir) 
         (study.new_attempt("t0") / "checkpoint").mkdir()
     study.new_attempt("t0")
     assert study.checkpoint("t0") == study.trials / "t0" / "2" / "checkpoint"
+
+
+def test_what_lies_behind_a_trial_without_a_result_is_nothing(study: StudyDir) -> None:
+    assert study.trained_s("t0") == 0.0
+    study.result("t0").write_text('{"trial": {}}')
+    assert study.trained_s("t0") == 0.0
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(study: StudyDir, mode: int) -> None:
+    study.path.chmod(0o755)
+    study.check_access()
+    study.path.chmod(mode)
+    with pytest.raises(StudyError, match=f"may be written by others .mode {mode:o}.; run: chmod 700"):
+        study.check_access()
+
+
+def test_a_folder_of_somebody_else_is_refused(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: own + 1)
+    with pytest.raises(StudyError, match=f"belongs to user {own}, you are {own + 1}"):
+        study.check_access()
 
 
 def test_links_that_lead_to_each_other_are_no_study(tmp_path: Path) -> None:
