@@ -1,5 +1,7 @@
 import json
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from bohb_nas.datasets import Dataset
 from bohb_nas.errors import DatasetError, OptionError
 from bohb_nas.records import Result, Status
 from bohb_nas.space.files import load_space
-from bohb_nas.training import peak
+from bohb_nas.training import peak, schedules
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.networks import Network
@@ -108,6 +110,54 @@ def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> N
     assert (second["shape"], third["shape"]) == ([8, 4, 4], [16, 2, 2])
     assert len(second["paths"][0]["layers"][1]["paths"]) == 2, "the second group has two branches"
     assert network["params"] == metrics["params"]
+
+
+def test_the_peak_is_what_was_given(tmp_path: Path, time: fakes.Virtual) -> None:
+    result = run(worker(time, peak_tflops=2.5, max_steps=8), tmp_path / "a")
+    assert result.details["peak"]["flops"] == 2.5e12
+
+
+def test_as_many_threads_compute_as_were_given(time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    worker(time)
+    worker(time, n_threads=3)
+    assert given == [3]
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [({}, "restarts"), ({"schedule": "linear"}, "linear")])
+def test_a_configurations_own_schedule_comes_before_the_option(
+    tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any], expected: str
+) -> None:
+    asked: list[tuple[str, int]] = []
+    real = schedules.named
+
+    def named(name: schedules.Name | schedules.Shape, *, rung: int, warm_up: float) -> Callable[[float], float]:
+        asked.append((name, rung))
+        return real(name, rung=rung, warm_up=warm_up)
+
+    monkeypatch.setattr(schedules, "named", named)
+    run(worker(time, schedule="restarts", max_steps=8), tmp_path / "a", config={**fakes.TINY, **chosen}, rung=1)
+    assert asked == [(expected, 1)]
+
+
+@pytest.mark.parametrize("error", [None, MemoryError(), RuntimeError("shapes do not fit")])
+def test_what_is_cached_is_given_back_however_a_training_ends(
+    tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(Compute, "release", lambda compute: released.append(compute.name))
+    trained = worker(time, max_steps=8)
+
+    def fails(*arguments: Any, **named: Any) -> Any:
+        assert error is not None
+        raise error
+
+    if error is not None:
+        monkeypatch.setattr(image_classifier, "fit", fails)
+    with pytest.raises(RuntimeError) if isinstance(error, RuntimeError) else nullcontext():
+        run(trained, tmp_path / "a")
+    assert released == [trained.compute.name]
 
 
 def test_other_data_than_the_study_began_with_are_not_trained_on(tmp_path: Path, time: fakes.Virtual) -> None:
@@ -267,11 +317,20 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
     ("options", "named"),
     [
         ({"datasets": "digits"}, "datasets"),
-        ({"valid_fraction": 1.5}, "valid_fraction"),
+        ({"dataset": None}, "dataset"),
+        ({"data_dir": 3}, "data_dir"),
+        ({"data_fingerprint": 3}, "data_fingerprint"),
+        ({"valid_fraction": 1.0}, "valid_fraction"),
+        ({"valid_fraction": 0.0}, "valid_fraction"),
+        ({"split_seed": -1}, "split_seed"),
+        ({"compile": True}, "compile"),
+        ({"max_steps": 0}, "max_steps"),
+        ({"save_every_s": 0.0}, "save_every_s"),
         ({"schedule": "linear"}, "schedule"),
         ({"precision": "fp8"}, "precision"),
         ({"min_steps": 0}, "min_steps"),
         ({"n_threads": True}, "n_threads"),
+        ({"n_threads": 0}, "n_threads"),
         ({"full_validation_from_s": -1.0}, "full_validation_from_s"),
         ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
         ({"full_validation_from_s": 10**400}, "full_validation_from_s"),
