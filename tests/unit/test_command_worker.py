@@ -381,6 +381,12 @@ def test_a_program_that_the_kernel_refuses(tmp_path: Path) -> None:
     assert "Exec format error" in str(result.message)
 
 
+def test_what_the_log_had_already_stays(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("before\n")
+    assert _run(tmp_path, "print('during', file=sys.stderr)\nprint('{\"loss\": 0.5}')").loss == 0.5
+    assert (tmp_path / "log.txt").read_text() == 'before\nduring\n{"loss": 0.5}\n'
+
+
 def test_much_output_is_kept_on_disk_only(tmp_path: Path) -> None:
     code = "for _ in range(200): print('x' * 99_999)\nprint('y' * 3_000_000, end='', file=sys.stderr)\nprint('{\"loss\": 0.5}')"
     assert _run(tmp_path, code).loss == 0.5
