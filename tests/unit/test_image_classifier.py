@@ -205,6 +205,20 @@ def test_a_torn_or_missing_checkpoint_means_a_fresh_start_with_its_reason(tmp_pa
         assert result.metrics["new_s"] == result.train_s == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize("name", ["config", "device"])
+def test_what_was_trained_otherwise_is_not_continued(tmp_path: Path, time: fakes.Virtual, name: str) -> None:
+    resident = worker(time, max_steps=8)
+    run(resident, tmp_path / "short", budget=3.0)
+    path = tmp_path / "short" / "checkpoint" / "state.json"
+    state = json.loads(path.read_text())
+    del state["identity"][name]
+    path.write_text(json.dumps(state))
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / "resume").symlink_to(tmp_path / "short" / "checkpoint")
+    result = resident.train(fakes.trial(budget=9.0, resume_from="t0"), tmp_path / "long")
+    assert result.details["resumed"] == {"resumed": False, "reason": f"it differs in {name}"}
+
+
 def test_a_policy_file_is_for_trials_that_name_no_policy(tmp_path: Path, time: fakes.Virtual) -> None:
     path = tmp_path / "policy.json"
     path.write_text('[{"operator": "invert", "probability": 1}]')
