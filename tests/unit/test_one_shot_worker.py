@@ -115,17 +115,13 @@ def test_a_search_from_beginning_to_end(tmp_path: Path) -> None:
 
 def test_a_trained_network_is_left_ready_for_use(tmp_path: Path) -> None:
     bench = Bench(tmp_path, walk={"network": True}, max_steps=5)
-    result = bench.attempt("1")
+    result = bench.attempt("1", seed=7)
     assert result.details["ready_to_use"] is True
     program = torch.export.load(tmp_path / "1" / "model" / "model.pt2").module()
     assert program(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).shape == (5, 3)
     told = json.loads((tmp_path / "1" / "model" / "model.json").read_text())
-    assert (told["dataset"], told["classes"], told["valid_error"], told["config"]) == (
-        "thirds",
-        ["top", "middle", "bottom"],
-        0.25,
-        result.config,
-    )
+    expected = {"dataset": "thirds", "classes": ["top", "middle", "bottom"], "seed": 7, "steps": 5, "valid_error": 0.25, "n_valid": 40}
+    assert told | expected | {"config": result.config} == told
 
 
 def test_a_search_in_three_attempts_is_the_undisturbed_one_to_the_bit(tmp_path: Path) -> None:
@@ -281,6 +277,7 @@ def test_a_search_that_diverges_again_and_again_finds_nothing(tmp_path: Path) ->
 def test_too_short_a_budget_is_told_with_what_a_step_takes(tmp_path: Path) -> None:
     result = Bench(tmp_path).attempt("1", budget=0.5)
     assert (result.status, result.train_s, result.config) == (Status.TIMED_OUT, 0, None)
+    assert "train_loss" not in result.metrics, "there is none"
     assert result.message is not None
     assert "a step of the search takes 0.1 s" in result.message
 
