@@ -191,6 +191,7 @@ def test_budgets_are_seconds(name: str) -> None:
 def test_what_is_known_beforehand_is_refused() -> None:
     with pytest.raises(KnowledgeError, match="method dha takes no initial configurations"):
         make_optimizer("dha", space=space(), budgets=BUDGETS, knowledge=Knowledge(initial=(DEFAULT,)))
+    make_optimizer("dha", space=space(), budgets=BUDGETS, knowledge=Knowledge())  # of which nothing is known
 
 
 def test_a_journal_of_another_search_is_refused() -> None:

@@ -120,7 +120,9 @@ def test_what_a_killed_process_wrote_aside_is_no_strangers_file(tmp_path: Path) 
 
 
 def test_a_result_that_is_none_is_set_aside(study: StudyDir) -> None:
-    for k, text in enumerate(["", "{", "null", "[]", "[" * 100_000, json.dumps({"trial": 1, "result": 2}), "x" * 33 * 2**20]):
+    other = Evaluation(trial=trial(0, budget=3.0), result=result(0, 0.25))
+    texts = ["", "{", "null", "[]", "[" * 100_000, json.dumps({"trial": 1, "result": 2}), json.dumps(other.to_json()), "x" * 33 * 2**20]
+    for k, text in enumerate(texts):
         study.result("t0").write_text(text)
         assert study.read_result(trial(0)) is None
         assert (study.results / f"t0.refused-{k}").exists()
@@ -215,6 +217,13 @@ def test_a_folder_of_somebody_else_is_refused(study: StudyDir, monkeypatch: pyte
     monkeypatch.setattr(os, "getuid", lambda: own + 1)
     with pytest.raises(StudyError, match=f"belongs to user {own}, you are {own + 1}"):
         study.check_access()
+
+
+def test_neither_a_folder_in_place_of_its_record_nor_a_file_above_it_makes_a_study(tmp_path: Path) -> None:
+    (tmp_path / "study.json").mkdir()
+    assert not StudyDir(tmp_path).exists()
+    (tmp_path / "file").touch()
+    assert not StudyDir(tmp_path / "file").exists()
 
 
 def test_links_that_lead_to_each_other_are_no_study(tmp_path: Path) -> None:
