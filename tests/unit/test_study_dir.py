@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shlex
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,13 @@ def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path) ->
     assert commands(said) == [["tensorboard", "--logdir", str(tmp_path / "event files")]]
 
 
+def test_a_record_that_cannot_be_read_for_now_is_taken_for_the_same(study: StudyDir) -> None:
+    study.write_meta({**META, "created": 1.0})
+    assert study.is_another({**META, "created": 2.0})
+    study.study_json.write_text('{"format"')
+    assert not study.is_another({**META, "created": 2.0})
+
+
 def test_the_first_result_of_a_trial_stays(study: StudyDir) -> None:
     """Two workers may train one trial, where a master takes the first for gone."""
     assert study.write_result(Evaluation(trial=trial(0), result=result(0, 0.25)))
@@ -201,6 +209,15 @@ def test_what_lies_behind_a_trial_without_a_result_is_nothing(study: StudyDir) -
     assert study.trained_s("t0") == 0.0
     study.result("t0").write_text('{"trial": {}}')
     assert study.trained_s("t0") == 0.0
+
+
+def test_a_study_is_for_its_owner_alone(tmp_path: Path) -> None:
+    study, before = StudyDir(tmp_path / "study"), os.umask(0)
+    try:
+        study.make()
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (study.path, *study.path.iterdir())} == {0o700}
 
 
 @pytest.mark.parametrize("mode", [0o720, 0o702])
