@@ -50,7 +50,16 @@ def test_what_is_left_to_do_is_known_until_it_is_over() -> None:
     optimizer.tell(ok(asked(optimizer), FOUND))
     assert optimizer.left == "what the search found was not trained by itself"
     optimizer.tell(ok(asked(optimizer)))
+    assert optimizer.given_up is None
     assert optimizer.left is None
+
+
+def test_why_it_was_given_up_is_known_after_the_last_attempt() -> None:
+    optimizer = dha.make(space=space(), budgets=BUDGETS, seed=0, n_workers=1, options=dha.Options())
+    for _ in range(3):
+        assert optimizer.given_up is None
+        optimizer.tell(failed(asked(optimizer)))
+    assert (optimizer.left, optimizer.given_up) == (None, "given up: the search failed 3 times; t00002 ended as crashed")
 
 
 @pytest.mark.parametrize(
