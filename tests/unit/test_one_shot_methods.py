@@ -1,5 +1,6 @@
 """AutoHAS and DHA as methods: what they ask of a worker that searches by itself, whatever becomes of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def test_autohas_searches_and_then_trains_what_was_found() -> None:
     second = asked(optimizer)
     assert (second.config, second.origin, second.budget, second.rung) == (FOUND, Origin.MODEL, 10800.0, 3)
     assert second.config_id != first.config_id
+    assert second.seed != first.seed
     assert optimizer.reason == "what the search found, trained by itself"
     optimizer.tell(ok(second))
     assert optimizer.ask() is Idle.DONE
@@ -208,6 +210,8 @@ def test_a_journal_of_another_search_is_refused() -> None:
     with pytest.raises(JournalError, match="budget 600, search"):
         method(search_s=600).replay(first)
     waiting = method()
+    with pytest.raises(JournalError, match=r"model.*would have asked .*search"):
+        waiting.replay(replace(first, origin=Origin.MODEL))
     waiting.replay(first)
     with pytest.raises(JournalError, match="would have asked no trial"):
         waiting.replay(first)
