@@ -277,7 +277,7 @@ def test_a_search_that_diverges_again_and_again_finds_nothing(tmp_path: Path) ->
 def test_too_short_a_budget_is_told_with_what_a_step_takes(tmp_path: Path) -> None:
     result = Bench(tmp_path).attempt("1", budget=0.5)
     assert (result.status, result.train_s, result.config) == (Status.TIMED_OUT, 0, None)
-    assert "train_loss" not in result.metrics, "there is none"
+    assert "metrics_dropped" not in result.details, "a loss that there is none of is not told"
     assert result.message is not None
     assert "a step of the search takes 0.1 s" in result.message
 
