@@ -129,16 +129,16 @@ def test_as_many_threads_compute_as_were_given(time: fakes.Virtual, monkeypatch:
 def test_a_configurations_own_schedule_comes_before_the_option(
     tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any], expected: str
 ) -> None:
-    asked: list[tuple[str, int]] = []
+    asked: list[tuple[str, int, float]] = []
     real = schedules.named
 
     def named(name: schedules.Name | schedules.Shape, *, rung: int, warm_up: float) -> Callable[[float], float]:
-        asked.append((name, rung))
+        asked.append((name, rung, warm_up))
         return real(name, rung=rung, warm_up=warm_up)
 
     monkeypatch.setattr(schedules, "named", named)
-    run(worker(time, schedule="restarts", max_steps=8), tmp_path / "a", config={**fakes.TINY, **chosen}, rung=1)
-    assert asked == [(expected, 1)]
+    run(worker(time, schedule="restarts", max_steps=8), tmp_path / "a", config={**fakes.TINY, "warm_up": 0.1, **chosen}, rung=1)
+    assert asked == [(expected, 1, 0.1)]
 
 
 @pytest.mark.parametrize("error", [None, MemoryError(), RuntimeError("shapes do not fit")])
@@ -188,6 +188,8 @@ def test_a_promoted_trial_trains_only_what_is_left(tmp_path: Path, time: fakes.V
     assert result.train_s == pytest.approx(9.0)
     assert result.metrics["new_s"] == pytest.approx(9.0 - short.train_s)
     assert result.metrics["lr_last"] == 0
+    state = json.loads((tmp_path / "long" / "checkpoint" / "state.json").read_text())
+    assert state["steps"] == short.metrics["steps"] + result.metrics["steps"], "what is behind the weights, from the beginning"
 
 
 def test_a_torn_or_missing_checkpoint_means_a_fresh_start_with_its_reason(tmp_path: Path, time: fakes.Virtual) -> None:
@@ -217,6 +219,15 @@ def test_what_was_trained_otherwise_is_not_continued(tmp_path: Path, time: fakes
     (tmp_path / "long" / "resume").symlink_to(tmp_path / "short" / "checkpoint")
     result = resident.train(fakes.trial(budget=9.0, resume_from="t0"), tmp_path / "long")
     assert result.details["resumed"] == {"resumed": False, "reason": f"it differs in {name}"}
+
+
+def test_what_has_had_the_whole_budget_is_not_continued(tmp_path: Path, time: fakes.Virtual) -> None:
+    resident = worker(time, max_steps=8)
+    short = run(resident, tmp_path / "short", budget=3.0)
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / "resume").symlink_to(tmp_path / "short" / "checkpoint")
+    result = resident.train(fakes.trial(budget=short.train_s, resume_from="t0"), tmp_path / "long")
+    assert not result.details["resumed"]["resumed"]
 
 
 def test_a_policy_file_is_for_trials_that_name_no_policy(tmp_path: Path, time: fakes.Virtual) -> None:
@@ -275,6 +286,21 @@ def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]
     assert "a step takes at least 1 s" in str(result.message)
     assert result.train_s == 0
     assert not (tmp_path / "a" / "checkpoint").exists()
+
+
+def test_what_no_device_of_its_kind_could_train_in_time_takes_no_step(
+    tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peak, "of", lambda _: Peak(flops=1e3, bytes=1e11, launch_s=1e-5, replay_s=1e-5))
+    assert run(worker(time), tmp_path / "a", budget=5.0).status is Status.TIMED_OUT
+    assert time.time == 0
+
+
+@pytest.mark.parametrize(("min_steps", "status"), [(4, Status.OK), (8, Status.TIMED_OUT)])
+def test_a_budget_of_six_steps_is_too_short_where_more_are_asked_for(
+    tmp_path: Path, time: fakes.Virtual, min_steps: int, status: Status
+) -> None:
+    assert run(worker(time, min_steps=min_steps), tmp_path / "a", budget=0.6).status is status
 
 
 def test_divergence(tmp_path: Path, time: fakes.Virtual) -> None:
@@ -414,6 +440,7 @@ def test_the_spaces_for_this_worker_pass_its_check(name: str) -> None:
         (Float("label_smoothing", (0.0, 1.5), default=0.1), r"label_smoothing is 1\.5"),
         (Integer("initial_filters", (0, 8), default=8), "initial_filters is 0"),
         (Constant("flip", "sideways"), "flip is 'sideways'"),
+        (Categorical("family", ["wrn", "nosuch"], default="wrn"), "nosuch"),
     ],
 )
 def test_a_space_with_one_value_that_means_nothing_does_not(hyperparameter: Any, refused: str) -> None:
