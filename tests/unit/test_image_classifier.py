@@ -284,6 +284,7 @@ def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]
     result = run(worker(time), tmp_path / "a", budget=5.0)
     assert result.status is Status.TIMED_OUT
     assert "a step takes at least 1 s" in str(result.message)
+    assert "metrics_dropped" not in result.details, "figures that there are none of are not told"
     assert result.train_s == 0
     assert not (tmp_path / "a" / "checkpoint").exists()
 
