@@ -29,6 +29,7 @@ from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.lines import repair, sound_bytes
 from bohb_nas.store.meta import ALONE, IMAGE_WORKERS, path_kept
+from bohb_nas.store.notes import first_line
 from bohb_nas.store.study_dir import StudyDir
 
 _BUDGET_S = 400.0
@@ -193,7 +194,7 @@ def complete(study: StudyDir, journal: Journal, trials: Sequence[Trial], train: 
             say(f"{number} of {len(trials)}: {trial.config_id}, seed {trial.seed}, {trial.budget:g} s")
         result = stored.result if stored is not None else train(state.trials[trial.trial_id])
         journal.write(Event(term=state.term, time=time.time(), result=result))
-        say(f"  validation error {result.loss:.2%}" if result.status is Status.OK else f"  {result.status}: {result.message}")
+        say(f"  validation error {result.loss:.2%}" if result.status is Status.OK else f"  {result.status}: {first_line(result.message)}")
         study.drop_checkpoints(trial.trial_id)
 
 

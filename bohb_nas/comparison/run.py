@@ -25,7 +25,7 @@ from bohb_nas.files import dump_json, write_once
 from bohb_nas.locks import Lock
 from bohb_nas.records import Evaluation
 from bohb_nas.store import holders
-from bohb_nas.store.notes import tail
+from bohb_nas.store.notes import printable, tail
 from bohb_nas.store.study_dir import StudyDir
 
 _PROGRAM = """
@@ -157,7 +157,7 @@ def _outcome(cell: Cell) -> str:
 
 def _last_lines(log: Path, start: int) -> str:
     """The last words of a log from a position on, in one line."""
-    lines = (line.strip() for line in (tail(log, _TAIL_BYTES, start=start) or "").splitlines())
+    lines = (line.strip() for line in printable(tail(log, _TAIL_BYTES, start=start) or "").splitlines())
     return " | ".join([line for line in lines if line][-_LAST_LINES:])
 
 

@@ -28,7 +28,7 @@ from bohb_nas.errors import BohbNasError, StartError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store import handovers, holders
-from bohb_nas.store.notes import read_note
+from bohb_nas.store.notes import first_line, read_note
 from bohb_nas.store.study_dir import StudyDir
 
 STALE_S = 15.0
@@ -180,7 +180,7 @@ class DaskEngine:
         self._unplaced[trial.trial_id] = trial
         if result is not None:  # the worker leaves: what it has trained lies in the trial's folder
             self._retired.add(address)
-            self._say(f"trial {trial.trial_id} goes to another worker: {result.message}")
+            self._say(f"trial {trial.trial_id} goes to another worker: {first_line(result.message)}")
         elif problem:
             self._lost[trial.trial_id] = problem
 

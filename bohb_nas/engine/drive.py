@@ -20,6 +20,7 @@ from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.methods import ask
 from bohb_nas.records import ASIDE, Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State
+from bohb_nas.store.notes import printable
 
 HOPELESS = 20
 """When so many trials in a row have crashed, the search is given up."""
@@ -261,7 +262,7 @@ class Drive:
         if self._n_crashed_in_a_row >= HOPELESS:
             raise BohbNasError(
                 f"{HOPELESS} trials in a row have crashed; correct what they say and run the same command again, or start a new study. "
-                f"The last said:\n{result.message}"
+                f"The last said:\n{printable(result.message or 'nothing')}"
             )
 
     def _write(self, event: Event) -> None:

@@ -14,7 +14,7 @@ from bohb_nas.engine.devices import Device, host, pid_space
 from bohb_nas.errors import BohbNasError, end_text
 from bohb_nas.files import storing
 from bohb_nas.store import holders
-from bohb_nas.store.notes import tail
+from bohb_nas.store.notes import printable, tail
 from bohb_nas.store.study_dir import StudyDir
 
 MAX_RESTARTS = 3
@@ -113,9 +113,8 @@ class LocalWorkers:
             code = end_text(last.process.returncode) if last.process is not None else "?"
             _check_disk(log.with_suffix(".space"))
             said = tail(log, _TAIL_BYTES)
-            raise BohbNasError(
-                f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{'(no log)' if said is None else said}"
-            )
+            words = "(no log)" if said is None else printable(said)
+            raise BohbNasError(f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{words}")
 
     def _heed_holder(self, place: _Place, *, missed: bool) -> None:
         """Says once who holds a device and has not joined for a while: another command, or a worker of the study under an earlier path."""

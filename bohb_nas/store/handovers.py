@@ -37,8 +37,8 @@ def mark_killed(study: StudyDir, trial_id: str) -> None:
     """Keeps that the worker of an attempt was killed, from the heartbeat of a trial that nobody trains: any other takes its own away."""
     n = whole(read_note(study.heartbeat(trial_id)), "attempt")
     attempt = study.trials / trial_id / str(n)
-    with suppress(OSError):  # at the next look, perhaps
-        if n is not None and attempt.is_dir() and not left(attempt).exists():
+    with suppress(OSError):  # its folder is gone; or at the next look, perhaps
+        if n is not None and not left(attempt).exists():
             _killed(attempt).touch()
 
 

@@ -97,17 +97,19 @@ def printable(said: str) -> str:
 
 def first_line(message: str | None) -> str:
     """The line of a message that says most: the first, of a traceback the last."""
-    said = message or ""
-    ends = said if len(said) <= 2 * _END else f"{said[:_END]}\n{said[-_END:]}"
-    lines = [line for line in printable(ends).splitlines() if line.strip()]
-    if not lines:
-        return _NO_REASON
+    lines = _lines(message)
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:200]
 
 
 def last_line(message: str | None) -> str:
     """How a message ends."""
-    return ((message or "").strip().splitlines() or [_NO_REASON])[-1]
+    return _lines(message)[-1][:200]
+
+
+def _lines(message: str | None) -> list[str]:
+    """What a terminal can show of a message, of a long one of its ends: lines that are not blank, at least one."""
+    said = message or ""
+    return [line for line in printable(f"{said[:_END]}\n{said[-_END:]}").splitlines() if line.strip()] or [_NO_REASON]
 
 
 def age_s(path: Path) -> float | None:

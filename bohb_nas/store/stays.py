@@ -50,7 +50,7 @@ def stay(result: Result) -> Stay | None:
     if host is None or device is None or began is None or ended is None or ended < began:
         return None
     all_s, attempt_s = new_s(result), notes.number(result.details, "attempt_s")
-    trained_s = all_s if attempt_s is None else min(all_s, max(0.0, attempt_s))
+    trained_s = all_s if attempt_s is None else min(all_s, attempt_s)
     return Stay(
         host=host,
         device=device,

@@ -94,7 +94,8 @@ class Walk:
         return {"x": self.x, "velocity": self.velocity}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        self.x, self.velocity = tensors["x"].clone(), tensors["velocity"].clone()
+        self.x = tensors["x"].clone()
+        self.velocity = tensors["velocity"].clone()
         self.n, self.disturbed = state["n"], state["disturbed"]
 
     def disturb(self, n: int) -> None:

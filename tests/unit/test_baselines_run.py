@@ -47,7 +47,7 @@ def answer(trial: Trial, loss: float | None = 0.25) -> Result:
         loss=loss,
         train_s=9.0,
         metrics={"params": 2e6, "flops": 3e6},
-        message=None if loss is not None else "the loss became nan",
+        message=None if loss is not None else "\x1b[31mthe loss became nan\x1b[0m",
     )
 
 
@@ -102,13 +102,14 @@ def test_a_finished_baseline_is_never_trained_again(tmp_path: Path) -> None:
 
 def test_a_failed_baseline_is_trained_again_when_asked_and_its_failure_stays(tmp_path: Path) -> None:
     study, journal = opened(tmp_path / "study")
-    losses = iter([None, 0.5, None, 0.125])  # of the first seed; of the second; of the first again, twice
+    said, losses = list[str](), iter([None, 0.5, None, 0.125])  # of the first seed; of the second; of the first again, twice
     first, second = TRIALS[0], TRIALS[2]
 
     def due(*, retry_failed: bool) -> list[Trial]:
         return [current(journal.state, trial, retry_failed=retry_failed) for trial in (first, second)]
 
-    complete(study, journal, due(retry_failed=False), Trainer(study, lambda trial: next(losses)), silent)
+    complete(study, journal, due(retry_failed=False), Trainer(study, lambda trial: next(losses)), said.append)
+    assert said[1::2] == ["  diverged: the loss became nan", "  validation error 50.00%"]
     assert due(retry_failed=False) == [first, second]
     for _ in range(2):
         complete(study, journal, due(retry_failed=True), Trainer(study, lambda trial: next(losses)), silent)
@@ -242,6 +243,7 @@ def test_a_row_is_mean_and_spread_over_seeds() -> None:
     assert "20.00%" in shown.get()
     assert "14.14%" in shown.get()
     assert "the loss became nan" in shown.get()
+    assert "\x1b" not in shown.get(), "a terminal would obey it"
     assert "the same command with --retry-failed" in shown.get()
 
 

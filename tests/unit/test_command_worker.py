@@ -1,5 +1,6 @@
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from bohb_nas import leaving, standstill
 from bohb_nas.errors import CommandError, OptionError, RecordError
 from bohb_nas.records import Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.workers import _processes
 from bohb_nas.workers._answer import LastObject, read_file
 from bohb_nas.workers.command import check, kill_leftovers, make
 
@@ -60,10 +62,11 @@ def _arguments(tmp_path: Path, template: str, config: dict[str, Value] = SGD) ->
         ("{{lr}} {{{lr}}}", ["{lr}", "{1e-05}"]),
         ("--optimizer {optimizer} --momentum {momentum}", ["--optimizer", "sgd", "--momentum", "0.9"]),
         ("-m {config.momentum} end", ["-m", "0.9", "end"]),
+        ("{config.x} {config.config.x}", ["4", "4"]),  # the hyperparameter config.x
     ],
 )
 def test_placeholders(tmp_path: Path, template: str, arguments: list[str]) -> None:
-    assert _arguments(tmp_path, template) == arguments
+    assert _arguments(tmp_path, template, {**SGD, "config.x": 4}) == arguments
 
 
 def test_what_a_full_disk_refuses_of_the_log_costs_no_result(tmp_path: Path) -> None:
@@ -182,10 +185,30 @@ def test_a_program_that_may_not_be_executed(tmp_path: Path) -> None:
         make(command="./train.py", cwd=str(tmp_path))
 
 
-@pytest.mark.parametrize("options", [{"hard_limit_s": 0.0}, {"hard_limit_s": float("nan")}, {"grace_s": -1.0}])
+@pytest.mark.parametrize(
+    "options", [{"hard_limit_s": 0.0}, {"hard_limit_s": math.nan}, {"hard_limit_s": math.inf}, {"grace_s": -1.0}, {"grace_s": math.inf}]
+)
 def test_limits_that_are_none(options: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="accepted"):
         make(command="true", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "limit_s"),
+    [({}, 64.5), ({"hard_limit_s": 9.0}, 9.0), ({"unit": "epochs"}, None), ({"unit": "epochs", "hard_limit_s": 9.0}, 9.0)],
+)
+def test_a_trial_of_3_s_ends_within_half_as_much_again_and_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], limit_s: float | None
+) -> None:
+    limits: list[float | None] = []
+
+    def run(command: list[str], *, limit_s: float | None, **how: Any) -> _processes.Ended:
+        limits.append(limit_s)
+        return _processes.Ended(code=0, timed_out=False, asked=False, seconds=0.0)
+
+    monkeypatch.setattr(_processes, "run", run)
+    make(command="true", **options).train(_trial(budget=3.0), tmp_path)
+    assert limits == [limit_s]
 
 
 def _run(tmp_path: Path, code: str, **options: Any) -> Result:
@@ -203,13 +226,15 @@ def test_odd_paths(tmp_path: Path, name: str) -> None:
     assert Trial.from_json(result.details["trial"]) == _trial()
 
 
-def test_a_relative_program_starts_at_cwd(tmp_path: Path) -> None:
-    program = tmp_path / "bin" / "train"
-    program.parent.mkdir()
+@pytest.mark.parametrize("name", ["plain", "{lr}"])
+def test_a_relative_program_starts_at_cwd(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    program = folder / "bin" / "train"
+    program.parent.mkdir(parents=True)
     program.write_text('#!/bin/sh\necho "{\\"loss\\": 0.5, \\"cwd\\": \\"$(pwd)\\"}"\n')
     program.chmod(0o700)
-    result = make(command="bin/train", cwd=str(tmp_path)).train(_trial(), tmp_path)
-    assert (result.loss, result.details) == (0.5, {"cwd": str(tmp_path)})
+    result = make(command="bin/train", cwd=str(folder)).train(_trial(), tmp_path)
+    assert (result.loss, result.details) == (0.5, {"cwd": str(folder)})
 
 
 def test_a_full_answer(tmp_path: Path) -> None:
@@ -232,7 +257,13 @@ def test_the_wall_clock_is_the_default_of_train_s(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("checkpoint", "printed", "seconds"),
-    [(True, "", 1e6), (False, "", 0.0), (True, ', "train_s": 7', 7.0), (True, ', "status": "crashed"', 0.0)],
+    [
+        (True, "", 1e6),
+        (False, "", 0.0),
+        (True, ', "train_s": 7', 7.0),
+        (True, ', "status": "diverged"', 1e6),
+        (True, ', "status": "crashed"', 0.0),
+    ],
 )
 def test_the_default_of_train_s_counts_what_is_behind_the_checkpoint_that_it_goes_on_from(
     tmp_path: Path, checkpoint: bool, printed: str, seconds: float
@@ -254,6 +285,7 @@ def test_the_last_object_counts_and_the_file_wins(tmp_path: Path) -> None:
     printing = "print('{\"loss\": 1}'); print('{\"loss\": 2}', end='')\n"
     assert _run(tmp_path, printing).loss == 2
     assert _run(tmp_path, printing + "open(os.environ['BOHB_NAS_RESULT'], 'w').write('{\"loss\": 3}')").loss == 3
+    assert _run(tmp_path, printing + "open(os.environ['BOHB_NAS_RESULT'], 'w').write('{}')").status is Status.CRASHED
     assert _run(tmp_path, printing).loss == 2, "the result file of an earlier attempt is not read"
 
 
@@ -264,7 +296,7 @@ def test_a_result_file_of_the_program_s_own_is_no_answer(tmp_path: Path) -> None
 
 
 def test_a_status_of_its_own(tmp_path: Path) -> None:
-    result = _run(tmp_path, "print(json.dumps({'status': 'out_of_memory', 'message': 'too wide'}))")
+    result = _run(tmp_path, "print(json.dumps({'status': 'out_of_memory', 'loss': 2.5, 'message': 'too wide'}))")
     assert (result.status, result.loss, result.message) == (Status.OUT_OF_MEMORY, None, "too wide")
 
 
@@ -347,6 +379,12 @@ def test_a_program_that_the_kernel_refuses(tmp_path: Path) -> None:
     result = make(command=[str(program)]).train(_trial(), tmp_path)
     assert result.status is Status.CRASHED
     assert "Exec format error" in str(result.message)
+
+
+def test_what_the_log_had_already_stays(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("before\n")
+    assert _run(tmp_path, "print('during', file=sys.stderr)\nprint('{\"loss\": 0.5}')").loss == 0.5
+    assert (tmp_path / "log.txt").read_text() == 'before\nduring\n{"loss": 0.5}\n'
 
 
 def test_much_output_is_kept_on_disk_only(tmp_path: Path) -> None:
@@ -514,8 +552,10 @@ def test_a_program_that_does_not_leave_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unasked")
-def test_who_does_not_hand_over_is_not_asked(tmp_path: Path) -> None:
+def test_who_does_not_hand_over_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leaving.ask()
+    for name in ("BOHB_NAS_HANDOVER", "BOHB_NAS_INTERRUPTED"):  # this process is the program of another trial
+        monkeypatch.setenv(name, str(tmp_path))
     names = "[name for name in ('BOHB_NAS_HANDOVER', 'BOHB_NAS_INTERRUPTED') if name in os.environ]"
     result = _run(tmp_path, f"time.sleep(0.5); print(json.dumps({{'loss': 1, 'names': {names}}}))")
     assert (result.status, result.details) == (Status.OK, {"names": []})

@@ -90,7 +90,7 @@ class Fake:
         self.did.append(f"run {path.name}")
         loss = self.losses.get(path.name, 0.5)
         if loss is None:
-            log.write_text("first word\n\nlast word\n")
+            log.write_text("first word\n\n\x1b[31mlast word\x1b[0m\n")
             return Ended(code=2)
         if math.isnan(loss):
             return Ended(code=1, interrupted=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bohb_nas.records import Result, Status
 from bohb_nas.training import checkpoint, peak
 from bohb_nas.training.networks import Network
 from bohb_nas.training.peak import Peak
+from bohb_nas.workers._continuing import Keeper
 from bohb_nas.workers.image_classifier import ImageClassifier, Options
 
 
@@ -157,6 +159,31 @@ def test_a_torn_state_means_a_fresh_start_with_its_reason(bench: Bench) -> None:
     assert "No such file" in gone.details["interrupted"]["reason"]
     assert not other.details["interrupted"]["resumed"]
     assert bench.curve("2")[0]["step"] == 1, "the curve begins anew as well"
+
+
+@dataclass
+class At:
+    """Where a training stands."""
+
+    train_s: float
+
+
+def test_a_state_that_is_kept_after_one_that_was_refused_leaves_nothing_to_say() -> None:
+    refusals = iter([StorageError("no space"), None])
+    kept: list[Any] = []
+
+    def write(where: At, facts: Any) -> None:
+        if (refusal := next(refusals)) is not None:
+            raise refusal
+        kept.append((where.train_s, facts))
+
+    told = {"resumed": {"resumed": False}, "earlier": [{"device": "gpu", "train_s": 4.0}]}
+    keeper = Keeper(write, told=told, earlier_s=4.0, device="cpu")
+    keeper.save(At(5.0))
+    assert (keeper.refused, kept) == ("no space", [])
+    keeper.save(At(7.0))
+    earlier = [*told["earlier"], {"device": "cpu", "train_s": 3.0}]
+    assert (keeper.refused, kept) == (None, [(7.0, {"resumed": {"resumed": False}, "earlier": earlier})])
 
 
 def test_a_disk_that_refuses_a_state_costs_the_state_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

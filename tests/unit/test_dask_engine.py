@@ -459,7 +459,7 @@ def test_of_each_trial_on_this_machine_only_its_own_workers_lock_is_looked_at(
 
 
 def test_a_worker_that_leaves_gets_nothing_more_and_its_trial_goes_to_another(started: Started, notices: list[str]) -> None:
-    left = Result(trial_id="t0", status=Status.PREEMPTED, loss=None, train_s=2.0, message="asked to leave")
+    left = Result(trial_id="t0", status=Status.PREEMPTED, loss=None, train_s=2.0, message="asked to leave\n\x1b[31mthe log ends")
     nodes = Cluster(lambda: left, ok)
     nodes.join("a")
     nodes.join("b")

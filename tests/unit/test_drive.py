@@ -47,7 +47,9 @@ class Virtual:
         self.seen.append(trial)
         self.clock.now += trial.budget + self.beside_s
         if self.failing(trial):
-            return Result(trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message="planned")
+            return Result(
+                trial_id=trial.trial_id, status=Status.CRASHED, loss=None, train_s=0.0, message="planned\n\x1b[31mfor once\x1b[0m"
+            )
         (workdir / "checkpoint").mkdir()
         loss = 1 / trial.budget + float(trial.config["lr"])
         metrics = {"weight": float(trial.config["width"])}
@@ -316,7 +318,7 @@ def test_a_failed_trial_is_told_and_never_promoted(tmp_path: Path) -> None:
 
 
 def test_twenty_crashes_in_a_row_end_the_search(tmp_path: Path) -> None:
-    with pytest.raises(BohbNasError, match=r"(?s)20 trials in a row.*planned"):
+    with pytest.raises(BohbNasError, match=r"(?s)20 trials in a row.*planned\nfor once$"):
         search(tmp_path / "study", optimizer=hyperband(None), failing=lambda t: int(t.trial_id[1:]) >= 5)
     assert len(fold(StudyDir(tmp_path / "study").journal).results) == 25
 

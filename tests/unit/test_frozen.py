@@ -1,5 +1,6 @@
 """What is known comes back as it was, or the study is refused."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_what_was_known_comes_back(study: StudyDir) -> None:
     assert recall(study, digests) == KNOWN
 
 
+@pytest.mark.parametrize("part", ["initial", "prior", "constraints", "history"])
+def test_one_part_alone_comes_back_too(study: StudyDir, part: str) -> None:
+    known = Knowledge(**{part: getattr(KNOWN, part)})
+    digests = freeze(study, known)
+    assert set(digests) == {"warm_start.jsonl" if part == "history" else "knowledge.json"}
+    assert recall(study, digests) == known
+
+
 def test_nothing_known_writes_nothing(study: StudyDir) -> None:
     assert freeze(study, NOTHING) == {}
     assert list(study.inputs.iterdir()) == []
@@ -52,9 +61,10 @@ def test_a_file_that_changed_or_is_gone_is_refused(study: StudyDir) -> None:
         recall(study, digests)
 
 
-def test_what_a_newer_version_wrote_is_refused(study: StudyDir) -> None:
-    import hashlib
-
-    study.knowledge_json.write_text('{"prior": {"lr": {"center": 1, "width": 2}}}')
+@pytest.mark.parametrize(
+    "text", ['{"prior": {"lr": {"center": 1, "width": 2}}}', '{"prior": [1]}', '{"constraints": ["params is small"]}', "{"]
+)
+def test_what_a_newer_version_wrote_is_refused(study: StudyDir, text: str) -> None:
+    study.knowledge_json.write_text(text)
     with pytest.raises(StudyError, match="upgrade"):
-        recall(study, {"knowledge.json": hashlib.sha256(study.knowledge_json.read_bytes()).hexdigest()})
+        recall(study, {"knowledge.json": hashlib.sha256(text.encode()).hexdigest()})

@@ -1,5 +1,6 @@
 """What interrupted attempts at a trial leave."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def test_whether_a_trial_was_left_in_good_order_its_newest_attempt_says(study: S
     assert not handovers.was_left(study, "t0"), "it was killed"
 
 
+def test_a_kill_is_kept_of_the_attempt_that_the_heartbeat_names_unless_it_was_left_in_good_order(study: StudyDir) -> None:
+    study.new_attempt("t0")
+    handovers.left(study.new_attempt("t0")).touch()
+    for attempt, kills in ((None, 0), ("0", 0), (7, 0), (1, 0), (0, 1), (0, 1)):
+        study.heartbeat("t0").write_text(json.dumps({"attempt": attempt}))
+        handovers.mark_killed(study, "t0")
+        assert handovers.kills(study, "t0") == kills, attempt
+
+
 def test_the_next_attempt_goes_on_from_the_newest_folder_that_was_filled(study: StudyDir) -> None:
     assert handovers.newest(study, "t0") is None
     handed(study)
@@ -43,11 +53,12 @@ def test_the_next_attempt_goes_on_from_the_newest_folder_that_was_filled(study: 
 
 def test_all_that_was_handed_over_is_deleted_and_what_was_half_written_too(study: StudyDir) -> None:
     handed(study)
-    half = handed(study).parent / ".handover.5a.tmp"
-    half.mkdir()
-    (half / "half").touch()
+    attempt = handed(study).parent
+    for name in (".handover.5a.tmp", "checkpoint"):
+        (attempt / name).mkdir()
+        (attempt / name / "some").touch()
     handovers.drop(study, "t0")
-    assert [list(attempt.iterdir()) for attempt in study.attempts("t0")] == [[], []]
+    assert [[path.name for path in attempt.iterdir()] for attempt in study.attempts("t0")] == [[], ["checkpoint"]]
 
 
 def test_a_trial_finds_what_it_continues_from_wherever_its_study_is_moved(study: StudyDir) -> None:

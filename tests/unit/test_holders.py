@@ -64,3 +64,32 @@ def test_a_device_is_taken_by_a_lock_of_this_machine_where_the_study_has_none(st
 
     monkeypatch.setattr(holders, "holder", holder)
     assert holders.device_taken(study, "here", "g0")
+
+
+def test_a_worker_has_its_device_while_the_lock_names_its_process(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = {"host": "here", "device": "g0", "pid": 7}
+    assert not holders.may_live(study, note)
+    with Lock(study.worker_lock("here", "g0")) as lock:
+        assert lock.acquire(json.dumps({"pid": 7}))
+        assert holders.may_live(study, note)
+        assert not holders.may_live(study, {**note, "pid": 8}), "another has followed it"
+
+    def no_locks(path: Path) -> str | None:
+        raise NoLocksError("no locks")
+
+    monkeypatch.setattr(holders, "holder", no_locks)
+    assert holders.may_live(study, note), "nobody knows"
+
+
+def test_where_nothing_may_be_written_this_machines_clock_tells_whether_a_lease_has_ended(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(folder: Path) -> float:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(holders, "file_time", refused)
+    lease = study.leases / "000001.json"
+    touched(lease, pid=9, lasts_s=60.0)
+    assert holders.master(study) is None
+    os.utime(lease)
+    assert holders.master(study) is not None

@@ -18,6 +18,7 @@ def sizes(budgets: Budgets) -> list[tuple[int, ...]]:
         (Budgets(min=1, max=16, eta=2), [(16, 8, 4, 2, 1), (8, 4, 2, 1), (4, 2, 1), (4, 2), (5,)]),
         (Budgets(min=4, max=25, eta=2.5), [(6, 2, 1), (2, 1), (3,)]),
         (Budgets(min=1, max=10, eta=10**0.5), [(10, 3, 1), (3, 1), (3,)]),
+        (Budgets(min=1, max=25, eta=5**0.5), [(25, 11, 5, 2, 1), (11, 4, 2, 1), (5, 2, 1), (4, 1), (5,)]),  # 25 / eta^2 is 4.9999…
         (Budgets(min=5, max=5), [(1,)]),
     ],
 )

@@ -1,5 +1,7 @@
 import json
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from bohb_nas.datasets import Dataset
 from bohb_nas.errors import DatasetError, OptionError
 from bohb_nas.records import Result, Status
 from bohb_nas.space.files import load_space
-from bohb_nas.training import peak
+from bohb_nas.training import peak, schedules
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.networks import Network
@@ -110,6 +112,54 @@ def test_a_trial_from_beginning_to_end(tmp_path: Path, time: fakes.Virtual) -> N
     assert network["params"] == metrics["params"]
 
 
+def test_the_peak_is_what_was_given(tmp_path: Path, time: fakes.Virtual) -> None:
+    result = run(worker(time, peak_tflops=2.5, max_steps=8), tmp_path / "a")
+    assert result.details["peak"]["flops"] == 2.5e12
+
+
+def test_as_many_threads_compute_as_were_given(time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    worker(time)
+    worker(time, n_threads=3)
+    assert given == [3]
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [({}, "restarts"), ({"schedule": "linear"}, "linear")])
+def test_a_configurations_own_schedule_comes_before_the_option(
+    tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any], expected: str
+) -> None:
+    asked: list[tuple[str, int, float]] = []
+    real = schedules.named
+
+    def named(name: schedules.Name | schedules.Shape, *, rung: int, warm_up: float) -> Callable[[float], float]:
+        asked.append((name, rung, warm_up))
+        return real(name, rung=rung, warm_up=warm_up)
+
+    monkeypatch.setattr(schedules, "named", named)
+    run(worker(time, schedule="restarts", max_steps=8), tmp_path / "a", config={**fakes.TINY, "warm_up": 0.1, **chosen}, rung=1)
+    assert asked == [(expected, 1, 0.1)]
+
+
+@pytest.mark.parametrize("error", [None, MemoryError(), RuntimeError("shapes do not fit")])
+def test_what_is_cached_is_given_back_however_a_training_ends(
+    tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(Compute, "release", lambda compute: released.append(compute.name))
+    trained = worker(time, max_steps=8)
+
+    def fails(*arguments: Any, **named: Any) -> Any:
+        assert error is not None
+        raise error
+
+    if error is not None:
+        monkeypatch.setattr(image_classifier, "fit", fails)
+    with pytest.raises(RuntimeError) if isinstance(error, RuntimeError) else nullcontext():
+        run(trained, tmp_path / "a")
+    assert released == [trained.compute.name]
+
+
 def test_other_data_than_the_study_began_with_are_not_trained_on(tmp_path: Path, time: fakes.Virtual) -> None:
     stale = worker(time, data_fingerprint="four fifths", max_steps=8)
     (tmp_path / "stale").mkdir()
@@ -138,6 +188,8 @@ def test_a_promoted_trial_trains_only_what_is_left(tmp_path: Path, time: fakes.V
     assert result.train_s == pytest.approx(9.0)
     assert result.metrics["new_s"] == pytest.approx(9.0 - short.train_s)
     assert result.metrics["lr_last"] == 0
+    state = json.loads((tmp_path / "long" / "checkpoint" / "state.json").read_text())
+    assert state["steps"] == short.metrics["steps"] + result.metrics["steps"], "what is behind the weights, from the beginning"
 
 
 def test_a_torn_or_missing_checkpoint_means_a_fresh_start_with_its_reason(tmp_path: Path, time: fakes.Virtual) -> None:
@@ -153,6 +205,29 @@ def test_a_torn_or_missing_checkpoint_means_a_fresh_start_with_its_reason(tmp_pa
         assert not result.details["resumed"]["resumed"]
         assert result.details["resumed"]["reason"] != "nothing to continue"
         assert result.metrics["new_s"] == result.train_s == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("name", ["config", "device"])
+def test_what_was_trained_otherwise_is_not_continued(tmp_path: Path, time: fakes.Virtual, name: str) -> None:
+    resident = worker(time, max_steps=8)
+    run(resident, tmp_path / "short", budget=3.0)
+    path = tmp_path / "short" / "checkpoint" / "state.json"
+    state = json.loads(path.read_text())
+    del state["identity"][name]
+    path.write_text(json.dumps(state))
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / "resume").symlink_to(tmp_path / "short" / "checkpoint")
+    result = resident.train(fakes.trial(budget=9.0, resume_from="t0"), tmp_path / "long")
+    assert result.details["resumed"] == {"resumed": False, "reason": f"it differs in {name}"}
+
+
+def test_what_has_had_the_whole_budget_is_not_continued(tmp_path: Path, time: fakes.Virtual) -> None:
+    resident = worker(time, max_steps=8)
+    short = run(resident, tmp_path / "short", budget=3.0)
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / "resume").symlink_to(tmp_path / "short" / "checkpoint")
+    result = resident.train(fakes.trial(budget=short.train_s, resume_from="t0"), tmp_path / "long")
+    assert not result.details["resumed"]["resumed"]
 
 
 def test_a_policy_file_is_for_trials_that_name_no_policy(tmp_path: Path, time: fakes.Virtual) -> None:
@@ -209,8 +284,24 @@ def test_too_slow(tmp_path: Path, time: fakes.Virtual, seconds: dict[str, float]
     result = run(worker(time), tmp_path / "a", budget=5.0)
     assert result.status is Status.TIMED_OUT
     assert "a step takes at least 1 s" in str(result.message)
+    assert "metrics_dropped" not in result.details, "figures that there are none of are not told"
     assert result.train_s == 0
     assert not (tmp_path / "a" / "checkpoint").exists()
+
+
+def test_what_no_device_of_its_kind_could_train_in_time_takes_no_step(
+    tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peak, "of", lambda _: Peak(flops=1e3, bytes=1e11, launch_s=1e-5, replay_s=1e-5))
+    assert run(worker(time), tmp_path / "a", budget=5.0).status is Status.TIMED_OUT
+    assert time.time == 0
+
+
+@pytest.mark.parametrize(("min_steps", "status"), [(4, Status.OK), (8, Status.TIMED_OUT)])
+def test_a_budget_of_six_steps_is_too_short_where_more_are_asked_for(
+    tmp_path: Path, time: fakes.Virtual, min_steps: int, status: Status
+) -> None:
+    assert run(worker(time, min_steps=min_steps), tmp_path / "a", budget=0.6).status is status
 
 
 def test_divergence(tmp_path: Path, time: fakes.Virtual) -> None:
@@ -267,11 +358,20 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, mon
     ("options", "named"),
     [
         ({"datasets": "digits"}, "datasets"),
-        ({"valid_fraction": 1.5}, "valid_fraction"),
+        ({"dataset": None}, "dataset"),
+        ({"data_dir": 3}, "data_dir"),
+        ({"data_fingerprint": 3}, "data_fingerprint"),
+        ({"valid_fraction": 1.0}, "valid_fraction"),
+        ({"valid_fraction": 0.0}, "valid_fraction"),
+        ({"split_seed": -1}, "split_seed"),
+        ({"compile": True}, "compile"),
+        ({"max_steps": 0}, "max_steps"),
+        ({"save_every_s": 0.0}, "save_every_s"),
         ({"schedule": "linear"}, "schedule"),
         ({"precision": "fp8"}, "precision"),
         ({"min_steps": 0}, "min_steps"),
         ({"n_threads": True}, "n_threads"),
+        ({"n_threads": 0}, "n_threads"),
         ({"full_validation_from_s": -1.0}, "full_validation_from_s"),
         ({"full_validation_from_s": math.nan}, "full_validation_from_s"),
         ({"full_validation_from_s": 10**400}, "full_validation_from_s"),
@@ -341,6 +441,7 @@ def test_the_spaces_for_this_worker_pass_its_check(name: str) -> None:
         (Float("label_smoothing", (0.0, 1.5), default=0.1), r"label_smoothing is 1\.5"),
         (Integer("initial_filters", (0, 8), default=8), "initial_filters is 0"),
         (Constant("flip", "sideways"), "flip is 'sideways'"),
+        (Categorical("family", ["wrn", "nosuch"], default="wrn"), "nosuch"),
     ],
 )
 def test_a_space_with_one_value_that_means_nothing_does_not(hyperparameter: Any, refused: str) -> None:

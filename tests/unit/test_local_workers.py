@@ -53,7 +53,7 @@ def test_of_a_long_log_no_more_is_read_than_its_end(given_up: LocalWorkers) -> N
     with log.open("r+b") as stream:
         stream.truncate(32 * 2**20)
         stream.seek(0, os.SEEK_END)
-        stream.write("the last words, ünd more".encode())
+        stream.write("the last words, \x1b[1münd\x1b[0m more".encode())
     tracemalloc.start()
     with pytest.raises(BohbNasError, match=r"the last words, ünd more$"):
         given_up.check([])

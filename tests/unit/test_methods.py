@@ -112,6 +112,25 @@ def test_failures_shrink_the_next_rung() -> None:
     assert seen == [(1, f"c0000{n}") for n in range(4)] + [(2, f"c0000{n}") for n in range(3)] + [(3, "c00000")]
 
 
+def test_promotable_by_hand() -> None:
+    """Of 1, 3 and 9 nine enter bracket 2, three bracket 1, and at the top, where nothing goes on, three bracket 0."""
+    budgets = Budgets(min=1, max=9)
+    optimizer = hyperband.make(space=space(), budgets=budgets, seed=0, n_workers=1, options=hyperband.Options())
+    assert optimizer.promotable() == set()
+    first = [ask(optimizer) for _ in range(15)]
+    beside = {"c00009", "c00010", "c00011"}
+    assert optimizer.promotable() == {f"c{n:05d}" for n in range(9)} | beside
+    for n, trial in enumerate(first[:9]):
+        optimizer.tell(result(trial, float(-n)))
+    assert optimizer.promotable() == {"c00006", "c00007", "c00008"} | beside
+    for trial in [ask(optimizer) for _ in range(3)]:
+        optimizer.tell(result(trial, float(trial.config_id != "c00007")))
+    top = ask(optimizer)
+    assert optimizer.promotable() == {"c00007"} | beside, "at the top it still has to read what it continues"
+    optimizer.tell(result(top, 0.0))
+    assert optimizer.promotable() == beside
+
+
 def test_fewer_brackets_on_resume_leave_the_open_ones_whole() -> None:
     before = make_optimizer("hyperband", space=space(), budgets=BUDGETS)
     asked = [ask(before) for _ in range(40)]  # 27 of bracket 3, 9 of bracket 2, 4 of bracket 1

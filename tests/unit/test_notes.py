@@ -48,14 +48,32 @@ def test_a_note_is_read_field_by_field(tmp_path: Path) -> None:
     assert [whole(note, name) for name in ("sign", "flag", "far", "since", "no", "absent")] == [None] * 6
     assert [text(note, name) for name in ("pid", "absent")] == [None] * 2
     assert text({"host": "h" * 5000 + "\n"}, "host") == "h" * 200
+    assert text({"host": " a\n\x1b[31mb\t c"}, "host") == "a b c"
+
+
+@pytest.mark.parametrize(
+    ("value", "as_number", "as_whole"), [(0, 0.0, 0), (10**15, 1e15, 10**15), (10**15 + 1, None, 10**15 + 1), (2**63, None, None)]
+)
+def test_the_least_and_the_most_that_a_number_may_be(value: int, as_number: float | None, as_whole: int | None) -> None:
+    note = {"n": value}
+    assert (number(note, "n"), whole(note, "n")) == (as_number, as_whole)
+
+
+@pytest.mark.parametrize(("longer", "found"), [(0, {"pid": 1}), (1, {})])
+def test_a_note_that_is_too_long_says_nothing_though_its_beginning_would(tmp_path: Path, longer: int, found: dict[str, int]) -> None:
+    path = tmp_path / "note.json"
+    path.write_text('{"pid": 1}'.ljust(NOTE_LIMIT_BYTES + longer))
+    assert read_note(path) == found
 
 
 def test_a_part_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"0123456789")
+    n_open = len(os.listdir("/proc/self/fd"))
     assert read_bytes(path, limit=4) == b"0123"
     assert read_bytes(path, limit=4, offset=8) == b"89"
     assert read_bytes(path, limit=4, offset=10) == b""
+    assert len(os.listdir("/proc/self/fd")) <= n_open, "it is closed again"
 
 
 def test_the_end_of_a_log(tmp_path: Path) -> None:

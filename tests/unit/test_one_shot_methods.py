@@ -1,5 +1,6 @@
 """AutoHAS and DHA as methods: what they ask of a worker that searches by itself, whatever becomes of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,16 @@ def test_what_is_left_to_do_is_known_until_it_is_over() -> None:
     optimizer.tell(ok(asked(optimizer), FOUND))
     assert optimizer.left == "what the search found was not trained by itself"
     optimizer.tell(ok(asked(optimizer)))
+    assert optimizer.given_up is None
     assert optimizer.left is None
+
+
+def test_why_it_was_given_up_is_known_after_the_last_attempt() -> None:
+    optimizer = dha.make(space=space(), budgets=BUDGETS, seed=0, n_workers=1, options=dha.Options())
+    for _ in range(3):
+        assert optimizer.given_up is None
+        optimizer.tell(failed(asked(optimizer)))
+    assert (optimizer.left, optimizer.given_up) == (None, "given up: the search failed 3 times; t00002 ended as crashed")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +90,7 @@ def test_autohas_searches_and_then_trains_what_was_found() -> None:
     second = asked(optimizer)
     assert (second.config, second.origin, second.budget, second.rung) == (FOUND, Origin.MODEL, 10800.0, 3)
     assert second.config_id != first.config_id
+    assert second.seed != first.seed
     assert optimizer.reason == "what the search found, trained by itself"
     optimizer.tell(ok(second))
     assert optimizer.ask() is Idle.DONE
@@ -191,6 +202,7 @@ def test_budgets_are_seconds(name: str) -> None:
 def test_what_is_known_beforehand_is_refused() -> None:
     with pytest.raises(KnowledgeError, match="method dha takes no initial configurations"):
         make_optimizer("dha", space=space(), budgets=BUDGETS, knowledge=Knowledge(initial=(DEFAULT,)))
+    make_optimizer("dha", space=space(), budgets=BUDGETS, knowledge=Knowledge())  # of which nothing is known
 
 
 def test_a_journal_of_another_search_is_refused() -> None:
@@ -198,6 +210,8 @@ def test_a_journal_of_another_search_is_refused() -> None:
     with pytest.raises(JournalError, match="budget 600, search"):
         method(search_s=600).replay(first)
     waiting = method()
+    with pytest.raises(JournalError, match=r"model.*would have asked .*search"):
+        waiting.replay(replace(first, origin=Origin.MODEL))
     waiting.replay(first)
     with pytest.raises(JournalError, match="would have asked no trial"):
         waiting.replay(first)

@@ -115,17 +115,13 @@ def test_a_search_from_beginning_to_end(tmp_path: Path) -> None:
 
 def test_a_trained_network_is_left_ready_for_use(tmp_path: Path) -> None:
     bench = Bench(tmp_path, walk={"network": True}, max_steps=5)
-    result = bench.attempt("1")
+    result = bench.attempt("1", seed=7)
     assert result.details["ready_to_use"] is True
     program = torch.export.load(tmp_path / "1" / "model" / "model.pt2").module()
     assert program(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).shape == (5, 3)
     told = json.loads((tmp_path / "1" / "model" / "model.json").read_text())
-    assert (told["dataset"], told["classes"], told["valid_error"], told["config"]) == (
-        "thirds",
-        ["top", "middle", "bottom"],
-        0.25,
-        result.config,
-    )
+    expected = {"dataset": "thirds", "classes": ["top", "middle", "bottom"], "seed": 7, "steps": 5, "valid_error": 0.25, "n_valid": 40}
+    assert told | expected | {"config": result.config} == told
 
 
 def test_a_search_in_three_attempts_is_the_undisturbed_one_to_the_bit(tmp_path: Path) -> None:
@@ -215,6 +211,17 @@ def test_another_search_does_not_go_on_from_it(tmp_path: Path, changes: dict[str
     assert result.details["interrupted"] == {"resumed": False, "reason": f"it differs in {reason}"}
 
 
+@pytest.mark.parametrize("name", ["device", "precision"])
+def test_another_kind_of_device_does_not_go_on_from_it(tmp_path: Path, name: str) -> None:
+    bench = Bench(tmp_path, max_steps=60)
+    bench.attempt("1", leave_at=33)
+    path = tmp_path / "1" / "handover" / "state.json"
+    state = json.loads(path.read_text())
+    del state["identity"][name]
+    path.write_text(json.dumps(state))
+    assert bench.attempt("2", interrupted="1").details["interrupted"]["reason"] == f"it differs in {name}"
+
+
 def test_another_space_does_not_go_on_from_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, max_steps=60)
     bench.attempt("1", leave_at=33)
@@ -226,13 +233,16 @@ def test_another_space_does_not_go_on_from_it(tmp_path: Path) -> None:
 
 def test_a_state_that_the_search_does_not_take_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, max_steps=60)
+    bench.attempt("whole")
+    undisturbed = bench.walk()
     with monkeypatch.context() as patched:
         patched.setattr(Walk, "tensors", lambda walk: {"x": walk.x, "speed": walk.velocity})
         patched.setattr(Walk, "restore", lambda walk, tensors, state: None)
         bench.attempt("1", leave_at=33)
     result = bench.attempt("2", interrupted="1")
     assert result.details["interrupted"] == {"resumed": False, "reason": "the search does not take its state: KeyError: 'velocity'"}
-    assert (result.status, bench.walk().n) == (Status.OK, 60)
+    assert result.status is Status.OK
+    assert same(bench.walk(), undisturbed), "nothing is left of what it had taken"
 
 
 def test_a_disk_that_refuses_a_state_costs_the_state_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,8 +277,14 @@ def test_a_search_that_diverges_again_and_again_finds_nothing(tmp_path: Path) ->
 def test_too_short_a_budget_is_told_with_what_a_step_takes(tmp_path: Path) -> None:
     result = Bench(tmp_path).attempt("1", budget=0.5)
     assert (result.status, result.train_s, result.config) == (Status.TIMED_OUT, 0, None)
+    assert "metrics_dropped" not in result.details, "a loss that there is none of is not told"
     assert result.message is not None
     assert "a step of the search takes 0.1 s" in result.message
+
+
+@pytest.mark.parametrize(("min_steps", "status"), [(5, Status.OK), (6, Status.TIMED_OUT)])
+def test_a_budget_of_five_steps_is_too_short_where_more_are_asked_for(tmp_path: Path, min_steps: int, status: Status) -> None:
+    assert Bench(tmp_path, min_steps=min_steps).attempt("1", budget=0.5).status is status
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), MemoryError()])
@@ -339,6 +355,11 @@ def test_options_that_are_not_accepted(options: dict[str, Any], named: str) -> N
         make(**options)
     with pytest.raises(OptionError, match=named):
         check(space(), **options)
+
+
+def test_no_network_of_ones_own_is_what_may_be_said() -> None:
+    given = {"search": {"method": "dha"}, "device": "cpu"}
+    assert read_options({**given, "network": None}) == read_options(given)
 
 
 def test_the_space_is_checked_by_the_training_and_by_the_search(monkeypatch: pytest.MonkeyPatch) -> None:

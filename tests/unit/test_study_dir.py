@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shlex
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,42 @@ def test_budgets_that_are_none_are_refused(study: StudyDir, budgets: dict[str, A
         study.read_meta()
 
 
+WRONG: list[dict[str, Any]] = [
+    *({"format": value} for value in (True, "2", 2.0)),
+    *({"seed": value} for value in (-1, 2**64, True)),
+    *({"rank_probe": value} for value in (-1, 2**53, True, 1.0, None)),
+    *({name: 1} for name in ("listen", "lock", "require_same_gpu", "preset", "initial", "prior", "data_fingerprint")),
+    *({name: value} for name in ("constraints", "warm_start") for value in ("text", {"a": "b"}, ["a", 1])),
+    *({name: value} for name in ("frozen", "inputs", "imported") for value in ("text", ["a", "b"], {"a": 1})),
+    *({name: value} for name in ("worth", "hard_limit_s", "created") for value in ("1", True)),
+    *({"stop": {**META["stop"], **change}} for change in ({"trials": 0}, {"brackets": 2**53}, {"trials": 1.0}, {"brackets": True})),
+    *({"stop": {**META["stop"], **change}} for change in ({"total_s": 0.0}, {"total_s": "1h"}, {"epochs": None})),
+    *({"stop": {name: None for name in META["stop"] if name != lacking}} for lacking in META["stop"]),
+    {"budgets": {**META["budgets"], "min": 1.0, "max": 2.0**99, "eta": 2.0}},
+]
+MOST: list[dict[str, Any]] = [
+    {"seed": 2**64 - 1},
+    {"rank_probe": 2**53 - 1},
+    {"stop": {"brackets": 1, "trials": 2**53 - 1, "total_s": 0.5}},
+    {"budgets": {**META["budgets"], "min": 1.0, "max": 2.0**98, "eta": 2.0}},
+    {"listen": "10.0.0.1", "require_same_gpu": False, "constraints": ["params <= 1"], "frozen": {"a.json": "0"}, "worth": 0.5},
+    dict.fromkeys(("listen", "require_same_gpu", "constraints", "warm_start", "frozen", "inputs", "imported", "worth", "created")),
+]
+
+
+@pytest.mark.parametrize("change", WRONG, ids=lambda change: str(change)[:60])
+def test_a_part_that_no_version_wrote_so_is_refused_by_name(study: StudyDir, change: dict[str, Any]) -> None:
+    study.write_meta({**META, **change})
+    with pytest.raises(StudyError, match=f"damaged: {next(iter(change))}"):
+        study.read_meta()
+
+
+@pytest.mark.parametrize("change", MOST, ids=lambda change: str(change)[:60])
+def test_the_most_that_a_record_holds_is_read_back(study: StudyDir, change: dict[str, Any]) -> None:
+    study.write_meta({**META, **change})
+    assert study.read_meta() == {**META, **change}
+
+
 def test_random_damage_is_an_error_never_a_traceback(study: StudyDir) -> None:
     rng, whole = random.Random(5), study.study_json.read_bytes()
     pieces = [b"null", b"{}", b"[1]", b"-1", b"1e999", b"\0", b"\xff"]
@@ -84,7 +121,9 @@ def test_what_a_killed_process_wrote_aside_is_no_strangers_file(tmp_path: Path) 
 
 
 def test_a_result_that_is_none_is_set_aside(study: StudyDir) -> None:
-    for k, text in enumerate(["", "{", "null", "[]", "[" * 100_000, json.dumps({"trial": 1, "result": 2}), "x" * 33 * 2**20]):
+    other = Evaluation(trial=trial(0, budget=3.0), result=result(0, 0.25))
+    texts = ["", "{", "null", "[]", "[" * 100_000, json.dumps({"trial": 1, "result": 2}), json.dumps(other.to_json()), "x" * 33 * 2**20]
+    for k, text in enumerate(texts):
         study.result("t0").write_text(text)
         assert study.read_result(trial(0)) is None
         assert (study.results / f"t0.refused-{k}").exists()
@@ -115,6 +154,13 @@ def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path) ->
     assert commands(said) == [["tensorboard", "--logdir", str(tmp_path / "event files")]]
 
 
+def test_a_record_that_cannot_be_read_for_now_is_taken_for_the_same(study: StudyDir) -> None:
+    study.write_meta({**META, "created": 1.0})
+    assert study.is_another({**META, "created": 2.0})
+    study.study_json.write_text('{"format"')
+    assert not study.is_another({**META, "created": 2.0})
+
+
 def test_the_first_result_of_a_trial_stays(study: StudyDir) -> None:
     """Two workers may train one trial, where a master takes the first for gone."""
     assert study.write_result(Evaluation(trial=trial(0), result=result(0, 0.25)))
@@ -140,7 +186,16 @@ def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: Stu
 def test_attempts_are_in_the_order_of_their_numbers(study: StudyDir) -> None:
     for _ in range(11):
         study.new_attempt("t0")
+    for name in ("x", "٣", "1234567890"):
+        (study.trials / "t0" / name).mkdir()
     assert [a.name for a in study.attempts("t0")] == [str(n) for n in range(11)]
+
+
+def test_an_attempt_that_a_file_server_does_not_show_yet_is_not_taken_again(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        study.new_attempt("t0")
+    monkeypatch.setattr(StudyDir, "attempts", lambda study, trial_id: [])
+    assert study.new_attempt("t0") == study.trials / "t0" / "2"
 
 
 def test_a_promoted_trial_continues_from_the_newest_checkpoint(study: StudyDir) -> None:
@@ -148,6 +203,44 @@ def test_a_promoted_trial_continues_from_the_newest_checkpoint(study: StudyDir) 
         (study.new_attempt("t0") / "checkpoint").mkdir()
     study.new_attempt("t0")
     assert study.checkpoint("t0") == study.trials / "t0" / "2" / "checkpoint"
+
+
+def test_what_lies_behind_a_trial_without_a_result_is_nothing(study: StudyDir) -> None:
+    assert study.trained_s("t0") == 0.0
+    study.result("t0").write_text('{"trial": {}}')
+    assert study.trained_s("t0") == 0.0
+
+
+def test_a_study_is_for_its_owner_alone(tmp_path: Path) -> None:
+    study, before = StudyDir(tmp_path / "study"), os.umask(0)
+    try:
+        study.make()
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (study.path, *study.path.iterdir())} == {0o700}
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(study: StudyDir, mode: int) -> None:
+    study.path.chmod(0o755)
+    study.check_access()
+    study.path.chmod(mode)
+    with pytest.raises(StudyError, match=f"may be written by others .mode {mode:o}.; run: chmod 700"):
+        study.check_access()
+
+
+def test_a_folder_of_somebody_else_is_refused(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: own + 1)
+    with pytest.raises(StudyError, match=f"belongs to user {own}, you are {own + 1}"):
+        study.check_access()
+
+
+def test_neither_a_folder_in_place_of_its_record_nor_a_file_above_it_makes_a_study(tmp_path: Path) -> None:
+    (tmp_path / "study.json").mkdir()
+    assert not StudyDir(tmp_path).exists()
+    (tmp_path / "file").touch()
+    assert not StudyDir(tmp_path / "file").exists()
 
 
 def test_links_that_lead_to_each_other_are_no_study(tmp_path: Path) -> None:

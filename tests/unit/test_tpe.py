@@ -55,3 +55,13 @@ def test_candidates_lie_as_many_bandwidths_from_the_good_as_is_chosen(factor: fl
         tpe.observe({"x": 0.5 + (-1) ** n * (0.01 if n < 6 else 0.4)}, budget=1.0, loss=float(n))
     drawn = [float(tpe.propose(np.random.default_rng(i)).config["x"]) for i in range(400)]
     assert np.std(drawn) == pytest.approx(np.hypot(0.01, factor * 0.0074), rel=0.15)
+
+
+def test_the_model_follows_every_result() -> None:
+    tpe = model(unit())
+    for n in range(20):
+        tpe.observe({"x": 0.2 + n / 1000}, budget=1.0, loss=1.0 + n)
+    assert float(tpe.propose(np.random.default_rng(0)).config["x"]) < 0.4
+    for n in range(20):
+        tpe.observe({"x": 0.8 + n / 1000}, budget=1.0, loss=-1.0 - n)
+    assert float(tpe.propose(np.random.default_rng(0)).config["x"]) > 0.6

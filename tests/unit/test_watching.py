@@ -33,7 +33,7 @@ from bohb_nas.report.exports.prometheus import exposition
 from bohb_nas.report.logs import trial_logs, worker_logs
 from bohb_nas.report.status import Watch, status
 from bohb_nas.store.journal import Event
-from bohb_nas.store.notes import first_line
+from bohb_nas.store.notes import first_line, last_line
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -277,6 +277,20 @@ def test_failures_with_the_end_of_their_logs(study: StudyDir) -> None:
 )
 def test_the_line_of_a_message_that_says_most(message: str | None, said: str) -> None:
     assert first_line(message) == said
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (None, "no reason given"),
+        ("\n \n", "no reason given"),
+        ("needs 99 GiB\nmore\n\n", "more"),
+        ("\x1b[2Jgone\x1b[31m", "gone"),
+        ("1 %\r2 %\rno" + "x" * 300, "no" + "x" * 198),
+    ],
+)
+def test_how_a_message_ends(message: str | None, said: str) -> None:
+    assert last_line(message) == said
 
 
 def test_a_watch_says_what_a_first_look_says(study: StudyDir) -> None:
