@@ -83,7 +83,7 @@ def judge_checkpoint(folder: Path, dataset: Dataset, options: Mapping[str, Any])
         raise StudyError(f"{folder} cannot be tested: {e}; restore it from a backup") from e
     network.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
     clock = TrainingClock(compute.device)
-    score = evaluate_on_test(network, dataset, mean=data.mean, deviation=data.deviation, compute=compute, clock=clock)
+    score = evaluate_on_test(network, dataset, data=data, compute=compute, clock=clock)
     return {"test_error": score.error, "n_test": score.n, "params": _size(network), "weights_sha256": hashlib.sha256(weights).hexdigest()}
 
 

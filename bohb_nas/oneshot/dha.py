@@ -222,18 +222,8 @@ class DhaSearch:
 
     def judge(self, allowance_s: float) -> Score:
         """The error of the network as it is handed out."""
-        data = self._data
-        return evaluate(
-            self.model(),
-            data.images,
-            data.labels,
-            data.valid,
-            mean=data.mean,
-            deviation=data.deviation,
-            compute=self._compute,
-            clock=TrainingClock(self._compute.device),
-            allowance_s=allowance_s,
-        )
+        clock = TrainingClock(self._compute.device)
+        return evaluate(self.model(), self._data, compute=self._compute, clock=clock, allowance_s=allowance_s)
 
     def _final(self) -> CellNetwork:
         return self._networks.of(self._cell.nodes)

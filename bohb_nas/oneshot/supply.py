@@ -32,12 +32,9 @@ class Supply:
         data, chance = self._data, self._chance
         positions = chance.batch(data.train, purpose="order", step=number, size=self.batch_size)
         images, targets, chosen = augment(
-            data.images[positions],
-            data.labels[positions],
+            data,
+            positions,
             recipe,
-            mean=data.mean,
-            deviation=data.deviation,
-            n_classes=data.n_classes,
             generator=chance.generator("augmentation", number, self._compute.device),
             host=chance.generator("augmentation", number, torch.device("cpu"), part=1),
             noted=True,

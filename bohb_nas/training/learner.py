@@ -173,12 +173,9 @@ class Learner:
         together = torch.cat(list(positions))
         seen = None if self.seen is None else self.seen.clone()
         images, targets, _ = augment(
-            self.data.images[together],
-            self.data.labels[together],
+            self.data,
+            together,
             self.recipe,
-            mean=self.data.mean,
-            deviation=self.data.deviation,
-            n_classes=self.data.n_classes,
             generator=self.streams.augmentation,
             host=self.streams.host,
             mirrored=None if seen is None else alternating(seen, together),

@@ -244,16 +244,7 @@ class _Run:
     def _validate(self, allowance_s: float, *, mirrored: bool = False) -> Score:
         learner, started = self._learner, self._clock.now()
         score = evaluate(
-            learner.outcome,
-            learner.data.images,
-            learner.data.labels,
-            learner.data.valid,
-            mean=learner.data.mean,
-            deviation=learner.data.deviation,
-            compute=learner.compute,
-            clock=self._clock,
-            allowance_s=allowance_s,
-            mirrored=mirrored,
+            learner.outcome, learner.data, compute=learner.compute, clock=self._clock, allowance_s=allowance_s, mirrored=mirrored
         )
         self._result.valid_s += self._clock.now() - started
         return score

@@ -267,9 +267,7 @@ def _export(search: Search, found: Mapping[str, Value], trial: Trial, loaded: Lo
     export_model(
         network,
         workdir / "model",
-        mean=loaded.data.mean,
-        deviation=loaded.data.deviation,
-        image_shape=loaded.data.image_shape,
+        data=loaded.data,
         classes=loaded.classes,
         config=found,
         facts={"dataset": loaded.name, "fingerprint": loaded.identity["dataset"], "seed": trial.seed, "steps": search.steps, **facts},

@@ -87,9 +87,7 @@ def test_the_exported_model_is_the_search_s(tmp_path: Path) -> None:
     export_model(
         found.model(),
         tmp_path,
-        mean=data.mean,
-        deviation=data.deviation,
-        image_shape=data.image_shape,
+        data=data,
         classes=("top", "middle", "bottom"),
         config=found.found(),
         facts={},
