@@ -33,10 +33,9 @@ from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 from bohb_nas.workers import image_classifier
 from bohb_nas.workers._continuing import Keeper, begin_curve, gone_on, own
-from bohb_nas.workers._data import Loaded
 from bohb_nas.workers._measures import describe, norms
 from bohb_nas.workers._memory import within_memory
-from bohb_nas.workers.image_classifier import ImageClassifier
+from bohb_nas.workers.image_classifier import ImageClassifier, Loaded
 
 _OWN = ("search", "space_file")
 _LEFT_OUT = ("network", "policy_file")
