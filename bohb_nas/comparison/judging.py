@@ -23,7 +23,7 @@ from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import ResidentData, labels_to_device, resident_split, to_device
 from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.export import Classifier
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 from bohb_nas.training.recipe import read
 from bohb_nas.training.validation import evaluate_on_test
 
@@ -90,7 +90,7 @@ def judge_checkpoint(folder: Path, dataset: Dataset, options: Mapping[str, Any])
 def from_checkpoint(tensors: Mapping[str, Tensor], config: Mapping[str, Value], data: ResidentData, *, network: str | None) -> Network:
     """The network of a configuration with the weights of a checkpoint: those averaged, where there are any."""
     layers, _ = read(config, network=network)
-    built = build(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(0))
+    built = Network(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(0))
     built.load_state_dict(checkpoint.part(tensors, "average") or checkpoint.part(tensors, "network"))
     return built
 
@@ -125,7 +125,7 @@ def _classifier(folder: Path, dataset: Dataset) -> nn.Module:
     tensors = safetensors.torch.load((folder / "model.safetensors").read_bytes())
     layers, _ = read(config)
     n_classes, generator = len(dataset.classes), torch.Generator().manual_seed(0)
-    network = build(layers, image_shape=dataset.image_shape, n_classes=n_classes, generator=generator)
+    network = Network(layers, image_shape=dataset.image_shape, n_classes=n_classes, generator=generator)
     model = Classifier(network, mean=tensors["mean"], deviation=tensors["deviation"])
     model.load_state_dict(tensors)
     return model.eval()

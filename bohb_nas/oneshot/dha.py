@@ -31,7 +31,7 @@ from bohb_nas.oneshot.search import Material
 from bohb_nas.oneshot.supply import Supply
 from bohb_nas.records import Value
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 from bohb_nas.training.policies import Choice
 from bohb_nas.training.recipe import REFERENCE_BATCH
 from bohb_nas.training.validation import Score, evaluate
@@ -235,7 +235,7 @@ class DhaSearch:
     def model(self) -> Network:
         """The network that was trained, with the operators' weights as scales of its normalisations."""
         final = self._final()
-        network = build(
+        network = Network(
             final.layers, image_shape=self._data.image_shape, n_classes=self._data.n_classes, generator=torch.Generator().manual_seed(0)
         )
         network.load_state_dict({**network.state_dict(), **self._final_weights(), **final.candidate.statistics()})

@@ -31,7 +31,7 @@ from bohb_nas.oneshot.supply import Supply
 from bohb_nas.search_spaces import zela2018
 from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.export import export_model
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 from bohb_nas.training.policies import Choice, Policy, operation
 from bohb_nas.training.recipe import Recipe, read
 
@@ -100,7 +100,7 @@ def test_operators_that_were_left_out_are_not_in_the_model() -> None:
     """It has the parameters of the network of the configuration that was found, and normalisations behind skips and pools."""
     found = DhaSearch(Dha(), material(seed=4))
     config = found.found()
-    ordinary = build(networks.network(config), image_shape=(8, 8, 1), n_classes=3, generator=torch.Generator())
+    ordinary = Network(networks.network(config), image_shape=(8, 8, 1), n_classes=3, generator=torch.Generator())
     own, plain = ({name: p.numel() for name, p in network.named_parameters()} for network in (found.model(), ordinary))
     graph = cells.cell({edge: str(config[cells.name(edge)]) for edge in cells.EDGES}, 8)
     weightless = sum(config[f"cell_{name}"] in ("skip_connect", "avg_pool_3x3") for name in graph.names)  # type: ignore[union-attr]
