@@ -22,8 +22,7 @@ from bohb_nas.oneshot.chance import Chance, Purpose
 from bohb_nas.oneshot.controller import Baseline, Controller, entropy_gradient
 from bohb_nas.oneshot.decisions import Decisions, Draw
 from bohb_nas.oneshot.pathwise import pathwise_names
-from bohb_nas.oneshot.search import Material
-from bohb_nas.oneshot.supply import Supply
+from bohb_nas.oneshot.supply import Material, Supply
 from bohb_nas.oneshot.temporary import VALID_BATCHES, HeldOut, Temporary
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
@@ -93,8 +92,8 @@ class AutoHasSearch:
         self._chosen: tuple[int, dict[str, Value]] | None = None
         """At which step what was found."""
 
-    @classmethod
-    def check(cls, settings: AutoHas, space: ConfigurationSpace) -> list[str]:
+    @staticmethod
+    def check(settings: AutoHas, space: ConfigurationSpace) -> list[str]:
         """What is held fixed and why, a line each.
 
         Raises:

@@ -27,8 +27,7 @@ from bohb_nas.oneshot.cell_networks import CellNetwork, CellNetworks, Skeleton
 from bohb_nas.oneshot.cell_space import DECIDED, base, bounded, within
 from bohb_nas.oneshot.chance import Chance
 from bohb_nas.oneshot.online_policy import OnlinePolicy, as_config, default_pool
-from bohb_nas.oneshot.search import Material
-from bohb_nas.oneshot.supply import Supply
+from bohb_nas.oneshot.supply import Material, Supply
 from bohb_nas.records import Value
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.networks import Network
@@ -95,14 +94,13 @@ class DhaSearch:
         self._supply = Supply(material, self._chance, batch_size=self._recipe.batch_size)
         self._steps = 0
 
-    @classmethod
-    def check(cls, settings: Dha, space: ConfigurationSpace) -> list[str]:
+    @staticmethod
+    def check(space: ConfigurationSpace) -> list[str]:
         """What is held fixed and why, a line each.
 
         Raises:
             OptionError: the space has no cells to search.
         """
-        del settings
         columns_of(space)
         _, defaults = base(space)
         held = [f"{name} stays at {defaults[name]}: DHA searches the operators of a cell" for name in ("cell_repeats", "cell_channels")]

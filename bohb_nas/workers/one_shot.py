@@ -19,8 +19,9 @@ from bohb_nas.oneshot import beforehand, keeping, running
 from bohb_nas.oneshot import search as searches
 from bohb_nas.oneshot.keeping import Kept
 from bohb_nas.oneshot.running import Searched
-from bohb_nas.oneshot.search import Material, Search
+from bohb_nas.oneshot.search import Search
 from bohb_nas.oneshot.standing import Standing
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.records import Origin, Result, Status, Trial, Value, Worker
 from bohb_nas.space.files import frozen_space
 from bohb_nas.training.clock import TrainingClock

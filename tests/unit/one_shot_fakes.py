@@ -9,7 +9,7 @@ from ConfigSpace import ConfigurationSpace, Constant, Float
 from torch import Tensor
 
 from bohb_nas.one_shot_settings import Settings
-from bohb_nas.oneshot.search import Material
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.records import Value
 from bohb_nas.training.networks import Network
 from bohb_nas.training.recipe import read
