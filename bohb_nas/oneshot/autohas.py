@@ -67,8 +67,7 @@ class AutoHasSearch:
     def __init__(self, settings: AutoHas, material: Material) -> None:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._decisions = decisions_of(settings, material.space)
-        several: Baseline = "ranks" if settings.compare == "ranks" else "leave_one_out"
-        baseline: Baseline = "moving" if settings.n_rollouts == 1 else several
+        baseline: Baseline = "moving" if settings.n_rollouts == 1 else settings.compare
         self._controller = Controller(self._decisions.sizes, entropy=settings.entropy, baseline=baseline)
         bank = self._bank = Bank(
             image_shape=self._data.image_shape,
