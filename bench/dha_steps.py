@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot.dha import DhaSearch
-from bohb_nas.oneshot.search import Material
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.search_spaces.cell import space
 from bohb_nas.training.data import Batches, ResidentData, resident
 from bohb_nas.training.device import Compute

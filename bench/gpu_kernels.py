@@ -165,12 +165,10 @@ def data_path(bench: Bench, note: Note) -> None:
 
 def _augmentation_us(bench: Bench, data: ResidentData, config: dict[str, Any], batch: int) -> dict[str, float]:
     generator = torch.Generator(bench.device).manual_seed(0)
-    recipe, positions = read(config)[1], data.train[:batch]
-    static: dict[str, Any] = {"mean": data.mean, "deviation": data.deviation, "n_classes": data.n_classes, "generator": generator}
-    static["host"] = torch.Generator().manual_seed(0)
+    host, recipe, positions = torch.Generator().manual_seed(0), read(config)[1], data.train[:batch]
 
     def call() -> None:
-        images, _, _ = augment(data.images[positions], data.labels[positions], recipe, **static)
+        images, _, _ = augment(data, positions, recipe, generator=generator, host=host)
         images.contiguous(memory_format=torch.channels_last)
 
     found = {"eager": round(1000 * milliseconds(bench, call, at_most_s=0.15) / batch, 4)}

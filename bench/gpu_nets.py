@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bohb_nas.training.learner import Learner, Streams
-from bohb_nas.training.networks import Form, Network, build
+from bohb_nas.training.networks import Form, Network, merge
 from bohb_nas.training.recipe import read
 
 
@@ -111,7 +111,7 @@ def network(name: str, form: Form = "apart", *, seed: int = 0) -> Network:
 def built(config: Mapping[str, Any], form: Form = "apart", *, seed: int = 0) -> Network:
     """The network of a configuration, for the same images."""
     generator = torch.Generator().manual_seed(seed)
-    return build(read(config)[0], image_shape=(32, 32, 3), n_classes=10, generator=generator, form=form)
+    return merge(Network(read(config)[0], image_shape=(32, 32, 3), n_classes=10, generator=generator), form)
 
 
 def learner(network: Network, config: Mapping[str, Any], **environment: Any) -> Learner:

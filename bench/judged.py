@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bohb_nas.datasets import Dataset, split
 from bohb_nas.layers.arithmetic import size
@@ -41,12 +41,10 @@ class Judge:
             n_classes=len(dataset.classes),
             device=device,
         )
+        self._held_out = replace(self._data, valid=torch.tensor(valid, device=device))
         test_labels = torch.tensor(dataset.test_labels, device=device)
-        self._parts: Mapping[str, tuple[Tensor, Tensor, Tensor]] = {
-            "valid": (self._data.images, self._data.labels, torch.tensor(valid, device=device)),
-            "test": (to_device(dataset.test_images, device), test_labels, torch.arange(len(test_labels), device=device)),
-        }
-        """Images, labels, and which of them."""
+        everything = torch.arange(len(test_labels), device=device)
+        self._test = replace(self._data, images=to_device(dataset.test_images, device), labels=test_labels, valid=everything)
 
     def train(
         self, config: Mapping[str, Any], *, seed: int, seconds: Callable[[], float], network: str | None = None, mirrored: bool = False
@@ -84,18 +82,8 @@ class Judge:
     def _judged(self, learner: Learner, clock: TrainingClock, *, mirrored: bool) -> dict[str, float]:
         """The errors on all held-out images and on all test images."""
         found: dict[str, float] = {}
-        for part, (images, labels, chosen) in self._parts.items():
+        for part, data in (("valid", self._held_out), ("test", self._test)):
             for suffix in ("", "_mirrored") if mirrored else ("",):
-                score = evaluate(
-                    learner.outcome,
-                    images,
-                    labels,
-                    chosen,
-                    mean=self._data.mean,
-                    deviation=self._data.deviation,
-                    compute=self.compute,
-                    clock=clock,
-                    mirrored=bool(suffix),
-                )
+                score = evaluate(learner.outcome, data, compute=self.compute, clock=clock, mirrored=bool(suffix))
                 found |= {f"{part}_error{suffix}": score.error, f"n_{part}": score.n}
         return found

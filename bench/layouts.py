@@ -7,7 +7,7 @@ their ratios' median and range. `python bench/layouts.py [--repetitions 5] [--se
 import argparse
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from figures import machine
 from gpu_nets import CONFIGS
 
-from bohb_nas.training.data import resident
+from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.learner import Learner, start
 
@@ -24,6 +24,8 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "WRN-16-1": {"family": "wrn", "wrn_blocks": 2, "wrn_widen_factor": 1.0},
     **{name: CONFIGS[name] for name in ("default", "sampled 50 %", "sampled 50 %, in 8s", "cell", "mobile")},
 }
+Way = Callable[[], Learner]
+"""Makes ready what is measured; the learner whose steps are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,31 +49,49 @@ def step_s(learner: Learner, seconds: float) -> float:
     return (time.process_time() - began) / n
 
 
-def main() -> None:
-    """Prints a line for each network and number format."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each layout in each repetition")
-    asked = parser.parse_args()
+def options(description: str | None, *, repetitions: int = 5, seconds: float = 2.0) -> argparse.ArgumentParser:
+    """What a bench of two ways is asked."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=repetitions)
+    parser.add_argument("--seconds", type=float, default=seconds, help="of each way in each repetition")
+    return parser
+
+
+def side_by_side(
+    names: tuple[str, str],
+    configs: Iterable[tuple[str, Mapping[str, Any]]],
+    ways: Callable[[Mapping[str, Any], ResidentData, Compute], tuple[Way, Way]],
+    asked: argparse.Namespace,
+    *,
+    side: int = 32,
+    n_images: int = 256,
+) -> None:
+    """Prints a line for each network and number format: a step of both ways in turn, and how many times as long the first takes."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8), np.arange(256) % 10
+    images, labels = rng.integers(0, 256, (n_images, side, side, 3), dtype=np.uint8), np.arange(n_images) % 10
     chosen = choose("cpu")
-    data = resident(images, labels, train=np.arange(256), valid=np.arange(0), n_classes=10, device=chosen.device)
+    data = resident(images, labels, train=np.arange(n_images), valid=np.arange(0), n_classes=10, device=chosen.device)
     print(f"{machine()}, one thread")
-    for name, config in NETWORKS.items():
+    for name, config in configs:
         for precision in dict.fromkeys(("fp32", chosen.precision)):
-            sides = [kind(device=chosen.device, precision=precision) for kind in (ChannelsFirst, Compute)]
-            learners = [start(config, data=data, compute=compute, seed=0) for compute in sides]
-            taken = [[step_s(learner, asked.seconds) for learner in learners] for _ in range(asked.repetitions)]
-            first_ms, last_ms = (1e3 * statistics.median(column) for column in zip(*taken, strict=True))
-            ratios = [first / last for first, last in taken]
+            both = ways(config, data, Compute(device=chosen.device, precision=precision))
+            taken = [[step_s(way(), asked.seconds) for way in both] for _ in range(asked.repetitions)]
+            one_ms, other_ms = (1e3 * statistics.median(column) for column in zip(*taken, strict=True))
+            ratios = [one / other for one, other in taken]
             print(
-                f"{name}, {precision}: channels first {first_ms:.0f} ms, last {last_ms:.0f} ms:"
+                f"{name}, {precision}: {names[0]} {one_ms:.0f} ms, {names[1]} {other_ms:.0f} ms:"
                 f" x {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), n = {len(ratios)}",
                 flush=True,
             )
 
 
+def layouts(config: Mapping[str, Any], data: ResidentData, compute: Compute) -> tuple[Way, Way]:
+    """Channels first, and last."""
+    computes = ChannelsFirst(device=compute.device, precision=compute.precision), compute
+    first, last = (start(config, data=data, compute=one, seed=0) for one in computes)
+    return lambda: first, lambda: last
+
+
 if __name__ == "__main__":
-    main()
+    side_by_side(("channels first", "last"), NETWORKS.items(), layouts, options(__doc__).parse_args())

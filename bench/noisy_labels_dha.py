@@ -18,8 +18,7 @@ from bohb_nas.datasets import load_dataset, split
 from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot.dha import DhaSearch
-from bohb_nas.oneshot.search import Material
-from bohb_nas.oneshot.supply import Supply
+from bohb_nas.oneshot.supply import Material, Supply
 from bohb_nas.search_spaces.cell import space
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import ResidentData, resident

@@ -252,9 +252,7 @@ def data_alone(compute: Compute, repetitions: int, seconds: float) -> None:
     rng = np.random.default_rng(0)
 
     def ours() -> None:
-        chosen = next(positions)
-        static: dict[str, Any] = {"mean": data.mean, "deviation": data.deviation, "n_classes": 10, "generator": generator, "host": host}
-        augment(data.images[chosen], data.labels[chosen], recipe, **static)
+        augment(data, next(positions), recipe, generator=generator, host=host)
 
     def theirs() -> None:
         torch.utils.data.default_collate([loader.dataset[i] for i in rng.integers(0, len(images), BATCH)])

@@ -90,11 +90,9 @@ def _step(data: ResidentData, config: Mapping[str, Any], compute: Compute) -> Ca
 def _augmentation(data: ResidentData, config: Mapping[str, Any], compute: Compute) -> Callable[[], object]:
     recipe, generator = read(config)[1], torch.Generator(compute.device).manual_seed(0)
     host, positions = torch.Generator().manual_seed(0), Batches(data.train, _BATCH, generator)
-    static: dict[str, Any] = {"mean": data.mean, "deviation": data.deviation, "n_classes": 10, "generator": generator, "host": host}
 
     def call() -> None:
-        chosen = next(positions)
-        out, _, _ = augment(data.images[chosen], data.labels[chosen], recipe, **static)
+        out, _, _ = augment(data, next(positions), recipe, generator=generator, host=host)
         out.contiguous(memory_format=compute.memory_format)
 
     return call

@@ -23,7 +23,7 @@ from planted_task import CPU, NULL, PLANTED, RATES, config, data, space, trained
 from bohb_nas import networks
 from bohb_nas.one_shot_settings import AutoHas
 from bohb_nas.oneshot.autohas import AutoHasSearch
-from bohb_nas.oneshot.search import Material
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.records import Value
 from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.learner import start

@@ -11,7 +11,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.comparison.cells import cell_folder
 from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, Share, duration, find
-from bohb_nas.datasets import no_test_part, prepare
+from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import named_device
 from bohb_nas.errors import SpaceError, StudyError, UsageError
@@ -211,10 +211,9 @@ def _check_numbers(time_s: float, train_s: float, seeds: int) -> None:
 
 
 def _fingerprint(dataset: str, data_dir: str | None, *, skip_unreadable: bool) -> str:
-    summary = prepare(dataset, data_dir=Path(data_dir) if data_dir is not None else None, skip_unreadable=skip_unreadable)
-    if summary.n_test == 0:
-        raise no_test_part(dataset)
-    return summary.fingerprint
+    found = prepare(dataset, data_dir=Path(data_dir) if data_dir is not None else None, skip_unreadable=skip_unreadable)
+    found.test_part()
+    return found.fingerprint
 
 
 def configuration(space: ConfigurationSpace, entrant: Entrant) -> dict[str, Value]:

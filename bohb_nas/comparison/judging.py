@@ -23,7 +23,7 @@ from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import ResidentData, labels_to_device, resident_split, to_device
 from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.export import Classifier
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 from bohb_nas.training.recipe import read
 from bohb_nas.training.validation import evaluate_on_test
 
@@ -83,14 +83,14 @@ def judge_checkpoint(folder: Path, dataset: Dataset, options: Mapping[str, Any])
         raise StudyError(f"{folder} cannot be tested: {e}; restore it from a backup") from e
     network.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
     clock = TrainingClock(compute.device)
-    score = evaluate_on_test(network, dataset, mean=data.mean, deviation=data.deviation, compute=compute, clock=clock)
+    score = evaluate_on_test(network, dataset, data=data, compute=compute, clock=clock)
     return {"test_error": score.error, "n_test": score.n, "params": _size(network), "weights_sha256": hashlib.sha256(weights).hexdigest()}
 
 
 def from_checkpoint(tensors: Mapping[str, Tensor], config: Mapping[str, Value], data: ResidentData, *, network: str | None) -> Network:
     """The network of a configuration with the weights of a checkpoint: those averaged, where there are any."""
     layers, _ = read(config, network=network)
-    built = build(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(0))
+    built = Network(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(0))
     built.load_state_dict(checkpoint.part(tensors, "average") or checkpoint.part(tensors, "network"))
     return built
 
@@ -125,7 +125,7 @@ def _classifier(folder: Path, dataset: Dataset) -> nn.Module:
     tensors = safetensors.torch.load((folder / "model.safetensors").read_bytes())
     layers, _ = read(config)
     n_classes, generator = len(dataset.classes), torch.Generator().manual_seed(0)
-    network = build(layers, image_shape=dataset.image_shape, n_classes=n_classes, generator=generator)
+    network = Network(layers, image_shape=dataset.image_shape, n_classes=n_classes, generator=generator)
     model = Classifier(network, mean=tensors["mean"], deviation=tensors["deviation"])
     model.load_state_dict(tensors)
     return model.eval()

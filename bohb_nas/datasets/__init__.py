@@ -8,37 +8,19 @@ bohb_nas.datasets`).
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bohb_nas import refs
-from bohb_nas.datasets._dataset import Dataset, Skipped, no_test_part
+from bohb_nas.datasets._dataset import Dataset, Skipped
 from bohb_nas.datasets._published import is_here
 from bohb_nas.datasets._split import split
 from bohb_nas.durations import counted
 from bohb_nas.errors import DatasetError, RefError
 
-__all__ = ["Dataset", "Summary", "load_dataset", "no_test_part", "prepare", "published", "refuse_unreadable", "split"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What `prepare` found."""
-
-    name: str
-    n_train: int
-    n_test: int
-    n_classes: int
-    image_shape: tuple[int, int, int]
-    """Height, width, channels."""
-    fingerprint: str
-    skipped: tuple[Skipped, ...]
-    """Files that could not be read and were left out."""
-    remarks: tuple[str, ...] = ()
-    """What was done to images so that they fit together, and what was not looked at."""
+__all__ = ["Dataset", "load_dataset", "prepare", "published", "refuse_unreadable", "split"]
 
 
 def load_dataset(reference: str, *, data_dir: Path | None = None) -> Dataset:
@@ -78,8 +60,8 @@ def _load_users(module: Any, reference: str, data_dir: Path | None) -> Any:
         raise DatasetError(f"load of data set {reference!r} fails: {type(e).__name__}: {e}; correct it, or what it reads") from e
 
 
-def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bool = False) -> Summary:
-    """Makes a data set ready for all workers and says what it is: what `run` calls before anything is written.
+def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bool = False) -> Dataset:
+    """Makes a data set ready for all workers: what `run` calls before anything is written.
 
     Raises:
         DatasetError: nothing usable behind the reference, a class of which nothing could be held out, or unreadable files without
@@ -95,16 +77,7 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
                 f"data set {reference!r}: {many} of {_listed(few)} ({len(few)} of {len(counts)} classes); "
                 "accepted are at least two of each, one to train and one to validate: add images of these classes, or leave the classes out"
             )
-    return Summary(
-        name=dataset.name,
-        n_train=len(dataset.train_labels),
-        n_test=0 if dataset.test_labels is None else len(dataset.test_labels),
-        n_classes=len(dataset.classes),
-        image_shape=dataset.image_shape,
-        fingerprint=dataset.fingerprint,
-        skipped=dataset.skipped,
-        remarks=dataset.remarks,
-    )
+    return dataset
 
 
 def refuse_unreadable(dataset: Dataset, reference: str) -> None:

@@ -73,7 +73,10 @@ class Dataset:
             DatasetError: there are none.
         """
         if self.test_images is None or self.test_labels is None:
-            raise no_test_part(self.name)
+            raise DatasetError(
+                f"data set {self.name!r} has no test part, with which a final training and a comparison end: give it one, in an image "
+                "folder test/CLASS/IMAGE beside train/CLASS/IMAGE, or take another data set"
+            )
         return self.test_images, self.test_labels
 
     def _check_names(self) -> None:
@@ -109,14 +112,6 @@ class Dataset:
                 f"data set {self.name!r}: {part}_labels reach from {labels.min()} to {labels.max()}; "
                 f"accepted are 0 to {len(self.classes) - 1}, positions in `classes`: np.unique(labels, return_inverse=True) gives such"
             )
-
-
-def no_test_part(name: str) -> DatasetError:
-    """What to say where a data set has to have a test part and has none."""
-    return DatasetError(
-        f"data set {name!r} has no test part, with which a final training and a comparison end: give it one, in an image folder "
-        "test/CLASS/IMAGE beside train/CLASS/IMAGE, or take another data set"
-    )
 
 
 def fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any] | None) -> str:

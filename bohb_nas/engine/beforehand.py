@@ -13,7 +13,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import refs
-from bohb_nas.datasets import Summary
+from bohb_nas.datasets import Dataset
 from bohb_nas.engine.knowledge_files import read_initial, read_prior
 from bohb_nas.engine.warm_start import read_earlier
 from bohb_nas.errors import KnowledgeError
@@ -56,7 +56,7 @@ def gather(meta: Mapping[str, Any], space: ConfigurationSpace, *, own: Path) -> 
     return Knowledge(initial=tuple(initial), prior=prior, history=history, constraints=constraints), notes
 
 
-def with_size(knowledge: Knowledge, meta: Mapping[str, Any], *, study: StudyDir, data: Summary | None) -> Knowledge:
+def with_size(knowledge: Knowledge, meta: Mapping[str, Any], *, study: StudyDir, data: Dataset | None) -> Knowledge:
     """The knowledge with the `size` of the study's space, where it has constraints and the space has a `size`.
 
     Args:
@@ -71,7 +71,7 @@ def with_size(knowledge: Knowledge, meta: Mapping[str, Any], *, study: StudyDir,
     function = _size_of(meta, study) if knowledge.constraints else None
     if function is None:
         return knowledge
-    images = {} if data is None else {"image_shape": data.image_shape, "n_classes": data.n_classes}
+    images = {} if data is None else {"image_shape": data.image_shape, "n_classes": len(data.classes)}
     taken = {name: value for name, value in images.items() if name in inspect.signature(function).parameters}
 
     def size(config: Mapping[str, Value]) -> Mapping[str, float]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas.datasets import Summary, prepare
+from bohb_nas.datasets import Dataset, prepare
 from bohb_nas.engine.drive import StopRule
 from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.plan import Request, plan
@@ -86,7 +86,7 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)
 
 
-def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool = True) -> tuple[list[str], Summary | None]:
+def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool = True) -> tuple[list[str], Dataset | None]:
     """Makes sure that data and worker can be had, without writing into the study.
 
     Args:
@@ -102,12 +102,13 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
         BohbNasError: the worker's process ended without an answer.
     """
     notes: list[str] = []
-    found: Summary | None = None
+    found: Dataset | None = None
     if meta["worker"] in IMAGE_WORKERS:
         found = check_data(meta, skip_unreadable=meta["skip_unreadable"])
+        n_test = 0 if found.test_labels is None else len(found.test_labels)
         notes.append(
-            f"data set {found.name}: {found.n_train} images for training and validation, {found.n_test} for the final test, "
-            f"{found.n_classes} classes, {'x'.join(map(str, found.image_shape))}"
+            f"data set {found.name}: {len(found.train_labels)} images for training and validation, {n_test} for the final test, "
+            f"{len(found.classes)} classes, {'x'.join(map(str, found.image_shape))}"
         )
         notes += [f"data set {found.name}: {remark}" for remark in found.remarks]
         notes += [f"warning: unreadable image left out: {path}: {reason}" for path, reason in found.skipped]
@@ -116,7 +117,7 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
     return notes, found
 
 
-def check_data(meta: dict[str, Any], *, skip_unreadable: bool) -> Summary:
+def check_data(meta: dict[str, Any], *, skip_unreadable: bool) -> Dataset:
     """The data set of a worker that trains on one of ours.
 
     Args:

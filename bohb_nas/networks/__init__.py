@@ -18,7 +18,7 @@ from bohb_nas import refs
 from bohb_nas.errors import OptionError, RefError
 from bohb_nas.layers import Layer, arithmetic
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import plain
+from bohb_nas.space.encoding import listed, plain
 
 PUBLISHED = "zela2018"
 """The family of a configuration that names none."""
@@ -137,11 +137,10 @@ def _own(reference: str, config: Mapping[str, Value]) -> Layer:
 def _checked(name: str, value: object, hyperparameter: Hyperparameter[Any, Any]) -> Value:
     """The value, if it means something, as the kind that the hyperparameter has."""
     if isinstance(hyperparameter, CategoricalHyperparameter | OrdinalHyperparameter):
-        of = hyperparameter.choices if isinstance(hyperparameter, CategoricalHyperparameter) else hyperparameter.sequence
-        choices = [plain(choice) for choice in of]
+        choices = listed(hyperparameter)
         if value not in choices:
             raise OptionError(f"{name} is {value!r}; accepted are {', '.join(map(str, choices))}")
-        return value  # type: ignore[return-value]
+        return value
     number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
     if isinstance(hyperparameter, IntegerHyperparameter):
         good, said = number >= 1 and number.is_integer(), "a whole number from 1"

@@ -22,8 +22,7 @@ from bohb_nas.oneshot.chance import Chance, Purpose
 from bohb_nas.oneshot.controller import Baseline, Controller, entropy_gradient
 from bohb_nas.oneshot.decisions import Decisions, Draw
 from bohb_nas.oneshot.pathwise import pathwise_names
-from bohb_nas.oneshot.search import Material
-from bohb_nas.oneshot.supply import Supply
+from bohb_nas.oneshot.supply import Material, Supply
 from bohb_nas.oneshot.temporary import VALID_BATCHES, HeldOut, Temporary
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import plain
@@ -68,8 +67,7 @@ class AutoHasSearch:
     def __init__(self, settings: AutoHas, material: Material) -> None:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._decisions = decisions_of(settings, material.space)
-        several: Baseline = "ranks" if settings.compare == "ranks" else "leave_one_out"
-        baseline: Baseline = "moving" if settings.n_rollouts == 1 else several
+        baseline: Baseline = "moving" if settings.n_rollouts == 1 else settings.compare
         self._controller = Controller(self._decisions.sizes, entropy=settings.entropy, baseline=baseline)
         bank = self._bank = Bank(
             image_shape=self._data.image_shape,
@@ -93,8 +91,8 @@ class AutoHasSearch:
         self._chosen: tuple[int, dict[str, Value]] | None = None
         """At which step what was found."""
 
-    @classmethod
-    def check(cls, settings: AutoHas, space: ConfigurationSpace) -> list[str]:
+    @staticmethod
+    def check(settings: AutoHas, space: ConfigurationSpace) -> list[str]:
         """What is held fixed and why, a line each.
 
         Raises:

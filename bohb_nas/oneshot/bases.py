@@ -8,18 +8,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from ConfigSpace.hyperparameters import (
-    CategoricalHyperparameter,
-    Hyperparameter,
-    IntegerHyperparameter,
-    NumericalHyperparameter,
-    OrdinalHyperparameter,
-)
+from ConfigSpace.hyperparameters import Hyperparameter, IntegerHyperparameter, NumericalHyperparameter
 
 from bohb_nas.arrays import Floats
-from bohb_nas.errors import OptionError
 from bohb_nas.records import Value
-from bohb_nas.space.encoding import n_values, plain
+from bohb_nas.space.encoding import listed, n_values, plain
 
 _FEW_MORE = 3
 """By so many values an integer may exceed the bases and still has all of them."""
@@ -56,14 +49,11 @@ def decision(hyperparameter: Hyperparameter[Any, Any], *, blendable: bool, n_bas
         hyperparameter: of at least two values.
         blendable: whether a float may take values between its bases.
         n_bases: of a float, and of an integer with more than a few values more.
-
-    Raises:
-        OptionError: it is of a kind that is not decided.
     """
     default = cast(Value, plain(hyperparameter.default_value))
     name = hyperparameter.name
     if not isinstance(hyperparameter, NumericalHyperparameter):
-        choices = _choices(hyperparameter)
+        choices = tuple(listed(hyperparameter))
         return Decision(name=name, values=choices, number=False, log=False, default=choices.index(default))
     log = bool(getattr(hyperparameter, "log", False))
     number = blendable and not isinstance(hyperparameter, IntegerHyperparameter)
@@ -73,17 +63,6 @@ def decision(hyperparameter: Hyperparameter[Any, Any], *, blendable: bool, n_bas
     else:
         values = _floats(float(hyperparameter.lower), float(hyperparameter.upper), n_bases, log=log)
     return Decision(name=name, values=values, number=number, log=log, default=_nearest(values, cast(float, default), log=log))
-
-
-def _choices(hyperparameter: Hyperparameter[Any, Any]) -> tuple[Value, ...]:
-    match hyperparameter:
-        case CategoricalHyperparameter():
-            return tuple(plain(choice) for choice in hyperparameter.choices)
-        case OrdinalHyperparameter():
-            return tuple(plain(value) for value in hyperparameter.sequence)
-        case _:
-            kind = type(hyperparameter).__name__
-            raise OptionError(f"{hyperparameter.name} is a {kind}; accepted are floats, integers, ordinals, categoricals")
 
 
 def _floats(lower: float, upper: float, n: int, *, log: bool) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from bohb_nas.arrays import Floats
 from bohb_nas.errors import RecordError
 from bohb_nas.oneshot.decisions import Decisions, Draw, Probabilities
 
-Baseline = Literal["ranks", "leave_one_out", "moving"]
+Baseline = Literal["ranks", "rewards", "moving"]
 """What a reward is compared with: each of the others of the same update, by which of the two is greater alone; their mean; or a moving
 mean of the earlier ones."""
 
@@ -168,7 +168,7 @@ def _several(rewards: Sequence[float]) -> Floats:
     return np.asarray(rewards, dtype=np.float64)
 
 
-_AMONG: Mapping[str, Callable[[Sequence[float]], Floats]] = {"ranks": ranked, "leave_one_out": leave_one_out}
+_AMONG: Mapping[str, Callable[[Sequence[float]], Floats]] = {"ranks": ranked, "rewards": leave_one_out}
 
 
 def reinforce(draws: Sequence[Draw], advantages: Floats, probabilities: Probabilities) -> dict[str, Floats]:

@@ -27,11 +27,10 @@ from bohb_nas.oneshot.cell_networks import CellNetwork, CellNetworks, Skeleton
 from bohb_nas.oneshot.cell_space import DECIDED, base, bounded, within
 from bohb_nas.oneshot.chance import Chance
 from bohb_nas.oneshot.online_policy import OnlinePolicy, as_config, default_pool
-from bohb_nas.oneshot.search import Material
-from bohb_nas.oneshot.supply import Supply
+from bohb_nas.oneshot.supply import Material, Supply
 from bohb_nas.records import Value
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 from bohb_nas.training.policies import Choice
 from bohb_nas.training.recipe import REFERENCE_BATCH
 from bohb_nas.training.validation import Score, evaluate
@@ -95,14 +94,13 @@ class DhaSearch:
         self._supply = Supply(material, self._chance, batch_size=self._recipe.batch_size)
         self._steps = 0
 
-    @classmethod
-    def check(cls, settings: Dha, space: ConfigurationSpace) -> list[str]:
+    @staticmethod
+    def check(space: ConfigurationSpace) -> list[str]:
         """What is held fixed and why, a line each.
 
         Raises:
             OptionError: the space has no cells to search.
         """
-        del settings
         columns_of(space)
         _, defaults = base(space)
         held = [f"{name} stays at {defaults[name]}: DHA searches the operators of a cell" for name in ("cell_repeats", "cell_channels")]
@@ -222,18 +220,8 @@ class DhaSearch:
 
     def judge(self, allowance_s: float) -> Score:
         """The error of the network as it is handed out."""
-        data = self._data
-        return evaluate(
-            self.model(),
-            data.images,
-            data.labels,
-            data.valid,
-            mean=data.mean,
-            deviation=data.deviation,
-            compute=self._compute,
-            clock=TrainingClock(self._compute.device),
-            allowance_s=allowance_s,
-        )
+        clock = TrainingClock(self._compute.device)
+        return evaluate(self.model(), self._data, compute=self._compute, clock=clock, allowance_s=allowance_s)
 
     def _final(self) -> CellNetwork:
         return self._networks.of(self._cell.nodes)
@@ -245,7 +233,7 @@ class DhaSearch:
     def model(self) -> Network:
         """The network that was trained, with the operators' weights as scales of its normalisations."""
         final = self._final()
-        network = build(
+        network = Network(
             final.layers, image_shape=self._data.image_shape, n_classes=self._data.n_classes, generator=torch.Generator().manual_seed(0)
         )
         network.load_state_dict({**network.state_dict(), **self._final_weights(), **final.candidate.statistics()})

@@ -11,6 +11,8 @@ from bohb_nas.oneshot.snapshots import Snapshot, Snapshots, sound
 from bohb_nas.oneshot.standing import Standing
 from bohb_nas.records import Status
 from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.loop import Length
+from bohb_nas.training.outcome import Outcome
 from bohb_nas.training.position import Leave, Point
 from bohb_nas.training.validation import Score
 
@@ -28,51 +30,23 @@ _JUDGE_SHARE = 0.05
 """Of the budget, for the validation of what was found; not of its seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How long to search."""
-
-    budget_s: float
-    """Seconds of training."""
-    min_steps: int = 8
-    """A search that cannot take this many steps is not begun."""
-    max_steps: int | None = None
-    """Ends the search after so many steps instead: repeatable to the bit on a CPU."""
-
-
 @dataclass(slots=True, kw_only=True)
-class Outcome:
-    """What became of a search; its seconds and its curve are those of all attempts at it."""
+class Searched(Outcome):
+    """What became of a search."""
 
-    status: Status = Status.OK
-    message: str | None = None
-    score: Score | None = None
-    """None unless OK."""
-    train_s: float = 0.0
-    warmup_s: float = 0.0
-    """Of the steps before the clock."""
-    valid_s: float = 0.0
-    save_s: float = 0.0
-    """Of this attempt."""
-    step_s: float = 0.0
-    """Median of this attempt."""
-    step_max_s: float = 0.0
-    train_loss: float = math.nan
-    """Mean over the last stretch of the curve."""
-    curve: list[Point] = field(default_factory=list)
     restored: list[dict[str, Any]] = field(default_factory=list)
     """As in `Standing`."""
 
 
 def run(
     search: Search,
-    plan: Plan,
+    plan: Length,
     clock: TrainingClock,
     on_point: Callable[[Point], None],
     *,
     standing: Standing | None = None,
     leave: Leave[Standing] | None = None,
-) -> Outcome:
+) -> Searched:
     """Searches from where the search stands to the end of the budget, then judges what was found.
 
     Args:
@@ -84,7 +58,7 @@ def run(
         leave: how it is interrupted; without one it is not.
     """
     leave = leave or Leave()
-    outcome = Outcome()
+    outcome = Searched(steps=search.steps)
     if standing is not None:
         clock.credit(standing.train_s)
         outcome.train_s, outcome.curve, outcome.restored = standing.train_s, list(standing.curve), list(standing.restored)
@@ -93,7 +67,7 @@ def run(
     outcome.warmup_s = clock.now() - began
     longest = plan.budget_s / plan.min_steps if standing is None else math.inf  # who has begun is not turned away any more
     if leave.asked():
-        _preempt(outcome, plan)
+        outcome.preempt(plan.budget_s)
     elif estimate > longest and plan.max_steps is None:
         outcome.status = Status.TIMED_OUT
         outcome.message = (
@@ -118,20 +92,16 @@ def _step_seconds(search: Search, clock: TrainingClock, asked: Callable[[], bool
     return min(seconds[1:], default=0.0)
 
 
-def _preempt(outcome: Outcome, plan: Plan) -> None:
-    outcome.status, outcome.message = Status.PREEMPTED, f"asked to leave after {outcome.train_s:.4g} s of {plan.budget_s:.4g} s"
-
-
 class _Run:
     """One search between its steps."""
 
     def __init__(
         self,
         search: Search,
-        plan: Plan,
+        plan: Length,
         clock: TrainingClock,
         on_point: Callable[[Point], None],
-        outcome: Outcome,
+        outcome: Searched,
         estimate: float,
         standing: Standing | None,
         leave: Leave[Standing],
@@ -222,7 +192,7 @@ class _Run:
         if asked or due:
             self._save()
         if asked and self._outcome.status is Status.OK:
-            _preempt(self._outcome, self._plan)
+            self._outcome.preempt(self._plan.budget_s)
         if self._outcome.status is Status.OK:
             self._clock.start()
 
@@ -260,16 +230,16 @@ class _Run:
 
     def _finish(self) -> None:
         outcome = self._outcome
-        outcome.train_s = self._clock.seconds()
+        outcome.train_s, outcome.steps = self._clock.seconds(), self._search.steps
         if self._step_times:
             outcome.step_s, outcome.step_max_s = statistics.median(self._step_times), max(self._step_times)
         if outcome.status is Status.OK:
             began = self._clock.now()
             counted = self._plan.max_steps is not None  # what fits into a share of seconds is never the same twice
-            outcome.score = self._search.judge(math.inf if counted else _JUDGE_SHARE * self._plan.budget_s)
+            outcome.valid = self._search.judge(math.inf if counted else _JUDGE_SHARE * self._plan.budget_s)
             outcome.valid_s = self._clock.now() - began
             self._u = 1.0
-            self._point(outcome.score)
+            self._point(outcome.valid)
 
 
 def _beyond(u: float) -> list[float]:

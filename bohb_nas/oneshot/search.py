@@ -1,29 +1,18 @@
 """What a one-shot search is to the worker around it: steps, what it has found, and a state that can be kept."""
 
-import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ConfigSpace import ConfigurationSpace
 from torch import Tensor
 
 from bohb_nas.one_shot_settings import AutoHas, Settings
+from bohb_nas.oneshot.autohas import AutoHasSearch
+from bohb_nas.oneshot.dha import DhaSearch
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.records import Value
-from bohb_nas.training.data import ResidentData
-from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import Network
 from bohb_nas.training.validation import Score
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """What a search is made from, beside its settings."""
-
-    data: ResidentData
-    compute: Compute
-    space: ConfigurationSpace
-    seed: int
 
 
 class Search(Protocol):
@@ -105,7 +94,7 @@ def begin(settings: Settings, material: Material) -> Search:
     Raises:
         OptionError: it cannot search the space.
     """
-    return _class(settings)(settings, material)  # type: ignore[no-any-return]
+    return AutoHasSearch(settings, material) if isinstance(settings, AutoHas) else DhaSearch(settings, material)
 
 
 def check(settings: Settings, space: ConfigurationSpace) -> list[str]:
@@ -117,10 +106,4 @@ def check(settings: Settings, space: ConfigurationSpace) -> list[str]:
     Raises:
         OptionError: it has nothing.
     """
-    return _class(settings).check(settings, space)  # type: ignore[no-any-return]
-
-
-def _class(settings: Settings) -> Any:
-    """The class of a search; imported here, because it imports what this module says."""
-    module, name = ("autohas", "AutoHasSearch") if isinstance(settings, AutoHas) else ("dha", "DhaSearch")
-    return getattr(importlib.import_module(f"bohb_nas.oneshot.{module}"), name)
+    return AutoHasSearch.check(settings, space) if isinstance(settings, AutoHas) else DhaSearch.check(space)

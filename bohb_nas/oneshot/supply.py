@@ -1,13 +1,27 @@
 """The batches of a one-shot search: each a function of its number, so that whoever asks for the same one gets the same images."""
 
+from dataclasses import dataclass
+
 import torch
+from ConfigSpace import ConfigurationSpace
 from torch import Tensor
 
 from bohb_nas.oneshot.chance import Chance
-from bohb_nas.oneshot.search import Material
 from bohb_nas.training.augment import augment, normalise
+from bohb_nas.training.data import ResidentData
+from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import Network
 from bohb_nas.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a search is made from, beside its settings."""
+
+    data: ResidentData
+    compute: Compute
+    space: ConfigurationSpace
+    seed: int
 
 
 class Supply:
@@ -32,12 +46,9 @@ class Supply:
         data, chance = self._data, self._chance
         positions = chance.batch(data.train, purpose="order", step=number, size=self.batch_size)
         images, targets, chosen = augment(
-            data.images[positions],
-            data.labels[positions],
+            data,
+            positions,
             recipe,
-            mean=data.mean,
-            deviation=data.deviation,
-            n_classes=data.n_classes,
             generator=chance.generator("augmentation", number, self._compute.device),
             host=chance.generator("augmentation", number, torch.device("cpu"), part=1),
             noted=True,

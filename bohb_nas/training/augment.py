@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bohb_nas.training.data import ResidentData
 from bohb_nas.training.operators import erase
 from bohb_nas.training.recipe import Recipe
 from bohb_nas.training.transform import transform
@@ -96,13 +97,10 @@ def beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
 
 
 def augment(
-    images: Tensor,
-    labels: Tensor,
+    data: ResidentData,
+    positions: Tensor,
     recipe: Recipe,
     *,
-    mean: Tensor,
-    deviation: Tensor,
-    n_classes: int,
     generator: torch.Generator,
     host: torch.Generator,
     mirrored: Tensor | None = None,
@@ -111,12 +109,9 @@ def augment(
     """One training batch: crop and flip, policy, normalise, cutout and erasing, mixing; a policy leaves it in another order.
 
     Args:
-        images: uint8 [N, C, H, W]
-        labels: int64 [N]
+        data: has the images.
+        positions: of those of the batch, int64 [N].
         recipe: what to apply.
-        mean: of the training images, [C] in levels of 0..255.
-        deviation: likewise.
-        n_classes: columns of the targets.
         generator: on the images' device.
         host: on the CPU.
         mirrored: which images a flip is to mirror, bool [N]; None draws them.
@@ -126,10 +121,11 @@ def augment(
         float32 images [N, C, H, W]; targets [N, n_classes], the probability of each class; and which choice of each layer of the policy
         every image met, int64 [N, layers], or [N, 0] if that is not noted: of mixed images the image itself, not its partner.
     """
+    images, labels = data.images[positions], data.labels[positions]
     images = crop_and_flip(images, recipe, generator=generator, mirrored=mirrored)
     images, labels, chosen = transform(images, labels, recipe.policy, generator=generator, host=host, noted=noted)
-    out = _hidden(normalise(images, mean, deviation), recipe, generator)
-    targets = (labels[:, None] == torch.arange(n_classes, device=labels.device)).float()
+    out = _hidden(normalise(images, data.mean, data.deviation), recipe, generator)
+    targets = (labels[:, None] == torch.arange(data.n_classes, device=labels.device)).float()
     if recipe.mixing != "none":
         out, targets = _mixed(out, targets, recipe, generator)
     return out, targets, chosen

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Value
 from bohb_nas.training.augment import normalise
+from bohb_nas.training.data import ResidentData
 from bohb_nas.training.networks import Network
 
 
@@ -43,9 +44,7 @@ def export_model(
     network: Network,
     folder: Path,
     *,
-    mean: Tensor,
-    deviation: Tensor,
-    image_shape: tuple[int, int, int],
+    data: ResidentData,
     classes: Sequence[str],
     config: Mapping[str, Value],
     facts: Mapping[str, Any],
@@ -57,9 +56,7 @@ def export_model(
     Args:
         network: left as it is.
         folder: created when missing.
-        mean: of the images trained on, [C], levels of 0..255.
-        deviation: likewise.
-        image_shape: height, width, channels.
+        data: what it was trained on.
         classes: names in the order of the logits.
         config: what was trained.
         facts: JSON to keep beside it: test error, budget, seed.
@@ -67,8 +64,8 @@ def export_model(
     Raises:
         StorageError: the disk refused.
     """
-    height, width, channels = image_shape
-    classifier = _on_cpu(network, mean=mean, deviation=deviation)
+    height, width, channels = data.image_shape
+    classifier = _on_cpu(network, mean=data.mean, deviation=data.deviation)
     example = torch.zeros(2, channels, height, width, dtype=torch.uint8)
     program = torch.export.export(classifier, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     stream = io.BytesIO()

@@ -196,9 +196,7 @@ def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
     export_model(
         learner.outcome,
         folder,
-        mean=learner.data.mean,
-        deviation=learner.data.deviation,
-        image_shape=learner.data.image_shape,
+        data=learner.data,
         classes=job.dataset.classes,
         config=job.config,
         facts=job.facts() | {"device": job.compute.name} | asdict(row),
@@ -223,10 +221,7 @@ def _row(job: _Job, seed: int, trained: Fit) -> Row:
 
 def _tested(job: _Job, learner: Learner, row: Row, clock: TrainingClock) -> Row:
     """The row with the test, or with why there is none."""
-    data = learner.data
-    judged = partial(
-        evaluate_on_test, learner.outcome, job.dataset, mean=data.mean, deviation=data.deviation, compute=learner.compute, clock=clock
-    )
+    judged = partial(evaluate_on_test, learner.outcome, job.dataset, data=learner.data, compute=learner.compute, clock=clock)
     try:
         test = judged()
         mirrored = judged(mirrored=True) if learner.recipe.flip != "off" else None

@@ -20,7 +20,7 @@ from bohb_nas.training.augment import alternating, augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.muon import Muon, hidden
-from bohb_nas.training.networks import Form, Network, apart, build, merge, together
+from bohb_nas.training.networks import Form, Network, apart, merge, together
 from bohb_nas.training.networks.normalisation import refusal
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import Recipe, read
@@ -173,12 +173,9 @@ class Learner:
         together = torch.cat(list(positions))
         seen = None if self.seen is None else self.seen.clone()
         images, targets, _ = augment(
-            self.data.images[together],
-            self.data.labels[together],
+            self.data,
+            together,
             self.recipe,
-            mean=self.data.mean,
-            deviation=self.data.deviation,
-            n_classes=self.data.n_classes,
             generator=self.streams.augmentation,
             host=self.streams.host,
             mirrored=None if seen is None else alternating(seen, together),
@@ -286,7 +283,7 @@ def start(
         recipe = dataclasses.replace(recipe, policy=policy)
     _check_room(layers, recipe, data, compute)
     refusal(compute.device)  # tries the kernels before there is a network, which may leave no memory for that
-    built = build(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
+    built = Network(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
     built.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
     return Learner(built, recipe, data=data, compute=compute, streams=Streams.seeded(seed, compute.device))
 

@@ -32,19 +32,25 @@ _BLOCK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How long to train, and at what rates."""
+class Length:
+    """How long to train, or to search."""
 
     budget_s: float
     """Seconds of training."""
+    min_steps: int = 8
+    """A network that cannot take this many steps is not trained, a search not begun."""
+    max_steps: int | None = None
+    """Ends it after so many steps instead, a schedule with it: weights and loss repeat to the bit on a CPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(Length):
+    """How long to train, and at what rates."""
+
     schedule: Callable[[float], float]
     """Fraction of the budget used -> fraction of the peak learning rate; zero at 1."""
-    min_steps: int = 8
-    """A network that cannot take this many steps is not trained."""
     floor_s: float | None = None
     """Seconds that a step takes at the device's peak, where known: what is far too slow there needs no trying."""
-    max_steps: int | None = None
-    """Ends the training after so many steps instead, the schedule with it: weights and loss repeat to the bit on a CPU."""
     full_validation: bool = False
     """Whether the last validation sees every held-out image, as with `max_steps`; the one with mirror images has to be short."""
 
@@ -103,7 +109,7 @@ def _begun(clock: TrainingClock, position: Position | None) -> Fit:
 def _end_if_asked(result: Fit, plan: Plan, leave: Leave[Position]) -> bool:
     """Ends what is asked to leave before it has trained: it leaves what it has found, if anything, to the next."""
     if leave.asked():
-        result.status, result.message = Status.PREEMPTED, f"asked to leave after {result.train_s:.4g} s of {plan.budget_s:.4g} s"
+        result.preempt(plan.budget_s)
     return result.status is Status.PREEMPTED
 
 
@@ -244,16 +250,7 @@ class _Run:
     def _validate(self, allowance_s: float, *, mirrored: bool = False) -> Score:
         learner, started = self._learner, self._clock.now()
         score = evaluate(
-            learner.outcome,
-            learner.data.images,
-            learner.data.labels,
-            learner.data.valid,
-            mean=learner.data.mean,
-            deviation=learner.data.deviation,
-            compute=learner.compute,
-            clock=self._clock,
-            allowance_s=allowance_s,
-            mirrored=mirrored,
+            learner.outcome, learner.data, compute=learner.compute, clock=self._clock, allowance_s=allowance_s, mirrored=mirrored
         )
         self._result.valid_s += self._clock.now() - started
         return score

@@ -7,7 +7,7 @@ are depthwise filters: each of them is one row by itself, of which an orthogonal
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -120,12 +120,8 @@ class Muon(torch.optim.Optimizer):
         self._rest = _adamw(rest, self._rest_rate, weight_decay) if rest else None
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """Moves every parameter by its gradient; a hidden weight without one only decays."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         rate: Tensor = self.param_groups[0]["lr"]
         if self._hidden:
             self._step_hidden(rate)
@@ -133,7 +129,6 @@ class Muon(torch.optim.Optimizer):
             torch.mul(rate, REST, out=self._rest_rate)
             self._rest.state = self.state  # one state for both: it is saved and restored by parameter
             self._rest.step()
-        return loss
 
     def kept(self, parameter: Tensor) -> tuple[str, ...]:
         """The names of what is kept of a parameter after its first step."""

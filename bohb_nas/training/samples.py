@@ -17,16 +17,7 @@ def picture(data: ResidentData, recipe: Recipe) -> bytes:
     """A PNG of 4 x 8 augmented images, drawn from random streams of its own."""
     streams = Streams.seeded(0, data.images.device)
     positions = data.train[torch.arange(_ROWS * _COLUMNS, device=data.train.device) % len(data.train)]
-    images, _, _ = augment(
-        data.images[positions],
-        data.labels[positions],
-        recipe,
-        mean=data.mean,
-        deviation=data.deviation,
-        n_classes=data.n_classes,
-        generator=streams.augmentation,
-        host=streams.host,
-    )
+    images, _, _ = augment(data, positions, recipe, generator=streams.augmentation, host=streams.host)
     levels = images * data.deviation[:, None, None] + data.mean[:, None, None]
     height, width, channels = data.image_shape
     pixels = levels.round().clamp(0, 255).byte().view(_ROWS, _COLUMNS, channels, height, width)

@@ -9,7 +9,7 @@ from torch import Tensor
 from bohb_nas.datasets import Dataset
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.data import labels_to_device, to_device
+from bohb_nas.training.data import ResidentData, labels_to_device, to_device
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks import Network
 
@@ -30,28 +30,20 @@ class Score:
 @torch.no_grad()
 def evaluate(
     network: Network,
-    images: Tensor,
-    labels: Tensor,
-    positions: Tensor,
+    data: ResidentData,
     *,
-    mean: Tensor,
-    deviation: Tensor,
     compute: Compute,
     clock: TrainingClock,
     allowance_s: float = math.inf,
     mirrored: bool = False,
 ) -> Score:
-    """The error on the longest prefix of `positions` whose evaluation is predicted to fit the allowance, of at least `FEWEST` images.
+    """The error on the longest prefix of `data.valid` whose evaluation is predicted to fit the allowance, of at least `FEWEST` images.
 
     Where memory does not hold a batch, it goes in halves: what a network was trained on in parts is judged in parts as well.
 
     Args:
         network: evaluated with the statistics gathered in training and without noise.
-        images: uint8 [N, C, H, W]
-        labels: int64 [N]
-        positions: which images, in which order, int64 [n].
-        mean: of the images trained on, [C].
-        deviation: likewise.
+        data: has the images.
         compute: where and how precisely.
         clock: measures the allowance.
         allowance_s: seconds.
@@ -61,20 +53,20 @@ def evaluate(
         RuntimeError, MemoryError: memory does not suffice for a single image.
     """
     network.eval()
-    started, done, wrong = clock.now(), 0, torch.zeros((), dtype=torch.int64, device=images.device)
+    started, done, wrong = clock.now(), 0, torch.zeros((), dtype=torch.int64, device=data.images.device)
 
     def judged(n: int) -> Tensor:
         """How many of the next n images are classified wrongly."""
-        chosen = positions[done : done + n]
-        shown = normalise(images[chosen], mean, deviation).contiguous(memory_format=compute.memory_format)
+        chosen = data.valid[done : done + n]
+        shown = normalise(data.images[chosen], data.mean, data.deviation).contiguous(memory_format=compute.memory_format)
         with compute.autocast(), compute.untried():
             logits: Tensor = network(shown)
             if mirrored:
                 logits = logits + network(shown.flip(3))
-        return (logits.argmax(1) != labels[chosen]).sum()
+        return (logits.argmax(1) != data.labels[chosen]).sum()
 
     at_once = compute.evaluation_batch
-    while left := len(positions) - done:
+    while left := len(data.valid) - done:
         if done >= FEWEST and (clock.now() - started) * (1 + min(at_once, left) / done) > allowance_s:
             break
         found, at_once = compute.fitting(judged, min(at_once, left))
@@ -84,26 +76,22 @@ def evaluate(
 
 
 def evaluate_on_test(
-    network: Network, dataset: Dataset, *, mean: Tensor, deviation: Tensor, compute: Compute, clock: TrainingClock, mirrored: bool = False
+    network: Network, dataset: Dataset, *, data: ResidentData, compute: Compute, clock: TrainingClock, mirrored: bool = False
 ) -> Score:
-    """The error on all test images, in the arithmetic of an exported program, fp32, however the network was trained.
+    """The error on all test images, in the arithmetic of an exported program, fp32, however the network was trained on `data`.
 
-    The arguments are those of `evaluate`.
+    The other arguments are those of `evaluate`.
 
     Raises:
         DatasetError: there are no test images.
         RuntimeError, MemoryError: memory does not suffice.
     """
     images, labels = dataset.test_part()
+    test = replace(
+        data,
+        images=to_device(images, compute.device),
+        labels=labels_to_device(labels, compute.device),
+        valid=torch.arange(len(labels), device=compute.device),
+    )
     with compute.unrounded():
-        return evaluate(
-            network,
-            to_device(images, compute.device),
-            labels_to_device(labels, compute.device),
-            torch.arange(len(labels), device=compute.device),
-            mean=mean,
-            deviation=deviation,
-            compute=replace(compute, precision="fp32"),
-            clock=clock,
-            mirrored=mirrored,
-        )
+        return evaluate(network, test, compute=replace(compute, precision="fp32"), clock=clock, mirrored=mirrored)

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bohb_nas.errors import CheckpointError, StorageError
 from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.oneshot.standing import Standing
 from bohb_nas.records import Trial
 from bohb_nas.training import checkpoint, handover
 from bohb_nas.training.learner import Learner
@@ -70,16 +71,8 @@ def own(trial: Trial, identity: Mapping[str, Any]) -> dict[str, Any]:
     return {**identity, "trial": trial.to_json()}
 
 
-class Standing(Protocol):
-    """Says where something stands."""
-
-    @property
-    def train_s(self) -> float:
-        """Seconds of its budget, all attempts together."""
-        ...
-
-
-Where = TypeVar("Where", bound=Standing)
+Where = TypeVar("Where", Position, Standing)
+"""What says where a training, or a search, stands."""
 
 
 class Keeper(Generic[Where]):
@@ -97,7 +90,8 @@ class Keeper(Generic[Where]):
     ) -> None:
         self.refused: str | None = None
         """Why the last state is not there."""
-        self._write, self._told, self._earlier_s, self._device = write, told, earlier_s, device
+        self._write: Callable[[Where, Mapping[str, Any]], None] = write
+        self._told, self._earlier_s, self._device = told, earlier_s, device
 
     def save(self, where: Where) -> None:
         """Leaves the state in place of the one before."""

@@ -28,23 +28,13 @@ def describe(layers: Layer, data: ResidentData, sizes: Mapping[str, float], path
 
 def metrics(trained: Fit, learner: Learner) -> dict[str, float]:
     """The figures of a training; those that are not known are left out."""
-    found = {
-        "new_s": trained.train_s,
-        "warmup_s": trained.warmup_s,
-        "valid_s": trained.valid_s,
-        "save_s": trained.save_s,
-        "steps": trained.steps,
-        "images_per_s": trained.steps * learner.recipe.batch_size / trained.train_s if trained.train_s else 0.0,
-        "lr_last": trained.lr_last,
-        "lr_peak": learner.recipe.learning_rate,
-        "step_s": trained.step_s,
-        "step_max_s": trained.step_max_s,
-        "n_valid": trained.valid.n if trained.valid else 0,
-        "mirrored_error": trained.mirrored.error if trained.mirrored else math.nan,
-        "train_error": trained.train_error,
-        "train_loss": trained.train_loss,
-    }
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+    return trained.figures(
+        images_per_s=trained.steps * learner.recipe.batch_size / trained.train_s if trained.train_s else 0.0,
+        lr_last=trained.lr_last,
+        lr_peak=learner.recipe.learning_rate,
+        mirrored_error=trained.mirrored.error if trained.mirrored else math.nan,
+        train_error=trained.train_error,
+    )
 
 
 def norms(compute: Compute, *, compiled: bool = False) -> dict[str, Any]:

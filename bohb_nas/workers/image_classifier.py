@@ -12,12 +12,14 @@ from ConfigSpace.hyperparameters import Hyperparameter, NumericalHyperparameter
 from bohb_nas import leaving, standstill
 from bohb_nas.datasets import Dataset, load_dataset
 from bohb_nas.entries import check_option, number, refuse_unknown, whole
+from bohb_nas.errors import DatasetError
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
 from bohb_nas.records import Result, Status, Trial, Value, Worker
 from bohb_nas.space.encoding import listed, plain
 from bohb_nas.training import checkpoint, compiling, handover, peak, schedules
 from bohb_nas.training.clock import TrainingClock
+from bohb_nas.training.data import ResidentData, resident_split
 from bohb_nas.training.device import Compute, Precision, choose
 from bohb_nas.training.learner import start
 from bohb_nas.training.loop import Plan, fit
@@ -29,7 +31,6 @@ from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 from bohb_nas.training.speed import training_flops
 from bohb_nas.workers._continuing import Keeper, begin, own
-from bohb_nas.workers._data import Loaded, bring
 from bohb_nas.workers._measures import describe, metrics, pace
 from bohb_nas.workers._memory import within_memory
 
@@ -147,6 +148,18 @@ def _extremes(hyperparameter: Hyperparameter[Any, Any]) -> list[Value]:
     return listed(hyperparameter)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A data set on the device, and what is to be said of it."""
+
+    data: ResidentData
+    identity: Mapping[str, Any]
+    """What identifies it in a checkpoint, as JSON."""
+    name: str
+    classes: tuple[str, ...]
+    """Their names in the order of the labels."""
+
+
 class ImageClassifier:
     """Keeps the device and the data set; the data set is loaded at the first trial. Hands over when it is asked to leave.
 
@@ -250,11 +263,14 @@ class ImageClassifier:
         if self._loaded is None:
             options = self._options
             dataset = self._load(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
-            self._loaded = bring(
-                dataset,
-                self.compute.device,
-                valid_fraction=options.valid_fraction,
-                split_seed=options.split_seed,
-                fingerprint=options.data_fingerprint,
+            if options.data_fingerprint not in (None, dataset.fingerprint):
+                raise DatasetError(
+                    f"data set {dataset.name!r} is not the study's as it is read here: its fingerprint is {dataset.fingerprint}, the "
+                    f"study's is {options.data_fingerprint}; results on other images cannot be compared: restore it here to what the "
+                    "study began with"
+                )
+            data, identity = resident_split(
+                dataset, valid_fraction=options.valid_fraction, seed=options.split_seed, device=self.compute.device
             )
+            self._loaded = Loaded(data=data, identity=identity, name=dataset.name, classes=tuple(dataset.classes))
         return self._loaded

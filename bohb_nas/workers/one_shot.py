@@ -1,7 +1,6 @@
 """Runs one-shot searches, each as one trial with a budget of seconds; all other trials are those of the image classifier."""
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,24 +18,25 @@ from bohb_nas.one_shot_settings import Settings
 from bohb_nas.oneshot import beforehand, keeping, running
 from bohb_nas.oneshot import search as searches
 from bohb_nas.oneshot.keeping import Kept
-from bohb_nas.oneshot.running import Outcome, Plan
-from bohb_nas.oneshot.search import Material, Search
+from bohb_nas.oneshot.running import Searched
+from bohb_nas.oneshot.search import Search
 from bohb_nas.oneshot.standing import Standing
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.records import Origin, Result, Status, Trial, Value, Worker
 from bohb_nas.space.files import frozen_space
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import divide
 from bohb_nas.training.export import export_model
+from bohb_nas.training.loop import Length
 from bohb_nas.training.networks.normalisation import refusal
 from bohb_nas.training.position import Leave
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 from bohb_nas.workers import image_classifier
 from bohb_nas.workers._continuing import Keeper, begin_curve, gone_on, own
-from bohb_nas.workers._data import Loaded
 from bohb_nas.workers._measures import describe, norms
 from bohb_nas.workers._memory import within_memory
-from bohb_nas.workers.image_classifier import ImageClassifier
+from bohb_nas.workers.image_classifier import ImageClassifier, Loaded
 
 _OWN = ("search", "space_file")
 _LEFT_OUT = ("network", "policy_file")
@@ -172,13 +172,13 @@ class OneShot:
         setup_s = clock.now() - began
         outcome = running.run(
             search,
-            Plan(budget_s=trial.budget, min_steps=options.min_steps, max_steps=options.max_steps),
+            Length(budget_s=trial.budget, min_steps=options.min_steps, max_steps=options.max_steps),
             clock,
             lambda point: append_line(workdir / "curve.jsonl", dump_json(point)),
             standing=standing,
             leave=Leave(asked=leaving.asked, save=keeper.save, every_s=options.save_every_s),
         )
-        metrics, found = _figures(outcome, search) | {"setup_s": setup_s}, None
+        metrics, found = outcome.figures(setup_s=setup_s), None
         if outcome.status is Status.OK:
             found = search.found()
             metrics |= _show(found, loaded, workdir)
@@ -189,7 +189,7 @@ class OneShot:
         return Result(
             trial_id=trial.trial_id,
             status=outcome.status,
-            loss=outcome.score.error if outcome.score else None,
+            loss=outcome.valid.error if outcome.valid else None,
             train_s=outcome.train_s,
             metrics=metrics | {"wall_s": clock.now() - began},
             details=details,
@@ -230,24 +230,8 @@ def _begun(
     return search, kept.standing, gone_on(kept.facts)
 
 
-def _figures(outcome: Outcome, search: Search) -> dict[str, float]:
-    """The figures of a search."""
-    found = {
-        "new_s": outcome.train_s,
-        "warmup_s": outcome.warmup_s,
-        "valid_s": outcome.valid_s,
-        "save_s": outcome.save_s,
-        "steps": search.steps,
-        "step_s": outcome.step_s,
-        "step_max_s": outcome.step_max_s,
-        "n_valid": outcome.score.n if outcome.score else 0,
-        "train_loss": outcome.train_loss,
-    }
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
-
-
-def _judged(outcome: Outcome) -> dict[str, Any]:
-    score = outcome.score
+def _judged(outcome: Searched) -> dict[str, Any]:
+    score = outcome.valid
     return {"valid_error": score.error, "n_valid": score.n, "train_s": outcome.train_s} if score else {}
 
 
@@ -267,9 +251,7 @@ def _export(search: Search, found: Mapping[str, Value], trial: Trial, loaded: Lo
     export_model(
         network,
         workdir / "model",
-        mean=loaded.data.mean,
-        deviation=loaded.data.deviation,
-        image_shape=loaded.data.image_shape,
+        data=loaded.data,
         classes=loaded.classes,
         config=found,
         facts={"dataset": loaded.name, "fingerprint": loaded.identity["dataset"], "seed": trial.seed, "steps": search.steps, **facts},

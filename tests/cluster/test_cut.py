@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from study_fakes import planned
 from toy_studies import drive
 
-from bohb_nas.engine import launch
 from bohb_nas.engine.drive import Outcome
-from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.plan import Request
 from bohb_nas.records import Result, Trial
 from bohb_nas.store.journal import fold
 from bohb_nas.store.study_dir import StudyDir
@@ -30,10 +30,8 @@ class Counting:
 
 @pytest.fixture
 def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    meta = plan(Request(space="toy", worker="toy", method="random_search", budget_min=1, budget_max=9, trials=N_TRIALS))
-    study.make()
-    launch.create(study, meta, launch.new_space(meta))
+    request = Request(space="toy", worker="toy", method="random_search", budget_min=1, budget_max=9, trials=N_TRIALS)
+    study = planned(tmp_path / "study", request)
     drive(study, n_trials=N_TRIALS)
     return study
 

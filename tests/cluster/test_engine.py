@@ -10,12 +10,11 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from whole_studies import count, wait_until
+from whole_studies import search as command
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine.cluster import security
@@ -28,30 +27,6 @@ from bohb_nas.store.journal import fold
 from bohb_nas.store.study_dir import StudyDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-TOY = ["--space", "toy", "--worker", "toy", "--budget-min", "1", "--budget-max", "9"]
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "study"
-    yield path
-    subprocess.run(["pkill", "-9", "-f", str(path)], check=False)
-
-
-def command(study: Path, *arguments: str, slow: float = 0.0) -> list[str]:
-    return [sys.executable, "-m", "bohb_nas", "run", str(study), *TOY, "--worker-option", f"seconds_per_budget={slow}", *arguments]
-
-
-def wait_until(condition: Any, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
-def count(study: Path, event: str) -> int:
-    journal = study / "journal.jsonl"
-    return journal.read_text().count(f'"event":"{event}"') if journal.exists() else 0
 
 
 @pytest.mark.parametrize("method", ["bohb_2018", "bohb", "hyperband", "random_search"])
@@ -133,9 +108,13 @@ def test_a_killed_worker_is_started_again_and_its_trial_too(study: Path) -> None
         stderr=subprocess.PIPE,
         text=True,
     )
-    for n in (2, 6):
-        wait_until(lambda n=n: count(study, "tell") >= n)
+
+    def kill_a_worker(after: int) -> None:
+        wait_until(lambda: count(study, "tell") >= after)
         os.kill(int(next(holders.living_workers(StudyDir(study)))["pid"]), signal.SIGKILL)
+
+    for n in (2, 6):
+        kill_a_worker(after=n)
     _, said = master.communicate(timeout=240)
     assert master.returncode == 0, said
     assert said.count("ended (signal SIGKILL, often out of memory) and is started again") == 2

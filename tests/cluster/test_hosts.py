@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from whole_studies import attempts, check_whole, cleared, count, lines, program, search, start, wait_until
+from whole_studies import attempts, check_whole, count, lines, program, search, start, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 PARTITION_S = 20.0
@@ -50,13 +50,6 @@ def hosts() -> Iterator[Hosts]:
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "del", name], check=False)
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "study"
-    with cleared(path):
-        yield path
 
 
 def told_by(study: Path) -> set[str]:

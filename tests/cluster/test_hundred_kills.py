@@ -6,13 +6,13 @@ import signal
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
-from whole_studies import attempts, check_whole, cleared, count, master, program, search, start, wait_until
+from whole_studies import attempts, check_whole, count, master, program, search, start, wait_until
 
 from bohb_nas.store import holders
 from bohb_nas.store.notes import read_note
@@ -106,13 +106,6 @@ def parent(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
     except OSError:
         return None
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "study"
-    with cleared(path):
-        yield path
 
 
 def under_fire(study: Path, tmp_path: Path, *, trials: int, kinds: list[str], slow: float, pause_s: float, seed: int) -> Fire:

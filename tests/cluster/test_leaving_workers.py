@@ -6,11 +6,10 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from whole_studies import all_details, attempts, check_whole, cleared, count, lines, program, search, start, wait_until
+from whole_studies import all_details, attempts, check_whole, count, lines, program, search, start, wait_until
 
 from bohb_nas.store.notes import read_note
 
@@ -33,13 +32,6 @@ SMALL = {
     **dict.fromkeys(["mixing", "policy"], "none"),
 }
 """A network of `joint` whose steps are short wherever it is trained."""
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "study"
-    with cleared(path):
-        yield path
 
 
 def trained(study: Path) -> dict[str, float]:

@@ -3,23 +3,15 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from whole_studies import attempts, check_whole, cleared, count, lines, master, program, search, start, wait_until
+from whole_studies import attempts, check_whole, count, lines, master, program, search, start, wait_until
 
 from bohb_nas.store.journal import fold
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 STOPPED_S = 9.0
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "study"
-    with cleared(path):
-        yield path
 
 
 def test_a_stopped_master_that_holds_the_lock_is_not_replaced(study: Path, tmp_path: Path) -> None:

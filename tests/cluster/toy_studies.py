@@ -2,12 +2,11 @@
 
 import time
 
-from in_process import InProcessEngine
+from in_process import InProcessEngine, driven
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine import beforehand, launch
-from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
+from bohb_nas.engine.drive import Outcome, StopRule
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.replaying import replay
@@ -35,18 +34,6 @@ def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tu
     repair(study.journal)
     journal = Journal(study.journal, state)
     journal.lead(Event(term=state.term + 1, time=time.time(), until=last_alive(study, state.term)), size=size)
-    loop = Drive(
-        optimizer=optimizer,
-        engine=InProcessEngine(study, worker or ToyWorker(seconds_per_budget=0.0)),
-        journal=journal,
-        stop=StopRule(trials=n_trials),
-        budgets=parts.budgets,
-        knowledge=known,
-        continue_promoted=False,
-        checkpoints=Checkpoints(study, state, continue_promoted=False, ours=True, promotable=None, n_rungs=3),
-        clock=time.time,
-        wish=lambda: Wish.GO_ON,
-        notice=lambda event: None,
-        tick=lambda: None,
-    )
-    return loop.run(), state
+    engine = InProcessEngine(study, worker or ToyWorker(seconds_per_budget=0.0))
+    outcome = driven(study, journal, optimizer, engine, budgets=parts.budgets, stop=StopRule(trials=n_trials), knowledge=known)
+    return outcome, state

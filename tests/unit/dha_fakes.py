@@ -11,7 +11,7 @@ from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot.cell_networks import Cells
 from bohb_nas.oneshot.dha import DhaSearch
-from bohb_nas.oneshot.search import Material
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.search_spaces.cell import space
 from bohb_nas.training.data import ResidentData
 

@@ -1,7 +1,13 @@
-"""The engine without processes: trains in place."""
+"""The engine without processes: trains in place; and the loop around it."""
 
+import time
+from typing import Any
+
+from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.child import train
-from bohb_nas.records import Evaluation, Result, Trial, Worker
+from bohb_nas.engine.drive import Drive, Engine, Outcome, StopRule, Wish
+from bohb_nas.records import Budgets, Evaluation, Optimizer, Result, Trial, Worker
+from bohb_nas.store.journal import Journal
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -35,3 +41,30 @@ class InProcessEngine:
         result, _ = train(self._worker, trial, self._study.new_attempt(trial.trial_id))
         self._study.write_result(Evaluation(trial=trial, result=result))
         return result
+
+
+def driven(
+    study: StudyDir,
+    journal: Journal,
+    optimizer: Optimizer,
+    engine: Engine,
+    *,
+    budgets: Budgets,
+    continued: bool = False,
+    ours: bool = True,
+    **more: Any,
+) -> Outcome:
+    """How the loop ended that nobody watches or stops, unless `more` of its arguments say otherwise."""
+    promotable = getattr(optimizer, "promotable", None)
+    unwatched = {"stop": StopRule(), "clock": time.time, "wish": lambda: Wish.GO_ON, "notice": lambda _: None, "tick": lambda: None}
+    return Drive(
+        optimizer=optimizer,
+        engine=engine,
+        journal=journal,
+        budgets=budgets,
+        continue_promoted=continued,
+        checkpoints=Checkpoints(
+            study, journal.state, continue_promoted=continued, ours=ours, promotable=promotable, n_rungs=len(budgets.rungs)
+        ),
+        **{**unwatched, "tick_s": 0.0, **more},
+    ).run()

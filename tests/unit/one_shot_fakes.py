@@ -9,9 +9,9 @@ from ConfigSpace import ConfigurationSpace, Constant, Float
 from torch import Tensor
 
 from bohb_nas.one_shot_settings import Settings
-from bohb_nas.oneshot.search import Material
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.records import Value
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 from bohb_nas.training.recipe import read
 from bohb_nas.training.validation import Score
 
@@ -105,7 +105,7 @@ class Walk:
         if not self.network:
             return None
         generator = torch.Generator().manual_seed(0)
-        return build(read(fakes.TINY)[0], image_shape=(8, 8, 1), n_classes=3, generator=generator)
+        return Network(read(fakes.TINY)[0], image_shape=(8, 8, 1), n_classes=3, generator=generator)
 
 
 class Factory:

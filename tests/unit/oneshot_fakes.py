@@ -12,7 +12,7 @@ from bohb_nas.layers import Layer
 from bohb_nas.oneshot.bank import Bank, Candidate
 from bohb_nas.records import Value
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 
 CPU = Compute(device=torch.device("cpu"), precision="fp32")
 IMAGE_SHAPE, N_CLASSES = (8, 8, 3), 5
@@ -44,7 +44,7 @@ def bank(seed: int = 0) -> Bank:
 
 def ordinary(candidate: Candidate) -> Network:
     """A network with tensors of its own, equal to a candidate's."""
-    network = build(candidate.network.layers, image_shape=IMAGE_SHAPE, n_classes=N_CLASSES, generator=torch.Generator())
+    network = Network(candidate.network.layers, image_shape=IMAGE_SHAPE, n_classes=N_CLASSES, generator=torch.Generator())
     left = network.load_state_dict({**candidate.weights(), **candidate.statistics()}, strict=False)
     assert not left.unexpected_keys
     assert all(name.endswith("num_batches_tracked") for name in left.missing_keys)

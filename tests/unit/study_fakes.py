@@ -1,4 +1,4 @@
-"""A small study made by hand, for whatever looks at one: two budgets, three finished trials, one failed, two asked."""
+"""A small study made by hand, for whatever looks at one: two budgets, three finished trials, one failed, two asked; and planned ones."""
 
 import errno
 import json
@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from bohb_nas import locks
+from bohb_nas.engine.launch import create, new_space
+from bohb_nas.engine.plan import Request, plan
+from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial, Value
 from bohb_nas.store import local_folder
 from bohb_nas.store.journal import Event, Journal, State
@@ -70,6 +73,14 @@ def make_study(path: Path, *, now: float) -> StudyDir:
         Event(term=4, time=start + 1200, trial=trial(4, 3.0), reason="fifth"),
     ]:
         journal.write(event)
+    return study
+
+
+def planned(path: Path, request: Request, known: Knowledge = NOTHING, **more: Any) -> StudyDir:
+    """A study as it is typed, with what else its record is to say: nobody has led it yet."""
+    study, meta = StudyDir(path), plan(request) | more
+    study.make()
+    create(study, meta, new_space(meta), known)
     return study
 
 

@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as reference
 from bohb_nas.search_spaces._augmentation import add_augmentation
 from bohb_nas.training import policies
 from bohb_nas.training.augment import alternating, augment, beta, blend, crop, cutout, normalise, paste, rectangles
-from bohb_nas.training.data import Batches
+from bohb_nas.training.data import Batches, ResidentData
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.samples import picture
 
@@ -35,11 +35,16 @@ def plain(**changes: object) -> Recipe:
     return dataclasses.replace(off, **changes)  # type: ignore[arg-type]
 
 
+def unscaled(images: torch.Tensor) -> ResidentData:
+    """Images of four classes in turn, whose levels stay as they are."""
+    positions, channels = torch.arange(len(images), device=images.device), torch.ones(images.shape[1], device=images.device)
+    parts = {"train": positions, "valid": positions[:0], "mean": 0 * channels, "deviation": channels}
+    return ResidentData(images=images, labels=positions % 4, n_classes=4, **parts)
+
+
 def apply(recipe: Recipe, images: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    labels = torch.arange(len(images)) % 4
-    zeros, ones = torch.zeros(images.shape[1]), torch.ones(images.shape[1])
-    host = generator(seed)
-    return augment(images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(seed), host=host)[:2]
+    data = unscaled(images)
+    return augment(data, data.train, recipe, generator=generator(seed), host=generator(seed))[:2]
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 9)])
@@ -147,12 +152,9 @@ def test_labels_follow_the_policy() -> None:
 @pytest.mark.parametrize("mixing", ["none", "mixup", "cutmix"])
 def test_telling_what_images_met_changes_nothing_else(mixing: str) -> None:
     recipe = plain(crop_padding=0.125, flip="on", cutout_length=0.25, mixing=mixing, mixing_alpha=1.0, policy=policies.trivial())
-    images, labels = batch(), torch.arange(32) % 4
-    zeros, ones = torch.zeros(3), torch.ones(3)
-    out, targets, chosen = augment(
-        images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=generator(), host=generator(), noted=True
-    )
-    expected, wanted = apply(recipe, images)
+    data = unscaled(batch())
+    out, targets, chosen = augment(data, data.train, recipe, generator=generator(), host=generator(), noted=True)
+    expected, wanted = apply(recipe, data.images)
     assert torch.equal(out, expected)
     assert torch.equal(targets, wanted)
     assert chosen.shape == (32, 1)
@@ -160,18 +162,8 @@ def test_telling_what_images_met_changes_nothing_else(mixing: str) -> None:
 
 def test_what_is_told_is_what_an_image_met() -> None:
     policy = (policies.Layer((policies.Choice(0.5, (policies.Operation("invert"),)), policies.Choice(0.5, ()))),)
-    dark = torch.full((64, 1, 8, 8), 20, dtype=torch.uint8)
-    out, _, chosen = augment(
-        dark,
-        torch.zeros(64, dtype=torch.int64),
-        plain(policy=policy),
-        mean=torch.zeros(1),
-        deviation=torch.ones(1),
-        n_classes=4,
-        generator=generator(),
-        host=generator(1),
-        noted=True,
-    )
+    dark = unscaled(torch.full((64, 1, 8, 8), 20, dtype=torch.uint8))
+    out, _, chosen = augment(dark, dark.train, plain(policy=policy), generator=generator(), host=generator(1), noted=True)
     assert torch.equal(out[:, 0, 0, 0], torch.where(chosen[:, 0] == 0, 235.0, 20.0))
     assert 10 < int(chosen.sum()) < 54
 
@@ -208,20 +200,9 @@ def test_alternating_takes_several_of_an_image_in_a_batch_in_turn() -> None:
 
 @pytest.mark.parametrize("flip", ["on", "alternating"])
 def test_what_is_to_be_mirrored_is(flip: str) -> None:
-    images, mirrored = batch(), torch.arange(32) % 3 == 0
-    zeros, ones = torch.zeros(3), torch.ones(3)
-    out, _, _ = augment(
-        images,
-        torch.zeros(32, dtype=torch.int64),
-        plain(flip=flip),
-        mean=zeros,
-        deviation=ones,
-        n_classes=4,
-        generator=generator(),
-        host=generator(),
-        mirrored=mirrored,
-    )
-    for image, turned, got in zip(images, mirrored.tolist(), out, strict=True):
+    data, mirrored = unscaled(batch()), torch.arange(32) % 3 == 0
+    out, _, _ = augment(data, data.train, plain(flip=flip), generator=generator(), host=generator(), mirrored=mirrored)
+    for image, turned, got in zip(data.images, mirrored.tolist(), out, strict=True):
         assert torch.equal(got, (reference.horizontal_flip(image) if turned else image).float())
 
 
@@ -304,17 +285,13 @@ def test_nothing_waits_for_the_device(policy: str) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_waits_for_a_gpu(policy: str) -> None:
-    images, labels = batch().cuda(), (torch.arange(32) % 4).cuda()
-    device = torch.Generator("cuda").manual_seed(0)
-    seen, zeros, ones = torch.zeros(32, dtype=torch.uint8, device="cuda"), torch.zeros(3, device="cuda"), torch.ones(3, device="cuda")
-    recipe, positions = plain(**EVERYTHING, policy=POLICIES[policy]), torch.arange(32, device="cuda")
+    data, device = unscaled(batch().cuda()), torch.Generator("cuda").manual_seed(0)
+    seen, recipe = torch.zeros(32, dtype=torch.uint8, device="cuda"), plain(**EVERYTHING, policy=POLICIES[policy])
     for watch in (nullcontext, fakes.unwaited):  # the first time also sets up what may wait
         with watch():
-            mirrored = alternating(seen, positions)
-            out, _, _ = augment(
-                images, labels, recipe, mean=zeros, deviation=ones, n_classes=4, generator=device, host=generator(), mirrored=mirrored
-            )
-    assert out.shape == images.shape
+            mirrored = alternating(seen, data.train)
+            out, _, _ = augment(data, data.train, recipe, generator=device, host=generator(), mirrored=mirrored)
+    assert out.shape == data.images.shape
     assert seen.tolist() == [2] * 32
 
 

@@ -25,7 +25,7 @@ from bohb_nas.one_shot_settings import COOL_DOWN_FROM, AutoHas
 from bohb_nas.oneshot import autohas, steps, temporary
 from bohb_nas.oneshot.autohas import AutoHasSearch
 from bohb_nas.oneshot.decisions import Draw
-from bohb_nas.oneshot.search import Material
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.search_spaces import joint
 from bohb_nas.training.device import Compute
 from bohb_nas.training.recipe import Recipe, read

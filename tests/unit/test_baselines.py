@@ -6,7 +6,7 @@ import torch
 from bohb_nas.baselines import BASELINES, NETWORK, find, network, table
 from bohb_nas.errors import OptionError, UsageError
 from bohb_nas.layers.arithmetic import size
-from bohb_nas.training.networks import build
+from bohb_nas.training.networks import Network
 from bohb_nas.training.recipe import read
 
 PUBLISHED = {  # millions of parameters, billions of multiplications
@@ -46,7 +46,7 @@ def test_the_worker_reads_every_baseline(name: str, side: int) -> None:
 @pytest.mark.parametrize("side", [8, 32])
 def test_what_is_built_is_what_was_counted(name: str, side: int) -> None:
     layers = network({"baseline": name})
-    built = build(layers, image_shape=(side, side, 3), n_classes=10, generator=torch.Generator().manual_seed(0))
+    built = Network(layers, image_shape=(side, side, 3), n_classes=10, generator=torch.Generator().manual_seed(0))
     assert sum(p.numel() for p in built.parameters()) == size(layers)["params"]
     built.eval()
     with torch.no_grad():

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Done
-from in_process import InProcessEngine
+from in_process import InProcessEngine, driven
 from rich.console import Console
 from study_fakes import take_locks_away
 
@@ -22,8 +22,7 @@ from bohb_nas.baselines import BASELINES, NETWORK, find, run
 from bohb_nas.baselines.run import attempts, complete, current, trial_of, worker_options
 from bohb_nas.baselines.tables import comparison, figures
 from bohb_nas.cli import cli
-from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
+from bohb_nas.engine.drive import Outcome, StopRule
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import UsageError
@@ -166,20 +165,8 @@ def search(study: StudyDir, journal: Journal, n_trials: int, *, method: str, for
     if forgetful:
         optimizer = Forgetful(optimizer)
     replay(optimizer, journal.state)
-    return Drive(
-        optimizer=optimizer,
-        engine=InProcessEngine(study, toy.make()),
-        journal=journal,
-        stop=StopRule(trials=n_trials),
-        budgets=BUDGETS,
-        continue_promoted=False,
-        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, ours=True, promotable=None, n_rungs=3),
-        clock=time.time,
-        wish=lambda: Wish.GO_ON,
-        notice=lambda event: None,
-        tick=lambda: None,
-        tick_s=0.0,
-    ).run()
+    engine = InProcessEngine(study, toy.make())
+    return driven(study, journal, optimizer, engine, budgets=BUDGETS, stop=StopRule(trials=n_trials))
 
 
 def searched(state: State) -> list[Trial]:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas.datasets import Summary
+from bohb_nas.datasets import Dataset
 from bohb_nas.engine.beforehand import check_constraints, check_told, with_size
 from bohb_nas.engine.knowledge_files import read_initial
 from bohb_nas.errors import KnowledgeError
@@ -83,8 +84,9 @@ def test_initial_configurations_that_break_a_constraint_are_left_out_and_named()
         check_constraints(known("params<=200", initial=initial[:1]), space(), bounded=[])
 
 
-def images(shape: tuple[int, int, int], n_classes: int) -> Summary:
-    return Summary(name="n", n_train=1, n_test=1, n_classes=n_classes, image_shape=shape, fingerprint="f", skipped=())
+def images(shape: tuple[int, int, int], n_classes: int) -> Dataset:
+    names, pixels = tuple(map(str, range(n_classes))), np.zeros((1, *shape), np.uint8)
+    return Dataset(name="n", classes=names, train_images=pixels, train_labels=np.zeros(1, np.int64), fingerprint="f")
 
 
 def test_the_size_is_that_of_the_images_that_are_trained_on(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from bohb_nas.errors import OptionError
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot.cell_space import bounded, within
 from bohb_nas.oneshot.dha import DhaSearch
-from bohb_nas.oneshot.search import Material
+from bohb_nas.oneshot.supply import Material
 from bohb_nas.search_spaces import cell, joint
 
 

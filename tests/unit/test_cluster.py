@@ -110,13 +110,6 @@ def test_what_is_no_address_of_a_leader(tmp_path: Path, text: str) -> None:
     assert published(path) == Leader(address="tls://10.0.0.1:2", term=4, host="n1")
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    return study
-
-
 @pytest.mark.parametrize(("address", "term"), [("tls://127.0.0.1:2", 1), ("tls://127.0.0.1:1", 2)])
 def test_the_address_of_another_master_is_not_withdrawn(study: StudyDir, address: str, term: int) -> None:
     """The same term, at another address, is that of another study in the place of the master's own."""

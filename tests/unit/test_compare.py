@@ -481,16 +481,10 @@ def error_of(learner: Learner) -> float:
     dataset = training_fakes.dataset()
     assert dataset.test_images is not None
     assert dataset.test_labels is not None
-    return evaluate(
-        learner.outcome,
-        torch.tensor(dataset.test_images).permute(0, 3, 1, 2),
-        torch.tensor(dataset.test_labels),
-        torch.arange(90),
-        mean=learner.data.mean,
-        deviation=learner.data.deviation,
-        compute=training_fakes.CPU,
-        clock=TrainingClock(training_fakes.CPU.device),
-    ).error
+    pixels = torch.tensor(dataset.test_images).permute(0, 3, 1, 2)
+    data = dataclasses.replace(learner.data, images=pixels, labels=torch.tensor(dataset.test_labels), valid=torch.arange(90))
+    compute = training_fakes.CPU
+    return evaluate(learner.outcome, data, compute=compute, clock=TrainingClock(compute.device)).error
 
 
 @pytest.mark.parametrize("average", ["off", "on"])
@@ -507,10 +501,8 @@ def test_the_test_of_a_checkpoint_is_that_of_the_learners_own_network(tmp_path: 
 
 def test_an_exported_model_is_tested_as_it_is(tmp_path: Path) -> None:
     learner, _ = trained(tmp_path / "checkpoint")
-    about: dict[str, Any] = {"image_shape": (8, 8, 1), "classes": training_fakes.dataset().classes, "config": training_fakes.TINY}
-    export.export_model(
-        learner.outcome, tmp_path, mean=learner.data.mean, deviation=learner.data.deviation, facts={"fingerprint": "thirds"}, **about
-    )
+    about: dict[str, Any] = {"classes": training_fakes.dataset().classes, "config": training_fakes.TINY}
+    export.export_model(learner.outcome, tmp_path, data=learner.data, facts={"fingerprint": "thirds"}, **about)
     program = judging.judge_exported(tmp_path, training_fakes.dataset())
     (tmp_path / "model.pt2").unlink()
     weights = judging.judge_exported(tmp_path, training_fakes.dataset())

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from bohb_nas import leaving
 from bohb_nas.datasets import Dataset, load_dataset
 from bohb_nas.errors import StorageError
 from bohb_nas.files import write_atomic
+from bohb_nas.oneshot.standing import Standing
 from bohb_nas.records import Result, Status
 from bohb_nas.training import checkpoint, peak
 from bohb_nas.training.networks import Network
@@ -161,27 +161,25 @@ def test_a_torn_state_means_a_fresh_start_with_its_reason(bench: Bench) -> None:
     assert bench.curve("2")[0]["step"] == 1, "the curve begins anew as well"
 
 
-@dataclass
-class At:
-    """Where a training stands."""
-
-    train_s: float
+def at(train_s: float) -> Standing:
+    """Where a search stands after as many seconds."""
+    return Standing(train_s=train_s, u=0.5, sums=(0.0, 0), curve=[], restored=[])
 
 
 def test_a_state_that_is_kept_after_one_that_was_refused_leaves_nothing_to_say() -> None:
     refusals = iter([StorageError("no space"), None])
     kept: list[Any] = []
 
-    def write(where: At, facts: Any) -> None:
+    def write(where: Standing, facts: Any) -> None:
         if (refusal := next(refusals)) is not None:
             raise refusal
         kept.append((where.train_s, facts))
 
     told = {"resumed": {"resumed": False}, "earlier": [{"device": "gpu", "train_s": 4.0}]}
     keeper = Keeper(write, told=told, earlier_s=4.0, device="cpu")
-    keeper.save(At(5.0))
+    keeper.save(at(5.0))
     assert (keeper.refused, kept) == ("no space", [])
-    keeper.save(At(7.0))
+    keeper.save(at(7.0))
     earlier = [*told["earlier"], {"device": "cpu", "train_s": 3.0}]
     assert (keeper.refused, kept) == (None, [(7.0, {"resumed": {"resumed": False}, "earlier": earlier})])
 

@@ -38,13 +38,6 @@ def cut(study: StudyDir, times: int) -> None:
         handovers.left(study.new_attempt("t0")).write_text("{}")
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    return study
-
-
 def said(path: Path) -> float:
     """The time that a note gives."""
     return float(json.loads(path.read_text())["time"])

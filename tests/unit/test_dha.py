@@ -26,12 +26,11 @@ from bohb_nas.networks import cell as cells
 from bohb_nas.one_shot_settings import Dha
 from bohb_nas.oneshot import hypergradients, steps
 from bohb_nas.oneshot.dha import DhaSearch
-from bohb_nas.oneshot.search import Material
-from bohb_nas.oneshot.supply import Supply
+from bohb_nas.oneshot.supply import Material, Supply
 from bohb_nas.search_spaces import zela2018
 from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.export import export_model
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 from bohb_nas.training.policies import Choice, Policy, operation
 from bohb_nas.training.recipe import Recipe, read
 
@@ -87,9 +86,7 @@ def test_the_exported_model_is_the_search_s(tmp_path: Path) -> None:
     export_model(
         found.model(),
         tmp_path,
-        mean=data.mean,
-        deviation=data.deviation,
-        image_shape=data.image_shape,
+        data=data,
         classes=("top", "middle", "bottom"),
         config=found.found(),
         facts={},
@@ -102,7 +99,7 @@ def test_operators_that_were_left_out_are_not_in_the_model() -> None:
     """It has the parameters of the network of the configuration that was found, and normalisations behind skips and pools."""
     found = DhaSearch(Dha(), material(seed=4))
     config = found.found()
-    ordinary = build(networks.network(config), image_shape=(8, 8, 1), n_classes=3, generator=torch.Generator())
+    ordinary = Network(networks.network(config), image_shape=(8, 8, 1), n_classes=3, generator=torch.Generator())
     own, plain = ({name: p.numel() for name, p in network.named_parameters()} for network in (found.model(), ordinary))
     graph = cells.cell({edge: str(config[cells.name(edge)]) for edge in cells.EDGES}, 8)
     weightless = sum(config[f"cell_{name}"] in ("skip_connect", "avg_pool_3x3") for name in graph.names)  # type: ignore[union-attr]
@@ -194,8 +191,8 @@ def test_too_few_images_held_out_are_refused() -> None:
 
 def test_a_space_without_cells_is_refused() -> None:
     with pytest.raises(OptionError, match=r"no cell_edge_0_1, cell_edge_0_2.*accepted is --space cell"):
-        DhaSearch.check(Dha(), zela2018.space())
-    assert any("cell_channels stays at 16" in line for line in DhaSearch.check(Dha(), SPACE))
+        DhaSearch.check(zela2018.space())
+    assert any("cell_channels stays at 16" in line for line in DhaSearch.check(SPACE))
 
 
 class Watched(Supply):
@@ -322,7 +319,7 @@ def test_every_node_is_frozen_from_the_search_s_share_on() -> None:
 
 def test_of_what_a_space_does_not_say_of_cells_the_family_s_default_is_trained_and_handed_out() -> None:
     for space, channels in ((bare(), 16.0), (bare(Constant("cell_channels", 8)), 8)):
-        assert DhaSearch.check(Dha(), space)[:2] == [
+        assert DhaSearch.check(space)[:2] == [
             "cell_repeats stays at 2: DHA searches the operators of a cell",
             f"cell_channels stays at {channels}: DHA searches the operators of a cell",
         ]

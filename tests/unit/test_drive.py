@@ -7,12 +7,11 @@ from typing import Any, cast
 
 import pytest
 import study_fakes
-from in_process import InProcessEngine
+from in_process import InProcessEngine, driven
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine import drive
-from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Engine, Outcome, Pace, StopRule, Wish
+from bohb_nas.engine.drive import Engine, Outcome, Pace, StopRule, Wish
 from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, SpaceError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
@@ -82,23 +81,19 @@ def search(
     replay(optimizer, state)
     journal, worker = Journal(study.journal, state), Virtual(clock, failing, beside_s=beside_s)
     journal.write(Event(term=state.term + 1, time=clock()))
-    outcome = Drive(
-        optimizer=optimizer,
-        engine=InProcessEngine(study, worker),
-        journal=journal,
-        stop=stop or StopRule(),
+    outcome = driven(
+        study,
+        journal,
+        optimizer,
+        InProcessEngine(study, worker),
         budgets=BUDGETS,
-        continue_promoted=continued,
-        checkpoints=Checkpoints(
-            study, state, continue_promoted=continued, ours=ours, promotable=getattr(optimizer, "promotable", None), n_rungs=3
-        ),
+        continued=continued,
+        ours=ours,
+        stop=stop or StopRule(),
         clock=clock,
         wish=lambda: wish(journal),
-        notice=lambda event: None,
-        tick=lambda: None,
-        tick_s=0.0,
         knowledge=knowledge,
-    ).run()
+    )
     return outcome, journal, worker
 
 
@@ -375,19 +370,8 @@ def test_time_that_passes_while_nobody_works_ends_the_search(tmp_path: Path) -> 
             assert clock.now <= 60.0, "a trial of the cheapest budget, 1 s, can no longer end by then"
             return []
 
-    outcome = Drive(
-        optimizer=hyperband(),
-        engine=cast(Engine, Empty()),
-        journal=journal,
-        stop=StopRule(total_s=60.0),
-        budgets=BUDGETS,
-        continue_promoted=False,
-        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, ours=False, promotable=None, n_rungs=3),
-        clock=clock,
-        wish=lambda: Wish.GO_ON,
-        notice=lambda event: None,
-        tick=lambda: None,
-    ).run()
+    stop = StopRule(total_s=60.0)
+    outcome = driven(study, journal, hyperband(), cast(Engine, Empty()), budgets=BUDGETS, ours=False, stop=stop, clock=clock)
     assert (outcome, clock.now, journal.state.n_asked) == (Outcome.FINISHED, 60.0, 0)
 
 
@@ -421,19 +405,8 @@ def told_by(path: Path, workers: Late, *, stop: StopRule | None = None) -> list[
     study.make()
     journal = Journal(study.journal, State())
     journal.write(Event(term=1, time=0.0))
-    outcome = Drive(
-        optimizer=hyperband(1),
-        engine=cast(Engine, workers),
-        journal=journal,
-        stop=stop or StopRule(),
-        budgets=BUDGETS,
-        continue_promoted=False,
-        checkpoints=Checkpoints(study, journal.state, continue_promoted=False, ours=False, promotable=None, n_rungs=3),
-        clock=Clock(),
-        wish=lambda: Wish.GO_ON,
-        notice=lambda event: None,
-        tick=lambda: None,
-    ).run()
+    told: dict[str, Any] = {"stop": stop or StopRule(), "clock": Clock(), "tick_s": 0.25}
+    outcome = driven(study, journal, hyperband(1), cast(Engine, workers), budgets=BUDGETS, ours=False, **told)
     assert outcome is Outcome.FINISHED
     return ["ask" if event.trial is not None else "tell" for event in read_events(study.journal)][1:]
 

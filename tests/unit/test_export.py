@@ -39,9 +39,7 @@ def test_the_program_gives_the_logits_of_the_network(tmp_path: Path, shape: tupl
     export_model(
         learner.network,
         tmp_path,
-        mean=data.mean,
-        deviation=data.deviation,
-        image_shape=shape,
+        data=data,
         classes=["a", "b", "c"],
         config=fakes.TINY,
         facts={"test_error": 0.5},

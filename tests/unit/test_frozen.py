@@ -1,7 +1,6 @@
 """What is known comes back as it was, or the study is refused."""
 
 import hashlib
-from pathlib import Path
 
 import pytest
 
@@ -21,13 +20,6 @@ KNOWN = Knowledge(
     constraints=(Constraint(metric="params", relation="<=", bound=1234567.5),),
     history=(Evaluation(trial=TRIAL, result=OK), Evaluation(trial=TRIAL, result=OK)),
 )
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    return study
 
 
 def test_what_was_known_comes_back(study: StudyDir) -> None:

@@ -4,18 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from study_fakes import trial
 
 from bohb_nas.store import handovers
 from bohb_nas.store.study_dir import StudyDir
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    return study
 
 
 def handed(study: StudyDir) -> Path:

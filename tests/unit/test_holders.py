@@ -15,13 +15,6 @@ from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    return study
-
-
 @pytest.mark.parametrize(("pid", "lives"), [(2, True), (True, False), ("7", False), (-1, False), (0, False), (1, False), (2**31, False)])
 def test_a_note_that_names_no_process_of_its_own_is_no_workers(study: StudyDir, pid: object, *, lives: bool) -> None:
     """Its process may be sent a signal: 0, 1 and negative numbers stand for others, or for all."""

@@ -272,9 +272,9 @@ def test_unreadable_images_are_counted_named_and_left_out_on_demand(tmp_path: Pa
     reference = f"image_folder:{root}"
     with pytest.raises(DatasetError, match=r"3 files.*text\.png.*--skip-unreadable"):
         prepare(reference)
-    summary = prepare(reference, skip_unreadable=True)
-    assert (summary.n_train, summary.n_test) == (6, 5)
-    assert sorted(summary.skipped) == [
+    found = prepare(reference, skip_unreadable=True)
+    assert (len(found.train_labels), len(found.test_part()[1])) == (6, 5)
+    assert sorted(found.skipped) == [
         ("test/blue/1.png", "no image"),
         ("train/blue/dangling.jpg", "a link to nothing"),
         ("train/red/text.png", "no image"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -71,8 +70,7 @@ def exports(config: Mapping[str, Value], folder: Path) -> None:
     """The program gives the logits of the network, for batches of any size."""
     trained = learner(config)
     step(trained)
-    facts: dict[str, Any] = {"image_shape": DATA.image_shape, "classes": ["a", "b", "c"], "config": config, "facts": {}}
-    export_model(trained.network, folder, mean=DATA.mean, deviation=DATA.deviation, **facts)
+    export_model(trained.network, folder, data=DATA, classes=["a", "b", "c"], config=config, facts={})
     program = torch.export.load(folder / "model.pt2").module()
     for n in (1, 5):
         with torch.no_grad():

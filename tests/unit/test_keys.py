@@ -14,13 +14,6 @@ from bohb_nas.engine.keys import make_keys
 from bohb_nas.store.study_dir import StudyDir
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    return study
-
-
 def pems(study: StudyDir) -> dict[str, str]:
     return {path.name: path.read_text() for path in study.credentials}
 

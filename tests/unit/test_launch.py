@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from study_fakes import planned
 
-from bohb_nas.engine.launch import build, check, check_data, create, keep, new_space, reopen
+from bohb_nas.engine.launch import build, check, check_data, keep, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, StudyError, UsageError
 from bohb_nas.knowledge import Knowledge
@@ -148,11 +149,7 @@ def test_stop_rules() -> None:
 
 @pytest.fixture
 def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy", method="hyperband", budget_max=9.0, seed=4, brackets=2))
-    create(study, meta, new_space(meta))
-    return study
+    return planned(tmp_path / "study", Request(space="toy", worker="toy", method="hyperband", budget_max=9.0, seed=4, brackets=2))
 
 
 def test_what_is_not_said_on_resume_is_as_it_was(study: StudyDir) -> None:
@@ -182,11 +179,8 @@ def test_a_record_stays_as_it_is_where_nothing_is_said(tmp_path: Path, monkeypat
 
 
 def test_the_record_keeps_when_and_with_what_a_study_was_made(tmp_path: Path) -> None:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy"))
-    create(study, meta, new_space(meta))
-    keep(study, {**meta, "worth": 1.0})
+    study = planned(tmp_path / "study", Request(space="toy", worker="toy"))
+    keep(study, {**study.read_meta(), "worth": 1.0})
     kept = study.read_meta()
     assert kept["worth"] == 1.0
     assert kept["versions"]["python"] == platform.python_version()
@@ -203,10 +197,7 @@ def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -
 
 @pytest.mark.parametrize("asked", [{"space": "toy", "command": "train {lr}"}, {"space": "toy", "worker": "toy"}])
 def test_the_limit_of_a_trial_may_differ_and_is_kept(tmp_path: Path, asked: dict[str, Any]) -> None:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(**asked, budget_unit="epochs", budget_max=9.0))
-    create(study, meta, new_space(meta))
+    study = planned(tmp_path / "study", Request(**asked, budget_unit="epochs", budget_max=9.0))
     for limit_s in (60.0, 7200.0):
         resumed, _ = reopen(study, Request(hard_limit_s=limit_s))
         assert resumed["hard_limit_s"] == limit_s
@@ -246,10 +237,7 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
     space, worker = tmp_path / "my space.py", tmp_path / "my_worker.py"
     space.write_text("from bohb_nas.search_spaces.toy import space\n")
     worker.write_text("def train(trial, workdir): ...\n")
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space=str(space), worker=str(worker)))
-    create(study, meta, new_space(meta))
+    study = planned(tmp_path / "study", Request(space=str(space), worker=str(worker)))
     assert {p.name for p in study.inputs.iterdir()} == {"space-my space.py", "worker-my_worker.py"}
     reopen(study, Request())
     worker.write_text("def train(trial, workdir): return None\n")
@@ -275,10 +263,8 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
 def test_a_space_that_describes_networks_is_the_worker_s_network_too_and_frozen_as_both(tmp_path: Path) -> None:
     space = tmp_path / "mine.py"
     space.write_text("from bohb_nas.search_spaces.toy import space\ndef network(config): ...\n")
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space=str(space)))
-    create(study, meta, new_space(meta))
+    study = planned(tmp_path / "study", Request(space=str(space)))
+    meta = study.read_meta()
     assert meta["worker_options"]["network"] == str(space)
     assert {p.name for p in study.inputs.iterdir()} == {"space-mine.py", "network-mine.py"}
     assert list(meta["inputs"]) == [str(space)]
@@ -362,11 +348,8 @@ def test_what_is_known_beforehand_is_part_of_the_record(tmp_path: Path) -> None:
 def test_files_of_what_is_known_are_kept_and_a_changed_one_needs_a_word(tmp_path: Path) -> None:
     first = tmp_path / "first.json"
     first.write_text("[]")
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy", method="hyperband", initial=str(first)))
     known = Knowledge(initial=({"lr": 0.1},))
-    create(study, meta, new_space(meta), known)
+    study = planned(tmp_path / "study", Request(space="toy", worker="toy", method="hyperband", initial=str(first)), known)
     assert (study.inputs / "initial-first.json").read_text() == "[]"
     first.write_text("[1]")
     with pytest.raises(StudyError, match=r"(?s)first\.json \(changed\).*--accept-changed-inputs"):

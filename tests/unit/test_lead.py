@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from study_fakes import planned
 
-from bohb_nas.engine import launch
 from bohb_nas.engine.cluster import Address
 from bohb_nas.engine.drive import Outcome
 from bohb_nas.engine.lead import _check_term, lead
-from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.plan import Request
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import StudyHeldError
 from bohb_nas.store.study_dir import StudyDir
@@ -17,11 +17,7 @@ from bohb_nas.store.study_dir import StudyDir
 
 @pytest.fixture
 def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy", method="random_search", trials=5))
-    launch.create(study, meta, launch.new_space(meta))
-    return study
+    return planned(tmp_path / "study", Request(space="toy", worker="toy", method="random_search", trials=5))
 
 
 def test_a_study_whose_keys_were_lost_is_led_with_new_ones(study: StudyDir) -> None:
@@ -50,10 +46,8 @@ class Heard(Display):
 @pytest.mark.parametrize(("method", "first"), [("random_search", "3s"), ("hyperband", "1s")])
 def test_a_search_whose_time_is_over_before_its_first_trial_says_so(tmp_path: Path, method: str, first: str) -> None:
     """The time is just that of the first trial, and the start has taken some of it."""
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy", method=method, budget_min=1.0, budget_max=3.0, total_s=float(first[0])))
-    launch.create(study, meta, launch.new_space(meta))
+    request = Request(space="toy", worker="toy", method=method, budget_min=1.0, budget_max=3.0, total_s=float(first[0]))
+    study = planned(tmp_path / "study", request)
     heard = Heard()
     outcome, state = lead(study.path, Request(), [], heard, checked=True)
     assert (outcome, state.n_asked) == (Outcome.FINISHED, 0)

@@ -3,6 +3,7 @@ import itertools
 import random
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from bohb_nas.errors import OptionError
 from bohb_nas.records import Status
 from bohb_nas.training import augment, schedules
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.data import Batches, resident
+from bohb_nas.training.data import Batches, ResidentData, resident
 from bohb_nas.training.device import Compute
 from bohb_nas.training.feed import Feed
 from bohb_nas.training.learner import Batch, Learner, Streams, start
@@ -275,8 +276,7 @@ def test_validation_repeats_and_leaves_the_network_alone() -> None:
     learner, clock = fakes.learner(mixing="cutmix", cutout="on"), fakes.Virtual().clock()
     before = {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
     streams = learner.streams.augmentation.get_state()
-    parts = {"mean": learner.data.mean, "deviation": learner.data.deviation, "compute": fakes.CPU, "clock": clock}
-    scores = [evaluate(learner.network, learner.data.images, learner.data.labels, learner.data.valid, **parts) for _ in range(2)]  # type: ignore[arg-type]
+    scores = [evaluate(learner.network, learner.data, compute=fakes.CPU, clock=clock) for _ in range(2)]
     assert scores[0] == scores[1]
     assert scores[0].n == 90
     assert torch.equal(streams, learner.streams.augmentation.get_state())
@@ -312,8 +312,7 @@ def test_something_is_learned(optimizer: str) -> None:
 def test_a_mirrored_validation_is_the_mean_of_both_views() -> None:
     learner, clock = fakes.learner(), fakes.Virtual().clock()
     data = learner.data
-    parts = {"mean": data.mean, "deviation": data.deviation, "compute": fakes.CPU, "clock": clock}
-    score = evaluate(learner.network, data.images, data.labels, data.valid, mirrored=True, **parts)  # type: ignore[arg-type]
+    score = evaluate(learner.network, data, compute=fakes.CPU, clock=clock, mirrored=True)
     shown = (data.images[data.valid].float() - data.mean[:, None, None]) / data.deviation[:, None, None]
     with torch.no_grad():
         both = (learner.network(shown) + learner.network(torch.flip(shown, [3]))) / 2
@@ -349,9 +348,7 @@ def test_the_averaged_network_is_judged() -> None:
     counts = {int(count) for name, count in learner.outcome.state_dict().items() if name.endswith("num_batches_tracked")}
     assert counts == {12}, "the last step is averaged although 12 is no multiple of 5"
     assert not torch.equal(learner.outcome.head.weight, learner.network.head.weight)
-    data = learner.data
-    parts = {"mean": data.mean, "deviation": data.deviation, "compute": fakes.CPU, "clock": time.clock()}
-    assert result.valid == evaluate(learner.outcome, data.images, data.labels, data.valid, **parts)  # type: ignore[arg-type]
+    assert result.valid == evaluate(learner.outcome, learner.data, compute=fakes.CPU, clock=time.clock())
 
 
 def test_an_average_is_of_trained_weights_from_the_first_step_on() -> None:
@@ -430,11 +427,11 @@ def test_images_of_fewer_steps_are_made_at_once_where_memory_does_not_hold_those
     prepared, before, taken = list[int](), learner.seen.clone(), list[torch.Tensor]()
     makes = augment.augment
 
-    def cramped_augment(images: torch.Tensor, labels: torch.Tensor, *arguments: Any, **named: Any) -> Any:
-        prepared.append(len(images) // 16)
-        if len(images) > 8 * 16:
+    def cramped_augment(data: ResidentData, positions: torch.Tensor, *arguments: Any, **named: Any) -> Any:
+        prepared.append(len(positions) // 16)
+        if len(positions) > 8 * 16:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 132.00 MiB")
-        return makes(images, labels, *arguments, **named)
+        return makes(data, positions, *arguments, **named)
 
     own = learner.learn
     learner.learn = lambda batch, rate: taken.append(batch[1].argmax(1)) or own(batch, rate)  # type: ignore[func-returns-value, method-assign]
@@ -507,10 +504,9 @@ def test_less_memory_than_for_sixteen_images_is_an_end() -> None:
 def test_a_validation_batch_that_memory_does_not_hold_goes_in_parts(mirrored: bool) -> None:
     """90 images, for 30 of which there is memory: 90, 45 are too many, 22 are not."""
     learner, clock = fakes.learner(), fakes.Virtual().clock()
-    parts = {"mean": learner.data.mean, "deviation": learner.data.deviation, "compute": fakes.CPU, "clock": clock, "mirrored": mirrored}
     network = Cramped(learner.network, 0, evaluated=30)
     whole, divided = (
-        evaluate(network, learner.data.images, learner.data.labels, learner.data.valid, **parts)  # type: ignore[arg-type]
+        evaluate(network, learner.data, compute=fakes.CPU, clock=clock, mirrored=mirrored)  # type: ignore[arg-type]
         for network in (learner.network, network)
     )
     assert whole == divided
@@ -518,14 +514,13 @@ def test_a_validation_batch_that_memory_does_not_hold_goes_in_parts(mirrored: bo
 
 def test_less_memory_than_for_one_image_is_an_end_and_an_error_of_another_kind_is_none_of_memory() -> None:
     learner, clock = fakes.learner(), fakes.Virtual().clock()
-    data, parts = learner.data, {"mean": learner.data.mean, "deviation": learner.data.deviation, "compute": fakes.CPU, "clock": clock}
     network, tried = Cramped(learner.network, 0, evaluated=0), list[int]()
     network.register_forward_pre_hook(lambda _, arguments: tried.append(len(arguments[0])))
     with pytest.raises(torch.OutOfMemoryError):
-        evaluate(network, data.images, data.labels, data.valid, **parts)  # type: ignore[arg-type]
+        evaluate(network, learner.data, compute=fakes.CPU, clock=clock)  # type: ignore[arg-type]
     assert tried == [90, 45, 22, 11, 5, 2, 1]
     with pytest.raises(RuntimeError, match="channels"):
-        evaluate(learner.network, data.images.repeat(1, 2, 1, 1), data.labels, data.valid, **parts)  # type: ignore[arg-type]
+        evaluate(learner.network, replace(learner.data, images=learner.data.images.repeat(1, 2, 1, 1)), compute=fakes.CPU, clock=clock)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch import Tensor
 from bohb_nas import networks
 from bohb_nas.layers import Activation, Conv, Dropout, Identity, Layer, Norm, Shake, chain
 from bohb_nas.layers.arithmetic import measure
-from bohb_nas.training.networks import Form, Network, build
+from bohb_nas.training.networks import Form, Network, merge
 
 PATH = chain(Conv(6, 3, 2), Norm(), Activation(), Conv(6), Norm())
 WHOLE = networks.network(
@@ -21,7 +21,7 @@ WHOLE = networks.network(
 
 def built(layers: Layer, form: Form) -> Network:
     generator = torch.Generator().manual_seed(0)
-    return build(layers, image_shape=(8, 8, 3), n_classes=4, generator=generator, form=form).double().train()
+    return merge(Network(layers, image_shape=(8, 8, 3), n_classes=4, generator=generator), form).double().train()
 
 
 def step(network: Network) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -74,8 +74,9 @@ def test_merged_paths_are_the_separate_ones(layers: Layer, n_convolutions: tuple
 
 def test_paths_with_a_stride_beyond_the_image_are_merged_as_well() -> None:
     def made(form: Form) -> Network:
-        shaken = Shake((PATH, PATH))
-        return build(shaken, image_shape=(1, 8, 3), n_classes=4, generator=torch.Generator().manual_seed(0), form=form).double().eval()
+        generator = torch.Generator().manual_seed(0)
+        network = Network(Shake((PATH, PATH)), image_shape=(1, 8, 3), n_classes=4, generator=generator)
+        return merge(network, form).double().eval()
 
     x = torch.randn(5, 3, 1, 8, dtype=torch.float64)
     apart, *others = [made(form)(x) for form in get_args(Form)]

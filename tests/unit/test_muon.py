@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bohb_nas.training.data import Batches
 from bohb_nas.training.learner import Learner, Streams
 from bohb_nas.training.muon import REST, Hidden, Muon, hidden, orthogonal
-from bohb_nas.training.networks import Form, build
+from bohb_nas.training.networks import Form, Network, merge
 from bohb_nas.training.recipe import read
 
 SHAPES = ((4, 4), (6, 10), (10, 6), (6, 10), (2, 30), (80, 70))
@@ -136,7 +136,7 @@ def test_hidden_weights_are_neither_the_first_nor_the_last_nor_depthwise() -> No
 
 
 def test_of_the_mobile_family_it_takes_what_mixes_channels() -> None:
-    network = build(
+    network = Network(
         read({"family": "mobile", "mobile_blocks_1": 1})[0], image_shape=(8, 8, 1), n_classes=3, generator=torch.Generator().manual_seed(0)
     )
     chosen = [weight for weight, _ in hidden(network)]
@@ -150,7 +150,7 @@ def test_paths_that_are_computed_together_move_as_they_do_apart(form: Form) -> N
     states = []
     for one in ("apart", form):
         data, generator = fakes.data(), torch.Generator().manual_seed(0)
-        network = build(layers, image_shape=data.image_shape, n_classes=3, generator=generator, form=one)
+        network = merge(Network(layers, image_shape=data.image_shape, n_classes=3, generator=generator), one)
         learner = Learner(network, recipe, data=data, compute=fakes.CPU, streams=Streams.seeded(0, fakes.CPU.device))
         positions = Batches(data.train, 16, learner.streams.order)
         for _ in range(2):

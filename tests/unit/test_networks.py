@@ -35,13 +35,13 @@ from bohb_nas.layers import (
 )
 from bohb_nas.layers.arithmetic import measure, size
 from bohb_nas.records import Value
-from bohb_nas.training.networks import Network, build
+from bohb_nas.training.networks import Network
 
 BRANCH = chain(Conv(4), Norm(), Activation(), Conv(4), Norm())
 
 
 def built(layers: Layer, *, image_shape: tuple[int, int, int] = (8, 8, 4), n_classes: int = 5, seed: int = 0) -> Network:
-    return build(layers, image_shape=image_shape, n_classes=n_classes, generator=torch.Generator().manual_seed(seed))
+    return Network(layers, image_shape=image_shape, n_classes=n_classes, generator=torch.Generator().manual_seed(seed))
 
 
 def images(*shape: int, seed: int = 0) -> torch.Tensor:

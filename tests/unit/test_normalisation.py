@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from bohb_nas.training import learner
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks import Network, build, normalisation
+from bohb_nas.training.networks import Network, normalisation
 from bohb_nas.training.networks.normalisation import Activation, Norm, _tried, fuses, normalise, refusal
 from bohb_nas.workers import _measures
 
@@ -231,10 +231,10 @@ def test_the_kernels_are_tried_before_there_is_a_network(monkeypatch: pytest.Mon
 
     def built(*parts: Any, **named: Any) -> Network:
         told.append("built")
-        return build(*parts, **named)
+        return Network(*parts, **named)
 
     monkeypatch.setattr(learner, "refusal", lambda device: told.append(f"tried on {device}"))
-    monkeypatch.setattr(learner, "build", built)
+    monkeypatch.setattr(learner, "Network", built)
     fakes.learner()
     assert told == ["tried on cpu", "built"]
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 from ConfigSpace import ConfigurationSpace, Constant
-from in_process import InProcessEngine
+from in_process import InProcessEngine, driven
 
-from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.child import make_worker
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
+from bohb_nas.engine.drive import Outcome, Wish
 from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import JournalError, KnowledgeError, OptionError, RecordError
 from bohb_nas.knowledge import Knowledge
@@ -241,21 +240,12 @@ def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[Out
     replay(optimizer, state)
     journal = Journal(study.journal, state)
     journal.write(Event(term=state.term + 1, time=0.0))
-    outcome = Drive(
-        optimizer=optimizer,
-        engine=InProcessEngine(study, make_worker(str(worker), {})),
-        journal=journal,
-        stop=StopRule(),
-        budgets=BUDGETS,
-        continue_promoted=False,
-        checkpoints=Checkpoints(study, state, continue_promoted=False, ours=True, promotable=None, n_rungs=4),
-        clock=lambda: 1.0,
-        wish=lambda: Wish.STOP if stop_after is not None and len(state.trials) >= stop_after else Wish.GO_ON,
-        notice=lambda event: None,
-        tick=lambda: None,
-        tick_s=0.0,
-    ).run()
-    return outcome, journal
+    engine = InProcessEngine(study, make_worker(str(worker), {}))
+
+    def wish() -> Wish:
+        return Wish.STOP if stop_after is not None and len(state.trials) >= stop_after else Wish.GO_ON
+
+    return driven(study, journal, optimizer, engine, budgets=BUDGETS, clock=lambda: 1.0, wish=wish), journal
 
 
 @pytest.mark.parametrize("stop_after", [None, 1, 2, 3])

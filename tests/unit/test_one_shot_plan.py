@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from ConfigSpace import ConfigurationSpace
+from study_fakes import planned
 
 from bohb_nas.baselines.run import worker_options
 from bohb_nas.cli import cli
 from bohb_nas.engine.devices import local_devices
-from bohb_nas.engine.launch import build, create, new_space, reopen
+from bohb_nas.engine.launch import build, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.engine.training_process import options_of
@@ -121,11 +122,7 @@ def test_a_search_in_the_worker_ends_by_itself_and_refuses_bad_options() -> None
 
 @pytest.fixture
 def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(request(space="toy", method_options={"rollouts": 2}))
-    create(study, meta, new_space(meta))
-    return study
+    return planned(tmp_path / "study", request(space="toy", method_options={"rollouts": 2}))
 
 
 def test_what_the_search_is_told_may_not_differ_on_resume(study: StudyDir) -> None:
@@ -172,16 +169,13 @@ def test_a_trainer_may_have_another_worker_than_the_study(tmp_path: Path) -> Non
         text = "from bohb_nas import Result, Status\ndef train(trial, workdir):\n"
         text += f"    return Result(trial_id=trial.trial_id, status=Status.OK, loss={loss}, train_s=1.0)\n"
         (tmp_path / f"{name}.py").write_text(text)
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker=str(tmp_path / "one.py")))
-    create(study, meta, new_space(meta))
+    study = planned(tmp_path / "study", Request(space="toy", worker=str(tmp_path / "one.py")))
     trial = Trial(trial_id="t0", config_id="c0", config={}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
 
     async def losses() -> list[float | None]:
         found = []
         for nth, worker in enumerate(("one", "two")):
-            given = {**meta, "worker": str(tmp_path / f"{worker}.py")}
+            given = {**study.read_meta(), "worker": str(tmp_path / f"{worker}.py")}
             trainer = Trainer(study, given, device=local_devices(1)[0], say=print)
             try:
                 found.append((await trainer.train(replace(trial, trial_id=f"t{nth}"))).loss)

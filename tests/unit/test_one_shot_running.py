@@ -7,20 +7,21 @@ import pytest
 import torch
 import training_fakes as fakes
 
-from bohb_nas.oneshot.running import Outcome, Plan, run
+from bohb_nas.oneshot.running import Searched, run
 from bohb_nas.oneshot.snapshots import Snapshots
 from bohb_nas.oneshot.standing import Standing
 from bohb_nas.records import Status
+from bohb_nas.training.loop import Length
 from bohb_nas.training.position import Leave, Point
 from bohb_nas.training.validation import Score
 
 
 def search(
     budget_s: float = 10.0, *, max_steps: int | None = None, leave: Leave[Standing] | None = None, **options: Any
-) -> tuple[Outcome, shots.Walk, list[Point]]:
+) -> tuple[Searched, shots.Walk, list[Point]]:
     time, points = fakes.Virtual(), list[Point]()
     walk = shots.Walk(time, **options)
-    outcome = run(walk, Plan(budget_s=budget_s, max_steps=max_steps), time.clock(), points.append, leave=leave)
+    outcome = run(walk, Length(budget_s=budget_s, max_steps=max_steps), time.clock(), points.append, leave=leave)
     return outcome, walk, points
 
 
@@ -86,7 +87,7 @@ def test_max_steps_end_it_whatever_they_take() -> None:
 
 def test_a_budget_in_which_too_few_steps_fit_is_refused_with_what_a_step_takes() -> None:
     outcome, walk, _ = search(0.75)
-    assert (outcome.status, outcome.train_s, walk.steps, outcome.score) == (Status.TIMED_OUT, 0.0, 0, None)
+    assert (outcome.status, outcome.train_s, walk.steps, outcome.valid) == (Status.TIMED_OUT, 0.0, 0, None)
     assert outcome.message is not None
     assert "takes 0.1 s: fewer than 8 fit into 0.75 s" in outcome.message
     assert "budgets from 0.8 s" in outcome.message
@@ -128,7 +129,7 @@ def test_with_a_budget_of_seconds_what_was_lost_is_not_given_back() -> None:
 
 def test_after_three_restorations_it_is_given_up() -> None:
     outcome, walk, _ = search(max_steps=200, fails=lambda step, _: step >= 60)
-    assert (outcome.status, outcome.score) == (Status.DIVERGED, None)
+    assert (outcome.status, outcome.valid) == (Status.DIVERGED, None)
     assert [entry["to"] for entry in outcome.restored] == [50, 0, 50], "further back than where it failed from; then from a new one"
     assert [entry["step"] for entry in outcome.restored] == [60, 60, 60]
     assert walk.disturbed == 3
@@ -165,7 +166,7 @@ def test_a_state_that_is_spoilt_is_put_back_before_it_is_kept() -> None:
     leave: Leave[Standing] = Leave(asked=lambda: next(left), save=lambda standing: kept.append((walk.steps, standing)))
     time = fakes.Virtual()
     walk = shots.Walk(time, spoils=shots.fails_once_at(61))
-    outcome = run(walk, Plan(budget_s=10.0, max_steps=100), time.clock(), lambda _: None, leave=leave)
+    outcome = run(walk, Length(budget_s=10.0, max_steps=100), time.clock(), lambda _: None, leave=leave)
     assert outcome.status is Status.PREEMPTED
     [(steps, standing)] = kept
     assert steps == 50
@@ -188,13 +189,13 @@ def test_the_end_of_a_long_search_is_kept_before_it_is_judged(every_s: float, ke
 
     walk.judge = counted  # type: ignore[method-assign]
     leave: Leave[Standing] = Leave(save=lambda standing: kept.append((walk.steps, standing)), every_s=every_s)
-    first = run(walk, Plan(budget_s=10.0), time.clock(), lambda _: None, leave=leave)
+    first = run(walk, Length(budget_s=10.0), time.clock(), lambda _: None, leave=leave)
     assert [standing.train_s for _, standing in kept] == pytest.approx(kept_at, abs=0.11)
     assert judged == [len(kept_at)]
     if kept:
         steps, standing = kept[-1]
-        again = run(walk, Plan(budget_s=10.0), time.clock(), lambda _: None, standing=standing)
-        assert (steps, walk.steps, again.status, again.score) == (100, 100, Status.OK, first.score)
+        again = run(walk, Length(budget_s=10.0), time.clock(), lambda _: None, standing=standing)
+        assert (steps, walk.steps, again.status, again.valid) == (100, 100, Status.OK, first.valid)
         assert again.train_s == pytest.approx(first.train_s)
         assert again.curve == first.curve
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study_fakes import take_locks_away, trial
+from study_fakes import planned, take_locks_away, trial
 
 from bohb_nas.engine import launch, opening, presets
 from bohb_nas.engine.election import leading
@@ -35,10 +35,7 @@ class Heard(Display):
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
     """Made for one machine, on a file system whose locks stay on the machine that took them."""
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy", method="random_search", trials=5))
-    launch.create(study, {**meta, "lock": "kernel"}, launch.new_space(meta))
+    study = planned(tmp_path / "study", Request(space="toy", worker="toy", method="random_search", trials=5), lock="kernel")
     monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
     mount = mounts.Mount(point="/scratch", kind="nfs4", options=frozenset({"rw", "nolock"}))
     monkeypatch.setattr(mounts, "of", lambda path: mount)
@@ -92,9 +89,7 @@ def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(
 
         def overtaken(*arguments: Any, **named: Any) -> Made:
             made = new(*arguments, **named)
-            study.make()
-            meta = plan(Request(space="toy", worker="toy", method="random_search", trials=5))
-            launch.create(study, meta, launch.new_space(meta))
+            planned(study.path, Request(space="toy", worker="toy", method="random_search", trials=5))
             if leads:
                 rival.enter_context(leading(study))
             return made
@@ -270,11 +265,8 @@ def test_who_prepares_a_study_that_another_is_just_making_is_told_so(tmp_path: P
 def in_project(folder: Path, **asked: Any) -> StudyDir:
     """A study that was started in `folder`, which is the current one."""
     (folder / "mine.py").write_text("from bohb_nas.search_spaces.toy import space\n")
-    study = StudyDir(folder.parent / "study")
-    study.make()
-    meta = plan(Request(**{"space": "toy", "worker": "toy", "method": "random_search", "trials": 5, **asked}))
-    launch.create(study, {**meta, "lock": "kernel"}, launch.new_space(meta))
-    return study
+    request = Request(**{"space": "toy", "worker": "toy", "method": "random_search", "trials": 5, **asked})
+    return planned(folder.parent / "study", request, lock="kernel")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from paper_pipeline import Cutout, PaperStep, Pictures, transforms  # noqa: E402
 from bohb_nas.layers import Layer  # noqa: E402
 from bohb_nas.networks import zela2018  # noqa: E402
 from bohb_nas.records import Value  # noqa: E402
-from bohb_nas.training.networks import build  # noqa: E402
+from bohb_nas.training.networks import Network  # noqa: E402
 
 NETWORKS = {
     "several branches": {"stem": 4, "widths": (4, 6, 8), "blocks": (1, 2, 1), "branches": (2, 3, 2), "death_rate": 0.0},
@@ -45,7 +45,7 @@ def dealt(noise: Tensor) -> Iterator[Tensor]:
 def test_the_port_is_the_same_function_as_our_network(name: str) -> None:
     shape = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
-    ours = build(described(**shape), image_shape=(8, 8, 3), n_classes=10, generator=generator).double()  # type: ignore[arg-type]
+    ours = Network(described(**shape), image_shape=(8, 8, 3), n_classes=10, generator=generator).double()  # type: ignore[arg-type]
     noise = ours.noise(5, generator).double()
     rows = dealt(noise)
     port = PaperNetwork(**shape, draw=lambda n, _: torch.cat([next(rows) for _ in range(n)])).double()  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def test_the_port_is_the_same_function_as_our_network(name: str) -> None:
 def test_at_rest_too(name: str) -> None:
     shape = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
-    ours = build(described(**shape), image_shape=(8, 8, 3), n_classes=10, generator=generator).double().eval()  # type: ignore[arg-type]
+    ours = Network(described(**shape), image_shape=(8, 8, 3), n_classes=10, generator=generator).double().eval()  # type: ignore[arg-type]
     port = PaperNetwork(**shape).double().eval()  # type: ignore[arg-type]
     port.take_weights(ours)
     images = torch.randn(3, 3, 8, 8, generator=generator, dtype=torch.float64)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 from planted_dha import PLANTED, by_chance, live, planted_share, run, search, skeleton, stripes
 
-from bohb_nas.training.networks import build
+from bohb_nas.training.networks import Network
 
 
 def test_random_cells_by_hand() -> None:
@@ -34,7 +34,7 @@ def test_no_other_operator_sees_which_way_stripes_lie(operator: str, sees: bool)
     """Images and the same transposed get the same logits."""
     operators = dict.fromkeys(cells.EDGES, operator)
     layers = skeleton(lambda channels: cells.cell(operators, channels, normalised=True))
-    network = build(layers, image_shape=(8, 8, 1), n_classes=2, generator=torch.Generator().manual_seed(0))
+    network = Network(layers, image_shape=(8, 8, 1), n_classes=2, generator=torch.Generator().manual_seed(0))
     images = stripes(64, 0).images.float() / 100 - 1.27
     with torch.no_grad():
         out, transposed = network(images), network(images.transpose(2, 3))

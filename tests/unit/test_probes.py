@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
-from in_process import InProcessEngine
+from in_process import InProcessEngine, driven
 from rich.console import Console
 
 from bohb_nas import make_optimizer, refs
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
+from bohb_nas.engine.drive import Outcome, StopRule, Wish
 from bohb_nas.engine.launch import reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.probes import Probes
@@ -86,24 +86,19 @@ def search(
     clock.now = state.last or 0.0
     journal, worker = Journal(study.journal, state), Virtual(clock)
     journal.write(Event(term=state.term + 1, time=clock()))
-    outcome = Drive(
-        optimizer=optimizer,
-        engine=InProcessEngine(study, worker),
-        journal=journal,
-        stop=stop or StopRule(trials=24),
+    outcome = driven(
+        study,
+        journal,
+        optimizer,
+        InProcessEngine(study, worker),
         budgets=BUDGETS,
-        continue_promoted=continued,
-        checkpoints=Checkpoints(
-            study, state, continue_promoted=continued, ours=True, promotable=getattr(optimizer, "promotable", None), n_rungs=3
-        ),
+        continued=continued,
+        stop=stop or StopRule(trials=24),
         clock=clock,
         wish=lambda: wish(journal),
-        notice=lambda event: None,
-        tick=lambda: None,
-        tick_s=0.0,
         knowledge=knowledge,
         probes=Probes(space(), BUDGETS, seed=1, n=probe, allowed=knowledge.allowed) if probe else None,
-    ).run()
+    )
     return outcome, journal, worker
 
 

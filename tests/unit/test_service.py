@@ -13,13 +13,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from study_fakes import planned
 
 from bohb_nas import locks
 from bohb_nas.engine import service
 from bohb_nas.engine.cluster import Address, Leader
 from bohb_nas.engine.devices import host
-from bohb_nas.engine.launch import create, new_space
-from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.plan import Request
 from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.errors import StartError
 from bohb_nas.store.study_dir import StudyDir
@@ -46,10 +46,7 @@ class Training:
 @pytest.fixture
 def lockless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
     """A study that was led, on a file system that has no locks for a while."""
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy"))
-    create(study, meta, new_space(meta))
+    study = planned(tmp_path / "study", Request(space="toy", worker="toy"))
     study.master_lock.write_text("{}")
 
     def refuse(descriptor: int, command: int) -> int:
@@ -61,10 +58,7 @@ def lockless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
 
 
 def test_the_command_that_leads_a_study_again_can_be_pasted(tmp_path: Path) -> None:
-    study = StudyDir(tmp_path / "my study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy"))
-    create(study, meta, new_space(meta))
+    study = planned(tmp_path / "my study", Request(space="toy", worker="toy"))
     _, said = served(study, looks=0, wait_s=0.0)
     assert said == [f"nobody leads this study; `bohb-nas run '{study.path}'` leads it again; leaving after 0 s"]
 
@@ -189,11 +183,7 @@ class Asked:
 
 @pytest.fixture
 def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker="toy", budget_min=60.0, budget_max=540.0))
-    create(study, meta, new_space(meta))
-    return study
+    return planned(tmp_path / "study", Request(space="toy", worker="toy", budget_min=60.0, budget_max=540.0))
 
 
 def of(study: StudyDir, trainer: Asked, terms: Terms, said: list[str]) -> tuple[Service, Leaving]:

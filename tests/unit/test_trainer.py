@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from study_fakes import planned
 
 from bohb_nas import standstill
 from bohb_nas.engine import heartbeat
@@ -38,11 +39,7 @@ TRIAL = Trial(trial_id="t00000", config_id="c00000", config={}, budget=1.0, brac
 def made(folder: Path, worker: str) -> StudyDir:
     """A study whose worker is this code."""
     (folder / "worker.py").write_text(worker)
-    study = StudyDir(folder / "study")
-    study.make()
-    meta = plan(Request(space="toy", worker=str(folder / "worker.py")))
-    create(study, meta, new_space(meta))
-    return study
+    return planned(folder / "study", Request(space="toy", worker=str(folder / "worker.py")))
 
 
 @pytest.fixture

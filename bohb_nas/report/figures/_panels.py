@@ -25,10 +25,14 @@ _SPREAD = 30.0
 """Losses further apart than this ratio stand on a logarithmic axis."""
 
 
-def page(rows: int, columns: int, *, width: float = PAGE_IN, height: float = 2.0) -> tuple[Figure, list[Axes]]:
-    """A figure of panels, row by row; `height` is of one row, in inches."""
+def page(n: int, columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of n panels, row by row; `height` is of one row, in inches."""
+    rows = -(-n // columns)
     figure = Figure(figsize=(width, height * rows + 0.3), layout="constrained")
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for place in places[n:]:
+        place.set_axis_off()
+    return figure, places[:n]
 
 
 def empty(place: Axes, why: str, *, width: int = 34) -> None:

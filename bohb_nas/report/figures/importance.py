@@ -39,17 +39,14 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
 
 def _figure(found: Findings, panels: Sequence[tuple[str, Importance, Sequence[Parameter]]], *, good: bool) -> Figure:
     columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
     bars = max(6, min(_MOST, max(len(parameters) for _, _, parameters in panels)))
-    figure, places = page(rows, columns, width=3.5 * columns, height=_ROW_IN * bars + 0.85)
-    for place, (name, one, parameters) in zip(places, panels, strict=False):
+    figure, places = page(len(panels), columns, width=3.5 * columns, height=_ROW_IN * bars + 0.85)
+    for place, (name, one, parameters) in zip(places, panels, strict=True):
         place.set_title(name, fontsize=8, loc="left")
         if one["refused"] is not None or not parameters:
             empty(place, one["refused"] or "no hyperparameter")
         else:
             _bars(place, found, one, parameters[:_MOST], len(parameters), good=good)
-    for place in places[len(panels) :]:
-        place.set_axis_off()
     return figure
 
 

@@ -37,9 +37,9 @@ def _figure(found: Findings, incumbent: Incumbent, kinds: Mapping[str, Sequence[
     curve = incumbent["curve"]
     shown = list(kinds)[:_MOST]
     columns = min(3, len(shown))
-    figure, places = page(-(-len(shown) // columns), columns, width=PAGE_IN * max(2, columns) / 3, height=2.0)
+    figure, places = page(len(shown), columns, width=PAGE_IN * max(2, columns) / 3, height=2.0)
     unit, size = time_unit(max(point[along] for point in curve)) if along == "seconds" else ("", 1.0)
-    for place, kind in zip(places, shown, strict=False):
+    for place, kind in zip(places, shown, strict=True):
         values: list[float] = []
         for k, name in enumerate(kinds[kind]):
             known = [(point[along] / size, point[name]) for point in curve if name in point and math.isfinite(point[name])]
@@ -50,8 +50,6 @@ def _figure(found: Findings, incumbent: Incumbent, kinds: Mapping[str, Sequence[
         scale_losses(place, values)
         place.set_xlabel(f"time in training [{unit}]" if along == "seconds" else "step")
         place.legend(fontsize=SMALL + 0.5, frameon=False)
-    for place in places[len(shown) :]:
-        place.set_axis_off()
     budget = budget_text(incumbent["budget"], found["study"]["unit"])
     figure.suptitle(
         f"incumbent {short(incumbent['trial_id'])} at {budget}, loss {number(incumbent['loss'], loss_digits(found, 3))}", fontsize=8

@@ -53,7 +53,7 @@ def _of(budget: Budget, name: str) -> Parameter | None:
 
 def _overview(found: Findings, configs: Configs, ones: Sequence[Hyperparameter], budgets: Sequence[Budget]) -> Figure:
     """A row for each hyperparameter, a column for each budget."""
-    figure, places = page(len(ones), len(budgets), width=PAGE_IN if len(budgets) > 1 else PAGE_IN / 2, height=1.45)
+    figure, places = page(len(ones) * len(budgets), len(budgets), width=PAGE_IN if len(budgets) > 1 else PAGE_IN / 2, height=1.45)
     for k, one in enumerate(ones):
         for j, budget in enumerate(budgets):
             place = places[k * len(budgets) + j]
@@ -70,13 +70,10 @@ def _one(found: Findings, configs: Configs, one: Hyperparameter) -> Figure:
     """A panel for each budget."""
     budgets = found["budgets"]
     columns = min(_COLUMNS, len(budgets))
-    rows = -(-len(budgets) // columns)
-    figure, places = page(rows, columns, width=PAGE_IN * max(columns, 2) / 4 if columns < _COLUMNS else PAGE_IN, height=1.9)
-    for place, budget in zip(places, budgets, strict=False):
+    figure, places = page(len(budgets), columns, width=PAGE_IN * max(columns, 2) / 4 if columns < _COLUMNS else PAGE_IN, height=1.9)
+    for place, budget in zip(places, budgets, strict=True):
         _panel(place, found, one, budget, configs[budget["budget"]])
         place.set_title(budget_text(budget["budget"], found["study"]["unit"]), fontsize=7.5, loc="left")
-    for place in places[len(budgets) :]:
-        place.set_axis_off()
     name = one["name"] + (f" (where {one['condition']})" if one["condition"] else "")
     figure.supxlabel(short(name, 24 * max(columns, 2)), fontsize=8)
     figure.supylabel("mean loss", fontsize=8)

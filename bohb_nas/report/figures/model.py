@@ -27,12 +27,9 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
 
 def _figure(found: Findings, tests: Sequence[ModelTest]) -> Figure:
     columns = min(_COLUMNS, len(tests))
-    rows = -(-len(tests) // columns)
-    figure, places = page(rows, columns, width=PAGE_IN * max(2, columns) / _COLUMNS, height=2.3)
-    for place, test in zip(places, tests, strict=False):
+    figure, places = page(len(tests), columns, width=PAGE_IN * max(2, columns) / _COLUMNS, height=2.3)
+    for place, test in zip(places, tests, strict=True):
         _panel(place, found, test)
-    for place in places[len(tests) :]:
-        place.set_axis_off()
     figure.supylabel("loss", fontsize=8)
     return figure
 

@@ -29,12 +29,9 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
 
 def _figure(found: Findings, by_name: dict[str, Hyperparameter], budget: Budget, mapped: Sequence[Pair]) -> Figure:
     columns = min(_COLUMNS, len(mapped))
-    rows = -(-len(mapped) // columns)
-    figure, places = page(rows, columns, width=PAGE_IN * max(2, columns) / _COLUMNS, height=2.05)
-    for place, pair in zip(places, mapped, strict=False):
+    figure, places = page(len(mapped), columns, width=PAGE_IN * max(2, columns) / _COLUMNS, height=2.05)
+    for place, pair in zip(places, mapped, strict=True):
         _map(place, found, [by_name[name] for name in pair["names"]], pair)
-    for place in places[len(mapped) :]:
-        place.set_axis_off()
     title = f"strongest interactions at {budget_text(budget['budget'], found['study']['unit'])} (n = {budget['n']}); colour: mean loss"
     figure.suptitle(title, fontsize=8)
     return figure
