@@ -124,6 +124,13 @@ def refuse_unknown(whose: str, given: Iterable[str], accepted: Collection[str]) 
         raise OptionError(f"{whose} has no option {', '.join(map(repr, unknown))}; accepted are {', '.join(accepted) or 'none'}")
 
 
+def refuse_own(*names: str, worker_options: Mapping[str, Any]) -> None:
+    """Raises UsageError when a --worker-option is given for what only the command's own option says."""
+    for name in names:
+        if name in worker_options:
+            raise UsageError(f"--worker-option {name}: say it with {_OWN_OPTIONS[name]}")
+
+
 def refuse_contradiction(said: Mapping[str, Any], worker_options: Mapping[str, Any]) -> None:
     """Refuses a --worker-option that says otherwise than the option which the command has for the same.
 
