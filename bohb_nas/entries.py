@@ -3,8 +3,10 @@
 Written for speed, since a long study is read line by line when it is taken up again.
 """
 
+import json
 import math
 import re
+import reprlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
@@ -116,6 +118,31 @@ def check_option(name: str, value: object, good: bool, accepted: str) -> None:  
     """Raises OptionError, saying what is accepted, unless an option's value is good."""
     if not good:
         raise OptionError(f"{name} is {value!r}; accepted is {accepted}")
+
+
+def option_value(text: str) -> Any:
+    """What is typed behind NAME=: a value of JSON, or a plain word.
+
+    Raises:
+        OptionError: a number in it is not finite.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+    except json.JSONDecodeError:
+        return text
+
+
+def _whole(digits: str) -> int:
+    _finite(digits)
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    return found if math.isfinite(found := float(digits)) else _no_number(reprlib.repr(digits))
+
+
+def _no_number(text: str) -> NoReturn:
+    raise OptionError(f"{text} is no number to search with; accepted are finite numbers, words, true, false and null")
 
 
 def refuse_unknown(whose: str, given: Iterable[str], accepted: Collection[str]) -> None:
