@@ -22,7 +22,7 @@ class Observation:
     loss: float | None
     """As observed, with its noise; None unless the status is ok."""
     cost: float
-    """Seconds (or the family's unit) from scratch, above 0; never less than at a lower budget."""
+    """From scratch, in the problem's unit of costs, above 0; never less than at a lower budget."""
     status: Status = Status.OK
 
 
@@ -40,6 +40,8 @@ class Problem(Protocol):
     """The median of it over random configurations."""
     mean_cost: float
     """The mean cost of random configurations at the largest budget: the unit of the time axis."""
+    cost_unit: str
+    """Of costs; to "s", seconds, alone those of an optimizer can be added."""
 
     def evaluate(self, config: Mapping[str, Value], budget: float, *, seed: int) -> Observation:
         """What training `config` (its active hyperparameters) at a rung's budget shows and costs."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bohb_nas import refs
 from bohb_nas.benchmarks import Problem, load_problem
-from bohb_nas.errors import ProblemError, RefError
+from bohb_nas.errors import ProblemError, RefError, UsageError
 from bohb_nas.parallel import as_they_end
 from bohb_nas.simulation.clock import simulate
 from bohb_nas.simulation.code import fingerprint
@@ -51,10 +51,13 @@ def cases(entrants: Sequence[Entrant], problems: Sequence[str], *, seeds: Sequen
 
     Raises:
         RefError: no such family of problems.
-        ProblemError: no such instance, its data are not there, or its costs do not fit the conditions.
+        ProblemError: no such instance, its data are not there, or its best, median and mean cost are no scale.
+        UsageError: an optimizer's seconds are to be added to costs that are none.
         BohbNasError: a method cannot search a problem's space.
     """
     loaded = {name: load(name) for name in problems}
+    if any(c.overhead for c in conditions) and (other := [problem.name for problem in loaded.values() if problem.cost_unit != "s"]):
+        raise UsageError(f"--overhead measured needs costs in seconds, which {', '.join(other)} do not have; leave them out")
     for problem in loaded.values():
         if not problem.best < problem.median or not 0 < problem.mean_cost < math.inf:
             raise ProblemError(
