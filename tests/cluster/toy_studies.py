@@ -7,7 +7,7 @@ from in_process import InProcessEngine
 from bohb_nas import make_optimizer
 from bohb_nas.engine import beforehand, launch
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
+from bohb_nas.engine.drive import Drive, StopRule, Wish
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.replaying import replay
@@ -19,7 +19,7 @@ from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.workers.toy import ToyWorker
 
 
-def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tuple[Outcome, State]:
+def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tuple[bool, State]:
     """Leads a study as `run` does, with the toy worker in this process."""
     meta, space = launch.reopen(study, Request(trials=n_trials))
     parts = launch.build(meta, space)

@@ -9,7 +9,7 @@ from in_process import InProcessEngine
 
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.child import make_worker
-from bohb_nas.engine.drive import Drive, Outcome, StopRule, Wish
+from bohb_nas.engine.drive import Drive, StopRule, Wish
 from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import JournalError, KnowledgeError, OptionError, RecordError
 from bohb_nas.knowledge import Knowledge
@@ -219,7 +219,7 @@ def train(trial, workdir):
 """
 
 
-def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[Outcome, Journal]:
+def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[bool, Journal]:
     """Searches in place until the end, or until so many trials are asked; on a new clock each time."""
     study = StudyDir(path)
     study.make()
@@ -227,7 +227,7 @@ def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[Out
     replay(optimizer, state)
     journal = Journal(study.journal, state)
     journal.write(Event(term=state.term + 1, time=0.0))
-    outcome = Drive(
+    finished = Drive(
         optimizer=optimizer,
         engine=InProcessEngine(study, make_worker(str(worker), {})),
         journal=journal,
@@ -241,16 +241,16 @@ def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[Out
         tick=lambda: None,
         tick_s=0.0,
     ).run()
-    return outcome, journal
+    return finished, journal
 
 
 @pytest.mark.parametrize("stop_after", [None, 1, 2, 3])
 def test_a_study_ends_with_the_trained_configuration_however_often_it_was_stopped(tmp_path: Path, stop_after: int | None) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
     if stop_after is not None:
-        assert run(tmp_path / "study", tmp_path / "worker.py", stop_after=stop_after)[0] is Outcome.STOPPED
-    outcome, journal = run(tmp_path / "study", tmp_path / "worker.py")
-    assert outcome is Outcome.FINISHED
+        assert not run(tmp_path / "study", tmp_path / "worker.py", stop_after=stop_after)[0]
+    finished, journal = run(tmp_path / "study", tmp_path / "worker.py")
+    assert finished
     trials, results = list(journal.state.trials.values()), journal.state.results
     assert [(t.trial_id, t.origin, t.budget, results[t.trial_id].status) for t in trials] == [
         ("t00000", Origin.SEARCH, 600.0, Status.CRASHED),
