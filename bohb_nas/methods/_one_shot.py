@@ -6,6 +6,7 @@ times in all; the training of what was found once more.
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
@@ -159,6 +160,16 @@ class OneShot:
             seed=int(np.random.default_rng((self._seed, n)).integers(2**31)),
             origin=self._due,
         )
+
+
+def make(*, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Any) -> OneShot:
+    """The optimizer: the search, which is one trial of one worker, and what follows.
+
+    Raises:
+        OptionError: budgets are no seconds.
+    """
+    del n_workers
+    return OneShot(space, budgets, seed=seed, search_s=options.search_s, retrain=options.retrain)
 
 
 def _same(one: Trial, other: Trial) -> bool:
