@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import refs
-from bohb_nas.errors import ProblemError
+from bohb_nas.errors import ProblemError, RefError
 from bohb_nas.records import Budgets, Status, Value
 
 
@@ -56,10 +56,12 @@ def load_problem(name: str) -> Problem:
     """The problem of a name such as `condnet` or `lcbench/167168`.
 
     Raises:
-        RefError: no such family.
+        RefError: no such family in the catalogue, the only place that is searched: stored runs are known by this name.
         ProblemError: no such instance, or its data are not there.
     """
     family, _, instance = name.partition("/")
+    if family not in (known := refs.names("problem")):
+        raise RefError(f"unknown problem {name!r}; known families: {', '.join(known)}; `bohb-nas list problems` lists their instances")
     module = refs.load_module("problem", family)
     if instance and instance not in module.instances():
         raise ProblemError(f"problem {name!r}: {family} has no instance {instance!r}; known: {', '.join(module.instances())}")

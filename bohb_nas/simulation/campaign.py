@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bohb_nas import refs
-from bohb_nas.benchmarks import Problem, load_problem
-from bohb_nas.errors import ProblemError, RefError, UsageError
+from bohb_nas.benchmarks import load_problem
+from bohb_nas.errors import ProblemError, UsageError
 from bohb_nas.parallel import as_they_end
 from bohb_nas.simulation.clock import simulate
 from bohb_nas.simulation.code import fingerprint
@@ -145,18 +145,8 @@ def run(case: Case) -> Finished:
     )
 
 
-@cache
-def load(name: str) -> Problem:
-    """The problem of a name, read once in a process.
-
-    Raises:
-        RefError: no such family in the catalogue, the only place that is searched: stored runs are known by this name.
-        ProblemError: no such instance, or its data are not there.
-    """
-    family = name.partition("/")[0]
-    if family not in (known := refs.names("problem")):
-        raise RefError(f"unknown problem {name!r}; known families: {', '.join(known)}; `bohb-nas list problems` lists their instances")
-    return load_problem(name)
+load = cache(load_problem)
+"""The problem of a name, read once in a process."""
 
 
 @cache
