@@ -62,6 +62,19 @@ def refuse_history(method: str, knowledge: Knowledge) -> None:
         raise KnowledgeError(f"method {method} cannot learn from an earlier study; leave --warm-start out, or use --method bohb")
 
 
+def never_asked(result: Result, n_asked: int) -> RecordError:
+    """What to raise at the result of no asked trial."""
+    return RecordError(f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {n_asked} asked trials")
+
+
+def not_due(trial: Trial, due: str) -> JournalError:
+    """What to raise at the replay of another trial than the one that is due."""
+    return JournalError(
+        f"trial {trial.trial_id} (configuration {trial.config_id}, bracket {trial.bracket}, rung {trial.rung}, budget {trial.budget:g}) "
+        f"cannot be replayed: this search would have asked {due}; resume with the method, budgets and eta of the start"
+    )
+
+
 class Brackets:
     """The optimizer of every method with synchronous brackets.
 
@@ -140,12 +153,8 @@ class Brackets:
         expected = (trial_id, config_id, s, rung.index)
         found = (trial.trial_id, trial.config_id, trial.bracket, trial.rung)
         if found != expected or not math.isclose(trial.budget, rung.budget, rel_tol=1e-9):
-            raise JournalError(
-                f"trial {trial.trial_id} (configuration {trial.config_id}, bracket {trial.bracket}, rung {trial.rung}, "
-                f"budget {trial.budget:g}) cannot be replayed: this search would have asked {trial_id} "
-                f"(configuration {config_id}, bracket {s}, rung {rung.index}, budget {rung.budget:g}); "
-                "resume with the method, budgets and eta of the start"
-            )
+            due = f"configuration {config_id}, bracket {s}, rung {rung.index}, budget {rung.budget:g}"
+            raise not_due(trial, f"{trial_id} ({due})")
         self._take(trial)
 
     def tell(self, result: Result) -> None:
@@ -158,9 +167,7 @@ class Brackets:
             return
         pending = self._pending.pop(result.trial_id, None)
         if pending is None:
-            raise RecordError(
-                f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {self._n_asked} asked trials"
-            )
+            raise never_asked(result, self._n_asked)
         self._done.add(result.trial_id)
         bracket, position = pending
         running, loss = self._open[bracket], self._knowledge.loss(result)

@@ -12,7 +12,8 @@ import numpy as np
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.entries import check_option, number
-from bohb_nas.errors import JournalError, OptionError, RecordError, SpaceError
+from bohb_nas.errors import JournalError, OptionError, SpaceError
+from bohb_nas.methods._brackets import never_asked
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
 from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.legality import complete
@@ -115,9 +116,7 @@ class OneShot:
         if result.trial_id in self._done:
             return
         if self._pending is None or self._pending.trial_id != result.trial_id:
-            raise RecordError(
-                f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {self._n_asked} asked trials"
-            )
+            raise never_asked(result, self._n_asked)
         self._done.add(result.trial_id)
         self._pending = None
         problem = self._problem(result)
