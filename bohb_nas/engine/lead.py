@@ -1,6 +1,5 @@
 """Leads a study from its lock to its end: repair, replay, scheduler, workers, loop."""
 
-import json
 import os
 import signal
 import time
@@ -25,7 +24,6 @@ from bohb_nas.engine.plan import Request
 from bohb_nas.engine.probes import Probes
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
-from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.store import notes
@@ -177,8 +175,7 @@ def lead(
                 display.say(f"no trial could end in --total-time {format_duration(total_s)}; the same command with more time goes on")
             if over:
                 seat.check()
-                ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}
-                write_atomic(study.done, json.dumps(ended) + "\n")
+                study.finish(meta, time.time())
                 workers.wait(5.0)
             workers.stop()
     return over, state

@@ -6,7 +6,6 @@ first evaluation is a model's pick or random, as the log says; its later ones on
 
 import hashlib
 import itertools
-import json
 import math
 import os
 import shutil
@@ -88,7 +87,7 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
         study.make()
         write_atomic(study.space_json, space_to_json(searched) + "\n")
         write_atomic(study.journal, text)
-        write_atomic(study.done, json.dumps({"time": events[-1].time, "stop": meta["stop"]}) + "\n")
+        study.finish(meta, events[-1].time)
         study.write_meta(meta)
         with storing(target):
             os.rename(study.path, target)
