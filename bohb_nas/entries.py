@@ -33,7 +33,7 @@ _OWN_OPTIONS = {
 """What a command calls an option that the workers of the catalogue also have."""
 
 
-def number(value: object) -> bool:
+def is_number(value: object) -> bool:
     """Whether a value is a finite number."""
     if type(value) is float:  # nearly always
         return math.isfinite(value)
@@ -43,7 +43,7 @@ def number(value: object) -> bool:
         return False
 
 
-def whole(value: object, least: int, most: float = math.inf) -> bool:
+def is_whole(value: object, least: int, most: float = math.inf) -> bool:
     """Whether a value is a whole number within bounds."""
     return type(value) is int and least <= value <= most
 
@@ -61,7 +61,7 @@ def as_number(value: Any) -> Any:
 def numbers(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The finite numbers among named values, and what the others are, as text."""
     found = {name: as_number(value) for name, value in values.items()}
-    texts = {name: repr(float(value) if isinstance(value, float) else value) for name, value in found.items() if not number(value)}
+    texts = {name: repr(float(value) if isinstance(value, float) else value) for name, value in found.items() if not is_number(value)}
     others = {name: text[:200] for name, text in texts.items()}  # numpy's floats are floats that write themselves otherwise
     return {name: value for name, value in found.items() if name not in others}, others
 
@@ -69,7 +69,7 @@ def numbers(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 def is_plain(config: Mapping[Any, Any]) -> bool:
     """Whether every entry has a name and is worth a text, a truth or a finite number."""
     for name, value in config.items():  # a loop, for `all` would make a generator of each of a hundred thousand configurations
-        if not (isinstance(name, str) and (type(value) is str or number(value) or isinstance(value, bool | str))):
+        if not (isinstance(name, str) and (type(value) is str or is_number(value) or isinstance(value, bool | str))):
             return False
     return True
 

@@ -65,7 +65,7 @@ class Count(click.ParamType[float]):
             self.fail(str(e), param, ctx)
 
 
-class Setting(click.ParamType[tuple[str, Any]]):
+class KeyValue(click.ParamType[tuple[str, Any]]):
     """KEY=VALUE, the value as JSON or as a plain word."""
 
     name = "key=value"

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from bohb_nas import hyperband
-from bohb_nas.entries import check_option, whole
+from bohb_nas.entries import check_option, is_whole
 from bohb_nas.errors import JournalError, KnowledgeError, RecordError
 from bohb_nas.hyperband import Bracket, Rung
 from bohb_nas.knowledge import NOTHING, Knowledge
@@ -53,7 +53,7 @@ class Options:
 
 def check_n_brackets(n_brackets: int | None) -> None:
     """Raises OptionError unless it is None or a whole number from 1."""
-    check_option("n_brackets", n_brackets, n_brackets is None or whole(n_brackets, 1), "a whole number from 1, or none for no end")
+    check_option("n_brackets", n_brackets, n_brackets is None or is_whole(n_brackets, 1), "a whole number from 1, or none for no end")
 
 
 def refuse_history(method: str, knowledge: Knowledge) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas.entries import check_option, number
+from bohb_nas.entries import check_option, is_number
 from bohb_nas.errors import JournalError, OptionError, SpaceError
 from bohb_nas.methods._brackets import never_asked
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
@@ -24,7 +24,7 @@ _MOST = {Origin.SEARCH: 3, Origin.MODEL: 2}
 
 def check_common(search_s: float | None, retrain: object) -> None:
     """Raises OptionError unless the seconds of the search are none or a number above 0, and `retrain` is true or false."""
-    good = search_s is None or (number(search_s) and search_s > 0)
+    good = search_s is None or (is_number(search_s) and search_s > 0)
     check_option("search_s", search_s, good, "a number of seconds above 0, or none for the dearest budget")
     check_option("retrain", retrain, type(retrain) is bool, "true or false")
 
