@@ -96,6 +96,7 @@ class Curve:
     """A function as a problem; its cheap budgets belong to a seed."""
 
     mean_cost = BUDGETS.max
+    cost_unit = BUDGETS.unit
 
     def __init__(self, name: str, *, bias: float, seed: int) -> None:
         d, self._function = FUNCTIONS[name]

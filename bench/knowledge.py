@@ -54,7 +54,7 @@ class Negated:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self.name, self.space, self.budgets, self.mean_cost = problem.name, problem.space, problem.budgets, problem.mean_cost
-        self.best, self.median = -problem.median, -problem.best
+        self.best, self.median, self.cost_unit = -problem.median, -problem.best, problem.cost_unit
 
     def evaluate(self, config: Mapping[str, Value], budget: float, *, seed: int) -> Observation:
         seen = self._problem.evaluate(config, budget, seed=seed)

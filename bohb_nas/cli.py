@@ -90,7 +90,6 @@ def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> N
     with _telling_what_is_left(directory):
         from bohb_nas.display import display
         from bohb_nas.engine.devices import local_devices
-        from bohb_nas.engine.drive import Outcome
         from bohb_nas.engine.election import worker_gone
         from bohb_nas.engine.lead import lead, stand_by
         from bohb_nas.engine.plan import Request
@@ -99,10 +98,10 @@ def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> N
         if standby:
             for number in (signal.SIGUSR1, signal.SIGUSR2):  # a cluster's warnings, which the worker beside heeds
                 signal.signal(number, signal.SIG_IGN)
-            sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) is not None else 3)
-        outcome, state = lead(directory, request, local_devices(n_workers), display())
+            sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) else 3)
+        finished, state = lead(directory, request, local_devices(n_workers), display())
     again = "" if n_workers is None else f" --workers {n_workers}"
-    _conclude(directory, found=state.incumbent is not None, finished=outcome is Outcome.FINISHED, again=again)
+    _conclude(directory, found=state.incumbent is not None, finished=finished, again=again)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def analyze(
     for study in studies:
         study.read_meta()
     output = _Output(studies, as_json=as_json, jobs=jobs, **said)
-    look = _Look(studies, labels=_labels(directories), device=device, seed=seed, jobs=jobs)
+    look = partial(_found, studies, _labels(directories), device=device, seed=seed, jobs=jobs)
     if not watch:
         output.write(look())
         return
@@ -99,25 +100,14 @@ def changes(studies: Sequence[StudyDir], pause: Callable[[float], None]) -> Iter
         pause(min(_LONGEST_S, max(_LOOK_S, _REST * (time.monotonic() - began))))
 
 
-@dataclass(slots=True)
-class _Look:
-    """Finds anew what studies say."""
+def _found(studies: Sequence[StudyDir], labels: Sequence[str], *, device: str | None, seed: int, jobs: int | None) -> list[Any]:
+    """The findings of each."""
+    from bohb_nas.analysis.study import find
 
-    studies: Sequence[StudyDir]
-    labels: Sequence[str]
-    device: str | None
-    seed: int
-    jobs: int | None
-
-    def __call__(self) -> list[Any]:
-        """The findings of each."""
-        from bohb_nas.analysis.study import find
-
-        jobs = _jobs(self.jobs, self.studies)
-        found = [find(study, seed=self.seed, device=self.device, jobs=jobs) for study in self.studies]
-        for one, label in zip(found, self.labels, strict=True):
-            one["study"]["name"] = label
-        return found
+    found = [find(study, seed=seed, device=device, jobs=_jobs(jobs, studies)) for study in studies]
+    for one, label in zip(found, labels, strict=True):
+        one["study"]["name"] = label
+    return found
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bohb_nas.option_types import Count, Duration, Setting
+from bohb_nas.option_types import Count, Duration, KeyValue
 from bohb_nas.study_options import study_options
 
 
@@ -43,7 +43,7 @@ def _split(context: click.Context, parameter: click.Parameter, text: str | None)
 )
 @click.option("--train-time", "train_s", type=Duration(), metavar="T", help="Dearest training of methods that train many.  [time / 9]")
 @click.option("--device", metavar="NAME", help="The name of a device, such as cpu1.  [the first]")
-@click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="As of `run`.")
+@click.option("--worker-option", "worker_options", type=KeyValue(), multiple=True, help="As of `run`.")
 @click.option("--max-params", type=Count(), metavar="N", help="Train nothing with more parameters: 5e6, 5M.")
 @click.option("--max-flops", type=Count(), metavar="N", help="Train nothing with more FLOPs per image: 5e8, 500M.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

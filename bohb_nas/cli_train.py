@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bohb_nas.durations import counted
-from bohb_nas.option_types import Duration, Setting
+from bohb_nas.option_types import Duration, KeyValue
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -22,7 +22,7 @@ from bohb_nas.store.study_dir import StudyDir
 @click.option("--dataset", metavar="D", help="Data set.  [the study's]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out instead of refusing them.  [as the study]")
-@click.option("--worker-option", "worker_options", type=Setting(), multiple=True, help="As of `run`: network=FILE.py.  [the study's]")
+@click.option("--worker-option", "worker_options", type=KeyValue(), multiple=True, help="As of `run`: network=FILE.py.  [the study's]")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the models go.  [DIR/trained, or ./trained]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def train(

@@ -3,8 +3,10 @@
 Written for speed, since a long study is read line by line when it is taken up again.
 """
 
+import json
 import math
 import re
+import reprlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
@@ -31,7 +33,7 @@ _OWN_OPTIONS = {
 """What a command calls an option that the workers of the catalogue also have."""
 
 
-def number(value: object) -> bool:
+def is_number(value: object) -> bool:
     """Whether a value is a finite number."""
     if type(value) is float:  # nearly always
         return math.isfinite(value)
@@ -41,7 +43,7 @@ def number(value: object) -> bool:
         return False
 
 
-def whole(value: object, least: int, most: float = math.inf) -> bool:
+def is_whole(value: object, least: int, most: float = math.inf) -> bool:
     """Whether a value is a whole number within bounds."""
     return type(value) is int and least <= value <= most
 
@@ -59,7 +61,7 @@ def as_number(value: Any) -> Any:
 def numbers(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The finite numbers among named values, and what the others are, as text."""
     found = {name: as_number(value) for name, value in values.items()}
-    texts = {name: repr(float(value) if isinstance(value, float) else value) for name, value in found.items() if not number(value)}
+    texts = {name: repr(float(value) if isinstance(value, float) else value) for name, value in found.items() if not is_number(value)}
     others = {name: text[:200] for name, text in texts.items()}  # numpy's floats are floats that write themselves otherwise
     return {name: value for name, value in found.items() if name not in others}, others
 
@@ -67,7 +69,7 @@ def numbers(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 def is_plain(config: Mapping[Any, Any]) -> bool:
     """Whether every entry has a name and is worth a text, a truth or a finite number."""
     for name, value in config.items():  # a loop, for `all` would make a generator of each of a hundred thousand configurations
-        if not (isinstance(name, str) and (type(value) is str or number(value) or isinstance(value, bool | str))):
+        if not (isinstance(name, str) and (type(value) is str or is_number(value) or isinstance(value, bool | str))):
             return False
     return True
 
@@ -118,10 +120,42 @@ def check_option(name: str, value: object, good: bool, accepted: str) -> None:  
         raise OptionError(f"{name} is {value!r}; accepted is {accepted}")
 
 
+def option_value(text: str) -> Any:
+    """What is typed behind NAME=: a value of JSON, or a plain word.
+
+    Raises:
+        OptionError: a number in it is not finite.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+    except json.JSONDecodeError:
+        return text
+
+
+def _whole(digits: str) -> int:
+    _finite(digits)
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    return found if math.isfinite(found := float(digits)) else _no_number(reprlib.repr(digits))
+
+
+def _no_number(text: str) -> NoReturn:
+    raise OptionError(f"{text} is no number to search with; accepted are finite numbers, words, true, false and null")
+
+
 def refuse_unknown(whose: str, given: Iterable[str], accepted: Collection[str]) -> None:
     """Raises OptionError when an option is given that its owner, a method or a worker, does not have."""
     if unknown := sorted(set(given) - set(accepted)):
         raise OptionError(f"{whose} has no option {', '.join(map(repr, unknown))}; accepted are {', '.join(accepted) or 'none'}")
+
+
+def refuse_own(*names: str, worker_options: Mapping[str, Any]) -> None:
+    """Raises UsageError when a --worker-option is given for what only the command's own option says."""
+    for name in names:
+        if name in worker_options:
+            raise UsageError(f"--worker-option {name}: say it with {_OWN_OPTIONS[name]}")
 
 
 def refuse_contradiction(said: Mapping[str, Any], worker_options: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from bohb_nas.entries import check_option, number, refuse_unknown, whole
+from bohb_nas.entries import check_option, is_number, is_whole, refuse_unknown
 from bohb_nas.errors import OptionError
 
 Controller = Literal["robust", "paper", "differentiable", "uniform", "random"]
@@ -59,19 +59,19 @@ class AutoHas:
 
     def __post_init__(self) -> None:
         _one_of("controller", self.controller, get_args(Controller))
-        check_option("every", self.every, self.every is None or whole(self.every, 1), "a whole number from 1")
-        check_option("rollouts", self.rollouts, self.rollouts is None or whole(self.rollouts, 1, 100), "a whole number from 1 to 100")
-        check_option("horizon", self.horizon, whole(self.horizon, 1, 100), "a whole number from 1 to 100")
+        check_option("every", self.every, self.every is None or is_whole(self.every, 1), "a whole number from 1")
+        check_option("rollouts", self.rollouts, self.rollouts is None or is_whole(self.rollouts, 1, 100), "a whole number from 1 to 100")
+        check_option("horizon", self.horizon, is_whole(self.horizon, 1, 100), "a whole number from 1 to 100")
         if self.controller == "differentiable":
             check_option("horizon", self.horizon, self.horizon == 1, "1 of the differentiable controller, which follows a single step")
             check_option(
                 "reward", self.reward, self.reward != "accuracy", "cross_entropy of the differentiable controller, for its gradient"
             )
-        check_option("n_bases", self.n_bases, whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
-        check_option("tried", self.tried, whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
-        check_option("rate", self.rate, self.rate is None or (number(self.rate) and self.rate > 0), "a number above 0")
-        check_option("entropy", self.entropy, number(self.entropy) and self.entropy >= 0, "a number from 0")
-        inside = number(self.warm_up) and 0 <= self.warm_up < self.until
+        check_option("n_bases", self.n_bases, is_whole(self.n_bases, 2, 100), "a whole number from 2 to 100")
+        check_option("tried", self.tried, is_whole(self.tried, 1, 10_000), "a whole number from 1 to 10000")
+        check_option("rate", self.rate, self.rate is None or (is_number(self.rate) and self.rate > 0), "a number above 0")
+        check_option("entropy", self.entropy, is_number(self.entropy) and self.entropy >= 0, "a number from 0")
+        inside = is_number(self.warm_up) and 0 <= self.warm_up < self.until
         check_option("warm_up", self.warm_up, inside, f"a number from 0 and below {self.until:g}, where the controller stops")
         check_option("compare", self.compare, self.compare in ("ranks", "rewards"), "ranks or rewards")
         _check_sizes(self)
@@ -157,19 +157,21 @@ class Dha:
     def __post_init__(self) -> None:
         _one_of("policy", self.policy, get_args(Objective))
         _check_sizes(self)
-        check_option("proj_dims", self.proj_dims, whole(self.proj_dims, 2, 1000), "a whole number from 2 to 1000")
-        check_option("hyper_every", self.hyper_every, whole(self.hyper_every, 1), "a whole number from 1")
-        check_option("recover_every", self.recover_every, whole(self.recover_every, 1), "a whole number from 1")
+        check_option("proj_dims", self.proj_dims, is_whole(self.proj_dims, 2, 1000), "a whole number from 2 to 1000")
+        check_option("hyper_every", self.hyper_every, is_whole(self.hyper_every, 1), "a whole number from 1")
+        check_option("recover_every", self.recover_every, is_whole(self.recover_every, 1), "a whole number from 1")
         for name in ("code_rate", "settled", "rate", "rate_low", "rate_high", "weight_decay_low", "weight_decay_high", "weight_decay"):
             value = getattr(self, name)
-            check_option(name, value, number(value) and value > 0, "a number above 0")
+            check_option(name, value, is_number(value) and value > 0, "a number above 0")
         for name in ("hyper_rate", "policy_rate", "credit_rate"):
             value = getattr(self, name)
-            check_option(name, value, number(value) and value >= 0, "a number from 0")
-        check_option("search_share", self.search_share, number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1")
-        check_option("explore", self.explore, number(self.explore) and 0 <= self.explore <= 1, "a number from 0 to 1")
-        check_option("momentum", self.momentum, number(self.momentum) and 0 <= self.momentum < 1, "a number from 0 and below 1")
-        check_option("rho", self.rho, number(self.rho) and self.rho >= 1, "a number from 1")
+            check_option(name, value, is_number(value) and value >= 0, "a number from 0")
+        check_option(
+            "search_share", self.search_share, is_number(self.search_share) and 0 < self.search_share < 1, "a number between 0 and 1"
+        )
+        check_option("explore", self.explore, is_number(self.explore) and 0 <= self.explore <= 1, "a number from 0 to 1")
+        check_option("momentum", self.momentum, is_number(self.momentum) and 0 <= self.momentum < 1, "a number from 0 and below 1")
+        check_option("rho", self.rho, is_number(self.rho) and self.rho >= 1, "a number from 1")
         for name in ("rate", "weight_decay"):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             inside = low <= getattr(self, name) <= high
@@ -230,7 +232,7 @@ def _check_heeded(settings: AutoHas) -> None:
 def _check_sizes(settings: "AutoHas | Dha") -> None:
     for name in ("max_flops", "max_params"):
         value = getattr(settings, name)
-        check_option(name, value, value is None or (number(value) and value > 0), "a number above 0")
+        check_option(name, value, value is None or (is_number(value) and value > 0), "a number above 0")
 
 
 def _one_of(name: str, value: object, accepted: tuple[str, ...]) -> None:

@@ -1,16 +1,15 @@
 """Kinds of option values on the command line: durations, counts, and settings of a method or worker; several options at once."""
 
-import json
 import math
-import reprlib
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from bohb_nas.durations import Timed, format_duration, parse_duration
-from bohb_nas.errors import DurationError, KnowledgeError
+from bohb_nas.entries import option_value
+from bohb_nas.errors import DurationError, KnowledgeError, OptionError
 from bohb_nas.knowledge import parse_number
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -66,7 +65,7 @@ class Count(click.ParamType[float]):
             self.fail(str(e), param, ctx)
 
 
-class Setting(click.ParamType[tuple[str, Any]]):
+class KeyValue(click.ParamType[tuple[str, Any]]):
     """KEY=VALUE, the value as JSON or as a plain word."""
 
     name = "key=value"
@@ -79,16 +78,6 @@ class Setting(click.ParamType[tuple[str, Any]]):
         if not equals or not key.isidentifier():
             self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
         try:
-            return key, json.loads(text, parse_constant=self._no_number, parse_float=self._finite, parse_int=self._whole)
-        except json.JSONDecodeError:
-            return key, text
-
-    def _whole(self, digits: str) -> int:
-        self._finite(digits)
-        return int(digits)
-
-    def _finite(self, digits: str) -> float:
-        return number if math.isfinite(number := float(digits)) else self._no_number(reprlib.repr(digits))
-
-    def _no_number(self, word: str) -> NoReturn:
-        self.fail(f"{word} is no number to search with; accepted are finite numbers, words, true, false and null")
+            return key, option_value(text)
+        except OptionError as e:
+            self.fail(str(e), param, ctx)

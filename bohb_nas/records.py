@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from bohb_nas.entries import as_number, check_id, entries, is_plain, number, numbers, refuse, shared, word
+from bohb_nas.entries import as_number, check_id, entries, is_number, is_plain, numbers, refuse, shared, word
 from bohb_nas.errors import RecordError, UsageError
 
 Value = bool | int | float | str
@@ -83,7 +83,7 @@ class Budgets:
 
     def __post_init__(self) -> None:
         for name in ("eta", "min", "max"):
-            if not number(value := as_number(getattr(self, name))):
+            if not is_number(value := as_number(getattr(self, name))):
                 raise UsageError(f"budgets: {name} {value!r}; accepted is a finite number")
             object.__setattr__(self, name, value)
         if self.eta < 2:
@@ -149,7 +149,7 @@ class Trial:
         if not (isinstance(record["config"], dict) and is_plain(record["config"])):
             refuse(cls, record, "config", "an object of plain values")
         record["config"] = shared(record["config"])
-        if not (number(record["budget"]) and record["budget"] > 0):
+        if not (is_number(record["budget"]) and record["budget"] > 0):
             refuse(cls, record, "budget", "a positive number")
         for name in ("bracket", "rung", "seed"):
             if not (type(record[name]) is int and record[name] >= 0):
@@ -189,13 +189,13 @@ class Result:
         if self.status is Status.OK and isinstance(self.loss, float) and not math.isfinite(self.loss):
             for name, now in {"status": Status.DIVERGED, "message": self.message or f"the loss is {self.loss}", "loss": None}.items():
                 object.__setattr__(self, name, now)
-        if self.status is Status.OK and not number(self.loss):
+        if self.status is Status.OK and not is_number(self.loss):
             refuse(Result, {"loss": self.loss}, "loss", "a finite number when the status is ok")
         if self.status is not Status.OK and self.loss is not None:
             refuse(Result, {"loss": self.loss}, "loss", "null unless the status is ok")
-        if not (number(self.train_s) and self.train_s >= 0):
+        if not (is_number(self.train_s) and self.train_s >= 0):
             refuse(Result, {"train_s": self.train_s}, "train_s", "a number of seconds from 0")
-        if not all(map(number, self.metrics.values())):
+        if not all(map(is_number, self.metrics.values())):
             metrics, dropped = numbers(self.metrics)
             object.__setattr__(self, "metrics", metrics)
             object.__setattr__(self, "details", {**self.details, "metrics_dropped": dropped} if dropped else self.details)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bohb_nas.option_types import Budget, Count, Duration, Setting, options
+from bohb_nas.option_types import Budget, Count, Duration, KeyValue, options
 
 _PATH = click.Path(path_type=Path)
 
@@ -51,8 +51,8 @@ study_options = options(
         help="Stop a trial after this time.  [a command: 1.5 x budget + 60 s, none when budgets are not seconds]",
     ),
     click.option("--promote", type=click.Choice(["restart", "continue"]), help="How promoted configurations train.  [restart]"),
-    click.option("--worker-option", "worker_options", type=Setting(), multiple=True, callback=_settings, help="An option of the worker."),
-    click.option("--method-option", "method_options", type=Setting(), multiple=True, callback=_settings, help="An option of the method."),
+    click.option("--worker-option", "worker_options", type=KeyValue(), multiple=True, callback=_settings, help="An option of the worker."),
+    click.option("--method-option", "method_options", type=KeyValue(), multiple=True, callback=_settings, help="An option of the method."),
     click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed."),
     click.option("--initial", metavar="FILE", help="Configurations to try first: JSON, YAML, or a name such as joint_hand_designed."),
     click.option("--prior", type=_PATH, metavar="FILE", help="Where good values are expected, and how surely: JSON or YAML."),

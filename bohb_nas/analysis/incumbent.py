@@ -8,7 +8,7 @@ from typing import Any
 
 from bohb_nas.analysis.findings import Incumbent
 from bohb_nas.analysis.observations import Told
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.reading import parse_json, read_regular
 from bohb_nas.store import notes
 from bohb_nas.store.study_dir import StudyDir
@@ -93,5 +93,5 @@ def _curve(study: StudyDir, trial_id: str) -> list[dict[str, float]]:
 def _point(line: bytes) -> dict[str, float]:
     """The numbers of a point by name, `t` as `seconds`; empty where it says no step."""
     note = notes.parse_note(line)
-    numbers = {("seconds" if name == "t" else name): float(value) for name, value in note.items() if number(value)}
+    numbers = {("seconds" if name == "t" else name): float(value) for name, value in note.items() if is_number(value)}
     return numbers if "step" in numbers else {}

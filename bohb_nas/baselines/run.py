@@ -6,7 +6,6 @@ a study becomes one of baselines alone.
 
 import asyncio
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from bohb_nas.engine.launch import check_data
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import UsageError
-from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.files import dump_json
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
 from bohb_nas.store.lines import repair, sound_bytes
@@ -84,7 +83,7 @@ def run(path: Path, request: Request, say: Say) -> dict[str, Any]:
                 check_data(meta, skip_unreadable=skip_unreadable)
             _train(study, meta, state, due, device=request.device, seat=seat, size=size, say=say)
         elif meta["method"] == ALONE and state.trials.keys() <= state.results.keys() and not study.done.exists():
-            _finish(study, meta)  # who told the last result died before it could say so
+            study.finish(meta, time.time())  # who told the last result died before it could say so
     told = [attempt for trial in trials for attempt in attempts(state, trial)]
     dataset = meta["worker_options"]["dataset"]
     return figures(state, chosen, told, dataset=dataset, budget=budget)
@@ -174,11 +173,7 @@ def _train(
         with _trainer(study, meta, place, say) as train:
             complete(study, journal, trials, train, say)
         if alone:
-            _finish(study, meta)
-
-
-def _finish(study: StudyDir, meta: dict[str, Any]) -> None:
-    write_atomic(study.done, json.dumps({"time": time.time(), "stop": meta["stop"]}) + "\n")
+            study.finish(meta, time.time())
 
 
 def complete(study: StudyDir, journal: Journal, trials: Sequence[Trial], train: Train, say: Say) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import refs
-from bohb_nas.errors import ProblemError
+from bohb_nas.errors import ProblemError, RefError
 from bohb_nas.records import Budgets, Status, Value
 
 
@@ -22,7 +22,7 @@ class Observation:
     loss: float | None
     """As observed, with its noise; None unless the status is ok."""
     cost: float
-    """Seconds (or the family's unit) from scratch, above 0; never less than at a lower budget."""
+    """From scratch, in the problem's unit of costs, above 0; never less than at a lower budget."""
     status: Status = Status.OK
 
 
@@ -40,6 +40,8 @@ class Problem(Protocol):
     """The median of it over random configurations."""
     mean_cost: float
     """The mean cost of random configurations at the largest budget: the unit of the time axis."""
+    cost_unit: str
+    """Of costs; to "s", seconds, alone those of an optimizer can be added."""
 
     def evaluate(self, config: Mapping[str, Value], budget: float, *, seed: int) -> Observation:
         """What training `config` (its active hyperparameters) at a rung's budget shows and costs."""
@@ -54,10 +56,12 @@ def load_problem(name: str) -> Problem:
     """The problem of a name such as `condnet` or `lcbench/167168`.
 
     Raises:
-        RefError: no such family.
+        RefError: no such family in the catalogue, the only place that is searched: stored runs are known by this name.
         ProblemError: no such instance, or its data are not there.
     """
     family, _, instance = name.partition("/")
+    if family not in (known := refs.names("problem")):
+        raise RefError(f"unknown problem {name!r}; known families: {', '.join(known)}; `bohb-nas list problems` lists their instances")
     module = refs.load_module("problem", family)
     if instance and instance not in module.instances():
         raise ProblemError(f"problem {name!r}: {family} has no instance {instance!r}; known: {', '.join(module.instances())}")

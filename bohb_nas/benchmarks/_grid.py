@@ -15,7 +15,7 @@ from ConfigSpace.hyperparameters import Hyperparameter
 
 from bohb_nas.benchmarks import Observation, Problem
 from bohb_nas.benchmarks._data import data_file, data_files, read_json
-from bohb_nas.benchmarks._laddered import Laddered, ladder, unknown
+from bohb_nas.benchmarks._laddered import Laddered, ladder
 from bohb_nas.records import Value
 
 
@@ -45,7 +45,6 @@ class Grid:
             ProblemError: no data.
         """
         chosen = instance or self.instances()[0]
-        name = f"{self.folder}/{chosen}"
         with np.load(data_file(self.folder, f"{chosen}.npz")) as stored:
             values = stored["y"].astype(np.float64)
         table = values.reshape(-1, values.shape[-1])  # [cells, repetitions]
@@ -59,10 +58,7 @@ class Grid:
         means = np.nanmean(table, axis=1)
 
         def cell(config: Mapping[str, Value]) -> int:
-            try:
-                return sum([places[config[key]] for key, places in offsets])
-            except KeyError as e:
-                raise unknown(name, e, space) from e
+            return sum([places[config[key]] for key, places in offsets])
 
         def observe(config: Mapping[str, Value], rung: int, seed: int) -> Observation:
             row = table[cell(config)].tolist()
@@ -71,12 +67,13 @@ class Grid:
             return Observation(loss=sum(seen) / len(seen), cost=float(n))
 
         return Laddered(
-            name=name,
+            name=f"{self.folder}/{chosen}",
             space=space,
             budgets=ladder(float(self.averaged[-1]), len(self.averaged), unit="repetitions"),
             best=float(means.min()),
             median=float(np.median(means)),
             mean_cost=float(self.averaged[-1]),
+            cost_unit="repetitions",
             observe=observe,
             exact=lambda config: float(means[cell(config)]),
         )

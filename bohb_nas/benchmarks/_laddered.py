@@ -30,6 +30,7 @@ class Laddered:
     mean_cost: float
     observe: Observe
     exact: Truth
+    cost_unit: str = "s"
     _rungs: dict[float, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,7 +45,10 @@ class Laddered:
         rung = self._rungs.get(budget)
         if rung is None:
             rung = self._nearest(budget)
-        return self.observe(config, rung, seed)
+        try:
+            return self.observe(config, rung, seed)
+        except (KeyError, IndexError) as e:
+            raise self._unknown(e) from e
 
     def truth(self, config: Mapping[str, Value]) -> float:
         """The noise-free loss at the largest budget.
@@ -52,7 +56,16 @@ class Laddered:
         Raises:
             ProblemError: the configuration is none of the space.
         """
-        return self.exact(config)
+        try:
+            return self.exact(config)
+        except (KeyError, IndexError) as e:
+            raise self._unknown(e) from e
+
+    def _unknown(self, error: Exception) -> ProblemError:
+        """What to raise when a configuration lacks a hyperparameter, has a strange one, or a strange value."""
+        return ProblemError(
+            f"problem {self.name}: configuration with or without {error}; accepted are active values of {', '.join(self.space)}"
+        )
 
     def _nearest(self, budget: float) -> int:
         for known, rung in self._rungs.items():
@@ -74,8 +87,3 @@ def noise(seed: int, config: Mapping[str, Value], budget: float) -> np.random.Ge
     """
     text = f"{seed} {sorted(config.items())!r} {budget!r}"
     return np.random.Generator(np.random.PCG64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")))
-
-
-def unknown(name: str, error: KeyError | IndexError, space: ConfigurationSpace) -> ProblemError:
-    """What to raise when a configuration lacks a hyperparameter, has a strange one, or a strange value."""
-    return ProblemError(f"problem {name}: configuration with or without {error}; accepted are active values of {', '.join(space)}")

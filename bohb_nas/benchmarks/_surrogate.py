@@ -5,7 +5,7 @@ noise-free value cost nothing. There is no noise. Predicted seconds are raised t
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bohb_nas.benchmarks import Observation, Problem
 from bohb_nas.benchmarks._data import data_file, described_space, read_json
-from bohb_nas.benchmarks._laddered import Laddered, unknown
+from bohb_nas.benchmarks._laddered import Laddered
 from bohb_nas.errors import ProblemError
 from bohb_nas.records import Budgets, Value
 
@@ -71,39 +71,24 @@ class Surrogate:
             ProblemError: no data, or no onnxruntime.
         """
         chosen = instance or self.instances()[0]
-        curves = self.curves(chosen)
-        name = f"{self.folder}/{chosen}"
-
-        def curve(config: Mapping[str, Value]) -> Curve:
-            try:
-                return curves(config)
-            except KeyError as e:
-                raise unknown(name, e, curves.space) from e
+        curves = Curves(self, chosen)
 
         def observe(config: Mapping[str, Value], rung: int, seed: int) -> Observation:
-            losses, costs = curve(config)
+            losses, costs = curves(config)
             return Observation(loss=losses[rung], cost=costs[rung])
 
         reference = read_json(self.folder, "reference.json").get("None" if self.only else chosen)
         best, median, mean_cost = curves.random_anchors() if reference is None else self._stored(reference)
         return Laddered(
-            name=name,
+            name=f"{self.folder}/{chosen}",
             space=curves.space,
             budgets=self.budgets,
             best=best,
             median=median,
             mean_cost=mean_cost,
             observe=observe,
-            exact=lambda config: curve(config).losses[-1],
+            exact=lambda config: curves(config).losses[-1],
         )
-
-    def curves(self, instance: str) -> "Curves":
-        """What computes and keeps the curves of an instance.
-
-        Raises:
-            ProblemError: no data, or no onnxruntime.
-        """
-        return Curves(self, instance)
 
     def _stored(self, reference: Mapping[str, Any]) -> tuple[float, float, float]:
         """Best, median, mean cost."""
@@ -184,25 +169,15 @@ class Curves:
 
     def _predict(self, x_cat: NDArray[np.int32], x_cont: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Losses and costs, each (n, rungs), of n * rungs rows."""
-        y = self._network(x_cat, x_cont).astype(np.float64)
+        y = self._network.run(None, {"x_cat": x_cat, "x_cont": x_cont})[0].astype(np.float64)
         shape = (-1, len(self._fidelities))
         targets, seconds = y[:, self._target].reshape(shape), y[:, self._cost].reshape(shape)
         costs = np.maximum.accumulate(np.maximum(seconds, _LEAST_S), axis=1)
         return (targets if self._whole is None else self._whole - targets), costs
 
 
-class _Network:
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self._output = [session.get_outputs()[0].name]
-
-    def __call__(self, x_cat: NDArray[np.int32], x_cont: NDArray[np.float32]) -> NDArray[np.float32]:
-        y: Sequence[NDArray[np.float32]] = self._session.run(self._output, {"x_cat": x_cat, "x_cont": x_cont})
-        return y[0]
-
-
 @cache
-def _load(family: str, path: str) -> _Network:
+def _load(family: str, path: str) -> Any:
     """The network of a file, on one thread; loaded once per process."""
     try:
         runtime = importlib.import_module("onnxruntime")
@@ -210,4 +185,4 @@ def _load(family: str, path: str) -> _Network:
         raise ProblemError(f"problem {family} needs onnxruntime, which is not installed; run: pip install 'bohb-nas[benchmarks]'") from e
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return _Network(runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+    return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, OrdinalHyperparameter
 
 from bohb_nas.benchmarks import Observation, Problem
 from bohb_nas.benchmarks._data import data_file
-from bohb_nas.benchmarks._laddered import Laddered, ladder, unknown
+from bohb_nas.benchmarks._laddered import Laddered, ladder
 from bohb_nas.benchmarks._pool import Pool
 from bohb_nas.records import Value
 
@@ -35,7 +35,7 @@ def problem(instance: str | None = None) -> Problem:
     Raises:
         ProblemError: no data.
     """
-    name, levels = "accel_nasbench/imagenet", _levels()
+    levels = _levels()
     with data_file("accel_nasbench", "anb.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     places = {key: {level: i * _STEPS // (len(known) - 1) for i, level in enumerate(known)} for key, known in levels.items()}
@@ -48,10 +48,7 @@ def problem(instance: str | None = None) -> Problem:
         space.add(Categorical(key, known) if key.endswith("_se") else OrdinalHyperparameter(key, known))
 
     def nearest(config: Mapping[str, Value]) -> int:
-        try:
-            return pool.nearest(np.array([known[config[key]] for key, known in places.items()], dtype=np.float64))
-        except KeyError as e:
-            raise unknown(name, e, space) from e
+        return pool.nearest(np.array([known[config[key]] for key, known in places.items()], dtype=np.float64))
 
     def observe(config: Mapping[str, Value], rung: int, seed: int) -> Observation:
         row = nearest(config)
@@ -62,7 +59,7 @@ def problem(instance: str | None = None) -> Problem:
         np.stack([rng.choice(list(known.values()), _RANDOM_SIZE) for known in places.values()], axis=1).astype(np.float64)
     )
     return Laddered(
-        name=name,
+        name="accel_nasbench/imagenet",
         space=space,
         budgets=ladder(1.0, 1, unit="training"),
         best=float(losses.min()),

@@ -26,8 +26,8 @@ from typing import NamedTuple, cast
 from ConfigSpace import Categorical, ConfigurationSpace, InCondition, Integer
 
 from bohb_nas.benchmarks import Observation, Problem
-from bohb_nas.benchmarks._laddered import Laddered, ladder, noise, unknown
-from bohb_nas.benchmarks._recipe import AUGMENTATION_COST, Judged, add_recipe, judge, place
+from bohb_nas.benchmarks._laddered import Laddered, ladder, noise
+from bohb_nas.benchmarks._recipe import AUGMENTATION_COST, add_recipe, judge, place
 from bohb_nas.records import Status, Value
 
 _EPOCHS = (1, 3, 9, 27, 81)
@@ -67,16 +67,16 @@ def instances() -> tuple[str, ...]:
 def problem(instance: str | None = None) -> Problem:
     """One of the variants; `noisy` unless told otherwise."""
     chosen = instance or "noisy"
-    it, name, space = _INSTANCES[chosen], f"condnet/{chosen}", _space()
+    it = _INSTANCES[chosen]
     return Laddered(
-        name=name,
-        space=space,
+        name=f"condnet/{chosen}",
+        space=_space(),
         budgets=ladder(81.0, len(_EPOCHS), unit="epochs"),
         best=it.best,
         median=it.median,
         mean_cost=it.mean_cost,
-        observe=partial(_observe, name, space, it),
-        exact=partial(_exact, name, space),
+        observe=partial(_observe, it),
+        exact=_exact,
     )
 
 
@@ -119,15 +119,8 @@ def _network(values: Mapping[str, Value]) -> _Network:
     return _Network(loss, total, cost)
 
 
-def _parts(name: str, space: ConfigurationSpace, config: Mapping[str, Value]) -> tuple[_Network, Judged]:
-    try:
-        return _network(config), judge(config, int(config["depth"]))
-    except (KeyError, IndexError) as e:
-        raise unknown(name, e, space) from e
-
-
-def _observe(name: str, space: ConfigurationSpace, it: _Instance, config: Mapping[str, Value], rung: int, seed: int) -> Observation:
-    network, recipe = _parts(name, space, config)
+def _observe(it: _Instance, config: Mapping[str, Value], rung: int, seed: int) -> Observation:
+    network, recipe = _network(config), judge(config, int(config["depth"]))
     if network.width > it.width_limit:
         return Observation(loss=None, cost=1.0, status=Status.OUT_OF_MEMORY)
     z = _EPOCHS[rung] / 81
@@ -138,7 +131,6 @@ def _observe(name: str, space: ConfigurationSpace, it: _Instance, config: Mappin
     return Observation(loss=loss, cost=1 + 40.5 * z * network.cost * AUGMENTATION_COST[str(config["augmentation"])])
 
 
-def _exact(name: str, space: ConfigurationSpace, config: Mapping[str, Value]) -> float:
+def _exact(config: Mapping[str, Value]) -> float:
     """Of a network that does not fit: what it would reach if it did; no search can end with it."""
-    network, recipe = _parts(name, space, config)
-    return 0.05 + network.loss + recipe.loss
+    return 0.05 + _network(config).loss + judge(config, int(config["depth"])).loss

@@ -12,7 +12,7 @@ import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace, Float
 
 from bohb_nas.benchmarks import Observation, Problem
-from bohb_nas.benchmarks._laddered import Laddered, ladder, noise, unknown
+from bohb_nas.benchmarks._laddered import Laddered, ladder, noise
 from bohb_nas.records import Value
 
 _SAMPLES = (9, 27, 81, 243, 729)
@@ -27,7 +27,6 @@ def instances() -> tuple[str, ...]:
 def problem(instance: str | None = None) -> Problem:
     """Of so many bits and probabilities; the authors' own 4+4 unless told otherwise."""
     chosen = instance or "4+4"
-    name = f"counting_ones/{chosen}"
     n_bits, n_probabilities = _INSTANCES[chosen]
     bits = tuple(f"bit_{i}" for i in range(n_bits))
     probabilities = tuple(f"probability_{i}" for i in range(n_probabilities))
@@ -36,10 +35,7 @@ def problem(instance: str | None = None) -> Problem:
 
     def parts(values: Mapping[str, Value]) -> tuple[int, list[float]]:
         config = cast(Mapping[str, float], values)
-        try:
-            return int(sum([config[bit] for bit in bits])), [config[p] for p in probabilities]
-        except KeyError as e:
-            raise unknown(name, e, space) from e
+        return int(sum([config[bit] for bit in bits])), [config[p] for p in probabilities]
 
     def observe(config: Mapping[str, Value], rung: int, seed: int) -> Observation:
         ones, chances = parts(config)
@@ -53,12 +49,13 @@ def problem(instance: str | None = None) -> Problem:
 
     d = n_bits + n_probabilities
     return Laddered(
-        name=name,
+        name=f"counting_ones/{chosen}",
         space=space,
         budgets=ladder(729.0, len(_SAMPLES), unit="samples"),
         best=-float(d),
         median=-d / 2,  # the distribution over random configurations is symmetric about it
         mean_cost=729.0,
+        cost_unit="samples",
         observe=observe,
         exact=exact,
     )

@@ -16,7 +16,7 @@ from ConfigSpace import ConfigurationSpace, Float
 
 from bohb_nas.arrays import Floats
 from bohb_nas.benchmarks import Observation, Problem
-from bohb_nas.benchmarks._laddered import Laddered, ladder, noise, unknown
+from bohb_nas.benchmarks._laddered import Laddered, ladder, noise
 from bohb_nas.records import Value
 
 _FIDELITIES = (3, 11, 33, 100)
@@ -50,7 +50,6 @@ def instances() -> tuple[str, ...]:
 def problem(instance: str | None = None) -> Problem:
     """Of 3 or 6 floats, with good or moderate low fidelities; `3-good` unless told otherwise."""
     chosen = instance or "3-good"
-    name = f"hartmann/{chosen}"
     dimensions, _, level = chosen.partition("-")
     d, (bias, spread) = int(dimensions), _LEVELS[level]
     floats = tuple(f"x{i}" for i in range(d))
@@ -59,10 +58,7 @@ def problem(instance: str | None = None) -> Problem:
     short = [1 - math.log(z) / math.log(100) for z in _FIDELITIES]
 
     def point(config: Mapping[str, Value]) -> Floats:
-        try:
-            return np.array([cast(float, config[x]) for x in floats])
-        except KeyError as e:
-            raise unknown(name, e, space) from e
+        return np.array([cast(float, config[x]) for x in floats])
 
     def observe(config: Mapping[str, Value], rung: int, seed: int) -> Observation:
         z = _FIDELITIES[rung]
@@ -73,12 +69,13 @@ def problem(instance: str | None = None) -> Problem:
 
     uniform = np.random.default_rng(_MEDIAN_SEED).random((_MEDIAN_SIZE, d))
     return Laddered(
-        name=name,
+        name=f"hartmann/{chosen}",
         space=space,
         budgets=ladder(100.0, len(_FIDELITIES), unit="fidelity"),
         best=float(_value(np.array(_OPTIMUM[d]), _ALPHA)),
         median=float(np.median(_value(uniform, _ALPHA))),
         mean_cost=1.0,
+        cost_unit="full evaluations",
         observe=observe,
         exact=lambda config: float(_value(point(config), _ALPHA)),
     )

@@ -11,9 +11,9 @@ The cost is that of the cells times the augmentation's. The best known loss is t
 from collections.abc import Mapping
 
 from bohb_nas.benchmarks import Observation, Problem
-from bohb_nas.benchmarks._laddered import Laddered, unknown
+from bohb_nas.benchmarks._laddered import Laddered
 from bohb_nas.benchmarks._recipe import AUGMENTATION_COST, Judged, add_recipe, judge
-from bohb_nas.benchmarks._surrogate import Curve
+from bohb_nas.benchmarks._surrogate import Curve, Curves
 from bohb_nas.benchmarks.nb301_v0 import SURROGATE
 from bohb_nas.records import Value
 
@@ -33,19 +33,16 @@ def problem(instance: str | None = None) -> Problem:
         ProblemError: no data, or no onnxruntime.
     """
     cells = SURROGATE.problem(instance)
-    curves = SURROGATE.curves(instances()[0])
+    curves = Curves(SURROGATE, instances()[0])
     searched, epochs = frozenset(cells.space), SURROGATE.fidelities
-    name, space = "jointnb301/cifar10", curves.space
+    space = curves.space
     add_recipe(space)
     shortfall = [((98 / epoch) ** 0.5 - 1) / ((98 / epochs[0]) ** 0.5 - 1) for epoch in epochs]
 
     def parts(config: Mapping[str, Value]) -> tuple[Curve, Judged]:
         architecture = {key: value for key, value in config.items() if key in searched}
-        try:
-            depth = 1 + min(3, list(architecture.values()).count("skip_connect") // 3)
-            return curves(architecture), judge(config, depth)
-        except KeyError as e:
-            raise unknown(name, e, space) from e
+        depth = 1 + min(3, list(architecture.values()).count("skip_connect") // 3)
+        return curves(architecture), judge(config, depth)
 
     def observe(config: Mapping[str, Value], rung: int, seed: int) -> Observation:
         curve, recipe = parts(config)
@@ -58,7 +55,7 @@ def problem(instance: str | None = None) -> Problem:
         return curve.losses[-1] + 15 * recipe.loss
 
     return Laddered(
-        name=name,
+        name="jointnb301/cifar10",
         space=space,
         budgets=cells.budgets,
         best=cells.best,

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from bohb_nas.arrays import Floats
 from bohb_nas.benchmarks import Observation, Problem
-from bohb_nas.benchmarks._laddered import Laddered, ladder, unknown
+from bohb_nas.benchmarks._laddered import Laddered, ladder
 from bohb_nas.records import Value
 
 _EPOCHS = (1, 3, 9, 27, 81)
@@ -56,11 +56,8 @@ def problem(instance: str | None = None) -> Problem:
     space.add(*(Float(x, (0.0, 1.0)) for x in _FLOATS), *(Categorical(c, list(_CHOICES)) for c in _CATEGORICALS))
 
     def parts(config: Mapping[str, Value]) -> tuple[float, float]:
-        try:
-            x = np.array([[cast(float, config[x]) for x in _FLOATS]])
-            c = np.array([[_CHOICES[str(config[c])] for c in _CATEGORICALS]])
-        except KeyError as e:
-            raise unknown(name, e, space) from e
+        x = np.array([[cast(float, config[x]) for x in _FLOATS]])
+        c = np.array([[_CHOICES[str(config[c])] for c in _CATEGORICALS]])
         F, H = functions(x, c)
         return float(F[0]), float(H[0])
 
@@ -76,6 +73,7 @@ def problem(instance: str | None = None) -> Problem:
         best=functions.best,
         median=functions.median,
         mean_cost=81.0,
+        cost_unit="epochs",
         observe=observe,
         exact=lambda config: parts(config)[0],
     )

@@ -16,7 +16,7 @@ from ConfigSpace import ConfigurationSpace, Float
 
 from bohb_nas.benchmarks import Observation, Problem
 from bohb_nas.benchmarks._data import data_file, data_files
-from bohb_nas.benchmarks._laddered import Laddered, ladder, unknown
+from bohb_nas.benchmarks._laddered import Laddered, ladder
 from bohb_nas.benchmarks._pool import Pool
 from bohb_nas.records import Status, Value
 
@@ -49,7 +49,6 @@ def problem(instance: str | None = None) -> Problem:
         ProblemError: no data.
     """
     chosen = instance or instances()[0]
-    name = f"taskset/{chosen}"
     with np.load(data_file("taskset", f"{_PREFIX}{chosen}.npz")) as stored:
         hyperparameters, curves = stored["hp"], stored["valid"].astype(np.float64)[:, [c - 1 for c in _CHECKPOINTS]]  # [1000, 8], [1000, 4]
     hyperparameters[:, 1:3] = 1 - hyperparameters[:, 1:3]
@@ -62,10 +61,7 @@ def problem(instance: str | None = None) -> Problem:
     space.add(*(Float(key, bounds, log=True) for key, bounds in _RANGES.items()))
 
     def row(config: Mapping[str, Value]) -> int:
-        try:
-            return pool.nearest((np.log([cast(float, config[key]) for key in _RANGES]) - lows) / scales)
-        except KeyError as e:
-            raise unknown(name, e, space) from e
+        return pool.nearest((np.log([cast(float, config[key]) for key in _RANGES]) - lows) / scales)
 
     def observe(config: Mapping[str, Value], rung: int, seed: int) -> Observation:
         loss, cost = float(curves[row(config), rung]), float(_CHECKPOINTS[rung])
@@ -75,12 +71,13 @@ def problem(instance: str | None = None) -> Problem:
 
     uniform = np.random.default_rng(_RANDOM_SEED).random((_RANDOM_SIZE, len(_RANGES)))
     return Laddered(
-        name=name,
+        name=f"taskset/{chosen}",
         space=space,
         budgets=ladder(51.0, len(_CHECKPOINTS), unit="checkpoints"),
         best=float(truths.min()),
         median=float(np.median(truths[pool.nearest_rows(uniform)])),
         mean_cost=51.0,
+        cost_unit="checkpoints",
         observe=observe,
         exact=lambda config: float(truths[row(config)]),
     )

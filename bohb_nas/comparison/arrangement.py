@@ -10,7 +10,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.comparison.cells import cell_folder
-from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, Share, duration, find
+from bohb_nas.comparison.entrants import DEFAULT, TRAININGS, Entrant, duration, find
 from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import named_device
@@ -82,8 +82,8 @@ class Arrangement:
 
     def arguments(self, entrant: Entrant, seed: int, folder: Path) -> list[str]:
         """The arguments of `bohb-nas` that run, or resume, a cell of the comparison in `folder`."""
-        share = Share(time_s=self.time_s, train_s=self.train_s, seed=seed, space=self.space, dataset=self.dataset)
-        words = ["run", str(cell_folder(folder, entrant.name, seed)), "--workers", "1", *entrant.arguments(share)]
+        words = ["run", str(cell_folder(folder, entrant.name, seed)), "--workers", "1", "--space", self.space, "--dataset", self.dataset]
+        words += ["--seed", str(seed), *entrant.own(self.time_s, self.train_s)]
         words += ["--data-dir", self.data_dir] if self.data_dir is not None else []
         words += ["--skip-unreadable"] if self.skip_unreadable else []
         words += ["--initial", str(initial_file(folder, entrant.name))] if entrant.config is not None else []

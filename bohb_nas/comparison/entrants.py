@@ -12,22 +12,8 @@ RUNGS_BELOW = 27
 TRAININGS = 9
 """Of the dearest kind that the whole time is worth, unless it is said how long one takes."""
 
-Arguments = Callable[["Share"], list[str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """What a method is given, once."""
-
-    time_s: float
-    """Seconds of the device for everything, search and retraining."""
-    train_s: float
-    """Seconds of the dearest training of methods that train many networks."""
-    seed: int
-    space: str
-    """Reference."""
-    dataset: str
-    """Reference."""
+Arguments = Callable[[float, float], list[str]]
+"""(seconds of the device for everything, seconds of the dearest training of methods that train many networks) -> words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +28,6 @@ class Entrant:
     config: Mapping[str, Value] | None = None
     """Where it trains one configuration: in what that differs from the space's default. None: it searches."""
 
-    def arguments(self, share: Share) -> list[str]:
-        """The arguments of `bohb-nas run`, without those that say where and on what."""
-        return ["--space", share.space, "--dataset", share.dataset, "--seed", str(share.seed), *self.own(share)]
-
 
 def duration(value: float) -> str:
     """A duration of the command line, exact enough that no rung of a ladder is lost by rounding."""
@@ -55,22 +37,22 @@ def duration(value: float) -> str:
 def _ladder(method: str) -> Arguments:
     """Many trainings, most of them short."""
 
-    def arguments(share: Share) -> list[str]:
-        dearest, cheapest = duration(share.train_s), duration(share.train_s / RUNGS_BELOW)
-        return ["--method", method, "--budget-max", dearest, "--budget-min", cheapest, "--total-time", duration(share.time_s)]
+    def arguments(time_s: float, train_s: float) -> list[str]:
+        dearest, cheapest = duration(train_s), duration(train_s / RUNGS_BELOW)
+        return ["--method", method, "--budget-max", dearest, "--budget-min", cheapest, "--total-time", duration(time_s)]
 
     return arguments
 
 
-def _random_search(share: Share) -> list[str]:
-    return ["--method", "random_search", "--budget-max", duration(share.train_s), "--total-time", duration(share.time_s)]
+def _random_search(time_s: float, train_s: float) -> list[str]:
+    return ["--method", "random_search", "--budget-max", duration(train_s), "--total-time", duration(time_s)]
 
 
 def _one_shot(*options: str) -> Arguments:
     """Half of the time searches over shared weights, the other half trains what was found."""
 
-    def arguments(share: Share) -> list[str]:
-        half = share.time_s / 2
+    def arguments(time_s: float, train_s: float) -> list[str]:
+        half = time_s / 2
         settings = [f"search_s={json.dumps(half)}", *options]
         words = [word for setting in settings for word in ("--method-option", setting)]
         return ["--method", "autohas", "--budget-max", duration(half), *words]
@@ -78,13 +60,13 @@ def _one_shot(*options: str) -> Arguments:
     return arguments
 
 
-def _dha(share: Share) -> list[str]:
-    return ["--method", "dha", "--budget-max", duration(share.time_s)]
+def _dha(time_s: float, train_s: float) -> list[str]:
+    return ["--method", "dha", "--budget-max", duration(time_s)]
 
 
-def _once(share: Share) -> list[str]:
+def _once(time_s: float, train_s: float) -> list[str]:
     """One training for all of the time."""
-    return ["--method", "random_search", "--trials", "1", "--budget-max", duration(share.time_s)]
+    return ["--method", "random_search", "--trials", "1", "--budget-max", duration(time_s)]
 
 
 REFERENCE = "random_search"

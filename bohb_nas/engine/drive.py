@@ -71,6 +71,16 @@ class StopRule:
         led_s = state.led_s + (now - state.last if state.last is not None else 0.0)
         return self.total_s is not None and led_s + (budget + _beside_s(state, budget) if self.in_seconds else 0.0) > self.total_s
 
+    def needs_s(self, state: State, budget: float) -> float | None:
+        """Seconds from the start of a trial of `budget` to its result, as far as can be told.
+
+        Where budgets are no seconds: the longest of the latest trials of this budget, or of others in proportion; None before the first.
+        """
+        if self.in_seconds:
+            return budget + _beside_s(state, budget)
+        known = state.took_s.get(budget) or [seconds * budget / other for other, of_other in state.took_s.items() for seconds in of_other]
+        return max(known, default=None)
+
 
 def _beside_s(state: State, budget: float) -> float:
     """Seconds that a trial is expected to take beside those of its budget: starting, warm-up, validation.
@@ -81,26 +91,6 @@ def _beside_s(state: State, budget: float) -> float:
     return max(0.0, statistics.median(known or [0.0]))
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long trials take here."""
-
-    state: State
-    in_seconds: bool
-
-    def needs_s(self, trial: Trial) -> float | None:
-        """Seconds from its start to its result, as far as can be told.
-
-        Where budgets are no seconds: the longest of the latest trials of this budget, or of others in proportion; None before the first.
-        """
-        if self.in_seconds:
-            return trial.budget + _beside_s(self.state, trial.budget)
-        known = self.state.took_s.get(trial.budget) or [
-            seconds * trial.budget / budget for budget, of_budget in self.state.took_s.items() for seconds in of_budget
-        ]
-        return max(known, default=None)
-
-
 class Wish(Enum):
     """What the person in front of the terminal wants."""
 
@@ -109,15 +99,6 @@ class Wish(Enum):
     """Start nothing new, let running trials end."""
     STOP = auto()
     """Leave at once."""
-
-
-class Outcome(Enum):
-    """How a call of `drive` ended."""
-
-    FINISHED = auto()
-    """The stop rule is met, or the optimizer has nothing left to propose; no probe is left, and all is told."""
-    DRAINED = auto()
-    STOPPED = auto()
 
 
 def _checked(trial: Trial) -> Trial:
@@ -157,8 +138,12 @@ class Drive:
     """Trained beside the search."""
     _n_crashed_in_a_row: int = 0
 
-    def run(self) -> Outcome:
-        """Runs until the stop rule, the optimizer or the person ends it."""
+    def run(self) -> bool:
+        """Runs until the stop rule, the optimizer or the person ends it.
+
+        Returns:
+            Whether it is finished: nothing is left to ask, no probe either, and all is told.
+        """
         for trial in self.journal.state.pending:
             self.engine.adopt(trial)
         asking, waiting = True, False
@@ -167,11 +152,11 @@ class Drive:
                 asking = asking and not self._over(self.budgets.rungs[0])
             wish = self.wish()
             if wish is Wish.STOP:
-                return Outcome.STOPPED
+                return False
             asking_now = wish is Wish.GO_ON and (asking or self._probe(searching=False) is not None)
             if not self.journal.state.pending and not asking_now:
                 self.checkpoints.sweep()
-                return Outcome.FINISHED if wish is Wish.GO_ON else Outcome.DRAINED
+                return wish is Wish.GO_ON
             # Counted before looking at results: whoever is free now has stored what it finished, so it is told before
             # the next ask, as in an undisturbed run.
             free = self.engine.free() if asking_now else 0

@@ -23,6 +23,7 @@ from bohb_nas.datasets import Dataset, prepare
 from bohb_nas.engine.drive import StopRule
 from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.training_process import options_of
 from bohb_nas.entries import refuse_unknown
 from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError, end_text
 from bohb_nas.files import dump_json, is_aside, write_atomic
@@ -140,7 +141,7 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
     asked = dump_json({"check": space_to_json(space)}) + "\n"
     try:
         child = subprocess.run(
-            [sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(meta["worker_options"])],
+            [sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(options_of(meta))],
             input=asked,
             capture_output=True,
             encoding="utf-8",
@@ -208,8 +209,6 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
     wanted = plan(request, base=stored)
     meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
-    if wanted["worker"] == "command" and request.hard_limit_s is not None:  # which keeps the limit by itself
-        meta["worker_options"] = {**stored["worker_options"], "hard_limit_s": request.hard_limit_s}
     different = [
         f"{name}: the study has {json.dumps(stored.get(name))}, asked is {json.dumps(value)}"
         for name, value in wanted.items()

@@ -1,6 +1,5 @@
 """Leads a study from its lock to its end: repair, replay, scheduler, workers, loop."""
 
-import json
 import os
 import signal
 import time
@@ -17,7 +16,7 @@ from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import listening_ip, published
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, check_kind, threads_spared
-from bohb_nas.engine.drive import Drive, Outcome, Pace, Wish
+from bohb_nas.engine.drive import Drive, Wish
 from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study, take_back
@@ -25,7 +24,6 @@ from bohb_nas.engine.plan import Request
 from bohb_nas.engine.probes import Probes
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
-from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.store import notes
@@ -36,7 +34,7 @@ from bohb_nas.store.reading_ahead import Reading
 from bohb_nas.store.study_dir import StudyDir
 
 
-def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[], bool]) -> tuple[Outcome, State] | None:
+def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[], bool]) -> bool:
     """Waits, with everything checked and loaded, until nobody leads an existing study, and then leads it without workers of its own.
 
     Args:
@@ -46,7 +44,7 @@ def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[
         gone: whether to give up: the worker that started this process has ended.
 
     Returns:
-        What `lead` does; None where it was never this process's turn.
+        Whether it led; not where it was never this process's turn.
 
     Raises:
         UsageError, StorageError: see `lead`.
@@ -54,8 +52,9 @@ def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[
     study = StudyDir(path.absolute())
     study.check_access()
     if not election.stand_by(study, gone, ready=lambda: existing(study, request, display, n_workers=1)):
-        return None
-    return lead(path, replace(request, listen=None), [], display, checked=True, listen=request.listen, gone=gone)
+        return False
+    lead(path, replace(request, listen=None), [], display, checked=True, listen=request.listen, gone=gone)
+    return True
 
 
 def lead(
@@ -67,7 +66,7 @@ def lead(
     checked: bool = False,
     listen: str | None = None,
     gone: Callable[[], bool] = lambda: False,
-) -> tuple[Outcome, State]:
+) -> tuple[bool, State]:
     """Runs the search that `request` describes in a study directory, or resumes it there.
 
     Args:
@@ -78,6 +77,9 @@ def lead(
         checked: whether data and worker have been looked at by this process already.
         listen: where this machine listens, if that is not what the study says for all.
         gone: whether to stop at once, asked a few times a second.
+
+    Returns:
+        Whether it is finished (see `Drive.run`), and its state.
 
     Raises:
         UsageError: what was asked cannot be done; nothing was written.
@@ -93,7 +95,7 @@ def lead(
             check_kind(study, device, required=meta["require_same_gpu"])
         size, state = early.folded()
         if finished(study, meta, state):
-            return Outcome.FINISHED, state
+            return True, state
         take_back(study, made, state)
         # Nothing was written so far: from here on the study is ours.
         make_keys(study)  # where they were lost or are of an earlier version; first, since a study whose key cannot be read cannot be led
@@ -108,8 +110,12 @@ def lead(
         study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
         journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
         study.done.unlink(missing_ok=True)
-        pace = Pace(state, in_seconds=parts.stop.in_seconds)
-        with _signals() as wish, DaskEngine(study, term=state.term, ip=ip, needs_s=pace.needs_s, say=display.say) as engine:
+        with (
+            _signals() as wish,
+            DaskEngine(
+                study, term=state.term, ip=ip, needs_s=lambda trial: parts.stop.needs_s(state, trial.budget), say=display.say
+            ) as engine,
+        ):
             workers = LocalWorkers(study, devices, say=display.say)
             ending = False
 
@@ -149,7 +155,7 @@ def lead(
             )
             try:
                 with display.watch(View(study=study, meta=meta, state=state, n_workers=lambda: len(engine.joined()), worth=parts.worth)):
-                    outcome = loop.run()
+                    over = loop.run()
             except (StorageError, StudyHeldError):
                 raise  # the workers keep what they finish and wait for the next master
             except OSError as e:
@@ -162,18 +168,17 @@ def lead(
             if (why := getattr(optimizer, "given_up", None)) is not None:
                 display.say(why)
             unmet = (getattr(optimizer, "left", None), None if loop.probes is None else loop.probes.left(state))
-            for left in unmet if outcome is Outcome.FINISHED else ():
+            for left in unmet if over else ():
                 if left is not None:
                     display.say(f"{left}: --total-time or --trials ended the study before; give more and run it again")
-            if outcome is Outcome.FINISHED and not state.n_asked and meta["method"] not in SEARCHES and (total_s := parts.stop.total_s):
+            if over and not state.n_asked and meta["method"] not in SEARCHES and (total_s := parts.stop.total_s):
                 display.say(f"no trial could end in --total-time {format_duration(total_s)}; the same command with more time goes on")
-            if outcome is Outcome.FINISHED:
+            if over:
                 seat.check()
-                ended = {"time": time.time(), "stop": meta["stop"], "rank_probe": meta["rank_probe"]}
-                write_atomic(study.done, json.dumps(ended) + "\n")
+                study.finish(meta, time.time())
                 workers.wait(5.0)
             workers.stop()
-    return outcome, state
+    return over, state
 
 
 def _probes(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge) -> Probes | None:

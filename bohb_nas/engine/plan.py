@@ -9,7 +9,7 @@ from typing import Any
 
 from bohb_nas.engine import presets, typed_budgets
 from bohb_nas.engine.knowledge_files import shipped
-from bohb_nas.entries import refuse_contradiction
+from bohb_nas.entries import refuse_contradiction, refuse_own
 from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.one_shot_settings import SEARCHES
@@ -220,7 +220,8 @@ def _worker(
             f"--dataset, --data-dir and --skip-unreadable belong to the worker {known}, this study's is {worker}; leave them out"
         )
     if worker == "command":
-        said = {"command": request.command, "hard_limit_s": request.hard_limit_s, "unit": unit}
+        refuse_own("hard_limit_s", "unit", worker_options=request.worker_options)
+        said = {"command": request.command}
         if request.command is None and "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
     mine = method not in SEARCHES and (worker == "command" or is_file(worker))
@@ -231,7 +232,7 @@ def _worker(
         )
     said = {name: value for name, value in said.items() if value is not None}
     refuse_contradiction(said, _in_full_where_paths(request.worker_options) if worker in IMAGE_WORKERS else request.worker_options)
-    options |= {name: value for name, value in said.items() if (name, value) != ("unit", "s")} | request.worker_options
+    options |= said | request.worker_options
     if worker == ONE_SHOT:
         if "space_file" in request.worker_options:
             raise UsageError("--worker-option space_file: what is searched is the study's own space, said with --space; leave it out")

@@ -29,19 +29,25 @@ _LINE_LIMIT = 2**24
 _T = TypeVar("_T")
 
 
-def options_of(meta: dict[str, Any], options: dict[str, Any] | None, *, space_json: Path) -> dict[str, Any]:
+def options_of(meta: dict[str, Any], options: dict[str, Any] | None = None, *, space_json: Path | None = None) -> dict[str, Any]:
     """The options with which a child is started: those that train on one of our data sets are told which content the study began with,
-    and a worker that searches by itself where the study's frozen space lies.
+    a worker that searches by itself where the study's frozen space lies, and a command the study's limit of a trial and unit of budgets.
 
     Args:
         meta: the study's record, with the worker that is started.
         options: in place of those that it names.
-        space_json: the frozen space.
+        space_json: the frozen space; None where there is none yet.
     """
     told: dict[str, Any] = meta["worker_options"] if options is None else options
     if meta["worker"] in IMAGE_WORKERS and "data_fingerprint" in meta:  # older studies do not say it
         told = {**told, "data_fingerprint": meta["data_fingerprint"]}
-    return {**told, "space_file": str(space_json)} if meta["worker"] == ONE_SHOT else told
+    if meta["worker"] == ONE_SHOT and space_json is not None:
+        told = {**told, "space_file": str(space_json)}
+    if meta["worker"] == "command":
+        told = {**told, "unit": meta["budgets"]["unit"]}
+        if (limit_s := meta.get("hard_limit_s")) is not None:  # or the one among the options, where older studies keep it
+            told["hard_limit_s"] = limit_s
+    return told
 
 
 def hard_limit(budget: float, meta: dict[str, Any]) -> float | None:

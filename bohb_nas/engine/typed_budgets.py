@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bohb_nas.durations import Timed, format_duration
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.errors import UsageError
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.records import Budgets
@@ -49,7 +49,7 @@ def check_total(total_s: float, budgets: Budgets, *, method: str, options: Mappi
     """
     if method in SEARCHES:
         search_s = options.get("search_s") or budgets.max
-        if number(search_s) and total_s < search_s:
+        if is_number(search_s) and total_s < search_s:
             raise UsageError(
                 f"--total-time {total_s:g} s is less than the search of --method {method}, {search_s:g} s: nothing could be searched; "
                 "give more time, a smaller --budget-max, or --method-option search_s=SECONDS"

@@ -6,7 +6,6 @@ first evaluation is a model's pick or random, as the log says; its later ones on
 
 import hashlib
 import itertools
-import json
 import math
 import os
 import shutil
@@ -21,7 +20,7 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.durations import counted
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.errors import LogError, StorageError, StudyError
 from bohb_nas.files import storing, write_atomic
 from bohb_nas.imports.hpbandster_log import CONFIGS, RESULTS, Log, Run, read
@@ -90,7 +89,7 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
         study.make()
         write_atomic(study.space_json, space_to_json(searched) + "\n")
         write_atomic(study.journal, text)
-        write_atomic(study.done, json.dumps({"time": events[-1].time, "stop": meta["stop"]}) + "\n")
+        study.finish(meta, events[-1].time)
         study.write_meta(meta)
         with storing(target):
             os.rename(study.path, target)
@@ -211,8 +210,8 @@ def _result(run: Run, trial_id: str, *, own: bool) -> Result:
         seconds: Any = run.info.get("train_s")
         if run.loss is None and isinstance(word, str) and word in set(Status) - {Status.OK}:
             status = Status(word)
-        train_s = float(seconds) if number(seconds) and seconds >= 0 else train_s
-        metrics = {str(k): float(v) for k, v in told.items() if number(v)} if isinstance(told, dict) else {}
+        train_s = float(seconds) if is_number(seconds) and seconds >= 0 else train_s
+        metrics = {str(k): float(v) for k, v in told.items() if is_number(v)} if isinstance(told, dict) else {}
     return Result(trial_id=trial_id, status=status, loss=run.loss, train_s=train_s, metrics=metrics, details=details, message=run.message)
 
 

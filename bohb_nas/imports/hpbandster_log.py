@@ -16,7 +16,7 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import FloatHyperparameter
 
 from bohb_nas.durations import counted
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.errors import LogError, SpaceError
 from bohb_nas.files import dump_json
 from bohb_nas.reading import parse_json, read_regular
@@ -128,7 +128,7 @@ def _read_configs(path: Path, space: ConfigurationSpace, notes: list[str]) -> di
 def _within(space: ConfigurationSpace, name: str, value: object) -> object:
     """The value, at the edge of its range where it lies outside by what rounding does."""
     one = space.get(name)
-    if isinstance(one, FloatHyperparameter) and number(value):
+    if isinstance(one, FloatHyperparameter) and is_number(value):
         assert isinstance(value, int | float)
         for edge in (float(one.lower), float(one.upper)):
             if math.isclose(value, edge, rel_tol=_TOLERANCE):
@@ -140,11 +140,11 @@ def _run(where: str, line: Any) -> Run:
     if not (isinstance(line, list) and len(line) == 5):
         _refuse(where, "accepted is [id, budget, times, result, exception]; correct or delete the line")
     config_id, budget, stamps, result, exception = line
-    if not (number(budget) and budget > 0):
+    if not (is_number(budget) and budget > 0):
         _refuse(where, f"the budget is {reprlib.repr(budget)}; accepted is a positive number; correct or delete the line")
     names = ("submitted", "started", "finished")
     times: list[Any] = [stamps.get(name) for name in names] if isinstance(stamps, dict) else [None]
-    if not all(map(number, times)) or sorted(times) != times:
+    if not all(map(is_number, times)) or sorted(times) != times:
         _refuse(
             where,
             f"the times are {reprlib.repr(stamps)}; accepted are submitted <= started <= finished in seconds; correct or delete the line",
@@ -176,7 +176,7 @@ def _outcome(where: str, result: Any) -> tuple[Status, float | None]:
         return Status.CRASHED, None
     if isinstance(loss, bool) or not isinstance(loss, int | float):
         _refuse(where, f"the loss is {reprlib.repr(loss)}; accepted is a number or null; correct or delete the line")
-    return (Status.OK, float(loss)) if number(loss) else (Status.DIVERGED, None)
+    return (Status.OK, float(loss)) if is_number(loss) else (Status.DIVERGED, None)
 
 
 def _message(result: Any, exception: Any, info: Any) -> str:

@@ -14,7 +14,7 @@ from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bohb_nas import refs
-from bohb_nas.entries import whole
+from bohb_nas.entries import is_whole
 from bohb_nas.errors import KnowledgeError, OptionError, RecordError, RefError, SpaceError, UsageError
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Budgets, Idle, Optimizer, Trial
@@ -123,9 +123,9 @@ def make_optimizer(
     if not isinstance(options, module.Options):
         raise OptionError(f"options {options!r}: method {method} accepts its own {module.__name__}.Options")
     seed, n_workers = encoding.plain(seed), encoding.plain(n_workers)
-    if not whole(seed, 0):
+    if not is_whole(seed, 0):
         raise OptionError(f"seed {seed!r}: accepted is a whole number from 0")
-    if not whole(n_workers, 1):
+    if not is_whole(n_workers, 1):
         raise OptionError(f"{n_workers!r} workers: accepted is a whole number from 1")
     if knowledge is not NOTHING:
         from bohb_nas.methods._knowledge import fitted

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from bohb_nas import hyperband
-from bohb_nas.entries import check_option, whole
+from bohb_nas.entries import check_option, is_whole
 from bohb_nas.errors import JournalError, KnowledgeError, RecordError
 from bohb_nas.hyperband import Bracket, Rung
 from bohb_nas.knowledge import NOTHING, Knowledge
@@ -53,13 +53,26 @@ class Options:
 
 def check_n_brackets(n_brackets: int | None) -> None:
     """Raises OptionError unless it is None or a whole number from 1."""
-    check_option("n_brackets", n_brackets, n_brackets is None or whole(n_brackets, 1), "a whole number from 1, or none for no end")
+    check_option("n_brackets", n_brackets, n_brackets is None or is_whole(n_brackets, 1), "a whole number from 1, or none for no end")
 
 
 def refuse_history(method: str, knowledge: Knowledge) -> None:
     """Raises KnowledgeError when a method that learns nothing from an earlier study is given one."""
     if knowledge.history:
         raise KnowledgeError(f"method {method} cannot learn from an earlier study; leave --warm-start out, or use --method bohb")
+
+
+def never_asked(result: Result, n_asked: int) -> RecordError:
+    """What to raise at the result of no asked trial."""
+    return RecordError(f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {n_asked} asked trials")
+
+
+def not_due(trial: Trial, due: str) -> JournalError:
+    """What to raise at the replay of another trial than the one that is due."""
+    return JournalError(
+        f"trial {trial.trial_id} (configuration {trial.config_id}, bracket {trial.bracket}, rung {trial.rung}, budget {trial.budget:g}) "
+        f"cannot be replayed: this search would have asked {due}; resume with the method, budgets and eta of the start"
+    )
 
 
 class Brackets:
@@ -98,7 +111,7 @@ class Brackets:
         self._n_opened = 0
         self._n_asked = 0
         self._n_configs = 0
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, tuple[int, int]] = {}  # of a running trial: the bracket, and the place in its rung
         self._done: set[str] = set()
 
     def ask(self) -> Trial | Idle:
@@ -107,27 +120,27 @@ class Brackets:
             n = len(self._pending)
             self.reason = f"no trial until a result of the last brackets comes; running: {n}" if n else "all brackets are finished"
             return Idle.WAIT if self._pending else Idle.DONE
-        place = self._next_place()
+        running, member, trial_id, config_id = self._next_place()
         config: Mapping[str, Value]
-        if place.member is None:
+        if member is None:
             rng = np.random.default_rng((self._seed, self._n_configs))
             seed = int(rng.integers(2**31))
             proposal = self._initial() or self._sampler.propose(rng)
             config, origin, self.reason = proposal.config, proposal.origin, proposal.reason
         else:
-            config, seed, origin = place.member.config, place.member.seed, Origin.PROMOTED
-            self.reason = place.running.promoted
+            config, seed, origin = member.config, member.seed, Origin.PROMOTED
+            self.reason = running.promoted
         trial = Trial(
-            trial_id=place.trial_id,
-            config_id=place.config_id,
+            trial_id=trial_id,
+            config_id=config_id,
             config=config,
-            budget=place.rung.budget,
-            bracket=place.running.bracket.s,
-            rung=place.rung.index,
+            budget=running.rung.budget,
+            bracket=running.bracket.s,
+            rung=running.rung.index,
             seed=seed,
             origin=origin,
         )
-        self._take(place, trial)
+        self._take(trial)
         return replace(trial, config=dict(trial.config))
 
     def replay(self, trial: Trial) -> None:
@@ -136,18 +149,14 @@ class Brackets:
         Raises:
             JournalError: another trial would have been asked next.
         """
-        place = self._next_place()
-        s = place.running.bracket.s
-        expected = (place.trial_id, place.config_id, s, place.rung.index)
+        running, _, trial_id, config_id = self._next_place()
+        s, rung = running.bracket.s, running.rung
+        expected = (trial_id, config_id, s, rung.index)
         found = (trial.trial_id, trial.config_id, trial.bracket, trial.rung)
-        if found != expected or not math.isclose(trial.budget, place.rung.budget, rel_tol=1e-9):
-            raise JournalError(
-                f"trial {trial.trial_id} (configuration {trial.config_id}, bracket {trial.bracket}, rung {trial.rung}, "
-                f"budget {trial.budget:g}) cannot be replayed: this search would have asked {place.trial_id} "
-                f"(configuration {place.config_id}, bracket {s}, rung {place.rung.index}, budget {place.rung.budget:g}); "
-                "resume with the method, budgets and eta of the start"
-            )
-        self._take(place, trial)
+        if found != expected or not math.isclose(trial.budget, rung.budget, rel_tol=1e-9):
+            due = f"configuration {config_id}, bracket {s}, rung {rung.index}, budget {rung.budget:g}"
+            raise not_due(trial, f"{trial_id} ({due})")
+        self._take(trial)
 
     def tell(self, result: Result) -> None:
         """Takes in what became of an asked trial; the first result of a trial counts, later ones are ignored.
@@ -159,18 +168,16 @@ class Brackets:
             return
         pending = self._pending.pop(result.trial_id, None)
         if pending is None:
-            raise RecordError(
-                f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {self._n_asked} asked trials"
-            )
+            raise never_asked(result, self._n_asked)
         self._done.add(result.trial_id)
-        loss = self._knowledge.loss(result)
-        self._sampler.observe(pending.config, budget=pending.budget, loss=loss)
-        running = self._open[pending.bracket]
-        match running.record(pending.position, loss):
+        bracket, position = pending
+        running, loss = self._open[bracket], self._knowledge.loss(result)
+        self._sampler.observe(running.members[position].config, budget=running.rung.budget, loss=loss)
+        match running.record(position, loss):
             case "promoted":
-                heapq.heappush(self._ready, pending.bracket)
+                heapq.heappush(self._ready, bracket)
             case "ended":
-                del self._open[pending.bracket]
+                del self._open[bracket]
 
     def promotable(self) -> set[str]:
         """Configurations whose checkpoints may still be continued: the members of open brackets of more than one rung."""
@@ -184,31 +191,24 @@ class Brackets:
         number = n - len(self._untried) + 1
         return Proposal(config=dict(self._untried[0]), origin=Origin.INITIAL, reason=f"given at the start, {number} of {n}")
 
-    def _next_place(self) -> "_Place":
-        """Where the next trial belongs; opens a bracket when no open one has a trial to give."""
+    def _next_place(self) -> "tuple[_Running, _Member | None, str, str]":
+        """Bracket, member (None: a new one is due) and ids of the next trial; opens a bracket when no open one has one to give."""
         if not self._ready:
             self._open[self._n_opened] = _Running(self._round[self._n_opened % len(self._round)], refill=self._refill)
             self._ready.append(self._n_opened)
             self._n_opened += 1
         running = self._open[self._ready[0]]
         member = running.members[running.n_asked] if running.n_asked < len(running.members) else None
-        return _Place(
-            running=running,
-            rung=running.bracket.rungs[running.step],
-            trial_id=f"t{self._n_asked:05d}",
-            config_id=f"c{self._n_configs:05d}" if member is None else member.config_id,
-            member=member,
-        )
+        return running, member, f"t{self._n_asked:05d}", f"c{self._n_configs:05d}" if member is None else member.config_id
 
-    def _take(self, place: "_Place", trial: Trial) -> None:
-        running = place.running
-        if place.member is None:
+    def _take(self, trial: Trial) -> None:
+        running = self._open[self._ready[0]]
+        if running.n_asked == len(running.members):
             running.members.append(_Member(config_id=trial.config_id, config=trial.config, seed=trial.seed))
             self._n_configs += 1
             if trial.origin is Origin.INITIAL and trial.config in self._untried:  # not by number: fewer may be allowed now
                 self._untried.remove(trial.config)
-        config = running.members[running.n_asked].config
-        self._pending[trial.trial_id] = _Pending(bracket=self._ready[0], position=running.n_asked, config=config, budget=place.rung.budget)
+        self._pending[trial.trial_id] = self._ready[0], running.n_asked
         self._n_asked += 1
         running.n_asked += 1
         if running.n_asked == len(running.losses):
@@ -222,16 +222,6 @@ class _Member:
     config_id: str
     config: Mapping[str, Value]
     seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pending:
-    """Where the result of an asked trial goes."""
-
-    bracket: int
-    position: int
-    config: Mapping[str, Value]
-    budget: float
 
 
 class _Running:
@@ -249,6 +239,11 @@ class _Running:
         self.n_told = 0
         self.promoted = ""
 
+    @property
+    def rung(self) -> Rung:
+        """That of the step."""
+        return self.bracket.rungs[self.step]
+
     def record(self, position: int, loss: float | None) -> str:
         """Enters a loss; says whether the rung is still "open", was "promoted" from, or the bracket has "ended"."""
         self.losses[position] = loss
@@ -262,21 +257,9 @@ class _Running:
         best = sorted(hyperband.promotions(self.losses, size))
         if not best and not self.refill:
             return "ended"
-        self.promoted = f"among the best {len(best)} of {len(self.losses)} on budget {self.bracket.rungs[self.step].budget:g}"
+        self.promoted = f"among the best {len(best)} of {len(self.losses)} on budget {self.rung.budget:g}"
         self.step += 1
         self.members = [self.members[i] for i in best]
         self.losses = [None] * (size if self.refill else len(best))
         self.n_asked = self.n_told = 0
         return "promoted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where the next trial belongs."""
-
-    running: _Running
-    rung: Rung
-    trial_id: str
-    config_id: str
-    member: _Member | None
-    """None where a new configuration is due."""

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bohb_nas.errors import JournalError, RecordError
 from bohb_nas.knowledge import Knowledge
+from bohb_nas.methods._brackets import never_asked, not_due
 from bohb_nas.records import Budgets, Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
@@ -139,11 +139,7 @@ class Ladder:
             fits = fits and trial.rung <= self._top and trial.bracket == self._top - trial.rung
         if not fits or not math.isclose(trial.budget, self._budgets[trial.rung], rel_tol=1e-9):
             due = "a new configuration" if promotion is None else f"configuration {promotion[1].config_id} on rung {promotion[0] + 1}"
-            raise JournalError(
-                f"trial {trial.trial_id} (configuration {trial.config_id}, bracket {trial.bracket}, rung {trial.rung}, "
-                f"budget {trial.budget:g}) cannot be replayed: this search would have asked t{self._n_asked:05d} ({due}); "
-                "resume with the method, budgets and eta of the start"
-            )
+            raise not_due(trial, f"t{self._n_asked:05d} ({due})")
         self._take(trial)
 
     def tell(self, result: Result) -> None:
@@ -155,9 +151,7 @@ class Ladder:
         if result.trial_id in self._done:
             return
         if result.trial_id not in self._pending:
-            raise RecordError(
-                f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {self._n_asked} asked trials"
-            )
+            raise never_asked(result, self._n_asked)
         member, rung = self._pending.pop(result.trial_id)
         self._done.add(result.trial_id)
         loss = self._knowledge.loss(result)

@@ -6,12 +6,14 @@ times in all; the training of what was found once more.
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
-from bohb_nas.entries import check_option, number
-from bohb_nas.errors import JournalError, OptionError, RecordError, SpaceError
+from bohb_nas.entries import check_option, is_number
+from bohb_nas.errors import JournalError, OptionError, SpaceError
+from bohb_nas.methods._brackets import never_asked
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
 from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.legality import complete
@@ -22,7 +24,7 @@ _MOST = {Origin.SEARCH: 3, Origin.MODEL: 2}
 
 def check_common(search_s: float | None, retrain: object) -> None:
     """Raises OptionError unless the seconds of the search are none or a number above 0, and `retrain` is true or false."""
-    good = search_s is None or (number(search_s) and search_s > 0)
+    good = search_s is None or (is_number(search_s) and search_s > 0)
     check_option("search_s", search_s, good, "a number of seconds above 0, or none for the dearest budget")
     check_option("retrain", retrain, type(retrain) is bool, "true or false")
 
@@ -114,9 +116,7 @@ class OneShot:
         if result.trial_id in self._done:
             return
         if self._pending is None or self._pending.trial_id != result.trial_id:
-            raise RecordError(
-                f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {self._n_asked} asked trials"
-            )
+            raise never_asked(result, self._n_asked)
         self._done.add(result.trial_id)
         self._pending = None
         problem = self._problem(result)
@@ -159,6 +159,16 @@ class OneShot:
             seed=int(np.random.default_rng((self._seed, n)).integers(2**31)),
             origin=self._due,
         )
+
+
+def make(*, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Any) -> OneShot:
+    """The optimizer: the search, which is one trial of one worker, and what follows.
+
+    Raises:
+        OptionError: budgets are no seconds.
+    """
+    del n_workers
+    return OneShot(space, budgets, seed=seed, search_s=options.search_s, retrain=options.retrain)
 
 
 def _same(one: Trial, other: Trial) -> bool:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from ConfigSpace import ConfigurationSpace
-
-from bohb_nas.methods._one_shot import OneShot, check_common
+from bohb_nas.methods._one_shot import check_common, make
 from bohb_nas.one_shot_settings import Dha
-from bohb_nas.records import Budgets
+
+__all__ = ["Options", "make"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +24,3 @@ class Options(Dha):
     def __post_init__(self) -> None:
         Dha.__post_init__(self)  # super() without arguments does not know a class with slots
         check_common(self.search_s, self.retrain)
-
-
-def make(*, space: ConfigurationSpace, budgets: Budgets, seed: int, n_workers: int, options: Options) -> OneShot:
-    """The optimizer: the search, which is one trial of one worker, and what follows.
-
-    Raises:
-        OptionError: budgets are no seconds.
-    """
-    del n_workers
-    return OneShot(space, budgets, seed=seed, search_s=options.search_s, retrain=options.retrain)

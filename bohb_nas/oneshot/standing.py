@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.training.position import Point, is_point
 
 
@@ -37,9 +37,9 @@ class Standing:
             raise ValueError("the standing is not of the fields that it has")
         sums, curve, restored = value["sums"], value["curve"], value["restored"]
         good = {
-            "train_s": number(value["train_s"]) and value["train_s"] >= 0,
-            "u": number(value["u"]) and 0 <= value["u"] <= 1,
-            "sums": isinstance(sums, list) and len(sums) == 2 and all(map(number, sums)) and type(sums[1]) is int and sums[1] >= 0,
+            "train_s": is_number(value["train_s"]) and value["train_s"] >= 0,
+            "u": is_number(value["u"]) and 0 <= value["u"] <= 1,
+            "sums": isinstance(sums, list) and len(sums) == 2 and all(map(is_number, sums)) and type(sums[1]) is int and sums[1] >= 0,
             "curve": isinstance(curve, list) and all(map(is_point, curve)),
             "restored": isinstance(restored, list) and all(isinstance(entry, dict) for entry in restored),
         }

@@ -16,7 +16,7 @@ from ConfigSpace.exceptions import ForbiddenValueError
 from bohb_nas import entries
 from bohb_nas.arrays import Floats
 from bohb_nas.durations import counted
-from bohb_nas.entries import check_option, whole
+from bohb_nas.entries import check_option, is_whole
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Result, Status, Value
 from bohb_nas.samplers import rung_model
@@ -57,8 +57,8 @@ class Settings(rung_model.Settings):
     def __post_init__(self) -> None:
         rung_model.Settings.__post_init__(self)  # super() knows the class as it was before it got slots
         drawn, n = self.random_fraction, self.n_candidates
-        check_option("random_fraction", drawn, entries.number(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
-        check_option("n_candidates", n, whole(n, 1), "a whole number from 1")
+        check_option("random_fraction", drawn, entries.is_number(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
+        check_option("n_candidates", n, is_whole(n, 1), "a whole number from 1")
         for name in ("all_rungs", "learnt_entry", "cost_aware", "avoid_memory"):
             check_option(name, getattr(self, name), type(getattr(self, name)) is bool, "true or false")
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bohb_nas.arrays import Floats
-from bohb_nas.entries import check_option, number
+from bohb_nas.entries import check_option, is_number
 from bohb_nas.samplers.density import Columns, Mixture, mixture
 from bohb_nas.samplers.results import N_KEPT, RungResults
 
@@ -48,12 +48,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_option(
-            "good_fraction", self.good_fraction, number(self.good_fraction) and 0 < self.good_fraction < 1, "a number above 0 and below 1"
+            "good_fraction",
+            self.good_fraction,
+            is_number(self.good_fraction) and 0 < self.good_fraction < 1,
+            "a number above 0 and below 1",
         )
         floor = self.bandwidth_floor
-        check_option("bandwidth_floor", floor, number(floor) and 0 < floor <= 1, "a number above 0 and at most 1")
-        check_option("mutations", self.mutations, number(self.mutations) and self.mutations > 0, "a number above 0")
-        check_option("prior_weight", self.prior_weight, number(self.prior_weight) and self.prior_weight > 0, "a number above 0")
+        check_option("bandwidth_floor", floor, is_number(floor) and 0 < floor <= 1, "a number above 0 and at most 1")
+        check_option("mutations", self.mutations, is_number(self.mutations) and self.mutations > 0, "a number above 0")
+        check_option("prior_weight", self.prior_weight, is_number(self.prior_weight) and self.prior_weight > 0, "a number above 0")
         check_option("distinct", self.distinct, type(self.distinct) is bool, "true or false")
         check_option("weighted", self.weighted, type(self.weighted) is bool, "true or false")
 

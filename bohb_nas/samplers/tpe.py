@@ -16,7 +16,7 @@ from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.hyperparameters import Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
 from bohb_nas.arrays import Floats
-from bohb_nas.entries import check_option, number, whole
+from bohb_nas.entries import check_option, is_number, is_whole
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
 from bohb_nas.samplers import kde
@@ -49,13 +49,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         fewest, share, n = self.min_points_in_model, self.top_n_percent, self.n_candidates
-        check_option("min_points_in_model", fewest, fewest is None or whole(fewest, 1), "a whole number from 1, or none")
-        check_option("top_n_percent", share, whole(share, 1, 99), "a whole number from 1 to 99")
-        check_option("n_candidates", n, whole(n, 1), "a whole number from 1")
+        check_option("min_points_in_model", fewest, fewest is None or is_whole(fewest, 1), "a whole number from 1, or none")
+        check_option("top_n_percent", share, is_whole(share, 1, 99), "a whole number from 1 to 99")
+        check_option("n_candidates", n, is_whole(n, 1), "a whole number from 1")
         drawn, factor, smallest = self.random_fraction, self.bandwidth_factor, self.min_bandwidth
-        check_option("random_fraction", drawn, number(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
-        check_option("bandwidth_factor", factor, number(factor) and factor > 0, "a number above 0")
-        check_option("min_bandwidth", smallest, number(smallest) and 0 < smallest < 0.5, "a number above 0 and below 0.5")
+        check_option("random_fraction", drawn, is_number(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
+        check_option("bandwidth_factor", factor, is_number(factor) and factor > 0, "a number above 0")
+        check_option("min_bandwidth", smallest, is_number(smallest) and 0 < smallest < 0.5, "a number above 0 and below 0.5")
         check_option("corrected_densities", self.corrected_densities, type(self.corrected_densities) is bool, "true or false")
 
 

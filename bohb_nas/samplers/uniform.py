@@ -83,7 +83,15 @@ class Uniform:
         """A configuration that depends on the generator only."""
         return self._fresh.draw(rng, reason="this method draws every configuration at random")
 
-    def observe(self, config: Mapping[str, Value], *, budget: float, loss: float | None) -> None:
+    def entry(self, rng: np.random.Generator) -> int:
+        """Everything starts on the cheapest rung."""
+        del rng
+        return 0
+
+    def asked(self, *_: Any) -> None:
+        """Nothing."""
+
+    def observe(self, *_: Any, **__: Any) -> None:
         """Nothing."""
 
 

@@ -1,29 +1,21 @@
 """Runs what a comparison lacks, in several processes, and stores each run when it is finished."""
 
 import math
-import multiprocessing
-import os
-import signal
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
 from bohb_nas import refs
-from bohb_nas.benchmarks import Problem, load_problem
-from bohb_nas.errors import BohbNasError, ProblemError, RefError
-from bohb_nas.parallel import without_current_folder
+from bohb_nas.benchmarks import load_problem
+from bohb_nas.errors import ProblemError, UsageError
+from bohb_nas.parallel import as_they_end
 from bohb_nas.simulation.clock import simulate
 from bohb_nas.simulation.code import fingerprint
 from bohb_nas.simulation.entrants import Entrant
 from bohb_nas.simulation.results import Conditions, Finished, Key, Results
-
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +51,13 @@ def cases(entrants: Sequence[Entrant], problems: Sequence[str], *, seeds: Sequen
 
     Raises:
         RefError: no such family of problems.
-        ProblemError: no such instance, its data are not there, or its costs do not fit the conditions.
+        ProblemError: no such instance, its data are not there, or its best, median and mean cost are no scale.
+        UsageError: an optimizer's seconds are to be added to costs that are none.
         BohbNasError: a method cannot search a problem's space.
     """
     loaded = {name: load(name) for name in problems}
+    if any(c.overhead for c in conditions) and (other := [problem.name for problem in loaded.values() if problem.cost_unit != "s"]):
+        raise UsageError(f"--overhead measured needs costs in seconds, which {', '.join(other)} do not have; leave them out")
     for problem in loaded.values():
         if not problem.best < problem.median or not 0 < problem.mean_cost < math.inf:
             raise ProblemError(
@@ -102,44 +97,10 @@ def run_all(todo: Sequence[Case], results: Results, *, jobs: int) -> Iterator[Fi
     Raises:
         BohbNasError: a process was killed; what had finished is stored.
     """
-    for name in _ONE_THREAD:  # read by the children when they import numpy
-        os.environ.setdefault(name, "1")
-    outcomes = map(attempt, todo) if jobs == 1 else _in_processes(todo, jobs)
-    for outcome in outcomes:
+    for _, outcome in as_they_end([partial(attempt, case) for case in todo], jobs=jobs):
         if isinstance(outcome, Finished):
             results.add(outcome)
         yield outcome
-
-
-def _in_processes(todo: Sequence[Case], jobs: int) -> Iterator[Finished | Failure]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        waiting: set[Future[Finished | Failure]] = set()
-        try:
-            with without_current_folder():
-                waiting |= {pool.submit(attempt, case) for case in todo}
-            for future in as_completed(waiting):
-                yield future.result()
-        except BrokenProcessPool as e:
-            raise BohbNasError(
-                f"one of the {jobs} processes was ended from outside, perhaps for want of memory; finished runs are stored: "
-                "run the same command again, perhaps with fewer --jobs"
-            ) from e
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Ends this process when its parent is killed, which would leave it waiting for work for ever; at Ctrl-C without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def attempt(case: Case) -> Finished | Failure:
@@ -184,18 +145,8 @@ def run(case: Case) -> Finished:
     )
 
 
-@cache
-def load(name: str) -> Problem:
-    """The problem of a name, read once in a process.
-
-    Raises:
-        RefError: no such family in the catalogue, the only place that is searched: stored runs are known by this name.
-        ProblemError: no such instance, or its data are not there.
-    """
-    family = name.partition("/")[0]
-    if family not in (known := refs.names("problem")):
-        raise RefError(f"unknown problem {name!r}; known families: {', '.join(known)}; `bohb-nas list problems` lists their instances")
-    return load_problem(name)
+load = cache(load_problem)
+"""The problem of a name, read once in a process."""
 
 
 @cache

@@ -2,9 +2,7 @@
 
 import inspect
 import json
-import math
 import re
-import reprlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -13,7 +11,7 @@ from typing import Any
 
 from bohb_nas import refs
 from bohb_nas.benchmarks import Problem
-from bohb_nas.entries import refuse_unknown
+from bohb_nas.entries import option_value, refuse_unknown
 from bohb_nas.errors import OptionError, UsageError
 from bohb_nas.methods import Method, load_method, make_optimizer
 from bohb_nas.one_shot_settings import SEARCHES
@@ -63,13 +61,13 @@ def setting(text: str) -> Setting:
     """Of `NAME=VALUE` or `METHOD:NAME=VALUE`, the value as JSON or as a plain word.
 
     Raises:
-        OptionError: it is neither.
+        OptionError: it is neither, or a number in it is not finite.
     """
     key, equals, value = text.partition("=")
     method, colon, name = key.rpartition(":")
     if not equals or not name.strip().isidentifier() or (colon and not method):
         raise OptionError(f"method option {text!r}: accepted is NAME=VALUE or METHOD:NAME=VALUE")
-    return Setting(name=name.strip(), value=_value(value), method=method or None)
+    return Setting(name=name.strip(), value=option_value(value), method=method or None)
 
 
 def entrants(methods: Sequence[str], settings: Sequence[Setting] = ()) -> list[Entrant]:
@@ -141,17 +139,3 @@ def _name(reference: str) -> str:
 
 def _shown(options: Mapping[str, Value | None]) -> str:
     return f"[{','.join(f'{name}={json.dumps(options[name])}' for name in sorted(options))}]".replace('"', "") if options else ""
-
-
-def _value(text: str) -> Value | None:
-    try:
-        value: Value | None = json.loads(text, parse_int=_whole)
-    except json.JSONDecodeError:
-        return text
-    return value
-
-
-def _whole(digits: str) -> int:
-    if math.isinf(float(digits)):
-        raise OptionError(f"method option value {reprlib.repr(digits)}: accepted are finite numbers, words, true, false and null")
-    return int(digits)

@@ -16,7 +16,7 @@ from bohb_nas.simulation.curves import best_known, comparisons
 from bohb_nas.simulation.entrants import Entrant, entrants, setting
 from bohb_nas.simulation.results import Conditions, Finished, Key, Results, read_all
 from bohb_nas.simulation.standings import choose_reference, standings
-from bohb_nas.simulation.suites import Suite, in_seconds, load_suite
+from bohb_nas.simulation.suites import Suite, load_suite
 
 Say = Callable[[str], None]
 _DEFAULT = Suite(problems=(), workers=(4,), n_seeds=20, horizon=20.0)
@@ -145,8 +145,6 @@ def _wanted(request: Request) -> list[campaign.Case]:
         raise UsageError("no problem to search; give --problem (names: bohb-nas list problems) or --suite quick")
     if not request.methods:
         raise UsageError("no method to compare; give --method (names: bohb-nas list methods), or --report to read what is stored")
-    if request.overhead == "measured" and (other := [p for p in problems if not in_seconds(p)]):
-        raise UsageError(f"--overhead measured needs costs in seconds, which {', '.join(other)} do not have; leave them out")
     taking_part: Sequence[Entrant] = entrants(request.methods, [setting(text) for text in request.options])
     conditions = [
         Conditions(

@@ -22,17 +22,11 @@ class Suite:
 
 
 _SYNTHETIC = ("condnet", "counting_ones", "hartmann", "rankcross")
-_NOT_SECONDS = ("counting_ones", "fcnet", "hartmann", "hpobench_mlp", "nb201", "rankcross", "taskset")
 
 
 def is_synthetic(problem: str) -> bool:
     """Whether it is a function with a known optimum, which needs no data."""
     return problem.partition("/")[0] in _SYNTHETIC
-
-
-def in_seconds(problem: str) -> bool:
-    """Whether its costs are seconds, so that the seconds of an optimizer can be added to them."""
-    return problem.partition("/")[0] not in _NOT_SECONDS
 
 
 TUNING = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.errors import JournalError, RecordError, StudyHeldError
 from bohb_nas.files import append_line, dump_json
 from bohb_nas.reading import parse_json
@@ -60,13 +60,13 @@ class Event:
             RecordError, ValueError: the line is none of the three kinds.
         """
         body = parse_json(line)
-        if not isinstance(body, dict) or type(body.get("term")) is not int or not number(body.get("time")):
+        if not isinstance(body, dict) or type(body.get("term")) is not int or not is_number(body.get("time")):
             raise RecordError("no term or no time")
         term, time = body["term"], float(body["time"])
         match body.get("event"):
             case "lead":
                 until = body.get("until")
-                return Event(term=term, time=time, until=float(until) if until is not None and number(until) else None)
+                return Event(term=term, time=time, until=float(until) if until is not None and is_number(until) else None)
             case "ask":
                 reason, why = body.get("reason"), body.get("why")
                 return Event(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.errors import StudyError, UsageError
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Budgets
@@ -51,7 +51,7 @@ def wrong_in(meta: object) -> str | None:
         if not (_all_texts(mapped, dict) and _all_texts([*mapped.values()], list)):
             return f"{name} is {repr(mapped)[:100]}"
     for name in _NUMBERS:
-        if meta.get(name) is not None and not number(meta[name]):
+        if meta.get(name) is not None and not is_number(meta[name]):
             return f"{name} is {repr(meta[name])[:100]}"
     probe = meta.get("rank_probe", 0)
     if not (type(probe) is int and 0 <= probe < _MOST):
@@ -171,7 +171,7 @@ def _wrong_in_budgets(budgets: dict[str, Any]) -> str | None:
         return "budgets lack their unit"
     if unknown := budgets.keys() - {"min", "max", "eta", "unit"}:
         return f"budgets have {sorted(unknown)}"
-    if not all(number(value) for name, value in budgets.items() if name != "unit"):
+    if not all(is_number(value) for name, value in budgets.items() if name != "unit"):
         return f"budgets are {repr(budgets)[:200]}"
     try:
         rungs = Budgets(**budgets).rungs
@@ -183,5 +183,7 @@ def _wrong_in_budgets(budgets: dict[str, Any]) -> str | None:
 def _wrong_in_stop(stop: dict[str, Any]) -> str | None:
     counts = [stop.get(name, "absent") for name in ("brackets", "trials")]
     total_s = stop.get("total_s", "absent")
-    good = all(n is None or (type(n) is int and 0 < n < _MOST) for n in counts) and (total_s is None or (number(total_s) and total_s > 0))
+    good = all(n is None or (type(n) is int and 0 < n < _MOST) for n in counts) and (
+        total_s is None or (is_number(total_s) and total_s > 0)
+    )
     return None if good and len(stop) == _N_LIMITS else f"stop is {repr(stop)[:200]}"

@@ -339,6 +339,11 @@ class StudyDir:
         """Writes study.json as a whole."""
         write_atomic(self.study_json, json.dumps(meta, indent=1, allow_nan=False) + "\n")
 
+    def finish(self, meta: dict[str, Any], time: float) -> None:
+        """Says in `done` that the study has ended at `time`, under the stop rule and the rank probe of its record."""
+        ended = {"time": time, "stop": meta["stop"], "rank_probe": meta.get("rank_probe", 0)}  # baselines alone and imports have no probe
+        write_atomic(self.done, json.dumps(ended) + "\n")
+
     def read_result(self, trial: Trial, *, say: Callable[[str], None] | None = None) -> Evaluation | None:
         """The finished evaluation of a trial, or None.
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.errors import CheckpointError
 from bohb_nas.training import checkpoint, in_turn
 from bohb_nas.training.augment import before_alternating
@@ -106,4 +106,4 @@ def _is_average(value: object) -> bool:
     if not isinstance(value, dict) or value.keys() != set(_AVERAGE):
         return False
     u, n, since = (value[name] for name in _AVERAGE)
-    return number(u) and 0 <= u < 1 and all(type(count) is int and count >= 0 for count in (n, since))
+    return is_number(u) and 0 <= u < 1 and all(type(count) is int and count >= 0 for count in (n, since))

@@ -5,7 +5,7 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.errors import OptionError
 from bohb_nas.files import load_json
 from bohb_nas.reading import read_text
@@ -41,7 +41,7 @@ def _choice(entry: Any, where: str) -> Choice:
     operator, probability = entry["operator"], entry["probability"]
     if operator not in OPERATORS:
         raise OptionError(f"{where}: operator is {reprlib.repr(operator)}; accepted are {', '.join(OPERATORS)}")
-    if not number(probability) or not 0 <= probability <= 1:
+    if not is_number(probability) or not 0 <= probability <= 1:
         raise OptionError(f"{where}: probability is {reprlib.repr(probability)}; accepted is a number from 0 to 1")
     if operator in PLAIN:
         if "magnitude" in entry:
@@ -49,7 +49,7 @@ def _choice(entry: Any, where: str) -> Choice:
         return Choice(probability, (Operation(operator),))
     low, high = LIMITS[operator]
     magnitude: Any = entry.get("magnitude")
-    good = isinstance(magnitude, list) and len(magnitude) == 2 and all(map(number, magnitude))
+    good = isinstance(magnitude, list) and len(magnitude) == 2 and all(map(is_number, magnitude))
     if not good or not low <= magnitude[0] <= magnitude[1] <= high:
         raise OptionError(f"{where}: magnitude of {operator} is {reprlib.repr(magnitude)}; accepted is [low, high] from {low} to {high}")
     return Choice(probability, (Operation(operator, *magnitude),))

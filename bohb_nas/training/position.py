@@ -7,7 +7,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from torch import Tensor
 
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 
 Point = dict[str, Any]
 """One point of a learning curve, as JSON: u and t (fraction and seconds of this training's budget), step, lr, train_loss and
@@ -49,11 +49,11 @@ class Position:
             raise ValueError("the position is not of the fields that it has")
         sums, curve = value["sums"], value["curve"]
         good = {
-            "train_s": number(value["train_s"]) and value["train_s"] >= 0,
-            "valid_s": number(value["valid_s"]) and value["valid_s"] >= 0,
+            "train_s": is_number(value["train_s"]) and value["train_s"] >= 0,
+            "valid_s": is_number(value["valid_s"]) and value["valid_s"] >= 0,
             "steps": type(value["steps"]) is int and value["steps"] >= 1,
-            "u": number(value["u"]) and 0 < value["u"] < 1,
-            "sums": isinstance(sums, list) and len(sums) == 3 and all(map(number, sums)) and type(sums[2]) is int and sums[2] >= 0,
+            "u": is_number(value["u"]) and 0 < value["u"] < 1,
+            "sums": isinstance(sums, list) and len(sums) == 3 and all(map(is_number, sums)) and type(sums[2]) is int and sums[2] >= 0,
             "curve": isinstance(curve, list) and all(is_point(point) for point in curve),
         }
         if wrong := [name for name, is_good in good.items() if not is_good]:
@@ -87,4 +87,4 @@ class Leave(Generic[Where]):
 
 def is_point(value: object) -> bool:
     """Whether a JSON value can be a point of a curve."""
-    return isinstance(value, dict) and "u" in value and all(isinstance(k, str) and number(v) for k, v in value.items())
+    return isinstance(value, dict) and "u" in value and all(isinstance(k, str) and is_number(v) for k, v in value.items())

@@ -152,7 +152,7 @@ def read(config: Mapping[str, Value], *, network: str | None = None) -> tuple[La
 
 def _check_number(name: str, value: object) -> None:
     """Whether used in this configuration or not."""
-    number = float(cast(float, value)) if entries.number(value) else math.nan
+    number = float(cast(float, value)) if entries.is_number(value) else math.nan
     if name in _WHOLE:
         good, accepted = number >= 1 and number.is_integer(), "a whole number from 1"
     elif name in policy_recipe.WHOLE:

@@ -11,7 +11,7 @@ from ConfigSpace.hyperparameters import Hyperparameter, NumericalHyperparameter
 
 from bohb_nas import leaving, standstill
 from bohb_nas.datasets import Dataset, load_dataset
-from bohb_nas.entries import check_option, number, refuse_unknown, whole
+from bohb_nas.entries import check_option, is_number, is_whole, refuse_unknown
 from bohb_nas.errors import DatasetError
 from bohb_nas.files import append_line, dump_json, write_atomic
 from bohb_nas.layers.arithmetic import size
@@ -85,22 +85,22 @@ class Options:
         check_option("data_fingerprint", fingerprint, fingerprint is None or isinstance(fingerprint, str), "the fingerprint of a data set")
         fraction = self.valid_fraction
         check_option("valid_fraction", fraction, fraction is None or (isinstance(fraction, float) and 0 < fraction < 1), "between 0 and 1")
-        check_option("split_seed", self.split_seed, whole(self.split_seed, 0), "a whole number from 0")
+        check_option("split_seed", self.split_seed, is_whole(self.split_seed, 0), "a whole number from 0")
         check_option("schedule", self.schedule, self.schedule in get_args(schedules.Name), "one of " + ", ".join(get_args(schedules.Name)))
         check_option("device", self.device, self.device is None or isinstance(self.device, str), "cpu, cuda or cuda:N")
         check_option("network", self.network, self.network is None or isinstance(self.network, str), "FILE.py or module:attribute")
-        check_option("n_threads", self.n_threads, self.n_threads is None or whole(self.n_threads, 1), "a whole number from 1")
+        check_option("n_threads", self.n_threads, self.n_threads is None or is_whole(self.n_threads, 1), "a whole number from 1")
         check_option("precision", self.precision, self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision)))
         check_option("compile", self.compile, self.compile in get_args(compiling.Mode), "one of " + ", ".join(get_args(compiling.Mode)))
-        check_option("min_steps", self.min_steps, whole(self.min_steps, 1), "a whole number from 1")
-        check_option("max_steps", self.max_steps, self.max_steps is None or whole(self.max_steps, 1), "a whole number from 1")
+        check_option("min_steps", self.min_steps, is_whole(self.min_steps, 1), "a whole number from 1")
+        check_option("max_steps", self.max_steps, self.max_steps is None or is_whole(self.max_steps, 1), "a whole number from 1")
         peak_tflops = self.peak_tflops
-        check_option("peak_tflops", peak_tflops, peak_tflops is None or (number(peak_tflops) and peak_tflops > 0), "a number above 0")
+        check_option("peak_tflops", peak_tflops, peak_tflops is None or (is_number(peak_tflops) and peak_tflops > 0), "a number above 0")
         full = self.full_validation_from_s
         check_option("policy_file", self.policy_file, self.policy_file is None or isinstance(self.policy_file, str), "a JSON file")
         every = self.save_every_s
-        check_option("save_every_s", every, number(every) and every > 0, "a number of seconds above 0")
-        check_option("full_validation_from_s", full, full is None or (number(full) and full >= 0), "a number of seconds from 0")
+        check_option("save_every_s", every, is_number(every) and every > 0, "a number of seconds above 0")
+        check_option("full_validation_from_s", full, full is None or (is_number(full) and full >= 0), "a number of seconds from 0")
 
 
 def make(**options: Any) -> Worker:

@@ -6,7 +6,6 @@ import pytest
 from study_fakes import planned
 from toy_studies import drive
 
-from bohb_nas.engine.drive import Outcome
 from bohb_nas.engine.plan import Request
 from bohb_nas.records import Result, Trial
 from bohb_nas.store.journal import fold
@@ -42,9 +41,9 @@ def test_a_journal_cut_at_every_byte_is_taken_up_and_results_come_back_from_thei
     for at in range(len(whole) + 1):
         study.journal.write_bytes(whole[:at])
         worker = Counting()
-        outcome, _ = drive(study, n_trials=N_TRIALS, worker=worker)
+        finished, _ = drive(study, n_trials=N_TRIALS, worker=worker)
         again = fold(study.journal)
-        assert outcome is Outcome.FINISHED
+        assert finished
         assert (again.trials, again.results, again.pending) == (state.trials, state.results, []), f"cut at {at}"
         assert worker.trained == [], f"cut at {at}: a finished trial was trained again"
         assert sum(b'"tell"' in line for line in study.journal.read_bytes().splitlines()) == N_TRIALS

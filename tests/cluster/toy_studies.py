@@ -6,7 +6,7 @@ from in_process import InProcessEngine, driven
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine import beforehand, launch
-from bohb_nas.engine.drive import Outcome, StopRule
+from bohb_nas.engine.drive import StopRule
 from bohb_nas.engine.lead import last_alive
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.replaying import replay
@@ -18,7 +18,7 @@ from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.workers.toy import ToyWorker
 
 
-def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tuple[Outcome, State]:
+def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tuple[bool, State]:
     """Leads a study as `run` does, with the toy worker in this process."""
     meta, space = launch.reopen(study, Request(trials=n_trials))
     parts = launch.build(meta, space)
@@ -35,5 +35,5 @@ def drive(study: StudyDir, *, n_trials: int, worker: Worker | None = None) -> tu
     journal = Journal(study.journal, state)
     journal.lead(Event(term=state.term + 1, time=time.time(), until=last_alive(study, state.term)), size=size)
     engine = InProcessEngine(study, worker or ToyWorker(seconds_per_budget=0.0))
-    outcome = driven(study, journal, optimizer, engine, budgets=parts.budgets, stop=StopRule(trials=n_trials), knowledge=known)
-    return outcome, state
+    finished = driven(study, journal, optimizer, engine, budgets=parts.budgets, stop=StopRule(trials=n_trials), knowledge=known)
+    return finished, state

@@ -13,6 +13,7 @@ from bohb_nas.records import Status
 from bohb_nas.space.encoding import Encoding
 
 FAMILIES = refs.names("problem")
+NOT_SECONDS = ("counting_ones", "fcnet", "hartmann", "hpobench_mlp", "nb201", "rankcross", "taskset")
 WITHOUT_DATA = {"condnet", "counting_ones", "hartmann", "rankcross"}
 MAY_FAIL = {"condnet/oom": Status.OUT_OF_MEMORY, "taskset": Status.DIVERGED}
 
@@ -72,6 +73,7 @@ def test_reference_values_are_of_this_problem(family: str) -> None:
         assert problem.best < problem.median
         assert 0.25 < sum(truth <= problem.median for truth in truths) / 200 < 0.75
         assert 0 < problem.mean_cost < math.inf
+        assert (problem.cost_unit != "s") is (family in NOT_SECONDS)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -5,7 +5,7 @@ from typing import Any
 
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.child import train
-from bohb_nas.engine.drive import Drive, Engine, Outcome, StopRule, Wish
+from bohb_nas.engine.drive import Drive, Engine, StopRule, Wish
 from bohb_nas.records import Budgets, Evaluation, Optimizer, Result, Trial, Worker
 from bohb_nas.store.journal import Journal
 from bohb_nas.store.study_dir import StudyDir
@@ -53,7 +53,7 @@ def driven(
     continued: bool = False,
     ours: bool = True,
     **more: Any,
-) -> Outcome:
+) -> bool:
     """How the loop ended that nobody watches or stops, unless `more` of its arguments say otherwise."""
     promotable = getattr(optimizer, "promotable", None)
     unwatched = {"stop": StopRule(), "clock": time.time, "wish": lambda: Wish.GO_ON, "notice": lambda _: None, "tick": lambda: None}

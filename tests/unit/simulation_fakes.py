@@ -24,6 +24,7 @@ class FakeProblem:
     best: float = 0.0
     median: float = 1.0
     mean_cost: float = 1.0
+    cost_unit: str = "s"
     space: ConfigurationSpace = field(default_factory=lambda: ConfigurationSpace({"x": Integer("x", (0, 9))}))
 
     def evaluate(self, config: Mapping[str, Value], budget: float, *, seed: int) -> Observation:

@@ -25,7 +25,7 @@ from bohb_nas.cli import cli
 from bohb_nas.cli_compare import _parse
 from bohb_nas.comparison import device_seconds, entrants, judging
 from bohb_nas.comparison.arrangement import Arrangement, Request, arrange
-from bohb_nas.comparison.entrants import Entrant, Share
+from bohb_nas.comparison.entrants import Entrant
 from bohb_nas.comparison.figure import over_seeds
 from bohb_nas.comparison.run import Ended, compare, start
 from bohb_nas.comparison.table import difference
@@ -108,12 +108,6 @@ class Fake:
         return compare(folder, Request(**said), lambda _: None, test=self.test, search=self.search, check=self.check)
 
 
-def given(name: str) -> list[str]:
-    """What `run` is told for 90 s, of which one training may take 27, of seed 4."""
-    (entrant,) = entrants.find([name])
-    return entrant.arguments(Share(time_s=90.0, train_s=27.0, seed=4, space="cell", dataset="digits"))
-
-
 @pytest.mark.parametrize(
     ("name", "own"),
     [
@@ -130,13 +124,15 @@ def given(name: str) -> list[str]:
     ],
 )
 def test_an_entrant_turns_seconds_into_arguments(name: str, own: str) -> None:
-    assert given(name) == f"--space cell --dataset digits --seed 4 {own}".split()
+    """For 90 s, of which one training may take 27."""
+    (entrant,) = entrants.find([name])
+    assert entrant.own(90.0, 27.0) == own.split()
 
 
 @pytest.mark.parametrize("train_s", [10 / 3, 100.0, 1e5 / 7, math.pi])
 def test_no_rung_is_lost_by_writing_budgets_as_text(train_s: float) -> None:
     (bohb,) = entrants.find(["bohb"])
-    words = bohb.arguments(Share(time_s=1e6, train_s=train_s, seed=0, space="cell", dataset="digits"))
+    words = bohb.own(1e6, train_s)
     low, high = (parse_duration(words[words.index(option) + 1]) for option in ("--budget-min", "--budget-max"))
     assert len(Budgets(min=low, max=high).rungs) == 4
 
@@ -144,8 +140,9 @@ def test_no_rung_is_lost_by_writing_budgets_as_text(train_s: float) -> None:
 def test_what_everybody_is_told_reaches_every_search(tmp_path: Path) -> None:
     asked = Request(methods=("fixed",), seeds=1, worker_options={"max_steps": 9, "precision": "fp32"}, max_params=5e6, data_dir=tmp_path)
     arranged = arrange(tmp_path / "c", asked)
-    words = arranged.arguments(arranged.entrants()[0], 0, tmp_path / "c")
-    assert words[:4] == ["run", str(tmp_path / "c/fixed-0"), "--workers", "1"]
+    words = arranged.arguments(arranged.entrants()[0], 4, tmp_path / "c")
+    assert words[:4] == ["run", str(tmp_path / "c/fixed-4"), "--workers", "1"]
+    assert words[4:10] == ["--space", "cell", "--dataset", "digits", "--seed", "4"]
     pairs = set(itertools.pairwise(words))
     assert {("--worker-option", "max_steps=9"), ("--worker-option", 'precision="fp32"'), ("--max-params", "5000000")} <= pairs
     assert {("--data-dir", str(tmp_path)), ("--initial", str(tmp_path / "c/fixed.initial.json"))} <= pairs

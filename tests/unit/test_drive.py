@@ -11,7 +11,7 @@ from in_process import InProcessEngine, driven
 
 from bohb_nas import make_optimizer
 from bohb_nas.engine import drive
-from bohb_nas.engine.drive import Engine, Outcome, Pace, StopRule, Wish
+from bohb_nas.engine.drive import Engine, StopRule, Wish
 from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import BohbNasError, JournalError, KnowledgeError, SpaceError
 from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
@@ -73,7 +73,7 @@ def search(
     wish: Callable[[Journal], Wish] = lambda journal: Wish.GO_ON,
     knowledge: Knowledge = NOTHING,
     beside_s: float = 0.0,
-) -> tuple[Outcome, Journal, Virtual]:
+) -> tuple[bool, Journal, Virtual]:
     study, clock = StudyDir(path), Clock()
     study.make()
     state = fold(study.journal)
@@ -81,7 +81,7 @@ def search(
     replay(optimizer, state)
     journal, worker = Journal(study.journal, state), Virtual(clock, failing, beside_s=beside_s)
     journal.write(Event(term=state.term + 1, time=clock()))
-    outcome = driven(
+    finished = driven(
         study,
         journal,
         optimizer,
@@ -94,12 +94,12 @@ def search(
         wish=lambda: wish(journal),
         knowledge=knowledge,
     )
-    return outcome, journal, worker
+    return finished, journal, worker
 
 
 def test_three_brackets_are_trained_as_published(tmp_path: Path) -> None:
-    outcome, journal, worker = search(tmp_path / "study")
-    assert outcome is Outcome.FINISHED
+    finished, journal, worker = search(tmp_path / "study")
+    assert finished
     by_bracket = {s: [sum(t.bracket == s and t.rung == k for t in worker.seen) for k in range(3)] for s in (2, 1, 0)}
     assert by_bracket == {2: [9, 3, 1], 1: [0, 3, 1], 0: [0, 0, 3]}
     assert len(journal.state.results) == 20
@@ -120,10 +120,10 @@ def test_a_stopped_search_goes_on_as_if_nothing_had_happened(tmp_path: Path, int
     def stop(journal: Journal) -> Wish:
         return Wish.STOP if len(journal.state.trials) >= interrupted_after else Wish.GO_ON
 
-    outcome, _, first = search(tmp_path / "parts", wish=stop)
-    assert outcome is Outcome.STOPPED
-    outcome, parts, second = search(tmp_path / "parts")
-    assert outcome is Outcome.FINISHED
+    finished, _, first = search(tmp_path / "parts", wish=stop)
+    assert not finished
+    finished, parts, second = search(tmp_path / "parts")
+    assert finished
     assert list(parts.state.trials.values()) == list(whole.state.trials.values())
     assert dict(parts.state.results) == dict(whole.state.results)
     assert len(first.seen) + len(second.seen) == len(whole.state.trials)
@@ -133,8 +133,9 @@ def test_draining_lets_the_running_trial_end_and_asks_no_more(tmp_path: Path) ->
     def drain(journal: Journal) -> Wish:
         return Wish.DRAIN if len(journal.state.trials) == 4 else Wish.GO_ON
 
-    outcome, journal, _ = search(tmp_path / "study", wish=drain)
-    assert outcome is Outcome.DRAINED
+    finished, journal, _ = search(tmp_path / "study", wish=drain)
+    assert not finished
+    assert not journal.state.pending
     assert len(journal.state.trials) == len(journal.state.results) == 4
 
 
@@ -145,8 +146,8 @@ def test_stop_rules(tmp_path: Path) -> None:
     assert journal.state.led_s == 18, "9 x 1 s and 3 x 3 s; the 9 s of the next trial would not fit into the 2 s left"
     _, journal, _ = search(tmp_path / "worth", stop=StopRule(worth=12), optimizer=hyperband(None))
     assert journal.state.budget_asked == 12
-    outcome, journal, _ = search(tmp_path / "time", stop=StopRule(total_s=27), optimizer=hyperband(None))
-    assert (outcome, journal.state.led_s) == (Outcome.FINISHED, 27), "the time of the first part counts"
+    finished, journal, _ = search(tmp_path / "time", stop=StopRule(total_s=27), optimizer=hyperband(None))
+    assert (finished, journal.state.led_s) == (True, 27), "the time of the first part counts"
 
 
 def test_what_trials_take_beside_their_training_counts_towards_the_end(tmp_path: Path) -> None:
@@ -188,8 +189,8 @@ def told_late(details: dict[str, object], **more: Any) -> State:
 def test_what_a_trial_waited_for_a_worker_says_nothing_of_what_trials_take() -> None:
     """Its first worker was lost; the attempt that ended well had a device for 7 s, of which it trained 5 s."""
     state = told_late({"engine": {"host": "node1", "device": "cuda:0", "began": 9_590.0, "ended": 9_597.0}})
-    assert Pace(state, in_seconds=False).needs_s(study_fakes.trial(1, budget=10.0)) == 14.0
-    assert Pace(state, in_seconds=True).needs_s(study_fakes.trial(1, budget=10.0)) == 12.0
+    assert StopRule(in_seconds=False).needs_s(state, 10.0) == 14.0
+    assert StopRule().needs_s(state, 10.0) == 12.0
     assert not StopRule(total_s=700).reached(state, now=600.0, budget=98.0)
     assert StopRule(total_s=700).reached(state, now=600.0, budget=98.1)
 
@@ -210,9 +211,10 @@ def test_what_a_trial_needs_is_told_by_the_latest_of_its_budget_or_else_by_all(i
     beside_s = {1.0: [1.0, 9.0, 2.0], 3.0: [5.0]}
     state = State(beside_s=beside_s, took_s={1.0: [3.0, 2.0], 4.0: [10.0]})
     late = State(beside_s={27.0: [-4.0]})
-    found = {b: Pace(late if b == 27.0 else state, in_seconds=in_seconds).needs_s(study_fakes.trial(1, budget=b)) for b in needs_s}
+    stop = StopRule(in_seconds=in_seconds)
+    found = {b: stop.needs_s(late if b == 27.0 else state, b) for b in needs_s}
     assert found == needs_s
-    assert Pace(State(), in_seconds=in_seconds).needs_s(study_fakes.trial(1, budget=5.0)) == (5.0 if in_seconds else None)
+    assert stop.needs_s(State(), 5.0) == (5.0 if in_seconds else None)
 
 
 def test_a_trial_that_was_handed_over_takes_what_all_its_attempts_had() -> None:
@@ -371,8 +373,8 @@ def test_time_that_passes_while_nobody_works_ends_the_search(tmp_path: Path) -> 
             return []
 
     stop = StopRule(total_s=60.0)
-    outcome = driven(study, journal, hyperband(), cast(Engine, Empty()), budgets=BUDGETS, ours=False, stop=stop, clock=clock)
-    assert (outcome, clock.now, journal.state.n_asked) == (Outcome.FINISHED, 60.0, 0)
+    finished = driven(study, journal, hyperband(), cast(Engine, Empty()), budgets=BUDGETS, ours=False, stop=stop, clock=clock)
+    assert (finished, clock.now, journal.state.n_asked) == (True, 60.0, 0)
 
 
 class Late:
@@ -406,8 +408,8 @@ def told_by(path: Path, workers: Late, *, stop: StopRule | None = None) -> list[
     journal = Journal(study.journal, State())
     journal.write(Event(term=1, time=0.0))
     told: dict[str, Any] = {"stop": stop or StopRule(), "clock": Clock(), "tick_s": 0.25}
-    outcome = driven(study, journal, hyperband(1), cast(Engine, workers), budgets=BUDGETS, ours=False, **told)
-    assert outcome is Outcome.FINISHED
+    finished = driven(study, journal, hyperband(1), cast(Engine, workers), budgets=BUDGETS, ours=False, **told)
+    assert finished
     return ["ask" if event.trial is not None else "tell" for event in read_events(study.journal)][1:]
 
 

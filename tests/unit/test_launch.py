@@ -10,6 +10,7 @@ from study_fakes import planned
 
 from bohb_nas.engine.launch import build, check, check_data, keep, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
+from bohb_nas.engine.training_process import options_of
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, StudyError, UsageError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.space.files import space_to_json
@@ -70,13 +71,6 @@ COMMAND: dict[str, Any] = {"space": "toy", "command": "train {lr}"}
         ({"dataset": "digits"}, {"dataset": "svhn"}, "--dataset digits and --worker-option dataset=svhn contradict each other"),
         ({"data_dir": Path("/a")}, {"data_dir": "/b"}, "--data-dir /a and --worker-option data_dir=/b contradict"),
         (COMMAND, {"command": "test {lr}"}, r"--command train \{lr\} and --worker-option command=test \{lr\} contradict"),
-        (COMMAND | {"hard_limit_s": 600.0}, {"hard_limit_s": 1}, "--hard-limit 600.0 and --worker-option hard_limit_s=1 contradict"),
-        (
-            COMMAND | {"budget_unit": "epochs", "budget_max": 9.0},
-            {"unit": "s"},
-            "--budget-unit epochs and --worker-option unit=s contradict",
-        ),
-        (COMMAND, {"unit": "epochs"}, "--budget-unit s and --worker-option unit=epochs contradict"),
     ],
 )
 def test_a_worker_option_that_contradicts_an_option_of_its_own_is_refused(said: dict[str, Any], told: dict[str, Any], text: str) -> None:
@@ -90,7 +84,29 @@ def test_a_worker_option_may_say_the_same_as_an_option_of_its_own(monkeypatch: p
     meta = plan(Request(dataset="image_folder:a", data_dir=Path("b"), worker_options=told))
     assert {name: meta["worker_options"][name] for name in told} == told
     assert plan(Request(dataset=None, worker_options={"dataset": "svhn"}))["worker_options"]["dataset"] == "svhn"
-    assert plan(Request(**COMMAND, hard_limit_s=1.0, worker_options={"hard_limit_s": 1}))["worker_options"]["hard_limit_s"] == 1
+
+
+@pytest.mark.parametrize(("name", "value", "own"), [("hard_limit_s", 10_000.0, "--hard-limit"), ("unit", "s", "--budget-unit")])
+def test_limit_and_unit_of_a_command_are_the_study_s(name: str, value: object, own: str) -> None:
+    """A limit as its option alone would be unknown to whoever kills the training process: after 900 s here."""
+    with pytest.raises(UsageError, match=f"^--worker-option {name}: say it with {own}$"):
+        plan(Request(**COMMAND, budget_max=400.0, worker_options={name: value}))
+    assert plan(Request(space="toy", worker="mine.py", worker_options={name: value}))["worker_options"] == {name: value}, "its own"
+
+
+def test_a_command_is_told_limit_and_unit_of_the_study() -> None:
+    meta = plan(Request(**COMMAND, budget_max=9.0, budget_unit="epochs", hard_limit_s=50.0))
+    assert meta["worker_options"] == {"command": "train {lr}"}
+    assert options_of(meta) == {"command": "train {lr}", "hard_limit_s": 50.0, "unit": "epochs"}
+    assert options_of(plan(Request(**COMMAND))) == {"command": "train {lr}", "unit": "s"}
+
+
+def test_a_limit_that_an_older_study_keeps_in_the_options_of_its_command_holds_until_another_is_typed(tmp_path: Path) -> None:
+    of_old = {"command": "train {lr}", "hard_limit_s": 60.0, "unit": "epochs"}
+    study = planned(tmp_path / "study", Request(**COMMAND, budget_max=9.0, budget_unit="epochs"), worker_options=of_old)
+    resumed, _ = reopen(study, Request())
+    assert options_of(resumed) == of_old
+    assert options_of(reopen(study, Request(hard_limit_s=70.0))[0])["hard_limit_s"] == 70.0
 
 
 def test_the_largest_counts_and_the_longest_ladder_are_read_back(tmp_path: Path) -> None:
@@ -201,7 +217,7 @@ def test_the_limit_of_a_trial_may_differ_and_is_kept(tmp_path: Path, asked: dict
     for limit_s in (60.0, 7200.0):
         resumed, _ = reopen(study, Request(hard_limit_s=limit_s))
         assert resumed["hard_limit_s"] == limit_s
-        assert resumed["worker_options"].get("hard_limit_s") == (limit_s if "command" in asked else None)
+        assert options_of(resumed).get("hard_limit_s") == (limit_s if "command" in asked else None)
         keep(study, resumed)
         assert reopen(study, Request())[0] == resumed
     with pytest.raises(StudyError, match="worker_options: the study has"):

@@ -7,7 +7,6 @@ import pytest
 from study_fakes import planned
 
 from bohb_nas.engine.cluster import Address
-from bohb_nas.engine.drive import Outcome
 from bohb_nas.engine.lead import _check_term, lead
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.view import Display
@@ -22,8 +21,8 @@ def study(tmp_path: Path) -> StudyDir:
 
 def test_a_study_whose_keys_were_lost_is_led_with_new_ones(study: StudyDir) -> None:
     shutil.rmtree(study.tls)
-    outcome, _ = lead(study.path, Request(), [], Display(), checked=True, gone=lambda: True)
-    assert outcome is Outcome.STOPPED
+    finished, _ = lead(study.path, Request(), [], Display(), checked=True, gone=lambda: True)
+    assert not finished
     assert study.tls.stat().st_mode & 0o777 == 0o700
 
 
@@ -49,8 +48,8 @@ def test_a_search_whose_time_is_over_before_its_first_trial_says_so(tmp_path: Pa
     request = Request(space="toy", worker="toy", method=method, budget_min=1.0, budget_max=3.0, total_s=float(first[0]))
     study = planned(tmp_path / "study", request)
     heard = Heard()
-    outcome, state = lead(study.path, Request(), [], heard, checked=True)
-    assert (outcome, state.n_asked) == (Outcome.FINISHED, 0)
+    finished, state = lead(study.path, Request(), [], heard, checked=True)
+    assert (finished, state.n_asked) == (True, 0)
     assert heard.lines[-1] == f"no trial could end in --total-time {first}; the same command with more time goes on"
 
 

@@ -9,7 +9,7 @@ from ConfigSpace import ConfigurationSpace, Constant
 from in_process import InProcessEngine, driven
 
 from bohb_nas.engine.child import make_worker
-from bohb_nas.engine.drive import Outcome, Wish
+from bohb_nas.engine.drive import Wish
 from bohb_nas.engine.replaying import replay
 from bohb_nas.errors import JournalError, KnowledgeError, OptionError, RecordError
 from bohb_nas.knowledge import Knowledge
@@ -232,7 +232,7 @@ def train(trial, workdir):
 """
 
 
-def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[Outcome, Journal]:
+def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[bool, Journal]:
     """Searches in place until the end, or until so many trials are asked; on a new clock each time."""
     study = StudyDir(path)
     study.make()
@@ -252,9 +252,9 @@ def run(path: Path, worker: Path, *, stop_after: int | None = None) -> tuple[Out
 def test_a_study_ends_with_the_trained_configuration_however_often_it_was_stopped(tmp_path: Path, stop_after: int | None) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
     if stop_after is not None:
-        assert run(tmp_path / "study", tmp_path / "worker.py", stop_after=stop_after)[0] is Outcome.STOPPED
-    outcome, journal = run(tmp_path / "study", tmp_path / "worker.py")
-    assert outcome is Outcome.FINISHED
+        assert not run(tmp_path / "study", tmp_path / "worker.py", stop_after=stop_after)[0]
+    finished, journal = run(tmp_path / "study", tmp_path / "worker.py")
+    assert finished
     trials, results = list(journal.state.trials.values()), journal.state.results
     assert [(t.trial_id, t.origin, t.budget, results[t.trial_id].status) for t in trials] == [
         ("t00000", Origin.SEARCH, 600.0, Status.CRASHED),

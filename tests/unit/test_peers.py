@@ -56,6 +56,7 @@ class Toy:
     best: float = 0.0
     median: float = 1.0
     mean_cost: float = 27.0
+    cost_unit: str = "epochs"
     adam_fails: bool = False
 
     def evaluate(self, config: Mapping[str, Value], budget: float, *, seed: int) -> Observation:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bohb_nas import make_optimizer, refs
 from bohb_nas.engine.checkpoints import Checkpoints
-from bohb_nas.engine.drive import Outcome, StopRule, Wish
+from bohb_nas.engine.drive import StopRule, Wish
 from bohb_nas.engine.launch import reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.probes import Probes
@@ -76,7 +76,7 @@ def search(
     continued: bool = False,
     wish: Callable[[Journal], Wish] = lambda journal: Wish.GO_ON,
     knowledge: Knowledge = NOTHING,
-) -> tuple[Outcome, Journal, Virtual]:
+) -> tuple[bool, Journal, Virtual]:
     study, clock = StudyDir(path), Clock()
     study.make()
     study.write_meta({**META, "rank_probe": probe})
@@ -86,7 +86,7 @@ def search(
     clock.now = state.last or 0.0
     journal, worker = Journal(study.journal, state), Virtual(clock)
     journal.write(Event(term=state.term + 1, time=clock()))
-    outcome = driven(
+    finished = driven(
         study,
         journal,
         optimizer,
@@ -99,7 +99,7 @@ def search(
         knowledge=knowledge,
         probes=Probes(space(), BUDGETS, seed=1, n=probe, allowed=knowledge.allowed) if probe else None,
     )
-    return outcome, journal, worker
+    return finished, journal, worker
 
 
 def share_while_searching(journal: Journal) -> float:
@@ -118,9 +118,9 @@ def apart(journal: Journal) -> tuple[list[Trial], list[Trial]]:
 @pytest.mark.parametrize("method", refs.names("method"))
 def test_every_configuration_is_trained_at_every_budget_and_the_search_asks_what_it_asks_without(tmp_path: Path, method: str) -> None:
     _, alone, _ = search(tmp_path / "alone", probe=0, method=method, continued=True)
-    outcome, journal, worker = search(tmp_path / "beside", probe=2, method=method, continued=True)
+    finished, journal, worker = search(tmp_path / "beside", probe=2, method=method, continued=True)
     searched, probes = apart(journal)
-    assert outcome is Outcome.FINISHED
+    assert finished
     assert searched == apart(alone)[0]
     assert [(t.config_id, t.budget, t.rung) for t in probes] == [
         (f"probe-0000{n}", budget, rung) for n in range(2) for rung, budget in enumerate((1.0, 3.0, 9.0))
@@ -156,8 +156,8 @@ def test_total_time_bounds_search_and_probe_and_more_time_goes_on(tmp_path: Path
     assert share_while_searching(journal) <= 0.2
     assert 100 - journal.state.led_s < 1, "what the search has no use for, the probe takes"
     before = list(journal.state.trials)
-    outcome, more, _ = search(tmp_path / "study", probe=50, stop=StopRule(total_s=200))
-    assert outcome is Outcome.FINISHED
+    finished, more, _ = search(tmp_path / "study", probe=50, stop=StopRule(total_s=200))
+    assert finished
     assert list(more.state.trials)[: len(before)] == before
     assert 199 < more.state.led_s <= 200
     assert share_while_searching(more) <= 0.2 + 3 / 200
@@ -177,10 +177,10 @@ def test_a_stopped_study_goes_on_as_if_nothing_had_happened(tmp_path: Path, inte
     def stop(journal: Journal) -> Wish:
         return Wish.STOP if len(journal.state.trials) >= interrupted_after else Wish.GO_ON
 
-    outcome, _, first = search(tmp_path / "parts", probe=4, stop=few, wish=stop)
-    assert outcome is Outcome.STOPPED
-    outcome, parts, second = search(tmp_path / "parts", probe=4, stop=few)
-    assert outcome is Outcome.FINISHED
+    finished, _, first = search(tmp_path / "parts", probe=4, stop=few, wish=stop)
+    assert not finished
+    finished, parts, second = search(tmp_path / "parts", probe=4, stop=few)
+    assert finished
     assert list(parts.state.trials.values()) == list(whole.state.trials.values())
     assert dict(parts.state.results) == dict(whole.state.results)
     assert len(first.seen) + len(second.seen) == 30 + 4 * 3
@@ -188,8 +188,8 @@ def test_a_stopped_study_goes_on_as_if_nothing_had_happened(tmp_path: Path, inte
 
 def test_a_finished_study_takes_more_probes(tmp_path: Path) -> None:
     _, few, _ = search(tmp_path / "study", probe=2)
-    outcome, more, worker = search(tmp_path / "study", probe=5)
-    assert outcome is Outcome.FINISHED
+    finished, more, worker = search(tmp_path / "study", probe=5)
+    assert finished
     assert [(t.config_id, t.budget) for t in worker.seen] == [(f"probe-0000{n}", b) for n in (2, 3, 4) for b in (1.0, 3.0, 9.0)]
     assert apart(more)[0] == apart(few)[0]
     _, at_once, _ = search(tmp_path / "other", probe=5)

@@ -200,7 +200,7 @@ def test_values_without_a_reference_come_from_random_configurations() -> None:
 @needs_data
 def test_kept_curves_are_bounded_and_forgetting_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_surrogate, "_KEPT", 3)
-    kept, configs = NB301.curves("cifar10"), sample(load_problem("nb301_v0"), 10)
+    kept, configs = _surrogate.Curves(NB301, "cifar10"), sample(load_problem("nb301_v0"), 10)
     first = [kept(config) for config in configs]
     assert [kept(config) for config in configs] == first
     assert len(kept._kept) == 3

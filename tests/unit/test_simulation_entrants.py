@@ -62,10 +62,10 @@ def test_what_is_no_setting_is_refused(text: str) -> None:
         setting(text)
 
 
-@pytest.mark.parametrize("n_digits", [400, 5000])
-def test_a_whole_number_beyond_every_float_is_refused(n_digits: int) -> None:
-    with pytest.raises(OptionError, match=r"999.*accepted are finite numbers"):
-        setting("n_brackets=" + "9" * n_digits)
+@pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "NaN", "-Infinity", "1e999", "[NaN]"])
+def test_a_value_that_no_record_can_hold_is_refused(value: str) -> None:
+    with pytest.raises(OptionError, match=rf"{value.strip('[]')[:5]}.* is no number to search with; accepted are finite numbers"):
+        setting(f"n_brackets={value}")
 
 
 @pytest.mark.parametrize(

@@ -244,19 +244,17 @@ def test_changed_files_that_were_accepted_are_what_is_trained_from_then_on(tmp_p
     assert play(study, steps) == [0.25, 0.25, 0.75], "what is not accepted changes nothing under way"
 
 
-LIMITED = """
+WHO = """
+import os
 from bohb_nas import Result, Status
-def make(hard_limit_s=None):
-    class Worker:
-        def train(self, trial, workdir):
-            return Result(trial_id=trial.trial_id, status=Status.OK, loss=hard_limit_s or 0.0, train_s=0.0)
-    return Worker()
+def train(trial, workdir):
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=float(os.getpid()), train_s=0.0)
 """
 
 
 def test_a_limit_that_was_changed_meanwhile_holds_from_the_next_trial_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `run --hard-limit` writes it into the record of a study whose workers were left standing, for them and for a command."""
-    study, limits, ask = made(tmp_path, LIMITED), [], TrainingProcess.ask
+    """As `run --hard-limit` writes it into the record of a study whose workers were left standing: a command is told it."""
+    study, limits, ask = made(tmp_path, WHO), [], TrainingProcess.ask
 
     async def asked(child: TrainingProcess, request: dict[str, Any], *, limit_s: float | None) -> Any:
         limits.append(limit_s)
@@ -266,19 +264,30 @@ def test_a_limit_that_was_changed_meanwhile_holds_from_the_next_trial_on(tmp_pat
 
     async def steps(trainer: Trainer) -> list[float | None]:
         first = (await trainer.train(TRIAL)).loss
-        study.write_meta(study.read_meta() | {"hard_limit_s": 50.0, "worker_options": {"hard_limit_s": 50.0}})
+        study.write_meta(study.read_meta() | {"hard_limit_s": 50.0})
         return [first, (await trainer.train(replace(TRIAL, trial_id="t00001"))).loss]
 
-    assert play(study, steps) == [0.0, 50.0]
+    first, second = play(study, steps)
+    assert first != second
     assert limits == [301.5, 50.0], "1.5 x 1 s + 300 s, then what was asked for"
+
+
+GIVEN = """
+from bohb_nas import Result, Status
+def make(loss=0.0):
+    class Worker:
+        def train(self, trial, workdir):
+            return Result(trial_id=trial.trial_id, status=Status.OK, loss=loss, train_s=0.0)
+    return Worker()
+"""
 
 
 def test_a_trainer_may_have_other_options_than_the_study(tmp_path: Path) -> None:
     """As baselines have, which are trained beside a search."""
-    study = made(tmp_path, LIMITED)
+    study = made(tmp_path, GIVEN)
 
     async def steps() -> float | None:
-        trainer = Trainer(study, study.read_meta(), device=local_devices(1)[0], say=print, options={"hard_limit_s": 7.0})
+        trainer = Trainer(study, study.read_meta(), device=local_devices(1)[0], say=print, options={"loss": 7.0})
         try:
             return (await trainer.train(TRIAL)).loss
         finally:

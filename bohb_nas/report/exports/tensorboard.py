@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from bohb_nas.entries import number
+from bohb_nas.entries import is_number
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.files import dump_json
 from bohb_nas.locks import Lock
@@ -141,6 +141,6 @@ def _points(path: Path) -> Iterator[tuple[int, float, dict[str, float]]]:
     data = notes.read_bytes(path, limit=_CURVE_LIMIT) or b""
     for line in data[: data.rfind(b"\n") + 1].splitlines():
         point = notes.parse_note(line) if len(line) <= notes.NOTE_LIMIT_BYTES else {}
-        step, values = notes.whole(point, "step"), {tag: float(point[tag]) for tag in _TAGS if number(point.get(tag))}
+        step, values = notes.whole(point, "step"), {tag: float(point[tag]) for tag in _TAGS if is_number(point.get(tag))}
         if step is not None and step < _MOST and values:
             yield step, notes.number(point, "t") or 0.0, values
