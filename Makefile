@@ -62,6 +62,7 @@ bench: $(VENV)/installed-dev  ## measure what the documentation states; takes ab
 	$(BIN)/python bench/noisy_labels_dha.py
 	$(BIN)/python bench/dha_steps.py
 	$(BIN)/python bench/digits.py
+	$(BIN)/python bench/running_statistics.py
 	$(BIN)/python bench/cifar_jpeg.py
 	$(BIN)/python bench/compare.py
 
