@@ -27,7 +27,7 @@ import torch
 from cifar_jpeg import unpacked
 from figures import machine
 from scipy import stats
-from torch import Tensor, nn
+from torch import nn
 
 from bohb_nas.datasets import Dataset, load_dataset
 from bohb_nas.layers.arithmetic import size
@@ -134,13 +134,9 @@ def recomputed(learner: Learner, n: int, *, augmented: bool) -> Network:
     return network
 
 
-Part = tuple[Tensor, Tensor, Tensor]
-"""Images, labels, and which of them."""
-
-
-def judged(learner: Learner, share: float, parts: Sequence[Part]) -> Found:
+def judged(learner: Learner, share: float, parts: Sequence[ResidentData]) -> Found:
     """The error in each way on all parts together, and the seconds that making its statistics took."""
-    data, compute, found = learner.data, learner.compute, dict[str, Any]()
+    compute, found = learner.compute, dict[str, Any]()
     ways: Mapping[str, Callable[[], Network]] = {
         "followed": lambda: learner.outcome,
         "debiased": lambda: debiased(learner.outcome, share),
@@ -152,7 +148,7 @@ def judged(learner: Learner, share: float, parts: Sequence[Part]) -> Found:
         began = time.process_time()
         network, took_s = way(), time.process_time() - began
         clock = TrainingClock(compute.device)
-        scores = [evaluate(network, *part, mean=data.mean, deviation=data.deviation, compute=compute, clock=clock) for part in parts]
+        scores = [evaluate(network, part, compute=compute, clock=clock) for part in parts]
         found[name] = {"error": sum(s.error * s.n for s in scores) / sum(s.n for s in scores), "s": took_s}
     return found | {"share": share, "average": learner.average is not None}
 
@@ -165,7 +161,7 @@ def trained(config: Mapping[str, Any], data: ResidentData, compute: Compute, bud
     plan = Plan(budget_s=budget_s, schedule=named(learner.recipe.schedule or "cosine", rung=0, warm_up=learner.recipe.warm_up))
     result = fit(learner, plan, clock, lambda _: None)
     found = {"config": dict(config), "budget_s": budget_s, "status": str(result.status), "steps": result.steps}
-    return found | (judged(learner, beginning.share(), [(data.images, data.labels, data.valid)]) if result.status == "ok" else {})
+    return found | (judged(learner, beginning.share(), [data]) if result.status == "ok" else {})
 
 
 def kept(folder: Path, datasets: Sequence[Dataset], compute: Compute) -> Found | None:
@@ -182,9 +178,9 @@ def kept(folder: Path, datasets: Sequence[Dataset], compute: Compute) -> Found |
             network.load_state_dict(part)
     images, labels = dataset.test_part()
     of_test = torch.arange(0, len(labels), max(1, len(labels) // MOST_TESTED))
-    tested = to_device(images, compute.device), labels_to_device(labels, compute.device), of_test
+    test = replace(data, images=to_device(images, compute.device), labels=labels_to_device(labels, compute.device), valid=of_test)
     found = {"config": said["config"], "budget_s": state["train_s"], "status": "ok", "steps": state["steps"], "dataset": dataset.name}
-    return found | judged(learner, 0.0, [(data.images, data.labels, data.valid), tested])
+    return found | judged(learner, 0.0, [data, test])
 
 
 def differences(rows: Sequence[Found]) -> None:

@@ -11,13 +11,6 @@ from bohb_nas.store.inputs import changed_inputs, store_inputs
 from bohb_nas.store.study_dir import StudyDir
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> StudyDir:
-    study = StudyDir(tmp_path / "study")
-    study.make()
-    return study
-
-
 def meta(*, policy_file: str | None = None, **said: Any) -> dict[str, Any]:
     return {"space": "toy", "worker": "toy", "method": "bohb", "worker_options": {"policy_file": policy_file}, **said}
 
