@@ -37,7 +37,7 @@ def find(study: StudyDir, *, seed: int = 0, device: str | None = None, explain: 
     Raises:
         StudyError: there is no study, or a part of it is damaged.
         UsageError: no evaluation is of that device.
-        BohbNasError: a process was killed.
+        AnalysisError: a process was killed.
     """
     return findings(read(study, device=device), explain if explain is not None else _fanova(), seed=seed, jobs=jobs)
 

@@ -1,21 +1,29 @@
 """Runs what a comparison lacks, in several processes, and stores each run when it is finished."""
 
 import math
+import multiprocessing
+import os
+import signal
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from bohb_nas import refs
 from bohb_nas.benchmarks import load_problem
-from bohb_nas.errors import ProblemError, UsageError
-from bohb_nas.parallel import as_they_end
+from bohb_nas.errors import BohbNasError, ProblemError, UsageError
+from bohb_nas.parallel import without_current_folder
 from bohb_nas.simulation.clock import simulate
 from bohb_nas.simulation.code import fingerprint
 from bohb_nas.simulation.entrants import Entrant
 from bohb_nas.simulation.results import Conditions, Finished, Key, Results
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +105,44 @@ def run_all(todo: Sequence[Case], results: Results, *, jobs: int) -> Iterator[Fi
     Raises:
         BohbNasError: a process was killed; what had finished is stored.
     """
-    for _, outcome in as_they_end([partial(attempt, case) for case in todo], jobs=jobs):
+    for name in _ONE_THREAD:  # read by the children when they import numpy
+        os.environ.setdefault(name, "1")
+    outcomes = map(attempt, todo) if jobs == 1 else _in_processes(todo, jobs)
+    for outcome in outcomes:
         if isinstance(outcome, Finished):
             results.add(outcome)
         yield outcome
+
+
+def _in_processes(todo: Sequence[Case], jobs: int) -> Iterator[Finished | Failure]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_end_with_parent) as pool:
+        waiting: set[Future[Finished | Failure]] = set()
+        try:
+            with without_current_folder():
+                waiting |= {pool.submit(attempt, case) for case in todo}
+            for future in as_completed(waiting):
+                yield future.result()
+        except BrokenProcessPool as e:
+            raise BohbNasError(
+                f"one of the {jobs} processes was ended from outside, perhaps for want of memory; finished runs are stored: "
+                "run the same command again, perhaps with fewer --jobs"
+            ) from e
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is killed, which would leave it waiting for work for ever; at Ctrl-C without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def attempt(case: Case) -> Finished | Failure:

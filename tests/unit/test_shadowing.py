@@ -12,6 +12,7 @@ from ConfigSpace import ConfigurationSpace
 from PIL import Image
 
 import bohb_nas
+from bohb_nas import parallel
 from bohb_nas.datasets import _decode
 from bohb_nas.engine.launch import _ask_worker
 from bohb_nas.engine.training_process import TrainingProcess
@@ -81,6 +82,16 @@ def test_work_side_by_side_is_done_there() -> None:
     program = "from functools import partial; from bohb_nas import parallel; print(parallel.run([partial(int, '3')] * 2, jobs=2))"
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[3, 3]\n", "")
+
+
+@pytest.mark.usefixtures("folder")
+def test_processes_started_there_find_pythons_own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    command = [sys.executable, "-c", "import random; print(random.Random(1).random() >= 0)"]
+    with parallel.without_current_folder():
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert "PYTHONSAFEPATH" not in os.environ
+    assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 1, "the folder is in the way"
 
 
 def test_every_program_of_python_leaves_the_current_folder_out() -> None:

@@ -96,7 +96,7 @@ def draw(
 
     Raises:
         StorageError: the disk refused.
-        BohbNasError: a process was killed.
+        AnalysisError: a process was killed.
     """
     named = list(itertools.zip_longest([_bounded(found) for found in studies], pictures))
     shares = run([partial(_share, named, folder, formats, slice(k, None, jobs)) for k in range(jobs)], jobs=jobs)
