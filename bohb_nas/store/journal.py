@@ -100,7 +100,7 @@ class State:
     led_s: float = 0.0
     """Seconds under some master, over all terms, up to `last`; `analysis.observations` puts every line on the same clock."""
     span_s: float = 0.0
-    """Those from the first ask on: how long it took to start, or runs that asked nothing, are in no rate."""
+    """Those from the first ask on: what came before is in no rate."""
     last: float | None = None
     """Time of the last line."""
     beside_s: dict[float, list[float]] = field(default_factory=dict)
