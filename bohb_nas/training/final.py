@@ -28,7 +28,6 @@ from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import read
-from bohb_nas.training.recording import Recording
 from bohb_nas.training.rows import NEW_CURVE, Row, earlier_row
 from bohb_nas.training.validation import evaluate_on_test
 
@@ -185,7 +184,6 @@ def _train_one(job: _Job, seed: int, curve: Path, clock: TrainingClock) -> Row:
     if trained.status is Status.OK:
         _export(job, learner, row, folder)  # before the test: whatever becomes of that, the model is kept
         curve.replace(folder / "curve.jsonl")
-        learner.recording = Recording(None)  # the test has the memory that the recorded steps held
         row = _tested(job, learner, row, clock)
         about = folder / "model.json"
         write_atomic(about, dump_json(load_json(about.read_text(encoding="utf-8")) | asdict(row)))
