@@ -447,6 +447,30 @@ def test_images_of_fewer_steps_are_made_at_once_where_memory_does_not_hold_those
     assert torch.cat(taken).bincount().tolist() == [400, 400, 400], "of the three classes, each with a hundred images"
 
 
+def test_recorded_steps_go_on_without_their_recording_where_its_memory_leaves_no_room_for_images() -> None:
+    """A recording keeps what its steps compute: images that fitted before may not beside it."""
+    learner, time = fakes.learner(flip="alternating", sgd_learning_rate=0.01), fakes.Virtual()
+    time.watch(learner.network, lambda _: 0.01)
+    assert learner.seen is not None
+    makes, before, replayed = augment.augment, learner.seen.clone(), list[bool]()
+
+    def recorder(work: Work, inputs: tuple[torch.Tensor, ...]) -> Callable[[], None]:
+        return lambda: replayed.append(True) or work(*inputs)  # type: ignore[func-returns-value]
+
+    def cramped_augment(*arguments: Any, **named: Any) -> Any:
+        if len(replayed) == 5 and learner.recording.replays:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 132.00 MiB\nmore")
+        return makes(*arguments, **named)
+
+    learner.recording = Recording(recorder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bohb_nas.training.learner.augment", cramped_augment)
+        result = train(learner, time, budget_s=1e9, max_steps=75)
+    assert (result.status, result.steps, len(replayed)) == (Status.OK, 75, 5)
+    assert (learner.recording.replays, learner.recording.refused) == (False, "CUDA out of memory. Tried to allocate 132.00 MiB")
+    assert torch.remainder(learner.seen.int() - before.int(), 256)[learner.data.train].tolist() == [4] * 300
+
+
 def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_for_one() -> None:
     learner = queueing(policy="trivial")
     assert fakes.learner().ahead() == 1
