@@ -1,9 +1,11 @@
 """What the GPU benchmark counts and rearranges, by hand; its rehearsal runs every section that needs no CUDA."""
 
 import json
+import math
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,9 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
+from gpu_measure import Bench  # noqa: E402
 from gpu_nets import CONFIGS, NAMES, cost, floor_s, network  # noqa: E402
+from gpu_training import counted  # noqa: E402
 
 from bohb_nas.networks import size  # noqa: E402
 
@@ -71,6 +75,19 @@ def test_the_floor_is_the_largest_of_three() -> None:
     seconds, bound = zip(*(floor_s(price, 100, 50, flops_s=flops, bytes_s=moved, launch_s=1e-6) for flops, moved in PEAKS), strict=True)
     assert seconds == pytest.approx((0.2, 2.8e-3, 5e-5))
     assert bound == ("compute", "bytes", "launches")
+
+
+def test_waits_of_the_host_are_counted_at_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch warns of each wait in this mode; a processor, for which it warns of none, stands for the GPU."""
+    modes = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    with counted(Bench(device=torch.device("cuda"), rehearse=False, ends=math.inf)) as found:
+        for _ in range(8):
+            warnings.warn("called a synchronizing CUDA operation (Triggered internally at CUDAFunctions.cpp:263.)", stacklevel=1)
+        warnings.warn("of something else", stacklevel=1)
+    ((place, n),) = found.places().items()
+    assert place.startswith("test_gpu_bench.py:")
+    assert (n, modes) == (8, ["warn", "default"])
 
 
 @pytest.mark.slow
