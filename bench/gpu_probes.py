@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def starts(bench: Bench, note: Note) -> None:
 
 def _together(bench: Bench, note: Note, probes: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
     """Runs probes side by side; one lock keeps their timed parts apart."""
-    with tempfile.NamedTemporaryFile() as lock:
+    # all are read at once: one whose pipe is full would wait to be read, with the lock perhaps
+    with tempfile.NamedTemporaryFile() as lock, ThreadPoolExecutor(len(probes)) as readers:
         running = {}
         for name, arguments in probes.items():
             size = "rehearse" if bench.rehearse else "real"
@@ -66,9 +68,10 @@ def _together(bench: Bench, note: Note, probes: Mapping[str, Sequence[str]], env
                 command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
             )
         try:
-            for name, process in running.items():
+            said = {name: readers.submit(process.communicate, timeout=max(1.0, bench.left_s())) for name, process in running.items()}
+            for name, answer in said.items():
                 try:
-                    out, errors = process.communicate(timeout=max(1.0, bench.left_s()))
+                    out, errors = answer.result()
                 except subprocess.TimeoutExpired:
                     note(name, "took too long")
                     continue

@@ -180,7 +180,7 @@ def waits(bench: Bench, note: Note) -> None:
         found = {"by Python": _waits_of(bench, step)}
         step.record(bench)
         found["replayed"] = _waits_of(bench, step)
-        with _counted(bench) as at_the_end:
+        with counted(bench) as at_the_end:
             step.learner.take_totals()
         note(name, {**found, "totals": at_the_end.places()})
 
@@ -188,13 +188,13 @@ def waits(bench: Bench, note: Note) -> None:
 def _waits_of(bench: Bench, step: Step) -> dict[str, int]:
     for _ in range(2):
         step()
-    with _counted(bench) as found:
+    with counted(bench) as found:
         for _ in range(bench.pick(8, 1)):
             step()
     return found.places()
 
 
-class _counted:  # noqa: N801 - a context manager
+class counted:  # noqa: N801 - a context manager
     """Collects where the host waited for the device."""
 
     def __init__(self, bench: Bench) -> None:
@@ -202,8 +202,10 @@ class _counted:  # noqa: N801 - a context manager
         self._caught = warnings.catch_warnings(record=True)
         self._list: list[warnings.WarningMessage] = []
 
-    def __enter__(self) -> "_counted":
-        self._list = self._caught.__enter__() or []
+    def __enter__(self) -> "counted":
+        caught = self._caught.__enter__()
+        assert caught is not None  # this one, which is empty as yet, is filled
+        self._list = caught
         warnings.simplefilter("always")
         if self._bench.cuda:
             torch.cuda.set_sync_debug_mode("warn")

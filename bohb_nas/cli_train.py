@@ -81,7 +81,7 @@ def train(
         for row in rows:
             if (folder / f"seed-{row.seed}/model.pt2").is_file():
                 click.echo(f"model: {folder}/seed-{row.seed}/model.pt2 with model.safetensors and model.json")
-    if figures["test_error_mean"] is None:
+    if figures["test_error_mean"] is None or len(rows) < n_seeds:
         sys.exit(1)
 
 

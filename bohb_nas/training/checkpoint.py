@@ -91,7 +91,8 @@ def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any],
     Raises:
         StorageError: the disk refused.
     """
-    weights = safetensors.torch.save({key: tensor.contiguous() for key, tensor in tensors.items()})
+    host = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}  # put in order there: a full GPU has no room for copies
+    weights = safetensors.torch.save(host)
     write_atomic(folder / name, weights)
     own = {"format": FORMAT, "weights": name, "sha256": hashlib.sha256(weights).hexdigest()}
     versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}

@@ -5,6 +5,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from bohb_nas.errors import first_line, out_of_memory
 from bohb_nas.training.augment import before_alternating
 from bohb_nas.training.data import Batches
 from bohb_nas.training.learner import Batch, Learner
@@ -35,12 +36,26 @@ class Feed:
     def fill(self) -> None:
         """Has the batch of the next step ready: before the device is waited for, which then has the work to do meanwhile.
 
+        Recorded steps, which keep the memory of all that they compute, are recorded no longer where that leaves no room for a batch.
+
         Raises:
             RuntimeError, MemoryError: memory does not suffice for the images of a single step.
         """
         if self._ready:
             return
         self._drawn.extend(next(self._batches) for _ in range(self._ahead - len(self._drawn)))
+        try:
+            self._prepare()
+        except (RuntimeError, MemoryError) as e:
+            if not out_of_memory(e) or not self._learner.recording.replays:
+                raise
+            why = first_line(e)
+        else:
+            return
+        self._learner.recording.end(why)  # here, where the exception no longer holds the tensors
+        self._prepare()
+
+    def _prepare(self) -> None:
         batches, self._ahead = self._learner.compute.fitting(lambda n: self._learner.prepare(list(self._drawn)[:n]), self._ahead)
         self._ready.extend((self._drawn.popleft(), batch) for batch in batches)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bohb_nas import spoilt
 from bohb_nas.datasets import Dataset
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import out_of_memory
@@ -28,7 +29,6 @@ from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import read
-from bohb_nas.training.recording import Recording
 from bohb_nas.training.rows import NEW_CURVE, Row, earlier_row
 from bohb_nas.training.validation import evaluate_on_test
 
@@ -59,6 +59,8 @@ def train_final(
     A seed for which memory does not suffice has a row that says so; the others keep theirs. Where it suffices for the training but not for
     the test, the model is there all the same, untested.
 
+    A seed that is left over once a training may have spoilt this process (`bohb_nas.spoilt`) has no row.
+
     Args:
         config: of the joint space, of `zela2018`, or of any subset of their names.
         dataset: with a test part.
@@ -74,7 +76,7 @@ def train_final(
         max_steps: ends every training after so many steps instead; for repeatable runs.
         network: reference of a `network(config)` in place of the families of the catalogue.
         policy: of augmentation, where the configuration names none.
-        say: told of each seed when its turn comes.
+        say: told of each seed when its turn comes, and at the end of those that are left over.
 
     Raises:
         DatasetError: the data set has no test part.
@@ -114,14 +116,22 @@ def train_final(
         compiler=Compiler(compile),
     )
     earlier = {seed: earlier_row(out / f"seed-{seed}", {"config": dict(config), **job.facts()}) for seed in seeds}
-    rows = []
+    rows, left = list[Row](), list[int]()
     for n, seed in enumerate(seeds, start=1):
         row, folder = earlier[seed], out / f"seed-{seed}"
+        if row is None and rows and spoilt.why() is not None:
+            left.append(seed)
+            continue
         say(
             f"seed {seed}, {n} of {len(seeds)}: "
             + (f"training for {format_duration(budget_s)}" if row is None else f"trained already, {folder}")
         )
         rows.append(row or _train(job, seed, folder))
+    if left:
+        say(
+            f"not trained: seed {', '.join(map(str, left))}, for {spoilt.why()}, after which this process may train wrongly; "
+            "run the same again: it trains the rest in a new process, and keeps the models that are there"
+        )
     return rows
 
 
@@ -185,7 +195,6 @@ def _train_one(job: _Job, seed: int, curve: Path, clock: TrainingClock) -> Row:
     if trained.status is Status.OK:
         _export(job, learner, row, folder)  # before the test: whatever becomes of that, the model is kept
         curve.replace(folder / "curve.jsonl")
-        learner.recording = Recording(None)  # the test has the memory that the recorded steps held
         row = _tested(job, learner, row, clock)
         about = folder / "model.json"
         write_atomic(about, dump_json(load_json(about.read_text(encoding="utf-8")) | asdict(row)))
@@ -193,13 +202,14 @@ def _train_one(job: _Job, seed: int, curve: Path, clock: TrainingClock) -> Row:
 
 
 def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
+    replaying = {"replays": learner.recording.replays, "replay_refused": learner.recording.refused}
     export_model(
         learner.outcome,
         folder,
         data=learner.data,
         classes=job.dataset.classes,
         config=job.config,
-        facts=job.facts() | {"device": job.compute.name} | asdict(row),
+        facts=job.facts() | {"device": job.compute.name, **replaying} | asdict(row),
     )
 
 

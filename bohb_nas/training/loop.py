@@ -181,6 +181,7 @@ class _Run:
     def _pause(self, used_s: float) -> None:
         """What is due between two blocks; not on the training clock."""
         if self._leave.asked():
+            self._learner.recording.end()
             self._save()
             _end_if_asked(self._result, self._plan, self._leave)
             return
@@ -275,6 +276,8 @@ class _Run:
         self._loss, self._error, self._images = 0.0, 0.0, 0
 
     def _finish(self) -> None:
+        """Judges the outcome, in the memory that the recorded steps held."""
+        self._learner.recording.end()
         result = self._result
         result.ahead, result.train_s = self._feed.end(), self._clock.seconds()
         result.step_s, result.step_max_s = statistics.median(self._step_times), max(self._step_times)

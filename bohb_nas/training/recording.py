@@ -60,17 +60,24 @@ class Recording:
     recorder: Recorder | None
     """None replays nothing."""
     refused: str | None = None
-    """Why nothing is replayed although it was tried."""
+    """Why nothing is replayed, or no longer, although it was tried."""
+    replays: bool = False
+    """Whether it is replayed, or was until it ended."""
     _inputs: tuple[Tensor, ...] = ()
     """Where a replay finds its inputs."""
     _replay: Callable[[], None] | None = None
     _shapes: list[torch.Size] = field(default_factory=list)
     _n_done: int = 0
 
-    @property
-    def replays(self) -> bool:
-        """Whether it is recorded."""
-        return self._replay is not None
+    def end(self, refused: str | None = None) -> None:
+        """Gives back the memory of what was recorded; whatever comes is done as usual.
+
+        Args:
+            refused: why, where more was still to be replayed.
+        """
+        self.recorder, self._replay, self._inputs = None, None, ()
+        if refused is not None:
+            self.replays, self.refused = False, refused
 
     def __call__(self, work: Work, *inputs: Tensor) -> None:
         """Does the work, the same in every call, on the inputs."""
@@ -101,5 +108,5 @@ class Recording:
         except RuntimeError as e:
             self.refused = first_line(e)
             return False
-        self._inputs, self._replay = places, replay
+        self._inputs, self._replay, self.replays = places, replay, True
         return True

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from bohb_nas.errors import CheckpointError, StorageError
+from bohb_nas.errors import CheckpointError, StorageError, out_of_memory
 from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.oneshot.standing import Standing
 from bohb_nas.records import Trial
 from bohb_nas.training import checkpoint, handover
+from bohb_nas.training.device import no_memory
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.position import Point, Position
 
@@ -76,7 +77,7 @@ Where = TypeVar("Where", Position, Standing)
 
 
 class Keeper(Generic[Where]):
-    """Keeps the state of what is trained; a disk that refuses it costs that state, not the training.
+    """Keeps the state of what is trained; a disk that refuses it, or memory that is short, costs that state, not the training.
 
     Args:
         write: keeps everything in place of what it kept before: where it stands, and facts for the next attempt to report.
@@ -97,12 +98,23 @@ class Keeper(Generic[Where]):
         """Leaves the state in place of the one before."""
         attempt = {"device": self._device, "train_s": where.train_s - self._earlier_s}
         facts = {"resumed": self._told["resumed"], "earlier": [*self._told.get("earlier", ()), attempt]}
-        self.refused = None
         try:
-            self._write(where, facts)
+            self.refused = without_memory(lambda: self._write(where, facts))
         except StorageError as e:
             self.refused = str(e)
-            sys.stderr.write(f"{e}\n")
+        if self.refused is not None:
+            sys.stderr.write(f"{self.refused}\n")
+
+
+def without_memory(keep: Callable[[], None]) -> str | None:
+    """Why memory did not suffice for keeping something that is worth less than the training; None where it is kept."""
+    try:
+        keep()
+    except (RuntimeError, MemoryError) as e:
+        if not out_of_memory(e):
+            raise
+        return f"not kept, {no_memory(e)}"
+    return None
 
 
 def _resume(trial: Trial, folder: Path, learner: Learner, identity: Mapping[str, Any]) -> tuple[checkpoint.Used, dict[str, Any]]:

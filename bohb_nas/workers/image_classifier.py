@@ -30,7 +30,7 @@ from bohb_nas.training.position import Leave, Position
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 from bohb_nas.training.speed import training_flops
-from bohb_nas.workers._continuing import Keeper, begin, own
+from bohb_nas.workers._continuing import Keeper, begin, own, without_memory
 from bohb_nas.workers._measures import describe, metrics, pace
 from bohb_nas.workers._memory import within_memory
 
@@ -233,7 +233,8 @@ class ImageClassifier:
         )
         total = checkpoint.Used(train_s=begun.base.train_s + trained.train_s, steps=begun.base.steps + trained.steps)
         if trained.status is Status.OK:
-            checkpoint.save(workdir / "checkpoint", learner, total, identity)
+            short = without_memory(lambda: checkpoint.save(workdir / "checkpoint", learner, total, identity))
+            keeper.refused = short or keeper.refused
         paces, told = pace(trained, learner, sizes, self._told(measured))
         details |= told
         details |= {"attempt_s": trained.train_s - begun.earlier_s, "save_refused": keeper.refused}

@@ -104,6 +104,21 @@ def test_a_training_on_a_gpu_goes_on_as_without_a_break(tmp_path: Path, optimize
         )  # cuDNN adds gradients up in no fixed order
 
 
+class Alone(torch.Tensor):
+    """On a device that has no room for a copy of it."""
+
+    def contiguous(self, *_: object, **__: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    def cpu(self, **_: object) -> torch.Tensor:  # type: ignore[override]
+        return self.as_subclass(torch.Tensor).clone()
+
+
+def test_what_is_written_is_copied_to_the_host_and_not_beside_itself(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, {"a": torch.arange(6.0).reshape(2, 3).t().as_subclass(Alone)}, {})
+    assert safetensors.torch.load_file(tmp_path / "model.safetensors")["a"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
 def test_only_known_files_are_left(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "state.json"]

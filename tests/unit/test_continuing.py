@@ -166,8 +166,19 @@ def at(train_s: float) -> Standing:
     return Standing(train_s=train_s, u=0.5, sums=(0.0, 0), curve=[], restored=[])
 
 
-def test_a_state_that_is_kept_after_one_that_was_refused_leaves_nothing_to_say() -> None:
-    refusals = iter([StorageError("no space"), None])
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (StorageError("no space"), "no space"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB\nmore"),
+            "not kept, out of memory: CUDA out of memory. Tried to allocate 20.00 MiB",
+        ),
+        (MemoryError(), "not kept, out of memory: MemoryError"),
+    ],
+)
+def test_a_state_that_is_kept_after_one_that_was_refused_leaves_nothing_to_say(refusal: Exception, said: str) -> None:
+    refusals = iter([refusal, None])
     kept: list[Any] = []
 
     def write(where: Standing, facts: Any) -> None:
@@ -178,10 +189,18 @@ def test_a_state_that_is_kept_after_one_that_was_refused_leaves_nothing_to_say()
     told = {"resumed": {"resumed": False}, "earlier": [{"device": "gpu", "train_s": 4.0}]}
     keeper = Keeper(write, told=told, earlier_s=4.0, device="cpu")
     keeper.save(at(5.0))
-    assert (keeper.refused, kept) == ("no space", [])
+    assert (keeper.refused, kept) == (said, [])
     keeper.save(at(7.0))
     earlier = [*told["earlier"], {"device": "cpu", "train_s": 3.0}]
     assert (keeper.refused, kept) == (None, [(7.0, {"resumed": {"resumed": False}, "earlier": earlier})])
+
+
+def test_an_error_of_another_kind_is_no_refusal() -> None:
+    def write(where: Standing, facts: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        Keeper(write, told={"resumed": None}, earlier_s=0.0, device="cpu").save(at(1.0))
 
 
 def test_a_disk_that_refuses_a_state_costs_the_state_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

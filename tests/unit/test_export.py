@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 import training_fakes as fakes
 
+from bohb_nas import spoilt
 from bohb_nas.errors import DatasetError, StorageError, UsageError
 from bohb_nas.records import Status
 from bohb_nas.training import export, final, policies, validation
@@ -313,6 +314,33 @@ def test_the_test_is_in_fp32_and_has_the_memory_of_the_recorded_steps(tmp_path: 
     train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=5)
     assert seen == [(False, True, None)]
     assert switches.allow_tf32
+
+
+def test_a_process_that_a_failed_recording_has_spoilt_trains_no_further_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one whose model lies beside those that are there already; what was trained is kept, and tells that nothing was replayed."""
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "out": tmp_path, "device": "cpu", "max_steps": 5}
+    said, error = list[str](), "CUDA error: operation failed due to a previous error during capture"
+
+    def failing(work: object, inputs: object) -> NoReturn:
+        spoilt.note(f"a step could not be recorded: {error}")
+        raise RuntimeError(error)
+
+    def begun(*arguments: Any, **named: Any) -> Learner:
+        learner = start(*arguments, **named)
+        learner.recording = Recording(failing if named["seed"] else lambda work, inputs: lambda: work(*inputs))
+        return learner
+
+    monkeypatch.setattr(spoilt, "_why", None)
+    monkeypatch.setattr(final, "start", begun)
+    train_final(fakes.TINY, **where, seeds=[0])
+    rows = train_final(fakes.TINY, **where, seeds=[1, 2, 0, 3], say=said.append)
+    assert [(row.seed, row.status, row.steps) for row in rows] == [(1, Status.OK, 5), (0, Status.OK, 5)]
+    assert said[-1] == (
+        f"not trained: seed 2, 3, for a step could not be recorded: {error}, after which this process may train wrongly; "
+        "run the same again: it trains the rest in a new process, and keeps the models that are there"
+    )
+    told = [json.loads((tmp_path / f"seed-{seed}/model.json").read_text()) for seed in (0, 1)]
+    assert [(about["replays"], about["replay_refused"]) for about in told] == [(True, None), (False, error)]
 
 
 def test_a_network_larger_than_memory_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

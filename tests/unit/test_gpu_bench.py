@@ -1,10 +1,14 @@
 """What the GPU benchmark counts and rearranges, by hand; its rehearsal runs every section that needs no CUDA."""
 
 import json
+import math
 import os
 import subprocess
 import sys
+import time
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +18,11 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
+import gpu  # noqa: E402
+import gpu_probes  # noqa: E402
+from gpu_measure import Bench  # noqa: E402
 from gpu_nets import CONFIGS, NAMES, cost, floor_s, network  # noqa: E402
+from gpu_training import counted  # noqa: E402
 
 from bohb_nas.networks import size  # noqa: E402
 
@@ -71,6 +79,44 @@ def test_the_floor_is_the_largest_of_three() -> None:
     seconds, bound = zip(*(floor_s(price, 100, 50, flops_s=flops, bytes_s=moved, launch_s=1e-6) for flops, moved in PEAKS), strict=True)
     assert seconds == pytest.approx((0.2, 2.8e-3, 5e-5))
     assert bound == ("compute", "bytes", "launches")
+
+
+def test_waits_of_the_host_are_counted_at_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch warns of each wait in this mode; a processor, for which it warns of none, stands for the GPU."""
+    modes: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    with counted(Bench(device=torch.device("cuda"), rehearse=False, ends=math.inf)) as found:
+        for _ in range(8):
+            warnings.warn("called a synchronizing CUDA operation (Triggered internally at CUDAFunctions.cpp:263.)", stacklevel=1)
+        warnings.warn("of something else", stacklevel=1)
+    ((place, n),) = found.places().items()
+    assert place.startswith("test_gpu_bench.py:")
+    assert (n, modes) == (8, ["warn", "default"])
+
+
+def test_its_own_length_fits_into_ten_minutes_with_what_comes_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a minute for the imports and the first touch of the device, and what a section takes beyond its limit."""
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    seconds = gpu._options().seconds
+    assert seconds + 30 + gpu._GRACE_S <= 600
+    assert f"[--seconds {seconds:.0f}]" in str(gpu.__doc__)
+
+
+def test_a_probe_that_says_much_is_read_while_another_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe holds 64 KiB."""
+    probe, noted = tmp_path / "probe.py", dict[str, Any]()
+    probe.write_text(
+        "import pathlib, sys, time\n"
+        "kind, mark = sys.argv[1], pathlib.Path(sys.argv[2])\n"
+        "if kind == 'loud':\n    sys.stderr.write('warning ' * 30_000)\n    mark.touch()\n"
+        "while not mark.exists():\n    time.sleep(0.01)\n"
+        "print('[1]' if kind == 'loud' else '{\"heard\": true}')\n"
+    )
+    monkeypatch.setattr(gpu_probes, "__file__", str(probe))
+    bench = Bench(device=torch.device("cpu"), rehearse=True, ends=time.monotonic() + 20)
+    probes = {kind: (kind, str(tmp_path / "mark"), "") for kind in ("patient", "loud")}
+    gpu_probes._together(bench, noted.__setitem__, probes, {})
+    assert noted["patient"] == {"heard": True}
 
 
 @pytest.mark.slow

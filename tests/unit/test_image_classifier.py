@@ -16,7 +16,7 @@ from bohb_nas.datasets import Dataset
 from bohb_nas.errors import DatasetError, OptionError
 from bohb_nas.records import Result, Status
 from bohb_nas.space.files import load_space
-from bohb_nas.training import peak, schedules
+from bohb_nas.training import checkpoint, peak, schedules
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.networks import Network
@@ -335,6 +335,19 @@ def test_no_memory_left(tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest
     result = run(worker(time), tmp_path / "a", budget=5.0)
     assert result.status is Status.OUT_OF_MEMORY
     assert "out of memory" in str(result.message)
+
+
+def test_a_checkpoint_for_which_memory_does_not_suffice_costs_no_loss(
+    tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 20 MiB")
+
+    monkeypatch.setattr(checkpoint, "write", full)
+    result = run(worker(time), tmp_path / "a", budget=1.0)
+    assert result.status is Status.OK
+    assert result.loss is not None
+    assert result.details["save_refused"] == "not kept, out of memory: Unable to allocate 20 MiB"
 
 
 def test_a_network_larger_than_memory_is_not_even_built(tmp_path: Path, time: fakes.Virtual) -> None:

@@ -2,7 +2,7 @@ import gc
 import itertools
 import random
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import training_fakes as fakes
 
 from bohb_nas.errors import OptionError
 from bohb_nas.records import Status
-from bohb_nas.training import augment, schedules
+from bohb_nas.training import augment, loop, schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import Batches, ResidentData, resident
 from bohb_nas.training.device import Compute
@@ -22,7 +22,9 @@ from bohb_nas.training.learner import Batch, Learner, Streams, start
 from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.networks.normalisation import Norm
 from bohb_nas.training.outcome import Fit
-from bohb_nas.training.validation import evaluate
+from bohb_nas.training.position import Leave, Position
+from bohb_nas.training.recording import Recording, Work
+from bohb_nas.training.validation import Score, evaluate
 
 
 def train(learner: Learner, time: fakes.Virtual, *, budget_s: float, **plan: Any) -> Fit:
@@ -445,6 +447,30 @@ def test_images_of_fewer_steps_are_made_at_once_where_memory_does_not_hold_those
     assert torch.cat(taken).bincount().tolist() == [400, 400, 400], "of the three classes, each with a hundred images"
 
 
+def test_recorded_steps_go_on_without_their_recording_where_its_memory_leaves_no_room_for_images() -> None:
+    """A recording keeps what its steps compute: images that fitted before may not beside it."""
+    learner, time = fakes.learner(flip="alternating", sgd_learning_rate=0.01), fakes.Virtual()
+    time.watch(learner.network, lambda _: 0.01)
+    assert learner.seen is not None
+    makes, before, replayed = augment.augment, learner.seen.clone(), list[bool]()
+
+    def recorder(work: Work, inputs: tuple[torch.Tensor, ...]) -> Callable[[], None]:
+        return lambda: replayed.append(True) or work(*inputs)  # type: ignore[func-returns-value]
+
+    def cramped_augment(*arguments: Any, **named: Any) -> Any:
+        if len(replayed) == 5 and learner.recording.replays:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 132.00 MiB\nmore")
+        return makes(*arguments, **named)
+
+    learner.recording = Recording(recorder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bohb_nas.training.learner.augment", cramped_augment)
+        result = train(learner, time, budget_s=1e9, max_steps=75)
+    assert (result.status, result.steps, len(replayed)) == (Status.OK, 75, 5)
+    assert (learner.recording.replays, learner.recording.refused) == (False, "CUDA out of memory. Tried to allocate 132.00 MiB")
+    assert torch.remainder(learner.seen.int() - before.int(), 256)[learner.data.train].tolist() == [4] * 300
+
+
 def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_for_one() -> None:
     learner = queueing(policy="trivial")
     assert fakes.learner().ahead() == 1
@@ -457,6 +483,32 @@ def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_f
     assert train(learner, time, budget_s=3.0).steps == 300
     # the warm-up has a learner of its own
     assert prepared == [64] * 5
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_memory_of_recorded_steps_is_given_back_before_anything_is_judged_or_handed_over(
+    asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, time, recorded = fakes.learner(), fakes.Virtual(), list[weakref.ref[object]]()
+    alive: list[list[bool]] = []
+    time.watch(learner.network, lambda _: 0.1)
+
+    def recorder(work: Work, inputs: tuple[torch.Tensor, ...]) -> Callable[[], None]:
+        recorded.append(weakref.ref(inputs[0]))
+        return lambda: work(*inputs)
+
+    def looked(*_: object, **__: object) -> Any:
+        alive.append([of() is not None for of in recorded])
+        return Score(error=0.5, n=90)
+
+    learner.recording = Recording(recorder)
+    monkeypatch.setattr(loop, "evaluate", looked)
+    leave: Leave[Position] = Leave(asked=lambda: asked and bool(recorded), save=looked)
+    plan = Plan(budget_s=1e9, schedule=schedules.cosine, max_steps=9)
+    result = fit(learner, plan, time.clock(), lambda _: None, leave=leave)
+    assert (result.status, result.steps) == ((Status.PREEMPTED, 4) if asked else (Status.OK, 9))
+    assert alive[-1] == [False]
+    assert learner.recording.replays
 
 
 class Cramped(torch.nn.Module):

@@ -72,6 +72,15 @@ def test_merged_paths_are_the_separate_ones(layers: Layer, n_convolutions: tuple
             torch.testing.assert_close(tensor, state[name], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("form", ["merged", "grouped"])
+def test_the_state_of_a_merged_network_takes_no_memory_of_its_own(form: Form) -> None:
+    """It is divided where it lies: a GPU that the training has filled has no room for a copy."""
+    network = built(WHOLE, form)
+    own, state = [*network.parameters(), *network.buffers()], network.state_dict().values()
+    lies, found = ({tensor.untyped_storage().data_ptr() for tensor in tensors if tensor.dim()} for tensors in (own, state))
+    assert found == lies, "but for counters"
+
+
 def test_paths_with_a_stride_beyond_the_image_are_merged_as_well() -> None:
     def made(form: Form) -> Network:
         generator = torch.Generator().manual_seed(0)

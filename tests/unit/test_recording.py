@@ -1,5 +1,6 @@
 """Recorded steps: what is replayed, when, and that it is the same training."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -65,6 +66,26 @@ def test_what_cannot_be_recorded_goes_on_as_usual_and_says_so() -> None:
     assert seen == [0, 1, 2, 3, 4, 5]
     assert (tape.n_recorded, recording.replays) == (1, False)
     assert recording.refused == "operation not permitted when stream is capturing"
+
+
+def test_a_recording_that_has_ended_holds_nothing_and_still_says_that_it_was_replayed() -> None:
+    seen, tape = list[float](), Tape()
+    recording = Recording(tape)
+    places: list[weakref.ref[Tensor]] = []
+
+    def work(x: Tensor) -> None:
+        seen.append(x.item())
+        places.append(weakref.ref(x))
+
+    for i in range(5):
+        recording(work, torch.tensor(float(i)))
+    assert places[-1]() is not None, "where a replay finds its inputs"
+    recording.end()
+    assert places[-1]() is None
+    for i in range(5, 10):
+        recording(work, torch.tensor(float(i)))
+    assert seen == list(range(10))
+    assert (tape.n_recorded, tape.n_replayed, recording.replays, recording.refused) == (1, 2, True, None)
 
 
 class Large(torch.Tensor):

@@ -21,13 +21,14 @@ from bohb_nas.datasets._dataset import Skipped
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import DeviceBusyError, UsageError
 from bohb_nas.networks import size
-from bohb_nas.records import Budgets
+from bohb_nas.records import Budgets, Status
 from bohb_nas.refs import load_module
 from bohb_nas.report import tables
 from bohb_nas.report.final import read_source
 from bohb_nas.store import holders
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training.policy_files import from_file
+from bohb_nas.training.rows import Row
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -72,6 +73,27 @@ def test_unreadable_images_are_refused_or_left_out_and_counted(
     assert (refused.exit_code, refusal in refused.stderr, "--skip-unreadable" in refused.stderr) == (2, True, n > 0)
     done = CliRunner().invoke(cli, [*asked, "--skip-unreadable"])
     assert done.stderr.splitlines() == [*([f"data set digits: {said}"] if said else []), "bohb-nas: as far as this test goes"]
+
+
+def test_a_command_that_left_seeds_out_has_not_ended_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row(
+        seed=0,
+        status=Status.OK,
+        message=None,
+        test_error=0.25,
+        test_error_mirrored=None,
+        n_test=359,
+        params=9.0,
+        flops=9.0,
+        train_s=1.0,
+        steps=9,
+    )
+    monkeypatch.setattr("bohb_nas.training.final.train_final", lambda *_, **__: [row])
+    (tmp_path / "config.json").write_text(json.dumps({"initial_filters": 4}))
+    asked = ["train", str(tmp_path / "config.json"), "--dataset", "digits", "--budget", "1s", "--json", "--seeds"]
+    ended = [CliRunner().invoke(cli, [*asked, n]) for n in ("1", "2")]
+    assert [done.exit_code for done in ended] == [0, 1]
+    assert [json.loads(done.stdout)["n_seeds"] for done in ended] == [1, 1]
 
 
 def test_models_are_named_where_there_are_some(tmp_path: Path) -> None:

@@ -134,8 +134,8 @@ def _divide(merged: _Merged, prefix: str, tensors: dict[str, Tensor]) -> None:
     for name, names in _places(merged, prefix):
         if name in tensors:
             whole = tensors.pop(name)
-            parts = whole.chunk(len(names)) if whole.dim() else [whole] * len(names)
-            tensors |= {one: part.clone() if len(names) > 1 else part for one, part in zip(names, parts, strict=True)}
+            parts = whole.chunk(len(names)) if whole.dim() else [whole.clone() for _ in names]
+            tensors |= zip(names, parts, strict=True)
 
 
 def _join(merged: _Merged, prefix: str, tensors: dict[str, Tensor]) -> None:
