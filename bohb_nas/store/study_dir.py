@@ -30,6 +30,8 @@ FORMAT = 2
 
 LOG = "log.txt"
 """What a trial and its worker said, in the folder of an attempt."""
+TRIAL = "trial.json"
+"""The trial that an attempt is at, in its folder."""
 _FILE_LIMIT_BYTES = 4 * RESULT_LIMIT_BYTES
 
 
