@@ -216,9 +216,9 @@ class DaskEngine:
         deaths = self._deaths.get(trial.trial_id, [])
         if len(deaths) >= MAX_DEATHS:
             return f"lost {MAX_DEATHS} times while it was trained; last: {deaths[-1]}"
-        if handovers.cuts(self._study, trial.trial_id) >= MAX_CUTS:
+        if handovers.cuts(self._study, trial) >= MAX_CUTS:
             return f"{MAX_CUTS} workers had to leave before it was trained, and nothing of it can be handed over; give workers more time"
-        if handovers.kills(self._study, trial.trial_id) >= MAX_CUTS:
+        if handovers.kills(self._study, trial) >= MAX_CUTS:
             return f"{MAX_CUTS} workers were killed while they trained it, and left nothing to go on from; give them more memory or time"
         return None
 

@@ -24,6 +24,7 @@ from bohb_nas.engine.plan import Request
 from bohb_nas.engine.probes import Probes
 from bohb_nas.engine.view import Display, View
 from bohb_nas.errors import StorageError, StudyHeldError, UsageError
+from bohb_nas.files import storing
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.one_shot_settings import SEARCHES
 from bohb_nas.store import notes
@@ -98,6 +99,8 @@ def lead(
             return True, state
         take_back(study, made, state)
         # Nothing was written so far: from here on the study is ours.
+        with storing(study.path):
+            study.make_folders()  # where one was lost
         make_keys(study)  # where they were lost or are of an earlier version; first, since a study whose key cannot be read cannot be led
         launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if seat.number else "kernel"})
         for note in (threads_spared(devices), repair(study.journal)):

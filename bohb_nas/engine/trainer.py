@@ -183,6 +183,7 @@ class Trainer:
     async def _train_once(self, trial: Trial, *, last: bool) -> Result | None:
         """One attempt at a trial; None where one more has to follow: its process alone was asked to leave, or killed for the first time."""
         workdir = self._study.new_attempt(trial.trial_id)
+        handovers.sign(trial, workdir)
         handovers.link(self._study, trial, workdir)
         behind_s = handovers.behind_s(trial, workdir)
         heart, attempt = self._study.heartbeat(trial.trial_id), int(workdir.name)

@@ -30,6 +30,8 @@ FORMAT = 2
 
 LOG = "log.txt"
 """What a trial and its worker said, in the folder of an attempt."""
+TRIAL = "trial.json"
+"""The trial that an attempt is at, in its folder."""
 _FILE_LIMIT_BYTES = 4 * RESULT_LIMIT_BYTES
 
 
@@ -273,14 +275,22 @@ class StudyDir:
             if not self.exists() and any(p.name not in _OWN_NAMES and not is_aside(p) for p in self.path.iterdir()):
                 raise StudyError(f"{self.path} holds other files and no study; choose an empty or new DIR")
             self.check_access()
-            for folder in (self.inputs, self.results, self.running, self.workers, self.trials, self.tls):
-                folder.mkdir(mode=0o700, exist_ok=True)
+            self.make_folders()
         except (FileExistsError, NotADirectoryError) as e:
             raise StudyError(f"{self.path} is not a directory; choose another DIR") from e
         except PermissionError as e:
             raise StudyError(f"{self.path} cannot be made or is not writable: {e.strerror}; choose another DIR") from e
         except OSError as e:
             raise StudyError(f"cannot write {self.path}: {e.strerror}; free space or choose another DIR") from e
+
+    def make_folders(self) -> None:
+        """Makes those of its folders that are missing, in a directory that is there.
+
+        Raises:
+            OSError: the disk refused, or the directory is gone.
+        """
+        for folder in (self.inputs, self.results, self.running, self.workers, self.trials, self.tls):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     def read_meta(self) -> dict[str, Any]:
         """What study.json says.
@@ -380,8 +390,18 @@ class StudyDir:
             return 0.0
 
     def write_result(self, evaluation: Evaluation) -> bool:
-        """Stores a finished evaluation; False when one was stored before, which then stays."""
-        return write_once(self.result(evaluation.trial.trial_id), dump_json(evaluation.to_json()))
+        """Stores a finished evaluation; False when one was stored before, which then stays.
+
+        Where the folder of results was lost it is made anew, with what else is missing; not in a study that is gone.
+
+        Raises:
+            StorageError: the disk refused, or the study is gone.
+        """
+        path = self.result(evaluation.trial.trial_id)
+        with storing(path):
+            if not self.results.is_dir() and self.exists():
+                self.make_folders()
+        return write_once(path, dump_json(evaluation.to_json()))
 
 
 _OWN_NAMES = frozenset(

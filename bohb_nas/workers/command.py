@@ -30,7 +30,7 @@ from bohb_nas.files import dump_json, write_atomic
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.notes import tail
-from bohb_nas.store.study_dir import LOG
+from bohb_nas.store.study_dir import LOG, TRIAL
 from bohb_nas.workers import _answer, _processes, _template
 
 _MARK = "BOHB_NAS_TRIAL"
@@ -182,7 +182,7 @@ def kill_leftovers(workdir: Path) -> int:
 
 
 def _trial_file(workdir: Path) -> Path:
-    return workdir / "trial.json"
+    return workdir / TRIAL
 
 
 def _tail(log: Path) -> str:

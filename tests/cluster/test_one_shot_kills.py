@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from whole_studies import all_details, check_whole, cleared, program, start, wait_until
 
-from bohb_nas.store import handovers
 from bohb_nas.store.study_dir import StudyDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -36,9 +35,14 @@ def command(study: Path, method: str, space: Path) -> list[str]:
     return program("run", str(study), "--method", method, "--space", str(space), "--dataset", "digits", *budget, *options)
 
 
+def newest(study: Path) -> Path | None:
+    """The latest attempt that has left a state."""
+    return next((a for a in reversed(StudyDir(study).attempts("t00000")) if any((a / "handover").glob("*"))), None)
+
+
 def newer(study: Path, before: Path | None) -> bool:
     """Whether an attempt has left a state since."""
-    return handovers.newest(StudyDir(study), "t00000") not in (None, before)
+    return newest(study) not in (None, before)
 
 
 def kill_everything(study: Path, master: int) -> None:
@@ -55,7 +59,7 @@ def test_a_killed_search_goes_on_and_ends_as_an_undisturbed_one(method: str, tmp
     shot, whole = tmp_path / "shot", tmp_path / "whole"
     with cleared(shot, whole):
         for _ in range(2):
-            before = handovers.newest(StudyDir(shot), "t00000") if shot.exists() else None
+            before = newest(shot)
             running = start(command(shot, method, space), tmp_path / "shot.log")
             wait_until(partial(newer, shot, before), what="another state of the search")
             kill_everything(shot, running.pid)

@@ -217,13 +217,13 @@ def test_a_scheduler_that_does_not_end_spoils_nothing(study: StudyDir, monkeypat
 
 def test_only_cuts_that_left_nothing_count(study: StudyDir) -> None:
     cut(study, MAX_CUTS)
-    assert handovers.cuts(study, "t0") == MAX_CUTS
+    assert handovers.cuts(study, trial(0)) == MAX_CUTS
     study.new_attempt("t0")
-    assert handovers.cuts(study, "t0") == MAX_CUTS, "a worker that was killed did not leave"
+    assert handovers.cuts(study, trial(0)) == MAX_CUTS, "a worker that was killed did not leave"
     handed = study.attempts("t0")[3] / "handover"
     handed.mkdir()
     (handed / "state.json").write_text("{}")
-    assert handovers.cuts(study, "t0") == 0, "the next attempt goes on from there"
+    assert handovers.cuts(study, trial(0)) == 0, "the next attempt goes on from there"
 
 
 def in_training(study: StudyDir) -> bool:

@@ -26,6 +26,14 @@ def test_a_study_whose_keys_were_lost_is_led_with_new_ones(study: StudyDir) -> N
     assert study.tls.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_study_whose_folders_were_lost_is_led_with_new_ones(study: StudyDir) -> None:
+    folders = (study.inputs, study.results, study.running, study.workers, study.trials, study.tls)
+    for folder in folders:
+        shutil.rmtree(folder)
+    lead(study.path, Request(), [], Display(), checked=True, gone=lambda: True)
+    assert [folder.name for folder in folders if not folder.is_dir()] == []
+
+
 def test_a_study_whose_key_cannot_be_read_is_not_led_at_all(study: StudyDir) -> None:
     (study.tls / "key.pem").unlink()
     (study.tls / "key.pem").mkdir()

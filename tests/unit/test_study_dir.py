@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,23 @@ def test_the_first_result_of_a_trial_stays(study: StudyDir) -> None:
     found = study.read_result(trial(0))
     assert found is not None
     assert found.result.loss == 0.25
+
+
+def test_folders_that_are_lost_are_made_anew_for_a_result_and_a_study_that_is_gone_is_not(study: StudyDir) -> None:
+    evaluation = Evaluation(trial=trial(0), result=result(0, 0.25))
+    for folder in (study.results, study.running):
+        shutil.rmtree(folder)
+    assert study.write_result(evaluation)
+    assert study.read_result(trial(0)) == evaluation
+    assert study.running.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(study.results)
+    study.study_json.unlink()
+    with pytest.raises(StorageError, match="No such file"):
+        study.write_result(evaluation)
+    shutil.rmtree(study.path)
+    with pytest.raises(StorageError, match="No such file"):
+        study.write_result(evaluation)
+    assert not study.path.exists()
 
 
 def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:

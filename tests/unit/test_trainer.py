@@ -642,6 +642,17 @@ def test_what_interrupted_attempts_left_goes_when_the_trial_is_finished(study: S
     assert not left.exists()
 
 
+def test_what_another_trial_of_the_same_name_left_is_not_handed_over(study: StudyDir, starts: Starts) -> None:
+    """A journal that was restored from a backup gives names to trials that others had."""
+    starts(Played(Status.OK), Played(Status.OK), Played(Status.OK))
+    for trial in (TRIAL, replace(TRIAL, config={"x": 1}), TRIAL):
+        play(study, lambda trainer, trial=trial: trainer.train(trial))  # type: ignore[misc]
+        study.result("t00000").unlink()
+        (study.attempts("t00000")[0] / "handover").mkdir(exist_ok=True)
+        (study.attempts("t00000")[0] / "handover" / "state").touch()
+    assert [(attempt / "interrupted").is_symlink() for attempt in study.attempts("t00000")] == [False, False, True]
+
+
 def test_nothing_is_trained_with_files_that_have_changed(study: StudyDir, tmp_path: Path, starts: Starts) -> None:
     starts(Played(None), Played(Status.OK))
 
