@@ -1,16 +1,17 @@
 """Which GPUs this process may see, as CUDA reads it."""
 
 import os
+from collections.abc import Mapping
 
 NAME = "CUDA_VISIBLE_DEVICES"
 
 
-def given() -> list[str] | None:
-    """The numbers and UUIDs that the environment names; empty where it hides every GPU, None where it says nothing.
+def given(environment: Mapping[str, str] = os.environ) -> list[str] | None:
+    """The numbers and UUIDs that an environment names; empty where it hides every GPU, None where it says nothing.
 
     The list ends at what is no GPU, as -1 or NoDevFiles.
     """
-    said = os.environ.get(NAME)
+    said = environment.get(NAME)
     if said is None:
         return None
     parts = [part.strip() for part in said.split(",")]
