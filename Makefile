@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STUDY ?= study
 SUITE ?= quick
+# one on each GPU; where there is none, two share the processor
+WORKERS = $(if $(filter GPU,$(shell nvidia-smi -L 2>/dev/null)),,--workers 2)
 
 .PHONY: help run test test-slow check bench bench-gpu bench-optimizers format
 help:  ## this list
@@ -20,7 +22,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 run: $(VENV)/installed  ## search the embedded digits for two minutes, explain, train and test the result
-	$(BIN)/bohb-nas run $(STUDY) --dataset digits --budget-min 2s --budget-max 18s --max-flops 5M --total-time 2m --workers 2
+	$(BIN)/bohb-nas run $(STUDY) --dataset digits --budget-min 2s --budget-max 18s --max-flops 5M --total-time 2m $(WORKERS)
 	$(BIN)/bohb-nas analyze $(STUDY)
 	$(BIN)/bohb-nas train $(STUDY) --seeds 1
 	$(BIN)/bohb-nas best $(STUDY) --json

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 
 from bohb_nas.datasets import published
-from bohb_nas.training import control_group
+from bohb_nas.engine import nvidia
+from bohb_nas.errors import UsageError, out_of_memory
+from bohb_nas.training import control_group, visible
 from bohb_nas.training.device import Compute
 from bohb_nas.training.networks.normalisation import refusal
 
@@ -48,11 +50,13 @@ class Facts:
     cuda_works: bool
     """Whether torch can use a GPU."""
     norms_refused: str | None
-    """Why normalisations have no kernels of their own on this GPU; None where they have, or need none."""
-    hidden: bool
-    """Whether CUDA_VISIBLE_DEVICES hides every GPU."""
+    """Why normalisations have no kernels of their own on this GPU; None where they have, need none, or there is no memory to try them."""
+    given: tuple[str, ...] | None
+    """GPUs that CUDA_VISIBLE_DEVICES names, none where it hides all; None where it says nothing."""
     gpus: tuple[str, ...]
     """Names of those that nvidia-smi sees."""
+    unseen: str | None
+    """Why it does not tell which there are; what to do comes behind the last semicolon."""
     processes: tuple[Process, ...]
     """On the device, before this one came there."""
     load: float
@@ -73,7 +77,6 @@ class Facts:
 def gather(
     compute: Compute,
     *,
-    tool: Tool,
     environment: Mapping[str, str],
     n_cores: int,
     load: float,
@@ -85,7 +88,6 @@ def gather(
 
     Args:
         compute: the device that a worker would train on.
-        tool: runs nvidia-smi.
         environment: variables of this process.
         n_cores: that this process may use.
         load: of this machine.
@@ -94,6 +96,8 @@ def gather(
         free_bytes: of the file system of a folder.
     """
     said = environment.get("BOHB_NAS_DATA") or None
+    given = visible.given(environment)
+    gpus, unseen = _gpus()
     cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return Facts(
         device=compute.name,
@@ -105,9 +109,10 @@ def gather(
         cuda=torch.version.cuda,
         cudnn=str(cudnn) if cudnn else None,
         cuda_works=torch.cuda.is_available(),
-        norms_refused=refusal(compute.device),
-        hidden=environment.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"),
-        gpus=_gpus(tool),
+        norms_refused=_norms_refused(compute),
+        given=None if given is None else tuple(given),
+        gpus=gpus,
+        unseen=unseen,
         processes=processes,
         load=load,
         n_threads=torch.get_num_threads(),
@@ -132,7 +137,6 @@ def of_this_machine(compute: Compute, before: Sequence[Process]) -> Facts:
         others = on_gpu(before, str(torch.cuda.get_device_properties(compute.device).uuid))
     return gather(
         compute,
-        tool=run_tool,
         environment=os.environ,
         n_cores=control_group.cores(control_group.around_us(), len(os.sched_getaffinity(0))),
         load=os.getloadavg()[0],
@@ -142,9 +146,21 @@ def of_this_machine(compute: Compute, before: Sequence[Process]) -> Facts:
     )
 
 
-def _gpus(tool: Tool) -> tuple[str, ...]:
-    rows = tool(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]) or ""
-    return tuple(row.strip() for row in rows.splitlines() if row.strip())
+def _gpus() -> tuple[tuple[str, ...], str | None]:
+    """The names of the GPUs by which a search finds them, and why it would find out nothing."""
+    try:
+        return tuple(gpu.model for gpu in nvidia.seen().values()), None
+    except UsageError as e:
+        return (), str(e)
+
+
+def _norms_refused(compute: Compute) -> str | None:
+    try:
+        return refusal(compute.device)
+    except (RuntimeError, MemoryError) as e:
+        if not out_of_memory(e):
+            raise
+        return None
 
 
 def processes(tool: Tool) -> tuple[Process, ...]:

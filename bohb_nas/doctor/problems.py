@@ -24,9 +24,25 @@ def problems(facts: Facts) -> list[Problem]:
     return [*_of_the_gpu(facts), *_of_the_device(facts), *_of_the_folders(facts)]
 
 
+def of_error(text: str) -> Problem:
+    """An error of ours as a problem: what to do comes behind its last semicolon."""
+    what, _, remedy = text.rpartition("; ")
+    return Problem(what=what, remedy=remedy)
+
+
 def _of_the_gpu(facts: Facts) -> list[Problem]:
     found = []
-    if facts.gpus and not facts.cuda_works and not facts.hidden:
+    if facts.unseen is not None and facts.given != ():
+        found.append(of_error(facts.unseen))
+    elif facts.cuda_works and not facts.gpus and not facts.given:
+        found.append(
+            Problem(
+                what="torch can use a GPU, but nvidia-smi is not here or sees none: a search would train on the processor",
+                remedy="install nvidia-smi (in a container NVIDIA_DRIVER_CAPABILITIES=compute,utility brings it), or set "
+                "CUDA_VISIBLE_DEVICES=0, or whichever GPUs are yours",
+            )
+        )
+    if facts.gpus and not facts.cuda_works and facts.given is None:
         built = "built without CUDA" if facts.cuda is None else f"built for CUDA {facts.cuda}, which does not work here"
         found.append(
             Problem(
@@ -34,7 +50,7 @@ def _of_the_gpu(facts: Facts) -> list[Problem]:
                 remedy="install a torch with CUDA that the driver supports (https://pytorch.org/get-started/locally)",
             )
         )
-    if facts.gpus and facts.hidden:
+    if facts.gpus and facts.given == ():
         found.append(Problem(what="CUDA_VISIBLE_DEVICES hides every GPU", remedy="unset CUDA_VISIBLE_DEVICES to train on a GPU"))
     if facts.processes:
         named = ", ".join(f"{p.name} (pid {p.pid})" for p in facts.processes)

@@ -265,15 +265,18 @@ def main() -> int:
         answers.write(dump_json(body) + "\n")
         answers.flush()
 
+    def give_up(why: str) -> int:
+        signal.signal(END, signal.SIG_IGN)  # it ends by itself, and would say in its log only where that found it
+        answer({"error": why})
+        return 1
+
     try:
         reference, options = sys.argv[2], json.loads(sys.argv[3])
         worker = make_worker(reference, options)
     except BohbNasError as e:
-        answer({"error": str(e)})
-        return 1
+        return give_up(str(e))
     except (Exception, SystemExit):  # noqa: BLE001 (the outer shell, around a user's code)
-        answer({"error": traceback.format_exc()[-_MESSAGE_LIMIT:]})
-        return 1
+        return give_up(traceback.format_exc()[-_MESSAGE_LIMIT:])
     answer({"ready": True, "hands_over": hands_over(worker)})
     for line in requests:
         request = json.loads(line)
@@ -283,8 +286,7 @@ def main() -> int:
         try:
             result, spoilt = _train(worker, reference, request)
         except (StorageError, DatasetError) as e:
-            answer({"error": str(e)})
-            return 1
+            return give_up(str(e))
         answer({"result": result.to_json(), "spoilt": spoilt})
     return 0
 

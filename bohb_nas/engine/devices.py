@@ -20,7 +20,7 @@ from bohb_nas.files import dump_json, write_once
 from bohb_nas.locks import Lock
 from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
-from bohb_nas.training import control_group
+from bohb_nas.training import control_group, visible
 
 _LOOK_S = 0.3
 """For how long cores are looked at."""
@@ -65,11 +65,13 @@ def _gpus() -> list[Device]:
     A GPU is named by its UUID wherever nvidia-smi tells it, since the same index is another GPU in another job.
 
     Raises:
-        UsageError: they are given by numbers of another order than nvidia-smi's.
+        UsageError: nvidia-smi fails; or they are given by numbers of another order than its own; or the first that is given is none.
     """
+    given = visible.given()
+    if given == []:
+        return []
     seen = nvidia.seen()
-    given = os.environ.get(nvidia.VISIBLE)
-    if given is not None and any(part.strip().isdecimal() for part in given.split(",")):
+    if given is not None and any(part.isdecimal() for part in given):
         nvidia.check_order(len(seen))
     ids = [gpu.uuid for gpu in seen.values()] if given is None else nvidia.named(given, seen)
     by_id = seen | {gpu.uuid: gpu for gpu in seen.values()}
@@ -79,7 +81,7 @@ def _gpus() -> list[Device]:
         found.append(
             Device(
                 name=gpu.uuid,
-                environment={nvidia.VISIBLE: i, nvidia.ORDER: nvidia.BY_BUS},
+                environment={visible.NAME: i, nvidia.ORDER: nvidia.BY_BUS},
                 model=gpu.model,
                 memory_gib=gpu.memory_gib,
                 n_devices=len(ids),
@@ -229,7 +231,7 @@ def called(said: str | None) -> str:
     if kind == "cpu":
         return "cpu0"
     gpus = _gpus()
-    if nvidia.VISIBLE not in os.environ:  # else its order counts
+    if visible.NAME not in os.environ:  # else its order counts
         nvidia.check_order(len(gpus))
     here, n = [device.name for device in gpus] or ["cpu0"], int(index) if index.isdecimal() else 0
     if n >= len(here):
@@ -240,7 +242,7 @@ def called(said: str | None) -> str:
 def _alone(n: int) -> dict[str, str]:
     """The environment of one of N workers on the processor."""
     threads = str(min(_share(n), _free_cores(n)))
-    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, nvidia.VISIBLE: ""}
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, visible.NAME: ""}
 
 
 def _share(n: int) -> int:

@@ -43,6 +43,8 @@ class _Place:
     since: float = 0.0
     starts: int = 0
     """Since a worker last lived for `_SETTLED_S`."""
+    log_start: int = 0
+    """Bytes of its log before the latest start, which are the words of earlier workers."""
     missed_since: float = 0.0
     """When somebody who was not started here held the device and had not joined; 0 while that is not so."""
     told: bool = False
@@ -80,6 +82,12 @@ class LocalWorkers:
         finally:
             os.close(log)
 
+    def _log_bytes(self, device: Device) -> int:
+        try:
+            return self._study.worker_log(host(), device.name).stat().st_size
+        except OSError:  # none yet
+            return 0
+
     def check(self, joined: Iterable[str]) -> None:
         """Starts a worker on every device that has none, and names who holds one in vain.
 
@@ -101,6 +109,7 @@ class LocalWorkers:
                 continue
             if place.process is not None:
                 self._say(f"worker {place.device.name} ended ({end_text(place.process.returncode)}) and is started again")
+            place.log_start = self._log_bytes(place.device)
             place.process, place.since = self._start(place.device), time.monotonic()
             place.starts += 1
         if (
@@ -112,7 +121,7 @@ class LocalWorkers:
             log = self._study.worker_log(host(), last.device.name)
             code = end_text(last.process.returncode) if last.process is not None else "?"
             _check_disk(log.with_suffix(".space"))
-            said = tail(log, _TAIL_BYTES)
+            said = tail(log, _TAIL_BYTES, start=last.log_start)
             words = "(no log)" if said is None else printable(said)
             raise BohbNasError(f"all workers have ended; the last words of {last.device.name} ({code}, {log}):\n{words}")
 

@@ -3,15 +3,20 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bohb_nas.errors import UsageError
+from bohb_nas.errors import UsageError, end_text
+from bohb_nas.training import visible
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 ORDER = "CUDA_DEVICE_ORDER"
 BY_BUS = "PCI_BUS_ID"
 """The order in which nvidia-smi numbers GPUs. CUDA's own, the fastest first, nobody else knows."""
+_ANSWERED = (0, 14)
+"""What nvidia-smi exits with where it told of the GPUs; 14 warns of one whose infoROM is damaged."""
+_NO_GPU = (6, 9, 12)
+"""… where there is none for CUDA either: none found, no driver loaded, no library of the driver."""
+_HOW_TO_GO_ON = f'mend the driver, which a restart often does, or set {visible.NAME}="" to train on the processor'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +29,11 @@ class Gpu:
 
 
 def seen() -> dict[str, Gpu]:
-    """Index -> the GPUs that nvidia-smi sees; empty where there is none."""
+    """Index -> the GPUs that nvidia-smi sees; empty where there is none.
+
+    Raises:
+        UsageError: it does not answer, or fails otherwise than for want of a GPU, which torch may have all the same.
+    """
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return {}
@@ -32,8 +41,13 @@ def seen() -> dict[str, Gpu]:
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
     except subprocess.TimeoutExpired as e:
-        raise UsageError("nvidia-smi does not answer; restart its driver, or name the GPUs in CUDA_VISIBLE_DEVICES") from e
-    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
+        raise UsageError(f"nvidia-smi does not answer; {_HOW_TO_GO_ON}") from e
+    if answer.returncode in _NO_GPU:
+        return {}
+    if answer.returncode not in _ANSWERED:
+        why = (answer.stdout.strip() or answer.stderr.strip() or end_text(answer.returncode)).splitlines()[0]
+        raise UsageError(f"nvidia-smi cannot tell the GPUs: {why}; {_HOW_TO_GO_ON}")
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
     told = [row + ["unknown", ""][len(row) - 2 :] for row in rows if 2 <= len(row) <= 4]
     return {index: Gpu(uuid=uuid, model=model, memory_gib=_gib(mib)) for index, uuid, model, mib in told}
 
@@ -42,18 +56,27 @@ def _gib(mib: str) -> float:
     return round(float(mib) / 1024, 1) if mib.replace(".", "", 1).isdecimal() else 0.0
 
 
-def named(given: str, seen: Mapping[str, Gpu]) -> list[str]:
-    """What CUDA makes of a list of GPUs: it ends at what is none (-1, NoDevFiles), and a UUID may be cut where it stays unique.
+def named(given: Sequence[str], seen: Mapping[str, Gpu]) -> list[str]:
+    """What CUDA makes of numbers and UUIDs of GPUs: it ends at what names none, and a UUID may be cut where it stays unique.
 
-    A GPU that is named twice counts once, for one training is all that it takes.
+    A GPU that is named twice counts once, for one training is all that it takes. Those of which nvidia-smi tells nothing, as parts of GPUs
+    or where it is not here, count as they are given.
+
+    Raises:
+        UsageError: the first names no GPU, though there are some.
     """
     found: dict[str, str] = {}
-    for part in (part.strip() for part in given.split(",")):
-        if not (part.isdecimal() or part.startswith(("GPU-", "MIG-"))):
-            break
+    for part in given:
         meant = [gpu.uuid for index, gpu in seen.items() if index == part or gpu.uuid.startswith(part)]
+        if len(meant) != 1 and seen and not part.startswith("MIG-"):
+            break
         uuid = meant[0] if len(meant) == 1 else part
         found.setdefault(uuid, part if part.isdecimal() else uuid)
+    if given and not found:
+        raise UsageError(
+            f"{visible.NAME} begins with {given[0]!r}, which is none of the GPUs here; accepted are "
+            f'{", ".join([*seen, *(gpu.uuid for gpu in seen.values())])}, and "" to train on the processor'
+        )
     return list(found.values())
 
 
@@ -67,5 +90,5 @@ def check_order(n_gpus: int) -> None:
     if order != BY_BUS and n_gpus > 1:
         raise UsageError(
             f"{ORDER} is {order!r}, in which only CUDA knows which of {n_gpus} GPUs a number means; accepted is {BY_BUS}, as if it "
-            f"were not set, or UUIDs in {VISIBLE} (nvidia-smi -L)"
+            f"were not set, or UUIDs in {visible.NAME} (nvidia-smi -L)"
         )

@@ -11,7 +11,7 @@ import torch
 
 from bohb_nas import spoilt
 from bohb_nas.errors import OptionError, first_line, out_of_memory
-from bohb_nas.training import allocator, control_group
+from bohb_nas.training import allocator, control_group, visible
 
 Precision = Literal["auto", "fp32", "bf16"]
 _T = TypeVar("_T")
@@ -132,25 +132,36 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     """The named device, or the first accelerator, or the CPU; bf16 where the hardware multiplies it.
 
     Raises:
-        OptionError: no such device here.
+        OptionError: no such device here, or torch cannot use the GPU that CUDA_VISIBLE_DEVICES names.
     """
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # before CUDA starts: cuda:N is the GPU that nvidia-smi calls N
     try:
-        named = device or torch.accelerator.current_accelerator(check_available=True) or "cpu"
+        named = device or torch.accelerator.current_accelerator(check_available=True) or ("cuda" if visible.given() else "cpu")
         chosen = torch.empty(0, device=named).device
         if chosen.type == "meta":
             raise RuntimeError("it computes nothing")
     except (RuntimeError, AssertionError, ImportError) as e:
         why = str(e).splitlines()[0].partition(". ")[0]  # torch goes on with the names of all that it has kernels for
-        raise OptionError(f"device {device!r} cannot be used: {why}; accepted are cpu, cuda, cuda:N of a GPU present") from e
-    if precision == "auto":
-        precision = "bf16" if multiplies_bf16(chosen) else "fp32"
+        raise OptionError(_refused(device, why)) from e
     if chosen.type == "cuda":
-        torch.cuda.set_device(chosen)  # streams, recordings and kernels that name no device go there
+        torch.cuda.set_device(chosen)  # streams, recordings and kernels that name no device go there, and questions of what it can do
         torch.backends.cudnn.benchmark = True
     elif chosen.type == "cpu":
         allocator.keep()
+    if precision == "auto":
+        precision = "bf16" if multiplies_bf16(chosen) else "fp32"
     return Compute(device=chosen, precision=precision)
+
+
+def _refused(device: str | None, why: str) -> str:
+    """Why a device cannot be used, and what can; None is the first accelerator."""
+    if device is not None:
+        return f"device {device!r} cannot be used: {why}; accepted are cpu, cuda, cuda:N of a GPU present"
+    return (
+        f"torch {torch.__version__} cannot use the GPU that it was given ({visible.NAME}={os.environ.get(visible.NAME)}): {why}; install a "
+        "torch with CUDA that the driver supports (https://pytorch.org/get-started/locally), name another GPU, or set "
+        f'{visible.NAME}="" to train on the processor'
+    )
 
 
 def multiplies_bf16(device: torch.device) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from bohb_nas import spoilt
 from bohb_nas.datasets import Dataset
 from bohb_nas.durations import format_duration
-from bohb_nas.errors import out_of_memory
+from bohb_nas.errors import UsageError, out_of_memory
 from bohb_nas.files import append_line, dump_json, load_json, write_atomic
 from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
@@ -21,7 +21,7 @@ from bohb_nas.training import device as devices
 from bohb_nas.training import schedules
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiler, Mode
-from bohb_nas.training.data import resident
+from bohb_nas.training.data import ResidentData, resident
 from bohb_nas.training.device import Compute
 from bohb_nas.training.export import export_model
 from bohb_nas.training.learner import Learner, start
@@ -81,19 +81,12 @@ def train_final(
     Raises:
         DatasetError: the data set has no test part.
         OptionError: the configuration or the device is not accepted.
-        UsageError: a model of another training lies in the place of one of the seeds.
+        UsageError: a model of another training lies in the place of one of the seeds, or memory does not suffice for the images.
         StorageError: the disk refused.
     """
     dataset.test_part()
     compute = devices.choose(device, precision)
-    data = resident(
-        dataset.train_images,
-        dataset.train_labels,
-        train=np.arange(len(dataset.train_labels)),
-        valid=np.arange(0),
-        n_classes=len(dataset.classes),
-        device=compute.device,
-    )
+    data = _resident(dataset, compute)
     _, recipe = read(config, network=network)
     shape = schedules.named(recipe.schedule or schedule, rung=rung, warm_up=recipe.warm_up)
     training = {
@@ -133,6 +126,31 @@ def train_final(
             "run the same again: it trains the rest in a new process, and keeps the models that are there"
         )
     return rows
+
+
+def _resident(dataset: Dataset, compute: Compute) -> ResidentData:
+    """All training images on the device.
+
+    Raises:
+        UsageError: its memory does not suffice.
+    """
+    n = len(dataset.train_labels)
+    try:
+        return resident(
+            dataset.train_images,
+            dataset.train_labels,
+            train=np.arange(n),
+            valid=np.arange(0),
+            n_classes=len(dataset.classes),
+            device=compute.device,
+        )
+    except (RuntimeError, MemoryError) as e:
+        if not out_of_memory(e):
+            raise
+        raise UsageError(
+            f"the {n} training images of {dataset.name} do not fit into the free memory of {compute.name}: {devices.no_memory(e)}; "
+            "end what holds it, or name another device, as --worker-option device=cpu"
+        ) from e
 
 
 def _content(network: str) -> str:

@@ -490,3 +490,16 @@ def test_a_check_that_fails_is_no_acceptance(dies: str, tmp_path: Path) -> None:
     said = check(str(path), {}, space_to_json(space()))
     assert set(said) == {"error"}
     assert all(part in said["error"] for part in (f"worker {str(path)!r}", "check", "line 4", "no depth in it"))
+
+
+def test_a_child_that_cannot_start_says_so_once(tmp_path: Path) -> None:
+    """It is told to end while it ends, as whoever has read its answer does."""
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        "import atexit, os, signal\nfrom bohb_nas.errors import OptionError\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGRTMIN)\nraise OptionError('no such device')\n"
+    )
+    command = [sys.executable, "-m", "bohb_nas.engine.child", str(os.getpid()), str(worker), "{}"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "no such device" in json.loads(done.stdout)["error"]

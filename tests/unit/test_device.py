@@ -1,6 +1,7 @@
 """Names of devices that nothing can be trained on, and devices that do not do what they are asked."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -38,3 +39,39 @@ def test_gpus_are_numbered_as_nvidia_smi_does_unless_somebody_says_how(
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: told.append(os.environ.get("CUDA_DEVICE_ORDER")))
     choose()
     assert told == [order], "before CUDA is asked anything"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [("0", AssertionError("Torch not compiled with CUDA enabled")), ("7,0", RuntimeError("No CUDA GPUs are available. Check more"))],
+)
+def test_a_gpu_that_was_given_and_cannot_be_used_is_no_processor(monkeypatch: pytest.MonkeyPatch, given: str, why: Exception) -> None:
+    """As torch says it without CUDA, and of a number that is none."""
+    empty = torch.empty
+
+    def ask(*size: int, device: object) -> torch.Tensor:
+        if str(device) == "cuda":
+            raise why
+        return empty(*size, device=str(device))
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+    monkeypatch.setattr(torch, "empty", ask)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    with pytest.raises(OptionError, match=rf"\(CUDA_VISIBLE_DEVICES={given}\): {str(why).partition('. ')[0]}; install a torch") as refused:
+        choose()
+    assert 'CUDA_VISIBLE_DEVICES="" to train on the processor' in str(refused.value)
+    assert choose("cpu").device.type == "cpu", "which was named"
+    for none in ("", "-1", "NoDevFiles"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert choose().device.type == "cpu"
+
+
+@pytest.mark.parametrize(("named", "precision"), [("cuda:0", "fp32"), ("cuda:1", "bf16")])
+def test_the_precision_is_that_of_the_named_gpu(monkeypatch: pytest.MonkeyPatch, named: str, precision: str) -> None:
+    """Of two, of which the second multiplies bf16; torch answers for the current one."""
+    current = [0]
+    monkeypatch.setattr(torch, "empty", lambda *size, device: SimpleNamespace(device=torch.device(device)))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.__setitem__(0, device.index))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: current == [1])
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    assert choose(named).precision == precision

@@ -32,11 +32,11 @@ def seen(n_workers: int | None = None) -> list[tuple[str, str]]:
         ("1", [("GPU-bbbb", "1")]),
         ("1,0", [("GPU-bbbb", "1"), ("GPU-aaaa", "0")]),
         ("GPU-bbbb", [("GPU-bbbb", "GPU-bbbb")]),
-        ("7", [("gpu7", "7")]),
         ("GPU-b", [("GPU-bbbb", "GPU-bbbb")]),
-        ("GPU-", [("GPU-", "GPU-")]),
         ("1,1,GPU-bbbb", [("GPU-bbbb", "1")]),
         ("1,-1,0", [("GPU-bbbb", "1")]),
+        ("1,7,0", [("GPU-bbbb", "1")]),
+        ("1,GPU-,0", [("GPU-bbbb", "1")]),
         ("MIG-cccc,none,0", [("MIG-cccc", "MIG-cccc")]),
     ],
 )
@@ -44,6 +44,63 @@ def test_a_gpu_has_one_name_however_it_is_given(monkeypatch: pytest.MonkeyPatch,
     if given is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert seen() == devices
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("given", ["7", "GPU-", "GPU-cccc,0"])
+def test_a_list_that_begins_with_no_gpu_of_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """For CUDA it ends there: a worker would see no GPU, and train on the processor."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    with pytest.raises(UsageError, match=rf"begins with '{given.partition(',')[0]}', .*accepted are 0, 1, GPU-aaaa, GPU-bbbb, and \"\""):
+        local_devices(None)
+
+
+def test_what_is_given_counts_where_there_is_no_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-b")
+    assert seen() == [("gpu0", "0"), ("GPU-b", "GPU-b")]
+
+
+def smi(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """An nvidia-smi by itself, on a machine whose environment names no GPU."""
+    tool = folder / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'Failed to initialize NVML: Driver/library version mismatch'; echo more; exit 18", "Driver/library version mismatch; mend"),
+        ("echo 'Insufficient permissions' >&2; exit 4", "Insufficient permissions; mend"),
+        ("exit 255", "exit code 255; mend"),
+    ],
+)
+def test_an_nvidia_smi_that_fails_hides_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, why: str) -> None:
+    smi(monkeypatch, tmp_path, script)
+    with pytest.raises(UsageError, match=rf'cannot tell the GPUs: .*{why}.*CUDA_VISIBLE_DEVICES="" to train on the processor'):
+        local_devices(None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert [d.name for d in local_devices(1)] == ["cpu0"], "as the sentence says"
+
+
+@pytest.mark.parametrize(
+    ("script", "names"),
+    [
+        ("echo 'No devices were found'; exit 6", ["cpu0"]),
+        ("echo 'No devices were found'", ["cpu0"]),
+        ("echo 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'; exit 9", ["cpu0"]),
+        ("echo 'NVIDIA-SMI could not find libnvidia-ml.so in your system.'; exit 12", ["cpu0"]),
+        ("echo '0, GPU-a, NVIDIA T4, 15360'; echo 'WARNING: infoROM is corrupted at gpu 0000:3B:00.0'; exit 14", ["GPU-a"]),
+    ],
+)
+def test_what_nvidia_smi_exits_with_tells_whether_there_is_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, names: list[str]
+) -> None:
+    smi(monkeypatch, tmp_path, script)
+    assert [d.name for d in local_devices(None)] == names
 
 
 @pytest.mark.usefixtures("two_gpus")

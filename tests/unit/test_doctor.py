@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,8 +31,9 @@ HEALTHY = Facts(
     cudnn="92400",
     cuda_works=True,
     norms_refused=None,
-    hidden=False,
+    given=None,
     gpus=("NVIDIA H100",),
+    unseen=None,
     processes=(),
     load=20.0,
     n_threads=8,
@@ -46,6 +48,9 @@ HEALTHY = Facts(
 
 def test_a_healthy_machine_has_no_problem() -> None:
     assert problems(HEALTHY) == []
+    assert problems(replace(HEALTHY, gpus=(), given=("0",))) == [], "a search trains on what is named"
+    unasked = replace(HEALTHY, kind="cpu", load=1.0, cuda_works=False, gpus=(), given=(), unseen="nvidia-smi fails; mend it")
+    assert problems(unasked) == [], "whoever hides all GPUs need not know them"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +58,9 @@ def test_a_healthy_machine_has_no_problem() -> None:
     [
         ({"cuda_works": False, "cuda": None, "kind": "cpu", "load": 1.0}, "built without CUDA", "install a torch with CUDA"),
         ({"cuda_works": False, "kind": "cpu", "load": 1.0}, "built for CUDA 13.0, which does not work here", "driver"),
-        ({"cuda_works": False, "hidden": True, "kind": "cpu", "load": 1.0}, "hides every GPU", "unset CUDA_VISIBLE_DEVICES"),
+        ({"cuda_works": False, "given": (), "kind": "cpu", "load": 1.0}, "hides every GPU", "unset CUDA_VISIBLE_DEVICES"),
+        ({"gpus": ()}, "nvidia-smi is not here or sees none: a search would train on the processor", "NVIDIA_DRIVER_CAPABILITIES"),
+        ({"gpus": (), "unseen": "nvidia-smi fails: a; b; mend it"}, "nvidia-smi fails: a; b", "mend it"),
         ({"processes": (Process(pid=77, name="python", gpu="GPU-1"),)}, "python (pid 77)", "name a free GPU"),
         ({"precision": "fp32"}, "does not multiply bf16", "Ampere"),
         ({"norms_refused": "Failed to find C compiler."}, "as long: Failed to find C compiler.", "install triton"),
@@ -76,10 +83,9 @@ def smi(answers: dict[str, str]) -> Callable[[Sequence[str]], str | None]:
     return lambda command: answers.get(command[1].partition("=")[2].partition(",")[0])
 
 
-def gathered(answers: dict[str, str], environment: dict[str, str] | None = None) -> Facts:
+def gathered(environment: dict[str, str] | None = None) -> Facts:
     return gather(
         fakes.CPU,
-        tool=smi(answers),
         environment=environment or {},
         n_cores=4,
         load=0.5,
@@ -88,11 +94,20 @@ def gathered(answers: dict[str, str], environment: dict[str, str] | None = None)
     )
 
 
-def test_facts_of_a_machine_without_a_gpu() -> None:
-    found = gathered({})
+def install(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str | None) -> None:
+    """A machine with this nvidia-smi, or none."""
+    if script is not None:
+        (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_facts_of_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, None)
+    found = gathered()
     assert found.gpus == ()
     assert found.processes == ()
-    assert not found.hidden
+    assert (found.given, found.unseen) == (None, None)
     assert found.precision == "fp32"
     assert found.tmp_free_bytes == 7
     assert found.n_cores == 4
@@ -100,11 +115,19 @@ def test_facts_of_a_machine_without_a_gpu() -> None:
     assert 0 < found.memory_free_bytes <= found.memory_total_bytes
 
 
-def test_facts_of_a_machine_with_gpus(tmp_path: Path) -> None:
-    found = gathered({"name": "NVIDIA A100\nNVIDIA T4\n"}, {"CUDA_VISIBLE_DEVICES": "", "BOHB_NAS_DATA": str(tmp_path)})
+def test_facts_of_a_machine_with_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "echo 0, GPU-a, NVIDIA A100, 81920; echo 1, GPU-b, NVIDIA T4, 15360")
+    found = gathered({"CUDA_VISIBLE_DEVICES": "NoDevFiles", "BOHB_NAS_DATA": str(tmp_path)})
     assert found.gpus == ("NVIDIA A100", "NVIDIA T4")
-    assert found.hidden
+    assert found.given == ()
     assert (found.data_dir, found.data_dir_exists) == (str(tmp_path), True)
+
+
+def test_a_machine_whose_nvidia_smi_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "echo Driver/library version mismatch; exit 18")
+    found = gathered()
+    assert found.gpus == ()
+    assert "Driver/library version mismatch; mend the driver" in str(found.unseen)
 
 
 def test_processes_are_told_by_their_gpu() -> None:
@@ -171,6 +194,61 @@ def test_the_command_prints_one_object_and_never_fails_for_a_problem(monkeypatch
     assert shown.exit_code == 0
     assert "TFLOP/s" in shown.stdout
     assert "at most, predicted" in shown.stdout
+
+
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 128.00 MiB.")
+OLD = RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
+
+
+@pytest.mark.parametrize(
+    ("raised", "what", "remedy"), [(FULL, "out of memory: CUDA out of memory", "end what"), (OLD, "no kernel image", "built for this GPU")]
+)
+def test_a_device_that_cannot_be_measured_is_a_problem(monkeypatch: pytest.MonkeyPatch, raised: Exception, what: str, remedy: str) -> None:
+    def refuse(*anything: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("bohb_nas.training.peak.of", refuse)
+    done = CliRunner().invoke(cli, ["doctor", "--json", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["peak"], found["expected"]) == (None, [])
+    assert what in found["problems"][0]["what"]
+    assert remedy in found["problems"][0]["remedy"]
+    shown = CliRunner().invoke(cli, ["doctor", "--device", "cpu"])
+    assert shown.exit_code == 0
+    assert "cannot be measured" in shown.stdout
+    assert "images/s" not in shown.stdout
+
+
+def test_a_shortage_while_kernels_are_tried_is_none_of_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(device: torch.device) -> None:
+        raise FULL
+
+    monkeypatch.setattr("bohb_nas.doctor.facts.refusal", refuse)
+    assert gathered().norms_refused is None
+
+
+def test_a_gpu_that_was_given_and_cannot_be_used_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    empty = torch.empty
+
+    def ask(*size: int, **how: Any) -> torch.Tensor:
+        if how.get("device") == "cuda":
+            raise RuntimeError("No CUDA GPUs are available")
+        return empty(*size, **how)
+
+    install(monkeypatch, tmp_path, "echo 0, GPU-a, NVIDIA A100, 81920")
+    monkeypatch.setattr(torch, "empty", ask)
+    monkeypatch.setattr("bohb_nas.training.peak.of", lambda compute: Peak(flops=1e12, bytes=1e12, launch_s=1e-6, replay_s=1e-6))
+    monkeypatch.setattr("bohb_nas.doctor.references.LONGEST_S", 0.0)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    done = CliRunner().invoke(cli, ["doctor", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["device"]["kind"] == "cpu"
+    (said,) = [p for p in found["problems"] if "torch" in p["what"] and "GPU" in p["what"]]
+    assert "cannot use the GPU that it was given (CUDA_VISIBLE_DEVICES=0): No CUDA GPUs" in said["what"]
+    assert said["remedy"].startswith("install a torch with CUDA")
 
 
 def test_a_device_that_is_not_there_is_misuse() -> None:

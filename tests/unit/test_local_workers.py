@@ -166,6 +166,19 @@ def test_a_worker_that_ends_is_started_again_three_times_and_anew_once_one_has_l
     assert said == ["worker cpu1 ended (exit code 3) and is started again"] * 5, "of cpu0's nothing, which lives and is slow to join"
 
 
+def test_the_last_words_are_those_of_the_latest_start(tmp_path: Path, programs: list[Program]) -> None:
+    workers = kept(tmp_path, [], "cpu0")
+    log = StudyDir(tmp_path / "study").worker_log(host(), "cpu0")
+    for n in (1, 2, 3):
+        log.write_text("".join(f"words {k}\n" for k in range(1, n + 1)))
+        programs[-1].returncode = 3
+        workers.check(())
+    log.write_text("words 1\nwords 2\nwords 3\nwords 4\n")
+    programs[-1].returncode = 3
+    with pytest.raises(BohbNasError, match=r"log\):\nwords 4\n$"):
+        workers.check(())
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 def test_all_is_given_up_when_the_third_worker_that_was_started_again_has_ended(
     tmp_path: Path, programs: list[Program], monkeypatch: pytest.MonkeyPatch, at_once: bool

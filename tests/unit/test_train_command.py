@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import torch
 from click.testing import CliRunner
 from rich.console import Console
 from study_fakes import make_study, take_locks_away
@@ -48,6 +49,19 @@ def test_a_configuration_is_trained_tested_and_exported(tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.strip() in {str(d) for d in range(10)}
+
+
+def test_images_for_which_the_device_has_no_memory_are_misuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*images: object, **how: object) -> NoReturn:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 148.00 MiB.\nmore")
+
+    monkeypatch.setattr("bohb_nas.training.final.resident", refuse)
+    (tmp_path / "config.json").write_text('{"batch_size": 32}')
+    arguments = ["train", str(tmp_path / "config.json"), "--budget", "2s", "--dataset", "digits", "--out", str(tmp_path / "trained")]
+    done = CliRunner().invoke(cli, [*arguments, "--worker-option", "device=cpu"])
+    assert done.exit_code == 2
+    said = r"the 1438 training images of digits do not fit into the free memory of .*: out of memory: CUDA.*; end what holds it"
+    assert re.search(said, done.stderr)
 
 
 @pytest.mark.parametrize(
