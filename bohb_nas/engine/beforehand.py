@@ -62,7 +62,7 @@ def with_size(knowledge: Knowledge, meta: Mapping[str, Any], *, study: StudyDir,
     Args:
         knowledge: what else is known.
         meta: the study's record.
-        study: where the space's file lies as it was at the start, if it exists.
+        study: where a copy of the space's file lies, if it exists.
         data: what images are trained on, for a `size` that takes `image_shape` and `n_classes`.
 
     Raises:
@@ -159,13 +159,14 @@ def untold_text(untold: Sequence[str], trial_id: str, metrics: Mapping[str, floa
 def _size_of(meta: Mapping[str, Any], study: StudyDir) -> Callable[..., Mapping[str, float]] | None:
     """The function `size` of a space's module, or one that measures its `network`, or None.
 
-    A user's file is taken from the study's inputs where it lies there.
+    A user's file that the record lists is taken as it is: unchanged, or accepted now. One that is gone or was, from the study's inputs.
     """
     reference = meta["space"]
     if reference.endswith((".json", ".yaml", ".yml")):
         return None
     copy = study.copy_of(reference, "space")
-    module = refs.load_module("space", reference, copy=copy if copy.is_file() else None, start=meta["cwd"])
+    listed = reference in (meta.get("inputs") or {}) and Path(reference).is_file()
+    module = refs.load_module("space", reference, copy=None if listed or not copy.is_file() else copy, start=meta["cwd"])
     if ":" in reference and not refs.is_file(reference):
         module = sys.modules[reference.partition(":")[0]]
     found = getattr(module, "size", None)

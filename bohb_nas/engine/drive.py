@@ -202,7 +202,8 @@ class Drive:
             if self._over(asked.budget):
                 return False, False
             trial = replace(_checked(asked), resume_from=self._source(asked))
-            if not self.knowledge.allowed(trial.config):
+            # What is promoted was allowed when it was drawn: its results count, whatever the user's size() says of it since.
+            if trial.origin is not Origin.PROMOTED and not self.knowledge.allowed(trial.config):
                 raise BohbNasError(
                     f"the method asked for {dict(trial.config)}, which breaks a constraint; it must keep to knowledge.allowed()"
                 )

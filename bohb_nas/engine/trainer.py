@@ -122,7 +122,8 @@ class Trainer:
         await self._end_child()
         meta = self._study.read_meta()
         if changed := changed_inputs(meta):
-            raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; restore them")
+            how = f"restore them, a copy of each is in {self._study.inputs}, or stop the run and resume it with --accept-changed-inputs"
+            raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; {how}")
         meta["worker"] = self._meta["worker"]
         self._record = meta
         self._child = await TrainingProcess.start(meta, options_of(meta, self._options, space_json=self._study.space_json))

@@ -559,6 +559,22 @@ def test_a_method_that_asks_what_a_constraint_forbids_is_stopped(tmp_path: Path)
     assert all(float(t.config["width"]) <= 6 for t in fold(StudyDir(tmp_path / "study").journal).trials.values())
 
 
+@pytest.mark.parametrize("method", ["hyperband", "asha"])
+def test_what_a_later_size_forbids_is_still_promoted_and_not_drawn(tmp_path: Path, method: str) -> None:
+    """As after a user's change to `size`: what was allowed when it was drawn has a result that counts."""
+
+    def told(factor: int) -> dict[str, Any]:
+        known = replace(LIGHT, size=lambda config: {"weight": factor * float(config["width"])})
+        return {"knowledge": known, "optimizer": make_optimizer(method, space=space(), budgets=BUDGETS, seed=1, knowledge=known)}
+
+    _, before, _ = search(tmp_path / "study", **told(1), stop=StopRule(trials=6))
+    _, after, worker = search(tmp_path / "study", **told(2), stop=StopRule(trials=20))
+    assert len(after.state.trials) == 20
+    forbidden = [t for t in worker.seen if float(t.config["width"]) > 3]
+    assert {t.origin for t in forbidden} == {Origin.PROMOTED}
+    assert {t.config_id for t in forbidden} <= {t.config_id for t in before.state.trials.values()}
+
+
 def test_a_constraint_on_what_the_worker_does_not_return_stops_the_search_and_keeps_the_evaluation(tmp_path: Path) -> None:
     unknown = Knowledge(constraints=(Constraint.parse("latency<=1"),))
     with pytest.raises(KnowledgeError, match=r"constraint on latency: .* \(trial t00000\); it returns: weight"):

@@ -246,6 +246,33 @@ def test_a_study_keeps_to_the_data_that_it_began_with(tmp_path: Path, monkeypatc
         prepare(study.path, Request(accept_changed_inputs=True), Heard())
 
 
+SIZED = "from bohb_nas.search_spaces.toy import space\ndef size(config): return {{'params': {} * config['width']}}\n"
+
+
+def test_an_accepted_size_holds_from_the_run_on_that_accepts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    study, file = StudyDir(tmp_path / "study"), tmp_path / "mine.py"
+
+    def params(request: Request) -> float:
+        with open_study(study, request, Heard(), n_workers=1) as (made, _):
+            assert made.knowledge.size is not None
+            return made.knowledge.size({"width": 7})["params"]
+
+    file.write_text(SIZED.format(1))
+    assert params(Request(space=str(file), worker="toy", trials=5, constraints=("params<=9",))) == 7
+    file.write_text(SIZED.format(10))
+    assert params(Request(accept_changed_inputs=True)) == 70
+    assert (study.inputs / "space-mine.py").read_text() == SIZED.format(1), "whoever opens a study has not taken anything yet"
+    file.write_text("no python")
+    with pytest.raises(UsageError, match=r"mine\.py"):
+        params(Request(accept_changed_inputs=True))
+    file.unlink()
+    assert params(Request(accept_changed_inputs=True)) == 7, "of a file that is gone the study's copy is asked"
+    assert prepare(study.path, Request(accept_changed_inputs=True), Heard())
+    file.write_text(SIZED.format(100))
+    assert params(Request()) == 7, "and from then on, whatever takes its place"
+
+
 def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
     opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5))

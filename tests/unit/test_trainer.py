@@ -244,6 +244,18 @@ def test_changed_files_that_were_accepted_are_what_is_trained_from_then_on(tmp_p
     assert play(study, steps) == [0.25, 0.25, 0.75], "what is not accepted changes nothing under way"
 
 
+def test_files_that_changed_under_way_are_named_with_all_ways_on(tmp_path: Path) -> None:
+    """Noticed when a child is started: the first, or another after a crash."""
+    study = made(tmp_path, CRASHES)
+    (tmp_path / "worker.py").write_text(VERSION.format(0.75))
+    with pytest.raises(StartError) as refused:
+        play(study, lambda trainer: trainer.train(TRIAL))
+    assert str(refused.value) == (
+        f"files of this study have changed while it ran: {tmp_path / 'worker.py'} (changed); restore them, a copy of each is in "
+        f"{study.inputs}, or stop the run and resume it with --accept-changed-inputs"
+    )
+
+
 WHO = """
 import os
 from bohb_nas import Result, Status
