@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STUDY ?= study
 SUITE ?= quick
 # one on each GPU; where there is none, two share the processor
-WORKERS = $(if $(filter GPU,$(shell nvidia-smi -L 2>/dev/null)),,--workers 2)
+WORKERS = $(if $(filter GPU,$(shell [ "$${CUDA_VISIBLE_DEVICES-all}" ] && nvidia-smi -L 2>/dev/null)),,--workers 2)
 
 .PHONY: help run test test-slow check bench bench-gpu bench-optimizers format
 help:  ## this list

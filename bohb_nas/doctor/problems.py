@@ -30,6 +30,9 @@ def of_error(text: str) -> Problem:
     return Problem(what=what, remedy=remedy)
 
 
+_INSTALL = "install nvidia-smi (in a container NVIDIA_DRIVER_CAPABILITIES=compute,utility brings it), or "
+
+
 def _of_the_gpu(facts: Facts) -> list[Problem]:
     found = []
     if facts.unseen is not None and facts.given != ():
@@ -38,8 +41,7 @@ def _of_the_gpu(facts: Facts) -> list[Problem]:
         found.append(
             Problem(
                 what="torch can use a GPU, but nvidia-smi is not here or sees none: a search would train on the processor",
-                remedy="install nvidia-smi (in a container NVIDIA_DRIVER_CAPABILITIES=compute,utility brings it), or set "
-                "CUDA_VISIBLE_DEVICES=0, or whichever GPUs are yours",
+                remedy=("" if facts.cuda is None else _INSTALL) + "set CUDA_VISIBLE_DEVICES=0, or whichever GPUs are yours",
             )
         )
     if facts.gpus and not facts.cuda_works and facts.given is None:

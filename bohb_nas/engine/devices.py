@@ -65,12 +65,18 @@ def _gpus() -> list[Device]:
     A GPU is named by its UUID wherever nvidia-smi tells it, since the same index is another GPU in another job.
 
     Raises:
-        UsageError: nvidia-smi fails; or they are given by numbers of another order than its own; or the first that is given is none.
+        UsageError: nvidia-smi fails where none is given; or they are given by numbers of another order than its own; or the first that is
+            given is none.
     """
     given = visible.given()
     if given == []:
         return []
-    seen = nvidia.seen()
+    try:
+        seen = nvidia.seen()
+    except UsageError:
+        if given is None:
+            raise
+        seen = {}  # what is named is taken as it is named: a worker that cannot use it says so
     if given is not None and any(part.isdecimal() for part in given):
         nvidia.check_order(len(seen))
     ids = [gpu.uuid for gpu in seen.values()] if given is None else nvidia.named(given, seen)
@@ -133,7 +139,7 @@ def local_devices(n_workers: int | None) -> list[Device]:
     Raises:
         UsageError: more workers than GPUs; two trainings on one device would make both budgets false.
     """
-    gpus = _gpus()
+    gpus = _gpus() if n_workers != 0 else []
     if gpus:
         n = len(gpus) if n_workers is None else n_workers
         if n > len(gpus):

@@ -202,8 +202,7 @@ class Drive:
             if self._over(asked.budget):
                 return False, False
             trial = replace(_checked(asked), resume_from=self._source(asked))
-            # What is promoted was allowed when it was drawn: its results count, whatever the user's size() says of it since.
-            if trial.origin is not Origin.PROMOTED and not self.knowledge.allowed(trial.config):
+            if not self.knowledge.allowed(trial.config) and not self._was_asked(trial):
                 raise BohbNasError(
                     f"the method asked for {dict(trial.config)}, which breaks a constraint; it must keep to knowledge.allowed()"
                 )
@@ -211,6 +210,11 @@ class Drive:
             self._write(Event(term=state.term, time=self.clock(), trial=trial, reason=reason, why=why))
             self.engine.submit(trial)
         return searching, False
+
+    def _was_asked(self, trial: Trial) -> bool:
+        """Whether it promotes what was allowed when it was drawn: its results count, whatever the user's size() says of it since."""
+        known = (t.config for t in self.journal.state.trials.values() if t.config_id == trial.config_id)
+        return trial.origin is Origin.PROMOTED and trial.config in known
 
     def _source(self, trial: Trial) -> str | None:
         """The trial of the same configuration at the highest lower budget, when it is to be continued."""

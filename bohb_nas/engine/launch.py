@@ -38,6 +38,7 @@ from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
 from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
 from bohb_nas.store.study_dir import StudyDir
+from bohb_nas.training import visible
 
 DEFAULT_BRACKETS = 32
 _CHECK_S = 600.0
@@ -87,13 +88,16 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)
 
 
-def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool = True) -> tuple[list[str], Dataset | None]:
+def check(
+    meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool = True, trains_here: bool = True
+) -> tuple[list[str], Dataset | None]:
     """Makes sure that data and worker can be had, without writing into the study.
 
     Args:
         meta: its record.
         space: what is searched.
         ask_worker: whether to start a training process for that.
+        trains_here: whether workers are to train on this machine, so that its GPUs matter.
 
     Returns:
         What the person should know, a line each, and the data set, where the worker trains on one of ours.
@@ -114,7 +118,7 @@ def check(meta: dict[str, Any], space: ConfigurationSpace, *, ask_worker: bool =
         notes += [f"data set {found.name}: {remark}" for remark in found.remarks]
         notes += [f"warning: unreadable image left out: {path}: {reason}" for path, reason in found.skipped]
     if ask_worker:
-        notes += _ask_worker(meta, space)
+        notes += _ask_worker(meta, space, trains_here=trains_here)
     return notes, found
 
 
@@ -136,9 +140,11 @@ def check_data(meta: dict[str, Any], *, skip_unreadable: bool) -> Dataset:
     return found
 
 
-def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
+def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace, *, trains_here: bool = True) -> list[str]:
     """Starts a training child for a moment: can the worker be made, and does it accept the space? What it has to say of it, a line each."""
     asked = dump_json({"check": space_to_json(space)}) + "\n"
+    # a GPU that a login node names and lacks keeps nobody from searching elsewhere
+    elsewhere = not trains_here and meta["worker"] in IMAGE_WORKERS and meta["worker_options"].get("device") is None
     try:
         child = subprocess.run(
             [sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(options_of(meta))],
@@ -147,6 +153,7 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace) -> list[str]:
             encoding="utf-8",
             errors="replace",
             cwd=meta["cwd"],
+            env={**os.environ, visible.NAME: ""} if elsewhere else None,
             check=False,
             timeout=_CHECK_S,
         )

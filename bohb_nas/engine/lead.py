@@ -89,7 +89,7 @@ def lead(
     """
     study = StudyDir(path.absolute())
     early = Reading(study.journal)
-    with open_study(study, request, display, n_workers=max(1, len(devices)), checked=checked, listen=listen) as (made, seat):
+    with open_study(study, request, display, n_workers=len(devices), checked=checked, listen=listen) as (made, seat):
         meta, parts, knowledge, optimizer = made.meta, made.parts, made.knowledge, made.optimizer
         ip = _ip(listen or meta["listen"], elected=checked, display=display)
         for device in devices:

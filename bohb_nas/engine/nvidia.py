@@ -16,7 +16,7 @@ _ANSWERED = (0, 14)
 """What nvidia-smi exits with where it told of the GPUs; 14 warns of one whose infoROM is damaged."""
 _NO_GPU = (6, 9, 12)
 """… where there is none for CUDA either: none found, no driver loaded, no library of the driver."""
-_HOW_TO_GO_ON = f'mend the driver, which a restart often does, or set {visible.NAME}="" to train on the processor'
+_HOW_TO_GO_ON = f'mend the driver, which a restart often does, name the GPUs in {visible.NAME}, or set it to "" to train on the processor'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +42,13 @@ def seen() -> dict[str, Gpu]:
         answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
     except subprocess.TimeoutExpired as e:
         raise UsageError(f"nvidia-smi does not answer; {_HOW_TO_GO_ON}") from e
+    except OSError as e:
+        raise UsageError(f"nvidia-smi cannot be run: {e.strerror}; {_HOW_TO_GO_ON}") from e
     if answer.returncode in _NO_GPU:
         return {}
     if answer.returncode not in _ANSWERED:
-        why = (answer.stdout.strip() or answer.stderr.strip() or end_text(answer.returncode)).splitlines()[0]
+        said = [line for line in [*answer.stdout.splitlines(), *answer.stderr.splitlines()] if line.strip() and line.count(",") != 3]
+        why = (said or [end_text(answer.returncode)])[0]
         raise UsageError(f"nvidia-smi cannot tell the GPUs: {why}; {_HOW_TO_GO_ON}")
     rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
     told = [row + ["unknown", ""][len(row) - 2 :] for row in rows if 2 <= len(row) <= 4]

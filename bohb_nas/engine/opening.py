@@ -55,7 +55,7 @@ def open_study(
         study: the study.
         request: what is asked of it.
         display: told what people should know.
-        n_workers: how many will work at once.
+        n_workers: how many will work at once on this machine.
         checked: whether data and worker have been looked at by this process already.
         leads: whether this machine leads it, so that it has to have where to listen.
         listen: where this machine listens, if that is not what the study says for all.
@@ -132,7 +132,7 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
     parts = launch.build(meta, space)
     typed_budgets.check_limit(meta["hard_limit_s"], parts.budgets)
     known, notes = beforehand.gather(meta, space, own=study.path)
-    checked, data = launch.check(meta, space)
+    checked, data = launch.check(meta, space, trains_here=n_workers > 0)
     if data is not None:
         meta["data_fingerprint"] = data.fingerprint
     known = beforehand.with_size(known, meta, study=study, data=data)
@@ -159,7 +159,7 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
         study: that exists.
         request: what may differ from it.
         display: told what people should know.
-        n_workers: how many will work at once.
+        n_workers: how many will work at once on this machine.
         checked: whether this process has asked the worker already.
 
     Raises:
@@ -170,7 +170,7 @@ def existing(study: StudyDir, request: Request, display: Display, *, n_workers: 
     parts = launch.build(meta, space)
     typed_budgets.check_limit(meta.get("hard_limit_s"), parts.budgets)
     known = recall(study, meta.get("frozen") or {})
-    notes, data = launch.check(meta, space, ask_worker=not checked)
+    notes, data = launch.check(meta, space, ask_worker=not checked, trains_here=n_workers > 0)
     for note in [*notes, *_remarks(meta, parts, n_workers)] if not checked else ():
         display.say(note)
     known = beforehand.with_size(known, meta, study=study, data=data)
@@ -202,7 +202,7 @@ def _optimizer(meta: dict[str, Any], parts: launch.Parts, knowledge: Knowledge, 
         space=parts.space,
         budgets=parts.budgets,
         seed=meta["seed"],
-        n_workers=n_workers,
+        n_workers=max(1, n_workers),
         options=parts.method_options,
         knowledge=knowledge,
     )
@@ -241,7 +241,7 @@ def prepare(path: Path, request: Request, display: Display) -> bool:
     """
     study = StudyDir(path.absolute())
     try:
-        with open_study(study, request, display, n_workers=1, leads=False) as (made, _):
+        with open_study(study, request, display, n_workers=0, leads=False) as (made, _):
             state = fold(study.journal)
             if finished(study, made.meta, state):
                 return False

@@ -76,14 +76,26 @@ def smi(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
         ("echo 'Failed to initialize NVML: Driver/library version mismatch'; echo more; exit 18", "Driver/library version mismatch; mend"),
         ("echo 'Insufficient permissions' >&2; exit 4", "Insufficient permissions; mend"),
         ("exit 255", "exit code 255; mend"),
+        ("echo '0, GPU-a, NVIDIA T4, 15360'; echo 'GPU 0000:3B:00.0 is lost'; exit 15", "0000:3B:00.0 is lost; mend"),
     ],
 )
 def test_an_nvidia_smi_that_fails_hides_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, why: str) -> None:
     smi(monkeypatch, tmp_path, script)
-    with pytest.raises(UsageError, match=rf'cannot tell the GPUs: .*{why}.*CUDA_VISIBLE_DEVICES="" to train on the processor'):
+    with pytest.raises(
+        UsageError, match=rf'cannot tell the GPUs: .*{why}.*CUDA_VISIBLE_DEVICES, or set it to "" to train'
+    ):
         local_devices(None)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert [d.name for d in local_devices(1)] == ["cpu0"], "as the sentence says"
+    assert local_devices(0) == [], "who only leads has no GPU to find"
+    for given, names in (("0,MIG-a", ["gpu0", "MIG-a"]), ("", ["cpu0"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+        assert [d.name for d in local_devices(None)] == names, "as the sentence says"
+
+
+def test_an_nvidia_smi_of_another_machine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    smi(monkeypatch, tmp_path, "")
+    (tmp_path / "nvidia-smi").write_bytes(b"\x7fELF")
+    with pytest.raises(UsageError, match=r"cannot be run: Exec format error; mend the driver"):
+        local_devices(None)
 
 
 @pytest.mark.parametrize(

@@ -559,6 +559,25 @@ def test_a_method_that_asks_what_a_constraint_forbids_is_stopped(tmp_path: Path)
     assert all(float(t.config["width"]) <= 6 for t in fold(StudyDir(tmp_path / "study").journal).trials.values())
 
 
+def test_calling_it_promoted_makes_no_forbidden_configuration_allowed(tmp_path: Path) -> None:
+    class Promoting:
+        """A method that says so of every new configuration."""
+
+        def __init__(self) -> None:
+            self.inner = hyperband()
+
+        def ask(self) -> Trial | Idle:
+            asked = self.inner.ask()
+            return asked if isinstance(asked, Idle) else replace(asked, origin=Origin.PROMOTED)
+
+        def tell(self, result: Result) -> None:
+            self.inner.tell(result)
+
+    narrow = replace(LIGHT, size=lambda config: {"weight": float(config["width"])})
+    with pytest.raises(BohbNasError, match=r"the method asked for .*breaks a constraint"):
+        search(tmp_path / "study", optimizer=Promoting(), knowledge=narrow)
+
+
 @pytest.mark.parametrize("method", ["hyperband", "asha"])
 def test_what_a_later_size_forbids_is_still_promoted_and_not_drawn(tmp_path: Path, method: str) -> None:
     """As after a user's change to `size`: what was allowed when it was drawn has a result that counts."""

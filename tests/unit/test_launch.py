@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from study_fakes import planned
 
 from bohb_nas.engine.launch import build, check, check_data, keep, new_space, reopen
@@ -339,6 +340,17 @@ def test_a_worker_that_ends_while_it_looks_at_a_space_has_not_accepted_it(tmp_pa
     meta = plan(Request(space="toy", worker=str(worker)))
     with pytest.raises(BohbNasError, match=r"(?s)exit code 3.*last words"):
         check(meta, new_space(meta))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU that is named is here")
+def test_a_gpu_that_is_named_matters_where_workers_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login node may name one that only other machines have."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    meta = plan(Request(dataset="digits"))
+    with pytest.raises(UsageError, match="cannot use the GPU that it was given"):
+        check(meta, new_space(meta))
+    notes, _ = check(meta, new_space(meta), trains_here=False)
+    assert notes[0].startswith("data set digits: 1438 images")
 
 
 def test_what_is_known_beforehand_is_part_of_the_record(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Heard(Display):
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
     """Made for one machine, on a file system whose locks stay on the machine that took them."""
     study = planned(tmp_path / "study", Request(space="toy", worker="toy", method="random_search", trials=5), lock="kernel")
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     mount = mounts.Mount(point="/scratch", kind="nfs4", options=frozenset({"rw", "nolock"}))
     monkeypatch.setattr(mounts, "of", lambda path: mount)
     return study
@@ -84,7 +84,7 @@ def test_who_comes_too_late_for_a_new_study_is_told_that_it_is_another_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leads: bool
 ) -> None:
     study, new = StudyDir(tmp_path / "study"), opening._new
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     with ExitStack() as rival:
 
         def overtaken(*arguments: Any, **named: Any) -> Made:
@@ -174,7 +174,7 @@ def lasts(study: StudyDir) -> list[bool]:
 
 
 def test_a_study_that_is_led_by_leases_is_made_so_and_keeps_how_long_they_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     study = StudyDir(tmp_path / "study")
     asked = Request(space="toy", worker="toy", trials=5, lock="lease", lease_s=600.0)
     for request in (asked, Request()):
@@ -187,7 +187,7 @@ def test_a_study_that_is_led_by_leases_is_made_so_and_keeps_how_long_they_last(t
 
 
 def test_where_a_master_cannot_listen_no_study_is_made_unless_others_lead_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     request = Request(space="toy", worker="toy", trials=5, listen="ib-of-the-nodes", lock="kernel")
     with (
         pytest.raises(UsageError, match="--listen 'ib-of-the-nodes'"),
@@ -207,7 +207,7 @@ def test_a_path_that_not_everybody_can_be_told_is_refused_first(tmp_path: Path) 
 
 def test_of_a_led_study_whose_files_have_changed_it_is_said_that_it_is_led(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is to be done of the files, its own master says."""
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     worker, study = tmp_path / "worker.py", StudyDir(tmp_path / "study")
     worker.write_text("def train(trial, workdir): ...\n")
     with open_study(study, Request(space="toy", worker=str(worker), trials=5), Heard(), n_workers=1):
@@ -217,7 +217,7 @@ def test_of_a_led_study_whose_files_have_changed_it_is_said_that_it_is_led(tmp_p
 
 
 def test_where_there_are_no_locks_a_master_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     heard, study = Heard(), StudyDir(tmp_path / "scratch" / "study")
     study.path.parent.mkdir()
     take_locks_away(study.path.parent, monkeypatch)
@@ -236,7 +236,7 @@ def load(data_dir):
 
 
 def test_a_study_keeps_to_the_data_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     study, data = StudyDir(tmp_path / "study"), tmp_path / "mine.py"
     data.write_text(DATA.format("before"))
     assert prepare(study.path, Request(dataset=str(data), trials=5), Heard())
@@ -250,7 +250,7 @@ SIZED = "from bohb_nas.search_spaces.toy import space\ndef size(config): return 
 
 
 def test_an_accepted_size_holds_from_the_run_on_that_accepts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     study, file = StudyDir(tmp_path / "study"), tmp_path / "mine.py"
 
     def params(request: Request) -> float:
@@ -274,7 +274,7 @@ def test_an_accepted_size_holds_from_the_run_on_that_accepts_it(tmp_path: Path, 
 
 
 def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5))
     with pytest.raises(UsageError, match="--hard-limit"):
         opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5, hard_limit_s=1.0))
@@ -282,7 +282,7 @@ def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_who_prepares_a_study_that_another_is_just_making_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     study = StudyDir(tmp_path / "study")
     study.make()
     with leading(study), pytest.raises(StudyHeldError, match="is led by a living master"):
@@ -309,7 +309,7 @@ def in_project(folder: Path, **asked: Any) -> StudyDir:
 def test_who_resumes_from_another_folder_is_told_where_files_are_looked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], said: bool
 ) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     first, other = tmp_path / "first", tmp_path / "other"
     first.mkdir()
     other.mkdir()
@@ -326,7 +326,7 @@ def test_who_resumes_from_another_folder_is_told_where_files_are_looked_up(
 def test_a_method_is_that_of_where_the_study_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not that of a copy of the project, from which the study is resumed."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     first, copy, name = tmp_path / "first", tmp_path / "copy", f"method_{tmp_path.name}"
     for folder in (copy, first):
         folder.mkdir()
@@ -344,7 +344,7 @@ def test_a_method_is_that_of_where_the_study_was_started(tmp_path: Path, monkeyp
 
 
 def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     first, moved = tmp_path / "first", tmp_path / "moved here"
     first.mkdir()
     monkeypatch.chdir(first)
@@ -365,7 +365,7 @@ def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monke
 
 
 def test_of_a_led_study_whose_folder_is_gone_here_it_is_said_that_it_is_led(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     first = tmp_path / "first"
     first.mkdir()
     monkeypatch.chdir(first)
@@ -394,7 +394,7 @@ def test_a_time_for_a_lease_has_no_effect_on_a_lock_of_the_kernel(study: StudyDi
 def test_what_a_study_lacks_of_its_preset_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], lacks: list[str]
 ) -> None:
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     for request in (Request(**{"space": "toy", "worker": "toy", "preset": "zela2018", **asked}), Request()):
         heard = Heard()
         assert prepare(tmp_path / "study", request, heard)

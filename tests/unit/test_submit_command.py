@@ -51,7 +51,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def _unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spares the second that it takes to ask the worker whether it accepts the space."""
-    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space: [])
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
 
 
 def scheduler(place: Path, name: str, answer: str = "", complaint: str = "", code: int = 0) -> None:
