@@ -81,9 +81,7 @@ def smi(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
 )
 def test_an_nvidia_smi_that_fails_hides_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, why: str) -> None:
     smi(monkeypatch, tmp_path, script)
-    with pytest.raises(
-        UsageError, match=rf'cannot tell the GPUs: .*{why}.*CUDA_VISIBLE_DEVICES, or set it to "" to train'
-    ):
+    with pytest.raises(UsageError, match=rf'cannot tell the GPUs: .*{why}.*CUDA_VISIBLE_DEVICES, or set it to "" to train'):
         local_devices(None)
     assert local_devices(0) == [], "who only leads has no GPU to find"
     for given, names in (("0,MIG-a", ["gpu0", "MIG-a"]), ("", ["cpu0"])):

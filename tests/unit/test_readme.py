@@ -29,17 +29,27 @@ def test_no_search_in_the_readme_needs_two_gpus() -> None:
     assert [line for line in searches if re.search(r"--workers ([2-9]|1\d)", line)] == []
 
 
+GPU = "echo 'GPU 0: NVIDIA A100 (UUID: GPU-aaaa)'"
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 @pytest.mark.parametrize(
-    ("tool", "workers"),
+    ("tool", "given", "workers"),
     [
-        ("echo 'GPU 0: NVIDIA A100 (UUID: GPU-aaaa)'", []),
-        ("echo NVIDIA-SMI has failed; exit 9", ["--workers", "2"]),
-        (None, ["--workers", "2"]),
+        (GPU, None, []),
+        (GPU, "0", []),
+        (GPU, "", ["--workers", "2"]),
+        ("echo NVIDIA-SMI has failed; exit 9", None, ["--workers", "2"]),
+        (None, None, ["--workers", "2"]),
     ],
-    ids=["one GPU", "no driver", "no GPU"],
+    ids=["one GPU", "a GPU that is named", "hidden GPUs", "no driver", "no GPU"],
 )
-def test_make_run_searches_on_what_the_machine_has(tmp_path: Path, tool: str | None, workers: list[str]) -> None:
+def test_make_run_searches_on_what_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tool: str | None, given: str | None, workers: list[str]
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     for name in ("make", "sh"):
         (tmp_path / name).symlink_to(str(shutil.which(name)))
     if tool is not None:
