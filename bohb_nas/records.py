@@ -1,6 +1,7 @@
 """What the parts say to each other: trials, results, and the protocols of those who make and answer them.
 
-Only JSON crosses a process border. Every record is frozen; `to_json` and `from_json` are exact inverses.
+Only JSON crosses a process border. Every record is frozen; `to_json` and `from_json` are exact inverses. It has more than 300 lines, since
+each record is told in terms of the others, and the protocols in terms of all.
 """
 
 import math

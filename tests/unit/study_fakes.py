@@ -18,6 +18,17 @@ from bohb_nas.store import local_folder
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
+CLEANS_UP = """
+import time
+def train(trial, workdir):
+    try:
+        (workdir / "began").touch()
+        time.sleep(600)
+    finally:
+        (workdir / "cleaned").touch()
+"""
+"""A worker that trains for ten minutes and says when it begins and when it has ended, however."""
+
 META: dict[str, Any] = {
     "format": FORMAT,
     "space": "joint",

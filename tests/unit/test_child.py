@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from study_fakes import CLEANS_UP
 
 from bohb_nas import leaving, spoilt
 from bohb_nas.engine.child import END, check, make_worker, train
@@ -354,19 +355,8 @@ def test_a_copy_that_comes_back_from_its_training_answers_nothing(tmp_path: Path
             assert result["loss"] == code
 
 
-WAITS = """
-import time
-def train(trial, workdir):
-    try:
-        (workdir / "began").touch()
-        time.sleep(600)
-    finally:
-        (workdir / "cleaned").touch()
-"""
-
-
 def test_a_child_that_is_told_to_end_ends_in_the_middle_of_a_trial(tmp_path: Path) -> None:
-    (tmp_path / "waits.py").write_text(WAITS)
+    (tmp_path / "waits.py").write_text(CLEANS_UP)
     with child(tmp_path, str(tmp_path / "waits.py")) as waits:
         waits.hear()
         workdir = waits.give("1", budget=1.0)

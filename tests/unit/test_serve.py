@@ -24,6 +24,12 @@ from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
 
 
+def serving(study: StudyDir, trainer: object, *, say: Any = print, **told: Any) -> Service:
+    """The service of a trainer, of which nobody takes the place but as `told`."""
+    calm = {"replaced": lambda: False, "ousted": lambda: False, "gone": lambda: False}
+    return Service(study, cast(Any, trainer), Leaving(), None, Terms(wait_s=60.0, stand=False), name="here-cpu0", say=say, **calm | told)
+
+
 class Starting:
     """A trainer whose start takes as long as a future."""
 
@@ -110,16 +116,10 @@ def test_a_worker_whose_study_made_room_for_another_leaves_and_does_not_join_tha
     monkeypatch.setattr(Service, "_join", join)
 
     async def play() -> int:
-        service = Service(
+        service = serving(
             study,
-            cast(Any, Idle()),
-            Leaving(),
-            None,
-            Terms(wait_s=60.0, stand=False),
+            Idle(),
             replaced=lambda: len(joined) == 1,
-            ousted=lambda: False,
-            gone=lambda: False,
-            name="here-cpu0",
             say=said.append,
         )
         return await service.run()
@@ -174,16 +174,12 @@ def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_st
 
     async def play() -> str | None:
         trainer = Training()
-        one = Service(
+        one = serving(
             study,
-            cast(Any, trainer),
-            Leaving(),
-            None,
-            Terms(wait_s=60.0, stand=False),
+            trainer,
             replaced=lambda: worker.joined and what == "study",
             ousted=lambda: worker.joined and what != "folder",  # by another study's worker, too
             gone=lambda: worker.joined and what == "folder",
-            name="here-cpu0",
             say=said.append,
         )
         assert await one.run() == 0
@@ -212,18 +208,7 @@ def test_a_worker_that_can_train_nothing_any_more_does_not_stay_with_its_master(
     async def play() -> None:
         trainer = Idle()
         asyncio.get_running_loop().call_later(0.1, trainer.unfit.set_result, "no device")
-        one = Service(
-            study,
-            cast(Any, trainer),
-            Leaving(),
-            None,
-            Terms(wait_s=60.0, stand=False),
-            replaced=lambda: False,
-            ousted=lambda: False,
-            gone=lambda: False,
-            name="here-cpu0",
-            say=print,
-        )
+        one = serving(study, trainer)
         await one.run()
 
     with Lock(study.master_lock) as lock:

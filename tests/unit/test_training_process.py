@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from study_fakes import trial
+from study_fakes import CLEANS_UP, trial
 
 from bohb_nas.engine import training_process
 from bohb_nas.engine.plan import Request, plan
@@ -118,17 +118,6 @@ def test_only_a_trial_in_training_that_can_be_handed_over_is_asked_to_leave(tmp_
     assert asked == [False, False, True, False]
     assert answer is not None
     assert answer["result"]["status"] == "preempted"
-
-
-CLEANS_UP = """
-import time
-def train(trial, workdir):
-    try:
-        (workdir / "began").touch()
-        time.sleep(600)
-    finally:
-        (workdir / "cleaned").touch()
-"""
 
 
 def test_who_is_ended_in_the_middle_of_a_trial_may_clean_up(tmp_path: Path) -> None:
