@@ -158,22 +158,6 @@ def refuse_own(*names: str, worker_options: Mapping[str, Any]) -> None:
             raise UsageError(f"--worker-option {name}: say it with {_OWN_OPTIONS[name]}")
 
 
-def refuse_contradiction(said: Mapping[str, Any], worker_options: Mapping[str, Any]) -> None:
-    """Refuses a --worker-option that says otherwise than the option which the command has for the same.
-
-    Args:
-        said: with the commands' own options, under the names of the worker's.
-        worker_options: with --worker-option.
-
-    Raises:
-        UsageError: one does.
-    """
-    for name, value in said.items():
-        if (told := worker_options.get(name, value)) != value:
-            own = _OWN_OPTIONS[name]
-            raise UsageError(f"{own} {value} and --worker-option {name}={told} contradict each other; say it with {own} alone")
-
-
 @cache
 def _members(words: type[_Word]) -> dict[str, _Word]:
     """The words of a closed set by what a file holds."""

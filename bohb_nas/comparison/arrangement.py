@@ -152,21 +152,23 @@ def _stored(folder: Path) -> Arrangement | None:
     names = {f.name for f in fields(Arrangement)}
     if not isinstance(record, dict) or record.pop("format", None) != FORMAT or {"skip_unreadable", *record} != names:
         raise StudyError(f"{folder / NAME} is not of format {FORMAT}; restore it, or compare in a new DIR")
-    return Arrangement(**record | {"methods": tuple(record["methods"])})
+    options = {name: value for name, value in record["worker_options"].items() if name not in ("dataset", "data_dir")}
+    # an earlier version also took these as worker options
+    return Arrangement(**record | {"methods": tuple(record["methods"]), "worker_options": options})
 
 
 def _complete(request: Request, stored: Arrangement | None) -> tuple[ConfigurationSpace, Arrangement]:
     """What was asked with what was not said: as stored, else the defaults."""
     worker_options = request.worker_options or (stored.worker_options if stored else {})
+    data = {"dataset": stored.dataset, "data_dir": stored.data_dir} if stored else {"dataset": "digits"}
     said = plan.plan(
         plan.Request(
             space=plan.first(request.space, stored and stored.space, "cell"),
-            dataset=plan.first(request.dataset, worker_options.get("dataset"), stored and stored.dataset, "digits"),
-            data_dir=plan.first(
-                request.data_dir, None if "data_dir" in worker_options or not (stored and stored.data_dir) else Path(stored.data_dir)
-            ),
+            dataset=request.dataset,
+            data_dir=request.data_dir,
             worker_options=dict(worker_options),
-        )
+        ),
+        base={"worker_options": data},
     )
     options = said["worker_options"]
     time_s = plan.first(request.time_s, stored and stored.time_s, 600.0)

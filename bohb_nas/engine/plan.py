@@ -3,13 +3,14 @@
 A new study takes the defaults for what was not typed; a resumed one takes what it was started with.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.engine import presets, typed_budgets
 from bohb_nas.engine.knowledge_files import shipped
-from bohb_nas.entries import refuse_contradiction, refuse_own
+from bohb_nas.entries import refuse_own
 from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.one_shot_settings import SEARCHES
@@ -210,8 +211,12 @@ def _worker(
     if worker in IMAGE_WORKERS:
         if unit != "s":
             raise UsageError(f"--budget-unit {unit}: the worker {worker} trains for seconds; leave it out, or give another worker")
+        refuse_own("dataset", "data_dir", worker_options=request.worker_options)
         options = {"dataset": "cifar10", "full_validation_from_s": top, **of_preset, **options}
-        said = _in_full_where_paths({"dataset": request.dataset, "data_dir": request.data_dir and str(request.data_dir)})
+        said = {
+            "dataset": _said_or_kept(request.dataset, options["dataset"], _dataset),
+            "data_dir": _said_or_kept(request.data_dir, options.get("data_dir"), _in_full),
+        }
         if isinstance(path := request.worker_options.get("policy_file"), str):
             request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
     elif request.dataset is not None or request.data_dir is not None or request.skip_unreadable:
@@ -220,7 +225,7 @@ def _worker(
             f"--dataset, --data-dir and --skip-unreadable belong to the worker {known}, this study's is {worker}; leave them out"
         )
     if worker == "command":
-        refuse_own("hard_limit_s", "unit", worker_options=request.worker_options)
+        refuse_own("command", "hard_limit_s", "unit", worker_options=request.worker_options)
         said = {"command": request.command}
         if request.command is None and "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')
@@ -230,9 +235,7 @@ def _worker(
             f"--{'command' if worker == 'command' else 'worker'} without --space: the default space, joint, is that of the image "
             "classifier; say what yours is to be given, with --space FILE.py or a name of `bohb-nas list spaces`"
         )
-    said = {name: value for name, value in said.items() if value is not None}
-    refuse_contradiction(said, _in_full_where_paths(request.worker_options) if worker in IMAGE_WORKERS else request.worker_options)
-    options |= said | request.worker_options
+    options |= {name: value for name, value in said.items() if value is not None} | request.worker_options
     if worker == ONE_SHOT:
         if "space_file" in request.worker_options:
             raise UsageError("--worker-option space_file: what is searched is the study's own space, said with --space; leave it out")
@@ -249,10 +252,9 @@ def _dataset(reference: str) -> str:
     return f"{kind}:{_in_full(path)}" if colon and kind == "image_folder" else _absolute(reference)
 
 
-def _in_full_where_paths(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of an image worker as they are compared: the data set and its folder with paths in full."""
-    full = {"dataset": _dataset, "data_dir": _in_full}
-    return {name: full[name](value) if name in full and isinstance(value, str) else value for name, value in options.items()}
+def _said_or_kept(said: str | Path | None, kept: str | None, full: Callable[[str], str]) -> str | None:
+    """A path in full, or as the study has it where it is the same: earlier versions took some as they were typed."""
+    return kept if said is None or (kept is not None and full(kept) == full(str(said))) else full(str(said))
 
 
 def _stop(request: Request, given: dict[str, Any], *, brackets: int | None) -> dict[str, Any]:

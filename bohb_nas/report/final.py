@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas import refs
-from bohb_nas.entries import refuse_contradiction
+from bohb_nas.entries import refuse_own
 from bohb_nas.errors import UsageError
 from bohb_nas.files import load_json
 from bohb_nas.records import Budgets, Origin, Value
@@ -55,10 +55,9 @@ def read_source(
         UsageError: nothing to train, or what is needed was not said.
     """
     typed = {name: _in_full(name, value) for name, value in (options or {}).items()}
-    said = {"dataset": dataset} if dataset is not None else {}
-    said |= {"data_dir": str(data_dir)} if data_dir is not None else {}
-    refuse_contradiction(said, typed)
-    typed |= said
+    refuse_own("dataset", "data_dir", worker_options=typed)
+    typed |= {"dataset": dataset} if dataset is not None else {}
+    typed |= {"data_dir": str(data_dir)} if data_dir is not None else {}
     if source.is_dir():
         return _incumbent(StudyDir(source.absolute()), budget=budget, typed=typed)
     accepted = "accepted is an object of hyperparameters, or what `bohb-nas best DIR --json` prints"

@@ -148,16 +148,23 @@ def test_what_everybody_is_told_reaches_every_search(tmp_path: Path) -> None:
     assert {("--data-dir", str(tmp_path)), ("--initial", str(tmp_path / "c/fixed.initial.json"))} <= pairs
 
 
-def test_a_data_set_named_as_a_worker_option_is_that_of_the_comparison(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text("from bohb_nas.datasets import digits\n\n\ndef load(data_dir):\n    return digits.load(None)\n")
-    told = {"dataset": str(tmp_path / "own.py"), "data_dir": f"{tmp_path}/"}
-    for asked in (Request(methods=("fixed",), seeds=1, worker_options=told), Request(methods=("fixed",), seeds=1)):
+def test_a_comparison_of_an_earlier_version_goes_on_with_the_data_set_that_was_a_worker_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text("from bohb_nas.datasets import digits\n\n\ndef load(data_dir):\n    return digits.load(None)\n")
+    told = {"dataset": "own.py", "data_dir": f"{tmp_path}/"}  # as they were typed
+    with pytest.raises(UsageError, match=r"^--worker-option dataset: say it with --dataset$"):
+        arrange(tmp_path / "d", Request(methods=("fixed",), worker_options=told))
+    arrange(tmp_path / "c", Request(methods=("fixed",), seeds=1, dataset="own.py", data_dir=tmp_path, worker_options={"max_steps": 9}))
+    record = json.loads(Path("c/compare.json").read_text())
+    Path("c/compare.json").write_text(json.dumps({**record, **told, "worker_options": {"max_steps": 9, **told}}))
+    for asked in (Request(), Request(dataset=str(tmp_path / "own.py"))):
         arranged = arrange(tmp_path / "c", asked)
         words = arranged.arguments(arranged.entrants()[0], 0, tmp_path / "c")
-        options = plan(_parse(words[words.index("--space") :]))["worker_options"]
-        assert (arranged.dataset, arranged.data_dir) == (options["dataset"], options["data_dir"]) == (told["dataset"], told["data_dir"])
-    with pytest.raises(UsageError, match=r"--dataset digits and --worker-option dataset=.*own\.py contradict each other"):
-        arrange(tmp_path / "d", Request(methods=("fixed",), dataset="digits", worker_options=told))
+        earlier = plan(_parse([])) | {"worker_options": {"full_validation_from_s": 1.0, "max_steps": 9, **told}}
+        assert (arranged.dataset, arranged.data_dir) == (told["dataset"], told["data_dir"])
+        assert plan(_parse(words[words.index("--space") :]), base=earlier)["worker_options"] == earlier["worker_options"]
 
 
 def test_unreadable_images_are_left_out_of_every_search_once_that_was_said(tmp_path: Path) -> None:

@@ -67,24 +67,28 @@ COMMAND: dict[str, Any] = {"space": "toy", "command": "train {lr}"}
 
 
 @pytest.mark.parametrize(
-    ("said", "told", "text"),
+    ("said", "name", "value", "own"),
     [
-        ({"dataset": "digits"}, {"dataset": "svhn"}, "--dataset digits and --worker-option dataset=svhn contradict each other"),
-        ({"data_dir": Path("/a")}, {"data_dir": "/b"}, "--data-dir /a and --worker-option data_dir=/b contradict"),
-        (COMMAND, {"command": "test {lr}"}, r"--command train \{lr\} and --worker-option command=test \{lr\} contradict"),
+        ({}, "dataset", "digits", "--dataset"),
+        ({"dataset": "digits"}, "dataset", "digits", "--dataset"),
+        ({"method": "autohas"}, "data_dir", "/b", "--data-dir"),
+        (COMMAND, "command", "train {lr}", "--command"),
+        ({"space": "toy", "worker": "command"}, "command", "train {lr}", "--command"),
     ],
 )
-def test_a_worker_option_that_contradicts_an_option_of_its_own_is_refused(said: dict[str, Any], told: dict[str, Any], text: str) -> None:
-    with pytest.raises(UsageError, match=text):
-        plan(Request(**said, worker_options=told))
+def test_a_worker_option_that_has_an_option_of_its_own_is_refused(said: dict[str, Any], name: str, value: str, own: str) -> None:
+    with pytest.raises(UsageError, match=f"^--worker-option {name}: say it with {own}$"):
+        plan(Request(**said, worker_options={name: value}))
+    assert plan(Request(space="toy", worker="mine.py", worker_options={name: value}))["worker_options"] == {name: value}, "its own"
 
 
-def test_a_worker_option_may_say_the_same_as_an_option_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_that_an_earlier_version_kept_as_they_were_typed_are_those_of_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
-    told = {"dataset": "image_folder:a", "data_dir": "/b/"}
-    meta = plan(Request(dataset="image_folder:a", data_dir=Path("b"), worker_options=told))
-    assert {name: meta["worker_options"][name] for name in told} == told
-    assert plan(Request(dataset=None, worker_options={"dataset": "svhn"}))["worker_options"]["dataset"] == "svhn"
+    earlier = {"dataset": "image_folder:a", "data_dir": "/b/"}
+    base = plan(Request()) | {"worker_options": {**plan(Request())["worker_options"], **earlier}}
+    for asked in (Request(), Request(dataset="image_folder:/a", data_dir=Path("b"))):
+        assert plan(asked, base=base) == base
+    assert plan(Request(data_dir=Path("c")), base=base)["worker_options"]["data_dir"] == "/c"
 
 
 @pytest.mark.parametrize(("name", "value", "own"), [("hard_limit_s", 10_000.0, "--hard-limit"), ("unit", "s", "--budget-unit")])
