@@ -29,8 +29,11 @@ _OWN_OPTIONS = {
     "command": "--command",
     "hard_limit_s": "--hard-limit",
     "unit": "--budget-unit",
+    "controller": "--controller",
+    "max_params": "--max-params",
+    "max_flops": "--max-flops",
 }
-"""What a command calls an option that the workers of the catalogue also have."""
+"""What a command calls an option that workers or methods of the catalogue also have."""
 
 
 def is_number(value: object) -> bool:
@@ -151,11 +154,11 @@ def refuse_unknown(whose: str, given: Iterable[str], accepted: Collection[str]) 
         raise OptionError(f"{whose} has no option {', '.join(map(repr, unknown))}; accepted are {', '.join(accepted) or 'none'}")
 
 
-def refuse_own(*names: str, worker_options: Mapping[str, Any]) -> None:
-    """Raises UsageError when a --worker-option is given for what only the command's own option says."""
+def refuse_own(option: str, given: Mapping[str, Any], *names: str) -> None:
+    """Raises UsageError when a --worker-option or --method-option is given for what only the command's own option says."""
     for name in names:
-        if name in worker_options:
-            raise UsageError(f"--worker-option {name}: say it with {_OWN_OPTIONS[name]}")
+        if name in given:
+            raise UsageError(f"{option} {name}: say it with {_OWN_OPTIONS[name]}")
 
 
 @cache

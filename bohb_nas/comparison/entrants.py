@@ -53,9 +53,7 @@ def _one_shot(*options: str) -> Arguments:
 
     def arguments(time_s: float, train_s: float) -> list[str]:
         half = time_s / 2
-        settings = [f"search_s={json.dumps(half)}", *options]
-        words = [word for setting in settings for word in ("--method-option", setting)]
-        return ["--method", "autohas", "--budget-max", duration(half), *words]
+        return ["--method", "autohas", "--budget-max", duration(half), "--method-option", f"search_s={json.dumps(half)}", *options]
 
     return arguments
 
@@ -82,12 +80,12 @@ ENTRANTS: tuple[Entrant, ...] = (
     Entrant(
         name="one_shot_uniform",
         title="shared weights without a controller, the best of those tried (after Guo et al. 2020), then retraining",
-        own=_one_shot("controller=uniform"),
+        own=_one_shot("--controller", "uniform"),
     ),
     Entrant(
         name="one_shot_random",
         title="a configuration drawn at random after the time of a search (after Li and Talwalkar 2019), then retraining",
-        own=_one_shot("controller=random"),
+        own=_one_shot("--controller", "random"),
     ),
     Entrant(name="fixed", title="the space's default configuration, trained once", own=_once, config={}),
     Entrant(

@@ -159,15 +159,16 @@ def _in_full(path: str | Path) -> str:
 
 
 def _method_options(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
-    bounds = dict(_sizes(request)) if method in SEARCHES else {}  # the worker keeps them itself
-    options = {**given.get("method_options", {}), **{f"max_{name}": bound for name, bound in bounds.items()}, **request.method_options}
-    if request.controller is None:
-        return options
-    if method != "autohas":
+    said: dict[str, Any] = {}
+    if method in SEARCHES:  # the worker keeps the bounds itself
+        refuse_own("--method-option", request.method_options, "max_params", "max_flops")
+        said = {f"max_{name}": bound for name, bound in _sizes(request)}
+    if method == "autohas":
+        refuse_own("--method-option", request.method_options, "controller")
+        said |= {"controller": request.controller} if request.controller is not None else {}
+    elif request.controller is not None:
         raise UsageError(f"--controller {request.controller}: method {method} has no controller; leave it out, or add --method autohas")
-    if request.method_options.get("controller", request.controller) != request.controller:
-        raise UsageError("--controller and --method-option controller contradict each other; give one of them")
-    return {**options, "controller": request.controller}
+    return {**given.get("method_options", {}), **said, **request.method_options}
 
 
 def _search(method: str, options: dict[str, Any]) -> dict[str, Any] | None:
@@ -211,7 +212,7 @@ def _worker(
     if worker in IMAGE_WORKERS:
         if unit != "s":
             raise UsageError(f"--budget-unit {unit}: the worker {worker} trains for seconds; leave it out, or give another worker")
-        refuse_own("dataset", "data_dir", worker_options=request.worker_options)
+        refuse_own("--worker-option", request.worker_options, "dataset", "data_dir")
         options = {"dataset": "cifar10", "full_validation_from_s": top, **of_preset, **options}
         said = {
             "dataset": _said_or_kept(request.dataset, options["dataset"], _dataset),
@@ -225,7 +226,7 @@ def _worker(
             f"--dataset, --data-dir and --skip-unreadable belong to the worker {known}, this study's is {worker}; leave them out"
         )
     if worker == "command":
-        refuse_own("command", "hard_limit_s", "unit", worker_options=request.worker_options)
+        refuse_own("--worker-option", request.worker_options, "command", "hard_limit_s", "unit")
         said = {"command": request.command}
         if request.command is None and "command" not in options:
             raise UsageError('worker command needs --command, for example --command "python train.py --lr {lr} --seconds {budget}"')

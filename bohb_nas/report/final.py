@@ -55,7 +55,7 @@ def read_source(
         UsageError: nothing to train, or what is needed was not said.
     """
     typed = {name: _in_full(name, value) for name, value in (options or {}).items()}
-    refuse_own("dataset", "data_dir", worker_options=typed)
+    refuse_own("--worker-option", typed, "dataset", "data_dir")
     typed |= {"dataset": dataset} if dataset is not None else {}
     typed |= {"data_dir": str(data_dir)} if data_dir is not None else {}
     if source.is_dir():

@@ -74,13 +74,21 @@ def test_a_controller_is_an_option_of_autohas() -> None:
     meta = plan(request(controller="paper"))
     assert meta["method_options"] == {"controller": "paper"}
     assert meta["worker_options"]["search"] == {"method": "autohas", "controller": "paper"}
-    assert plan(request(controller="paper", method_options={"controller": "paper"}))["method_options"] == {"controller": "paper"}
-    with pytest.raises(UsageError, match="contradict"):
-        plan(request(controller="paper", method_options={"controller": "robust"}))
+    assert plan(Request(), base=meta)["method_options"] == {"controller": "paper"}
     with pytest.raises(UsageError, match="method dha has no controller"):
         plan(request("dha", controller="paper"))
     with pytest.raises(UsageError, match="method bohb has no controller"):
         plan(Request(controller="paper"))
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "own"),
+    [("autohas", "controller", "--controller"), ("autohas", "max_flops", "--max-flops"), ("dha", "max_params", "--max-params")],
+)
+def test_a_method_option_that_has_an_option_of_its_own_is_refused(method: str, name: str, own: str) -> None:
+    with pytest.raises(UsageError, match=f"^--method-option {name}: say it with {own}$"):
+        plan(request(method, method_options={name: 1e6}))
+    assert plan(request("mine.py", method_options={name: 1e6}))["method_options"] == {name: 1e6}, "its own"
 
 
 @pytest.mark.parametrize("worker", ["image_classifier", "command", "toy"])
