@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from figures import by_rung, machine, rank_agreement, search, state, time_and_truth
+from figures import by_rung, machine, places, rank_agreement, search, state, time_and_truth
 
 STUDY = Path(__file__).parent / "results" / "cifar-jpeg"
 
@@ -34,11 +34,13 @@ def main() -> None:
         return
     images = unpacked(Path(data) / "cifar10-jpeg.tar.xz")
     trials = sys.argv[1] if len(sys.argv) > 1 else "40"
-    common = ["--budget-min", "10s", "--budget-max", "90s", "--trials", trials, "--workers", "2"]
+    workers = [f"{place.name} ({place.model})" for place in places(2)]
+    common = ["--budget-min", "10s", "--budget-max", "90s", "--trials", trials, "--workers", str(len(workers))]
     common += ["--worker-option", "valid_fraction=0.04"]  # 2,000 images: 5,000 take a slow processor long to look at
     wall_s = search(STUDY, "--dataset", f"image_folder:{images}", *common)
     found = state(STUDY)
-    print(f"CIFAR-10 (JPEG), joint space, rungs 10 / 30 / 90 s, 2 workers of one thread; {machine()}; this call took {wall_s:.0f} s")
+    print(f"CIFAR-10 (JPEG), joint space, rungs 10 / 30 / 90 s, workers on {', '.join(workers)}; {machine()}")
+    print(f"  this call took {wall_s:.0f} s")
     print(f"  {len(found.results)} evaluations in {found.led_s:.0f} s")
     by_rung(found)
     rank_agreement(found)

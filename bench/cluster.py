@@ -2,7 +2,7 @@
 
     python bench/cluster.py [--only NAME …] [--folder DIR]
 
-Everything is real: worker programs in their own processes, TLS, fsync. The toy worker answers from a formula after a sleep.
+Everything is real: worker programs in their own processes, TLS, fsync. The toy worker answers from a formula after a sleep; no GPU.
 Seconds are this machine's and its neighbours': the load is printed before and after.
 """
 
@@ -286,8 +286,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("--folder", type=Path, help="where the studies are put: on the disk that is to be measured  [a new temporary one]")
     chosen = parser.parse_args()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # more workers than GPUs would be refused
     model = next((t.split(":")[1].strip() for t in Path("/proc/cpuinfo").read_text().splitlines() if t.startswith("model name")), "?")
-    print(f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; workers on the processor")
     print(f"Python {platform.python_version()}, distributed {version('distributed')}")
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         for name in chosen.only:

@@ -8,11 +8,11 @@ import statistics
 import sys
 from pathlib import Path
 
-from figures import by_rung, machine, rank_agreement, search, state, time_and_truth
+from figures import by_rung, machine, places, rank_agreement, search, state, time_and_truth
 from scipy import stats
 
 FOLDER = Path(__file__).parent / "results" / "digits"
-COMMON = ["--dataset", "digits", "--budget-min", "2s", "--budget-max", "18s", "--workers", "2"]
+COMMON = ["--dataset", "digits", "--budget-min", "2s", "--budget-max", "18s"]
 
 
 def main() -> None:
@@ -20,11 +20,12 @@ def main() -> None:
     seconds = sys.argv[1] if len(sys.argv) > 1 else "120"
     seeds = range(int(sys.argv[2]) if len(sys.argv) > 2 else 3)
     best: dict[str, list[float]] = {"bohb": [], "random_search": []}
-    print(f"digits, joint space, rungs 2 / 6 / 18 s, {seconds} s of search, 2 workers; {machine()}")
+    workers = [f"{place.name} ({place.model})" for place in places(2)]
+    print(f"digits, joint space, rungs 2 / 6 / 18 s, {seconds} s of search, workers on {', '.join(workers)}; {machine()}")
     for seed in seeds:
         for method, errors in best.items():
             study = FOLDER / f"{method}-{seconds}-{seed}"
-            search(study, *COMMON, "--method", method, "--seed", str(seed), "--total-time", f"{seconds}s")
+            search(study, *COMMON, "--workers", str(len(workers)), "--method", method, "--seed", str(seed), "--total-time", f"{seconds}s")
             found = state(study)
             print(f"{method}, seed {seed}: {len(found.results)} evaluations")
             by_rung(found)

@@ -10,10 +10,17 @@ from typing import Any
 
 from scipy import stats
 
+from bohb_nas.engine.devices import Device, local_devices
 from bohb_nas.records import Status
 from bohb_nas.store.journal import State, fold
 from bohb_nas.store.stays import stay, use
 from bohb_nas.store.study_dir import StudyDir
+
+
+def places(n: int) -> list[Device]:
+    """Where so many workers train: on a GPU each, fewer where there are fewer GPUs, or on shares of the processor."""
+    found = local_devices(None)
+    return local_devices(n if found[0].name == "cpu0" else min(n, len(found)))
 
 
 def search(study: Path, *arguments: str) -> float:

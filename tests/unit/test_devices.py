@@ -1,9 +1,15 @@
 import os
+import sys
 from itertools import islice
 from pathlib import Path
 
 import psutil
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+import cluster
+import figures
 
 from bohb_nas.engine.devices import called, candidates, local_devices, named_device, threads_spared
 from bohb_nas.errors import UsageError
@@ -68,6 +74,26 @@ def smi(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "names"), [("ab", ["GPU-a", "GPU-b"]), ("a", ["GPU-a"]), ("abc", ["GPU-a", "GPU-b"]), ("", ["cpu0", "cpu1"])]
+)
+def test_searches_of_benches_have_two_workers_or_as_many_as_there_are_gpus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gpus: str, names: list[str]
+) -> None:
+    smi(monkeypatch, tmp_path, "; ".join(f"echo '{k}, GPU-{gpu}, NVIDIA T4, 15360'" for k, gpu in enumerate(gpus)) or "exit 9")
+    assert [place.name for place in figures.places(2)] == names
+
+
+def test_the_bench_of_a_cluster_takes_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    smi(monkeypatch, tmp_path, "echo '0, GPU-a, NVIDIA T4, 15360'")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    found: list[str] = []
+    monkeypatch.setattr(cluster, "PARTS", {"many": lambda _: found.extend(place.name for place in local_devices(cluster.N_WORKERS))})
+    monkeypatch.setattr(sys, "argv", ["cluster.py", "--only", "many"])
+    cluster.main()
+    assert found == [f"cpu{k}" for k in range(64)]
 
 
 @pytest.mark.parametrize(
