@@ -51,6 +51,7 @@ def train(
     data = load_dataset(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
     if not (skip_unreadable or found.skip_unreadable):
         refuse_unreadable(data, options.dataset)
+    data.test_part(options.dataset if options.data_dir is None else f"{options.dataset} in {options.data_dir}")
     for remark in [*data.remarks, *([f"{counted(len(data.skipped), 'unreadable image')} left out"] if data.skipped else [])]:
         say(f"data set {data.name}: {remark}")
     if found.fingerprint not in (None, data.fingerprint):

@@ -214,7 +214,7 @@ def _check_numbers(time_s: float, train_s: float, seeds: int) -> None:
 
 def _fingerprint(dataset: str, data_dir: str | None, *, skip_unreadable: bool) -> str:
     found = prepare(dataset, data_dir=Path(data_dir) if data_dir is not None else None, skip_unreadable=skip_unreadable)
-    found.test_part()
+    found.test_part(dataset if data_dir is None else f"{dataset} in {data_dir}")
     return found.fingerprint
 
 

@@ -66,16 +66,19 @@ class Dataset:
         height, width, channels = self.train_images.shape[1:]
         return height, width, channels
 
-    def test_part(self) -> tuple[Images, Labels]:
+    def test_part(self, where: str | None = None) -> tuple[Images, Labels]:
         """The test images and their labels.
+
+        Args:
+            where: what was asked for, its folder included; None is the name.
 
         Raises:
             DatasetError: there are none.
         """
         if self.test_images is None or self.test_labels is None:
             raise DatasetError(
-                f"data set {self.name!r} has no test part, with which a final training and a comparison end: give it one, in an image "
-                "folder test/CLASS/IMAGE beside train/CLASS/IMAGE, or take another data set"
+                f"data set {where or self.name!r} has no test part, with which a final training and a comparison end: give it one, in an "
+                "image folder test/CLASS/IMAGE beside train/CLASS/IMAGE, or take another data set"
             )
         return self.test_images, self.test_labels
 

@@ -216,6 +216,20 @@ def test_unreadable_images_are_named_and_counted(monkeypatch: pytest.MonkeyPatch
         shutil.rmtree("st", ignore_errors=True)
 
 
+@pytest.mark.parametrize("said", [["--dataset", "image_folder:data"], ["--dataset", "image_folder", "--data-dir", "data"]])
+def test_a_folder_without_test_images_is_named(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    from PIL import Image
+
+    monkeypatch.setenv("BOHB_NAS_CACHE", str(Path.cwd() / "cache"))
+    folder_with("cat", "dog")
+    for k in range(4):
+        Image.new("RGB", (8, 8), (k * 20, 0, 0)).save(f"data/train/{'cat' if k % 2 else 'dog'}/{k}.png")
+    Path("config.json").write_text('{"batch_size": 16}')
+    refused(CliRunner().invoke(cli, ["compare", "st", *said]), str(Path("data").absolute()), "no test part", "test/CLASS/IMAGE")
+    trained = CliRunner().invoke(cli, ["train", "config.json", "--budget", "9s", *said])
+    assert (trained.exit_code, "data' has no test part" in trained.stderr) == (2, True), trained.stderr
+
+
 @pytest.fixture
 def study() -> Iterator[Path]:
     """A finished study of two trials."""
