@@ -6,7 +6,7 @@ result count as.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -102,6 +102,14 @@ class Knowledge:
 
 
 NOTHING = Knowledge()
+
+
+def untold_text(untold: Sequence[str], trial_id: str, metrics: Mapping[str, float]) -> str:
+    """What to say of a result without a metric under a constraint."""
+    return (
+        f"constraint on {', '.join(untold)}: the worker does not return it (trial {trial_id}); it returns: {', '.join(metrics) or 'none'}. "
+        "The evaluation is kept: start a new study with another constraint, and with --warm-start for what this one found"
+    )
 
 
 def _not_finite(result: Result) -> frozenset[str]:

@@ -17,7 +17,7 @@ from bohb_nas.datasets import Dataset
 from bohb_nas.engine.knowledge_files import read_initial, read_prior
 from bohb_nas.engine.warm_start import read_earlier
 from bohb_nas.errors import KnowledgeError
-from bohb_nas.knowledge import Constraint, Knowledge, number_text
+from bohb_nas.knowledge import Constraint, Knowledge, number_text, untold_text
 from bohb_nas.layers import Layer, arithmetic
 from bohb_nas.records import ASIDE, Value
 from bohb_nas.space.encoding import Encoding
@@ -146,14 +146,6 @@ def check_told(knowledge: Knowledge, state: State) -> None:
             continue
         if untold := knowledge.untold(evaluation.trial.config, evaluation.result):
             raise KnowledgeError(untold_text(untold, evaluation.trial.trial_id, evaluation.result.metrics))
-
-
-def untold_text(untold: Sequence[str], trial_id: str, metrics: Mapping[str, float]) -> str:
-    """What to say of a result without a metric under a constraint."""
-    return (
-        f"constraint on {', '.join(untold)}: the worker does not return it (trial {trial_id}); it returns: {', '.join(metrics) or 'none'}. "
-        "The evaluation is kept: start a new study with another constraint, and with --warm-start for what this one found"
-    )
 
 
 def _size_of(meta: Mapping[str, Any], study: StudyDir) -> Callable[..., Mapping[str, float]] | None:

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
 
-from bohb_nas.engine.beforehand import untold_text
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.probes import Probes
 from bohb_nas.errors import BohbNasError, KnowledgeError, RecordError
 from bohb_nas.files import dump_json
-from bohb_nas.knowledge import NOTHING, Knowledge
+from bohb_nas.knowledge import NOTHING, Knowledge, untold_text
 from bohb_nas.methods import ask
 from bohb_nas.records import ASIDE, Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bohb_nas.errors import KnowledgeError
 from bohb_nas.files import finite
+from bohb_nas.knowledge import Constraint, Knowledge, untold_text
 from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status, shares_weights
 from bohb_nas.report import presence
 from bohb_nas.report.failures import failures
@@ -70,6 +72,7 @@ class Watch:
             "evaluations": len(state.results),
             "running": len(under_way),
             "done": done,
+            "refused": None if done else refused(meta, state),
             "by_origin": _count(t.origin for t in state.trials.values()),
             **self._told,
             "incumbent": best(study, state),
@@ -154,6 +157,25 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
         "ready_to_use": result.details.get("ready_to_use") is True,
         "metrics": dict(result.metrics),
     }
+
+
+def refused(meta: Mapping[str, Any], state: State) -> str | None:
+    """Why `run` would not go on with a study unless its space tells a metric under a constraint that its worker does not return.
+
+    A search ends with the first result of that kind, so that nothing of it was asked after that; None for any other.
+    """
+    try:
+        knowledge = Knowledge(constraints=tuple(Constraint.parse(text) for text in meta.get("constraints") or ()))
+    except KnowledgeError:  # no words of ours; `run` reads what was frozen
+        return None
+    for event in reversed(state.events) if knowledge.constraints else ():
+        if state.origin(event) in ASIDE:
+            continue
+        if event.trial is not None:
+            return None
+        if event.result is not None and (untold := knowledge.untold({}, event.result)):
+            return untold_text(untold, event.result.trial_id, event.result.metrics)
+    return None
 
 
 def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:

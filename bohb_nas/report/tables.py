@@ -88,7 +88,9 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas status` shows."""
     unit = figures["budgets"]["unit"]
     led = figures["master"] is not None and figures["master"]["task"] == SEARCH
-    state = "done" if figures["done"] else "led" if led else "not led; the same `run` resumes it"
+    refused = "`run` refuses it unless size() of its space tells what its worker does not"
+    not_led = f"not led; {refused if figures['refused'] is not None else 'the same `run` resumes it'}"
+    state = "done" if figures["done"] else "led" if led else not_led
     running = Counter(f"{trial['budget']:g}" for trial in figures["trials_running"])
     head = (
         f"{figures['method']} on {figures['space']}: {counted(figures['evaluations'], 'evaluation')}, {figures['running']} running, {state}"
@@ -109,6 +111,8 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
                 )
             )
         )
+    if figures["refused"] is not None and not led:
+        lines.append(Text(printable(figures["refused"])))
     if figures["rank_probe"] is not None:
         lines.append(Text(rank_probe(figures["rank_probe"])))
     lines += [Text(line) for line in (_master(figures["master"]), _queue(figures["queue"]), _throughput(figures["throughput"])) if line]

@@ -257,3 +257,27 @@ def test_what_breaks_a_constraint_is_counted_and_is_neither_best_nor_trained(stu
     assert "constraints: params<=5; broken by 1 result, which does not count" in text(tables.status(figures))
     assert "incumbent: none yet; whatever succeeded breaks a constraint" in text(tables.status({**figures, "incumbent": None}))
     assert live.line(told, journal.state, "s") == "tell t3 loss 0.01, breaks params<=5 after 1s"
+
+
+@pytest.mark.parametrize(("metrics", "goes_on"), [({"new_s": 1.0}, False), ({"new_s": 1.0, "latency": 3.0}, True)])
+def test_a_search_that_ended_because_a_metric_never_came_is_not_said_to_be_resumed(
+    tmp_path: Path, metrics: dict[str, float], goes_on: bool
+) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta({**META, "constraints": ["latency<=5"]})
+    journal = Journal(study.journal, State())
+    for event in (
+        Event(term=1, time=8.0),
+        Event(term=1, time=8.0, trial=study_fakes.trial(0), reason="first"),
+        Event(term=1, time=9.0, result=replace(study_fakes.result(0, 0.5), metrics=metrics)),
+        Event(term=2, time=10.0),
+    ):
+        journal.write(event)
+    figures = status(study)
+    shown = " ".join(text(tables.status(figures)).split())
+    assert ("not led; the same `run` resumes it" in shown) is goes_on
+    why = "constraint on latency: the worker does not return it (trial t0); it returns: new_s. The evaluation is kept: start a new study"
+    assert ((figures["refused"] or "").startswith(why), why in shown) == (not goes_on, not goes_on)
+    journal.write(Event(term=2, time=11.0, trial=study_fakes.trial(1), reason="second"))
+    assert status(study)["refused"] is None, "it went on: its space tells the metric before training"
