@@ -58,7 +58,7 @@ class Settings(rung_model.Settings):
         rung_model.Settings.__post_init__(self)  # super() knows the class as it was before it got slots
         drawn, n = self.random_fraction, self.n_candidates
         check_option("random_fraction", drawn, entries.is_number(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
-        check_option("n_candidates", n, is_whole(n, 1), "a whole number from 1")
+        check_option("n_candidates", n, is_whole(n, 1, 100_000), "a whole number from 1 to 100000")
         for name in ("all_rungs", "learnt_entry", "cost_aware", "avoid_memory"):
             check_option(name, getattr(self, name), type(getattr(self, name)) is bool, "true or false")
 

@@ -49,9 +49,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         fewest, share, n = self.min_points_in_model, self.top_n_percent, self.n_candidates
-        check_option("min_points_in_model", fewest, fewest is None or is_whole(fewest, 1), "a whole number from 1, or none")
+        enough = fewest is None or is_whole(fewest, 1, 10_000)
+        check_option("min_points_in_model", fewest, enough, "a whole number from 1 to 10000, or none")
         check_option("top_n_percent", share, is_whole(share, 1, 99), "a whole number from 1 to 99")
-        check_option("n_candidates", n, is_whole(n, 1), "a whole number from 1")
+        check_option("n_candidates", n, is_whole(n, 1, 100_000), "a whole number from 1 to 100000")
         drawn, factor, smallest = self.random_fraction, self.bandwidth_factor, self.min_bandwidth
         check_option("random_fraction", drawn, is_number(drawn) and 0 <= drawn <= 1, "a number from 0 to 1")
         check_option("bandwidth_factor", factor, is_number(factor) and factor > 0, "a number above 0")

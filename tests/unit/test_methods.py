@@ -9,7 +9,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, Float, ForbiddenAndConj
 import bohb_nas
 from bohb_nas import refs
 from bohb_nas.errors import OptionError, RefError, SpaceError, UsageError
-from bohb_nas.methods import Method, bohb_2018, hyperband, make_optimizer
+from bohb_nas.methods import Method, bohb, bohb_2018, hyperband, make_optimizer
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial
 from bohb_nas.samplers.tpe import hpbandster_choice
 from bohb_nas.search_spaces import toy
@@ -318,9 +318,11 @@ def test_choice_among_hpbandster_densities() -> None:
         {"n_brackets": 1.0},
         {"n_brackets": True},
         {"min_points_in_model": 3.0},
+        {"min_points_in_model": 10**9},
         {"top_n_percent": 15.5},
         {"top_n_percent": True},
         {"n_candidates": 64.0},
+        {"n_candidates": 10**9},
         {"n_candidates": "64"},
         {"random_fraction": float("nan")},
         {"random_fraction": True},
@@ -334,6 +336,12 @@ def test_options_out_of_range_or_of_another_type_are_named(bad: dict[str, Any]) 
     name, value = next(iter(bad.items()))
     with pytest.raises(OptionError, match=f"{name} is {value!r}; accepted"):
         bohb_2018.Options(**bad)
+
+
+@pytest.mark.parametrize("n", [0, 10**9])
+def test_candidates_that_no_memory_holds_are_refused(n: int) -> None:
+    with pytest.raises(OptionError, match=f"n_candidates is {n}; accepted is a whole number from 1 to 100000"):
+        bohb.Options(n_candidates=n)
 
 
 @pytest.mark.parametrize("method", ["bohb", "bohb_2018", "random_search"])
