@@ -99,8 +99,9 @@ def test_names_that_mlflow_takes_for_one_or_not_at_all_keep_their_values_under_o
     assert {k: v for k, v in metrics["odd1"].items() if "metric" in k} == {"metric.x_2": 4.0}
 
 
-@pytest.mark.parametrize(("to", "said"), [("x.txt", "a name that ends in .db, e.g. .*x.db"), ("nowhere/x.db", "nowhere is no folder")])
+@pytest.mark.parametrize(("to", "said"), [("x.txt", "a name that ends in .db, e.g. .*x.db"), ("taken/x.db", "taken is no folder")])
 def test_where_no_runs_can_be_written(tmp_path: Path, to: str, said: str) -> None:
+    (tmp_path / "taken").write_text("")
     pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
     shown = export(make_study(tmp_path / "study", now=NOW), tmp_path / to)
     assert shown.exit_code == 2
@@ -123,5 +124,5 @@ def test_a_run_is_written_with_three_calls(tmp_path: Path, monkeypatch: pytest.M
 
     for name in ("create_run", "log_batch", "log_param", "log_metric", "set_tag", "set_terminated", "update_run"):
         monkeypatch.setattr(MlflowClient, name, counting(name, getattr(MlflowClient, name)))
-    assert export(make_study(tmp_path / "study", now=NOW), tmp_path / "x.db").exit_code == 0
+    assert export(make_study(tmp_path / "study", now=NOW), tmp_path / "new/x.db").exit_code == 0
     assert calls == ["create_run", "log_batch", "set_terminated"] * 3

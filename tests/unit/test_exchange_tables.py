@@ -146,8 +146,15 @@ def test_a_later_export_replaces_the_file_as_a_whole(study: StudyDir, tmp_path: 
     assert {p.name for p in tmp_path.iterdir()} == {"study", "x.csv"}
 
 
-@pytest.mark.parametrize(("to", "said"), [(".", "is a folder"), ("nowhere/x.csv", "nowhere is no folder")])
+@pytest.mark.parametrize("name", ["csv", "json", "tensorboard"])
+def test_folders_of_an_export_are_made(study: StudyDir, tmp_path: Path, name: str) -> None:
+    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", name, "--to", str(tmp_path / "new/and/deep/x")])
+    assert (shown.exit_code, (tmp_path / "new/and/deep/x").exists()) == (0, True), shown.stderr
+
+
+@pytest.mark.parametrize(("to", "said"), [(".", "is a folder"), ("taken/x.csv", "taken is no folder")])
 def test_where_no_file_can_be_written(study: StudyDir, tmp_path: Path, to: str, said: str) -> None:
+    (tmp_path / "taken").write_text("")
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "csv", "--to", str(tmp_path / to)])
     assert shown.exit_code == 2
     assert said in shown.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 from bohb_nas.durations import counted
 from bohb_nas.errors import StudyError, UsageError
-from bohb_nas.files import write_atomic
+from bohb_nas.files import check_folder, storing, write_atomic
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Result, Trial
 from bohb_nas.report.status import Watch
@@ -61,7 +61,9 @@ class WholeFile:
         """Writes all evaluations of this moment, where the file has others or is not there."""
         state = self._watch.look()
         if not self._written.holds(state, self._to):
-            write_atomic(self._to, self._text(*table(self._watch.study, state)), mode=0o644)
+            text = self._text(*table(self._watch.study, state))
+            make_folder(self._to)
+            write_atomic(self._to, text, mode=0o644)
             self._written.note(state)
         return f"{counted(len(state.results), 'evaluation')}: {self._to}"
 
@@ -112,14 +114,21 @@ def check_file(to: Path) -> None:
     """Refuses what no file can be written to.
 
     Raises:
-        UsageError: it is a folder, or its folder is not there.
+        UsageError: it is a folder, or its folder cannot be made or written to.
     """
     if os.path.isdir(to):
         raise UsageError(f"--to {to} is a folder; name a file in it")
-    if not os.path.isdir(to.parent):
-        raise UsageError(f"--to {to}: {to.parent} is no folder that can be reached; make it, or name another file")
-    if not os.access(to.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"--to {to}: {to.parent} is not writable; name a file in a folder where you may write")
+    check_folder("--to", to.parent)
+
+
+def make_folder(to: Path) -> None:
+    """Makes the folder of a file where it is not there.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    with storing(to.parent):
+        to.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _row(trial: Trial, result: Result, *, unit: str, asked: float, told: float) -> Row:

@@ -16,7 +16,7 @@ from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
 from bohb_nas.records import Evaluation
 from bohb_nas.report.exports._owner import name_of
-from bohb_nas.report.exports._table import check_file, hyperparameters, times
+from bohb_nas.report.exports._table import check_file, hyperparameters, make_folder, times
 from bohb_nas.report.status import Watch
 from bohb_nas.store.stays import stay
 
@@ -69,6 +69,7 @@ class Runs:
         evaluations = list(state.evaluations())
         params = _names(itertools.chain(hyperparameters(self._watch.study), *(e.config for e in evaluations)))
         metrics = _names(f"metric.{name}" for e in evaluations for name in e.result.metrics)
+        make_folder(self._to)
         try:
             self._client = self._client or self._tracking.MlflowClient(tracking_uri=f"sqlite:///{self._to}")
             experiment = self._experiment()
