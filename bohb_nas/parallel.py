@@ -1,6 +1,8 @@
 """Does independent pieces of work in processes side by side."""
 
+import ctypes
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -8,6 +10,7 @@ from typing import TypeVar
 from bohb_nas.errors import AnalysisError
 
 T = TypeVar("T")
+_PR_SET_PDEATHSIG = 1
 
 
 def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
@@ -25,12 +28,26 @@ def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    parent, side_by_side = os.getpid(), Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")
     try:
         with without_current_folder():
-            found: list[T] = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")(delayed(task)() for task in tasks)
+            found: list[T] = side_by_side(delayed(_of_parent)(parent, task) for task in tasks)
     except TerminatedWorkerError as e:
         raise AnalysisError(f"one of {jobs} processes was killed; where memory ran out, --jobs 1 needs the least") from e
     return found
+
+
+def _of_parent(parent: int, task: Callable[[], T]) -> T:
+    """What a task returns, in a process that ends with the one that asked."""
+    die_with_parent(parent)
+    return task()
+
+
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Asks the kernel to kill this process when its parent dies, so that no orphan works on; or to send it another signal."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 @contextmanager

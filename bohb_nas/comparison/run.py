@@ -30,7 +30,7 @@ from bohb_nas.store.study_dir import StudyDir
 
 _PROGRAM = """
 import runpy, signal, sys
-from bohb_nas.engine.child import die_with_parent
+from bohb_nas.parallel import die_with_parent
 die_with_parent(int(sys.argv.pop(1)), signal.SIGTERM)
 runpy.run_module("bohb_nas", run_name="__main__")
 """

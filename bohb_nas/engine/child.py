@@ -10,7 +10,6 @@ SIGUSR1 asks the trial in training to leave, and no other: it counts from the mo
 over. Between two trials it means nothing.
 """
 
-import ctypes
 import inspect
 import io
 import json
@@ -29,25 +28,18 @@ from bohb_nas import leaving, spoilt, standstill
 from bohb_nas.engine.kept import kept
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError, out_of_memory
 from bohb_nas.files import FULL, dump_json
+from bohb_nas.parallel import die_with_parent
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
 from bohb_nas.store.study_dir import LOG
 
 END = signal.SIGRTMIN
 """Ends the child in good order; a signal that no scheduler sends."""
-_PR_SET_PDEATHSIG = 1
 _MESSAGE_LIMIT = 4000
 
 
 class _EndedError(SystemExit):
     """Raised where this process, or one that it forked, is told to end."""
-
-
-def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Asks the kernel to kill this process when its parent dies, so that no orphan trains on; or to send it another signal."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def make_worker(reference: str, options: dict[str, Any]) -> Worker:

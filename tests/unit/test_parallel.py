@@ -3,9 +3,13 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bohb_nas.analysis.study import find
@@ -36,6 +40,32 @@ def test_a_killed_process_is_told() -> None:
 
     with pytest.raises(AnalysisError, match="--jobs 1"):
         run([die, die], jobs=2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_the_one_that_asked(tmp_path: Path, number: int) -> None:
+    program = """
+import os, pathlib, time
+from functools import partial
+from bohb_nas.parallel import run
+
+def work(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+run([partial(work, pathlib.Path.cwd())] * 2, jobs=2)
+"""
+    asking = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    working = [psutil.Process(int(path.name)) for path in tmp_path.iterdir()]
+    asking.send_signal(number)
+    assert asking.wait() == -number
+    gone, alive = psutil.wait_procs(working, timeout=60)
+    for process in alive:
+        process.kill()
+    assert (len(gone), alive) == (2, [])
 
 
 def test_a_study_says_the_same_to_two_processes(tmp_path: Path) -> None:
