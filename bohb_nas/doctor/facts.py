@@ -181,7 +181,7 @@ def on_gpu(found: Sequence[Process], uuid: str) -> tuple[Process, ...]:
 
 
 def run_tool(command: Sequence[str]) -> str | None:
-    """What a program prints, or None where there is none or it fails."""
+    """What nvidia-smi prints, or None where there is none or it fails."""
     program = shutil.which(command[0])
     if program is None:
         return None
@@ -189,4 +189,4 @@ def run_tool(command: Sequence[str]) -> str | None:
         done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout if done.returncode in nvidia.ANSWERED else None

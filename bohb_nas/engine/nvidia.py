@@ -12,7 +12,7 @@ from bohb_nas.training import visible
 ORDER = "CUDA_DEVICE_ORDER"
 BY_BUS = "PCI_BUS_ID"
 """The order in which nvidia-smi numbers GPUs. CUDA's own, the fastest first, nobody else knows."""
-_ANSWERED = (0, 14)
+ANSWERED = (0, 14)
 """What nvidia-smi exits with where it told of the GPUs; 14 warns of one whose infoROM is damaged."""
 _NO_GPU = (6, 9, 12)
 """… where there is none for CUDA either: none found, no driver loaded, no library of the driver."""
@@ -46,7 +46,7 @@ def seen() -> dict[str, Gpu]:
         raise UsageError(f"nvidia-smi cannot be run: {e.strerror}; {_HOW_TO_GO_ON}") from e
     if answer.returncode in _NO_GPU:
         return {}
-    if answer.returncode not in _ANSWERED:
+    if answer.returncode not in ANSWERED:
         said = [line for line in [*answer.stdout.splitlines(), *answer.stderr.splitlines()] if line.strip() and line.count(",") != 3]
         why = (said or [end_text(answer.returncode)])[0]
         raise UsageError(f"nvidia-smi cannot tell the GPUs: {why}; {_HOW_TO_GO_ON}")

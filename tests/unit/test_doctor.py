@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from bohb_nas.cli import cli
 from bohb_nas.datasets import published
-from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes
+from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes, run_tool
 from bohb_nas.doctor.problems import problems
 from bohb_nas.doctor.references import expect, networks_for, random_images
 from bohb_nas.training.peak import Peak
@@ -135,6 +136,16 @@ def test_processes_are_told_by_their_gpu() -> None:
     assert [(p.pid, p.name) for p in found] == [(12, "/usr/bin/python3"), (13, "other, with a comma")]
     assert [p.pid for p in on_gpu(found, "bb")] == [p.pid for p in on_gpu(found, "GPU-bb")] == [13]
     assert processes(smi({})) == ()
+
+
+@pytest.mark.parametrize(("code", "pids"), [(0, [12]), (14, [12]), (9, [])])
+def test_a_warning_of_nvidia_smi_hides_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, pids: list[int]) -> None:
+    """14 is "WARNING: infoROM is corrupted", of a GPU that works (nvidia-smi's manual)."""
+    said = "echo 'GPU-aa, 12, python3'; echo 'WARNING: infoROM is corrupted at gpu 0'"
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{said}; exit {code}\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert [process.pid for process in processes(run_tool)] == pids
 
 
 def test_published_sets_are_here_where_a_search_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
