@@ -274,4 +274,6 @@ class ImageClassifier:
                 dataset, valid_fraction=options.valid_fraction, seed=options.split_seed, device=self.compute.device
             )
             self._loaded = Loaded(data=data, identity=identity, name=dataset.name, classes=tuple(dataset.classes))
+            del dataset
+            self.compute.release()  # what was read, of which the device has its own
         return self._loaded

@@ -146,8 +146,9 @@ def test_what_is_cached_is_given_back_however_a_training_ends(
     tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     released: list[str] = []
-    monkeypatch.setattr(Compute, "release", lambda compute: released.append(compute.name))
     trained = worker(time, max_steps=8)
+    trained.resident()
+    monkeypatch.setattr(Compute, "release", lambda compute: released.append(compute.name))
 
     def fails(*arguments: Any, **named: Any) -> Any:
         assert error is not None
