@@ -12,6 +12,7 @@ from typing import Any
 
 from bohb_nas.errors import UsageError
 from bohb_nas.files import write_atomic
+from bohb_nas.report.exports._table import check_file
 from bohb_nas.report.status import Watch
 from bohb_nas.store.holders import SEARCH
 
@@ -24,14 +25,13 @@ def make(watch: Watch, to: Path) -> "Metrics":
     """The export to one file.
 
     Raises:
-        UsageError: the collector would not read such a file, or its folder is not there.
+        UsageError: the collector would not read such a file, or no file can be written there.
     """
     if to.suffix != ".prom":
         raise UsageError(
             f"--to {to}: the node exporter reads files that end in .prom; accepted is such a file, e.g. {to.with_suffix('.prom')}"
         )
-    if not to.parent.is_dir():
-        raise UsageError(f"--to {to}: {to.parent} is no folder; make it, or name the one that --collector.textfile.directory names")
+    check_file(to)
     return Metrics(watch, to)
 
 
