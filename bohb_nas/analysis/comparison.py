@@ -210,8 +210,7 @@ def wilson(error: float, n_images: int | None) -> list[float] | None:
 def _test(rows: Sequence[_Row], own: _Row) -> None:
     """Fills in the differences of rows from the incumbent's, and their tests, Holm-adjusted."""
     for row, errors in rows:
-        if row["error"] is not None and own[0]["error"] is not None:
-            row["difference"] = row["error"] - own[0]["error"]
+        row["difference"] = row["error"] - own[0]["error"]
         row["p_value"], row["test"] = _p_value(row, errors, *own)
     adjust([row for row, _ in rows])
 

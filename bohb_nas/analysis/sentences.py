@@ -187,5 +187,4 @@ def _interval(limits: Sequence[float]) -> str:
 
 
 def _loss(row: Compared) -> str:
-    assert row["error"] is not None
     return f"{row['error']:.4g}"

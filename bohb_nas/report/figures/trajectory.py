@@ -61,9 +61,9 @@ def _one(place: Axes, found: Findings, size: float) -> list[Line2D]:
     handles += _incumbent(place, found, size, colour="black", line="--", label="incumbent")
     comparison = found["comparison"]
     if comparison is not None and comparison["measured"] == "validation":
-        named = [row for row in comparison["rows"] if row["kind"] == "baseline" and row["error"] is not None]
+        named = [row for row in comparison["rows"] if row["kind"] == "baseline"]
         for k, row in enumerate(named):
-            place.axhline(row["error"] or 0.0, color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)])
+            place.axhline(row["error"], color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)])
             label = f"{short(row['name'])} at {budget_text(row['budget'], found['study']['unit'])}"
             handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)], label=label))
     return handles
