@@ -6,6 +6,7 @@ HELP of a metric in every file: several studies, told apart by the label `study`
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,7 @@ def exposition(figures: Mapping[str, Any], *, study: str, now: float) -> str:
 def _metrics(figures: Mapping[str, Any], now: float) -> Iterable[tuple[str, str, str, list[Sample]]]:
     """Name, type, help and samples of every metric; names as Prometheus wants them: base units, `_total` for what only grows."""
     best, master, used, workers = figures["incumbent"], figures["master"], figures["use_of_time"], figures["workers"]
-    models: dict[str, int] = {}
-    for worker in workers:
-        models[worker["model"] or "unknown"] = models.get(worker["model"] or "unknown", 0) + 1
+    models = Counter(worker["model"] or "unknown" for worker in workers)
     yield (
         *("evaluations_total", "counter", "Finished evaluations by status and budget."),
         [
