@@ -37,7 +37,7 @@ _ALIKE = "no test: the seeds of neither differ, as few images may have it, which
 def validation(record: Record) -> Comparison | None:
     """Baselines and the search's best at the same budget: the dearest that has both, else the dearest with baselines; None without."""
     baselines = [one for one in record.of(Origin.BASELINE) if one.result.status is Status.OK]
-    searched = [one for one in record.search if one.result.status is Status.OK and not one.result.violates and not one.shares_weights]
+    searched = [one for one in record.search if one.comparable_loss is not None]
     budgets = {one.trial.budget for one in baselines}
     if not budgets:
         return None
