@@ -57,6 +57,11 @@ def format_duration(seconds: float) -> str:
     return "".join(parts[:2])
 
 
+def whole_seconds(seconds: float) -> str:
+    """Whole seconds, at least one: finer would only flicker."""
+    return format_duration(max(1, round(seconds)))
+
+
 def budget_text(budget: float, unit: str) -> str:
     """A budget with its unit, such as "1 epoch" or "81 epochs": a duration when the unit is seconds."""
     if unit == "s":

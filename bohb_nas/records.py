@@ -268,6 +268,11 @@ def shares_weights(trial: Trial, result: Result) -> bool:
     return trial.origin is Origin.SEARCH and result.details.get("ready_to_use") is not True
 
 
+def comparable_loss(trial: Trial, result: Result) -> float | None:
+    """The loss, if it may be held against those of other networks at the budget: none of shared weights, none that breaks a constraint."""
+    return None if shares_weights(trial, result) or result.violates else result.loss
+
+
 def stands_in(trial: Trial, result: Result) -> bool:
     """Whether an evaluation is the incumbent only as long as the search has no ordinary one."""
     return trial.origin in ASIDE or shares_weights(trial, result)

@@ -44,8 +44,7 @@ def entry(observations: Observations, told: Sequence[Told], *, importance: Impor
         names: of the budgets, for people.
     """
     here = [one for one in told if one.trial.budget == observations.budget]
-    counted = [one for one in here if not (one.aside or one.shares_weights or one.result.violates)]
-    losses = [one.result.loss for one in counted if one.result.loss is not None]
+    losses = [loss for one in here if not one.aside and (loss := one.comparable_loss) is not None]
     return Budget(
         **importance,
         budget=observations.budget,

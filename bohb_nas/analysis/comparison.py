@@ -37,7 +37,7 @@ _ALIKE = "no test: the seeds of neither differ, as few images may have it, which
 def validation(record: Record) -> Comparison | None:
     """Baselines and the search's best at the same budget: the dearest that has both, else the dearest with baselines; None without."""
     baselines = [one for one in record.of(Origin.BASELINE) if one.result.status is Status.OK]
-    searched = [one for one in record.search if one.result.status is Status.OK and not one.result.violates and not one.shares_weights]
+    searched = [one for one in record.search if one.comparable_loss is not None]
     budgets = {one.trial.budget for one in baselines}
     if not budgets:
         return None
@@ -210,8 +210,7 @@ def wilson(error: float, n_images: int | None) -> list[float] | None:
 def _test(rows: Sequence[_Row], own: _Row) -> None:
     """Fills in the differences of rows from the incumbent's, and their tests, Holm-adjusted."""
     for row, errors in rows:
-        if row["error"] is not None and own[0]["error"] is not None:
-            row["difference"] = row["error"] - own[0]["error"]
+        row["difference"] = row["error"] - own[0]["error"]
         row["p_value"], row["test"] = _p_value(row, errors, *own)
     adjust([row for row, _ in rows])
 

@@ -143,7 +143,7 @@ class Effects:
 
     def with_ancestors(self, column: int, ancestors: Ints) -> float:
         """The variance of a column's main effect and of all its interactions with ancestors, among whatever number of them."""
-        block = next(block for block in self._blocks if column in block.columns)
+        block = self._blocks[self._block_of[column]]
         axes = np.searchsorted(block.columns, [column, *ancestors])
         lo, hi = block.lo[:, axes], block.hi[:, axes]
         own = (hi[:, 0] - lo[:, 0]) < 1

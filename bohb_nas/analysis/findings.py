@@ -314,7 +314,7 @@ class Compared(TypedDict):
     budget: float
     """In seconds where it was trained for good."""
     n_seeds: int
-    error: float | None
+    error: float
     """Mean over seeds."""
     sd: float | None
     seed_interval: list[float] | None

@@ -37,9 +37,10 @@ def parameters(view: View, *, curves: bool) -> list[Parameter]:
     told, seen = [], dict[int, list[Active]]()
     for j in np.argsort(-grouped, kind="stable").tolist():
         condition = view.layout.condition_of.get(j)
-        key = -1 if condition is None else int(condition.children[0])
-        active = seen[key] if key in seen and key >= 0 else [where_active(one, view.layout, j) for one in view.leaves]
-        seen[key] = active
+        first = j if condition is None else int(condition.children[0])
+        if first not in seen:
+            seen[first] = [where_active(one, view.layout, first) for one in view.leaves]
+        active = seen[first]
         told.append(
             Parameter(
                 name=view.layout.box.names[j],

@@ -20,7 +20,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.arrays import Floats
 from bohb_nas.errors import SpaceError, UsageError
-from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Origin, Result, Status, Trial, Value, shares_weights, stands_in
+from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Origin, Result, Status, Trial, Value, comparable_loss, stands_in
 from bohb_nas.space.encoding import Encoding
 from bohb_nas.space.files import frozen_space
 from bohb_nas.store import notes
@@ -61,9 +61,9 @@ class Told:
         return stands_in(self.trial, self.result)
 
     @property
-    def shares_weights(self) -> bool:
-        """Whether its loss is that of weights which many configurations share."""
-        return shares_weights(self.trial, self.result)
+    def comparable_loss(self) -> float | None:
+        """Its loss, if that may be held against those of other networks at the budget."""
+        return comparable_loss(self.trial, self.result)
 
     @property
     def config(self) -> Mapping[str, Value]:

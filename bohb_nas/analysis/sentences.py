@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bohb_nas.analysis.findings import Budget, Compared, Comparison, ModelTest, Pace, RankCorrelation, Sentence
 from bohb_nas.analysis.ranks import FEWEST
-from bohb_nas.durations import counted, format_duration, p_value, rough
+from bohb_nas.durations import counted, format_duration, p_value, rough, whole_seconds
 
 LEVEL = 0.05
 ALIKE = 0.5
@@ -157,7 +157,7 @@ def of_pace(pace: Pace) -> Iterator[Sentence]:
     if pace["evaluations_per_hour"] is None or not math.isfinite(pace["span_s"]):
         return
     share = "" if pace["train_share"] is None else f"; workers trained {_share(pace['train_share'])} of their time"
-    span = format_duration(max(1, round(pace["span_s"])))
+    span = whole_seconds(pace["span_s"])
     hours, evaluations = counted(rough(pace["device_hours"]), "device hour"), counted(rough(pace["evaluations_per_hour"]), "evaluation")
     text = f"{hours} in {span}, {evaluations} an hour{share}"
     yield Sentence(about="pace", text=text, holds=True)
@@ -187,5 +187,4 @@ def _interval(limits: Sequence[float]) -> str:
 
 
 def _loss(row: Compared) -> str:
-    assert row["error"] is not None
     return f"{row['error']:.4g}"

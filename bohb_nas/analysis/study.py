@@ -170,9 +170,7 @@ def _start(record: Record, budget: float) -> tuple[str, Mapping[str, Value]]:
 
 
 def _n_at(told: Sequence[Told], budget: float | None) -> int:
-    return sum(
-        one.trial.budget == budget and one.result.loss is not None and not one.shares_weights and not one.result.violates for one in told
-    )
+    return sum(one.trial.budget == budget and one.comparable_loss is not None for one in told)
 
 
 def _cautions(record: Record, observed: Sequence[Observations], unknown: Set[str]) -> Iterator[Sentence]:

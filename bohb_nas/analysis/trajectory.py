@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from bohb_nas.analysis.findings import Point
 from bohb_nas.analysis.observations import Told
-from bohb_nas.records import rank
+from bohb_nas.records import rank, shares_weights
 
 
 def points(told: Iterable[Told]) -> list[Point]:
     """Every evaluation that ended well, in the order of telling; losses of shared weights are no such points."""
-    return [_point(one, one.result.loss) for one in told if one.result.loss is not None and not one.shares_weights]
+    return [_point(one, one.result.loss) for one in told if one.result.loss is not None and not shares_weights(one.trial, one.result)]
 
 
 def incumbents(told: Iterable[Told]) -> list[Told]:

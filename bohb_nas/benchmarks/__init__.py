@@ -1,6 +1,6 @@
 """CATALOGUE of problems for optimizers: synthetic functions, and tables and surrogates of real training runs.
 
-A file is a family and offers `instances() -> tuple[str, ...]` and `problem(instance: str | None) -> Problem`; a problem
+A file is a family and offers `instances() -> tuple[str, ...]` and `problem(instance: str) -> Problem`; a problem
 is named FAMILY or FAMILY/INSTANCE, and FAMILY alone means its first instance.
 """
 
@@ -65,4 +65,4 @@ def load_problem(name: str) -> Problem:
     module = refs.load_module("problem", family)
     if instance and instance not in module.instances():
         raise ProblemError(f"problem {name!r}: {family} has no instance {instance!r}; known: {', '.join(module.instances())}")
-    return cast(Problem, module.problem(instance or None))
+    return cast(Problem, module.problem(instance or module.instances()[0]))

@@ -38,14 +38,13 @@ class Grid:
         """
         return data_files(self.folder)
 
-    def problem(self, instance: str | None = None) -> Problem:
-        """A table; the first unless told otherwise. Best and median are those of the whole table.
+    def problem(self, instance: str) -> Problem:
+        """A table. Best and median are those of the whole table.
 
         Raises:
             ProblemError: no data.
         """
-        chosen = instance or self.instances()[0]
-        with np.load(data_file(self.folder, f"{chosen}.npz")) as stored:
+        with np.load(data_file(self.folder, f"{instance}.npz")) as stored:
             values = stored["y"].astype(np.float64)
         table = values.reshape(-1, values.shape[-1])  # [cells, repetitions]
         if self.whole is not None:
@@ -67,7 +66,7 @@ class Grid:
             return Observation(loss=sum(seen) / len(seen), cost=float(n))
 
         return Laddered(
-            name=f"{self.folder}/{chosen}",
+            name=f"{self.folder}/{instance}",
             space=space,
             budgets=ladder(float(self.averaged[-1]), len(self.averaged), unit="repetitions"),
             best=float(means.min()),

@@ -64,23 +64,22 @@ class Surrogate:
         known = read_json(self.folder, "reference.json")
         return (*(i for i in known if i in listed), *(i for i in listed if i not in known))
 
-    def problem(self, instance: str | None = None) -> Problem:
-        """An instance; the first unless told otherwise. Reference values are those of reference.json, else of 1,000 random configurations.
+    def problem(self, instance: str) -> Problem:
+        """An instance. Reference values are those of reference.json, else of 1,000 random configurations.
 
         Raises:
             ProblemError: no data, or no onnxruntime.
         """
-        chosen = instance or self.instances()[0]
-        curves = Curves(self, chosen)
+        curves = Curves(self, instance)
 
         def observe(config: Mapping[str, Value], rung: int, seed: int) -> Observation:
             losses, costs = curves(config)
             return Observation(loss=losses[rung], cost=costs[rung])
 
-        reference = read_json(self.folder, "reference.json").get("None" if self.only else chosen)
+        reference = read_json(self.folder, "reference.json").get("None" if self.only else instance)
         best, median, mean_cost = curves.random_anchors() if reference is None else self._stored(reference)
         return Laddered(
-            name=f"{self.folder}/{chosen}",
+            name=f"{self.folder}/{instance}",
             space=curves.space,
             budgets=self.budgets,
             best=best,

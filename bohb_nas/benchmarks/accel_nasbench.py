@@ -29,7 +29,7 @@ def instances() -> tuple[str, ...]:
     return ("imagenet",)
 
 
-def problem(instance: str | None = None) -> Problem:
+def problem(instance: str) -> Problem:
     """The networks: expansion, kernel, layers and squeeze-excite of seven blocks.
 
     Raises:

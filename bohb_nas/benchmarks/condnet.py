@@ -64,12 +64,11 @@ def instances() -> tuple[str, ...]:
     return tuple(_INSTANCES)
 
 
-def problem(instance: str | None = None) -> Problem:
-    """One of the variants; `noisy` unless told otherwise."""
-    chosen = instance or "noisy"
-    it = _INSTANCES[chosen]
+def problem(instance: str) -> Problem:
+    """One of the variants."""
+    it = _INSTANCES[instance]
     return Laddered(
-        name=f"condnet/{chosen}",
+        name=f"condnet/{instance}",
         space=_space(),
         budgets=ladder(81.0, len(_EPOCHS), unit="epochs"),
         best=it.best,

@@ -24,10 +24,9 @@ def instances() -> tuple[str, ...]:
     return tuple(_INSTANCES)
 
 
-def problem(instance: str | None = None) -> Problem:
-    """Of so many bits and probabilities; the authors' own 4+4 unless told otherwise."""
-    chosen = instance or "4+4"
-    n_bits, n_probabilities = _INSTANCES[chosen]
+def problem(instance: str) -> Problem:
+    """Of so many bits and probabilities."""
+    n_bits, n_probabilities = _INSTANCES[instance]
     bits = tuple(f"bit_{i}" for i in range(n_bits))
     probabilities = tuple(f"probability_{i}" for i in range(n_probabilities))
     space = ConfigurationSpace()
@@ -49,7 +48,7 @@ def problem(instance: str | None = None) -> Problem:
 
     d = n_bits + n_probabilities
     return Laddered(
-        name=f"counting_ones/{chosen}",
+        name=f"counting_ones/{instance}",
         space=space,
         budgets=ladder(729.0, len(_SAMPLES), unit="samples"),
         best=-float(d),

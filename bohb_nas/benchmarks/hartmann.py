@@ -47,10 +47,9 @@ def instances() -> tuple[str, ...]:
     return tuple(f"{d}-{level}" for d in _A for level in _LEVELS)
 
 
-def problem(instance: str | None = None) -> Problem:
-    """Of 3 or 6 floats, with good or moderate low fidelities; `3-good` unless told otherwise."""
-    chosen = instance or "3-good"
-    dimensions, _, level = chosen.partition("-")
+def problem(instance: str) -> Problem:
+    """Of 3 or 6 floats, with good or moderate low fidelities."""
+    dimensions, _, level = instance.partition("-")
     d, (bias, spread) = int(dimensions), _LEVELS[level]
     floats = tuple(f"x{i}" for i in range(d))
     space = ConfigurationSpace()
@@ -69,7 +68,7 @@ def problem(instance: str | None = None) -> Problem:
 
     uniform = np.random.default_rng(_MEDIAN_SEED).random((_MEDIAN_SIZE, d))
     return Laddered(
-        name=f"hartmann/{chosen}",
+        name=f"hartmann/{instance}",
         space=space,
         budgets=ladder(100.0, len(_FIDELITIES), unit="fidelity"),
         best=float(_value(np.array(_OPTIMUM[d]), _ALPHA)),

@@ -26,7 +26,7 @@ def instances() -> tuple[str, ...]:
     return SURROGATE.instances()
 
 
-def problem(instance: str | None = None) -> Problem:
+def problem(instance: str) -> Problem:
     """The joint search.
 
     Raises:

@@ -45,11 +45,10 @@ def instances() -> tuple[str, ...]:
     return tuple(f"{variant}{seed}" for variant in _VARIANTS for seed in _SEEDS)
 
 
-def problem(instance: str | None = None) -> Problem:
-    """Of a seed, perhaps a variant; `0` unless told otherwise."""
-    chosen = instance or "0"
-    variant, seed = chosen[:-1], int(chosen[-1])
-    name, functions = f"rankcross/{chosen}", _Functions(seed)
+def problem(instance: str) -> Problem:
+    """Of a seed, perhaps a variant."""
+    variant, seed = instance[:-1], int(instance[-1])
+    name, functions = f"rankcross/{instance}", _Functions(seed)
     r_min, q = _VARIANTS[variant]
     agreement = [1 - (1 - r_min) * (math.log(81 / epochs) / math.log(81)) ** q for epochs in _EPOCHS]
     space = ConfigurationSpace()

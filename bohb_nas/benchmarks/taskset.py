@@ -42,14 +42,13 @@ def instances() -> tuple[str, ...]:
     return tuple(name.removeprefix(_PREFIX) for name in data_files("taskset"))
 
 
-def problem(instance: str | None = None) -> Problem:
-    """Of one task; the first unless told otherwise.
+def problem(instance: str) -> Problem:
+    """Of one task.
 
     Raises:
         ProblemError: no data.
     """
-    chosen = instance or instances()[0]
-    with np.load(data_file("taskset", f"{_PREFIX}{chosen}.npz")) as stored:
+    with np.load(data_file("taskset", f"{_PREFIX}{instance}.npz")) as stored:
         hyperparameters, curves = stored["hp"], stored["valid"].astype(np.float64)[:, [c - 1 for c in _CHECKPOINTS]]  # [1000, 8], [1000, 4]
     hyperparameters[:, 1:3] = 1 - hyperparameters[:, 1:3]
     lows, scales = (np.array(x) for x in zip(*((math.log(lo), math.log(hi / lo)) for lo, hi in _RANGES.values()), strict=True))
@@ -71,7 +70,7 @@ def problem(instance: str | None = None) -> Problem:
 
     uniform = np.random.default_rng(_RANDOM_SEED).random((_RANDOM_SIZE, len(_RANGES)))
     return Laddered(
-        name=f"taskset/{chosen}",
+        name=f"taskset/{instance}",
         space=space,
         budgets=ladder(51.0, len(_CHECKPOINTS), unit="checkpoints"),
         best=float(truths.min()),

@@ -253,5 +253,6 @@ def _option(name: str) -> str:
         "train_s": "--train-time",
         "worker_options": "--worker-option",
         "fingerprint": "the content of the data set",
+        "space_sha256": "the content of the space",
     }
-    return spoken.get(name, "the content of the space" if name == "space_sha256" else f"--{name.replace('_', '-')}")
+    return spoken.get(name, f"--{name.replace('_', '-')}")

@@ -40,9 +40,8 @@ def figures(arrangement: Arrangement, cells: Sequence[Cell], *, interrupted: boo
 
 
 def _row(arrangement: Arrangement, entrant: Entrant, cells: Sequence[Cell]) -> dict[str, Any]:
-    own = [c for c in cells if c.method == entrant.name and c.finished and c.failure is None]
-    tested = {c.seed: float(c.test["test_error"]) for c in own if c.test is not None}
-    others = {c.seed: float(c.test["test_error"]) for c in cells if c.method == REFERENCE and c.test is not None}
+    own = _finished(cells, entrant.name)
+    tested = _test_errors(own)
     accounts = [c.account for c in own]
     total_s = _mean([a.total_s for a in accounts])
     return {
@@ -60,8 +59,17 @@ def _row(arrangement: Arrangement, entrant: Entrant, cells: Sequence[Cell]) -> d
         "n_estimated": sum(a.n_estimated for a in accounts),
         "params": _mean([float(p) for c in own if (p := _params(c)) is not None]),
         "ready_to_use": None if not own else all(a.retrain_s == 0 for a in accounts),
-        "difference": None if entrant.name == REFERENCE else difference(tested, others),
+        "difference": None if entrant.name == REFERENCE else difference(tested, _test_errors(_finished(cells, REFERENCE))),
     }
+
+
+def _finished(cells: Sequence[Cell], method: str) -> list[Cell]:
+    return [c for c in cells if c.method == method and c.finished and c.failure is None]
+
+
+def _test_errors(cells: Sequence[Cell]) -> dict[int, float]:
+    """By seed, of those tested."""
+    return {c.seed: float(c.test["test_error"]) for c in cells if c.test is not None}
 
 
 def difference(own: Mapping[int, float], others: Mapping[int, float]) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.durations import counted
 from bohb_nas.entries import is_number
-from bohb_nas.errors import LogError, StorageError, StudyError
+from bohb_nas.errors import LogError, StudyError
 from bohb_nas.files import storing, write_atomic
 from bohb_nas.imports.hpbandster_log import CONFIGS, RESULTS, Log, Run, read
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial
@@ -93,9 +93,8 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
         study.write_meta(meta)
         with storing(target):
             os.rename(study.path, target)
-    except (StorageError, StudyError):
-        shutil.rmtree(study.path, ignore_errors=True)
-        raise
+    finally:
+        shutil.rmtree(study.path, ignore_errors=True)  # where it has no other name, whatever stopped it
     return Imported(n_evaluations=len(runs), notes=(*log.notes, *_failures(events, own=bool(own)), *_said(budgets, reference)))
 
 

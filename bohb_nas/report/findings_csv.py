@@ -179,9 +179,11 @@ def _ablation(found: Findings) -> Iterator[Row]:
 
 def _comparison(found: Findings) -> Iterator[Row]:
     for compared in (found["comparison"], found["tested"]):
-        for row in compared["rows"] if compared is not None else []:
+        if compared is None:
+            continue
+        for row in compared["rows"]:
             bare = {name: value for name, value in row.items() if name not in ("seed_interval", "wilson")}
-            head = {"measured": compared["measured"], "budget": row["budget"]} if compared is not None else {}
+            head = {"measured": compared["measured"], "budget": row["budget"]}
             yield head | bare | _limits("seed_interval", row["seed_interval"]) | _limits("wilson", row["wilson"])
 
 

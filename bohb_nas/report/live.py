@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import budget_text, counted, format_duration
+from bohb_nas.durations import budget_text, counted, format_duration, whole_seconds
 from bohb_nas.records import ASIDE, Budgets
 from bohb_nas.report import tables
 from bohb_nas.report.presence import beats, running
@@ -41,19 +41,18 @@ def screen(study: StudyDir, meta: Mapping[str, Any], state: State, *, n_workers:
     """The whole display, in the process that leads: rungs, brackets, running trials, incumbent, picks, time left."""
     budgets = Budgets(**meta["budgets"])
     trials = running(state, beats(study))
-    asked = {f"{b:g}": sum(1 for t in trials if t["budget"] == b) for b in budgets.rungs}
     evaluations = [e for e in state.evaluations() if e.trial.origin not in ASIDE]
     by_budget = {f"{b:g}": rung(evaluations, b) for b in budgets.rungs}
     picks = Counter(trial.origin for trial in state.trials.values())
     since_last_s = max(0.0, time.time() - state.last) if state.last is not None else 0.0
     counts = f"{counted(len(state.results), 'evaluation')} · {counted(n_workers, 'worker')}"
-    head = f"{meta['method']} · {counts} · led for {tables.whole_seconds(state.led_s + since_last_s)}"
+    head = f"{meta['method']} · {counts} · led for {whole_seconds(state.led_s + since_last_s)}"
     probe = rank_probe(meta, state)
     if (left_s := time_left_s(state, meta["stop"], worth=worth, probe=probe, since_last_s=since_last_s)) is not None:
-        head += f" · about {tables.whole_seconds(left_s)} left"
+        head += f" · about {whole_seconds(left_s)} left"
     return Group(
         Text(head),
-        tables.rungs(by_budget, budgets.unit, asked),
+        tables.rungs(by_budget, budgets.unit, Counter(f"{t['budget']:g}" for t in trials)),
         Text(_brackets(state)),
         _running(trials, budgets.unit),
         Text("picks: " + (", ".join(f"{n} {word}" for word, n in picks.items()) or "none")),
@@ -84,7 +83,7 @@ def _running(trials: list[dict[str, Any]], unit: str) -> Table:
     table = columns(["running", "worker", "elapsed / budget", ""])
     for trial in trials[:12]:
         elapsed = trial["elapsed_s"]
-        shown = "waiting" if elapsed is None else f"{tables.whole_seconds(elapsed)} / {budget_text(trial['budget'], unit)}"
+        shown = "waiting" if elapsed is None else f"{whole_seconds(elapsed)} / {budget_text(trial['budget'], unit)}"
         bar = ProgressBar(total=trial["budget"], completed=elapsed or 0.0, width=20)
         table.add_row(trial["trial_id"], trial["worker"] or "", shown, bar if unit == "s" else "")
     return table

@@ -9,7 +9,7 @@ from typing import Any
 from bohb_nas.errors import KnowledgeError
 from bohb_nas.files import finite
 from bohb_nas.knowledge import Constraint, Knowledge, untold_text
-from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status, shares_weights
+from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status, comparable_loss
 from bohb_nas.report import presence
 from bohb_nas.report.failures import failures
 from bohb_nas.report.pace import throughput
@@ -250,10 +250,9 @@ def _count(words: Iterable[str]) -> dict[str, int]:
 
 
 def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
-    """Counts of the evaluations at a budget, and the losses of those that break no constraint; none of shared weights."""
+    """Counts of the evaluations at a budget, and their comparable losses."""
     here = [e for e in evaluations if e.trial.budget == budget]
-    counted = [e for e in here if not e.result.violates and not shares_weights(e.trial, e.result)]
-    losses = [e.result.loss for e in counted if e.result.loss is not None]
+    losses = [loss for e in here if (loss := comparable_loss(e.trial, e.result)) is not None]
     return {
         "evaluations": len(here),
         "failed": sum(e.result.status is not Status.OK for e in here),

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from bohb_nas.durations import budget_text, counted, format_duration, plain, rough
+from bohb_nas.durations import budget_text, counted, format_duration, plain, rough, whole_seconds
 from bohb_nas.records import Origin
 from bohb_nas.report.digits import digits, percent
 from bohb_nas.report.terminal import columns
@@ -21,12 +21,12 @@ LOSS_DIGITS = 5
 """Of a loss, where it is not large against the spread of losses."""
 
 
-def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Mapping[str, int] | None = None) -> Table:
+def rungs(by_budget: Mapping[str, Mapping[str, Any]], unit: str, running: Counter[str]) -> Table:
     """One row per rung, cheapest first."""
     table = columns([], ["budget", "running", "finished", "failed", "best loss", "median loss"])
     n = loss_digits(by_budget)
     for budget, row in by_budget.items():
-        counts = [str((running or {}).get(budget, 0)), str(row["evaluations"]), str(row["failed"])]
+        counts = [str(running[budget]), str(row["evaluations"]), str(row["failed"])]
         table.add_row(budget_text(float(budget), unit), *counts, _loss(row["best_loss"], n), _loss(row["median_loss"], n))
     return table
 
@@ -96,7 +96,7 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
         f"{figures['method']} on {figures['space']}: {counted(figures['evaluations'], 'evaluation')}, {figures['running']} running, {state}"
     )
     if figures["time_left_s"] is not None:
-        head += f", about {format_duration(max(1, round(figures['time_left_s'])))} left"
+        head += f", about {whole_seconds(figures['time_left_s'])} left"
     lines: list[RenderableType] = [
         Text(printable(head)),
         rungs(figures["by_budget"], unit, running),
@@ -226,11 +226,6 @@ def logs(found: list[dict[str, Any]]) -> Table:
     for log in found:
         table.add_row(log["trial_id"], str(log["attempt"]), f"{whole_seconds(log['age_s'])} ago", f"{log['n_bytes']:,}")
     return table
-
-
-def whole_seconds(seconds: float) -> str:
-    """Whole seconds, at least one: finer would only flicker."""
-    return format_duration(max(1, round(seconds)))
 
 
 def _loss(value: float | None, digits: int) -> str:

@@ -63,7 +63,7 @@ def cases(entrants: Sequence[Entrant], problems: Sequence[str], *, seeds: Sequen
         UsageError: an optimizer's seconds are to be added to costs that are none.
         BohbNasError: a method cannot search a problem's space.
     """
-    loaded = {name: load(name) for name in problems}
+    loaded = {problem.name: problem for problem in map(load, problems)}  # FAMILY and its first instance are one
     if any(c.overhead for c in conditions) and (other := [problem.name for problem in loaded.values() if problem.cost_unit != "s"]):
         raise UsageError(f"--overhead measured needs costs in seconds, which {', '.join(other)} do not have; leave them out")
     for problem in loaded.values():

@@ -94,12 +94,12 @@ def entrants(methods: Sequence[str], settings: Sequence[Setting] = ()) -> list[E
 
 def _entrant(text: str, settings: Sequence[Setting]) -> Entrant:
     parts = _BRACKETED.fullmatch(text)
-    if parts is None:
+    own = [setting(item) for item in ((parts and parts["options"]) or "").split(",") if item]
+    if parts is None or any(s.method is not None for s in own):
         raise OptionError(f"method {text!r}: accepted is METHOD or METHOD[NAME=VALUE,NAME=VALUE]")
     reference = parts["reference"]
     if reference in SEARCHES:
         raise OptionError(f"method {reference} searches in the worker, and benchmark problems have none; leave it out")
-    own = [setting(item) for item in (parts["options"] or "").split(",") if item]
     module = load_method(reference)
     known = {field.name for field in fields(module.Options)}
     options = {s.name: s.value for s in settings if s.name in known and _meant(s, reference)} | {s.name: s.value for s in own}

@@ -86,8 +86,7 @@ def _mean_regret(comparison: Comparison, shared: Sequence[str]) -> Figure:
     """One panel: the mean over the shared problems of the mean over seeds."""
     times = _grid(comparison)
     table = comparison.at(times.tolist())[:, [comparison.problems.index(p) for p in shared]]
-    known = ~np.isnan(table)
-    means = (np.where(known, table, 0.0).sum(axis=2) / known.sum(axis=2)).mean(axis=1)
+    means = np.nanmean(table, axis=2).mean(axis=1)  # every method has a run on every shared problem
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     place = figure.subplots()
     for m, method in enumerate(comparison.methods):

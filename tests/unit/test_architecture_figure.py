@@ -13,9 +13,10 @@ from bohb_nas.layers.drawing import draw as tree_of
 from bohb_nas.networks import family_space, network
 from bohb_nas.report import figures
 from bohb_nas.report.figures import architecture
-from bohb_nas.report.figures._blocks import Row, groups_of_leaves, rows, said, sound, width
+from bohb_nas.report.figures._blocks import Row, groups_of_leaves, rows
 from bohb_nas.report.figures._sketch import Box, Line, Node, Sketch, beside, box, graph, stacked
 from bohb_nas.report.figures.architecture import _details, _sequence
+from bohb_nas.report.layer_trees import said, sound, width
 from bohb_nas.space.encoding import plain
 
 SHAPE = (3, 32, 32)

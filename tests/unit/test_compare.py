@@ -296,6 +296,15 @@ def test_the_table_has_means_spreads_costs_and_differences(tmp_path: Path) -> No
     assert (tmp_path / "c/comparison.png").read_bytes()[1:4] == b"PNG"
 
 
+def test_a_search_that_is_not_over_is_in_no_difference(tmp_path: Path) -> None:
+    fake = Fake({}, TESTS)
+    fake(tmp_path, **TWO)
+    (tmp_path / "random_search-1/done").unlink()
+    fake.losses = {"random_search-1": math.nan}
+    bohb = next(row for row in fake(tmp_path)["rows"] if row["method"] == "bohb")
+    assert bohb["difference"] == {"mean": pytest.approx(-0.2), "low": None, "high": None, "n": 1}
+
+
 def test_the_test_set_is_read_after_everything_and_once(tmp_path: Path) -> None:
     fake = Fake({})
     fake(tmp_path, **TWO)

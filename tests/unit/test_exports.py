@@ -127,6 +127,7 @@ def test_another_user_may_read_the_metrics_and_nothing_is_left_aside(study: Stud
     [
         ("prometheus", "x.txt", "the node exporter reads files that end in .prom; accepted is such a file, e.g. .*x.prom"),
         ("prometheus", "nowhere/x.prom", "nowhere is no folder"),
+        ("prometheus", "folder.prom", "folder.prom is a folder; name a file in it"),
         ("tensorboard", "study/study.json", "lies in the study, whose own files nothing may replace"),
         ("tensorboard", "there", "is a file; TensorBoard reads folders"),
         ("csv2", "x", "--format 'csv2': accepted is one of .*prometheus"),
@@ -136,6 +137,7 @@ def test_another_user_may_read_the_metrics_and_nothing_is_left_aside(study: Stud
 )
 def test_what_cannot_be_written_is_refused(study: StudyDir, tmp_path: Path, name: str, to: str, said: str) -> None:
     (tmp_path / "there").write_text("")
+    (tmp_path / "folder.prom").mkdir()
     shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", name, "--to", str(tmp_path / to)])
     assert shown.exit_code == 2
     assert re.search(said, shown.stderr), shown.stderr

@@ -151,6 +151,14 @@ def test_validation_errors_of_hand_designed_networks_are_lines_in_the_trajectory
     assert not any("ResNet-20" in text for text in texts(drawn / "trajectory.svg"))  # test errors are no losses
 
 
+def test_a_learning_curve_whose_clock_ran_backwards_is_drawn_in_seconds(tmp_path: Path) -> None:
+    found = least()
+    assert found["incumbent"] is not None
+    found["incumbent"]["curve"] = [{"seconds": -3.0, "valid_error": 0.5}, {"seconds": -2.0, "valid_error": 0.4}]
+    draw([found], tmp_path, formats=("svg",))
+    assert "time in training [s]" in texts(tmp_path / "learning-curve.svg")
+
+
 def test_the_incumbents_line_has_a_step_for_each_of_them(usual: Findings, drawn: Path) -> None:
     line = points(group(drawn / "trajectory.svg", "incumbent"))
     assert len({y for _, y in line}) == len({p["loss"] for p in usual["incumbents"]})

@@ -468,6 +468,18 @@ def test_an_import_that_was_killed_is_as_if_it_had_not_begun(monkeypatch: pytest
     assert len(taken()[0]) == len(RESULTS)
 
 
+def test_an_import_that_is_stopped_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    log()
+    before = sorted(Path().iterdir())
+
+    def stopped(self: StudyDir, meta: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StudyDir, "write_meta", stopped)
+    assert bring().exit_code == 1
+    assert sorted(Path().iterdir()) == before
+
+
 @pytest.mark.parametrize("name", ["space.json", "study.json"])
 def test_an_import_for_which_the_disk_has_no_room_leaves_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log()

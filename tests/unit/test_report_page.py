@@ -205,14 +205,16 @@ def test_the_drawing_shows_every_kind_of_layer() -> None:
     conv = layer("conv", out=8, kernel=3, stride=2, groups=4)
     sides = layer("sum", paths=[layer("chain", layers=[conv, layer("activation", kind="relu")]), layer("identity")])
     cell = layer("graph", nodes=[[{"source": 0, **conv}], [{"source": 1, **layer("dropout", rate=0.25)}]])
-    drawn = drawing(layer("chain", layers=[sides, sides, cell, layer("droppath", rate=0.1, path=conv)]))
+    apart = layer("conv", out=8, kernel=3, stride=1, groups=8)
+    drawn = drawing(layer("chain", layers=[sides, sides, cell, layer("droppath", rate=0.1, path=apart)]))
     assert drawn is not None
     text = Reader(drawn).text
     for expected in (
         "× 2",
         "2 branches, added",
-        "conv 3×3, 8 in 4 groups, / 2",
-        "relu",
+        "3×3 conv 8, 4 groups ↓2",
+        "ReLU",
+        "3×3 depthwise",
         "cell of 2 nodes",
         "from the input",
         "dropout 0.25",
@@ -220,6 +222,14 @@ def test_the_drawing_shows_every_kind_of_layer() -> None:
         "8 × 4 × 4 · 1\u202f234 parameters",
     ):
         assert expected in text
+
+
+def test_what_the_figure_draws_of_a_foreign_network_the_page_draws_too() -> None:
+    leaf = {"layer": "mixer", "shape": [8, 4, 4], "params": 10}
+    tree = {"layer": "droppath", "shape": [8, 4, 4], "params": 10, "path": leaf}  # without its rate
+    read = Reader(drawing(tree) or "")
+    assert "dropped at rate 0" in read.text
+    assert ("li", "chip mixer") in [(tag, attrs.get("class")) for tag, attrs in read.elements]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,11 @@ def test_runs_on_another_version_of_a_problem_are_done_again() -> None:
     assert campaign.missing([CASE], {CASE.key: old}, accept_changed=True) == ([], [])
 
 
+def test_a_family_and_its_first_instance_are_one_problem() -> None:
+    twice = campaign.cases([RANDOM], ["condnet", "condnet/noisy"], seeds=[0], conditions=[CONDITIONS])
+    assert [case.problem for case in twice] == ["condnet/noisy"]
+
+
 def test_a_problem_whose_best_is_its_median_is_refused(there_is: Callable[[FakeProblem], None]) -> None:
     there_is(FakeProblem(costs=[[1, 3]], losses=[[0.5, 0.5]], best=1.0, median=1.0))
     with pytest.raises(ProblemError, match=r"best 1\.0, median 1\.0, mean cost 1\.0; accepted are best < median"):

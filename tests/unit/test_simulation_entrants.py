@@ -76,6 +76,7 @@ def test_a_value_that_no_record_can_hold_is_refused(value: str) -> None:
         (["hyperband[eta=3]"], [], "no option 'eta'; accepted are n_brackets"),
         (["hyperband[n_brackets=0]"], [], "n_brackets is 0"),
         (["hyperband[n_brackets=1"], [], "METHOD\\[NAME=VALUE"),
+        (["hyperband[bohb:n_brackets=1]"], [], "accepted is METHOD or METHOD\\[NAME=VALUE"),
     ],
 )
 def test_options_that_nobody_takes_are_refused(methods: list[str], settings: list[str], message: str) -> None:

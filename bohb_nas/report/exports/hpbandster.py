@@ -7,7 +7,7 @@ evaluation has a loss and the state CRASHED, since null would count as a success
 left out, since one of them turns every importance into NaN. A file `bohb_nas.json` says whose export it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,14 @@ class RunDirectory:
             raise StorageError(f"cannot make {self._to}: {e.strerror}; free space, or name a folder where you may write") from e
         unit = self._watch.study.read_meta()["budgets"]["unit"]
         told = [e for e in state.evaluations() if e.trial.origin not in ASIDE | NOT_DRAWN]
-        ids = _ids(list(state.trials.values()), told, self._left_out)
+        keyed = [(_key(e, self._left_out), e) for e in told]
+        found = {key: _config(e, self._left_out) for key, e in keyed}
+        ids = _ids(list(state.trials.values()), found)
         picks = {t.config_id: t.origin is Origin.MODEL for t in reversed(state.trials.values())}
-        configs = [[list(ids[key]), dict(config), {"model_based_pick": picks[key[0]]}] for key, config in _configs(told, self._left_out)]
+        configs = [[list(ids[key]), dict(config), {"model_based_pick": picks[key[0]]}] for key, config in found.items()]
         asked, ended = times(state)
         worst = max([_FAILED_LOSS, *(e.result.loss for e in told if e.result.loss is not None)])
-        results = [_line(e, list(ids[_key(e, self._left_out)]), asked=asked, ended=ended, failed=worst) for e in told]
+        results = [_line(e, list(ids[key]), asked=asked, ended=ended, failed=worst) for key, e in keyed]
         texts = (
             dump_json({"study": self._name, "unit": unit}) + "\n",
             self._space + "\n",
@@ -110,16 +112,12 @@ def _key(evaluation: Evaluation, left_out: frozenset[str]) -> _Key:
     return evaluation.trial.config_id, dump_json(_config(evaluation, left_out))
 
 
-def _configs(told: list[Evaluation], left_out: frozenset[str]) -> list[tuple[_Key, Mapping[str, Value]]]:
-    return list({_key(e, left_out): _config(e, left_out) for e in told}.items())
-
-
-def _ids(asked: list[Trial], told: list[Evaluation], left_out: frozenset[str]) -> dict[_Key, tuple[int, int, int]]:
+def _ids(asked: list[Trial], keys: Iterable[_Key]) -> dict[_Key, tuple[int, int, int]]:
     """[i, 0, j] of every configuration: i its entry rung, j its number among those."""
     entered = {t.config_id: t.rung for t in reversed(asked)}
     ids: dict[_Key, tuple[int, int, int]] = {}
     counts: dict[int, int] = {}
-    for key, _ in _configs(told, left_out):
+    for key in keys:
         rung = entered[key[0]]
         ids[key] = rung, 0, counts.get(rung, 0)
         counts[rung] = counts.get(rung, 0) + 1

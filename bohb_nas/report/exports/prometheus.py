@@ -6,12 +6,14 @@ HELP of a metric in every file: several studies, told apart by the label `study`
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import UsageError
 from bohb_nas.files import write_atomic
+from bohb_nas.report.exports._table import check_file
 from bohb_nas.report.status import Watch
 from bohb_nas.store.holders import SEARCH
 
@@ -24,14 +26,13 @@ def make(watch: Watch, to: Path) -> "Metrics":
     """The export to one file.
 
     Raises:
-        UsageError: the collector would not read such a file, or its folder is not there.
+        UsageError: the collector would not read such a file, or no file can be written there.
     """
     if to.suffix != ".prom":
         raise UsageError(
             f"--to {to}: the node exporter reads files that end in .prom; accepted is such a file, e.g. {to.with_suffix('.prom')}"
         )
-    if not to.parent.is_dir():
-        raise UsageError(f"--to {to}: {to.parent} is no folder; make it, or name the one that --collector.textfile.directory names")
+    check_file(to)
     return Metrics(watch, to)
 
 
@@ -70,9 +71,7 @@ def exposition(figures: Mapping[str, Any], *, study: str, now: float) -> str:
 def _metrics(figures: Mapping[str, Any], now: float) -> Iterable[tuple[str, str, str, list[Sample]]]:
     """Name, type, help and samples of every metric; names as Prometheus wants them: base units, `_total` for what only grows."""
     best, master, used, workers = figures["incumbent"], figures["master"], figures["use_of_time"], figures["workers"]
-    models: dict[str, int] = {}
-    for worker in workers:
-        models[worker["model"] or "unknown"] = models.get(worker["model"] or "unknown", 0) + 1
+    models = Counter(worker["model"] or "unknown" for worker in workers)
     yield (
         *("evaluations_total", "counter", "Finished evaluations by status and budget."),
         [

@@ -10,10 +10,11 @@ from matplotlib.patches import Circle, FancyBboxPatch
 from bohb_nas.analysis.findings import Findings, Incumbent
 from bohb_nas.durations import budget_text
 from bohb_nas.report.digits import loss_digits
-from bohb_nas.report.figures._blocks import Row, Tree, groups_of_leaves, is_leaf, n_layers, rows, said, sound
+from bohb_nas.report.figures._blocks import Row, groups_of_leaves, n_layers, rows
 from bohb_nas.report.figures._labels import count, number, short
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, empty
 from bohb_nas.report.figures._sketch import LINE_IN, Box, Line, Node, Sketch, beside, box, graph, stacked, wire
+from bohb_nas.report.layer_trees import Tree, groups, is_leaf, said, sound
 
 _CONV, _DEPTHWISE, _POOL, _PLAIN = "#cfe3f3", "#cdebe0", "#fbe3c3", "#eeeeee"
 _KINDS = ("#9ad0f5", "#f7c873", "#7fd1b5", "#e6b3d0", "#f5ec8a", "#f0a27a", "#8fb8dd", "#cccccc")
@@ -187,7 +188,7 @@ def _boxes(leaves: Sequence[Tree], channels: int | None) -> list[Sketch]:
 def _colour(group: Sequence[Tree]) -> str:
     for leaf in group:
         if leaf["layer"] == "conv":
-            return _DEPTHWISE if leaf["groups"] == leaf["out"] > 1 else _CONV
+            return _DEPTHWISE if groups(leaf) == "depthwise" else _CONV
         if leaf["layer"] in ("pool", "globalpool"):
             return _POOL
     return _PLAIN

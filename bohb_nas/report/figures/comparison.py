@@ -18,14 +18,13 @@ _ROW_IN = 0.24
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`comparison` of validation errors, and `comparison-tested` of the test errors of what was trained for good."""
     for name, comparison in (("comparison", found["comparison"]), ("comparison-tested", found["tested"])):
-        rows = [row for row in comparison["rows"] if row["error"] is not None] if comparison is not None else []
-        if comparison is not None and rows:
-            yield name, partial(_figure, found, comparison, rows)
+        if comparison is not None:
+            yield name, partial(_figure, found, comparison)
 
 
-def _figure(found: Findings, comparison: Comparison, rows: list[Compared]) -> Figure:
+def _figure(found: Findings, comparison: Comparison) -> Figure:
     """A row for each network, the lowest error on top."""
-    rows.sort(key=lambda row: row["error"] or 0.0)
+    rows = sorted(comparison["rows"], key=lambda row: row["error"])
     figure = Figure(figsize=(PAGE_IN, _ROW_IN * len(rows) + 1.0), layout="constrained")
     place = figure.subplots()
     for k, row in enumerate(rows):
@@ -34,7 +33,7 @@ def _figure(found: Findings, comparison: Comparison, rows: list[Compared]) -> Fi
             place.plot(row["wilson"], [k, k], color=colour, linewidth=0.9, marker="|", markersize=4, gid=f"wilson-{k}")
         if row["seed_interval"] is not None:
             place.plot(row["seed_interval"], [k, k], color=colour, linewidth=2.6, alpha=0.45, solid_capstyle="butt", gid=f"seeds-{k}")
-        place.plot([row["error"] or 0.0], [k], color=colour, marker="o", markersize=4.5, gid=f"error-{k}")
+        place.plot([row["error"]], [k], color=colour, marker="o", markersize=4.5, gid=f"error-{k}")
     place.set_yticks(range(len(rows)), [short(row["name"], 30) for row in rows])
     place.set_ylim(len(rows) - 0.5, -0.5)
     place.tick_params(axis="y", length=0)

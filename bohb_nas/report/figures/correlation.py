@@ -38,21 +38,21 @@ def _figure(found: Findings, budgets: Sequence[float]) -> Figure:
     of_search = [row for row in found["trials"] if row["origin"] not in ASIDE | NOT_DRAWN]
     of_probes = [row for row in found["trials"] if row["origin"] == Origin.PROBE]
     search, probes = ({budget: observed(rows, budget) for budget in budgets} for rows in (of_search, of_probes))
-    for i, high in enumerate(budgets):
-        for j, low in enumerate(budgets):
+    for i, of_row in enumerate(budgets):
+        for j, of_column in enumerate(budgets):
             place = places[i, j]
             if i == j:
                 empty(place, "")
-                place.text(0.5, 0.5, budget_text(low, unit), ha="center", va="center", transform=place.transAxes, fontsize=10)
+                place.text(0.5, 0.5, budget_text(of_row, unit), ha="center", va="center", transform=place.transAxes, fontsize=10)
             elif i > j:
-                _scatter(place, search, probes, low, high)
+                _scatter(place, search, probes, of_column, of_row)
                 place.tick_params(labelsize=SMALL - 0.5, length=2)
                 if i == n - 1:
-                    place.set_xlabel(f"loss at {budget_text(low, unit)}", fontsize=SMALL)
+                    place.set_xlabel(f"loss at {budget_text(of_column, unit)}", fontsize=SMALL)
                 if j == 0:
-                    place.set_ylabel(f"loss at {budget_text(high, unit)}", fontsize=SMALL)
+                    place.set_ylabel(f"loss at {budget_text(of_row, unit)}", fontsize=SMALL)
             else:
-                _said(place, _find(found["rank_correlation"], high, low), _find(found["rank_probe"], high, low))
+                _said(place, _find(found["rank_correlation"], of_row, of_column), _find(found["rank_probe"], of_row, of_column))
     title = "rank correlation ρ (Spearman) with 95 % interval"
     promoted = any(Origin.PROMOTED in seen.origins for seen in search.values())
     if promoted and all(any(r["spearman"] is not None for r in entries) for entries in (found["rank_correlation"], found["rank_probe"])):

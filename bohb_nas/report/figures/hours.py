@@ -19,7 +19,7 @@ from bohb_nas.report.figures.trajectory import time_unit
 
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`device-hours`: hours of devices by budget, and trials in training, over time."""
-    if any(one["times"] for one in found["hours"]):
+    if found["hours"]:
         yield "device-hours", partial(_figure, found)
 
 
@@ -40,19 +40,18 @@ def _hours(place: Axes, found: Findings, size: float, end: float) -> None:
     """A line for each budget from zero to the end."""
     colours = budget_colours([one["budget"] for one in found["hours"]])
     for one in found["hours"]:
-        if one["times"]:
-            label = f"{budget_text(one['budget'], found['study']['unit'])}: {number(one['hours'][-1])} h"
-            times = np.array([0.0, *one["times"], end]) / size
-            hours = np.array([0.0, *one["hours"], one["hours"][-1]])
-            some = moved(hours)
-            place.step(
-                times[some],
-                hours[some],
-                where="post",
-                color=colours[one["budget"]],
-                label=label,
-                gid=f"hours-{one['budget']:g}",
-            )
+        label = f"{budget_text(one['budget'], found['study']['unit'])}: {number(one['hours'][-1])} h"
+        times = np.array([0.0, *one["times"], end]) / size
+        hours = np.array([0.0, *one["hours"], one["hours"][-1]])
+        some = moved(hours)
+        place.step(
+            times[some],
+            hours[some],
+            where="post",
+            color=colours[one["budget"]],
+            label=label,
+            gid=f"hours-{one['budget']:g}",
+        )
     place.set_ylabel("device hours")
     plain_ticks(place, "y")
     place.legend(fontsize=SMALL + 0.5, frameon=False)

@@ -1,6 +1,5 @@
 """The incumbent's learning curve, as its worker wrote it."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -29,7 +28,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     kinds: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for point in curve for name in point if name not in _AXES):
         kinds.setdefault(name.rsplit("_", 1)[-1], []).append(name)
-    if kinds and all(along in point for point in curve):
+    if kinds:
         yield "learning-curve", partial(_figure, found, incumbent, kinds, along)
 
 
@@ -42,7 +41,7 @@ def _figure(found: Findings, incumbent: Incumbent, kinds: Mapping[str, Sequence[
     for place, kind in zip(places, shown, strict=True):
         values: list[float] = []
         for k, name in enumerate(kinds[kind]):
-            known = [(point[along] / size, point[name]) for point in curve if name in point and math.isfinite(point[name])]
+            known = [(point[along] / size, point[name]) for point in curve if name in point]
             colour, line = line_of(k)
             x, y = [at for at, _ in known], [value for _, value in known]
             place.plot(x, y, linewidth=1.1, color=colour, linestyle=line, label=short(name).lstrip("_") or "?", gid=f"curve-{name}")

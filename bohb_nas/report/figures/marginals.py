@@ -48,7 +48,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
 
 def _of(budget: Budget, name: str) -> Parameter | None:
     """The hyperparameter's entry at a budget if it has a marginal."""
-    return next((p for p in budget["parameters"] if p["name"] == name and p["curve"] is not None and p["curve"]["at"]), None)
+    return next((p for p in budget["parameters"] if p["name"] == name and p["curve"] is not None), None)
 
 
 def _overview(found: Findings, configs: Configs, ones: Sequence[Hyperparameter], budgets: Sequence[Budget]) -> Figure:

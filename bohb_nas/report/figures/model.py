@@ -19,7 +19,7 @@ _COLUMNS = 4
 
 
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
-    """`model`: a panel for each budget at which configurations of both kinds, or of one, entered."""
+    """`model`: a panel for each budget at which picks of the model entered."""
     tests = [t for t in found["model"] if t["n_model"]]
     if tests:
         yield "model", partial(_figure, found, tests)

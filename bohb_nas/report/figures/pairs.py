@@ -12,8 +12,8 @@ from bohb_nas.durations import budget_text
 from bohb_nas.records import Value
 from bohb_nas.report.figures._labels import INCUMBENT, said, short, short_name
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, ValueAxis, page, plain_ticks
+from bohb_nas.report.figures._thinning import evenly
 
-_MOST = 6
 _COLUMNS = 3
 _TICKS = 5
 
@@ -22,7 +22,7 @@ def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`pairs-BUDGET` for each budget with maps."""
     by_name = {one["name"]: one for one in found["hyperparameters"]}
     for budget in found["budgets"]:
-        mapped = [p for p in budget["pairs"] if p["map"] is not None and all(name in by_name for name in p["names"])][:_MOST]
+        mapped = [p for p in budget["pairs"] if p["map"] is not None]
         if mapped:
             yield f"pairs-{budget['budget']:.10g}", partial(_figure, found, by_name, budget, mapped)
 
@@ -60,7 +60,7 @@ def _map(place: Axes, found: Findings, axes: Sequence[Hyperparameter], pair: Pai
 def _ticks(place: Axes, which: str, values: Sequence[Value], one: Hyperparameter, name: str) -> None:
     """A few of the grid's values."""
     n = len(values)
-    shown = list(range(n)) if one["choices"] and n <= _TICKS + 1 else sorted({round(k) for k in np.linspace(0, n - 1, min(n, _TICKS - 1))})
+    shown = list(range(n)) if one["choices"] and n <= _TICKS + 1 else evenly(n, _TICKS - 1).tolist()
     texts = [short(said(values[k]), 9) for k in shown]
     if which == "x":
         place.set_xticks(shown, texts, fontsize=SMALL, rotation=30 if sum(map(len, texts)) > 18 else 0)

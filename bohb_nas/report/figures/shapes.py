@@ -18,9 +18,8 @@ from bohb_nas.report.figures._thinning import MANY
 
 def figures(found: Findings) -> Iterator[tuple[str, Drawing]]:
     """`loss-by-budget`: a line for each configuration with a loss at several budgets."""
-    shapes = [s for s in found["shapes"] if len(s["losses"]) > 1]
-    if shapes:
-        yield "loss-by-budget", partial(_figure, found, shapes)
+    if found["shapes"]:
+        yield "loss-by-budget", partial(_figure, found, found["shapes"])
 
 
 def _figure(found: Findings, shapes: Sequence[Shape]) -> Figure:

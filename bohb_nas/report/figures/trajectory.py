@@ -15,12 +15,12 @@ from bohb_nas.report.figures._labels import GREY, budget_colours, budget_markers
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, scale_losses
 from bohb_nas.report.figures._thinning import MANY
 
-_UNITS = (("d", 86400.0, 3), ("h", 3600.0, 2), ("min", 60.0, 3), ("s", 1.0, 0))
+_UNITS = (("d", 86400.0, 3), ("h", 3600.0, 2), ("min", 60.0, 3))
 
 
 def time_unit(span_s: float) -> tuple[str, float]:
     """The unit in which a span of seconds is best told, and how long it is."""
-    return next((name, size) for name, size, least in _UNITS if span_s >= least * size)
+    return next(((name, size) for name, size, least in _UNITS if span_s >= least * size), ("s", 1.0))
 
 
 def figures(studies: Sequence[Findings]) -> Iterator[tuple[str, Drawing]]:
@@ -61,9 +61,9 @@ def _one(place: Axes, found: Findings, size: float) -> list[Line2D]:
     handles += _incumbent(place, found, size, colour="black", line="--", label="incumbent")
     comparison = found["comparison"]
     if comparison is not None and comparison["measured"] == "validation":
-        named = [row for row in comparison["rows"] if row["kind"] == "baseline" and row["error"] is not None]
+        named = [row for row in comparison["rows"] if row["kind"] == "baseline"]
         for k, row in enumerate(named):
-            place.axhline(row["error"] or 0.0, color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)])
+            place.axhline(row["error"], color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)])
             label = f"{short(row['name'])} at {budget_text(row['budget'], found['study']['unit'])}"
             handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)], label=label))
     return handles

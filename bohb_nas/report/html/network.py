@@ -1,16 +1,13 @@
 """The incumbent's architecture as nested boxes: simple layers in a line, branches beside each other, repeats folded."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, TypeAlias
 
 from bohb_nas.report.html.markup import Markup, element
 from bohb_nas.report.html.words import count
+from bohb_nas.report.layer_trees import Tree, is_leaf, said, sound
 
-Tree: TypeAlias = Mapping[str, Any]
-
-_SIMPLE = frozenset({"conv", "norm", "activation", "pool", "globalpool", "shift", "identity", "zero", "dropout"})
 _JOINS = {"sum": "added", "concat": "side by side in channels", "shake": "added under random weights"}
 
 
@@ -30,11 +27,10 @@ def drawing(tree: Tree) -> Markup | None:
     Returns:
         None where it is another kind of tree.
     """
-    try:
-        lines = _sequence([tree])
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):  # whatever a foreign worker wrote
+    if not sound(tree):
         return None
-    return element("div", *lines, class_="network", role="group", aria_label="Architecture, from input to output")
+    legend = element("p", "Channels × height × width; ↓2: stride 2", class_="note")
+    return element("div", legend, *_sequence([tree]), class_="network", role="group", aria_label="Architecture, from input to output")
 
 
 def _flat(layers: Iterable[Tree]) -> Iterator[Tree]:
@@ -49,7 +45,7 @@ def _flat(layers: Iterable[Tree]) -> Iterator[Tree]:
 def _sequence(layers: Sequence[Tree]) -> list[Markup]:
     """Layers one after the other: each run of simple ones is a line, whatever has parts a box."""
     drawn = []
-    for simple, run in groupby(folded(_flat(layers)), key=lambda one: one[1]["layer"] in _SIMPLE):
+    for simple, run in groupby(folded(_flat(layers)), key=lambda one: is_leaf(one[1])):
         some = list(run)
         if simple:
             drawn.append(element("ol", *(_chip(layer, times) for times, layer in some), class_="line"))
@@ -59,27 +55,10 @@ def _sequence(layers: Sequence[Tree]) -> list[Markup]:
 
 
 def _chip(layer: Tree, times: int) -> Markup:
-    kind = str(layer["layer"])
-    match kind:
-        case "conv":
-            grouped = f" in {layer['groups']} groups" if layer["groups"] > 1 else ""
-            text = f"conv {layer['kernel']}×{layer['kernel']}, {layer['out']}{grouped}" + (
-                f", / {layer['stride']}" if layer["stride"] > 1 else ""
-            )
-        case "pool":
-            text = f"{layer['kind']} pool {layer['kernel']}×{layer['kernel']}" + (f", / {layer['stride']}" if layer["stride"] > 1 else "")
-        case "activation":
-            text = str(layer["kind"])
-        case "dropout":
-            text = f"dropout {layer['rate']:.3g}"
-        case "globalpool":
-            text = "mean over pixels"
-        case _:
-            text = kind
     return element(
         "li",
-        text + (f" × {times}" if times > 1 else ""),
-        class_=f"chip {kind}",
+        said(layer, None) + (f" × {times}" if times > 1 else ""),
+        class_=f"chip {layer['layer']}",
         title=f"{_shape(layer)}, {count(layer['params'])} parameters",
     )
 
@@ -91,7 +70,7 @@ def _box(layer: Tree, times: int) -> Markup:
             what = f"{len(layer['paths'])} branches, {_JOINS[kind]}"
             inner = _beside(layer["paths"])
         case "shakedrop" | "droppath":
-            what = f"dropped at rate {layer['rate']:.3g}"
+            what = f"dropped at rate {layer.get('rate', 0.0):.3g}"
             inner = element("div", *_sequence([layer["path"]]), class_="inside")
         case "graph":
             what = f"cell of {len(layer['nodes'])} nodes"

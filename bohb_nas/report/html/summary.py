@@ -61,13 +61,7 @@ def header(studies: Sequence[Findings]) -> Markup:
 def _searched(findings: Findings) -> str:
     s = findings["study"]
     ends = [budget(b, s["unit"]) for b in (s["budgets"][:1] + s["budgets"][-1:])]
-    ladder = (
-        f"{len(s['budgets'])} budgets from {ends[0]} to {ends[-1]}"
-        if len(s["budgets"]) > 1
-        else f"budget {ends[0]}"
-        if ends
-        else "no budget"
-    )
+    ladder = f"{len(s['budgets'])} budgets from {ends[0]} to {ends[-1]}" if len(s["budgets"]) > 1 else f"budget {ends[0]}"
     parts = [f"space {s['space']}", *([s["dataset"]] if s["dataset"] else []), s["method"], s["worker"], ladder, f"seed {s['seed']}"]
     return " · ".join([*parts, "finished" if s["done"] else "still running, or interrupted"])
 

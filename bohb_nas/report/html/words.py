@@ -44,7 +44,7 @@ def p_value(value: float | None) -> str:
 
 def seconds(value: float | None) -> str:
     """A duration."""
-    return NONE if value is None else durations.format_duration(value) if value > 0 else "0s"
+    return NONE if value is None else durations.format_duration(value)
 
 
 def value(one: Any) -> str:
