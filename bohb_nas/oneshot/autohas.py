@@ -264,10 +264,9 @@ class AutoHasSearch:
         self._chosen = None
         self._bank.restore(tensors)
         self._controller.restore(state["controller"])
-        self._steps, self._rewarded, self._temporary.capped = state["steps"], state["rewarded"], state["capped"]
-        self._too_large = state["too_large"]
-        self._chance.disturbed = state["disturbed"]
-        self._reward = math.nan if state["reward"] is None else state["reward"]
+        self._steps, self._rewarded, self._temporary.capped = int(state["steps"]), int(state["rewarded"]), int(state["capped"])
+        self._too_large, self._chance.disturbed = int(state["too_large"]), int(state["disturbed"])
+        self._reward = math.nan if state["reward"] is None else float(state["reward"])
 
     def model(self) -> Network | None:
         """None: what is found has to be trained by itself."""

@@ -279,7 +279,7 @@ class DhaSearch:
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Puts the search where another's was."""
         self._bank.restore(tensors)
-        self._steps, self._chance.disturbed = state["steps"], state["disturbed"]
+        self._steps, self._chance.disturbed = int(state["steps"]), int(state["disturbed"])
         self._cell.restore(state["cell"])
         self._rate.restore(state["rate"])
         self._decay.restore(state["decay"])
