@@ -59,14 +59,12 @@ class Decisions:
             space: with conditions and forbidden clauses.
             held: why, by the names of hyperparameters that stay at their defaults; others than the space's are ignored.
             architecture: floats that are decided as one of their bases, as are those that conditions or clauses look at.
-            n_bases: of each number.
+            n_bases: of each number, at least 2.
 
         Raises:
-            OptionError: nothing is left to decide, or there are too few bases.
+            OptionError: nothing is left to decide.
         """
         held = held or {}
-        if n_bases < 2:
-            raise OptionError(f"n_bases is {n_bases}; accepted is a whole number from 2")
         self._space = space = copy.deepcopy(space)
         self._hyperparameters = list(space.values())
         self._conditions = [space.parent_conditions_of[h.name] for h in self._hyperparameters]

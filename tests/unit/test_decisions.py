@@ -103,11 +103,6 @@ def test_floats_of_the_architecture_and_those_that_conditions_look_at_are_no_ble
     assert {d.name for d in Decisions(space).decisions if d.number} == {"rate", "both"}
 
 
-def test_a_single_base_is_too_few() -> None:
-    with pytest.raises(OptionError, match="n_bases is 1; accepted is a whole number from 2"):
-        Decisions(toy.space(), n_bases=1)
-
-
 def test_what_is_held_stays_at_its_default_where_it_is_active() -> None:
     decisions = Decisions(nested(), held={"inner": "acts in no step", "batch_size": "of another space"})
     assert decisions.held == {"inner": (2, "acts in no step"), "epochs": (3, "it has one value")}
