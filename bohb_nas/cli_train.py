@@ -48,7 +48,7 @@ def train(
     options = read_options(found.options)
     policy = NONE if options.policy_file is None else from_file(Path(options.policy_file))
     folder = out if out is not None else found.folder / "trained"
-    data = load_dataset(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
+    data = load_dataset(options.dataset, data_dir=options.folder)
     if not (skip_unreadable or found.skip_unreadable):
         refuse_unreadable(data, options.dataset)
     data.test_part(options.dataset if options.data_dir is None else f"{options.dataset} in {options.data_dir}")

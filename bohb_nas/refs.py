@@ -62,7 +62,7 @@ def load_module(kind: str, reference: str, *, copy: Path | None = None, start: s
     raise RefError(f"unknown {kind} {reference!r}; known: {', '.join(names(kind))}; or give FILE.py or module:attribute")
 
 
-def let_import(reference: str, *, start: str | None = None) -> None:
+def let_import(reference: str, *, start: str | None) -> None:
     """Lets FILE.py, which need not be there, import what lies in its folder and, behind the folders of all files, what lies where its
     study was started; module:attribute is looked for in the latter alone.
 

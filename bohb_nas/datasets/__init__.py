@@ -7,14 +7,13 @@ bohb_nas.datasets`).
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bohb_nas import refs
-from bohb_nas.datasets._dataset import Dataset, Skipped
+from bohb_nas.datasets._dataset import Dataset, Skipped, listed
 from bohb_nas.datasets._published import is_here
 from bohb_nas.datasets._split import split
 from bohb_nas.durations import counted
@@ -74,7 +73,7 @@ def prepare(reference: str, *, data_dir: Path | None = None, skip_unreadable: bo
     for n, many in enumerate(("no training image", "one training image only")):
         if few := [name for name, count in zip(dataset.classes, counts, strict=True) if count == n]:
             raise DatasetError(
-                f"data set {reference!r}: {many} of {_listed(few)} ({len(few)} of {len(counts)} classes); "
+                f"data set {reference!r}: {many} of {listed(few, 5)} ({len(few)} of {len(counts)} classes); "
                 "accepted are at least two of each, one to train and one to validate: add images of these classes, or leave the classes out"
             )
     return dataset
@@ -98,11 +97,7 @@ def _grouped(skipped: tuple[Skipped, ...]) -> str:
     by_reason: dict[str, list[str]] = {}
     for path, reason in skipped:
         by_reason.setdefault(reason, []).append(path)
-    return "; ".join(f"{len(paths)} {reason} ({_listed(paths)})" for reason, paths in by_reason.items())
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
+    return "; ".join(f"{len(paths)} {reason} ({listed(paths, 5)})" for reason, paths in by_reason.items())
 
 
 def published() -> dict[str, bool]:

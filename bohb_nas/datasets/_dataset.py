@@ -2,6 +2,7 @@
 
 import hashlib
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -115,6 +116,11 @@ class Dataset:
                 f"data set {self.name!r}: {part}_labels reach from {labels.min()} to {labels.max()}; "
                 f"accepted are 0 to {len(self.classes) - 1}, positions in `classes`: np.unique(labels, return_inverse=True) gives such"
             )
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Names for a message, the first few of many."""
+    return ", ".join(map(repr, names[:most])) + (", …" if len(names) > most else "")
 
 
 def fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from bohb_nas.datasets._dataset import listed
 from bohb_nas.datasets._decode import Header
 
 GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16B"})
@@ -50,5 +51,4 @@ def of_leftovers(loose: Sequence[str], nameless: Sequence[str], strangers: Seque
 
 def _some(names: Sequence[str], what: str = "file") -> str:
     """How many, and the first of them."""
-    listed = ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
-    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({listed})"
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({listed(names, _NAMED)})"

@@ -26,7 +26,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from bohb_nas.datasets._cache import array_path, cached, complete, save, writing
-from bohb_nas.datasets._dataset import Dataset, Skipped
+from bohb_nas.datasets._dataset import Dataset, Skipped, listed
 from bohb_nas.datasets._decode import Header, decode, read_headers
 from bohb_nas.datasets._remarks import GREY, of_images, of_leftovers
 from bohb_nas.errors import DatasetError
@@ -89,10 +89,9 @@ def load(data_dir: Path | None) -> Dataset:
 def _check_train(root: Path) -> None:
     """Refuses a folder without the folder train; says what it has instead."""
     if root.is_dir() and not (root / "train").is_dir():
-        found = _class_folders(root)
-        listed = ", ".join(map(repr, found[:10])) + (", …" if len(found) > 10 else "")
+        found = listed(_class_folders(root), 10) or "none"
         raise DatasetError(
-            f"image folder {str(root)!r} has no folder 'train'; its folders: {listed or 'none'}; "
+            f"image folder {str(root)!r} has no folder 'train'; its folders: {found}; "
             "accepted is PATH/train/CLASS/IMAGE and, for the final test, PATH/test/CLASS/IMAGE: move the class folders there"
         )
 
@@ -127,7 +126,7 @@ def _files(root: Path, part: str, classes: tuple[str, ...], nameless: list[str])
     held = {file.label for file in files}
     empty = [c for label, c in enumerate(classes) if label not in held and (part == "train" or (root / part / c).is_dir())]
     if empty:
-        named = ", ".join(repr(str(root / part / name)) for name in empty[:5]) + (", …" if len(empty) > 5 else "")
+        named = listed([str(root / part / name) for name in empty], 5)
         raise DatasetError(
             f"{len(empty)} of {len(classes)} class folders hold no image: {named}; "
             f"accepted are files ending in {', '.join(sorted(SUFFIXES))}: fill these folders, or remove them"

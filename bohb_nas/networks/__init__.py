@@ -6,7 +6,6 @@ every name of that space has a value of its kind. A configuration says its famil
 
 import functools
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -15,6 +14,7 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
 from bohb_nas import refs
+from bohb_nas.entries import as_number, is_number
 from bohb_nas.errors import OptionError, RefError
 from bohb_nas.layers import Layer, arithmetic
 from bohb_nas.records import Value
@@ -141,7 +141,8 @@ def _checked(name: str, value: object, hyperparameter: Hyperparameter[Any, Any])
         if value not in choices:
             raise OptionError(f"{name} is {value!r}; accepted are {', '.join(map(str, choices))}")
         return value
-    number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+    real = as_number(value)
+    number = float(real) if is_number(real) else math.nan
     if isinstance(hyperparameter, IntegerHyperparameter):
         good, said = number >= 1 and number.is_integer(), "a whole number from 1"
     elif getattr(hyperparameter, "log", False):

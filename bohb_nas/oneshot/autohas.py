@@ -150,7 +150,7 @@ class AutoHasSearch:
                 draws, valid, decisions=self._decisions, controller=self._controller, number=number
             )
             probabilities, by_path = self._controller.probabilities(), pathwise_names(self._decisions)
-            draws = [Draw(indices={name: i for name, i in draw.indices.items() if name not in by_path}) for draw in draws]
+            draws = [{name: i for name, i in draw.items() if name not in by_path} for draw in draws]
             gradients = {name: g + self._settings.entropy * entropy_gradient(probabilities[name]) for name, g in gradients.items()}
             self._controller.nudge(gradients, rate=rate)
         else:
@@ -212,7 +212,7 @@ class AutoHasSearch:
         if self._fits(decoded):
             return decoded
         draws = [self._draw("found", part=k) for k in range(TRIES // 10)]
-        likeliest = max(draws, key=lambda draw: self._decisions.log_probability(draw, probabilities) / len(draw.indices))
+        likeliest = max(draws, key=lambda draw: self._decisions.log_probability(draw, probabilities) / len(draw))
         return self._decisions.blended(likeliest, probabilities)
 
     def judge(self, allowance_s: float) -> Score:
@@ -264,10 +264,9 @@ class AutoHasSearch:
         self._chosen = None
         self._bank.restore(tensors)
         self._controller.restore(state["controller"])
-        self._steps, self._rewarded, self._temporary.capped = state["steps"], state["rewarded"], state["capped"]
-        self._too_large = state["too_large"]
-        self._chance.disturbed = state["disturbed"]
-        self._reward = math.nan if state["reward"] is None else state["reward"]
+        self._steps, self._rewarded, self._temporary.capped = int(state["steps"]), int(state["rewarded"]), int(state["capped"])
+        self._too_large, self._chance.disturbed = int(state["too_large"]), int(state["disturbed"])
+        self._reward = math.nan if state["reward"] is None else float(state["reward"])
 
     def model(self) -> Network | None:
         """None: what is found has to be trained by itself."""

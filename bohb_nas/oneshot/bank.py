@@ -76,13 +76,13 @@ class Bank:
         """Makes the tensors of these places at least as large as they say."""
         for place in weights.values():
             self._grow(self.weights, place, self._initial)
-            self._grow(self.momenta, place, _constant)
+            self._grow(self.momenta, place, lambda _, shape: torch.zeros(shape))
         for place in statistics.values():
             self._grow(self.statistics, place, self._initial)
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by 'weight/…', 'momentum/…' and 'statistic/…', contiguous; themselves where they are."""
-        groups = zip(_GROUPS, self._held(), strict=True)
+        groups = zip(_GROUPS, (self.weights, self.momenta, self.statistics), strict=True)
         return {f"{group}/{key}": tensor.contiguous() for group, held in groups for key, tensor in held.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -102,9 +102,6 @@ class Bank:
             raise OptionError("shared weights and their momenta differ in names or shapes; accepted is what tensors() gave")
         self.weights, self.momenta, self.statistics = (groups[group] for group in _GROUPS)
         self.version += 1
-
-    def _held(self) -> tuple[dict[str, Tensor], ...]:
-        return self.weights, self.momenta, self.statistics
 
     def _grow(self, held: dict[str, Tensor], place: Place, make: Callable[[Place, tuple[int, ...]], Tensor]) -> None:
         """Replaces a tensor that is missing or too small by one that is made; what was there stays in its first channels."""
@@ -191,10 +188,6 @@ class Candidate:
 def first_channels(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The view of a shape at the beginning of every dimension."""
     return tensor[tuple(slice(size) for size in shape)]
-
-
-def _constant(_place: Place, shape: tuple[int, ...]) -> Tensor:
-    return torch.zeros(shape)
 
 
 def _without_storage(layers: Layer, image_shape: tuple[int, int, int], n_classes: int) -> Network:

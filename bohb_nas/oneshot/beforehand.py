@@ -16,7 +16,7 @@ from bohb_nas.one_shot_settings import AutoHas, Dha, Settings
 from bohb_nas.oneshot import hypergradients
 from bohb_nas.oneshot.autohas import TRIES, decisions_of
 from bohb_nas.oneshot.cell_codes import columns_of
-from bohb_nas.oneshot.cell_space import base
+from bohb_nas.oneshot.cell_space import cell_defaults
 from bohb_nas.records import Value
 
 _ALL_EDGES = 2
@@ -73,7 +73,7 @@ def _drawn(settings: AutoHas, space: ConfigurationSpace) -> Iterator[Mapping[str
 
 def _largest(space: ConfigurationSpace) -> Iterator[Layer]:
     """Networks of which one is the largest that DHA may find: nodes with the dearest operators on the edges that they keep."""
-    _, defaults = base(space)
+    defaults = cell_defaults(space)
     dearest = {
         (source, target): max((operator for at, operator in columns if at == source), key=_weight)
         for target, columns in columns_of(space).items()

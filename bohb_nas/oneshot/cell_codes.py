@@ -110,7 +110,7 @@ class CellCodes:
             return
         self._learnt += 1
         if tried is not None and tried in slopes:
-            self._credits.learn({tried: nodes[tried].kept}, loss)
+            self._credits.learn(tried, nodes[tried].kept, loss)
         for target, node in self.nodes.items():
             if target in self.frozen:
                 continue

@@ -20,12 +20,14 @@ _TRAINED: Mapping[str, Value] = {"family": "cell", "optimizer": "sgd", "mixing":
 """How the search trains, in the names of the joint space."""
 
 
-def base(space: ConfigurationSpace) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe of the space's default configuration without mixing and policy, and every default, of cells also what the space lacks."""
-    defaults = {name: plain(hyperparameter.default_value) for name, hyperparameter in space.items()}
-    recipe = read(default_configuration(space))[1]
-    plainly = replace(recipe, mixing="none", policy=(), optimizer="sgd", label_smoothing=0.0)
-    return plainly, {**networks.family("cell").defaults, **defaults}
+def base(space: ConfigurationSpace) -> Recipe:
+    """The recipe of the space's default configuration without mixing and policy."""
+    return replace(read(default_configuration(space))[1], mixing="none", policy=(), optimizer="sgd", label_smoothing=0.0)
+
+
+def cell_defaults(space: ConfigurationSpace) -> dict[str, Any]:
+    """The defaults of a space, and of cells also of what the space lacks."""
+    return {**networks.family("cell").defaults, **{name: plain(one.default_value) for name, one in space.items()}}
 
 
 def bounded(space: ConfigurationSpace, name: str, value: float, *, low: float, high: float, rate: float) -> Bounded:

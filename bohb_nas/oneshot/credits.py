@@ -34,23 +34,17 @@ class Credits:
         self._trials = {node: np.zeros(size) for node, size in sizes.items()}
         self._losses, self._loss, self._deviation = 0, 0.0, 0.0
 
-    def learn(self, tried: Mapping[int, Sequence[int]], loss: float) -> None:
-        """Takes the training loss of a network.
-
-        Args:
-            tried: its operators, of every node that took part.
-            loss: a finite number.
-        """
+    def learn(self, node: int, columns: Sequence[int], loss: float) -> None:
+        """Takes the training loss, a finite number, of a network with these operators at a node."""
         share = 1 / min(self._losses + 1, _LOSSES)
         below = self._loss - loss if self._losses else 0.0
         self._losses += 1
         self._loss += share * (loss - self._loss)
         self._deviation += share * (abs(below) - self._deviation)
         worth = float(np.clip(below / self._deviation, -_LARGEST, _LARGEST)) if self._deviation else 0.0
-        for node, columns in tried.items():
-            for column in columns:
-                self._trials[node][column] += 1
-                self._means[node][column] += (worth - self._means[node][column]) / min(self._trials[node][column], _TRIALS)
+        for column in columns:
+            self._trials[node][column] += 1
+            self._means[node][column] += (worth - self._means[node][column]) / min(self._trials[node][column], _TRIALS)
 
     def of(self, node: int) -> Floats:
         """Of each operator of a node, against the mean of all; sums to zero."""

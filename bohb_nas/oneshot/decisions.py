@@ -9,7 +9,6 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -34,12 +33,8 @@ _MOST_TRIED = 10_000
 _ONE_VALUE = "it has one value"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draw:
-    """What was decided."""
-
-    indices: Mapping[str, int]
-    """Of the active decisions, by name: which of the values."""
+Draw = Mapping[str, int]
+"""What was decided: of the active decisions, by name, which of the values."""
 
 
 class Decisions:
@@ -64,14 +59,12 @@ class Decisions:
             space: with conditions and forbidden clauses.
             held: why, by the names of hyperparameters that stay at their defaults; others than the space's are ignored.
             architecture: floats that are decided as one of their bases, as are those that conditions or clauses look at.
-            n_bases: of each number.
+            n_bases: of each number, at least 2.
 
         Raises:
-            OptionError: nothing is left to decide, or there are too few bases.
+            OptionError: nothing is left to decide.
         """
         held = held or {}
-        if n_bases < 2:
-            raise OptionError(f"n_bases is {n_bases}; accepted is a whole number from 2")
         self._space = space = copy.deepcopy(space)
         self._hyperparameters = list(space.values())
         self._conditions = [space.parent_conditions_of[h.name] for h in self._hyperparameters]
@@ -103,7 +96,7 @@ class Decisions:
         for _ in range(_MOST_DRAWS):
             vector, chosen = self._walk(lambda name: int(rng.choice(len(probabilities[name]), p=probabilities[name])))
             if self._forbidding(vector) is None:
-                return Draw(indices=_decided(chosen))
+                return _decided(chosen)
         raise OptionError(
             f"clauses of the space forbid each of {_MOST_DRAWS} draws in a row{self._held_told()}; "
             "write as conditions what the clauses say, or hold fewer hyperparameters fixed"
@@ -111,12 +104,12 @@ class Decisions:
 
     def config(self, draw: Draw) -> dict[str, Value]:
         """The configuration of a draw: all active hyperparameters, numbers at the bases drawn."""
-        _, chosen = self._walk(draw.indices.__getitem__)
+        _, chosen = self._walk(draw.__getitem__)
         return {name: self._values[name, index] for name, index in chosen.items()}
 
     def blended(self, draw: Draw, probabilities: Probabilities, *, among: Collection[str] | None = None) -> dict[str, Value]:
         """The configuration of a draw with numbers, or those among some names, at the means of their bases, whichever were drawn."""
-        names = draw.indices if among is None else draw.indices.keys() & set(among)
+        names = draw if among is None else draw.keys() & set(among)
         numbers = {name: d.blend(probabilities[name]) for name in names if (d := self._decisions[name]).number}
         return self.config(draw) | numbers
 
@@ -152,7 +145,7 @@ class Decisions:
     @staticmethod
     def log_probability(draw: Draw, probabilities: Probabilities) -> float:
         """Of a draw before clauses: the sum of log p over its decisions."""
-        chosen = [float(probabilities[name][index]) for name, index in draw.indices.items()]
+        chosen = [float(probabilities[name][index]) for name, index in draw.items()]
         return sum(math.log(p) for p in chosen) if all(chosen) else -math.inf
 
     @staticmethod
@@ -161,7 +154,7 @@ class Decisions:
 
         Inactive decisions are absent.
         """
-        return {name: np.eye(len(probabilities[name]))[index] - probabilities[name] for name, index in draw.indices.items()}
+        return {name: np.eye(len(probabilities[name]))[index] - probabilities[name] for name, index in draw.items()}
 
     def _walk(self, choose: Callable[[str], int | None]) -> tuple[Floats, dict[str, int | None]]:
         """ConfigSpace's vector of an assignment, and the index of every active hyperparameter's value; None is the default."""
@@ -188,7 +181,7 @@ class Decisions:
             cost, _, forced = heapq.heappop(queue)
             vector, chosen = self._walk(lambda name, forced=forced: forced.get(name, ranked[name][0]))  # type: ignore[misc]
             if (clause := self._forbidding(vector)) is None:
-                return Draw(indices=_decided(chosen))
+                return _decided(chosen)
             blamed = self._depends_on(names_in(clause))
             free = {name: index for name, index in _decided(chosen).items() if name in blamed and name not in forced}
             for name in reversed(free):

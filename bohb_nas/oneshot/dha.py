@@ -24,7 +24,7 @@ from bohb_nas.oneshot import hypergradients, steps
 from bohb_nas.oneshot.bank import Bank, Candidate
 from bohb_nas.oneshot.cell_codes import CellCodes, columns_of
 from bohb_nas.oneshot.cell_networks import CellNetwork, CellNetworks, Skeleton
-from bohb_nas.oneshot.cell_space import DECIDED, base, bounded, within
+from bohb_nas.oneshot.cell_space import DECIDED, base, bounded, cell_defaults, within
 from bohb_nas.oneshot.chance import Chance
 from bohb_nas.oneshot.online_policy import OnlinePolicy, as_config, default_pool
 from bohb_nas.oneshot.supply import Material, Supply
@@ -59,7 +59,7 @@ class DhaSearch:
     ) -> None:
         self._settings, self._data, self._compute = settings, material.data, material.compute
         self._space, self._chance = material.space, Chance(material.seed)
-        self._recipe, defaults = base(material.space)
+        self._recipe, defaults = base(material.space), cell_defaults(material.space)
         if settings.hyper_rate > 0:
             hypergradients.disjoint(material.data.train, material.data.valid)
             hypergradients.enough(len(material.data.valid), n_classes=material.data.n_classes)
@@ -102,7 +102,7 @@ class DhaSearch:
             OptionError: the space has no cells to search.
         """
         columns_of(space)
-        _, defaults = base(space)
+        defaults = cell_defaults(space)
         held = [f"{name} stays at {defaults[name]}: DHA searches the operators of a cell" for name in ("cell_repeats", "cell_channels")]
         return [*held, *(f"{name} is not searched: DHA trains by SGD in one stage" for name in DECIDED if name in space)]
 
@@ -209,14 +209,17 @@ class DhaSearch:
         """The cell, the learning rate, the weight decay and the policy, in the names of the space."""
         return self._in_space()[0]
 
+    def _operators(self) -> dict[str, str]:
+        """Of every edge, by its name in the space."""
+        return {cells.name(edge): operator for edge, operator in self._networks.operators(self._cell.nodes).items()}
+
     def _in_space(self) -> tuple[dict[str, Value], dict[str, Value]]:
-        operators = {cells.name(edge): operator for edge, operator in self._networks.operators(self._cell.nodes).items()}
         hyperparameters = {
             "sgd_learning_rate": self._rate.value,
             "sgd_weight_decay": self._decay.value,
             "sgd_one_minus_momentum": 1 - self._settings.momentum,
         }
-        return within(self._space, {**operators, **hyperparameters, **as_config(self._policy.policy())})
+        return within(self._space, {**self._operators(), **hyperparameters, **as_config(self._policy.policy())})
 
     def judge(self, allowance_s: float) -> Score:
         """The error of the network as it is handed out."""
@@ -242,7 +245,7 @@ class DhaSearch:
     def told(self) -> dict[str, Any]:
         """What became of cell, hyperparameters and policy."""
         return {
-            "operators": {cells.name(edge): operator for edge, operator in self._networks.operators(self._cell.nodes).items()},
+            "operators": self._operators(),
             "frozen_at": {f"node_{target}": u for target, u in self._cell.frozen.items()},
             "swaps": self._cell.swaps,
             "rate": self._rate.state(),
@@ -279,7 +282,7 @@ class DhaSearch:
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Puts the search where another's was."""
         self._bank.restore(tensors)
-        self._steps, self._chance.disturbed = state["steps"], state["disturbed"]
+        self._steps, self._chance.disturbed = int(state["steps"]), int(state["disturbed"])
         self._cell.restore(state["cell"])
         self._rate.restore(state["rate"])
         self._decay.restore(state["decay"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import CheckpointError, out_of_memory
+from bohb_nas.errors import BohbNasError, CheckpointError, out_of_memory
 from bohb_nas.oneshot.search import Search
 from bohb_nas.oneshot.standing import Standing
 from bohb_nas.training import in_turn
@@ -56,7 +56,7 @@ def load(folder: Path, search: Search, identity: Mapping[str, Any]) -> Kept:
         raise CheckpointError(str(e)) from e
     try:
         search.restore(tensors, state["search"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as e:
+    except (BohbNasError, AttributeError, KeyError, OverflowError, TypeError, ValueError, RuntimeError) as e:
         if out_of_memory(e):
             raise
         raise CheckpointError(f"the search does not take its state: {type(e).__name__}: {e}") from e

@@ -55,7 +55,7 @@ def through_the_step(
         step: learning rate, momentum and weight decay -> weights after the step.
         loss: of weights.
     """
-    followed = pathwise_names(decisions) & draw.indices.keys()
+    followed = pathwise_names(decisions) & draw.keys()
     active = [decision for decision in decisions.decisions if decision.name in followed]
     leaves = {d.name: torch.tensor(logits[d.name], dtype=torch.float64, requires_grad=True) for d in active}
     means = {d.name: _mean(d, leaves[d.name]) for d in active}

@@ -75,7 +75,8 @@ class Search(Protocol):
             state: of the same search: settings, space, data, seed.
 
         Raises:
-            KeyError, TypeError, ValueError, RuntimeError: it is none of such a search; what it is now is not said.
+            BohbNasError, AttributeError, KeyError, OverflowError, TypeError, ValueError, RuntimeError: it is none of such a search; what it
+                is now is not said.
         """
         ...
 

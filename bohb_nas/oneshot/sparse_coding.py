@@ -143,7 +143,8 @@ class Node:
     def from_state(cls, state: Mapping[str, Any]) -> "Node":
         """The inverse of `state`."""
         columns, code, x = (np.array(state[name], dtype=np.float64) for name in ("columns", "code", "x"))
-        return cls(columns=columns, edges=tuple(state["edges"]), code=code, x=x, kept=tuple(state["kept"]))
+        edges, kept = (tuple(map(int, state[name])) for name in ("edges", "kept"))
+        return cls(columns=columns, edges=edges, code=code, x=x, kept=kept)
 
 
 def initial(edges: Sequence[int], n_kept: int, *, m: int, rng: np.random.Generator) -> Node:

@@ -47,7 +47,7 @@ class Temporary:
 
     def __init__(self, settings: AutoHas, *, bank: Bank, supply: Supply, compute: Compute, n_classes: int) -> None:
         self._settings, self._bank, self._supply, self._compute = settings, bank, supply, compute
-        self._worst = _WORST * math.log(max(2, n_classes))
+        self._worst = _WORST * math.log(n_classes)
         self.capped = 0
         """Candidates that were no better than `_WORST` allows, or of which nothing finite was left."""
 

@@ -4,16 +4,13 @@ After HpBandSter 0.7.4 (`optimizers/config_generators/bohb.py`) and Falkner, Kle
 mathematics is in `kde`; here is when there is a model, from which results, and which candidate is taken.
 """
 
-import copy
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
-from ConfigSpace.hyperparameters import Hyperparameter, IntegerHyperparameter, OrdinalHyperparameter
 
 from bohb_nas.arrays import Floats
 from bohb_nas.entries import check_option, is_number, is_whole
@@ -85,7 +82,6 @@ class Tpe:
     """
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, settings: Settings, knowledge: Knowledge = NOTHING) -> None:
-        self._space = copy.deepcopy(space)
         self._encoding = encoding = Encoding(space)
         self._knowledge = knowledge
         self._fresh = Fresh(encoding, knowledge=knowledge)
@@ -115,8 +111,8 @@ class Tpe:
         row = self._best_candidate(rng, self._fitted(budget))
         if row is None:
             return self._fresh.draw(rng, reason="no candidate has a finite score and keeps the constraints")
-        try:
-            config = None if self._forbidden(row) else self._encoding.decode(row)
+        try:  # HpBandSter, too, looks at clauses before it removes what is inactive
+            config = None if self._encoding.forbidden(row) else self._encoding.decode(row)
         except ForbiddenValueError:
             config = None
         if config is None:
@@ -146,14 +142,6 @@ class Tpe:
             return self._knowledge.allowed(self._encoding.decode(row))
         except ForbiddenValueError:
             return True
-
-    def _forbidden(self, row: Floats) -> bool:
-        """Whether a clause forbids a row (d,) with the values of what is inactive: HpBandSter checks before it removes them."""
-        if not self._space.forbidden_clauses:
-            return False
-        entries = dict(zip(self._encoding.names, row, strict=True))
-        vector = np.array([_vector_value(h, entries.get(h.name)) for h in self._space.values()])
-        return any(clause.is_forbidden_vector(vector) for clause in self._space.forbidden_clauses)
 
     def _n_good(self, n: int) -> int:
         return max(self._min_points, self._settings.top_n_percent * n // 100)
@@ -213,19 +201,6 @@ class _Observed:
             self.rows = np.vstack([self.rows, encoding.encode(self.new)])
             self.new.clear()
         return self.rows
-
-
-def _vector_value(hyperparameter: Hyperparameter[Any, Any], entry: float | None) -> float:
-    """ConfigSpace's own number for an entry; None stands for a hyperparameter that has one value."""
-    match hyperparameter, entry:
-        case _, None:
-            return float(hyperparameter.to_vector(hyperparameter.default_value))
-        case OrdinalHyperparameter(), float():
-            return float(min(int(entry * hyperparameter.size), hyperparameter.size - 1))
-        case IntegerHyperparameter(), _:
-            return float(hyperparameter.to_vector(hyperparameter.to_value(entry)))
-        case _:
-            return entry
 
 
 def hpbandster_choice(good: Floats, bad: Floats) -> int | None:

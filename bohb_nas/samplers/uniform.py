@@ -39,7 +39,7 @@ class Fresh:
         SpaceError: a belief does not fit the space.
     """
 
-    def __init__(self, encoding: Encoding, *, knowledge: Knowledge = NOTHING) -> None:
+    def __init__(self, encoding: Encoding, *, knowledge: Knowledge) -> None:
         self._encoding = encoding
         self._knowledge = knowledge
         self._levels = encoding.levels
@@ -100,7 +100,7 @@ def at_random(
     rng: np.random.Generator,
     *,
     reason: str,
-    allowed: Callable[[Mapping[str, Value]], bool] | None = None,
+    allowed: Callable[[Mapping[str, Value]], bool],
 ) -> Proposal:
     """The first configuration drawn from the space's own distribution that is allowed.
 
@@ -108,14 +108,14 @@ def at_random(
         encoding: of the space.
         rng: all randomness.
         reason: why it is drawn, for people.
-        allowed: whether a configuration may be trained; None allows all.
+        allowed: whether a configuration may be trained.
 
     Raises:
         KnowledgeError: nothing allowed among `MOST_DRAWS` draws.
     """
     for _ in range(MOST_DRAWS):
         config = encoding.sample(int(rng.integers(2**31)))
-        if allowed is None or allowed(config):
+        if allowed(config):
             return Proposal(config=config, origin=Origin.RANDOM, reason=reason)
     raise KnowledgeError(
         f"{MOST_DRAWS} configurations drawn at random, and none meets the constraints; loosen one of them or narrow the space"

@@ -112,6 +112,15 @@ class Encoding:
         """Whether another hyperparameter's existence depends on a column's."""
         return self._columns[column] in self._parents
 
+    def forbidden(self, row: NDArray[np.float64]) -> bool:
+        """Whether a clause forbids the values at a row, (d,), those of inactive hyperparameters included; no entry is NaN."""
+        if not self._space.forbidden_clauses:
+            return False
+        entries = np.zeros((len(self._hyperparameters), 1))
+        entries[self._columns, 0] = row
+        vector = np.concatenate([_to_vectors(h, entry) for h, entry in zip(self._hyperparameters, entries, strict=True)])
+        return any(clause.is_forbidden_vector(vector) for clause in self._space.forbidden_clauses)
+
     def active(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which entries of rows (n, d) exist, (n, d), whatever stands in those that do not.
 

@@ -167,7 +167,7 @@ def tensors(learner: Learner) -> dict[str, Tensor]:
     for i, name in enumerate(learner.network.parameter_names):
         entries = state.get(i) or _untouched(learner, found[f"network/{name}"])
         found |= {f"optimizer/{i}/{entry}": value for entry, value in entries.items()}
-    return found | _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
+    return found | _beside(learner)
 
 
 def part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
@@ -175,8 +175,10 @@ def part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{kind}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{kind}/")}
 
 
-def _seen(learner: Learner) -> dict[str, Tensor]:
-    return {} if learner.seen is None else {"images/seen": learner.seen}
+def _beside(learner: Learner) -> dict[str, Tensor]:
+    """What goes on beside networks and optimizer: how often images were seen, and the random streams."""
+    seen = {} if learner.seen is None else {"images/seen": learner.seen}
+    return seen | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
 
 
 def _networks(learner: Learner) -> dict[str, Tensor]:
@@ -188,8 +190,7 @@ def _networks(learner: Learner) -> dict[str, Tensor]:
 
 def check_fit(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     """Raises CheckpointError unless the tensors are those that `learner` saves, by name, shape and type, and its streams take theirs."""
-    expected = _networks(learner)
-    expected |= _seen(learner) | {f"stream/{name}": getattr(learner.streams, name).get_state() for name in _STREAMS}
+    expected = _networks(learner) | _beside(learner)
     for i, parameter in enumerate(learner.network.parameters()):
         expected |= {f"optimizer/{i}/{name}": torch.empty(()) if name == "step" else parameter for name in _entries(learner, parameter)}
     if differing := sorted(expected.keys() ^ tensors.keys()):

@@ -54,7 +54,7 @@ class Compiler:
         compile: makes a faster form of the forward pass of any network.
     """
 
-    def __init__(self, mode: Mode = "auto", *, compile: Callable[[Forward], Forward] = _compiled) -> None:  # noqa: A002
+    def __init__(self, mode: Mode, *, compile: Callable[[Forward], Forward] = _compiled) -> None:  # noqa: A002
         self._mode, self._compile = mode, compile
         self._known: list[tuple[Layer, Form, int, int, torch.Size]] = []
 

@@ -86,7 +86,7 @@ class Compute:
             allocator.give_back()
 
     def fitting(self, work: Callable[[int], _T], at_once: int, *, least: int = 1) -> tuple[_T, int]:
-        """What `work` answers for the most images at once for which memory suffices: `at_once`, else ever half as many; and how many.
+        """What `work` answers for the most images at once for which memory suffices, and how many: `at_once`, else ever half, rounded up.
 
         Raises:
             RuntimeError, MemoryError: it does not suffice for `least`.
@@ -98,7 +98,7 @@ class Compute:
                 if not out_of_memory(e) or at_once // 2 < least:
                     raise
             self.release()  # here, where the exception no longer holds the tensors
-            at_once //= 2
+            at_once = -(-at_once // 2)
 
     def untried(self) -> AbstractContextManager[None]:
         """A context in which cuDNN takes the algorithms that it expects to be fastest, without trying any: for what is done a few times."""

@@ -108,13 +108,6 @@ class Learner:
         """The network that is judged and exported: the averaged one where there is one."""
         return self.network if self.average is None else self.average.network
 
-    def halve_micro_batch(self) -> bool:
-        """Halves how many images go through the network at once; False if they are too few for that."""
-        if self.micro_batch // 2 < SMALLEST_MICRO_BATCH:
-            return False
-        self.micro_batch = -(-self.micro_batch // 2)
-        return True
-
     def twin(self, streams: Streams) -> Self:
         """A copy of the network with a fresh optimizer: what it does leaves no trace in this learner."""
         twin = type(self)(copy.deepcopy(self.network), self.recipe, data=self.data, compute=self.compute, streams=streams)
@@ -170,15 +163,15 @@ class Learner:
         A policy spreads the images of all steps over all batches anew, and mixing takes partners from any of them: each image's law, and
         that each meets its own choices, is as in single batches. They count as seen once they are ready: not where memory did not suffice.
         """
-        together = torch.cat(list(positions))
+        joined = torch.cat(list(positions))
         seen = None if self.seen is None else self.seen.clone()
         images, targets, _ = augment(
             self.data,
-            together,
+            joined,
             self.recipe,
             generator=self.streams.augmentation,
             host=self.streams.host,
-            mirrored=None if seen is None else alternating(seen, together),
+            mirrored=None if seen is None else alternating(seen, joined),
         )
         lengths = [len(of_step) for of_step in positions]
         images = images.contiguous(memory_format=self.compute.memory_format)

@@ -77,7 +77,8 @@ def fit(
         leave: how it is interrupted; without one it is not.
     """
     result, leave = _begun(clock, position), leave or Leave()
-    if _end_if_asked(result, plan, leave):
+    if leave.asked():
+        result.preempt(plan.budget_s)
         return result
     started = clock.now()
     left_s = plan.budget_s - result.train_s
@@ -93,7 +94,9 @@ def fit(
     if compiler is not None and not leave.asked():
         result.compiled, estimate = compiler.speed_up(learner, clock, budget_s=left_s, step_s=estimate)
     result.warmup_s = clock.now() - started
-    if not _end_if_asked(result, plan, leave):
+    if leave.asked():
+        result.preempt(plan.budget_s)
+    else:
         _Run(learner, plan, clock, on_point, result, estimate, position, leave).train()
     return result
 
@@ -104,13 +107,6 @@ def _begun(clock: TrainingClock, position: Position | None) -> Fit:
         return Fit()
     clock.credit(position.train_s)
     return Fit(train_s=position.train_s, valid_s=position.valid_s, steps=position.steps, curve=list(position.curve))
-
-
-def _end_if_asked(result: Fit, plan: Plan, leave: Leave[Position]) -> bool:
-    """Ends what is asked to leave before it has trained: it leaves what it has found, if anything, to the next."""
-    if leave.asked():
-        result.preempt(plan.budget_s)
-    return result.status is Status.PREEMPTED
 
 
 def _too_slow(result: Fit, plan: Plan, step_s: float, where: str = "") -> Fit:
@@ -183,7 +179,7 @@ class _Run:
         if self._leave.asked():
             self._learner.recording.end()
             self._save()
-            _end_if_asked(self._result, self._plan, self._leave)
+            self._result.preempt(self._plan.budget_s)
             return
         if self._marks[0] <= self._u:
             self._mark()

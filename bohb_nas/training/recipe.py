@@ -5,10 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from ConfigSpace import ConfigurationSpace
+
 from bohb_nas import entries, networks
 from bohb_nas.errors import OptionError
 from bohb_nas.layers import Layer
 from bohb_nas.records import Value
+from bohb_nas.search_spaces._augmentation import add_augmentation
+from bohb_nas.search_spaces._training import add_training
+from bohb_nas.space.encoding import plain
 from bohb_nas.training import policy_recipe, schedules
 from bohb_nas.training.policies import Policy
 
@@ -21,37 +26,23 @@ _CHOICES = {
     "schedule": get_args(schedules.Shape),
     "average": ("off", "on"),
     "crop": ("off", "on"),
-    "flip": ("off", "on", "alternating"),
+    "flip": get_args(Flip),
     "cutout": ("off", "on"),
     "erasing": ("off", "on"),
-    "mixing": ("none", "mixup", "cutmix"),
+    "mixing": get_args(Mixing),
     "policy": policy_recipe.CHOICES,
 }
-_DEFAULTS: Mapping[str, float] = {
-    "batch_size": 128,
-    "label_smoothing": 0.0,
-    "warm_up": schedules.WARM_UP,
-    "average_span": 0.02,
-    "sgd_learning_rate": 0.1,
-    "sgd_one_minus_momentum": 0.1,
-    "sgd_weight_decay": 5e-4,
-    "adamw_learning_rate": 3e-3,
-    "adamw_one_minus_beta1": 0.1,
-    "adamw_one_minus_beta2": 0.01,
-    "adamw_weight_decay": 0.05,
-    "muon_learning_rate": 0.05,
-    "muon_one_minus_momentum": 0.05,
-    "muon_weight_decay": 0.01,
-    "crop_padding": 4 / 32,
-    "cutout_length": 0.5,
+_JOINT = ConfigurationSpace()
+add_training(_JOINT)
+add_augmentation(_JOINT)
+_DEFAULTS: Mapping[str, Value] = {
+    **{name: plain(hyperparameter.default_value) for name, hyperparameter in _JOINT.items()},
+    "erasing": "off",
     "erasing_probability": 0.5,
-    "mixup_alpha": 0.2,
-    "cutmix_alpha": 1.0,
 }
+"""What a missing hyperparameter is: as the joint space has it, and random erasing, which it has not, is off."""
 REFERENCE_BATCH = 128
 """Images of a batch that the rates of the joint space are for."""
-_WHOLE = frozenset({"batch_size"})
-"""Numbers that count something: from 1."""
 _POSITIVE = frozenset({"learning_rate", "sgd_learning_rate", "adamw_learning_rate", "muon_learning_rate", "average_span"})
 _BELOW_ONE = frozenset({"momentum", "warm_up"})
 _UNBOUNDED = frozenset(
@@ -62,7 +53,7 @@ _UNBOUNDED = frozenset(
 _PLAIN = ("learning_rate", "weight_decay", "momentum", "alpha", "length")
 """Names of `zela2018`; the first three serve every optimizer. Under a network of the user's own they are that network's."""
 
-ACCEPTED = tuple(sorted(_CHOICES.keys() | _DEFAULTS.keys() | policy_recipe.DEFAULTS.keys() | set(_PLAIN)))
+ACCEPTED = tuple(sorted(_DEFAULTS.keys() | set(_PLAIN)))
 """Every name that a space for this worker may use beside those of the network."""
 
 
@@ -125,7 +116,7 @@ def read(config: Mapping[str, Value], *, network: str | None = None) -> tuple[La
     said = config if network is None else {name: value for name, value in config.items() if name not in _PLAIN}
     for name in (set(ACCEPTED) & said.keys()) - _CHOICES.keys():
         _check_number(name, said[name])
-    optimizer = cast(Optimizer, _choice(said, "optimizer", "sgd"))
+    optimizer = cast(Optimizer, _choice(said, "optimizer"))
     mixing = cast(Mixing, _choice(said, "mixing", "mixup" if "alpha" in said else "none"))
     alpha = _number(said, "alpha" if "alpha" in said else f"{mixing}_alpha") if mixing != "none" else 0.0
     cutout = _choice(said, "cutout", "on" if "length" in said else "off") == "on"
@@ -137,23 +128,23 @@ def read(config: Mapping[str, Value], *, network: str | None = None) -> tuple[La
         beta2=1 - _number(said, "adamw_one_minus_beta2"),
         weight_decay=_number(said, f"{optimizer}_weight_decay", "weight_decay"),
         label_smoothing=_number(said, "label_smoothing"),
-        schedule=cast(schedules.Shape, _choice(said, "schedule", "cosine")) if "schedule" in said else None,
+        schedule=cast(schedules.Shape, _choice(said, "schedule")) if "schedule" in said else None,
         warm_up=_number(said, "warm_up"),
-        average_span=_number(said, "average_span") if _choice(said, "average", "off") == "on" else 0.0,
-        crop_padding=_number(said, "crop_padding") if _choice(said, "crop", "on") == "on" else 0.0,
-        flip=cast(Flip, _choice(said, "flip", "on")),
+        average_span=_number(said, "average_span") if _choice(said, "average") == "on" else 0.0,
+        crop_padding=_number(said, "crop_padding") if _choice(said, "crop") == "on" else 0.0,
+        flip=cast(Flip, _choice(said, "flip")),
         cutout_length=_cutout_length(said) if cutout else 0.0,
-        erasing_probability=_number(said, "erasing_probability") if _choice(said, "erasing", "off") == "on" else 0.0,
+        erasing_probability=_number(said, "erasing_probability") if _choice(said, "erasing") == "on" else 0.0,
         mixing=mixing if alpha > 0 else "none",
         mixing_alpha=alpha,
-        policy=policy_recipe.policy(_choice(said, "policy", "none"), said),
+        policy=policy_recipe.policy(_choice(said, "policy"), {**_DEFAULTS, **said}),
     )
 
 
 def _check_number(name: str, value: object) -> None:
     """Whether used in this configuration or not."""
     number = float(cast(float, value)) if entries.is_number(value) else math.nan
-    if name in _WHOLE:
+    if name == "batch_size":
         good, accepted = number >= 1 and number.is_integer(), "a whole number from 1"
     elif name in policy_recipe.WHOLE:
         low, high = policy_recipe.WHOLE[name]
@@ -202,11 +193,11 @@ def _cutout_length(config: Mapping[str, Value]) -> float:
 def _number(config: Mapping[str, Value], name: str, plain: str | None = None) -> float:
     """The value of `name`, else of its `plain` synonym, else the default."""
     present = next((n for n in (name, plain) if n in config), None)
-    return float(config[present]) if present is not None else _DEFAULTS[name]
+    return float(_DEFAULTS[name] if present is None else config[present])
 
 
-def _choice(config: Mapping[str, Value], name: str, default: str) -> str:
-    value = config.get(name, default)
+def _choice(config: Mapping[str, Value], name: str, default: str | None = None) -> str:
+    value = config.get(name, default or _DEFAULTS[name])
     if value not in _CHOICES[name]:
         raise OptionError(f"{name} is {value!r}; accepted are {', '.join(_CHOICES[name])}")
     return str(value)

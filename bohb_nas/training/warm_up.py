@@ -7,9 +7,8 @@ from contextlib import nullcontext
 
 from torch import Tensor
 
-from bohb_nas.errors import out_of_memory
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.learner import Learner, Streams
+from bohb_nas.training.learner import SMALLEST_MICRO_BATCH, Learner, Streams
 from bohb_nas.training.recording import STEPS_BEFORE
 
 _FEW = 2
@@ -39,7 +38,7 @@ def whole_batch(learner: Learner) -> Tensor:
     return train.repeat(-(-n // len(train)))[:n]
 
 
-def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float | None = None) -> float:
+def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float | None) -> float:
     """Seconds of one training step.
 
     Few images come first, so that a monstrous network is recognised at a fraction of its cost; but where every new number of images
@@ -76,16 +75,15 @@ def step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floo
     return predicted
 
 
-def fitting_step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float | None = None) -> float:
+def fitting_step_seconds(learner: Learner, clock: TrainingClock, *, longest: float, floor_s: float | None) -> float:
     """Seconds of a step, at the largest micro-batch for which memory suffices; arguments as for `step_seconds`.
 
     Raises:
         RuntimeError, MemoryError: it does not suffice for the smallest.
     """
-    while True:
-        try:
-            return step_seconds(learner, clock, longest=longest, floor_s=floor_s)
-        except (RuntimeError, MemoryError) as e:
-            if not (out_of_memory(e) and learner.halve_micro_batch()):
-                raise
-        learner.compute.release()  # here, where the exception no longer holds the tensors
+
+    def taken(micro_batch: int) -> float:
+        learner.micro_batch = micro_batch
+        return step_seconds(learner, clock, longest=longest, floor_s=floor_s)
+
+    return learner.compute.fitting(taken, learner.micro_batch, least=SMALLEST_MICRO_BATCH)[0]

@@ -102,6 +102,11 @@ class Options:
         check_option("save_every_s", every, is_number(every) and every > 0, "a number of seconds above 0")
         check_option("full_validation_from_s", full, full is None or (is_number(full) and full >= 0), "a number of seconds from 0")
 
+    @property
+    def folder(self) -> Path | None:
+        """`data_dir` as a path."""
+        return Path(self.data_dir) if self.data_dir else None
+
 
 def make(**options: Any) -> Worker:
     """The worker with the given options.
@@ -263,7 +268,7 @@ class ImageClassifier:
         """
         if self._loaded is None:
             options = self._options
-            dataset = self._load(options.dataset, data_dir=Path(options.data_dir) if options.data_dir else None)
+            dataset = self._load(options.dataset, data_dir=options.folder)
             if options.data_fingerprint not in (None, dataset.fingerprint):
                 raise DatasetError(
                     f"data set {dataset.name!r} is not the study's as it is read here: its fingerprint is {dataset.fingerprint}, the "

@@ -105,7 +105,7 @@ def check(space: ConfigurationSpace, **options: Any) -> list[str]:
     told = read_options(options)
     image_classifier.check(space, **{name: value for name, value in options.items() if name not in _OWN})
     held, training = searches.check(told.search, space), told.training
-    dataset = load_dataset(training.dataset, data_dir=Path(training.data_dir) if training.data_dir else None)
+    dataset = load_dataset(training.dataset, data_dir=training.folder)
     _, valid, _ = divide(dataset, valid_fraction=training.valid_fraction, seed=training.split_seed)
     beforehand.check(told.search, space, dataset, n_valid=len(valid))
     return [f"{one_shot_settings.to_json(told.search)['method']}: {line}" for line in held]

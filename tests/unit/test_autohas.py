@@ -84,10 +84,7 @@ def test_a_step_of_the_controller_leaves_the_shared_weights_bit_identical(contro
 
 def _all(one: AutoHasSearch) -> list[Draw]:
     names = list(one._decisions.sizes)
-    return [
-        Draw(indices=dict(zip(names, indices, strict=True)))
-        for indices in itertools.product(*(range(n) for n in one._decisions.sizes.values()))
-    ]
+    return [dict(zip(names, indices, strict=True)) for indices in itertools.product(*(range(n) for n in one._decisions.sizes.values()))]
 
 
 def test_a_step_moves_the_shared_weights_as_torch_does() -> None:
@@ -119,7 +116,7 @@ def test_a_step_moves_the_shared_weights_as_torch_does() -> None:
 def test_shared_weights_are_trained_by_the_numbers_drawn_and_at_last_by_their_mean(controller: str, u: float, *, drawn: bool) -> None:
     one = search(settings(controller))
     _set(one, {"sgd_learning_rate": np.log([0.1, 0.2, 0.3, 0.2, 0.2])})
-    draw = Draw(indices={"sgd_learning_rate": 4, "flip": 1, "nr_residual_blocks_1": 0})
+    draw = {"sgd_learning_rate": 4, "flip": 1, "nr_residual_blocks_1": 0}
     trained = one._trained(draw, u)
     assert (trained["flip"], trained["nr_residual_blocks_1"]) == ("off", 1)
     assert trained["sgd_learning_rate"] == pytest.approx(1.0 if drawn else 10**-0.9)
@@ -336,7 +333,7 @@ def _smoothed() -> ConfigurationSpace:
 def test_what_the_differentiable_controller_rewards_is_the_number_drawn() -> None:
     one = search(settings("differentiable"), of=_smoothed())
     walk(one, 3)
-    draws = [Draw(indices={"sgd_learning_rate": rate, "label_smoothing": i}) for rate in (0, 4) for i in range(5)]
+    draws = [{"sgd_learning_rate": rate, "label_smoothing": i} for rate in (0, 4) for i in range(5)]
     rewards, _ = one._temporary.differentiate(draws, one._valid(), decisions=one._decisions, controller=one._controller, number=3)
     assert rewards[:5] == rewards[5:], "the rate is at its mean, whichever was drawn"
     assert len(set(rewards)) == 5

@@ -158,19 +158,19 @@ def test_an_operator_with_low_losses_takes_its_place() -> None:
 def test_credits_are_losses_below_the_running_mean_in_usual_deviations() -> None:
     """By hand: means before 2, 1.5, 5/3; below 0, 1, -0.5; deviations 0, 1/2, 1/2."""
     worth = Credits({1: 2})
-    worth.learn({1: [0]}, 2.0)
-    worth.learn({1: [1]}, 1.0)
+    worth.learn(1, [0], 2.0)
+    worth.learn(1, [1], 1.0)
     assert worth.of(1) == pytest.approx([-1.0, 1.0])  # 0 and 1 / 0.5
-    worth.learn({1: [0]}, 2.0)
+    worth.learn(1, [0], 2.0)
     assert worth.of(1) == pytest.approx([-1.25, 1.25])  # (0 - 0.5 / 0.5) / 2 and 2
 
 
 def test_no_single_loss_counts_for_more_than_three_deviations() -> None:
     worth = Credits({1: 2})
     for loss in (1.0, 1.1) * 20:
-        worth.learn({1: [0]}, loss)
+        worth.learn(1, [0], loss)
     usual = worth.of(1)[0]
-    worth.learn({1: [1]}, -1e9)
+    worth.learn(1, [1], -1e9)
     assert worth.of(1)[1] - worth.of(1)[0] == pytest.approx(3.0 - 2 * usual, abs=0.5)
 
 

@@ -39,7 +39,7 @@ def expected_reward(logits: dict[str, Floats]) -> float:
 
 
 def pair(i: int, j: int) -> Draw:
-    return Draw(indices={"a": i, "b": j})
+    return {"a": i, "b": j}
 
 
 def test_the_estimated_gradient_points_along_the_enumerated_one() -> None:
@@ -143,7 +143,7 @@ def test_entropy_pulls_back_to_uniform(weight: float) -> None:
     controller = fresh({"a": 2}, entropy=weight)
     controller.nudge({"a": np.array([1.0, -1.0])}, rate=0.05)
     before = controller.entropies()["a"]
-    controller.update([Draw(indices={"a": 0}), Draw(indices={"a": 0})], [1.0, 1.0], rate=0.05)
+    controller.update([{"a": 0}, {"a": 0}], [1.0, 1.0], rate=0.05)
     assert (controller.entropies()["a"] > before) == (weight > 0)
 
 
@@ -159,14 +159,14 @@ def test_entropies_are_normalised() -> None:
 def test_the_moving_baseline() -> None:
     """The first reward moves nothing; after 1 and 3 the mean is .95 + .15 = 1.1, so that 1.1 moves nothing either."""
     controller = fresh({"a": 2}, baseline="moving")
-    controller.update([Draw(indices={"a": 0})], [1.0], rate=0.1)
+    controller.update([{"a": 0}], [1.0], rate=0.1)
     assert controller.probabilities()["a"] == pytest.approx([0.5, 0.5], abs=0)
-    controller.update([Draw(indices={"a": 0})], [3.0], rate=0.1)
+    controller.update([{"a": 0}], [3.0], rate=0.1)
     after = controller.probabilities()["a"]
     assert after[0] > 0.5
-    controller.update([Draw(indices={"a": 1})], [1.1], rate=0.1)
+    controller.update([{"a": 1}], [1.1], rate=0.1)
     assert controller.probabilities()["a"] == pytest.approx(after, abs=1e-8)
-    controller.update([Draw(indices={"a": 1})], [1.0], rate=0.1)
+    controller.update([{"a": 1}], [1.0], rate=0.1)
     assert controller.probabilities()["a"][1] < after[1]
 
 
@@ -176,7 +176,7 @@ def play(seed: int, gains: Floats, *, updates: int, baseline: Baseline = "reward
     controller = fresh({"arm": len(gains)}, baseline=baseline)
     for _ in range(updates):
         arms = rng.choice(len(gains), size=n, p=controller.probabilities()["arm"])
-        controller.update([Draw(indices={"arm": int(arm)}) for arm in arms], (gains[arms] + rng.normal(size=n)).tolist(), rate=0.02)
+        controller.update([{"arm": int(arm)} for arm in arms], (gains[arms] + rng.normal(size=n)).tolist(), rate=0.02)
     return controller.probabilities()["arm"]
 
 
@@ -220,7 +220,7 @@ def test_what_no_draw_decided_stays_as_it_is() -> None:
     controller = fresh({"a": 2, "b": 2}, entropy=0.1)
     controller.update([pair(0, 0), pair(1, 1)], [1.0, 0.0], rate=0.1)
     before = controller.state()
-    controller.update([Draw(indices={"a": 0}), Draw(indices={"a": 1})], [0.0, 2.0], rate=0.1)
+    controller.update([{"a": 0}, {"a": 1}], [0.0, 2.0], rate=0.1)
     after = controller.state()
     for kept in ("logits", "squares", "steps"):
         assert after[kept]["b"] == before[kept]["b"]

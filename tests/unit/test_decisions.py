@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from space_fakes import everything
 
 from bohb_nas.errors import OptionError
-from bohb_nas.oneshot.decisions import Decisions, Draw
+from bohb_nas.oneshot.decisions import Decisions
 from bohb_nas.search_spaces import cell, joint, toy
 from bohb_nas.space.encoding import Encoding
 
@@ -103,18 +103,13 @@ def test_floats_of_the_architecture_and_those_that_conditions_look_at_are_no_ble
     assert {d.name for d in Decisions(space).decisions if d.number} == {"rate", "both"}
 
 
-def test_a_single_base_is_too_few() -> None:
-    with pytest.raises(OptionError, match="n_bases is 1; accepted is a whole number from 2"):
-        Decisions(toy.space(), n_bases=1)
-
-
 def test_what_is_held_stays_at_its_default_where_it_is_active() -> None:
     decisions = Decisions(nested(), held={"inner": "acts in no step", "batch_size": "of another space"})
     assert decisions.held == {"inner": (2, "acts in no step"), "epochs": (3, "it has one value")}
     indices = {"op": 1, "depth": 0, "size": 0, "rate": 4, "low": 0, "high": 4, "either": 0}
-    found = decisions.config(Draw(indices=indices))
+    found = decisions.config(indices)
     assert found == {"op": "pool", "depth": 1, "size": "s", "rate": 1.0, "low": 0.0, "high": 1.0, "epochs": 3, "either": True, "inner": 2}
-    assert "inner" not in decisions.config(Draw(indices=indices | {"either": 1}))
+    assert "inner" not in decisions.config(indices | {"either": 1})
     assert "inner" not in decisions.sizes
 
 
@@ -136,7 +131,7 @@ def test_draws_are_legal_and_leave_out_what_is_inactive(space: ConfigurationSpac
         found = decisions.config(draw)
         legal = Configuration(space, values=found)  # raises where an active one is missing, an inactive one given or a clause broken
         assert set(found) == set(legal)
-        assert set(draw.indices) == set(found) - set(decisions.held)
+        assert set(draw) == set(found) - set(decisions.held)
         assert {type(value) for value in found.values()} <= {bool, int, float, str}
         Configuration(space, values=decisions.blended(draw, probabilities))
 
@@ -156,9 +151,9 @@ def test_draws_follow_the_probabilities() -> None:
     probabilities = uniform(decisions) | {"optimizer": np.array([0.2, 0.8])}
     rng = np.random.default_rng(1)
     draws = [decisions.sample(probabilities, rng) for _ in range(2000)]
-    sgd = [draw for draw in draws if draw.indices["optimizer"] == 0]
+    sgd = [draw for draw in draws if draw["optimizer"] == 0]
     assert abs(len(sgd) / 2000 - 0.2) < 0.036
-    assert sgd == [draw for draw in draws if "momentum" in draw.indices]
+    assert sgd == [draw for draw in draws if "momentum" in draw]
 
 
 def clashing(n: int, *forbidden: dict[str, int]) -> ConfigurationSpace:
@@ -172,7 +167,7 @@ def test_a_draw_that_a_clause_forbids_is_drawn_again() -> None:
     """Of nine pairs one is forbidden; the others keep their shares, 1/8 each: four standard errors among 2000 are 0.03."""
     decisions = Decisions(clashing(3, {"a": 1, "b": 1}))
     rng = np.random.default_rng(2)
-    drawn = [decisions.sample(uniform(decisions), rng).indices for _ in range(2000)]
+    drawn = [decisions.sample(uniform(decisions), rng) for _ in range(2000)]
     shares = {pair: sum((one["a"], one["b"]) == pair for one in drawn) / 2000 for pair in itertools.product(range(3), repeat=2)}
     assert shares.pop((1, 1)) == 0
     assert all(abs(share - 1 / 8) < 0.03 for share in shares.values())
@@ -187,14 +182,14 @@ def test_draws_that_clauses_always_forbid_are_given_up() -> None:
 def test_blended_numbers() -> None:
     """Half of 0.01, half of 1 on a logarithmic scale is 0.1, where an arithmetic mean would say 0.505."""
     decisions = Decisions(toy.space())
-    draw = Draw(indices={"lr": 0, "width": 4, "optimizer": 0, "momentum": 1})
+    draw = {"lr": 0, "width": 4, "optimizer": 0, "momentum": 1}
     probabilities = uniform(decisions) | {"lr": np.array([0, 0, 0.5, 0, 0.5]), "momentum": np.array([0.1, 0.2, 0.7, 0.0, 0.0])}
     found = decisions.blended(draw, probabilities)
     assert found == {"lr": pytest.approx(0.1), "width": 16, "optimizer": "sgd", "momentum": pytest.approx(0.2 * 0.2475 + 0.7 * 0.495)}
     assert decisions.config(draw) == {"lr": 1e-4, "width": 16, "optimizer": "sgd", "momentum": 0.2475}
     assert decisions.blended(draw, probabilities, among={"lr", "beta"}) == decisions.config(draw) | {"lr": pytest.approx(0.1)}
     assert decisions.blended(draw, probabilities, among=()) == decisions.config(draw)
-    adam = decisions.blended(Draw(indices={"lr": 0, "width": 4, "optimizer": 1}), probabilities)
+    adam = decisions.blended({"lr": 0, "width": 4, "optimizer": 1}, probabilities)
     assert "momentum" not in adam
 
 
@@ -299,7 +294,7 @@ def test_corners_are_legal_and_show_every_value(space: ConfigurationSpace) -> No
 def test_the_score_is_the_gradient_of_the_log_probability() -> None:
     decisions = Decisions(toy.space())
     logits = {name: np.random.default_rng(7).normal(size=n) for name, n in decisions.sizes.items()}
-    draw = Draw(indices={"lr": 3, "width": 0, "optimizer": 1})
+    draw = {"lr": 3, "width": 0, "optimizer": 1}
 
     def log_probability(name: str, i: int, h: float) -> float:
         moved = {key: values + (h * np.eye(len(values))[i] if key == name else 0.0) for key, values in logits.items()}
@@ -315,8 +310,8 @@ def test_the_score_is_the_gradient_of_the_log_probability() -> None:
 def test_the_log_probability_of_a_draw() -> None:
     decisions = Decisions(clashing(2))
     p = {"a": np.array([0.25, 0.75]), "b": np.array([0.5, 0.5]), "c": np.array([0.0, 1.0])}
-    assert decisions.log_probability(Draw(indices={"a": 0, "b": 1, "c": 1}), p) == pytest.approx(math.log(0.125))
-    assert decisions.log_probability(Draw(indices={"a": 0, "b": 1, "c": 0}), p) == -math.inf
+    assert decisions.log_probability({"a": 0, "b": 1, "c": 1}, p) == pytest.approx(math.log(0.125))
+    assert decisions.log_probability({"a": 0, "b": 1, "c": 0}, p) == -math.inf
 
 
 def test_the_space_itself_is_left_alone() -> None:

@@ -142,6 +142,19 @@ def test_forbidden_row_raises() -> None:
         encoding.decode(row_of(encoding, size=0.99, layers=0.99))
 
 
+def test_a_clause_sees_what_is_inactive_too_where_it_is_asked() -> None:
+    space = mixed_space()
+    space.add(ForbiddenAndConjunction(ForbiddenEqualsClause(space["nesterov"], True), ForbiddenEqualsClause(space["epochs"], 3)))
+    encoding = Encoding(space)
+    inactive = row_of(encoding, optimizer=1, nesterov=0)  # the first of its choices is True
+    assert "nesterov" not in encoding.decode(inactive)
+    assert encoding.forbidden(inactive)
+    assert not encoding.forbidden(row_of(encoding, optimizer=1, nesterov=1))
+    assert encoding.forbidden(row_of(encoding, nesterov=1, size=0.75, layers=0.9)), "xl and 5 begin at 3/4 and 4/5"
+    assert not encoding.forbidden(row_of(encoding, nesterov=1, size=0.74, layers=0.9))
+    assert not Encoding(ConfigurationSpace({"x": (0.0, 1.0)})).forbidden(np.array([0.5]))
+
+
 def test_ends_of_the_unit_interval_stay_in_the_range() -> None:
     encoding = Encoding(mixed_space())
     low = encoding.decode(row_of(encoding, lr=0, layers=0, size=0))

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,8 @@ def test_the_published_widths_are_rounded_and_at_least_one() -> None:
         ({"widen_factor_2": 0.0}, "widen_factor_2 is 0.0; accepted is a number above 0"),
         ({"widen_factor_2": "2"}, "widen_factor_2 is '2'; accepted is a number above 0"),
         ({"death_rate": 1.01}, "death_rate is 1.01; accepted is a number from 0 to 1"),
+        ({"initial_filters": 10**400}, "initial_filters is 10+; accepted is a whole number from 1"),
+        ({"widen_factor_2": Fraction(10**400)}, "widen_factor_2 is Fraction.*; accepted is a number above 0"),
     ],
 )
 def test_a_value_that_means_nothing_is_named(config: Mapping[str, Any], said: str) -> None:

@@ -554,7 +554,7 @@ def test_less_memory_than_for_sixteen_images_is_an_end() -> None:
 
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_a_validation_batch_that_memory_does_not_hold_goes_in_parts(mirrored: bool) -> None:
-    """90 images, for 30 of which there is memory: 90, 45 are too many, 22 are not."""
+    """90 images, for 30 of which there is memory: 90, 45 are too many, 23 are not."""
     learner, clock = fakes.learner(), fakes.Virtual().clock()
     network = Cramped(learner.network, 0, evaluated=30)
     whole, divided = (
@@ -570,7 +570,7 @@ def test_less_memory_than_for_one_image_is_an_end_and_an_error_of_another_kind_i
     network.register_forward_pre_hook(lambda _, arguments: tried.append(len(arguments[0])))
     with pytest.raises(torch.OutOfMemoryError):
         evaluate(network, learner.data, compute=fakes.CPU, clock=clock)  # type: ignore[arg-type]
-    assert tried == [90, 45, 22, 11, 5, 2, 1]
+    assert tried == [90, 45, 23, 12, 6, 3, 2, 1]
     with pytest.raises(RuntimeError, match="channels"):
         evaluate(learner.network, replace(learner.data, images=learner.data.images.repeat(1, 2, 1, 1)), compute=fakes.CPU, clock=clock)
 

@@ -66,9 +66,9 @@ class _Merged(nn.Module):
         """[N, C, H, W] -> [N, C', H', W']; noise: uniform, as for the separate form."""
         for module in self.shared:
             x = module(x)
-        own, *shares = [None] * len(self._split) if noise is None else list(torch.split(noise, self._split))
+        own, *shares = noises.divided(noise, self._split)
         outs = [apply(tail, part, share) for tail, part, share in zip(self.tails, x.chunk(len(self.tails), 1), shares, strict=True)]
-        return sum(outs[1:], outs[0]) / len(outs) if own is None else noises.shake(outs, own)
+        return noises.shake(outs, own)
 
 
 class _Joined(nn.Conv2d):

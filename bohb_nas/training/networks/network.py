@@ -222,7 +222,7 @@ class _Parts(nn.ModuleList):
 
     def shares(self, noise: Tensor | None) -> list[Tensor | None]:
         """The noise of the whole itself, and of each part."""
-        return [None] * len(self._split) if noise is None else list(torch.split(noise, self._split))
+        return noises.divided(noise, self._split)
 
     def outputs(self, x: Tensor, shares: Sequence[Tensor | None]) -> list[Tensor]:
         """What every part makes of the same input."""
@@ -274,8 +274,7 @@ class Shaken(_Parts):
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """[N, C, H, W] -> [N, C', H', W']; noise: uniform [noise_rows, N]."""
         own, *shares = self.shares(noise)
-        outs = self.outputs(x, shares)
-        return sum(outs[1:], outs[0]) / len(outs) if own is None else noises.shake(outs, own)
+        return noises.shake(self.outputs(x, shares), own)
 
 
 class _ShakeDrop(_Parts):

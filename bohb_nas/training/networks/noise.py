@@ -31,8 +31,18 @@ def _per_image(weights: Tensor, images: Tensor) -> Tensor:
     return weights.to(images.dtype)[:, :, None, None, None]
 
 
-def shake(paths: list[Tensor], noise: Tensor) -> Tensor:
-    """Paths [N, C, H, W] under softmax weights of uniform numbers [2 paths, N] (Zela et al. 2018): half of them forward, half backward."""
+def divided(noise: Tensor | None, rows: list[int]) -> list[Tensor | None]:
+    """Noise [sum of rows, N] in parts of so many rows each; where there is none, none for every part."""
+    return [None] * len(rows) if noise is None else list(torch.split(noise, rows))
+
+
+def shake(paths: list[Tensor], noise: Tensor | None) -> Tensor:
+    """Paths [N, C, H, W] under softmax weights of uniform numbers [2 paths, N] (Zela et al. 2018): half of them forward, half backward.
+
+    Without numbers it is their mean.
+    """
+    if noise is None:
+        return sum(paths[1:], paths[0]) / len(paths)
     forward, backward = noise.chunk(2)
     return _WeightedSum.apply(forward.softmax(0), backward.softmax(0), *paths)  # type: ignore[no-any-return]
 
