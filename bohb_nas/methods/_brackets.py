@@ -62,6 +62,14 @@ def refuse_history(method: str, knowledge: Knowledge) -> None:
         raise KnowledgeError(f"method {method} cannot learn from an earlier study; leave --warm-start out, or use --method bohb")
 
 
+def given(untried: Sequence[Mapping[str, Value]], *, of: Knowledge) -> Proposal | None:
+    """The configuration that the user wants tried next, while there is one."""
+    if not untried:
+        return None
+    n = len(of.initial)
+    return Proposal(config=dict(untried[0]), origin=Origin.INITIAL, reason=f"given at the start, {n - len(untried) + 1} of {n}")
+
+
 def never_asked(result: Result, n_asked: int) -> RecordError:
     """What to raise at the result of no asked trial."""
     return RecordError(f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {n_asked} asked trials")
@@ -125,7 +133,7 @@ class Brackets:
         if member is None:
             rng = np.random.default_rng((self._seed, self._n_configs))
             seed = int(rng.integers(2**31))
-            proposal = self._initial() or self._sampler.propose(rng)
+            proposal = given(self._untried, of=self._knowledge) or self._sampler.propose(rng)
             config, origin, self.reason = proposal.config, proposal.origin, proposal.reason
         else:
             config, seed, origin = member.config, member.seed, Origin.PROMOTED
@@ -182,14 +190,6 @@ class Brackets:
     def promotable(self) -> set[str]:
         """Configurations whose checkpoints may still be continued: the members of open brackets of more than one rung."""
         return {m.config_id for running in self._open.values() if len(running.bracket.rungs) > 1 for m in running.members}
-
-    def _initial(self) -> Proposal | None:
-        """The configuration that the user wants tried next, while there is one."""
-        if not self._untried:
-            return None
-        n = len(self._knowledge.initial)
-        number = n - len(self._untried) + 1
-        return Proposal(config=dict(self._untried[0]), origin=Origin.INITIAL, reason=f"given at the start, {number} of {n}")
 
     def _next_place(self) -> "tuple[_Running, _Member | None, str, str]":
         """Bracket, member (None: a new one is due) and ids of the next trial; opens a bracket when no open one has one to give."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bohb_nas.knowledge import Knowledge
-from bohb_nas.methods._brackets import never_asked, not_due
+from bohb_nas.methods._brackets import given, never_asked, not_due
 from bohb_nas.records import Budgets, Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
@@ -190,10 +190,7 @@ class Ladder:
         rng = np.random.default_rng((*self._stream, number))
         seed = int(rng.integers(2**31))
         rung = self._sampler.entry(rng)
-        if self._untried:
-            proposal = Proposal(config=dict(self._untried[0]), origin=Origin.INITIAL, reason="given at the start")
-        else:
-            proposal = self._sampler.propose(rng)
+        proposal = given(self._untried, of=self._knowledge) or self._sampler.propose(rng)
         self.reason, self.explanation = proposal.reason, proposal.explanation
         member = _Member(number=number, config=proposal.config, seed=seed, bracket=self._top - rung)
         return self._trial(member, rung, proposal.origin)

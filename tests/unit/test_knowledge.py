@@ -160,6 +160,7 @@ def test_an_initial_configuration_that_drops_out_later_leaves_the_others_their_t
     before = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=bound)
     asked = [trial for trial in (before.ask(), before.ask()) if isinstance(trial, Trial)]
     assert [trial.config for trial in asked] == [*initial[:2]]
+    assert before.reason == "given at the start, 2 of 4"
     tight = replace(bound, constraints=(Constraint.parse("params<=3"),))
     after = make_optimizer(method, space=space(), budgets=Budgets(), knowledge=tight)
     for trial in asked:
