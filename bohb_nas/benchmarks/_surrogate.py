@@ -7,7 +7,7 @@ noise-free value cost nothing. There is no noise. Predicted seconds are raised t
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -107,7 +107,7 @@ class Curves:
     def __init__(self, family: Surrogate, instance: str) -> None:
         meta = read_json(family.folder, "meta.json")
         self._network = _load(family.folder, str(data_file(family.folder, "model.onnx")))
-        self._whole, self._kept = family.whole, dict[tuple[float, ...], Curve]()
+        self._whole, self._curve = family.whole, lru_cache(_KEPT)(self._predicted)
         self._target, self._cost = meta["outputs"].index(family.target), meta["outputs"].index(meta["cost"])
         encoding, cat_order, cont_order = meta["encoding"], meta["cat_order"], meta["cont_order"]
         self._codes: dict[str, tuple[int, dict[str, int]]] = {name: (i, encoding[name]) for i, name in enumerate(cat_order)}
@@ -131,18 +131,14 @@ class Curves:
             KeyError: a hyperparameter or a choice that the space has not.
         """
         cat, cont = self._row(config)
-        key = (*cat, *cont)
-        curve = self._kept.get(key)
-        if curve is None:
-            self._x_cat[:] = cat
-            self._x_cont[:] = cont
-            self._x_cont[:, self._fidelity_column] = self._fidelities
-            losses, costs = self._predict(self._x_cat, self._x_cont)
-            curve = Curve(tuple(losses[0].tolist()), tuple(costs[0].tolist()))
-            if len(self._kept) >= _KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = curve
-        return curve
+        return self._curve(tuple(cat), tuple(cont))
+
+    def _predicted(self, cat: tuple[int, ...], cont: tuple[float, ...]) -> Curve:
+        self._x_cat[:] = cat
+        self._x_cont[:] = cont
+        self._x_cont[:, self._fidelity_column] = self._fidelities
+        losses, costs = self._predict(self._x_cat, self._x_cont)
+        return Curve(tuple(losses[0].tolist()), tuple(costs[0].tolist()))
 
     def random_anchors(self) -> tuple[float, float, float]:
         """The lowest and the median loss and the mean cost at the largest budget over 1,000 random configurations of seed 0."""
