@@ -19,12 +19,14 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import gpu  # noqa: E402
+import gpu_kernels  # noqa: E402
 import gpu_probes  # noqa: E402
 from gpu_measure import Bench  # noqa: E402
-from gpu_nets import CONFIGS, NAMES, cost, floor_s, network  # noqa: E402
-from gpu_training import counted  # noqa: E402
+from gpu_nets import CONFIGS, NAMES, OTHERS, cost, floor_s, learner, network  # noqa: E402
+from gpu_training import Step, counted  # noqa: E402
 
 from bohb_nas.networks import size  # noqa: E402
+from bohb_nas.training.device import choose  # noqa: E402
 
 PEAKS = ((1e12, 1e12), (1e15, 1e12), (1e17, 1e17))
 SECTIONS = [
@@ -71,6 +73,22 @@ def test_every_network_maps_images_to_ten_classes(name: str) -> None:
         pytest.skip("large for a CPU")
     net = network(name).eval()
     assert net(torch.zeros(2, 3, 32, 32), net.noise(2, torch.Generator())).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_network_in_plain_torch_takes_a_step(name: str) -> None:
+    bench = Bench(device=torch.device("cpu"), rehearse=True, ends=math.inf)
+    step = Step(learner(network(name), {"batch_size": 2}, data=gpu_kernels.resident_images(20, bench.device), compute=choose("cpu")))
+    step.record(bench)
+    assert step.n_steps == 4
+    assert math.isfinite(step.learner.take_totals()[0])
+
+
+def test_a_row_that_fails_says_why_in_its_place() -> None:
+    noted: dict[str, Any] = {}
+    for name, there in (("lost", {}), ("kept", {"noise": 3})):
+        gpu_kernels.row(noted.__setitem__, name, lambda there=there: there["noise"])  # type: ignore[misc]
+    assert noted == {"lost": "failed: KeyError: 'noise'", "kept": 3}
 
 
 def test_the_floor_is_the_largest_of_three() -> None:
@@ -125,12 +143,13 @@ def test_the_rehearsal_runs_every_section(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, str(ROOT / "bench" / "gpu.py"), "--rehearse", "--out", str(out)], check=True, env=environment)
     found = json.loads(out.read_text())
-    assert [name for name in SECTIONS if name not in found or "failed" in found[name]] == []
+    assert [name for name in SECTIONS if name not in found or "failed" in json.dumps(found[name])] == []
     for name, row in found["captures"].items():
         if name != "seconds":
             assert row["losses replayed"] == row["losses by Python"], name
             assert (row["a rate of 0 acts"], row["a rate of 0.1 acts"]) == (True, True), name
-    assert found["steps"]["default batch 4"]["images/s"] > 0
+    for name in ("default", *OTHERS):
+        assert found["steps"][f"{name} batch 4"]["images/s"] > 0
 
 
 @pytest.mark.slow
