@@ -130,6 +130,13 @@ def test_a_machine_whose_nvidia_smi_fails_says_why(monkeypatch: pytest.MonkeyPat
     assert "Driver/library version mismatch; mend the driver" in str(found.unseen)
 
 
+def test_a_machine_whose_gpu_is_in_slices_says_what_to_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, 'case "$1" in *mig*) echo 0, Enabled;; *) echo 0, GPU-a, NVIDIA A100, 40960;; esac')
+    (problem,) = [found for found in problems(gathered()) if "slices" in found.what]
+    assert "nvidia-smi -L" in problem.remedy
+    assert gathered({"CUDA_VISIBLE_DEVICES": "MIG-a"}).unseen is None
+
+
 def test_processes_are_told_by_their_gpu() -> None:
     found = processes(smi({"gpu_uuid": "GPU-aa, 12, /usr/bin/python3\nGPU-bb, 13, other, with a comma\n[N/A], [N/A], [N/A]\n"}))
     assert [(p.pid, p.name) for p in found] == [(12, "/usr/bin/python3"), (13, "other, with a comma")]
