@@ -18,7 +18,7 @@ from bohb_nas.training.device import Compute
 from bohb_nas.training.networks.normalisation import refusal
 
 Tool = Callable[[Sequence[str]], str | None]
-"""Runs a program and returns what it prints, or None where there is none or it fails."""
+"""Runs a tool of NVIDIA's and returns what it prints, or None where there is none or it fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ def on_gpu(found: Sequence[Process], uuid: str) -> tuple[Process, ...]:
 
 
 def run_tool(command: Sequence[str]) -> str | None:
-    """What a program prints, or None where there is none or it fails."""
+    """What nvidia-smi prints, or None where there is none or it fails."""
     program = shutil.which(command[0])
     if program is None:
         return None
@@ -192,4 +192,4 @@ def run_tool(command: Sequence[str]) -> str | None:
         done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout if done.returncode in nvidia.ANSWERED else None

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from bohb_nas.cli import cli
 from bohb_nas.datasets import published
-from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes
+from bohb_nas.doctor.facts import Facts, Process, gather, on_gpu, processes, run_tool
 from bohb_nas.doctor.problems import problems
 from bohb_nas.doctor.references import expect, networks_for, random_images
 from bohb_nas.training.peak import Peak
@@ -135,6 +135,15 @@ def test_a_machine_whose_gpu_is_in_slices_says_what_to_name(monkeypatch: pytest.
     (problem,) = [found for found in problems(gathered()) if "slices" in found.what]
     assert "nvidia-smi -L" in problem.remedy
     assert gathered({"CUDA_VISIBLE_DEVICES": "MIG-a"}).unseen is None
+
+
+@pytest.mark.parametrize(("code", "pids"), [(0, [12]), (14, [12]), (18, [])])
+def test_processes_are_told_where_nvidia_smi_only_warns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, pids: list[int]
+) -> None:
+    """By 14 it warns of a damaged infoROM."""
+    install(monkeypatch, tmp_path, f"echo GPU-aa, 12, python; echo WARNING: infoROM is corrupted at gpu 0000:01:00.0; exit {code}")
+    assert [p.pid for p in processes(run_tool)] == pids
 
 
 def test_processes_are_told_by_their_gpu() -> None:
