@@ -13,6 +13,7 @@ from gpu_nets import FORMS
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bohb_nas.errors import first_line
 from bohb_nas.training.augment import augment
 from bohb_nas.training.data import ResidentData, resident, to_device
 from bohb_nas.training.networks import Form
@@ -20,6 +21,15 @@ from bohb_nas.training.recipe import read
 
 Note = Callable[[str, Any], None]
 """Keeps a result under a name, and prints it."""
+
+
+def row(note: Note, name: str, measure: Callable[[], Any]) -> None:
+    """Notes what a measurement finds, or why it finds nothing: the other rows of a section are worth having."""
+    try:
+        found = measure()
+    except Exception as e:  # noqa: BLE001 - no memory, no recording, no algorithm, or a mistake in one row
+        found = f"failed: {type(e).__name__}: {first_line(e)}"[:200]
+    note(name, found)
 
 
 def ceilings(bench: Bench, note: Note) -> None:

@@ -53,10 +53,11 @@ class _NoNoise(nn.Module):
         super().__init__()
         self.inner = inner
 
-    def noise(self, n_images: int, generator: torch.Generator) -> None:
-        """Nothing."""
+    def noise(self, n_images: int, generator: torch.Generator) -> Tensor:
+        """No rows, [0, n_images]."""
+        return torch.empty(0, n_images, device=generator.device)
 
-    def forward(self, x: Tensor, noise: None = None) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         return cast(Tensor, self.inner(x))
 
 

@@ -1,7 +1,7 @@
 """Probes of the GPU benchmark that run in a process of their own: `python gpu_probes.py KIND NAME CACHE DEVICE SIZE LOCK SECONDS`.
 
-A failed capture can leave its process unusable, and only a new process shows what a warm compile cache is worth. The last
-line of the output is the finding as JSON.
+A failed capture can leave its process unusable, and only a new process shows what a warm compile cache is worth. Each line of the
+output is what is found so far as JSON, the last one with `_WHOLE`.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from gpu_measure import Bench, kernels, milliseconds
 from gpu_nets import CONFIGS, built, learner, network
 from gpu_training import RECIPES, Step
 
+from bohb_nas.errors import end_text
 from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.compiling import Compiler
 from bohb_nas.training.device import choose
@@ -35,6 +36,8 @@ from bohb_nas.training.warm_up import step_seconds
 _N_COMPARED = 5
 Lock = Callable[[], contextlib.AbstractContextManager[None]]
 """Around what is timed alone."""
+_WHOLE = "whole"
+"""Entry of a finding that nothing is missing from."""
 
 
 def captures(bench: Bench, note: Note) -> None:
@@ -72,15 +75,27 @@ def _together(bench: Bench, note: Note, probes: Mapping[str, Sequence[str]], env
             for name, answer in said.items():
                 try:
                     out, errors = answer.result()
-                except subprocess.TimeoutExpired:
-                    note(name, "took too long")
-                    continue
-                last = out.splitlines()[-1:]  # a process that failed to capture may fail once more at its end
-                note(name, json.loads(last[0]) if last and last[0].startswith("{") else errors.splitlines()[-3:])
+                    note(name, _finding(out, f"{end_text(running[name].returncode)}: {errors.splitlines()[-3:]}"))
+                except subprocess.TimeoutExpired as e:
+                    running[name].kill()
+                    with running[name]:  # closes its pipes, which what it has started may hold open
+                        note(name, _finding((e.output or b"").decode(), "took too long"))
         finally:
             for process in running.values():
                 process.kill()
                 process.wait()
+
+
+def _finding(out: str, why: str) -> dict[str, Any]:
+    """What a probe found by its last whole line, and why there is no more where something is missing."""
+    lines = [line for line in out.rpartition("\n")[0].splitlines() if line.startswith("{")]
+    found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    # a process that failed to capture may fail once more at its end, with nothing missing
+    return found if found.pop(_WHOLE, False) else {**found, "broken off": why}
+
+
+def _say(found: Mapping[str, Any], **more: bool) -> None:
+    print(json.dumps({**found, **more}), flush=True)
 
 
 def kernel_counts(bench: Bench, note: Note) -> None:
@@ -90,9 +105,9 @@ def kernel_counts(bench: Bench, note: Note) -> None:
     return _together(bench, lambda _, value: _each(note, value), {"all": ("kernels", "all", "")}, {})
 
 
-def _each(note: Note, found: Any) -> None:
+def _each(note: Note, found: Mapping[str, Any]) -> None:
     """Notes the entries of a finding one by one."""
-    for name, value in found.items() if isinstance(found, dict) else [("failed", found)]:
+    for name, value in found.items():
         note(name, value)
 
 
@@ -106,6 +121,7 @@ def _kernels(bench: Bench) -> dict[str, Any]:
         for _ in range(2):
             step()
         found[name if form == "apart" else f"{name}, {form}"] = dataclasses.asdict(kernels(step))
+        _say(found)
     return found
 
 
@@ -137,6 +153,7 @@ def _captures(bench: Bench) -> dict[str, Any]:
             "losses replayed": _losses(replayed),
         }
         found[name] = {**row, "a rate of 0 acts": _still(replayed, 0.0), "a rate of 0.1 acts": not _still(replayed, 0.1)}
+        _say(found)
     return found
 
 
@@ -170,6 +187,7 @@ def _compile(bench: Bench, name: str, lock: Lock) -> dict[str, Any]:
             compiler = Compiler("on", **bench.pick({}, {"compile": functools.partial(torch.compile, backend="eager")}))
             compiled, step_s = compiler.speed_up(made, clock, budget_s=math.inf, step_s=math.nan)
             found[kind] = {**dataclasses.asdict(compiled), "step ms": round(1000 * step_s, 3)}
+        _say(found)
     return found
 
 
@@ -189,6 +207,7 @@ def _start(bench: Bench, setting: str, lock: Lock) -> dict[str, Any]:
             step = Step(made)
             step.record(bench)
             found[name] = {"first counted step s": round(first, 2), "ms": round(milliseconds(bench, step), 3)}
+            _say(found)
     return found
 
 
@@ -212,7 +231,7 @@ def main() -> None:
             found = _start(bench, name, lock)
         case _:
             found = _compile(bench, name, lock)
-    print(json.dumps(found))
+    _say(found, **{_WHOLE: True})
 
 
 if __name__ == "__main__":

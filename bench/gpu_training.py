@@ -1,6 +1,7 @@
 """Sections of the GPU benchmark that train: steps of whole networks by Python and by replay, waits, and the truth of budgets."""
 
 import collections
+import functools
 import gc
 import itertools
 import tempfile
@@ -12,9 +13,9 @@ from typing import Any
 from unittest import mock
 
 import torch
-from gpu_kernels import Note, resident_images, synthetic
+from gpu_kernels import Note, resident_images, row, synthetic
 from gpu_measure import Bench, milliseconds, synchronise
-from gpu_nets import CONFIGS, FORMS, NAMES, built, cost, floor_s, learner, network
+from gpu_nets import CONFIGS, FORMS, NAMES, OTHERS, built, cost, floor_s, learner, network
 
 from bohb_nas.datasets import Dataset
 from bohb_nas.records import Origin, Trial
@@ -91,14 +92,12 @@ class Step:
 def steps(bench: Bench, note: Note, peaks: Mapping[str, float], n_kernels: Mapping[str, int]) -> None:
     """Images/s of every network at several batch sizes: the step of the loop by Python, and replayed; MFU, what bounds."""
     compute, data = choose(str(bench.device)), resident_images(bench.pick(20_000, 64), bench.device)
-    names = bench.pick(NAMES, NAMES[:1])
+    names = bench.pick(NAMES, ("default", *OTHERS))
     for batch, name in itertools.product(bench.pick((128, 512, 1024), (4,)), names):
         if bench.left_s() < 0:
             return note("left out from", f"{name} batch {batch}")
-        try:
-            note(f"{name} batch {batch}", _step_row(bench, name, batch, compute, data, peaks, n_kernels.get(name, 0)))
-        except RuntimeError as e:  # no memory, or no recording: the other rows are worth having
-            note(f"{name} batch {batch}", f"{type(e).__name__}: {e}".splitlines()[0][:200])
+        measure = functools.partial(_step_row, bench, name, batch, compute, data, peaks, n_kernels.get(name, 0))
+        row(note, f"{name} batch {batch}", measure)
         _release(bench)
     return None
 
@@ -111,14 +110,19 @@ def forms(bench: Bench, note: Note) -> None:
     for batch, name in bench.pick(wanted, [(4, "default")]):
         if bench.left_s() < 0:
             return note("left out from", f"{name} batch {batch}")
-        found: dict[str, Any] = {}
-        for form in FORMS:
-            step = Step(learner(network(name, form), {"batch_size": batch}, data=data, compute=compute))
-            step.record(bench)
-            found[form] = round(milliseconds(bench, step, at_most_s=0.25), 3)
-            _release(bench)
-        note(f"{name} batch {batch} ms", found)
+        row(note, f"{name} batch {batch} ms", functools.partial(_form_row, bench, name, batch, compute, data))
+        _release(bench)
     return None
+
+
+def _form_row(bench: Bench, name: str, batch: int, compute: Compute, data: Any) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for form in FORMS:
+        step = Step(learner(network(name, form), {"batch_size": batch}, data=data, compute=compute))
+        step.record(bench)
+        found[form] = round(milliseconds(bench, step, at_most_s=0.25), 3)
+        _release(bench)
+    return found
 
 
 def norms(bench: Bench, note: Note) -> None:
@@ -129,16 +133,21 @@ def norms(bench: Bench, note: Note) -> None:
     for name, batch in bench.pick(wanted, [("default", 4)]):
         if bench.left_s() < 0:
             return note("left out from", f"{name} batch {batch}")
-        took = {}
-        for whose in ("torch's", "own"):
-            with mock.patch.object(normalisation, "fuses", (lambda _: False) if whose == "torch's" else normalisation.fuses):
-                step = Step(learner(network(name), {**CONFIGS[name], "batch_size": batch}, data=data, compute=compute))
-                step.record(bench)
-                took[whose] = round(milliseconds(bench, step, at_most_s=0.3), 3)
-            del step
-            _release(bench)
-        note(f"{name} batch {batch} ms", {**took, "times as fast": round(took["torch's"] / took["own"], 3)})
+        row(note, f"{name} batch {batch} ms", functools.partial(_norm_row, bench, name, batch, compute, data))
+        _release(bench)
     return None
+
+
+def _norm_row(bench: Bench, name: str, batch: int, compute: Compute, data: Any) -> dict[str, float]:
+    took = {}
+    for whose in ("torch's", "own"):
+        with mock.patch.object(normalisation, "fuses", (lambda _: False) if whose == "torch's" else normalisation.fuses):
+            step = Step(learner(network(name), {**CONFIGS[name], "batch_size": batch}, data=data, compute=compute))
+            step.record(bench)
+            took[whose] = round(milliseconds(bench, step, at_most_s=0.3), 3)
+        del step
+        _release(bench)
+    return {**took, "times as fast": round(took["torch's"] / took["own"], 3)}
 
 
 def _step_row(
@@ -152,17 +161,17 @@ def _step_row(
     began = time.perf_counter()
     step()
     first_s = time.perf_counter() - began
-    row: dict[str, Any] = {"eager ms": round(milliseconds(bench, step, at_most_s=0.4), 3), "first step s": round(first_s, 2)}
-    row["recorded step s"] = round(step.record(bench), 3)
-    row["graph ms"] = round(best_ms := milliseconds(bench, step, at_most_s=0.4), 3)
+    found: dict[str, Any] = {"eager ms": round(milliseconds(bench, step, at_most_s=0.4), 3), "first step s": round(first_s, 2)}
+    found["recorded step s"] = round(step.record(bench), 3)
+    found["graph ms"] = round(best_ms := milliseconds(bench, step, at_most_s=0.4), 3)
     if bench.cuda:
-        row["peak GiB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-        floor, row["bound"] = floor_s(price, batch, n_kernels, **peaks)
-        row |= {"floor ms": round(1000 * floor, 3), "efficiency": round(1000 * floor / best_ms, 3)}
-    row["images/s eager"], row["images/s"] = round(1000 * batch / row["eager ms"]), round(1000 * batch / best_ms)
-    row["MFU eager"] = round(row["images/s eager"] * price["train"] / peaks["flops_s"], 4)
-    row["MFU"] = round(row["images/s"] * price["train"] / peaks["flops_s"], 4)
-    return row
+        found["peak GiB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+        floor, found["bound"] = floor_s(price, batch, n_kernels, **peaks)
+        found |= {"floor ms": round(1000 * floor, 3), "efficiency": round(1000 * floor / best_ms, 3)}
+    found["images/s eager"], found["images/s"] = round(1000 * batch / found["eager ms"]), round(1000 * batch / best_ms)
+    found["MFU eager"] = round(found["images/s eager"] * price["train"] / peaks["flops_s"], 4)
+    found["MFU"] = round(found["images/s"] * price["train"] / peaks["flops_s"], 4)
+    return found
 
 
 def _release(bench: Bench) -> None:
@@ -176,13 +185,17 @@ def waits(bench: Bench, note: Note) -> None:
     """Host synchronisations in 8 steps by Python, in 8 replayed ones, and in reading the totals, which may wait once."""
     compute, data = choose(str(bench.device)), resident_images(bench.pick(2000, 64), bench.device)
     for name, config in bench.pick(RECIPES, {"default": {}}).items():
-        step = Step(learner(built(config), {**config, "batch_size": bench.pick(128, 4)}, data=data, compute=compute))
-        found = {"by Python": _waits_of(bench, step)}
-        step.record(bench)
-        found["replayed"] = _waits_of(bench, step)
-        with counted(bench) as at_the_end:
-            step.learner.take_totals()
-        note(name, {**found, "totals": at_the_end.places()})
+        row(note, name, functools.partial(_wait_row, bench, config, compute, data))
+
+
+def _wait_row(bench: Bench, config: Mapping[str, Any], compute: Compute, data: Any) -> dict[str, dict[str, int]]:
+    step = Step(learner(built(config), {**config, "batch_size": bench.pick(128, 4)}, data=data, compute=compute))
+    found = {"by Python": _waits_of(bench, step)}
+    step.record(bench)
+    found["replayed"] = _waits_of(bench, step)
+    with counted(bench) as at_the_end:
+        step.learner.take_totals()
+    return {**found, "totals": at_the_end.places()}
 
 
 def _waits_of(bench: Bench, step: Step) -> dict[str, int]:

@@ -129,6 +129,8 @@ _NO_MEMORY = (
     "DefaultCPUAllocator",
     "ALLOC_FAILED",  # of cuBLAS, and of cuDNN before its version 9
     "ALLOCATION_FAILED",  # of cuDNN
+    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",  # there is none for a handle; `device.choose` refuses what is broken
+    "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
     "unable to find an engine to execute this computation",  # torch passes over every algorithm whose workspace finds no room
 )
 """What a RuntimeError says that stands for missing memory: torch has an exception of its own only for its CUDA allocator."""

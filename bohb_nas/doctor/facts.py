@@ -18,7 +18,7 @@ from bohb_nas.training.device import Compute
 from bohb_nas.training.networks.normalisation import refusal
 
 Tool = Callable[[Sequence[str]], str | None]
-"""Runs a program and returns what it prints, or None where there is none or it fails."""
+"""Runs a tool of NVIDIA's and returns what it prints, or None where there is none or it fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def gather(
     """
     said = environment.get("BOHB_NAS_DATA") or None
     given = visible.given(environment)
-    gpus, unseen = _gpus()
+    gpus, unseen = _gpus(given)
     cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return Facts(
         device=compute.name,
@@ -146,10 +146,13 @@ def of_this_machine(compute: Compute, before: Sequence[Process]) -> Facts:
     )
 
 
-def _gpus() -> tuple[tuple[str, ...], str | None]:
+def _gpus(given: Sequence[str] | None) -> tuple[tuple[str, ...], str | None]:
     """The names of the GPUs by which a search finds them, and why it would find out nothing."""
     try:
-        return tuple(gpu.model for gpu in nvidia.seen().values()), None
+        seen = nvidia.seen()
+        if given is None:
+            nvidia.check_whole(seen)
+        return tuple(gpu.model for gpu in seen.values()), None
     except UsageError as e:
         return (), str(e)
 

@@ -34,25 +34,54 @@ def seen() -> dict[str, Gpu]:
     Raises:
         UsageError: it does not answer, or fails otherwise than for want of a GPU, which torch may have all the same.
     """
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return {}
-    query = [tool, "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
-    except subprocess.TimeoutExpired as e:
-        raise UsageError(f"nvidia-smi does not answer; {_HOW_TO_GO_ON}") from e
-    except OSError as e:
-        raise UsageError(f"nvidia-smi cannot be run: {e.strerror}; {_HOW_TO_GO_ON}") from e
-    if answer.returncode in _NO_GPU:
+    answer = _asked("index,uuid,name,memory.total")
+    if answer is None or answer.returncode in _NO_GPU:
         return {}
     if answer.returncode not in ANSWERED:
         said = [line for line in [*answer.stdout.splitlines(), *answer.stderr.splitlines()] if line.strip() and line.count(",") != 3]
         why = (said or [end_text(answer.returncode)])[0]
         raise UsageError(f"nvidia-smi cannot tell the GPUs: {why}; {_HOW_TO_GO_ON}")
-    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
-    told = [row + ["unknown", ""][len(row) - 2 :] for row in rows if 2 <= len(row) <= 4]
+    told = [row + ["unknown", ""][len(row) - 2 :] for row in _rows(answer) if 2 <= len(row) <= 4]
     return {index: Gpu(uuid=uuid, model=model, memory_gib=_gib(mib)) for index, uuid, model, mib in told}
+
+
+def check_whole(seen: Mapping[str, Gpu]) -> None:
+    """Refuses GPUs that are divided into slices (MIG mode) where none is named: CUDA would take one slice of each, for the whole of it.
+
+    An nvidia-smi that does not know the mode is older than what could divide a GPU; where no GPU can be divided, it says "[N/A]".
+
+    Raises:
+        UsageError: one is divided.
+    """
+    answer = _asked("index,mig.mode.current") if seen else None
+    divided = [row[0] for row in _rows(answer) if row[1:] == ["Enabled"]] if answer is not None else []
+    if divided:
+        raise UsageError(
+            f"GPU {divided[0]} is divided into slices (MIG mode), of which {visible.NAME} names none; name there the slices, whose UUIDs "
+            '(MIG-…) `nvidia-smi -L` lists, one worker for each, or GPUs that are not divided, or set it to "" to train on the processor'
+        )
+
+
+def _asked(fields: str) -> subprocess.CompletedProcess[str] | None:
+    """What nvidia-smi answers of each GPU; None where it is not here.
+
+    Raises:
+        UsageError: it does not answer.
+    """
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired as e:
+        raise UsageError(f"nvidia-smi does not answer; {_HOW_TO_GO_ON}") from e
+    except OSError as e:
+        raise UsageError(f"nvidia-smi cannot be run: {e.strerror}; {_HOW_TO_GO_ON}") from e
+
+
+def _rows(answer: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
 
 
 def _gib(mib: str) -> float:

@@ -87,6 +87,8 @@ class AutoHasSearch:
         """Mean of the last ones."""
         usual = read(next(self._decisions.corners()))[1]
         supply = self._supply = Supply(material, self._chance, batch_size=usual.batch_size)
+        self._held = usual.batch_size * (VALID_BATCHES if settings.controller == "differentiable" else 1)
+        """Images whose activations wait for a backward pass: `differentiable` follows a loss under the statistics of several batches."""
         self._temporary = Temporary(settings, bank=bank, supply=supply, compute=self._compute, n_classes=self._data.n_classes)
         self._chosen: tuple[int, dict[str, Value]] | None = None
         """At which step what was found."""
@@ -183,7 +185,7 @@ class AutoHasSearch:
         most = {"flops": self._settings.max_flops, "params": self._settings.max_params}
         if any(bound is not None and sizes[name] > bound for name, bound in most.items()):
             return False
-        needed = 4 * _COPIES * sizes["params"] + self._compute.element_bytes * self._supply.batch_size * sizes["activations"]
+        needed = 4 * _COPIES * sizes["params"] + self._compute.element_bytes * self._held * sizes["activations"]
         self._too_large += needed > self._room
         return needed <= self._room
 

@@ -4,17 +4,22 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
+from torch.nn import functional
 
 from bohb_nas import spoilt
 from bohb_nas.errors import OptionError, first_line, out_of_memory
 from bohb_nas.training import allocator, control_group, visible
+from bohb_nas.training.clock import drain
 
 Precision = Literal["auto", "fp32", "bf16"]
 _T = TypeVar("_T")
+_LIBRARIES = 2**30
+"""Bytes that the first work surely finds enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +137,7 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
     """The named device, or the first accelerator, or the CPU; bf16 where the hardware multiplies it.
 
     Raises:
-        OptionError: no such device here, or torch cannot use the GPU that CUDA_VISIBLE_DEVICES names.
+        OptionError: no such device here, or torch cannot use the GPU that was named, or the one that it found.
     """
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # before CUDA starts: cuda:N is the GPU that nvidia-smi calls N
     try:
@@ -150,16 +155,48 @@ def choose(device: str | None = None, precision: Precision = "auto") -> Compute:
         allocator.keep()
     if precision == "auto":
         precision = "bf16" if multiplies_bf16(chosen) else "fp32"
-    return Compute(device=chosen, precision=precision)
+    compute = Compute(device=chosen, precision=precision)
+    if chosen.type == "cuda":
+        _begin(compute, device)
+    return compute
+
+
+def _begin(compute: Compute, device: str | None) -> None:
+    """Does the first work on a GPU; one that others fill is no worse for it: trials say that memory ran out, or it is free by then.
+
+    Raises:
+        OptionError: it does not work: torch has no kernels for it, or its libraries do not suit the driver.
+    """
+    try:
+        with compute.untried():
+            first_work(compute.device)
+    except RuntimeError as e:
+        if not (out_of_memory(e) and compute.free_bytes() < _LIBRARIES):  # as a library says it that is broken, too
+            raise OptionError(_refused(device, first_line(e))) from e
+
+
+@cache
+def first_work(device: torch.device) -> None:
+    """A convolution and a product of matrices there, forward and backward, once by a process.
+
+    Whether torch has kernels for a GPU shows at the first one that starts. And cuDNN and cuBLAS make a handle in each thread that works,
+    this one and that of the backward pass; made in the first step of a network that has taken the memory, they fail. The second or less
+    that it takes to load them is one that the first step would take.
+    """
+    with torch.enable_grad():
+        images, filters, weight = (torch.ones(shape, device=device, requires_grad=True) for shape in ((1, 8, 4, 4), (8, 8, 3, 3), (32, 8)))
+        (functional.conv2d(images, filters).flatten(1) @ weight).sum().backward()  # type: ignore[no-untyped-call]
+    drain(device)
 
 
 def _refused(device: str | None, why: str) -> str:
     """Why a device cannot be used, and what can; None is the first accelerator."""
     if device is not None:
-        return f"device {device!r} cannot be used: {why}; accepted are cpu, cuda, cuda:N of a GPU present"
+        return f"device {device!r} cannot be used: {why}; accepted are cpu, cuda, cuda:N of a GPU present that this torch was built for"
+    given = os.environ.get(visible.NAME, "not set")
     return (
-        f"torch {torch.__version__} cannot use the GPU that it was given ({visible.NAME}={os.environ.get(visible.NAME)}): {why}; install a "
-        "torch with CUDA that the driver supports (https://pytorch.org/get-started/locally), name another GPU, or set "
+        f"torch {torch.__version__} cannot use the GPU that it was given ({visible.NAME}={given}): {why}; install a torch with CUDA that "
+        "the driver supports and that was built for this GPU (https://pytorch.org/get-started/locally), name another GPU, or set "
         f'{visible.NAME}="" to train on the processor'
     )
 

@@ -15,6 +15,9 @@ from bohb_nas.training.recording import record
 _REPETITIONS = 5
 _RECORDED = 100
 """Small operations of a recording."""
+_SMALLEST_SIDE = 1024
+"""Of a matrix; what a smaller one takes says nothing of a device."""
+_SMALLEST_BYTES = 2**24
 _SHORTEST_S = 0.01
 """A repetition goes on for so long."""
 
@@ -40,27 +43,38 @@ def of(compute: Compute) -> Peak:
 
 
 def measure(compute: Compute, *, now: Callable[[], float] = time.perf_counter) -> Peak:
-    """Measures a device; about 0.3 s, and memory for 3 matrices and 2 buffers.
+    """Measures a device; about 0.3 s, and memory for 3 matrices, then for 2 buffers: smaller ones where there is less.
 
     Args:
         compute: the device and the precision.
         now: seconds of a monotonic clock.
+
+    Raises:
+        RuntimeError, MemoryError: there is not even memory for the smallest.
     """
-    asynchronous = compute.asynchronous
-    kind = torch.bfloat16 if compute.precision == "bf16" else torch.float32
-    n, n_bytes = (8192, 2**28) if asynchronous else (1024, 2**26)
-    generator = torch.Generator(compute.device).manual_seed(0)
-    # random numbers: constant ones draw less power, and a GPU multiplies them a third faster
-    a, b = (torch.randn(n, n, generator=generator, dtype=kind, device=compute.device) for _ in range(2))
-    product = torch.empty(n, n, dtype=kind, device=compute.device)
-    source = torch.zeros(n_bytes, dtype=torch.uint8, device=compute.device)
-    target, small = torch.empty_like(source), torch.zeros(1, device=compute.device)
-    with compute.rounded_alike():  # convolutions are nearly all that a network multiplies
-        matmul_s = _seconds(lambda: torch.mm(a, b, out=product), compute, now)
-    copy_s = _seconds(lambda: target.copy_(source), compute, now)
+    side, n_bytes = (8192, 2**28) if compute.asynchronous else (1024, 2**26)
+    flops, _ = compute.fitting(lambda side: 2 * side**3 / _matmul_s(side, compute, now), side, least=_SMALLEST_SIDE)
+    moved, _ = compute.fitting(lambda n_bytes: 2 * n_bytes / _copy_s(n_bytes, compute, now), n_bytes, least=_SMALLEST_BYTES)
+    small = torch.zeros(1, device=compute.device)
     launch_s = _seconds(lambda: small.add_(1), compute, now)
     replay_s = _seconds(_recorded(small), compute, now) / _RECORDED if compute.device.type == "cuda" else launch_s
-    return Peak(flops=2 * n**3 / matmul_s, bytes=2 * n_bytes / copy_s, launch_s=launch_s, replay_s=replay_s)
+    return Peak(flops=flops, bytes=moved, launch_s=launch_s, replay_s=replay_s)
+
+
+def _matmul_s(side: int, compute: Compute, now: Callable[[], float]) -> float:
+    kind = torch.bfloat16 if compute.precision == "bf16" else torch.float32
+    generator = torch.Generator(compute.device).manual_seed(0)
+    # random numbers: constant ones draw less power, and a GPU multiplies them a third faster
+    a, b = (torch.randn(side, side, generator=generator, dtype=kind, device=compute.device) for _ in range(2))
+    product = torch.empty(side, side, dtype=kind, device=compute.device)
+    with compute.rounded_alike():  # convolutions are nearly all that a network multiplies
+        return _seconds(lambda: torch.mm(a, b, out=product), compute, now)
+
+
+def _copy_s(n_bytes: int, compute: Compute, now: Callable[[], float]) -> float:
+    source = torch.zeros(n_bytes, dtype=torch.uint8, device=compute.device)
+    target = torch.empty_like(source)
+    return _seconds(lambda: target.copy_(source), compute, now)
 
 
 def _recorded(small: Tensor) -> Callable[[], None]:

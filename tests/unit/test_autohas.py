@@ -498,3 +498,33 @@ def test_candidates_that_memory_would_not_hold_are_not_drawn_and_counted() -> No
     # 128 images a step in fp32: more than the whole memory would be needed by none
     assert max(4 * s["params"] + 4 * 128 * s["activations"] for s in sizes) < 40 * 2**20
     assert one.told()["too_large"] > 0
+
+
+@pytest.mark.parametrize("controller", CONTROLLERS)
+def test_a_candidate_that_memory_would_not_hold_for_its_backward_passes_does_not_fit(
+    controller: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held is every tensor that torch saves, counted once."""
+    held: list[int] = []
+    own = steps.logits
+
+    def counted(*parts: Any) -> Any:
+        saved: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            out = own(*parts)
+        held.append(sum(saved.values()))
+        return out
+
+    monkeypatch.setattr(steps, "logits", counted)
+    one = AutoHasSearch(settings(controller), Material(data=data(120, 120), compute=CPU, space=numbers_only(), seed=0))
+    walk(one, 2)
+    config = one._decisions.config(_all(one)[0])
+    one._room = max(held) - 1
+    assert not one._fits(config)
+    one._room = 4 * max(held)
+    assert one._fits(config)

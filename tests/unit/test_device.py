@@ -1,13 +1,17 @@
 """Names of devices that nothing can be trained on, and devices that do not do what they are asked."""
 
 import os
+import re
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 import torch
 
 from bohb_nas import spoilt
 from bohb_nas.errors import OptionError
+from bohb_nas.training import device
 from bohb_nas.training.device import Compute, choose
 
 
@@ -74,4 +78,69 @@ def test_the_precision_is_that_of_the_named_gpu(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.__setitem__(0, device.index))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: current == [1])
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(device, "first_work", lambda _: None)
     assert choose(named).precision == precision
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Exception, float], None]]:
+    """A GPU on which the first kernel that starts raises what is told, with so many GiB free."""
+    device.first_work.cache_clear()
+
+    def fails(e: Exception, free_gib: float) -> None:
+        def ones(*_: object, **__: object) -> NoReturn:
+            raise e
+
+        monkeypatch.setattr(torch, "ones", ones)
+        monkeypatch.setattr(Compute, "free_bytes", lambda _: int(free_gib * 2**30))
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch, "empty", lambda *size, device: SimpleNamespace(device=torch.device("cuda:0")))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    yield fails
+    device.first_work.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("why", "free_gib"),
+    [
+        ("CUDA error: no kernel image is available for execution on the device\nCompile with `TORCH_USE_CUDA_DSA`", 70.0),
+        ("CUDA error: no kernel image is available for execution on the device\nCompile with `TORCH_USE_CUDA_DSA`", 0.1),
+        ("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", 70.0),  # of a driver that is too old, say
+    ],
+)
+def test_a_gpu_on_which_nothing_can_be_computed_is_refused_with_what_to_do(
+    gpu: Callable[[Exception, float], None], why: str, free_gib: float
+) -> None:
+    gpu(RuntimeError(why), free_gib)
+    said = re.escape(why.splitlines()[0])
+    with pytest.raises(
+        OptionError, match=rf"cannot use the GPU that it was given .*: {said}; install a torch with CUDA that .* built for this GPU"
+    ):
+        choose()
+    with pytest.raises(OptionError, match=rf"device 'cuda:0' cannot be used: {said}; accepted are .* that this torch was built for"):
+        choose("cuda:0")
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB"),
+    ],
+)
+def test_a_gpu_that_others_fill_is_not_refused(gpu: Callable[[Exception, float], None], why: Exception) -> None:
+    gpu(why, 0.05)
+    assert choose().device == torch.device("cuda:0")
+
+
+def test_the_first_work_multiplies_in_both_passes_and_draws_nothing() -> None:
+    before = torch.get_rng_state()
+    with torch.profiler.profile() as seen, torch.no_grad():
+        device.first_work.__wrapped__(torch.device("cpu"))
+    n = {event.key: event.count for event in seen.key_averages()}
+    assert (n["aten::convolution"], n["aten::convolution_backward"], n["aten::mm"]) == (1, 1, 3)
+    assert torch.equal(torch.get_rng_state(), before)

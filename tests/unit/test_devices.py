@@ -139,6 +139,37 @@ def test_what_nvidia_smi_exits_with_tells_whether_there_is_a_gpu(
     assert [d.name for d in local_devices(None)] == names
 
 
+_MIG = """case "$1" in
+*mig.mode.current*) {mode};;
+*) echo '0, GPU-a, NVIDIA A100-SXM4-40GB, 40960'; echo '1, GPU-b, NVIDIA A100-SXM4-40GB, 40960';;
+esac"""
+"""An nvidia-smi of two A100."""
+
+
+def test_a_gpu_in_slices_is_refused_where_none_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    smi(monkeypatch, tmp_path, _MIG.format(mode="echo '0, Disabled'; echo '1, Enabled'"))
+    with pytest.raises(
+        UsageError, match=r"GPU 1 is divided into slices .MIG mode., of which CUDA_VISIBLE_DEVICES names none; .*`nvidia-smi -L`"
+    ):
+        local_devices(None)
+    for given, names in (("MIG-a,MIG-b", ["MIG-a", "MIG-b"]), ("0", ["GPU-a"]), ("", ["cpu0"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+        assert [d.name for d in local_devices(None)] == names, "as the sentence says"
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "echo '0, Disabled'; echo '1, [N/A]'",
+        "echo '0, [Not Supported]'; echo '1, N/A'",
+        """echo 'Field "mig.mode.current" is not a valid field to query.'; exit 2""",
+    ],
+)
+def test_gpus_without_slices_are_taken_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str) -> None:
+    smi(monkeypatch, tmp_path, _MIG.format(mode=mode))
+    assert [d.name for d in local_devices(None)] == ["GPU-a", "GPU-b"]
+
+
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize("given", [None, "1", "GPU-bbbb"])
 def test_a_worker_counts_gpus_as_nvidia_smi_does(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:

@@ -131,6 +131,22 @@ def test_a_machine_whose_nvidia_smi_fails_says_why(monkeypatch: pytest.MonkeyPat
     assert "Driver/library version mismatch; mend the driver" in str(found.unseen)
 
 
+def test_a_machine_whose_gpu_is_in_slices_says_what_to_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, 'case "$1" in *mig*) echo 0, Enabled;; *) echo 0, GPU-a, NVIDIA A100, 40960;; esac')
+    (problem,) = [found for found in problems(gathered()) if "slices" in found.what]
+    assert "nvidia-smi -L" in problem.remedy
+    assert gathered({"CUDA_VISIBLE_DEVICES": "MIG-a"}).unseen is None
+
+
+@pytest.mark.parametrize(("code", "pids"), [(0, [12]), (14, [12]), (18, [])])
+def test_processes_are_told_where_nvidia_smi_only_warns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, pids: list[int]
+) -> None:
+    """By 14 it warns of a damaged infoROM."""
+    install(monkeypatch, tmp_path, f"echo GPU-aa, 12, python; echo WARNING: infoROM is corrupted at gpu 0000:01:00.0; exit {code}")
+    assert [p.pid for p in processes(run_tool)] == pids
+
+
 def test_processes_are_told_by_their_gpu() -> None:
     found = processes(smi({"gpu_uuid": "GPU-aa, 12, /usr/bin/python3\nGPU-bb, 13, other, with a comma\n[N/A], [N/A], [N/A]\n"}))
     assert [(p.pid, p.name) for p in found] == [(12, "/usr/bin/python3"), (13, "other, with a comma")]

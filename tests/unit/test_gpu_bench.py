@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,12 +20,15 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import gpu  # noqa: E402
+import gpu_kernels  # noqa: E402
 import gpu_probes  # noqa: E402
 from gpu_measure import Bench  # noqa: E402
-from gpu_nets import CONFIGS, NAMES, cost, floor_s, network  # noqa: E402
-from gpu_training import counted  # noqa: E402
+from gpu_nets import CONFIGS, NAMES, OTHERS, cost, floor_s, learner, network  # noqa: E402
+from gpu_training import Step, counted  # noqa: E402
 
 from bohb_nas.networks import size  # noqa: E402
+from bohb_nas.training.device import choose  # noqa: E402
+from bohb_nas.training.recording import STEPS_BEFORE, Recording  # noqa: E402
 
 PEAKS = ((1e12, 1e12), (1e15, 1e12), (1e17, 1e17))
 SECTIONS = [
@@ -73,6 +77,22 @@ def test_every_network_maps_images_to_ten_classes(name: str) -> None:
     assert net(torch.zeros(2, 3, 32, 32), net.noise(2, torch.Generator())).shape == (2, 10)
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_network_in_plain_torch_takes_a_step(name: str) -> None:
+    bench = Bench(device=torch.device("cpu"), rehearse=True, ends=math.inf)
+    step = Step(learner(network(name), {"batch_size": 2}, data=gpu_kernels.resident_images(20, bench.device), compute=choose("cpu")))
+    step.record(bench)
+    assert step.n_steps == 4
+    assert math.isfinite(step.learner.take_totals()[0])
+
+
+def test_a_row_that_fails_says_why_in_its_place() -> None:
+    noted: dict[str, Any] = {}
+    for name, there in (("lost", {}), ("kept", {"noise": 3})):
+        gpu_kernels.row(noted.__setitem__, name, lambda there=there: there["noise"])  # type: ignore[misc]
+    assert noted == {"lost": "failed: KeyError: 'noise'", "kept": 3}
+
+
 def test_the_floor_is_the_largest_of_three() -> None:
     price = {"train": 2e9, "elements": 1e6}
     # 100 images: 0.2 TFLOP, 2.8 GB, 50 launches
@@ -110,7 +130,7 @@ def test_a_probe_that_says_much_is_read_while_another_is_waited_for(tmp_path: Pa
         "kind, mark = sys.argv[1], pathlib.Path(sys.argv[2])\n"
         "if kind == 'loud':\n    sys.stderr.write('warning ' * 30_000)\n    mark.touch()\n"
         "while not mark.exists():\n    time.sleep(0.01)\n"
-        "print('[1]' if kind == 'loud' else '{\"heard\": true}')\n"
+        "print('[1]' if kind == 'loud' else '{\"heard\": true, \"whole\": true}')\n"
     )
     monkeypatch.setattr(gpu_probes, "__file__", str(probe))
     bench = Bench(device=torch.device("cpu"), rehearse=True, ends=time.monotonic() + 20)
@@ -119,18 +139,48 @@ def test_a_probe_that_says_much_is_read_while_another_is_waited_for(tmp_path: Pa
     assert noted["patient"] == {"heard": True}
 
 
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [
+        ("time.sleep(60)", "took too long"),
+        ("sys.exit('no driver')", "exit code 1: ['no driver']"),
+        ("print('{\"torn', end='')", "exit code 0: []"),
+    ],
+)
+def test_a_probe_that_is_broken_off_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, why: str) -> None:
+    probe, noted = tmp_path / "probe.py", dict[str, Any]()
+    probe.write_text(f'import sys, time\nprint(\'{{"first": 1}}\')\nprint(\'{{"first": 1, "second": 2}}\', flush=True)\n{then}\n')
+    monkeypatch.setattr(gpu_probes, "__file__", str(probe))
+    gpu_probes.captures(Bench(device=torch.device("cpu"), rehearse=True, ends=time.monotonic() + 2), noted.__setitem__)
+    assert noted == {"first": 1, "second": 2, "broken off": why}
+
+
+def test_nothing_that_a_section_runs_takes_its_end_for_a_failure_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def section(bench: Bench, note: gpu_kernels.Note) -> None:
+        recording = Recording(lambda work, inputs: gpu._late(0, None))
+        for _ in range(STEPS_BEFORE + 1):
+            recording(lambda: None)
+        gpu_kernels.row(note, "not reached", lambda: recording.refused)
+
+    found: gpu.Found = {}
+    gpu._run("steps", 60.0, section, Bench(device=torch.device("cpu"), rehearse=True, ends=math.inf), found, tmp_path / "gpu.json")
+    assert found["steps"].keys() == {"failed", "seconds"}
+    assert "far beyond its limit of time" in found["steps"]["failed"]
+
+
 @pytest.mark.slow
 def test_the_rehearsal_runs_every_section(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, str(ROOT / "bench" / "gpu.py"), "--rehearse", "--out", str(out)], check=True, env=environment)
     found = json.loads(out.read_text())
-    assert [name for name in SECTIONS if name not in found or "failed" in found[name]] == []
+    assert [name for name in SECTIONS if name not in found or re.search("failed|exit code|signal", json.dumps(found[name]))] == []
     for name, row in found["captures"].items():
         if name != "seconds":
             assert row["losses replayed"] == row["losses by Python"], name
             assert (row["a rate of 0 acts"], row["a rate of 0.1 acts"]) == (True, True), name
-    assert found["steps"]["default batch 4"]["images/s"] > 0
+    for name in ("default", *OTHERS):
+        assert found["steps"][f"{name} batch 4"]["images/s"] > 0
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -325,6 +326,8 @@ def test_divergence(tmp_path: Path, time: fakes.Virtual) -> None:
         RuntimeError("FIND was unable to find an engine to execute this computation"),
         RuntimeError("GET was unable to find an engine to execute this computation"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     ],
 )
@@ -359,12 +362,13 @@ def test_a_network_larger_than_memory_is_not_even_built(tmp_path: Path, time: fa
     assert "GiB" in str(result.message)
 
 
-def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said", ["shapes do not fit", "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasSgemm(handle)`"])
+def test_other_errors_are_not_swallowed(tmp_path: Path, time: fakes.Virtual, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     def forward(*_: Any) -> torch.Tensor:
-        raise RuntimeError("shapes do not fit")
+        raise RuntimeError(said)
 
     monkeypatch.setattr(Network, "forward", forward)
-    with pytest.raises(RuntimeError, match="shapes do not fit"):
+    with pytest.raises(RuntimeError, match=re.escape(said)):
         run(worker(time), tmp_path / "a")
 
 

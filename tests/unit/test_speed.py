@@ -1,5 +1,6 @@
 """Floors by hand, and peaks of a device whose clock the test moves."""
 
+import weakref
 from typing import Any
 
 import pytest
@@ -46,6 +47,29 @@ def test_a_peak_is_work_over_time(precision: str) -> None:
     assert found.launch_s == found.replay_s == pytest.approx(each_s)
     assert found.flops == pytest.approx(2 * 1024**3 / each_s)
     assert found.bytes == pytest.approx(2 * 2**26 / each_s)
+
+
+@pytest.mark.parametrize(("free_mib", "side", "mib"), [(200, 4096, 64), (70, 2048, 32)])
+def test_a_peak_is_measured_with_what_memory_holds(monkeypatch: pytest.MonkeyPatch, free_mib: int, side: int, mib: int) -> None:
+    """Of a queueing device in fp32: three matrices of side 4096 take 192 MiB, of 2048 48 MiB; two buffers of as many MiB twice that."""
+    readings, taken = iter(0.003 * i for i in range(10_000)), list[weakref.ref[torch.Tensor]]()
+
+    own = torch.empty
+
+    def limited(*size: Any, dtype: torch.dtype = torch.float32, **_: object) -> torch.Tensor:
+        tensor = own(*size, dtype=dtype, device="meta")
+        taken.append(weakref.ref(tensor))
+        if sum(living.nbytes for reference in taken if (living := reference()) is not None) > free_mib * 2**20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return tensor
+
+    for name in ("randn", "empty", "zeros"):
+        monkeypatch.setattr(torch, name, limited)
+    monkeypatch.setattr(torch, "empty_like", lambda tensor: limited(tensor.shape, dtype=tensor.dtype))
+    monkeypatch.setattr(torch, "mm", lambda a, b, out: out)
+    found = measure(fakes.Queueing(device=torch.device("cpu"), precision="fp32"), now=lambda: next(readings))
+    assert found.flops == pytest.approx(2 * side**3 / 0.0003)
+    assert found.bytes == pytest.approx(2 * mib * 2**20 / 0.0003)
 
 
 @pytest.mark.parametrize("convolutions", [True, False])
