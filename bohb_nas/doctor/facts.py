@@ -151,7 +151,7 @@ def _gpus(given: Sequence[str] | None) -> tuple[tuple[str, ...], str | None]:
     try:
         seen = nvidia.seen()
         if given is None:
-            nvidia.check_whole(seen)
+            nvidia.computing(seen)
         return tuple(gpu.model for gpu in seen.values()), None
     except UsageError as e:
         return (), str(e)

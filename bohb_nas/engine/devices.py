@@ -65,8 +65,8 @@ def _gpus() -> list[Device]:
     A GPU is named by its UUID wherever nvidia-smi tells it, since the same index is another GPU in another job.
 
     Raises:
-        UsageError: nvidia-smi fails where none is given, or tells one that is divided; or they are given by numbers of another order than
-            its own; or the first that is given is none.
+        UsageError: nvidia-smi fails where none is given, or tells of one divided into nothing; or they are given by numbers of another
+            order than its own; or the first that is given is none.
     """
     given = visible.given()
     if given == []:
@@ -77,11 +77,9 @@ def _gpus() -> list[Device]:
         if given is None:
             raise
         seen = {}  # what is named is taken as it is named: a worker that cannot use it says so
-    if given is None:
-        nvidia.check_whole(seen)
-    elif any(part.isdecimal() for part in given):
+    if given is not None and any(part.isdecimal() for part in given):
         nvidia.check_order(len(seen))
-    ids = [gpu.uuid for gpu in seen.values()] if given is None else nvidia.named(given, seen)
+    ids = nvidia.computing(seen) if given is None else nvidia.named(given, seen)
     by_id = seen | {gpu.uuid: gpu for gpu in seen.values()}
     found = []
     for i in ids:

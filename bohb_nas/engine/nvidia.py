@@ -1,6 +1,7 @@
 """The GPUs of this machine, as nvidia-smi tells them and as CUDA reads which of them a process may use."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -45,21 +46,25 @@ def seen() -> dict[str, Gpu]:
     return {index: Gpu(uuid=uuid, model=model, memory_gib=_gib(mib)) for index, uuid, model, mib in told}
 
 
-def check_whole(seen: Mapping[str, Gpu]) -> None:
-    """Refuses GPUs that are divided into slices (MIG mode) where none is named: CUDA would take one slice of each, for the whole of it.
+def computing(seen: Mapping[str, Gpu]) -> list[str]:
+    """UUIDs of what CUDA computes on where nothing is named: GPUs, and the slices of each that is divided (MIG mode).
 
     An nvidia-smi that does not know the mode is older than what could divide a GPU; where no GPU can be divided, it says "[N/A]".
 
     Raises:
-        UsageError: one is divided.
+        UsageError: the GPUs are divided, and have no slices.
     """
-    answer = _asked("index,mig.mode.current") if seen else None
-    divided = [row[0] for row in _rows(answer) if row[1:] == ["Enabled"]] if answer is not None else []
-    if divided:
+    mode = _asked("index,mig.mode.current") if seen else None
+    divided = {row[0] for row in _rows(mode) if row[1:] == ["Enabled"]} if mode is not None else set()
+    listed = _run("-L") if divided else None
+    slices = re.findall(r"\(UUID: (MIG-[^)\s]+)\)", listed.stdout) if listed is not None else []
+    found = [gpu.uuid for index, gpu in seen.items() if index not in divided] + slices
+    if divided and not found:
         raise UsageError(
-            f"GPU {divided[0]} is divided into slices (MIG mode), of which {visible.NAME} names none; name there the slices, whose UUIDs "
-            '(MIG-…) `nvidia-smi -L` lists, one worker for each, or GPUs that are not divided, or set it to "" to train on the processor'
+            f"GPU {min(divided)} is in MIG mode, and `nvidia-smi -L` lists no slices of it; make slices, end the mode "
+            f'(nvidia-smi -mig 0), or set {visible.NAME} to "" to train on the processor'
         )
+    return found
 
 
 def _asked(fields: str) -> subprocess.CompletedProcess[str] | None:
@@ -68,12 +73,15 @@ def _asked(fields: str) -> subprocess.CompletedProcess[str] | None:
     Raises:
         UsageError: it does not answer.
     """
+    return _run(f"--query-gpu={fields}", "--format=csv,noheader,nounits")
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str] | None:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
-    query = [tool, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
-        return subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run([tool, *arguments], capture_output=True, text=True, check=False, timeout=60)
     except subprocess.TimeoutExpired as e:
         raise UsageError(f"nvidia-smi does not answer; {_HOW_TO_GO_ON}") from e
     except OSError as e:

@@ -141,20 +141,31 @@ def test_what_nvidia_smi_exits_with_tells_whether_there_is_a_gpu(
 
 _MIG = """case "$1" in
 *mig.mode.current*) {mode};;
+-L) echo 'GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-a)'; echo 'GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-b)'
+{slices};;
 *) echo '0, GPU-a, NVIDIA A100-SXM4-40GB, 40960'; echo '1, GPU-b, NVIDIA A100-SXM4-40GB, 40960';;
 esac"""
 """An nvidia-smi of two A100."""
+_TWO_SLICES = """echo '  MIG 1g.5gb      Device  0: (UUID: MIG-c)'; echo '  MIG 2g.10gb     Device  1: (UUID: MIG-d)'"""
 
 
-def test_a_gpu_in_slices_is_refused_where_none_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    smi(monkeypatch, tmp_path, _MIG.format(mode="echo '0, Disabled'; echo '1, Enabled'"))
-    with pytest.raises(
-        UsageError, match=r"GPU 1 is divided into slices .MIG mode., of which CUDA_VISIBLE_DEVICES names none; .*`nvidia-smi -L`"
-    ):
-        local_devices(None)
-    for given, names in (("MIG-a,MIG-b", ["MIG-a", "MIG-b"]), ("0", ["GPU-a"]), ("", ["cpu0"])):
+@pytest.mark.parametrize(("given", "names"), [(None, ["GPU-a", "MIG-c", "MIG-d"]), ("MIG-d", ["MIG-d"]), ("0", ["GPU-a"]), ("", ["cpu0"])])
+def test_of_a_gpu_in_slices_each_slice_is_a_device(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str | None, names: list[str]
+) -> None:
+    """CUDA gives a process one slice only, wherefore each worker is shown its own."""
+    smi(monkeypatch, tmp_path, _MIG.format(mode="echo '0, Disabled'; echo '1, Enabled'", slices=_TWO_SLICES))
+    if given is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-        assert [d.name for d in local_devices(None)] == names, "as the sentence says"
+    found = local_devices(None)
+    assert [d.name for d in found] == names
+    assert names == ["cpu0"] or [d.environment["CUDA_VISIBLE_DEVICES"] for d in found] == [given or name for name in names]
+
+
+def test_gpus_in_mig_mode_without_slices_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    smi(monkeypatch, tmp_path, _MIG.format(mode="echo '0, Enabled'; echo '1, Enabled'", slices=""))
+    with pytest.raises(UsageError, match="GPU 0 is in MIG mode, and `nvidia-smi -L` lists no slices of it; make slices"):
+        local_devices(None)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +177,7 @@ def test_a_gpu_in_slices_is_refused_where_none_is_named(monkeypatch: pytest.Monk
     ],
 )
 def test_gpus_without_slices_are_taken_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str) -> None:
-    smi(monkeypatch, tmp_path, _MIG.format(mode=mode))
+    smi(monkeypatch, tmp_path, _MIG.format(mode=mode, slices=_TWO_SLICES))
     assert [d.name for d in local_devices(None)] == ["GPU-a", "GPU-b"]
 
 

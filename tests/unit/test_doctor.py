@@ -131,10 +131,10 @@ def test_a_machine_whose_nvidia_smi_fails_says_why(monkeypatch: pytest.MonkeyPat
     assert "Driver/library version mismatch; mend the driver" in str(found.unseen)
 
 
-def test_a_machine_whose_gpu_is_in_slices_says_what_to_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_whose_gpu_is_to_have_slices_and_has_none_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, 'case "$1" in *mig*) echo 0, Enabled;; *) echo 0, GPU-a, NVIDIA A100, 40960;; esac')
     (problem,) = [found for found in problems(gathered()) if "slices" in found.what]
-    assert "nvidia-smi -L" in problem.remedy
+    assert problem.remedy.startswith("make slices, end the mode (nvidia-smi -mig 0), or set CUDA_VISIBLE_DEVICES")
     assert gathered({"CUDA_VISIBLE_DEVICES": "MIG-a"}).unseen is None
 
 
