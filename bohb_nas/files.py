@@ -8,6 +8,7 @@ import math
 import os
 import re
 import reprlib
+import shlex
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -138,6 +139,11 @@ def write_once(path: Path, data: bytes | str) -> bool:
             aside.unlink(missing_ok=True)
         sync_folder(path.parent)
     return True
+
+
+def pasted(path: Path) -> str:
+    """A path as a command that is shown has it, so that it can be pasted into a shell: no command takes it for an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def dump_json(value: Any, *, default: Callable[[Any], Any] | None = None) -> str:

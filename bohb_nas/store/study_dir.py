@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import stat
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import JournalError, RecordError, StorageError, StudyError, UsageError
-from bohb_nas.files import dump_json, is_aside, storing, write_atomic, write_once
+from bohb_nas.files import dump_json, is_aside, pasted, storing, write_atomic, write_once
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 from bohb_nas.store.lines import sound_bytes
@@ -44,7 +43,7 @@ class StudyDir:
     @property
     def quoted(self) -> str:
         """The path as a command that is shown has it: it can be pasted into a shell."""
-        return shlex.quote(str(self.path))
+        return pasted(self.path)
 
     @property
     def study_json(self) -> Path:

@@ -135,7 +135,7 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(command) for command in re.findall("`([^`]+)`", text)]
 
 
-def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path) -> None:
+def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = StudyDir(tmp_path / "my study's $HOME")
     with pytest.raises(StudyError) as absent:
         study.read_meta()
@@ -153,6 +153,12 @@ def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path) ->
     assert commands(str(held.value)) == [["bohb-nas", word, str(study.path)] for word in ("worker", "status")]
     said = exports.make("tensorboard", Watch(study), tmp_path / "event files").update()
     assert commands(said) == [["tensorboard", "--logdir", str(tmp_path / "event files")]]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError) as dashed:
+        StudyDir(Path("./-dash")).read_meta()
+    assert commands(str(dashed.value)) == [["bohb-nas", "run", "./-dash"]]
+    said = exports.make("tensorboard", Watch(study), Path("./-events")).update()
+    assert commands(said) == [["tensorboard", "--logdir", "./-events"]]
 
 
 def test_a_record_that_cannot_be_read_for_now_is_taken_for_the_same(study: StudyDir) -> None:
