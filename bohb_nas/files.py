@@ -27,9 +27,9 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
+        remedy = "put its folder back" if e.errno == errno.ENOENT else "free space or restore access"
         raise StorageError(
-            f"cannot write {path}: {e.strerror or e}; free space or restore access, then run the same command again: "
-            "everything recorded so far is kept"
+            f"cannot write {path}: {e.strerror or e}; {remedy}, then run the same command again: everything recorded so far is kept"
         ) from e
 
 

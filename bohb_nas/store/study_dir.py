@@ -192,16 +192,23 @@ class StudyDir:
         return [folder / name for name in sorted(names, key=int)]
 
     def new_attempt(self, trial_id: str) -> Path:
-        """Makes the folder of the next attempt at a trial."""
+        """Makes the folder of the next attempt at a trial; not in a study that is gone.
+
+        Raises:
+            StorageError: the disk refused, or the study is gone.
+        """
         n = int(self.attempts(trial_id)[-1].name) + 1 if self.attempts(trial_id) else 0
         folder = self.trials / trial_id / str(n)
-        while True:
-            try:
-                folder.mkdir(parents=True)
-            except FileExistsError:  # another's, that was not shown when the folder was listed
-                folder = folder.with_name(str(int(folder.name) + 1))
-            else:
-                return folder
+        with storing(folder):
+            self._restore(self.trials)
+            folder.parent.mkdir(exist_ok=True)
+            while True:
+                try:
+                    folder.mkdir()
+                except FileExistsError:  # another's, that was not shown when the folder was listed
+                    folder = folder.with_name(str(int(folder.name) + 1))
+                else:
+                    return folder
 
     def checkpoint(self, trial_id: str) -> Path | None:
         """The newest checkpoint folder of a trial, or None."""
@@ -290,6 +297,11 @@ class StudyDir:
         """
         for folder in (self.inputs, self.results, self.running, self.workers, self.trials, self.tls):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _restore(self, folder: Path) -> None:
+        """Makes one of its folders anew where it was lost, with what else is missing; not in a study that is gone."""
+        if not folder.is_dir() and self.exists():
+            self.make_folders()
 
     def read_meta(self) -> dict[str, Any]:
         """What study.json says.
@@ -398,8 +410,7 @@ class StudyDir:
         """
         path = self.result(evaluation.trial.trial_id)
         with storing(path):
-            if not self.results.is_dir() and self.exists():
-                self.make_folders()
+            self._restore(self.results)
         return write_once(path, dump_json(evaluation.to_json()))
 
 

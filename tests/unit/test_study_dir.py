@@ -186,13 +186,26 @@ def test_folders_that_are_lost_are_made_anew_for_a_result_and_a_study_that_is_go
     assert study.running.stat().st_mode & 0o777 == 0o700
     shutil.rmtree(study.results)
     study.study_json.unlink()
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(StorageError, match="No such file or directory; put its folder back"):
         study.write_result(evaluation)
     shutil.rmtree(study.path)
     with pytest.raises(StorageError, match="No such file"):
         study.write_result(evaluation)
     assert not study.path.exists()
 
+
+def test_folders_that_are_lost_are_made_anew_for_an_attempt_and_a_study_that_is_gone_is_not(study: StudyDir) -> None:
+    shutil.rmtree(study.trials)
+    assert study.new_attempt("t0") == study.trials / "t0" / "0"
+    assert study.trials.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(study.trials)
+    study.study_json.unlink()
+    with pytest.raises(StorageError, match="t0/0: No such file or directory; put its folder back"):
+        study.new_attempt("t0")
+    study.path.rename(study.path.with_name("renamed"))
+    with pytest.raises(StorageError, match="No such file"):
+        study.new_attempt("t0")
+    assert not study.path.exists()
 
 def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
     study.write_result(Evaluation(trial=trial(0), result=result(0, 0.25)))
