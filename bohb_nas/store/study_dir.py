@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import JournalError, RecordError, StorageError, StudyError, UsageError
-from bohb_nas.files import dump_json, is_aside, pasted, storing, write_atomic, write_once
+from bohb_nas.files import FULL, dump_json, is_aside, pasted, storing, write_atomic, write_once
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 from bohb_nas.store.lines import sound_bytes
@@ -274,7 +274,8 @@ class StudyDir:
         """Makes the directory and its folders, readable by their owner only; harmless on an existing study.
 
         Raises:
-            StudyError: the place cannot hold a study, or the disk refused.
+            StudyError: the place cannot hold a study.
+            StorageError: the disk has no room.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -287,7 +288,8 @@ class StudyDir:
         except PermissionError as e:
             raise StudyError(f"{self.path} cannot be made or is not writable: {e.strerror}; choose another DIR") from e
         except OSError as e:
-            raise StudyError(f"cannot write {self.path}: {e.strerror}; free space or choose another DIR") from e
+            refused = StorageError if e.errno in FULL else StudyError
+            raise refused(f"cannot write {self.path}: {e.strerror}; free space or choose another DIR") from e
 
     def make_folders(self) -> None:
         """Makes those of its folders that are missing, in a directory that is there.

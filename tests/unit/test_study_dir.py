@@ -207,6 +207,21 @@ def test_folders_that_are_lost_are_made_anew_for_an_attempt_and_a_study_that_is_
         study.new_attempt("t0")
     assert not study.path.exists()
 
+
+def test_a_disk_without_room_for_a_new_study_is_no_misuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, make = StudyDir(tmp_path / "study"), Path.mkdir
+
+    def full(path: Path, *arguments: Any, **named: Any) -> None:
+        if path == study.tls:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        make(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(StorageError, match=f"cannot write {study.path}: No space left on device; free space") as refused:
+        study.make()
+    assert refused.value.exit_code == 1
+
+
 def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
     study.write_result(Evaluation(trial=trial(0), result=result(0, 0.25)))
 
