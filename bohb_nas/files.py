@@ -9,6 +9,7 @@ import os
 import re
 import reprlib
 import shlex
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from bohb_nas.errors import StorageError, UsageError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Error numbers of a disk, or of a share of it, that has no room."""
+AGAIN_S = 2.0
+"""Between two attempts at writing what is finished and a disk refuses."""
+_AGAIN = ", then run the same command again: everything recorded so far is kept"
 
 
 @contextmanager
@@ -28,9 +32,31 @@ def storing(path: Path) -> Iterator[None]:
         yield
     except OSError as e:
         remedy = "put its folder back" if e.errno == errno.ENOENT else "free space or restore access"
-        raise StorageError(
-            f"cannot write {path}: {e.strerror or e}; {remedy}, then run the same command again: everything recorded so far is kept"
-        ) from e
+        raise StorageError(f"cannot write {path}: {e.strerror or e}; {remedy}{_AGAIN}") from e
+
+
+def refusal(error: StorageError) -> str:
+    """What a disk refused and the remedy, for a command that goes on: what to do after its end is left out."""
+    return str(error).removesuffix(_AGAIN)
+
+
+class Refusals:
+    """What a disk says of what is finished and has to wait for it: each reason is told once.
+
+    Args:
+        say: told them.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._told = say, ""
+
+    def heed(self, error: StorageError) -> float:
+        """Tells a refusal, unless it was told last; returns the seconds to wait before the next attempt."""
+        why = f"{refusal(error)}; trying again every {AGAIN_S:g} s"
+        if why != self._told:
+            self._say(why)
+        self._told = why
+        return AGAIN_S
 
 
 def sync_folder(folder: Path) -> None:
@@ -118,6 +144,22 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o600, any_umask:
             aside.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def write_patiently(path: Path, data: bytes | str, *, say: Callable[[str], None]) -> None:
+    """As `write_atomic` does, however long the disk refuses: what is finished, and nowhere else yet, is not lost. Ctrl-C gives up.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        say: told why it waits, each reason once.
+    """
+    refusals = Refusals(say)
+    while True:
+        try:
+            return write_atomic(path, data)
+        except StorageError as e:
+            time.sleep(refusals.heed(e))
 
 
 def write_once(path: Path, data: bytes | str) -> bool:
