@@ -5,7 +5,6 @@ Imports stand inside the commands, so that `--help`, `list`, `status` and `best`
 import errno
 import json
 import os
-import shlex
 import signal
 import sys
 import time
@@ -18,7 +17,7 @@ import click
 
 from bohb_nas import cli_analyze, cli_baselines, cli_compare, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.errors import BohbNasError, StorageError, UsageError
-from bohb_nas.files import FULL
+from bohb_nas.files import FULL, pasted
 from bohb_nas.option_types import Duration
 from bohb_nas.refs import names
 from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
@@ -128,12 +127,12 @@ def _conclude(directory: Path, *, found: bool, finished: bool, again: str) -> No
     if found:
         _print_files(figures["incumbent"])
     if not finished:
-        click.echo(f"stopped; nothing finished is lost. The same command resumes it, or: bohb-nas run {_quoted(directory)}{again}")
+        click.echo(f"stopped; nothing finished is lost. The same command resumes it, or: bohb-nas run {pasted(directory)}{again}")
         sys.exit(1)
     elif found and figures["worker"] in IMAGE_WORKERS:
-        click.echo(f"next: bohb-nas train {_quoted(directory)} --seeds 3    trains it for good and tests it")
+        click.echo(f"next: bohb-nas train {pasted(directory)} --seeds 3    trains it for good and tests it")
     elif found:
-        click.echo(f"next: bohb-nas best {_quoted(directory)} --json")
+        click.echo(f"next: bohb-nas best {pasted(directory)} --json")
     else:
         sys.exit(1)
 
@@ -240,10 +239,6 @@ def _print_files(incumbent: dict[str, Any]) -> None:
     for name in ("checkpoint", "model"):
         if incumbent[name]:
             click.echo(f"{name}: {incumbent[name]}")
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
 
 
 for _more in (

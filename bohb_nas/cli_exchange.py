@@ -1,11 +1,11 @@
 """The command `bohb-nas import-hpbandster`: what an HpBandSter run recorded becomes a study."""
 
-import shlex
 from pathlib import Path
 
 import click
 
 from bohb_nas.durations import counted
+from bohb_nas.files import pasted
 
 
 @click.command(name="import-hpbandster")
@@ -22,4 +22,4 @@ def import_hpbandster(*, source: Path, directory: Path, space: str | None, unit:
     for note in imported.notes:
         say(note)
     say(f"{counted(imported.n_evaluations, 'evaluation')}: {directory}")
-    click.echo(f"next: bohb-nas status {shlex.quote(str(directory))}")
+    click.echo(f"next: bohb-nas status {pasted(directory)}")

@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +71,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     from bohb_nas.engine.job_template import fill
     from bohb_nas.engine.opening import prepare
     from bohb_nas.engine.plan import Request
-    from bohb_nas.files import write_atomic
+    from bohb_nas.files import pasted, write_atomic
     from bohb_nas.store.meta import path_kept
 
     study = StudyDir(Path(path_kept(str(directory.absolute()))))
@@ -91,7 +90,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     write_atomic(study.job, os.fsencode(text))
     name = submission.submit(job.cluster, study.job)
     click.echo(f"{cluster} job {name}: {counted(job.size, 'task')} of {study.job}")
-    click.echo(f"next: bohb-nas status {shlex.quote(str(directory))} --watch")
+    click.echo(f"next: bohb-nas status {pasted(directory)} --watch")
 
 
 def _job(study: StudyDir, cluster: str, logs: Path, said: dict[str, Any]) -> "JobArray":

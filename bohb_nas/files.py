@@ -8,6 +8,8 @@ import math
 import os
 import re
 import reprlib
+import shlex
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +20,9 @@ from bohb_nas.errors import StorageError, UsageError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Error numbers of a disk, or of a share of it, that has no room."""
+AGAIN_S = 2.0
+"""Between two attempts at writing what is finished and a disk refuses."""
+_AGAIN = ", then run the same command again: everything recorded so far is kept"
 
 
 @contextmanager
@@ -26,10 +31,32 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        raise StorageError(
-            f"cannot write {path}: {e.strerror or e}; free space or restore access, then run the same command again: "
-            "everything recorded so far is kept"
-        ) from e
+        remedy = "put its folder back" if e.errno == errno.ENOENT else "free space or restore access"
+        raise StorageError(f"cannot write {path}: {e.strerror or e}; {remedy}{_AGAIN}") from e
+
+
+def refusal(error: StorageError) -> str:
+    """What a disk refused and the remedy, for a command that goes on: what to do after its end is left out."""
+    return str(error).removesuffix(_AGAIN)
+
+
+class Refusals:
+    """What a disk says of what is finished and has to wait for it: each reason is told once.
+
+    Args:
+        say: told them.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._told = say, ""
+
+    def heed(self, error: StorageError) -> float:
+        """Tells a refusal, unless it was told last; returns the seconds to wait before the next attempt."""
+        why = f"{refusal(error)}; trying again every {AGAIN_S:g} s"
+        if why != self._told:
+            self._say(why)
+        self._told = why
+        return AGAIN_S
 
 
 def sync_folder(folder: Path) -> None:
@@ -119,6 +146,22 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o600, any_umask:
         sync_folder(path.parent)
 
 
+def write_patiently(path: Path, data: bytes | str, *, say: Callable[[str], None]) -> None:
+    """As `write_atomic` does, however long the disk refuses: what is finished, and nowhere else yet, is not lost. Ctrl-C gives up.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        say: told why it waits, each reason once.
+    """
+    refusals = Refusals(say)
+    while True:
+        try:
+            return write_atomic(path, data)
+        except StorageError as e:
+            time.sleep(refusals.heed(e))
+
+
 def write_once(path: Path, data: bytes | str) -> bool:
     """Puts a complete file under a name that nobody holds yet.
 
@@ -138,6 +181,11 @@ def write_once(path: Path, data: bytes | str) -> bool:
             aside.unlink(missing_ok=True)
         sync_folder(path.parent)
     return True
+
+
+def pasted(path: Path) -> str:
+    """A path as a command that is shown has it, so that it can be pasted into a shell: no command takes it for an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def dump_json(value: Any, *, default: Callable[[Any], Any] | None = None) -> str:

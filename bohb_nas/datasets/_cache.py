@@ -4,6 +4,7 @@ An entry is built aside under a kernel lock and renamed into place, so a killed 
 read, and of two processes that prepare the same data one builds while the other waits. Deleting the cache is safe.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -92,6 +93,21 @@ def complete(
     ordered = [arrays.get(field) for field in _ARRAYS]
     found = fingerprint(classes, *ordered)
     return Dataset(name=name, classes=classes, fingerprint=found, skipped=skipped, remarks=remarks, **arrays)  # type: ignore[arg-type]
+
+
+def reserve(path: Path) -> None:
+    """Takes the room of a file that is to be written through a map: a disk that is full by then would end the process (SIGBUS).
+
+    To be called within `writing`.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+    except OSError as e:
+        if e.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # of file systems where no room can be taken beforehand
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

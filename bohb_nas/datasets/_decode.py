@@ -8,6 +8,7 @@ share. They are children of our own because those of `multiprocessing` would imp
 import itertools
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from bohb_nas.errors import DatasetError
+from bohb_nas.errors import DatasetError, end_text
 
 _PER_PROCESS = 1000
 """Files for which a further process pays its start."""
@@ -93,8 +94,10 @@ def _in_child(shard: dict[str, Any]) -> list[Any]:
     command = [sys.executable, "-P", "-m", "bohb_nas.datasets._decode"]
     child = subprocess.run(command, input=json.dumps(shard), capture_output=True, text=True, errors="replace", check=False)
     if child.returncode:
+        full = "a disk without room under the data cache ends it so: free space or set BOHB_NAS_CACHE to another folder, then "
         raise DatasetError(
-            f"a process that decodes images ended with {child.returncode}: {child.stderr.strip()[-500:] or 'no message'}; run again"
+            f"a process that decodes images ended with {end_text(child.returncode)}: {child.stderr.strip()[-500:] or 'no message'}; "
+            f"{full if child.returncode == -signal.SIGBUS else ''}run again"
         )
     answers: list[Any] = json.loads(child.stdout)
     return answers

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from bohb_nas.datasets._cache import array_path, cached, complete, save, writing
+from bohb_nas.datasets._cache import array_path, cached, complete, reserve, save, writing
 from bohb_nas.datasets._dataset import Dataset, Skipped, listed
 from bohb_nas.datasets._decode import Header, decode, read_headers
 from bohb_nas.datasets._remarks import GREY, of_images, of_leftovers
@@ -176,6 +176,7 @@ def _fill(folder: Path, root: Path, classes: tuple[str, ...], parts: dict[str, l
         path = array_path(folder, f"{part}_images")
         with writing():
             images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *shape))
+            reserve(path)
         reasons = decode([root / file.path for file in files], path)
         skipped += [Skipped(file.path, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
         readable += [header for header, reason in zip(headers[part], reasons, strict=True) if header is not None and reason is None]

@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from bohb_nas import leaving, spoilt, standstill
 from bohb_nas.engine.kept import kept
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError, out_of_memory
-from bohb_nas.files import FULL, dump_json
+from bohb_nas.files import FULL, dump_json, storing
 from bohb_nas.parallel import die_with_parent
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
@@ -188,9 +188,14 @@ class _Requests:
 
 @contextmanager
 def _output_to(path: Path) -> Iterator[None]:
-    """Sends everything that this process and its children print into a file; what a full disk refuses of it is lost, and nothing else."""
+    """Sends everything that this process and its children print into a file; what a full disk refuses of it is lost, and nothing else.
+
+    Raises:
+        StorageError: the disk refused the file itself.
+    """
+    with storing(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     kept = os.dup(2)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)

@@ -25,7 +25,7 @@ from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
 from bohb_nas.entries import refuse_unknown
-from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError, end_text
+from bohb_nas.errors import BohbNasError, OptionError, StudyError, UsageError, end_text
 from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.hyperband import worth
 from bohb_nas.knowledge import NOTHING, Knowledge
@@ -175,19 +175,16 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace, kno
     """Writes a new study; its record comes last, so that a study exists as a whole or not at all.
 
     Raises:
-        StudyError: the place cannot hold a study, or the disk refused.
+        StorageError: the disk refused.
     """
     for path in filter(is_aside, study.path.iterdir()):
         path.unlink(missing_ok=True)
-    try:
-        write_atomic(study.space_json, space_to_json(space) + "\n")
-        meta["inputs"] = store_inputs(study, meta)
-        meta["frozen"] = freeze(study, knowledge)
-        make_keys(study)
-        meta |= {"created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])}
-        study.write_meta(meta)
-    except StorageError as e:
-        raise StudyError(str(e)) from e
+    write_atomic(study.space_json, space_to_json(space) + "\n")
+    meta["inputs"] = store_inputs(study, meta)
+    meta["frozen"] = freeze(study, knowledge)
+    make_keys(study)
+    meta |= {"created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])}
+    study.write_meta(meta)
 
 
 def check_folder(meta: dict[str, Any]) -> None:

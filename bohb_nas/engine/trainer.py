@@ -17,15 +17,13 @@ from bohb_nas.engine import absence, heartbeat
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.training_process import TrainingProcess, hard_limit, options_of
 from bohb_nas.errors import JournalError, StartError, StorageError, StudyError
-from bohb_nas.files import write_atomic
+from bohb_nas.files import Refusals, write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers
 from bohb_nas.store.inputs import changed_inputs
 from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import LOG, StudyDir
 
-_AGAIN_S = 2.0
-"""Between two attempts at writing a result that the disk refuses."""
 _LATE_S = 1.0
 """Between a scheduler's signal to one process of a job and to another."""
 _TAIL_BYTES = 2000
@@ -283,7 +281,7 @@ class Trainer:
         Raises:
             StudyError: another study stands in the place of the evaluation's, or it is gone.
         """
-        told = ""
+        refusals = Refusals(self._say)
         while True:
             self._study.check_same(self._meta)
             try:
@@ -295,6 +293,4 @@ class Trainer:
             except StorageError as e:
                 if self._gone():
                     raise StudyError(absence.text(self._study)) from e
-                if told != (told := str(e)):
-                    self._say(f"{e}; trying again every {_AGAIN_S:g} s")
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(refusals.heed(e))

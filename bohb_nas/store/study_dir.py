@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import stat
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import JournalError, RecordError, StorageError, StudyError, UsageError
-from bohb_nas.files import dump_json, is_aside, storing, write_atomic, write_once
+from bohb_nas.files import FULL, dump_json, is_aside, pasted, storing, write_atomic, write_once
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
 from bohb_nas.store.lines import sound_bytes
@@ -44,7 +43,7 @@ class StudyDir:
     @property
     def quoted(self) -> str:
         """The path as a command that is shown has it: it can be pasted into a shell."""
-        return shlex.quote(str(self.path))
+        return pasted(self.path)
 
     @property
     def study_json(self) -> Path:
@@ -193,16 +192,23 @@ class StudyDir:
         return [folder / name for name in sorted(names, key=int)]
 
     def new_attempt(self, trial_id: str) -> Path:
-        """Makes the folder of the next attempt at a trial."""
+        """Makes the folder of the next attempt at a trial; not in a study that is gone.
+
+        Raises:
+            StorageError: the disk refused, or the study is gone.
+        """
         n = int(self.attempts(trial_id)[-1].name) + 1 if self.attempts(trial_id) else 0
         folder = self.trials / trial_id / str(n)
-        while True:
-            try:
-                folder.mkdir(parents=True)
-            except FileExistsError:  # another's, that was not shown when the folder was listed
-                folder = folder.with_name(str(int(folder.name) + 1))
-            else:
-                return folder
+        with storing(folder):
+            self._restore(self.trials)
+            folder.parent.mkdir(exist_ok=True)
+            while True:
+                try:
+                    folder.mkdir()
+                except FileExistsError:  # another's, that was not shown when the folder was listed
+                    folder = folder.with_name(str(int(folder.name) + 1))
+                else:
+                    return folder
 
     def checkpoint(self, trial_id: str) -> Path | None:
         """The newest checkpoint folder of a trial, or None."""
@@ -268,7 +274,8 @@ class StudyDir:
         """Makes the directory and its folders, readable by their owner only; harmless on an existing study.
 
         Raises:
-            StudyError: the place cannot hold a study, or the disk refused.
+            StudyError: the place cannot hold a study.
+            StorageError: the disk has no room.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -281,7 +288,8 @@ class StudyDir:
         except PermissionError as e:
             raise StudyError(f"{self.path} cannot be made or is not writable: {e.strerror}; choose another DIR") from e
         except OSError as e:
-            raise StudyError(f"cannot write {self.path}: {e.strerror}; free space or choose another DIR") from e
+            refused = StorageError if e.errno in FULL else StudyError
+            raise refused(f"cannot write {self.path}: {e.strerror}; free space or choose another DIR") from e
 
     def make_folders(self) -> None:
         """Makes those of its folders that are missing, in a directory that is there.
@@ -291,6 +299,11 @@ class StudyDir:
         """
         for folder in (self.inputs, self.results, self.running, self.workers, self.trials, self.tls):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _restore(self, folder: Path) -> None:
+        """Makes one of its folders anew where it was lost, with what else is missing; not in a study that is gone."""
+        if not folder.is_dir() and self.exists():
+            self.make_folders()
 
     def read_meta(self) -> dict[str, Any]:
         """What study.json says.
@@ -399,8 +412,7 @@ class StudyDir:
         """
         path = self.result(evaluation.trial.trial_id)
         with storing(path):
-            if not self.results.is_dir() and self.exists():
-                self.make_folders()
+            self._restore(self.results)
         return write_once(path, dump_json(evaluation.to_json()))
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bohb_nas.errors import CheckpointError
-from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.files import dump_json, storing, write_atomic
 from bohb_nas.training.learner import Learner
 from bohb_nas.training.muon import ADAMW_KEEPS, Muon
 
@@ -47,7 +47,8 @@ def save(folder: Path, learner: Learner, used: Used, identity: Mapping[str, Any]
     Raises:
         StorageError: the disk refused.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     write(folder, tensors(learner), {"train_s": used.train_s, "steps": used.steps, "identity": identity})
 
 

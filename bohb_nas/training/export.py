@@ -2,7 +2,7 @@
 
 import copy
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bohb_nas.files import dump_json, write_atomic
+from bohb_nas.files import dump_json, storing, write_atomic
 from bohb_nas.records import Value
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import ResidentData
@@ -48,6 +48,7 @@ def export_model(
     classes: Sequence[str],
     config: Mapping[str, Value],
     facts: Mapping[str, Any],
+    write: Callable[[Path, bytes | str], None] = write_atomic,
 ) -> None:
     """Writes `model.pt2` (for `torch.export.load`), `model.safetensors` (the same weights) and `model.json`.
 
@@ -60,6 +61,7 @@ def export_model(
         classes: names in the order of the logits.
         config: what was trained.
         facts: JSON to keep beside it: test error, budget, seed.
+        write: replaces a file as a whole.
 
     Raises:
         StorageError: the disk refused.
@@ -70,9 +72,10 @@ def export_model(
     program = torch.export.export(classifier, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     stream = io.BytesIO()
     torch.export.save(program, stream)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "model.pt2", stream.getvalue())
-    write_atomic(folder / "model.safetensors", safetensors.torch.save(classifier.state_dict()))
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "model.pt2", stream.getvalue())
+    write(folder / "model.safetensors", safetensors.torch.save(classifier.state_dict()))
     description = {
         "input": {"kind": "uint8", "shape": ["N", channels, height, width], "levels": [0, 255]},
         "output": "logits",
@@ -81,7 +84,7 @@ def export_model(
         **facts,
         "versions": {"torch": torch.__version__},
     }
-    write_atomic(folder / "model.json", dump_json(description))
+    write(folder / "model.json", dump_json(description))
 
 
 def _on_cpu(network: Network, *, mean: Tensor, deviation: Tensor) -> Classifier:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,8 @@ import numpy as np
 from bohb_nas import spoilt
 from bohb_nas.datasets import Dataset
 from bohb_nas.durations import format_duration
-from bohb_nas.errors import UsageError, out_of_memory
-from bohb_nas.files import append_line, dump_json, load_json, write_atomic
+from bohb_nas.errors import StorageError, UsageError, out_of_memory
+from bohb_nas.files import append_line, dump_json, load_json, refusal, write_atomic, write_patiently
 from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
 from bohb_nas.refs import is_file
@@ -28,6 +29,7 @@ from bohb_nas.training.learner import Learner, start
 from bohb_nas.training.loop import Plan, fit
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.policies import NONE, Policy
+from bohb_nas.training.position import Point
 from bohb_nas.training.recipe import read
 from bohb_nas.training.rows import NEW_CURVE, Row, earlier_row
 from bohb_nas.training.validation import evaluate_on_test
@@ -76,13 +78,13 @@ def train_final(
         max_steps: ends every training after so many steps instead; for repeatable runs.
         network: reference of a `network(config)` in place of the families of the catalogue.
         policy: of augmentation, where the configuration names none.
-        say: told of each seed when its turn comes, and at the end of those that are left over.
+        say: told of each seed when its turn comes, of a disk that refuses what is trained, and at the end of those that are left over.
 
     Raises:
         DatasetError: the data set has no test part.
         OptionError: the configuration or the device is not accepted.
         UsageError: a model of another training lies in the place of one of the seeds, or memory does not suffice for the images.
-        StorageError: the disk refused.
+        StorageError: the disk refused before the training of a seed began: what is trained waits until it takes it.
     """
     dataset.test_part()
     compute = devices.choose(device, precision)
@@ -107,6 +109,7 @@ def train_final(
         begin=partial(start, config, data=data, compute=compute, network=network, policy=policy),
         sizes=size(config, image_shape=data.image_shape, n_classes=data.n_classes, reference=network),
         compiler=Compiler(compile),
+        say=say,
     )
     earlier = {seed: earlier_row(out / f"seed-{seed}", {"config": dict(config), **job.facts()}) for seed in seeds}
     rows, left = list[Row](), list[int]()
@@ -172,6 +175,7 @@ class _Job:
     """A fresh learner for a seed."""
     sizes: Mapping[str, float]
     compiler: Compiler
+    say: Callable[[str], None]
 
     def facts(self) -> dict[str, Any]:
         """What a model tells, beside its configuration, of the training that it comes from, whatever the seed and the device."""
@@ -208,15 +212,31 @@ def _train(job: _Job, seed: int, folder: Path) -> Row:
 
 def _train_one(job: _Job, seed: int, curve: Path, clock: TrainingClock) -> Row:
     folder, learner = curve.parent, job.begin(seed=seed)
-    trained = fit(learner, job.plan, clock, lambda point: append_line(curve, dump_json(point)), compiler=job.compiler)
+    trained = fit(learner, job.plan, clock, _curve(curve, job.say), compiler=job.compiler)
     row = _row(job, seed, trained)
     if trained.status is Status.OK:
         _export(job, learner, row, folder)  # before the test: whatever becomes of that, the model is kept
-        curve.replace(folder / "curve.jsonl")
+        with suppress(FileNotFoundError):  # it went with the folder, which is another since
+            curve.replace(folder / "curve.jsonl")
         row = _tested(job, learner, row, clock)
         about = folder / "model.json"
-        write_atomic(about, dump_json(load_json(about.read_text(encoding="utf-8")) | asdict(row)))
+        write_patiently(about, dump_json(load_json(about.read_text(encoding="utf-8")) | asdict(row)), say=job.say)
     return row
+
+
+def _curve(path: Path, say: Callable[[str], None]) -> Callable[[Point], None]:
+    """Takes the points of a learning curve; a disk that refuses one costs the point, not the training."""
+    told = set[str]()
+
+    def keep(point: Point) -> None:
+        try:
+            append_line(path, dump_json(point))
+        except StorageError as e:
+            if (why := refusal(e)) not in told:
+                say(f"a point of the learning curve is lost: {why}")
+            told.add(why)
+
+    return keep
 
 
 def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
@@ -228,6 +248,7 @@ def _export(job: _Job, learner: Learner, row: Row, folder: Path) -> None:
         classes=job.dataset.classes,
         config=job.config,
         facts=job.facts() | {"device": job.compute.name, **replaying} | asdict(row),
+        write=partial(write_patiently, say=job.say),
     )
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -103,7 +104,8 @@ class Keeper(Generic[Where]):
         except StorageError as e:
             self.refused = str(e)
         if self.refused is not None:
-            sys.stderr.write(f"{self.refused}\n")
+            with suppress(OSError):  # the log lies on the same disk
+                sys.stderr.write(f"{self.refused}\n")
 
 
 def without_memory(keep: Callable[[], None]) -> str | None:

@@ -1,14 +1,17 @@
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import safetensors.torch
 import torch
 import training_fakes as fakes
 
-from bohb_nas.errors import CheckpointError
+from bohb_nas.errors import CheckpointError, StorageError
 from bohb_nas.records import Value
 from bohb_nas.training import checkpoint
 from bohb_nas.training.data import Batches
@@ -122,6 +125,16 @@ def test_what_is_written_is_copied_to_the_host_and_not_beside_itself(tmp_path: P
 def test_only_known_files_are_left(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, trained(1), checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "state.json"]
+
+
+def test_a_folder_that_the_disk_refuses_is_no_trials_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    learner = trained(1)
+    monkeypatch.setattr(Path, "mkdir", failed)
+    with pytest.raises(StorageError, match=f"cannot write {tmp_path}/checkpoint: Input/output error"):
+        checkpoint.save(tmp_path / "checkpoint", learner, checkpoint.Used(train_s=1.0, steps=1), IDENTITY)
 
 
 @pytest.mark.parametrize(

@@ -395,6 +395,15 @@ def test_what_a_full_disk_refuses_of_a_log_costs_no_result(tmp_path: Path, monke
         assert "No space left on device; free space" in talker.hear()["error"], "no trial's fault: it is asked again"
 
 
+def test_a_log_that_the_disk_refuses_is_no_trials_fault(tmp_path: Path) -> None:
+    (tmp_path / "0" / "log.txt").mkdir(parents=True)  # a full disk refuses a new file, too
+    (tmp_path / "never.py").write_text("def train(trial, workdir):\n    raise AssertionError\n")
+    with child(tmp_path, str(tmp_path / "never.py")) as waits:
+        waits.hear()
+        waits.give("0", budget=1.0)
+        assert f"cannot write {tmp_path}/0/log.txt: Is a directory" in waits.hear()["error"]
+
+
 CLEARS = """
 import threading
 from bohb_nas import Result, Status

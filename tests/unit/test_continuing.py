@@ -1,9 +1,13 @@
 """An image classification trial that is asked to leave, or loses its machine, and its next attempts."""
 
+import errno
+import io
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -193,6 +197,20 @@ def test_a_state_that_is_kept_after_one_that_was_refused_leaves_nothing_to_say(r
     keeper.save(at(7.0))
     earlier = [*told["earlier"], {"device": "cpu", "train_s": 3.0}]
     assert (keeper.refused, kept) == (None, [(7.0, {"resumed": {"resumed": False}, "earlier": earlier})])
+
+
+def test_a_state_is_refused_whose_refusal_the_same_disk_keeps_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullLog(io.StringIO):
+        def write(self, text: str) -> NoReturn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full(where: Standing, facts: Any) -> None:
+        raise StorageError("no space")
+
+    monkeypatch.setattr(sys, "stderr", FullLog())
+    keeper = Keeper(full, told={"resumed": None}, earlier_s=0.0, device="cpu")
+    keeper.save(at(1.0))
+    assert keeper.refused == "no space"
 
 
 def test_an_error_of_another_kind_is_no_refusal() -> None:

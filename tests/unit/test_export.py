@@ -1,8 +1,11 @@
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,10 +15,10 @@ import safetensors.torch
 import torch
 import training_fakes as fakes
 
-from bohb_nas import spoilt
+from bohb_nas import files, spoilt
 from bohb_nas.errors import DatasetError, StorageError, UsageError
 from bohb_nas.records import Status
-from bohb_nas.training import export, final, policies, validation
+from bohb_nas.training import final, policies, validation
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import resident
 from bohb_nas.training.device import Compute
@@ -216,19 +219,77 @@ def test_a_model_of_who_knows_what_is_kept(tmp_path: Path, told: str | None) -> 
 def test_an_export_that_was_cut_off_does_not_keep_its_seed_from_being_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 1}
 
-    def full(path: Path, content: bytes) -> None:
+    write = files.write_atomic
+
+    def full(path: Path, content: bytes | str) -> None:
         if path.suffix == ".safetensors":
             raise StorageError("no space left on device")
-        path.write_bytes(content)
+        write(path, content)
+
+    def ctrl_c(seconds: float) -> NoReturn:
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(export, "write_atomic", full)
-        with pytest.raises(StorageError):
+        patch.setattr(files, "write_atomic", full)
+        patch.setattr(time, "sleep", ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
             train_final(fakes.TINY, **where)
     assert (tmp_path / "seed-0/model.pt2").exists()
     (row,) = train_final(fakes.TINY, **where)
     assert row.status is Status.OK
     assert json.loads((tmp_path / "seed-0/model.json").read_text())["test_error"] == row.test_error
+
+
+def test_what_is_trained_waits_for_a_disk_that_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace, refused, said = os.replace, list[str](), list[str]()
+
+    def full(old: Path, new: Path) -> None:
+        name = "tested.json" if Path(new).name == "model.json" and Path(new).exists() else Path(new).name
+        if "curve" not in name and refused.count(name) < 2:
+            refused.append(name)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(files, "AGAIN_S", 0.01)
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 2}
+    (row,) = train_final(fakes.TINY, **where, say=said.append)
+    assert refused == [name for name in ("model.pt2", "model.safetensors", "model.json", "tested.json") for _ in range(2)]
+    assert row.status is Status.OK
+    assert json.loads((tmp_path / "seed-0/model.json").read_text())["test_error"] == row.test_error is not None
+    names, why = ("model.pt2", "model.safetensors", "model.json", "model.json"), "No space left on device; free space or restore access"
+    assert said[1:] == [f"cannot write {tmp_path}/seed-0/{name}: {why}; trying again every 0.01 s" for name in names]
+
+
+def test_a_disk_that_refuses_a_point_of_the_curve_costs_the_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append, points, said = files.append_line, list[str](), list[str]()
+
+    def full(path: Path, line: str) -> None:
+        points.append(line)
+        if len(points) in (2, 3):
+            with files.storing(path):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(path, line)
+
+    monkeypatch.setattr(final, "append_line", full)
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 1e9, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 40}
+    (row,) = train_final(fakes.TINY, **where, say=said.append)
+    assert (row.status, row.steps) == (Status.OK, 40)
+    assert len(points) > 3
+    assert (tmp_path / "seed-0/curve.jsonl").read_text().splitlines() == [points[0], *points[3:]]
+    why = f"cannot write {tmp_path}/seed-0/curve.jsonl.new: No space left on device; free space or restore access"
+    assert said[1:] == [f"a point of the learning curve is lost: {why}"]
+
+
+def test_a_folder_that_is_another_by_the_end_of_a_training_gets_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def moved(*arguments: Any, **named: Any) -> Fit:
+        trained = fit(*arguments, **named)
+        (tmp_path / "seed-0").rename(tmp_path / "away")
+        return trained
+
+    monkeypatch.setattr(final, "fit", moved)
+    (row,) = train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=1e9, seeds=[0], out=tmp_path, device="cpu", max_steps=1)
+    assert json.loads((tmp_path / "seed-0/model.json").read_text())["test_error"] == row.test_error is not None
 
 
 def test_a_failed_training_leaves_no_untested_model_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from disk_fakes import steps
 
 from bohb_nas.errors import StorageError
-from bohb_nas.files import append_line, dump_json, write_atomic, write_once
+from bohb_nas.files import Refusals, append_line, dump_json, storing, write_atomic, write_once
 from bohb_nas.reading import parse_json
 
 
@@ -48,6 +48,24 @@ def test_replacing_leaves_the_old_content_when_the_disk_refuses(tmp_path: Path, 
         write_atomic(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"], "a temporary file was left"
+
+
+def test_a_reason_to_wait_is_said_once_and_without_what_to_do_after_the_end() -> None:
+    said = list[str]()
+    refusals = Refusals(said.append)
+
+    def refused(number: int) -> StorageError:
+        with pytest.raises(StorageError) as error, storing(Path("model")):
+            raise OSError(number, os.strerror(number))
+        return error.value
+
+    for number in (errno.ENOSPC, errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
+        assert refusals.heed(refused(number)) == 2.0
+    assert said == [
+        "cannot write model: No space left on device; free space or restore access; trying again every 2 s",
+        "cannot write model: Disk quota exceeded; free space or restore access; trying again every 2 s",
+        "cannot write model: No such file or directory; put its folder back; trying again every 2 s",
+    ]
 
 
 def test_writing_once_never_overwrites(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -138,6 +139,48 @@ def test_what_cannot_be_read_is_not_blamed_on_the_cache(tmp_path: Path, monkeypa
     with pytest.raises(DatasetError, match="cannot be read: Permission denied") as refused:
         load_dataset(f"image_folder:{root}")
     assert "cache" not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_without_room_for_the_cache_is_an_error_before_anything_is_decoded(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    root = _folder(tmp_path / "data")
+    asked = []
+
+    def full(descriptor: int, offset: int, length: int) -> None:
+        asked.append((offset, length, os.fstat(descriptor).st_size))
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DatasetError, match=f"the data cache {cache.parent}: {os.strerror(number)}; free space or set BOHB_NAS_CACHE"):
+        load_dataset(f"image_folder:{root}")
+    ((offset, length, size),) = asked
+    assert (offset, length) == (0, size), "all of it"
+    assert size > 6 * 8 * 6 * 3
+    assert _entries(cache) == []
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_that_takes_no_room_beforehand_holds_the_cache_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def unknown(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", unknown)
+    assert len(load_dataset(f"image_folder:{_folder(tmp_path / 'data')}").train_images) == 6
+
+
+def test_a_process_without_room_for_what_it_decodes_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_decode, "_PER_PROCESS", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    code = "import os, signal, sys; sys.stdin.read(); os.kill(os.getpid(), signal.SIGBUS)"
+    (tmp_path / "python").write_text(f"#!/bin/sh\nexec {sys.executable} -c '{code}'\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(DatasetError, match=r"ended with signal SIGBUS: no message; a disk without room.*BOHB_NAS_CACHE.*, then run again"):
+        _decode.decode([tmp_path / "0.png"] * 2, tmp_path / "array.npy")
 
 
 def test_many_images_are_decoded_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

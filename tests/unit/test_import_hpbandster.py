@@ -480,6 +480,12 @@ def test_an_import_that_is_stopped_leaves_nothing(monkeypatch: pytest.MonkeyPatc
     assert sorted(Path().iterdir()) == before
 
 
+def test_the_next_command_can_be_pasted_where_the_study_s_name_begins_as_an_option_does() -> None:
+    log()
+    done = CliRunner().invoke(cli, ["import-hpbandster", "log", "./-dash"])
+    assert done.stdout == "next: bohb-nas status ./-dash\n"
+
+
 @pytest.mark.parametrize("name", ["space.json", "study.json"])
 def test_an_import_for_which_the_disk_has_no_room_leaves_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log()

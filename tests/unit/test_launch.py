@@ -1,5 +1,7 @@
 """From what was typed to the record of a study."""
 
+import errno
+import os
 import platform
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from study_fakes import planned
 from bohb_nas.engine.launch import build, check, check_data, keep, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
-from bohb_nas.errors import BohbNasError, DatasetError, OptionError, StudyError, UsageError
+from bohb_nas.errors import BohbNasError, DatasetError, OptionError, StorageError, StudyError, UsageError
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.space.files import space_to_json
 from bohb_nas.store.frozen import recall
@@ -43,6 +45,22 @@ def test_the_largest_seed_is_read_back(tmp_path: Path) -> None:
     assert study.read_meta()["seed"] == 18446744073709551615
     with pytest.raises(UsageError, match="--seed 18446744073709551616"):
         plan(Request(space="toy", worker="toy", seed=2**64))
+
+
+@pytest.mark.parametrize("name", ["space.json", "key.pem", "study.json"])
+def test_a_disk_that_refuses_a_new_study_is_no_misuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    replace = os.replace
+
+    def full(old: Path, new: Path) -> None:
+        if Path(new).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StorageError, match=f"cannot write .*{name}: No space left") as refused:
+        planned(tmp_path / "study", Request(space="toy", worker="toy"))
+    assert refused.value.exit_code == 1
+    assert not (tmp_path / "study/study.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(command) for command in re.findall("`([^`]+)`", text)]
 
 
-def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path) -> None:
+def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = StudyDir(tmp_path / "my study's $HOME")
     with pytest.raises(StudyError) as absent:
         study.read_meta()
@@ -153,6 +153,12 @@ def test_commands_in_messages_can_be_pasted_whatever_the_path(tmp_path: Path) ->
     assert commands(str(held.value)) == [["bohb-nas", word, str(study.path)] for word in ("worker", "status")]
     said = exports.make("tensorboard", Watch(study), tmp_path / "event files").update()
     assert commands(said) == [["tensorboard", "--logdir", str(tmp_path / "event files")]]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError) as dashed:
+        StudyDir(Path("./-dash")).read_meta()
+    assert commands(str(dashed.value)) == [["bohb-nas", "run", "./-dash"]]
+    said = exports.make("tensorboard", Watch(study), Path("./-events")).update()
+    assert commands(said) == [["tensorboard", "--logdir", "./-events"]]
 
 
 def test_a_record_that_cannot_be_read_for_now_is_taken_for_the_same(study: StudyDir) -> None:
@@ -180,12 +186,40 @@ def test_folders_that_are_lost_are_made_anew_for_a_result_and_a_study_that_is_go
     assert study.running.stat().st_mode & 0o777 == 0o700
     shutil.rmtree(study.results)
     study.study_json.unlink()
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(StorageError, match="No such file or directory; put its folder back"):
         study.write_result(evaluation)
     shutil.rmtree(study.path)
     with pytest.raises(StorageError, match="No such file"):
         study.write_result(evaluation)
     assert not study.path.exists()
+
+
+def test_folders_that_are_lost_are_made_anew_for_an_attempt_and_a_study_that_is_gone_is_not(study: StudyDir) -> None:
+    shutil.rmtree(study.trials)
+    assert study.new_attempt("t0") == study.trials / "t0" / "0"
+    assert study.trials.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(study.trials)
+    study.study_json.unlink()
+    with pytest.raises(StorageError, match="t0/0: No such file or directory; put its folder back"):
+        study.new_attempt("t0")
+    study.path.rename(study.path.with_name("renamed"))
+    with pytest.raises(StorageError, match="No such file"):
+        study.new_attempt("t0")
+    assert not study.path.exists()
+
+
+def test_a_disk_without_room_for_a_new_study_is_no_misuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, make = StudyDir(tmp_path / "study"), Path.mkdir
+
+    def full(path: Path, *arguments: Any, **named: Any) -> None:
+        if path == study.tls:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        make(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(StorageError, match=f"cannot write {study.path}: No space left on device; free space") as refused:
+        study.make()
+    assert refused.value.exit_code == 1
 
 
 def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 from study_fakes import planned
 
-from bohb_nas import standstill
+from bohb_nas import files, standstill
 from bohb_nas.engine import heartbeat
 from bohb_nas.engine import trainer as trainer_module
 from bohb_nas.engine.devices import host, local_devices
@@ -312,7 +312,7 @@ def test_the_result_of_a_study_that_is_gone_is_dropped_and_what_refused_it_said_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = made(tmp_path, WAITS.replace('workdir / "go"', f"workdir.__class__({str(tmp_path / 'go')!r})"))
-    monkeypatch.setattr(trainer_module, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(files, "AGAIN_S", 0.01)
     monkeypatch.setattr(heartbeat, "_BEAT_S", 0.01)
     moved, asked, said = study.path.with_name("renamed"), list[int](), list[str]()
 

@@ -5,13 +5,12 @@ whether the same process wrote the rest or an earlier one.
 """
 
 import math
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from bohb_nas.entries import is_number
 from bohb_nas.errors import StorageError, UsageError
-from bohb_nas.files import dump_json
+from bohb_nas.files import dump_json, pasted
 from bohb_nas.locks import Lock
 from bohb_nas.records import Evaluation, Origin, Result, Trial, stands_in
 from bohb_nas.report.exports import _event_file as event_file
@@ -68,7 +67,7 @@ class Runs:
         with Lock(self._to / _OWNER) as lock:
             if lock.acquire(dump_json({"study": name_of(self._watch.study)})):
                 self._append()
-        return f"runs: {self._to}; `tensorboard --logdir {shlex.quote(str(self._to))}` shows them (pip install 'bohb-nas[tensorboard]')"
+        return f"runs: {self._to}; `tensorboard --logdir {pasted(self._to)}` shows them (pip install 'bohb-nas[tensorboard]')"
 
     def _append(self) -> None:
         unit, state = self._watch.study.read_meta()["budgets"]["unit"], self._watch.look()
