@@ -18,7 +18,7 @@ import click
 from bohb_nas import cli_analyze, cli_baselines, cli_compare, cli_doctor, cli_exchange, cli_simulate, cli_submit, cli_train, cli_watch
 from bohb_nas.errors import BohbNasError, StorageError, UsageError
 from bohb_nas.files import FULL, pasted
-from bohb_nas.option_types import Duration
+from bohb_nas.option_types import PATH, Duration
 from bohb_nas.refs import names
 from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
 from bohb_nas.store.study_dir import StudyDir
@@ -79,7 +79,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("directory", metavar="[DIR]", default="study", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="[DIR]", default="study", type=PATH)
 @click.option("--workers", "n_workers", type=click.IntRange(min=0), metavar="N", help="Worker processes here.  [one per GPU, else 1]")
 @click.option("--standby", is_flag=True, hidden=True, help="Wait until nobody leads, then lead; ends with whoever started it.")
 @study_options
@@ -138,7 +138,7 @@ def _conclude(directory: Path, *, found: bool, finished: bool, again: str) -> No
 
 
 @cli.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PATH)
 @click.option("--device", default=None, metavar="NAME", help="The name of its device, such as cpu1.  [the first without a worker]")
 @click.option("--wait", type=Duration(), default="15m", show_default=True, help="Leave when nobody has led for this long.")
 @click.option("--lead/--no-lead", default=True, show_default=True, help="Lead the study when nobody else does.")
@@ -176,7 +176,7 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
 
 
 @cli.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def best(directory: Path, as_json: bool) -> None:
     """The incumbent: configuration, loss, budget, trial, checkpoint, model."""

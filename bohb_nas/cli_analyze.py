@@ -15,6 +15,7 @@ import click
 from bohb_nas.durations import counted
 from bohb_nas.errors import UsageError
 from bohb_nas.files import check_folder
+from bohb_nas.option_types import PATH
 from bohb_nas.store.notes import printable
 from bohb_nas.store.study_dir import StudyDir
 
@@ -29,10 +30,10 @@ _SEVERAL = Path("report")
 
 
 @click.command()
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="All findings as one JSON object, of several studies a list; no file unless asked.")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where the report goes.  [DIR/report; of several ./report]")
-@click.option("--csv", "csv_folder", type=click.Path(path_type=Path), metavar="FOLDER", help="Also every number, a CSV file per table.")
+@click.option("--to", type=PATH, metavar="FOLDER", help="Where the report goes.  [DIR/report; of several ./report]")
+@click.option("--csv", "csv_folder", type=PATH, metavar="FOLDER", help="Also every number, a CSV file per table.")
 @click.option(
     "--format", "formats", multiple=True, type=click.Choice(["png", "svg", "pdf"]), help="Of the figures; may be repeated.  [all three]"
 )

@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from bohb_nas.errors import UsageError
-from bohb_nas.option_types import Duration
+from bohb_nas.option_types import PATH, Duration
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("directory", metavar="[DIR]", required=False, type=PATH)
 @click.option("--list", "listed", is_flag=True, help="Train nothing: names, parameters and FLOPs.")
 @click.option("--only", "names", multiple=True, metavar="NAME", help="A network of --list; may be repeated.  [all]")
 @click.option("--dataset", metavar="D", help="Data set.  [the study's, else cifar10]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
+@click.option("--data-dir", type=PATH, help="Where data sets are kept.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them.")
 @click.option("--budget", type=Duration(), help="Training time of each.  [the study's dearest budget, else 400s]")
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings of each.")

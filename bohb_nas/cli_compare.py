@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bohb_nas.option_types import Count, Duration, KeyValue
+from bohb_nas.option_types import PATH, Count, Duration, KeyValue
 from bohb_nas.study_options import study_options
 
 
@@ -21,9 +21,9 @@ def _split(context: click.Context, parameter: click.Parameter, text: str | None)
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PATH)
 @click.option("--dataset", metavar="D", help="Data set, with a test part.  [digits]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
+@click.option("--data-dir", type=PATH, help="Where data sets are kept.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them.")
 @click.option("--space", metavar="S", help="Search space.  [cell]")
 @click.option(

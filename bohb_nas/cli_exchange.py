@@ -6,11 +6,12 @@ import click
 
 from bohb_nas.durations import counted
 from bohb_nas.files import pasted
+from bohb_nas.option_types import PATH
 
 
 @click.command(name="import-hpbandster")
-@click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FROM", type=PATH)
+@click.argument("directory", metavar="DIR", type=PATH)
 @click.option("--space", metavar="S", help="What was searched: a name, FILE.py, ConfigSpace's JSON, YAML or PCS.  [FROM/configspace.json]")
 @click.option("--budget-unit", "unit", metavar="U", help="What budgets count: s for seconds, epochs, …  [not said]")
 def import_hpbandster(*, source: Path, directory: Path, space: str | None, unit: str | None) -> None:

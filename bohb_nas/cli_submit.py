@@ -12,7 +12,7 @@ import click
 
 from bohb_nas.durations import counted, format_duration
 from bohb_nas.errors import BohbNasError, UsageError
-from bohb_nas.option_types import Duration
+from bohb_nas.option_types import PATH, Duration
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.study_options import cluster_options, study_options
 
@@ -43,7 +43,7 @@ class _Memory(click.ParamType[int]):
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", default="study", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="[DIR]", default="study", type=PATH)
 @click.option("--cluster", type=click.Choice(["slurm", "pbs", "sge", "lsf"]), required=True, help="The scheduler.")
 @click.option("--array", "size", type=click.IntRange(min=1), metavar="N", required=True, help="How many tasks; each is a worker.")
 @click.option("--gpus-per-task", type=click.IntRange(min=0), default=1, show_default=True, help="0: train on the processor.")
@@ -55,8 +55,8 @@ class _Memory(click.ParamType[int]):
 @click.option("--account", metavar="A", help="Who is charged.  [the cluster's default]")
 @click.option("--name", default="bohb-nas", show_default=True, help="Of the job.")
 @click.option("--extra", multiple=True, metavar="LINE", help="One more directive, such as --extra=--constraint=a100.")
-@click.option("--logs", type=click.Path(path_type=Path), help="Folder for what tasks print.  [DIR/workers]")
-@click.option("--template", type=click.Path(path_type=Path), metavar="FILE", help="Your own script, with {command} and others in it.")
+@click.option("--logs", type=PATH, help="Folder for what tasks print.  [DIR/workers]")
+@click.option("--template", type=PATH, metavar="FILE", help="Your own script, with {command} and others in it.")
 @click.option("--print", "only_print", is_flag=True, help="Print the script; write and submit nothing.")
 @study_options
 @cluster_options(listen="host")
@@ -69,7 +69,7 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     from bohb_nas.engine import submission
     from bohb_nas.engine.job_array import script
     from bohb_nas.engine.job_template import fill
-    from bohb_nas.engine.opening import prepare
+    from bohb_nas.engine.opening import examine, prepare
     from bohb_nas.engine.plan import Request
     from bohb_nas.files import pasted, write_atomic
     from bohb_nas.store.meta import path_kept
@@ -81,8 +81,10 @@ def submit(*, directory: Path, cluster: str, logs: Path | None, template: Path |
     for remark in _remarks(job, _budgets(study, request), plain=template is None):
         say(remark)
     if only_print:
+        examine(study.path, request, display(), n_workers=0)
         click.echo(os.fsencode(text), nl=False)  # paths need not be UTF-8
         return
+    submission.program(job.cluster)
     if not prepare(study.path, request, display()):
         click.echo(f"the study in {directory} is finished, nothing was submitted; more --trials or --total-time make it go on")
         return

@@ -11,19 +11,19 @@ from typing import Any
 import click
 
 from bohb_nas.durations import counted
-from bohb_nas.option_types import Duration, KeyValue
+from bohb_nas.option_types import PATH, Duration, KeyValue, Named
 from bohb_nas.store.study_dir import StudyDir
 
 
 @click.command()
-@click.argument("source", metavar="DIR|CONFIG.json", type=click.Path(path_type=Path, exists=True))
+@click.argument("source", metavar="DIR|CONFIG.json", type=Named(path_type=Path, exists=True))
 @click.option("--budget", type=Duration(), help="Training time of each seed.  [the study's dearest budget]")
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings.")
 @click.option("--dataset", metavar="D", help="Data set.  [the study's]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets are kept.")
+@click.option("--data-dir", type=PATH, help="Where data sets are kept.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out instead of refusing them.  [as the study]")
 @click.option("--worker-option", "worker_options", type=KeyValue(), multiple=True, help="As of `run`: network=FILE.py.  [the study's]")
-@click.option("--out", type=click.Path(path_type=Path), help="Where the models go.  [DIR/trained, or ./trained]")
+@click.option("--out", type=PATH, help="Where the models go.  [DIR/trained, or ./trained]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def train(
     *, source: Path, n_seeds: int, worker_options: tuple[Any, ...], skip_unreadable: bool, out: Path | None, as_json: bool, **said: Any

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from bohb_nas.errors import UsageError
-from bohb_nas.option_types import Duration
+from bohb_nas.option_types import PATH, Duration
 from bohb_nas.store.study_dir import StudyDir
 
 _REDRAW_S = 2.0
@@ -24,7 +24,7 @@ _EVERY_S = 5.0
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --watch one a line.")
 @click.option("--watch", is_flag=True, help="Again every two seconds, until the study is done or Ctrl-C.")
 @click.option("--why", "trial_id", metavar="TRIAL", help="Instead, why this trial was asked.")
@@ -90,7 +90,7 @@ def _redraw(figures: Callable[[], dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PATH)
 @click.argument("trial_id", metavar="[TRIAL]", required=False)
 @click.option("--attempt", type=click.IntRange(min=0), metavar="N", help="This attempt at the trial.  [the newest with a log]")
 @click.option("--worker", metavar="NAME", help="Instead, what the worker program HOST-DEVICE said.")
@@ -184,11 +184,11 @@ def _follow(study: StudyDir, log: Any, offset: int, *, newer: bool) -> None:
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PATH)
 @click.option(
     "--format", "format_", metavar="F", required=True, help="What to write: csv, hpbandster, json, mlflow, prometheus or tensorboard."
 )
-@click.option("--to", type=click.Path(path_type=Path), required=True, metavar="OUT", help="The file or folder to write.")
+@click.option("--to", type=PATH, required=True, metavar="OUT", help="The file or folder to write.")
 @click.option("--watch", is_flag=True, help="Bring it up to date again and again, until the study is done or Ctrl-C.")
 @click.option("--every", type=Duration(), help="Between two updates of --watch.  [5s]")
 def export(*, directory: Path, format_: str, to: Path, watch: bool, every: float | None) -> None:

@@ -6,10 +6,12 @@ result count as.
 
 import math
 import re
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from bohb_nas.entries import as_number, is_number
 from bohb_nas.errors import KnowledgeError
 from bohb_nas.records import Evaluation, Result, Value
 
@@ -21,11 +23,20 @@ _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
-    """Where a good value of one hyperparameter is expected."""
+    """Where a good value of one hyperparameter is expected.
+
+    Raises:
+        KnowledgeError: the confidence is none; of the words for one, files alone know what they mean.
+    """
 
     center: Value
     confidence: float
     """Above 0 and below 1: 0.25 is a guess, 0.5 usual, 0.75 firm."""
+
+    def __post_init__(self) -> None:
+        if not is_number(confidence := as_number(self.confidence)) or not 0 < confidence < 1:
+            raise KnowledgeError(f"confidence {reprlib.repr(self.confidence)}; accepted is a number above 0 and below 1")
+        object.__setattr__(self, "confidence", float(confidence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

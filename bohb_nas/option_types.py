@@ -1,8 +1,10 @@
-"""Kinds of option values on the command line: durations, counts, and settings of a method or worker; several options at once."""
+"""Kinds of option values on the command line: paths, durations, counts, and settings of a method or worker; several options at once."""
 
 import math
+import os
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -18,6 +20,20 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def options(*given: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
     """A decorator that adds options of click to a command, which shows them in this order."""
     return lambda command: reduce(lambda so_far, option: option(so_far), reversed(given), command)
+
+
+class Named(click.Path):
+    """A path; nothing is none, which would otherwise be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if not os.fspath(value):
+            self.fail("'' names nothing; accepted is a path, the current folder is '.'", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = Named(path_type=Path)
+"""Of every option and argument that is one."""
 
 
 class Duration(click.ParamType[float]):

@@ -18,6 +18,10 @@ Value = bool | int | float | str
 """What a hyperparameter may be worth."""
 RESULT_LIMIT_BYTES = 8 * 2**20
 """Of a result as JSON."""
+MOST_ETA = 1000.0
+"""Ratios that anybody would choose are far below."""
+_MOST_RUNGS = 99
+"""The sizes of so many rungs, powers of eta, are still floats."""
 
 
 class Status(StrEnum):
@@ -70,7 +74,7 @@ class Budgets:
     """The ladder of budgets. Numbers of other libraries, such as numpy's, become floats.
 
     Raises:
-        UsageError: not numbers with 0 < min <= max, or eta < 2, or no unit.
+        UsageError: not numbers with 0 < min <= max, or an eta below 2 or above 1,000, or more than 99 rungs, or no unit.
     """
 
     min: float = 400.0
@@ -87,12 +91,17 @@ class Budgets:
             if not is_number(value := as_number(getattr(self, name))):
                 raise UsageError(f"budgets: {name} {value!r}; accepted is a finite number")
             object.__setattr__(self, name, value)
-        if self.eta < 2:
-            raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2; 3 is usual")
+        if not 2 <= self.eta <= MOST_ETA:
+            raise UsageError(f"eta {self.eta:g}: accepted is a number of at least 2 and at most {MOST_ETA:g}; 3 is usual")
         if not (isinstance(self.unit, str) and self.unit.strip()):
             raise UsageError(f"budget unit {self.unit!r}: accepted is what budgets count, such as epochs; leave it out for seconds")
         if not 0 < self.min <= self.max:
             raise UsageError(f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; swap or correct them")
+        if (n := len(self.rungs)) > _MOST_RUNGS:
+            raise UsageError(
+                f"from {self.min:g} to {self.max:g} by {self.eta:g} there are {n} budgets; accepted are at most {_MOST_RUNGS}; "
+                "give a larger budget-min or eta"
+            )
 
     @property
     def rungs(self) -> tuple[float, ...]:

@@ -1,14 +1,11 @@
 """The options that say what a study is, and how machines work together: shared by the commands that can make one."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from bohb_nas.option_types import Budget, Count, Duration, KeyValue, options
-
-_PATH = click.Path(path_type=Path)
+from bohb_nas.option_types import PATH, Budget, Count, Duration, KeyValue, options
 
 
 def _settings(context: click.Context, parameter: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
@@ -19,7 +16,7 @@ def _settings(context: click.Context, parameter: click.Parameter, pairs: tuple[t
 study_options = options(
     click.option("--space", metavar="S", help="Search space: a name, FILE.py, ConfigSpace's YAML or JSON.  [joint; of dha: cell]"),
     click.option("--dataset", metavar="D", help="Data set: a name, image_folder:PATH, or FILE.py.  [cifar10]"),
-    click.option("--data-dir", type=_PATH, help="Where data sets are kept."),
+    click.option("--data-dir", type=PATH, help="Where data sets are kept."),
     click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them."),
     click.option(
         "--worker",
@@ -55,8 +52,8 @@ study_options = options(
     click.option("--method-option", "method_options", type=KeyValue(), multiple=True, callback=_settings, help="An option of the method."),
     click.option("--accept-changed-inputs", is_flag=True, help="Go on although files of this study have changed."),
     click.option("--initial", metavar="FILE", help="Configurations to try first: JSON, YAML, or a name such as joint_hand_designed."),
-    click.option("--prior", type=_PATH, metavar="FILE", help="Where good values are expected, and how surely: JSON or YAML."),
-    click.option("--warm-start", multiple=True, type=_PATH, metavar="DIR", help="Learn from an earlier study, also of another space."),
+    click.option("--prior", type=PATH, metavar="FILE", help="Where good values are expected, and how surely: JSON or YAML."),
+    click.option("--warm-start", multiple=True, type=PATH, metavar="DIR", help="Learn from an earlier study, also of another space."),
     click.option("--constraint", "constraints", multiple=True, metavar="C", help="A bound on a metric: 'params<=5M', 'latency<=0.01'."),
     click.option("--max-params", type=Count(), metavar="N", help="Train nothing with more parameters: 5e6, 5M."),
     click.option("--max-flops", type=Count(), metavar="N", help="Train nothing with more FLOPs per image: 5e8, 500M."),

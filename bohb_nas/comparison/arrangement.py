@@ -27,6 +27,7 @@ FORMAT = 1
 SHORTEST_S = 20.0
 """Less is over before anything is started and measured."""
 SHORTEST_TRAINING_S = 1.0
+_MOST_SEEDS = 10_000
 _GROWING = ("seeds", "methods", "skip_unreadable")
 _LIMIT_BYTES = 2**20
 
@@ -201,8 +202,8 @@ def _complete(request: Request, stored: Arrangement | None) -> tuple[Configurati
 
 
 def _check_numbers(time_s: float, train_s: float, seeds: int) -> None:
-    if seeds < 1:
-        raise UsageError(f"--seeds {seeds}: accepted is a whole number from 1")
+    if not 1 <= seeds <= _MOST_SEEDS:
+        raise UsageError(f"--seeds {seeds}: accepted is a whole number from 1 to {_MOST_SEEDS}")
     if time_s < SHORTEST_S:
         raise UsageError(f"--time {duration(time_s)}: accepted are at least {SHORTEST_S:g} s for each method and seed")
     if not SHORTEST_TRAINING_S <= train_s <= time_s:

@@ -9,6 +9,7 @@ from bohb_nas.comparison.cells import cell_folder
 from bohb_nas.comparison.entrants import Entrant
 from bohb_nas.engine.opening import examine
 from bohb_nas.engine.plan import Request
+from bohb_nas.engine.view import Display
 from bohb_nas.errors import UsageError
 from bohb_nas.space.files import load_space
 
@@ -32,7 +33,7 @@ def check(arrangement: Arrangement, entrants: tuple[Entrant, ...], folder: Path,
             if entrant.config is not None:
                 write_initial(Path(aside), entrant.name, configuration(space, entrant))
             try:
-                examine(cell_folder(folder, entrant.name, 0), parse(words[words.index("--space") :]))
+                examine(cell_folder(folder, entrant.name, 0), parse(words[words.index("--space") :]), Display(), n_workers=1)
             except UsageError as e:
                 raise UsageError(
                     f"{entrant.name} cannot take part: {e}; nothing was started: correct that, or leave it out of --methods"

@@ -22,6 +22,8 @@ from bohb_nas.store.notes import read_note
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training import control_group, visible
 
+_MOST_WORKERS = 1000
+"""On the processor of one machine."""
 _LOOK_S = 0.3
 """For how long cores are looked at."""
 
@@ -137,8 +139,12 @@ def local_devices(n_workers: int | None) -> list[Device]:
     compute, threads that wait for each other cost many times what they save (a step on two threads took 8 to 30 times as long as on one).
 
     Raises:
-        UsageError: more workers than GPUs; two trainings on one device would make both budgets false.
+        UsageError: more workers than GPUs; two trainings on one device would make both budgets false. Or more than a processor could serve.
     """
+    if n_workers is not None and n_workers > _MOST_WORKERS:
+        raise UsageError(
+            f"--workers {n_workers}: accepted are at most {_MOST_WORKERS} on one machine, one per GPU or core is usual; give fewer"
+        )
     gpus = _gpus() if n_workers != 0 else []
     if gpus:
         n = len(gpus) if n_workers is None else n_workers

@@ -92,12 +92,10 @@ def _belief(path: Path, name: str, said: object, space: ConfigurationSpace) -> B
     except SpaceError as e:
         raise KnowledgeError(f"{path}, {name}, center: {e}") from e
     word = said["confidence"]
-    confidence = CONFIDENCES.get(word) if isinstance(word, str) else word
-    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 < confidence < 1:
-        raise KnowledgeError(
-            f"{path}, {name}: confidence {reprlib.repr(word)}; accepted is a number above 0 and below 1, or low, medium, high"
-        )
-    return Belief(center=center, confidence=float(confidence))
+    try:
+        return Belief(center=center, confidence=CONFIDENCES[word] if isinstance(word, str) and word in CONFIDENCES else word)
+    except KnowledgeError as e:
+        raise KnowledgeError(f"{path}, {name}: {e}, or {', '.join(CONFIDENCES)}") from e
 
 
 def _read(path: Path, *, accepted: str, known: str = "") -> Any:

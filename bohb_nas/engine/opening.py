@@ -143,13 +143,21 @@ def _new(study: StudyDir, request: Request, display: Display, *, n_workers: int)
     return Made(meta=meta, parts=parts, knowledge=known, optimizer=optimizer)
 
 
-def examine(path: Path, request: Request) -> None:
-    """Looks at a study that is not there yet as `bohb-nas run` does before it begins one; writes nothing.
+def examine(path: Path, request: Request, display: Display, *, n_workers: int) -> None:
+    """Looks at a study, new or existing, as whoever leads it does before it is begun or resumed; writes nothing into it.
+
+    Args:
+        path: where it is or would be.
+        request: what is asked of it.
+        display: told what people should know.
+        n_workers: how many would work at once on this machine.
 
     Raises:
         UsageError: it would be refused.
     """
-    _new(StudyDir(path.absolute()), request, Display(), n_workers=1)
+    study = StudyDir(path.absolute())
+    look = existing if study.exists() else _new
+    look(study, request, display, n_workers=n_workers)
 
 
 def existing(study: StudyDir, request: Request, display: Display, *, n_workers: int, checked: bool = False) -> Made:

@@ -14,9 +14,9 @@ from bohb_nas.entries import refuse_own
 from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
 from bohb_nas.one_shot_settings import SEARCHES
-from bohb_nas.records import Budgets
+from bohb_nas.records import MOST_ETA, Budgets
 from bohb_nas.refs import is_file
-from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, budgets_kept, count_kept, options_kept, path_kept, seed_kept
+from bohb_nas.store.meta import IMAGE_WORKERS, ONE_SHOT, count_kept, options_kept, path_kept, seed_kept
 from bohb_nas.store.study_dir import FORMAT
 
 _DEFAULTS_OF_SEARCHES: dict[str, dict[str, str]] = {"autohas": {"worker": ONE_SHOT}, "dha": {"worker": ONE_SHOT, "space": "cell"}}
@@ -89,8 +89,8 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     typed_budgets.check(unit, {"--budget-min": request.budget_min, "--budget-max": request.budget_max}, new=not earlier)
     maximum = float(first(request.budget_max, earlier.get("max"), 10800.0))  # a plain one, as JSON has it
     eta = first(request.eta, earlier.get("eta"), 3.0)
-    minimum = float(first(request.budget_min, earlier.get("min"), maximum / max(eta, 2) ** 3))
-    budgets = budgets_kept(Budgets(min=minimum, max=maximum, eta=eta, unit=unit))
+    minimum = float(first(request.budget_min, earlier.get("min"), maximum / min(max(eta, 2), MOST_ETA) ** 3))
+    budgets = Budgets(min=minimum, max=maximum, eta=eta, unit=unit)
     method = _absolute(first(request.method, given.get("method"), preset.get("method"), "bohb"))
     stop = _stop(request, given, brackets=preset.get("brackets") if method == preset.get("method") else None)
     method_options = _method_options(request, given, method)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bohb_nas.engine.job_array import Cluster
-from bohb_nas.errors import BohbNasError
+from bohb_nas.errors import BohbNasError, UsageError
 
 _ANSWER_S = 120.0
 """How long a scheduler may take to accept a job."""
@@ -36,6 +36,22 @@ _WAYS = {
 }
 
 
+def program(cluster: Cluster) -> str:
+    """The command of a scheduler on this machine.
+
+    Raises:
+        UsageError: it is not here.
+    """
+    name = _WAYS[cluster].command(Path())[0]
+    found = shutil.which(name)
+    if found is None:
+        raise UsageError(
+            f"{name} is not on this machine's PATH, so nothing can be submitted to {cluster}: run the same command on a login node, "
+            "or add --print to see the script"
+        )
+    return found
+
+
 def submit(cluster: Cluster, file: Path) -> str:
     """Submits a script.
 
@@ -47,14 +63,13 @@ def submit(cluster: Cluster, file: Path) -> str:
         The job, as the scheduler calls it.
 
     Raises:
-        BohbNasError: the scheduler is not here, does not answer, or refuses; the text says how to go on.
+        UsageError: the scheduler is not here.
+        BohbNasError: it does not answer, or refuses; the text says how to go on.
     """
     way = _WAYS[cluster]
-    program, *arguments = way.command(file)
+    name, *arguments = way.command(file)
+    found = program(cluster)
     again = f"the study and the script {file} are kept; correct this and run the same command again"
-    found = shutil.which(program)
-    if found is None:
-        raise BohbNasError(f"{program} is not on this machine's PATH, so nothing was submitted to {cluster}; {again}, on a login node")
     try:
         with open(file if way.reads_input else os.devnull, "rb") as script:
             answer = subprocess.run(
@@ -62,13 +77,13 @@ def submit(cluster: Cluster, file: Path) -> str:
             )
     except subprocess.TimeoutExpired as e:
         raise BohbNasError(
-            f"{program} did not answer within {_ANSWER_S:g} s; look whether the job is queued before you submit again: "
+            f"{name} did not answer within {_ANSWER_S:g} s; look whether the job is queued before you submit again: "
             f"the study and the script {file} are kept"
         ) from e
     said = (answer.stderr.strip() or answer.stdout.strip()) or f"exit code {answer.returncode}, without a word"
     if answer.returncode != 0:
-        raise BohbNasError(f"{program} refuses the job: {said}\n{again}")
+        raise BohbNasError(f"{name} refuses the job: {said}\n{again}")
     job = way.job.search(answer.stdout)
     if job is None:
-        raise BohbNasError(f"{program} answered what names no job: {said}\nlook whether it is queued; the script {file} is kept")
+        raise BohbNasError(f"{name} answered what names no job: {said}\nlook whether it is queued; the script {file} is kept")
     return job[1]

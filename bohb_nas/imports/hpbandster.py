@@ -21,14 +21,14 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.durations import counted
 from bohb_nas.entries import is_number
-from bohb_nas.errors import LogError, StudyError
+from bohb_nas.errors import LogError, StudyError, UsageError
 from bohb_nas.files import storing, write_atomic
 from bohb_nas.imports.hpbandster_log import CONFIGS, RESULTS, Log, Run, read
 from bohb_nas.records import Budgets, Origin, Result, Status, Trial
 from bohb_nas.space.files import load_pcs, load_space, space_to_json
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, State
-from bohb_nas.store.meta import OWNER, budgets_kept, path_kept, unit_kept
+from bohb_nas.store.meta import OWNER, path_kept, unit_kept
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
 METHOD = "hpbandster"
@@ -158,11 +158,14 @@ def ladder(found: Sequence[float], *, unit: str) -> Budgets:
     n = round(math.log(top / distinct[0]) / math.log(eta)) if eta > 1 else 0
     low = top / eta**n
     low = distinct[0] if math.isclose(distinct[0], low, rel_tol=_ROUNDING) else low  # so that an own export has its budgets back
-    budgets = Budgets(min=low, max=top, eta=eta, unit=unit) if eta >= 2 else None
+    try:
+        budgets = Budgets(min=low, max=top, eta=eta, unit=unit) if eta >= 2 else None
+    except UsageError as e:
+        raise LogError(f"{e}; a run on such budgets cannot be imported") from e
     if budgets is None or not all(_rung(budget, budgets)[0] >= 0 for budget in distinct):
         listed = ", ".join(f"{b:g}" for b in distinct[:10])
         raise LogError(f"the budgets {listed} are no ladder max / eta^k with eta of at least 2; a run on such budgets cannot be imported")
-    return budgets_kept(budgets, remedy="a run on such budgets cannot be imported")
+    return budgets
 
 
 def _rung(budget: float, budgets: Budgets) -> tuple[int, float]:

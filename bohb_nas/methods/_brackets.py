@@ -70,6 +70,16 @@ def given(untried: Sequence[Mapping[str, Value]], *, of: Knowledge) -> Proposal 
     return Proposal(config=dict(untried[0]), origin=Origin.INITIAL, reason=f"given at the start, {n - len(untried) + 1} of {n}")
 
 
+def check_result(told: object) -> None:
+    """Refuses what a method is told, unless it is a result.
+
+    Raises:
+        RecordError: it is none.
+    """
+    if not isinstance(told, Result):
+        raise RecordError(f"the method was told {repr(told)[:200]}; accepted is the Result of a trial that it asked for")
+
+
 def never_asked(result: Result, n_asked: int) -> RecordError:
     """What to raise at the result of no asked trial."""
     return RecordError(f"result of trial {result.trial_id!r}, which was never asked; accepted are results of the {n_asked} asked trials")
@@ -170,8 +180,9 @@ class Brackets:
         """Takes in what became of an asked trial; the first result of a trial counts, later ones are ignored.
 
         Raises:
-            RecordError: no such trial was asked.
+            RecordError: it is no result, or no such trial was asked.
         """
+        check_result(result)
         if result.trial_id in self._done:
             return
         pending = self._pending.pop(result.trial_id, None)

@@ -39,8 +39,6 @@ def fitted(knowledge: Knowledge, space: ConfigurationSpace) -> Knowledge:
 def _fitted(name: str, belief: Belief, space: ConfigurationSpace) -> Belief:
     if name not in space:
         raise KnowledgeError(f"prior of {name!r}: the space has no such hyperparameter; it has {', '.join(space)}")
-    if not 0 < belief.confidence < 1:
-        raise KnowledgeError(f"prior of {name}: confidence {belief.confidence!r}; accepted is a number above 0 and below 1")
     try:
         return replace(belief, center=legal_value(space[name], belief.center))
     except SpaceError as e:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bohb_nas.knowledge import Knowledge
-from bohb_nas.methods._brackets import given, never_asked, not_due
+from bohb_nas.methods._brackets import check_result, given, never_asked, not_due
 from bohb_nas.records import Budgets, Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
@@ -146,8 +146,9 @@ class Ladder:
         """Takes in what became of an asked trial; the first result of a trial counts, later ones are ignored.
 
         Raises:
-            RecordError: no such trial was asked.
+            RecordError: it is no result, or no such trial was asked.
         """
+        check_result(result)
         if result.trial_id in self._done:
             return
         if result.trial_id not in self._pending:

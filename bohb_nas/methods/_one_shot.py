@@ -13,7 +13,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.entries import check_option, is_number
 from bohb_nas.errors import JournalError, OptionError, SpaceError
-from bohb_nas.methods._brackets import never_asked
+from bohb_nas.methods._brackets import check_result, never_asked
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial, Value
 from bohb_nas.space.encoding import default_configuration
 from bohb_nas.space.legality import complete
@@ -111,8 +111,9 @@ class OneShot:
         """Takes in what became of an asked trial; the first result of a trial counts, later ones are ignored.
 
         Raises:
-            RecordError: no such trial was asked.
+            RecordError: it is no result, or no such trial was asked.
         """
+        check_result(result)
         if result.trial_id in self._done:
             return
         if self._pending is None or self._pending.trial_id != result.trial_id:

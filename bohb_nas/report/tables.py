@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from rich.columns import Columns
@@ -224,7 +225,7 @@ def logs(found: list[dict[str, Any]]) -> Table:
     """One row per log."""
     table = columns(["trial"], ["attempt", "written", "bytes"])
     for log in found:
-        table.add_row(log["trial_id"], str(log["attempt"]), f"{whole_seconds(log['age_s'])} ago", f"{log['n_bytes']:,}")
+        table.add_row(log["trial_id"], str(log["attempt"]), f"{timedelta(seconds=max(1, round(log['age_s'])))} ago", f"{log['n_bytes']:,}")
     return table
 
 

@@ -166,7 +166,7 @@ class MultiRung:
         if not voices:
             n = max(rung.results.n_ok for rung in self._rungs)
             unheard = "".join(f"; {e.name} is not heard, its trust is {self._agreement(e, []):.2f}" for e in self._earlier)
-            return self._fresh.draw(rng, reason=f"no model: {n} results with a loss on one rung, {self._fewest} needed{unheard}")
+            return self._fresh.draw(rng, reason=f"no model: {counted(n, 'result')} with a loss on one rung, {self._fewest} needed{unheard}")
         if rng.random() < self._settings.random_fraction:
             return self._fresh.draw(rng, reason="random fraction")
         points = voices[-1].model.good().draw(rng, self._settings.n_candidates)

@@ -13,6 +13,7 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
 
 from bohb_nas.arrays import Floats
+from bohb_nas.durations import counted
 from bohb_nas.entries import check_option, is_number, is_whole
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Origin, Value
@@ -183,7 +184,7 @@ class Tpe:
         if not self._observed:
             return f"no model: no results, {self._n_needed} needed"
         n, budget = max((len(observed.losses), budget) for budget, observed in self._observed.items())
-        return f"no model: {n} results at budget {budget:g}, {self._n_needed} needed"
+        return f"no model: {counted(n, 'result')} at budget {budget:g}, {self._n_needed} needed"
 
 
 class _Observed:

@@ -107,7 +107,7 @@ def run_all(todo: Sequence[Case], results: Results, *, jobs: int) -> Iterator[Fi
     """
     for name in _ONE_THREAD:  # read by the children when they import numpy
         os.environ.setdefault(name, "1")
-    outcomes = map(attempt, todo) if jobs == 1 else _in_processes(todo, jobs)
+    outcomes = map(attempt, todo) if jobs == 1 or len(todo) < 2 else _in_processes(todo, jobs)
     for outcome in outcomes:
         if isinstance(outcome, Finished):
             results.add(outcome)
@@ -116,7 +116,7 @@ def run_all(todo: Sequence[Case], results: Results, *, jobs: int) -> Iterator[Fi
 
 def _in_processes(todo: Sequence[Case], jobs: int) -> Iterator[Finished | Failure]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(max_workers=min(jobs, len(todo)), mp_context=context, initializer=_end_with_parent) as pool:
         waiting: set[Future[Finished | Failure]] = set()
         try:
             with without_current_folder():

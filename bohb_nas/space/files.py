@@ -1,12 +1,14 @@
 """Reads a search space from what a user can name, and freezes it as JSON."""
 
 import io
+import json
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.hyperparameters import IntegerHyperparameter
@@ -37,9 +39,9 @@ def load_space(reference: str) -> ConfigurationSpace:
     """
     match Path(reference).suffix:
         case ".json":
-            return _checked(reference, lambda: ConfigurationSpace.from_json(io.StringIO(_text(reference))))
+            return _checked(reference, lambda: ConfigurationSpace.from_json(_object(reference, json.loads)))
         case ".yaml" | ".yml":
-            return _checked(reference, lambda: ConfigurationSpace.from_yaml(io.StringIO(_text(reference))))
+            return _checked(reference, lambda: ConfigurationSpace.from_yaml(_object(reference, yaml.safe_load)))
     named = refs.load_module("space", reference)
     is_attribute = ":" in reference and not refs.is_file(reference)
     if not is_attribute and not callable(getattr(named, "space", None)):
@@ -189,6 +191,20 @@ def _explained(reference: str, error: Exception) -> str:
     if isinstance(error, ForbiddenValueError):
         return f"{what}; the defaults must be allowed, and the clauses must leave something: change a default value or remove a clause"
     return f"{what}; accepted is {_FORMS}; correct the file, or write it with space.to_json() or space.to_yaml()"
+
+
+def _object(path: str, read: Callable[[str], Any]) -> io.StringIO:
+    """The text of a file that holds an object, for ConfigSpace, which trusts that.
+
+    Raises:
+        SpaceError: it holds something else.
+    """
+    text = _text(path)
+    if not isinstance(held := read(text), dict):
+        what = "a list" if isinstance(held, list) else reprlib.repr(held)
+        other = "; configurations to try first are given with --initial" if isinstance(held, list) else ""
+        raise SpaceError(f"space {path!r} holds {what}; accepted is an object, as space.to_json() or space.to_yaml() writes it{other}")
+    return io.StringIO(text)
 
 
 def _text(path: str) -> str:

@@ -29,7 +29,6 @@ MOST_SEEDS = 2**64
 """Seeds are below: JSON's larger whole numbers are read as floats."""
 _MOST = 2**53
 """Of whatever is counted."""
-_MOST_RUNGS = 100
 _N_LIMITS = 3
 
 
@@ -98,24 +97,6 @@ def unit_kept(unit: str) -> str:
     return unit
 
 
-def budgets_kept(budgets: Budgets, *, remedy: str = "give a larger --budget-min or --eta") -> Budgets:
-    """The budgets, if the record of a study can hold them.
-
-    Args:
-        budgets: any.
-        remedy: what to do where there are too many.
-
-    Raises:
-        UsageError: there are.
-    """
-    if (n := len(budgets.rungs)) >= _MOST_RUNGS:
-        raise UsageError(
-            f"from {budgets.min:g} to {budgets.max:g} by {budgets.eta:g} there are {n} budgets; accepted are at most {_MOST_RUNGS - 1}; "
-            f"{remedy}"
-        )
-    return budgets
-
-
 def options_kept(option: str, options: dict[str, Any]) -> dict[str, Any]:
     """What was given as NAME=VALUE under an option, if the record of a study, which is UTF-8, can hold it.
 
@@ -174,10 +155,10 @@ def _wrong_in_budgets(budgets: dict[str, Any]) -> str | None:
     if not all(is_number(value) for name, value in budgets.items() if name != "unit"):
         return f"budgets are {repr(budgets)[:200]}"
     try:
-        rungs = Budgets(**budgets).rungs
+        Budgets(**budgets)
     except UsageError as e:
         return f"budgets: {e}"
-    return None if len(rungs) < _MOST_RUNGS else f"budgets have {len(rungs)} rungs"
+    return None
 
 
 def _wrong_in_stop(stop: dict[str, Any]) -> str | None:

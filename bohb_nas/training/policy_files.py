@@ -37,7 +37,8 @@ def from_file(path: Path) -> Policy:
 
 def _choice(entry: Any, where: str) -> Choice:
     if not isinstance(entry, dict) or set(entry) - {"magnitude"} != {"operator", "probability"}:
-        raise OptionError(f"{where} is {reprlib.repr(entry)}; accepted is an object with operator, probability and magnitude")
+        elsewhere = "; configurations to try first are given with --initial" if isinstance(entry, dict) and "operator" not in entry else ""
+        raise OptionError(f"{where} is {reprlib.repr(entry)}; accepted is an object with operator, probability and magnitude{elsewhere}")
     operator, probability = entry["operator"], entry["probability"]
     if operator not in OPERATORS:
         raise OptionError(f"{where}: operator is {reprlib.repr(operator)}; accepted are {', '.join(OPERATORS)}")

@@ -338,3 +338,14 @@ def test_a_search_with_knowledge_goes_on_after_replay_as_the_uninterrupted_one(m
 def test_a_method_that_takes_no_knowledge_says_so(method: str) -> None:
     with pytest.raises(KnowledgeError, match=f"method {method} takes no initial configurations"):
         make(method, knowledge=FAST)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_no_result_is_refused_and_changes_nothing(method: str) -> None:
+    optimizer = make(method)
+    trial = optimizer.ask()
+    assert isinstance(trial, Trial)
+    for told in (trial, None, {"trial_id": trial.trial_id}):
+        with pytest.raises(BohbNasError, match="accepted is the Result of a trial"):
+            optimizer.tell(told)  # type: ignore[arg-type]
+    optimizer.tell(ok(trial))

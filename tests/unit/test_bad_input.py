@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from study_fakes import make_study
@@ -107,6 +108,7 @@ def test_a_duration_that_is_none(option: str, value: str) -> None:
         (["--budget-unit", " "], "--budget-unit ' '"),
         (["--eta", "1.5"], "eta 1.5: accepted is a number of at least 2"),
         (["--eta", "nan"], "eta nan"),
+        (["--eta", "1e103"], "eta 1e+103: accepted is a number of at least 2 and at most 1000"),  # whose third power is beyond every float
         (["--total-time", "5s", "--budget-min", "10s"], "nothing could be trained"),
         (
             ["--method", "random_search", "--total-time", "2h"],
@@ -123,6 +125,10 @@ def test_a_duration_that_is_none(option: str, value: str) -> None:
         (["--dataset", "digits"], "belong to the worker image_classifier"),
         (["--command", "true"], "contradict"),
         (["--workers", "-1"], "--workers"),
+        (
+            ["--workers", "100000000"],
+            "--workers 100000000: accepted are at most 1000 on one machine, one per GPU or core is usual; give fewer",
+        ),
     ],
 )
 def test_values_out_of_range(arguments: list[str], said: str) -> None:
@@ -145,6 +151,9 @@ def test_values_out_of_range(arguments: list[str], said: str) -> None:
         ),
         ("broken.json", "{", "broken.json"),
         ("broken.yaml", "a: [", "broken.yaml"),
+        ("list.yaml", "- {lr: 0.1}", "list.yaml' holds a list; accepted is an object, as space.to_json()"),
+        ("list.json", '[{"lr": 0.1}]', "configurations to try first are given with --initial"),
+        ("word.yaml", "toy", "word.yaml' holds 'toy'; accepted is an object"),
     ],
 )
 def test_a_space_file_that_is_no_space(name: str, content: str | None, said: str) -> None:
@@ -363,3 +372,15 @@ def test_a_torn_last_line_is_repaired_and_said(study: Path) -> None:
     assert "torn" in again.stderr
     told = [e["result"]["trial_id"] for e in map(json.loads, journal.read_text().splitlines()) if e["event"] == "tell"]
     assert told == ["t00000", "t00001"], "the evaluation whose line was torn came back from its result file"
+
+
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    paths = [
+        (command, parameter) for command in cli.commands.values() for parameter in command.params if isinstance(parameter.type, click.Path)
+    ]
+    assert {command.name for command, _ in paths} >= {"run", "worker", "submit", "status", "best", "train", "analyze", "export", "compare"}
+    for command, parameter in paths:
+        with pytest.raises(click.BadParameter, match="'' names nothing"):
+            parameter.type.convert("", parameter, click.Context(command))
+    refused(CliRunner().invoke(cli, ["run", "", *TOY, "--trials", "1"]), "'' names nothing; accepted is a path, the current folder is '.'")
+    assert not any(Path().iterdir())

@@ -437,6 +437,7 @@ def load(data_dir):
         ({"methods": ("bohb", "bob")}, "no entrant 'bob'; accepted are bohb, bohb_2018, hyperband, random_search, autohas, dha"),
         ({"methods": ("bohb", "bohb")}, "named twice"),
         ({"seeds": 0}, "--seeds 0"),
+        ({"seeds": 10**9}, "--seeds 1000000000: accepted is a whole number from 1 to 10000"),
         ({"time_s": 19.0}, "--time 19s: accepted are at least 20 s"),
         ({"time_s": 20.0, "train_s": 0.5}, "--train-time 0.5s: accepted are 1 s to 20 s"),
         ({"time_s": 20.0, "train_s": 21.0}, "--train-time 21s: accepted are 1 s to 20 s"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bohb_nas.errors import UsageError
 from bohb_nas.hyperband import brackets, promotions, worth
 from bohb_nas.records import Budgets
 
@@ -66,3 +67,9 @@ def test_promotions_take_the_lowest_and_never_a_failed_one() -> None:
 
 def test_promotions_break_ties_by_place() -> None:
     assert promotions([0.2, 0.1, 0.2, 0.1], 3) == [1, 3, 0]
+
+
+def test_the_longest_ladder_of_the_largest_eta_has_sizes() -> None:
+    assert len(brackets(Budgets(min=1e-290, max=10_000.0, eta=1000.0))) == 99
+    with pytest.raises(UsageError, match="there are 100 budgets; accepted are at most 99"):
+        Budgets(min=1e-293, max=10_000.0, eta=1000.0)

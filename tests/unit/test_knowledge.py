@@ -114,7 +114,6 @@ def test_values_are_written_as_the_space_writes_them() -> None:
         (Knowledge(initial=({"lr": 0.5, "layers": 1}, {"lr": 0.5, "layers": 9})), "initial configuration 2: layers = 9"),
         (Knowledge(prior={"speed": Belief(center=1, confidence=0.5)}), "prior of 'speed'"),
         (Knowledge(prior={"lr": Belief(center=2.0, confidence=0.5)}), "prior of lr: lr = 2.0; accepted is a number from 0.0 to 1.0"),
-        (Knowledge(prior={"lr": Belief(center=0.5, confidence=1.0)}), r"confidence 1\.0; accepted is a number above 0 and below 1"),
         (Knowledge(constraints=cast(Any, ["params<=5"])), r"constraint 'params<=5': accepted is a Constraint, such as Constraint\.parse"),
     ],
 )
@@ -198,3 +197,9 @@ def test_methods_that_cannot_learn_from_an_earlier_study_say_so(method: str) -> 
     history = (earlier(lr=0.1),)
     with pytest.raises(KnowledgeError, match=f"method {method} cannot learn from an earlier study"):
         make_optimizer(method, space=space(), budgets=Budgets(), knowledge=Knowledge(history=history))
+
+
+@pytest.mark.parametrize("confidence", ["high", None, True, 0.0, 1.0, float("nan")])
+def test_a_confidence_that_is_none_is_refused_where_it_is_written(confidence: Any) -> None:
+    with pytest.raises(KnowledgeError, match=f"^confidence {confidence!r}; accepted is a number above 0 and below 1$"):
+        Belief(center=0.5, confidence=confidence)

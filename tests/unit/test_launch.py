@@ -68,7 +68,7 @@ def test_a_disk_that_refuses_a_new_study_is_no_misuse(tmp_path: Path, monkeypatc
     [
         ({"trials": 2**53}, r"--trials 9007199254740992: accepted is a whole number from 1 to 9007199254740991"),
         ({"brackets": 2**53, "method": "hyperband"}, r"--brackets 9007199254740992: accepted"),
-        ({"budget_min": 2.0**-100, "budget_max": 1.0, "eta": 2.0}, r"101 budgets; accepted are at most 99.*--eta"),
+        ({"budget_min": 2.0**-100, "budget_max": 1.0, "eta": 2.0}, r"101 budgets; accepted are at most 99.*eta"),
         ({"method_options": {"x": "\ud800"}}, r"--method-option x=.*ud800.*UTF-8"),
         ({"worker_options": {"a": 1, "x": ["\udcff"]}}, r"--worker-option x=.*udcff.*UTF-8"),
         ({"worker": None, "command": "train \udcff"}, r"--worker-option command=.*udcff.*UTF-8"),

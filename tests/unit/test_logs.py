@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from study_fakes import make_study, write_log
 
 from bohb_nas.cli import cli
+from bohb_nas.report import tables
 from bohb_nas.report.logs import follow, tail
 from bohb_nas.store.study_dir import StudyDir
 
@@ -47,6 +48,11 @@ def test_a_worker_is_known_by_the_name_that_status_shows(tmp_path: Path) -> None
     assert logs(study, "--worker", "node-1.site-GPU-1f-2").stdout == "hello from node-1\n"
     assert logs(study, "--worker", "node_1.site-GPU_1f_2").stdout == "hello from node-1\n", "as its file is called"
     assert "there are node_1.site-" in logs(study, "--worker", "node-1.site").stderr
+
+
+def test_ages_are_of_one_form() -> None:
+    table = tables.logs([{"trial_id": "t", "attempt": 0, "age_s": age, "n_bytes": 1} for age in (0.2, 529.4, 540.0, 93_784.0)])
+    assert [*table.columns[2].cells] == ["0:00:01 ago", "0:08:49 ago", "0:09:00 ago", "1 day, 2:03:04 ago"]
 
 
 def test_without_a_trial_those_that_have_logs_are_listed_newest_first(study: StudyDir) -> None:

@@ -448,6 +448,12 @@ def test_what_an_earlier_constraint_kept_back_was_not_passed_over() -> None:
     assert _passed_over(found[:3], 3.0, Knowledge()) == [], "nothing went on"
 
 
+def test_a_random_pick_counts_a_single_result() -> None:
+    model = sampler()
+    tell(model, 0, {"x": 0.5, "kind": "b"}, rung=0, loss=0.5)
+    assert model.propose(np.random.default_rng(0)).reason == "no model: 1 result with a loss on one rung, 6 needed"
+
+
 def test_a_random_pick_says_that_an_earlier_study_is_not_heard() -> None:
     """Four losses and a failure in the order opposite to the earlier study's: (5 * -1 + 4) / (5 + 8) is a trust of -.08."""
     model = sampler(knowledge=earlier(1.0))

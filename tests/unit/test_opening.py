@@ -275,9 +275,9 @@ def test_an_accepted_size_holds_from_the_run_on_that_accepts_it(tmp_path: Path, 
 
 def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
-    opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5))
+    opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5), Heard(), n_workers=1)
     with pytest.raises(UsageError, match="--hard-limit"):
-        opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5, hard_limit_s=1.0))
+        opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5, hard_limit_s=1.0), Heard(), n_workers=1)
     assert list(tmp_path.iterdir()) == []
 
 

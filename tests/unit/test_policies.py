@@ -336,6 +336,7 @@ def test_a_policy_file_is_one_layer(tmp_path: Path) -> None:
         ("NaN", "not JSON: NaN is no number"),
         ("[3]", "entry 1 is 3"),
         ('[{"operator": "invert"}]', "entry 1.*probability"),
+        ('[{"lr": 0.1}]', "magnitude; configurations to try first are given with --initial"),
         ('[{"operator": "invert", "probability": 1, "strength": 2}]', "strength.*accepted"),
         ('[{"operator": "blur", "probability": 1}]', "operator is 'blur'; accepted are shear_x"),
         ('[{"operator": ["invert"], "probability": 1}]', "operator is .*accepted"),

@@ -58,6 +58,8 @@ def test_rungs_are_counted_exactly(minimum: float, maximum: float, eta: float, r
         ({"eta": 1.9}, "eta 1.9"),
         ({"max": float("inf")}, "inf"),
         ({"eta": float("nan")}, "eta"),
+        ({"eta": 1e308}, r"eta 1e\+308: accepted is a number of at least 2 and at most 1000"),
+        ({"min": 1e-300, "max": 1e300, "eta": 2.0}, "from 1e-300 to 1e.300 by 2 there are 1994 budgets; accepted are at most 99"),
     ],
 )
 def test_impossible_ladders_are_refused(given: dict[str, float], named: str) -> None:

@@ -147,6 +147,28 @@ def test_what_is_refused_leaves_nothing_behind(place: Path, arguments: list[str]
     assert not (place / "arguments").exists()
 
 
+REFUSED = [
+    ["--worker-option", "nonsense=1"],
+    ["--method-option", "nonsense=1"],
+    ["--method-option", "n_candidates=-1", "--method", "bohb"],
+    ["--brackets", "3"],
+    ["--method", "autohas", "--controller", "robost", "--space", "cell"],
+    ["--initial", "nowhere.json"],
+    ["--max-params", "-1"],
+    ["--warm-start", "nowhere"],
+]
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_what_submitting_refuses_printing_refuses_in_the_same_words(place: Path, arguments: list[str]) -> None:
+    scheduler(place, "sbatch", "1\n")
+    said = [word for word in TOY if "autohas" not in arguments or word not in ("--worker", "toy", "--space")]
+    printed, submitted = submit(*said, *arguments, "--print"), submit(*said, *arguments)
+    assert (printed.exit_code, printed.stdout) == (2, ""), printed.output
+    assert (submitted.exit_code, submitted.stderr) == (2, printed.stderr)
+    assert list((place / "here").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("cheapest", "named"),
     [
@@ -156,6 +178,7 @@ def test_what_is_refused_leaves_nothing_behind(place: Path, arguments: list[str]
         ("1d1h", "1d2h"),  # 1d1h2m
     ],
 )
+@pytest.mark.usefixtures("_unasked")
 def test_the_time_that_a_refusal_names_is_enough(place: Path, cheapest: str, named: str) -> None:
     study = ["--space", "toy", "--worker", "toy", "--budget-min", cheapest, "--budget-max", "9d", "--print"]
     refused = submit(*study, "--time", "1m")
@@ -164,6 +187,7 @@ def test_the_time_that_a_refusal_names_is_enough(place: Path, cheapest: str, nam
     assert submit(*study, "--time", named).exit_code == 0
 
 
+@pytest.mark.usefixtures("_unasked")
 def test_a_time_that_is_too_short_for_the_dearest_budget_is_only_remarked(place: Path) -> None:
     dear = ["--space", "toy", "--worker", "toy", "--budget-min", "400s", "--budget-max", "3h"]
     for time, remarked in (("520s", True), ("3h", True), ("3h2m", False)):
@@ -179,13 +203,13 @@ def test_a_time_that_is_too_short_for_the_dearest_budget_is_only_remarked(place:
 @pytest.mark.usefixtures("_unasked")
 def test_a_refusal_of_the_scheduler_is_told_and_the_same_command_goes_on(place: Path) -> None:
     missing = submit(*TOY)
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert "sbatch is not on this machine's PATH" in missing.stderr
-    assert Path("st/job.sh").exists()
-    made = Path("st/study.json").read_bytes()
+    assert list((place / "here").iterdir()) == []
     scheduler(place, "sbatch", complaint="sbatch: error: invalid partition specified: x\n", code=1)
     refused = submit(*TOY, "--partition", "x")
     assert refused.exit_code == 1
+    made = Path("st/study.json").read_bytes()
     assert "invalid partition specified: x" in refused.stderr
     assert made_at() in refused.stderr
     scheduler(place, "sbatch", "what?\n")
