@@ -74,6 +74,7 @@ def test_a_controller_is_an_option_of_autohas() -> None:
     meta = plan(request(controller="paper"))
     assert meta["method_options"] == {"controller": "paper"}
     assert meta["worker_options"]["search"] == {"method": "autohas", "controller": "paper"}
+    assert plan(request(controller="paper", method_options={"rollouts": 2}))["method_options"] == {"controller": "paper", "rollouts": 2}
     assert plan(request(controller="paper", method_options={"controller": "paper"}))["method_options"] == {"controller": "paper"}
     with pytest.raises(UsageError, match="contradict"):
         plan(request(controller="paper", method_options={"controller": "robust"}))
