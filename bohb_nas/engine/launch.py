@@ -80,7 +80,7 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
     try:
         options = method.Options(**meta["method_options"], **n_brackets)
     except TypeError as e:
-        raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {', '.join(known) or 'none'}") from e
+        raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {', '.join(known)}") from e
     ends = meta["method"] in SEARCHES  # by itself, after two trials or so
     total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not (limited or ends) else None
     seconds = budgets.unit == "s"

@@ -46,7 +46,7 @@ def _earlier(
     columns: Columns, axes: Axes, encoding: Encoding, evaluations: list[Evaluation], *, settings: rung_model.Settings, knowledge: Knowledge
 ) -> Earlier:
     """The model of one earlier study, whose results are judged by this study's constraints: what the earlier one allowed is past."""
-    budgets = sorted({e.trial.budget for e in evaluations})
+    budgets = {e.trial.budget for e in evaluations}
     counts = {b: sum(e.trial.budget == b and knowledge.loss(e.result) is not None for e in evaluations) for b in budgets}
     fewest = min(_FEWEST_OF_EARLIER, max(counts.values()))
     budget = max(b for b in budgets if counts[b] >= fewest)

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from study_fakes import planned
 
+from bohb_nas.engine import launch
 from bohb_nas.engine.launch import build, check, check_data, keep, new_space, reopen
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
@@ -79,6 +81,15 @@ def test_a_disk_that_refuses_a_new_study_is_no_misuse(tmp_path: Path, monkeypatc
 def test_what_the_reader_of_a_record_would_refuse_is_refused_when_it_is_typed(lost: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         plan(Request(**{"space": "toy", "worker": "toy", **lost}))
+
+
+def test_a_study_is_not_started_where_its_record_could_not_say_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if its own path is in UTF-8."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match=r"caf\\udce9' is not UTF-8"):
+        plan(Request(space="toy", worker="toy"))
 
 
 COMMAND: dict[str, Any] = {"space": "toy", "command": "train {lr}"}
@@ -164,6 +175,7 @@ def test_the_worker_options_of_a_preset_are_its_worker_s() -> None:
     assert meta["worker"] == "one_shot"
     assert "schedule" not in meta["worker_options"]
     assert plan(Request(preset="zela2018", command="true"))["worker_options"] == {"command": "true"}
+    assert plan(Request(preset="zela2018", method="dha"))["space"] == "zela2018", "which comes before what a method would take"
 
 
 @pytest.mark.parametrize(("maximum", "eta", "minimum"), [(27.0, None, 1.0), (16.0, 2.0, 2.0), (10800.0, 3.0, 400.0)])
@@ -180,10 +192,42 @@ def test_stop_rules() -> None:
     assert parts("hyperband", trials=5).method_options.n_brackets is None
     assert parts("hyperband", trials=5).stop.trials == 5
     assert parts("hyperband", brackets=5).method_options.n_brackets == 5
+    assert parts("hyperband", brackets=4).worth == 45 * 3600, "one round"
+    assert parts("hyperband", brackets=4).stop.worth is None, "the method itself ends"
     assert parts("random_search").stop.worth == 8 * 45 * 3600, "as much budget as 32 brackets"
+    assert [parts("asha", budget_unit=unit, budget_max=9.0).stop.in_seconds for unit in ("s", "epochs")] == [True, False]
     assert parts("random_search", total_s=10800.0).stop.worth is None
     with pytest.raises(OptionError, match="no brackets"):
         parts("random_search", brackets=5)
+
+
+METHOD = """
+from dataclasses import dataclass
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    speed: float
+def make(**arguments): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("hyperband", {"n_brackets": 3}, "n_brackets is no --method-option: give --brackets, which may differ when the study is resumed"),
+        ("hyperband", {"speed": 3}, "method hyperband has no option 'speed'; accepted are none"),
+        ("asha", {"speed": 3}, "method asha has no option 'speed'; accepted are "),
+        ("mine.py", {}, r"mine\.py: .*'speed'; --method-option accepts: speed"),
+        ("mine.py", {"power": 3}, r"mine\.py has no option 'power'; accepted are speed"),
+    ],
+)
+def test_options_that_a_method_does_not_take_or_lacks_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, options: dict[str, Any], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(METHOD)
+    meta = plan(Request(space="toy", worker="toy", method=method, method_options=options))
+    with pytest.raises(OptionError, match=said):
+        build(meta, new_space(meta))
 
 
 @pytest.fixture
@@ -232,6 +276,15 @@ def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -
     assert meta["promote"] == "continue"
     keep(study, meta)
     assert reopen(study, Request())[0] == meta
+
+
+@pytest.mark.parametrize("name", ["skip_unreadable", "require_same_gpu"])
+def test_what_workers_need_may_be_asked_for_on_resume_and_is_kept(tmp_path: Path, name: str) -> None:
+    study = planned(tmp_path / "study", Request(space="toy", dataset="digits"))
+    resumed, _ = reopen(study, Request(**{name: True}))  # type: ignore[arg-type]
+    assert (study.read_meta()[name], resumed[name]) == (False, True)
+    keep(study, resumed)
+    assert reopen(study, Request())[0] == resumed
 
 
 @pytest.mark.parametrize("asked", [{"space": "toy", "command": "train {lr}"}, {"space": "toy", "worker": "toy"}])
@@ -347,6 +400,7 @@ def test_a_worker_of_ones_own_is_not_given_the_image_classifier_s_space_unless_i
 def test_words_that_do_not_go_together() -> None:
     with pytest.raises(UsageError, match="contradict"):
         plan(Request(command="true", worker="toy"))
+    assert plan(Request(**COMMAND, worker="command")) == plan(Request(**COMMAND)), "which says the same twice"
     with pytest.raises(UsageError, match="--command"):
         plan(Request(worker="command"))
     for of_images in ({"dataset": "digits"}, {"data_dir": Path("/data")}, {"skip_unreadable": True}):
@@ -362,6 +416,27 @@ def test_a_worker_that_ends_while_it_looks_at_a_space_has_not_accepted_it(tmp_pa
     meta = plan(Request(space="toy", worker=str(worker)))
     with pytest.raises(BohbNasError, match=r"(?s)exit code 3.*last words"):
         check(meta, new_space(meta))
+
+
+def test_what_there_is_to_know_of_the_data_is_said_and_the_worker_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOHB_NAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: ["the worker was asked"])
+    for n in range(12):
+        path = tmp_path / "data" / "train" / ("cat" if n % 2 else "dog") / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8 if n else 6), (20 * n, 0, 0)).save(path)
+    path.with_name("broken.png").write_bytes(b"no image")
+    meta = plan(Request(space="toy", dataset=f"image_folder:{tmp_path / 'data'}", skip_unreadable=True))
+    found: list[list[str]] = []
+    for ask_worker in (True, False):
+        notes, data = check(meta, new_space(meta), ask_worker=ask_worker)
+        assert data is not None
+        found.append(notes)
+    assert found[0] == [*found[1], "the worker was asked"]
+    whole, resized, left_out = found[1]
+    assert whole == "data set image_folder: 12 images for training and validation, 0 for the final test, 2 classes, 8x8x3"
+    assert resized.startswith("data set image_folder: 1 ")
+    assert left_out.startswith("warning: unreadable image left out: train/cat/broken.png: ")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU that is named is here")

@@ -309,6 +309,20 @@ def test_an_earlier_study_is_heard_from_the_start() -> None:
     assert {c["kind"] for c in chosen} == {"a", "b", "c"}
 
 
+def test_as_long_as_an_earlier_study_is_all_that_is_known_costs_are_its_own() -> None:
+    """Two valleys, equally deep, the left or the right one of which was cheaper there."""
+
+    def left(sign: float) -> float:
+        def told(e: Evaluation) -> Evaluation:
+            x = number(e.trial.config, "x") - 0.5
+            return dataclasses.replace(e, result=dataclasses.replace(e.result, loss=abs(abs(x) - 0.3), train_s=float(np.exp(6 * sign * x))))
+
+        model = sampler(knowledge=Knowledge(history=tuple(map(told, earlier(1.0).history))))
+        return float(np.mean([number(c, "x") < 0.5 for c in picks(model, 60)]))
+
+    assert left(1.0) > left(-1.0) + 0.3
+
+
 def test_an_earlier_studys_observations_are_called_by_its_own_trials() -> None:
     knowledge = earlier(1.0)
     explanation = sampler(knowledge=knowledge).propose(np.random.default_rng(0)).explanation
@@ -360,6 +374,13 @@ def test_earlier_results_that_break_a_constraint_of_this_study_count_as_bad() ->
     assert np.mean([number(c, "x") > 0.5 for c in picks(sampler(knowledge=knowledge))]) > 0.8, "nothing is broken without a constraint"
     chosen = picks(sampler(knowledge=measured(knowledge, lambda c: 9.0 if number(c, "x") > 0.5 else 1.0, "params<=5")))
     assert np.mean([number(c, "x") > 0.5 for c in chosen]) < 0.2
+
+
+def test_what_failed_in_an_earlier_study_is_never_good() -> None:
+    """Of 30 results .15 are five, but two alone have a loss."""
+    failed = Result(trial_id="w0-f", status=Status.CRASHED, loss=None, train_s=1.0, details={"study": "old", "trial": "f"})
+    history = [dataclasses.replace(e, result=failed) if i > 1 else e for i, e in enumerate(earlier(1.0).history)]
+    assert heard(sampler(random_fraction=0.0, knowledge=Knowledge(history=tuple(history))))[0]["good"] == 2
 
 
 def test_an_earlier_budget_at_which_all_breaks_a_constraint_is_not_modelled() -> None:
@@ -444,7 +465,12 @@ def evaluated(name: str, x: float, budget: float, *, seed: int = 0) -> Evaluatio
 def test_what_an_earlier_constraint_kept_back_was_not_passed_over() -> None:
     """Of three at 1 the middle one went on to 3: the better one stayed for another reason than its loss, the worse one was ruled out."""
     found = [evaluated("a", 0.3, 1.0), evaluated("b", 0.6, 1.0), evaluated("c", 0.9, 1.0), evaluated("d", 0.6, 3.0)]
-    assert [e.trial.config["x"] for e in _passed_over(found, 3.0, Knowledge())] == [0.9]
+    for order in (found, found[::-1]):
+        assert [e.trial.config["x"] for e in _passed_over(order, 3.0, Knowledge())] == [0.9]
+    dearer = [evaluated("e", 0.7, 3.0), evaluated("f", 0.6, 9.0)]
+    assert [e.trial.config["x"] for e in _passed_over(found + dearer, 3.0, Knowledge())] == [0.9], "what came to 3 is in the model itself"
+    as_good = dataclasses.replace(found[1], trial=dataclasses.replace(found[1].trial, config_id="another"))
+    assert _passed_over([*found, as_good], 3.0, Knowledge()) == [found[2], as_good]
     assert _passed_over(found[:3], 3.0, Knowledge()) == [], "nothing went on"
 
 

@@ -75,6 +75,7 @@ def test_a_controller_is_an_option_of_autohas() -> None:
     assert meta["method_options"] == {"controller": "paper"}
     assert meta["worker_options"]["search"] == {"method": "autohas", "controller": "paper"}
     assert plan(Request(), base=meta)["method_options"] == {"controller": "paper"}
+    assert plan(request(controller="paper", method_options={"rollouts": 2}))["method_options"] == {"controller": "paper", "rollouts": 2}
     with pytest.raises(UsageError, match="method dha has no controller"):
         plan(request("dha", controller="paper"))
     with pytest.raises(UsageError, match="method bohb has no controller"):

@@ -276,6 +276,13 @@ def test_the_good_follow_every_result_and_the_bad_wait() -> None:
     assert whose(found.bad(NOTHING)) == list(range(12, 81)), "fitted at 82, of which thirteen are good, the last one among them"
 
 
+def test_how_many_are_good_of_the_bad_ones_follows_from_when_they_were_fitted() -> None:
+    """Else a study that is taken up again, and asks after the last result alone, has other bad ones than one that asked all along."""
+    found = of([INF] * 75 + [5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    assert len(found.good_numbers()) == 6
+    assert whose(found.bad(NOTHING)) == list(range(75)), "fitted at 80, of which five have a loss"
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_model_asked_all_along_is_that_of_one_asked_at_the_end(seed: int) -> None:
     """A study that is taken up again asks its model for the first time after many results."""
