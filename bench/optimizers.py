@@ -17,7 +17,7 @@ from bohb_nas.simulation.suites import SUITES, Suite
 
 FOLDER = Path(__file__).parent
 ORDER = ("bohb", "bohb_2018", "hyperband", "asha", "random_search")
-PEERS = ("hpbandster_bohb", "optuna_tpe", "smac_mf", "dehb", "neps_brackets", "syne_tune_bohb", "syne_tune_mobster")
+PEERS = ("hpbandster_bohb", "ray_tune_bohb", "optuna_tpe", "smac_mf", "dehb", "neps_brackets", "syne_tune_bohb", "syne_tune_mobster")
 FEWER_SEEDS = {
     "smac_mf": {"quick": {4: 2}, "*": {1: 10, 4: 3, 16: 3}},
     "neps_brackets": {"*": {4: 5, 16: 1}},

@@ -21,16 +21,24 @@ from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, T
 from bohb_nas.simulation.clock import Run, simulate
 
 FOLDER = Path(__file__).parents[2] / "bench" / "peers"
-PACKAGES = {"optuna_tpe": "optuna", "dehb": "dehb", "smac_mf": "smac", "neps_brackets": "neps", "syne_tune_bohb": "syne_tune"}
-"""Method file -> the package that it needs."""
+PACKAGES = {
+    "optuna_tpe": ("optuna",),
+    "dehb": ("dehb",),
+    "smac_mf": ("smac",),
+    "neps_brackets": ("neps",),
+    "syne_tune_bohb": ("syne_tune",),
+    "ray_tune_bohb": ("ray", "hpbandster"),
+}
+"""Method file -> the packages that it needs."""
+INSTALLED = {name for name, packages in PACKAGES.items() if all(map(importlib.util.find_spec, packages))}
+"""Looked up before a peer is loaded: then the folder, and in it a dehb.py, can be imported from."""
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name == "smac_mf" else name for name in PACKAGES])
 def peer(request: pytest.FixtureRequest) -> str:
     """The path of a method file."""
-    package = PACKAGES[request.param]
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: see bench/peers/README.md")
+    if request.param not in INSTALLED:
+        pytest.skip(f"{' or '.join(PACKAGES[request.param])} is not installed: see bench/peers/README.md")
     return str(FOLDER / f"{request.param}.py")
 
 
@@ -111,9 +119,8 @@ def global_numpy_state() -> list[int]:
 @pytest.fixture(scope="module", autouse=True)
 def imported() -> None:
     """What an import does to the random state is not held against a peer."""
-    for name, package in PACKAGES.items():
-        if importlib.util.find_spec(package) is not None:
-            refs.load_module("method", str(FOLDER / f"{name}.py"))
+    for name in INSTALLED:
+        refs.load_module("method", str(FOLDER / f"{name}.py"))
 
 
 @pytest.fixture(autouse=True)
@@ -245,3 +252,51 @@ class TestOptuna:
     def test_eta_is_whole(self) -> None:
         with pytest.raises(OptionError, match=r"eta 2.5: Optuna's pruner accepts whole numbers"):
             make_optimizer(str(FOLDER / "optuna_tpe.py"), space=mixed_space(), budgets=Budgets(min=1, max=27, eta=2.5))
+
+
+class TestRayTune:
+    PEER = str(FOLDER / "ray_tune_bohb.py")
+
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        if "ray_tune_bohb" not in INSTALLED:
+            pytest.skip("ray or hpbandster is not installed: see bench/peers/README.md")
+
+    def test_brackets_are_those_of_ray(self) -> None:
+        """For four rungs and eta 3: ceil(4 / (s + 1) 3^s) configurations, of which ceil(n / 3) go up, and then from the start."""
+        optimizer = make_optimizer(self.PEER, space=mixed_space(), budgets=Budgets(min=1, max=27))
+        seen: list[tuple[int, int]] = []
+        for k in range(150):
+            trial = optimizer.ask()
+            assert isinstance(trial, Trial)
+            seen.append((trial.bracket, trial.rung))
+            optimizer.tell(Result(trial_id=trial.trial_id, status=Status.OK, loss=float(k * 7 % 50), train_s=1.0))
+        sizes = {3: (27, 9, 3, 1), 2: (12, 4, 2), 1: (6, 2), 0: (4,)}
+        again = seen.index((3, 0), 100)
+        assert {place: seen[:again].count(place) for place in seen} == {
+            (s, 3 - s + halvings): 2 * n for s, counts in sizes.items() for halvings, n in enumerate(counts)
+        }
+        assert seen[:28] == [(3, 0)] * 27 + [(2, 1)]  # one is lined up before the bracket halves
+        assert seen[28:37] == [(3, 1)] * 9
+
+    def test_of_a_ladder_to_729_the_lowest_rung_is_kept(self) -> None:
+        """729 · 3^-6 rounds down to 0, and Ray leaves that bracket out."""
+        first = make_optimizer(self.PEER, space=mixed_space(), budgets=Budgets(min=1, max=729)).ask()
+        assert isinstance(first, Trial)
+        assert (first.bracket, first.rung) == (6, 0)
+
+    def test_the_faster_generator_makes_the_same_picks(self) -> None:
+        options = refs.load_module("method", self.PEER).Options
+        problem = Toy()
+        trials = []
+        for accelerated in (True, False):
+            made = make_optimizer(self.PEER, space=problem.space, budgets=problem.budgets, options=options(accelerated=accelerated))
+            recorder = Recorder(made)
+            simulate(recorder, problem, n_workers=4, horizon=6 * problem.mean_cost, seed=0)
+            trials.append(recorder.trials)
+        assert trials[0] == trials[1]
+        assert len(trials[0]) > 100
+
+    def test_eta_is_whole(self) -> None:
+        with pytest.raises(OptionError, match=r"eta 2.5: Ray Tune's brackets round times down to whole numbers"):
+            make_optimizer(self.PEER, space=mixed_space(), budgets=Budgets(min=1, max=27, eta=2.5))
