@@ -14,8 +14,7 @@ import importlib.metadata
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ with warnings.catch_warnings():
     from hpbandster.optimizers.config_generators import bohb as original
 
 VERSION = importlib.metadata.version("hpbandster")
+
+APART = refs.load_module("method", str(Path(__file__).with_name("apart.py")))
 
 ACCELERATED = refs.load_module("method", str(Path(__file__).with_name("hpbandster_accelerated.py"))).Accelerated
 """The generator that makes the same picks faster."""
@@ -73,7 +74,7 @@ class HpBandSter:
         self._seed = seed
         self._rungs = budgets.rungs
         self._sequences = {h.name: [plain(v) for v in h.sequence] for h in space.values() if hasattr(h, "sequence")}
-        self._random = np.random.RandomState(seed).get_state()
+        self._isolated = APART.Apart(seed)
         theirs = acceptable(space)
         theirs.seed(seed)
         with self._isolated():
@@ -116,19 +117,6 @@ class HpBandSter:
     def _value(self, name: str, value: object) -> Value:
         found: Value = plain(value)
         return self._sequences[name][int(found)] if name in self._sequences else found
-
-    @contextmanager
-    def _isolated(self) -> Iterator[None]:
-        """HpBandSter draws from numpy's global generator: it finds it as it left it, and others find theirs."""
-        others = np.random.get_state()
-        np.random.set_state(self._random)
-        try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
-                yield
-        finally:
-            self._random = np.random.get_state()
-            np.random.set_state(others)
 
 
 def acceptable(space: ConfigurationSpace) -> ConfigurationSpace:
