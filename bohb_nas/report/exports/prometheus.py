@@ -26,12 +26,14 @@ def make(watch: Watch, to: Path) -> "Metrics":
     """The export to one file.
 
     Raises:
-        UsageError: the collector would not read such a file, or no file can be written there.
+        UsageError: the collector would not read such a file, its folder is not there, or no file can be written there.
     """
     if to.suffix != ".prom":
         raise UsageError(
             f"--to {to}: the node exporter reads files that end in .prom; accepted is such a file, e.g. {to.with_suffix('.prom')}"
         )
+    if not to.parent.is_dir():
+        raise UsageError(f"--to {to}: {to.parent} is no folder; make it, or name the one that --collector.textfile.directory names")
     check_file(to)
     return Metrics(watch, to)
 
