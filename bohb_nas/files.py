@@ -68,13 +68,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def check_folder(option: str, folder: Path) -> None:
-    """Raises UsageError, which names the option, when a folder could not be made or written to; nothing is made."""
+def check_folder(option: str, folder: Path, *, file: Path | None = None) -> None:
+    """Raises UsageError, which names the option, when a folder could not be made or written to; nothing is made.
+
+    Args:
+        option: by which it was given.
+        folder: which is to be there.
+        file: what is to stand in it, where that was given.
+    """
     there = next(p for p in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(p))
+    given, another = (folder, "another") if file is None else (file, "a file elsewhere")
     if not there.is_dir():
-        raise UsageError(f"{option} {folder}: {there} is no folder; name another with {option}")
+        raise UsageError(f"{option} {given}: {there} is no folder; name {another} with {option}")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"{option} {folder}: {there} is not writable; name a folder that is with {option}")
+        raise UsageError(f"{option} {given}: {there} is not writable; name {another} with {option}")
 
 
 def append_line(path: Path, line: str) -> None:
@@ -146,8 +153,19 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o600, any_umask:
         sync_folder(path.parent)
 
 
+def write_into(path: Path, data: bytes | str) -> None:
+    """As `write_atomic` does, in a folder that is made when missing.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    with storing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
+
+
 def write_patiently(path: Path, data: bytes | str, *, say: Callable[[str], None]) -> None:
-    """As `write_atomic` does, however long the disk refuses: what is finished, and nowhere else yet, is not lost. Ctrl-C gives up.
+    """As `write_into` does, however long the disk refuses: what is finished, and nowhere else yet, is not lost. Ctrl-C gives up.
 
     Args:
         path: of the file.
@@ -157,7 +175,7 @@ def write_patiently(path: Path, data: bytes | str, *, say: Callable[[str], None]
     refusals = Refusals(say)
     while True:
         try:
-            return write_atomic(path, data)
+            return write_into(path, data)
         except StorageError as e:
             time.sleep(refusals.heed(e))
 

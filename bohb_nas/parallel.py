@@ -38,13 +38,18 @@ def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
 
 
 def _of_parent(parent: int, task: Callable[[], T]) -> T:
-    """What a task returns, in a process that ends with the one that asked."""
+    """What a task returns, in a process that ends with the one that asked; joblib does it in that one where it can start no others."""
+    if os.getpid() == parent:
+        return task()
     die_with_parent(parent)
-    return task()
+    try:
+        return task()
+    finally:
+        die_with_parent(parent, 0)  # for the kernel its parent is the thread that asked, which may end before another asks again
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Asks the kernel to kill this process when its parent dies, so that no orphan works on; or to send it another signal."""
+    """Asks the kernel to kill this process when the thread that started it ends, so that no orphan works on; or to send another signal, 0 none."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)

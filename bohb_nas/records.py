@@ -18,10 +18,11 @@ Value = bool | int | float | str
 """What a hyperparameter may be worth."""
 RESULT_LIMIT_BYTES = 8 * 2**20
 """Of a result as JSON."""
-MOST_ETA = 1000.0
+MOST_ETA = 1e9
 """Ratios that anybody would choose are far below."""
 _MOST_RUNGS = 99
-"""The sizes of so many rungs, powers of eta, are still floats."""
+_FARTHEST = 1e300
+"""The dearest budget over the cheapest: the sizes of rungs, powers of eta up to about this ratio, are still floats."""
 
 
 class Status(StrEnum):
@@ -74,7 +75,7 @@ class Budgets:
     """The ladder of budgets. Numbers of other libraries, such as numpy's, become floats.
 
     Raises:
-        UsageError: not numbers with 0 < min <= max, or an eta below 2 or above 1,000, or more than 99 rungs, or no unit.
+        UsageError: not numbers with 0 < min <= max, or an eta below 2 or above a billion, or more than 99 rungs, or no unit.
     """
 
     min: float = 400.0
@@ -97,6 +98,8 @@ class Budgets:
             raise UsageError(f"budget unit {self.unit!r}: accepted is what budgets count, such as epochs; leave it out for seconds")
         if not 0 < self.min <= self.max:
             raise UsageError(f"budgets from {self.min:g} to {self.max:g}: accepted are 0 < budget-min <= budget-max; swap or correct them")
+        if self.max / self.min > _FARTHEST:
+            raise UsageError(f"budgets from {self.min:g} to {self.max:g} are too far apart; give a larger budget-min")
         if (n := len(self.rungs)) > _MOST_RUNGS:
             raise UsageError(
                 f"from {self.min:g} to {self.max:g} by {self.eta:g} there are {n} budgets; accepted are at most {_MOST_RUNGS}; "

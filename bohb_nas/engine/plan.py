@@ -146,14 +146,16 @@ def _absolute(reference: str) -> str:
     return _in_full(reference) if is_file(reference) else reference
 
 
-def _in_full(path: str | Path) -> str:
-    """The absolute path.
+def _in_full(path: str | Path, start: str = "") -> str:
+    """The absolute path; a relative one begins in `start`, or in the current folder.
 
     Raises:
-        UsageError: it begins with a ~ that stands for nobody's home, or is not UTF-8.
+        UsageError: it is empty, begins with a ~ that stands for nobody's home, or is not UTF-8.
     """
+    if path == "":
+        raise UsageError("'' is no path; give one, . is the current folder")
     try:
-        return path_kept(str(Path(path).expanduser().absolute()))
+        return path_kept(str(Path(start, Path(path).expanduser()).absolute()))
     except RuntimeError as e:
         raise UsageError(f"{path}: nobody here has that home directory; write the path in full") from e
 
@@ -215,8 +217,8 @@ def _worker(
         refuse_own("--worker-option", request.worker_options, "dataset", "data_dir")
         options = {"dataset": "cifar10", "full_validation_from_s": top, **of_preset, **options}
         said = {
-            "dataset": _said_or_kept(request.dataset, options["dataset"], _dataset),
-            "data_dir": _said_or_kept(request.data_dir, options.get("data_dir"), _in_full),
+            "dataset": _said_or_kept(request.dataset, options["dataset"], _dataset, given.get("cwd", "")),
+            "data_dir": _said_or_kept(request.data_dir, options.get("data_dir"), _in_full, given.get("cwd", "")),
         }
         if isinstance(path := request.worker_options.get("policy_file"), str):
             request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
@@ -248,14 +250,14 @@ def _worker(
     return {"worker": _absolute(worker), "worker_options": options_kept("--worker-option", options)}
 
 
-def _dataset(reference: str) -> str:
+def _dataset(reference: str, start: str = "") -> str:
     kind, colon, path = reference.partition(":")
-    return f"{kind}:{_in_full(path)}" if colon and kind == "image_folder" else _absolute(reference)
+    return f"{kind}:{_in_full(path, start)}" if colon and kind == "image_folder" else _absolute(reference)
 
 
-def _said_or_kept(said: str | Path | None, kept: str | None, full: Callable[[str], str]) -> str | None:
-    """A path in full, or as the study has it where it is the same: earlier versions took some as they were typed."""
-    return kept if said is None or (kept is not None and full(kept) == full(str(said))) else full(str(said))
+def _said_or_kept(said: str | Path | None, kept: str | None, full: Callable[[str, str], str], start: str) -> str | None:
+    """A path in full, or as the study has it where it is the same: earlier versions took some as they were typed, in `start`."""
+    return kept if said is None or (kept is not None and full(kept, start) == full(str(said), "")) else full(str(said), "")
 
 
 def _stop(request: Request, given: dict[str, Any], *, brackets: int | None) -> dict[str, Any]:

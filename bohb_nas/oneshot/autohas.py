@@ -87,7 +87,8 @@ class AutoHasSearch:
         """Mean of the last ones."""
         usual = read(next(self._decisions.corners()))[1]
         supply = self._supply = Supply(material, self._chance, batch_size=usual.batch_size)
-        self._held = usual.batch_size * (VALID_BATCHES if settings.controller == "differentiable" else 1)
+        n_followed = min(VALID_BATCHES * usual.batch_size, len(self._data.valid)) if settings.controller == "differentiable" else 0
+        self._held = max(usual.batch_size, n_followed)
         """Images whose activations wait for a backward pass: `differentiable` follows a loss under the statistics of several batches."""
         self._temporary = Temporary(settings, bank=bank, supply=supply, compute=self._compute, n_classes=self._data.n_classes)
         self._chosen: tuple[int, dict[str, Value]] | None = None

@@ -15,6 +15,7 @@ from bohb_nas.report.failures import failures
 from bohb_nas.report.pace import throughput
 from bohb_nas.store import notes
 from bohb_nas.store.following import Follower
+from bohb_nas.store.holders import SEARCH
 from bohb_nas.store.journal import State
 from bohb_nas.store.stays import Stay, device_s, stay, use
 from bohb_nas.store.study_dir import StudyDir
@@ -65,6 +66,8 @@ class Watch:
             self._count(state, Budgets(**meta["budgets"]))
         beating, done = presence.beats(study), study.done.exists()
         master, under_way = presence.master(study, state), presence.running(state, beating)
+        led = master is not None and master["task"] == SEARCH
+        ended = None if done or led else refused(meta, state)
         models = {one.place: one.model for one in self._stays if one is not None and one.model is not None}
         probe, since_last_s = rank_probe(meta, state), None if done else presence.since_last_s(state, master)
         waiting = [t["trial_id"] for t in under_way if t["worker"] is None]
@@ -72,7 +75,7 @@ class Watch:
             "evaluations": len(state.results),
             "running": len(under_way),
             "done": done,
-            "refused": None if done else refused(meta, state),
+            "refused": ended,
             "by_origin": _count(t.origin for t in state.trials.values()),
             **self._told,
             "incumbent": best(study, state),
@@ -88,7 +91,7 @@ class Watch:
             "master": master,
             "led_s": state.led_s,
             "time_left_s": None
-            if done
+            if done or ended is not None
             else time_left_s(state, meta["stop"], worth=meta.get("worth"), probe=probe, since_last_s=since_last_s or 0.0),
             "workers": presence.workers(study, beating, models),
             "trials_running": under_way,
@@ -162,20 +165,21 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
 def refused(meta: Mapping[str, Any], state: State) -> str | None:
     """Why `run` would not go on with a study unless its space tells a metric under a constraint that its worker does not return.
 
-    A search ends with the first result of that kind, so that nothing of it was asked after that; None for any other.
+    A search ends with the first result of that kind, so that nothing of it was asked after that; None for one that went on.
     """
     try:
         knowledge = Knowledge(constraints=tuple(Constraint.parse(text) for text in meta.get("constraints") or ()))
     except KnowledgeError:  # no words of ours; `run` reads what was frozen
         return None
-    for event in reversed(state.events) if knowledge.constraints else ():
+    found = None
+    for event in state.events if knowledge.constraints else ():
         if state.origin(event) in ASIDE:
             continue
-        if event.trial is not None:
+        if event.trial is not None and found is not None:
             return None
-        if event.result is not None and (untold := knowledge.untold({}, event.result)):
-            return untold_text(untold, event.result.trial_id, event.result.metrics)
-    return None
+        if event.result is not None and found is None and (untold := knowledge.untold({}, event.result)):
+            found = untold_text(untold, event.result.trial_id, event.result.metrics)
+    return found
 
 
 def speed(evaluations: list[Evaluation]) -> dict[str, Any] | None:

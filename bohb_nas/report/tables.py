@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from rich.columns import Columns
@@ -89,8 +88,8 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas status` shows."""
     unit = figures["budgets"]["unit"]
     led = figures["master"] is not None and figures["master"]["task"] == SEARCH
-    refused = "`run` refuses it unless size() of its space tells what its worker does not"
-    not_led = f"not led; {refused if figures['refused'] is not None else 'the same `run` resumes it'}"
+    refused = figures["refused"]
+    not_led = "not led" if refused is not None else "not led; the same `run` resumes it"
     state = "done" if figures["done"] else "led" if led else not_led
     running = Counter(f"{trial['budget']:g}" for trial in figures["trials_running"])
     head = (
@@ -112,8 +111,8 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
                 )
             )
         )
-    if figures["refused"] is not None and not led:
-        lines.append(Text(printable(figures["refused"])))
+    if refused is not None:
+        lines.append(Text(printable(f"the same `run` resumes it where size() of its space tells the metric, or else refuses: {refused}")))
     if figures["rank_probe"] is not None:
         lines.append(Text(rank_probe(figures["rank_probe"])))
     lines += [Text(line) for line in (_master(figures["master"]), _queue(figures["queue"]), _throughput(figures["throughput"])) if line]
@@ -225,8 +224,14 @@ def logs(found: list[dict[str, Any]]) -> Table:
     """One row per log."""
     table = columns(["trial"], ["attempt", "written", "bytes"])
     for log in found:
-        table.add_row(log["trial_id"], str(log["attempt"]), f"{timedelta(seconds=max(1, round(log['age_s'])))} ago", f"{log['n_bytes']:,}")
+        table.add_row(log["trial_id"], str(log["attempt"]), f"{_rough(log['age_s'])} ago", f"{log['n_bytes']:,}")
     return table
+
+
+def _rough(seconds: float) -> str:
+    """An age in its largest unit of which there are at least two, from seconds to days."""
+    size, unit = next(((size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "m")) if seconds >= 2 * size), (1, "s"))
+    return f"{seconds // size:.0f}{unit}"
 
 
 def _loss(value: float | None, digits: int) -> str:

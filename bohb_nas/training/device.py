@@ -171,7 +171,8 @@ def _begin(compute: Compute, device: str | None) -> None:
         with compute.untried():
             first_work(compute.device)
     except RuntimeError as e:
-        if not (out_of_memory(e) and compute.free_bytes() < _LIBRARIES):  # as a library says it that is broken, too
+        full = isinstance(e, torch.OutOfMemoryError) or (out_of_memory(e) and compute.free_bytes() < _LIBRARIES)
+        if not full:  # a library that is broken may say so, too
             raise OptionError(_refused(device, first_line(e))) from e
 
 

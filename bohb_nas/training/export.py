@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bohb_nas.files import dump_json, storing, write_atomic
+from bohb_nas.files import dump_json, write_into
 from bohb_nas.records import Value
 from bohb_nas.training.augment import normalise
 from bohb_nas.training.data import ResidentData
@@ -48,7 +48,7 @@ def export_model(
     classes: Sequence[str],
     config: Mapping[str, Value],
     facts: Mapping[str, Any],
-    write: Callable[[Path, bytes | str], None] = write_atomic,
+    write: Callable[[Path, bytes | str], None] = write_into,
 ) -> None:
     """Writes `model.pt2` (for `torch.export.load`), `model.safetensors` (the same weights) and `model.json`.
 
@@ -61,7 +61,7 @@ def export_model(
         classes: names in the order of the logits.
         config: what was trained.
         facts: JSON to keep beside it: test error, budget, seed.
-        write: replaces a file as a whole.
+        write: replaces a file as a whole, in a folder that it makes when missing.
 
     Raises:
         StorageError: the disk refused.
@@ -72,8 +72,6 @@ def export_model(
     program = torch.export.export(classifier, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     stream = io.BytesIO()
     torch.export.save(program, stream)
-    with storing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     write(folder / "model.pt2", stream.getvalue())
     write(folder / "model.safetensors", safetensors.torch.save(classifier.state_dict()))
     description = {

@@ -118,6 +118,9 @@ def test_paths_that_an_earlier_version_kept_as_they_were_typed_are_those_of_the_
     for asked in (Request(), Request(dataset="image_folder:/a", data_dir=Path("b"))):
         assert plan(asked, base=base) == base
     assert plan(Request(data_dir=Path("c")), base=base)["worker_options"]["data_dir"] == "/c"
+    monkeypatch.chdir("/usr")
+    assert plan(Request(dataset="image_folder:/a"), base=base) == base, "where the study was begun"
+    assert plan(Request(dataset="image_folder:a"), base=base)["worker_options"]["dataset"] == "image_folder:/usr/a"
 
 
 @pytest.mark.parametrize(("name", "value", "own"), [("hard_limit_s", 10_000.0, "--hard-limit"), ("unit", "s", "--budget-unit")])

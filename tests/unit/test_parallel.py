@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,24 @@ def test_a_killed_process_is_told() -> None:
 
     with pytest.raises(AnalysisError, match="--jobs 1"):
         run([die, die], jobs=2)
+
+
+def test_tasks_are_done_here_where_no_process_can_be_started() -> None:
+    program = (
+        "from functools import partial; from bohb_nas.parallel import run; print(run([partial(pow, 2, 3), partial(pow, 3, 2)], jobs=2))"
+    )
+    alone = {**os.environ, "JOBLIB_MULTIPROCESSING": "0"}
+    done = subprocess.run([sys.executable, "-c", program], env=alone, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[8, 9]\n", 0)
+
+
+def test_one_thread_after_another_may_ask() -> None:
+    found: list[list[int]] = []
+    for exponent in (2, 3):
+        asking = threading.Thread(target=lambda n=exponent: found.append(run([partial(pow, 2, n), partial(pow, 3, n)], jobs=2)))
+        asking.start()
+        asking.join()
+    assert found == [[4, 9], [8, 27]]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

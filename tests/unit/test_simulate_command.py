@@ -330,7 +330,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     done = simulate(*FAST, "--out", tmp_path / "out")
     tmp_path.chmod(0o700)
     assert done.exit_code == 2
-    assert f"{tmp_path} is not writable; name a folder that is with --out" in done.stderr
+    assert f"{tmp_path} is not writable; name another with --out" in done.stderr
 
 
 def test_a_folder_where_another_writes_is_refused(tmp_path: Path) -> None:

@@ -277,7 +277,10 @@ def test_a_search_that_ended_because_a_metric_never_came_is_not_said_to_be_resum
     figures = status(study)
     shown = " ".join(text(tables.status(figures)).split())
     assert ("not led; the same `run` resumes it" in shown) is goes_on
+    assert "not led" in shown
     why = "constraint on latency: the worker does not return it (trial t0); it returns: new_s. The evaluation is kept: start a new study"
     assert ((figures["refused"] or "").startswith(why), why in shown) == (not goes_on, not goes_on)
     journal.write(Event(term=2, time=11.0, trial=study_fakes.trial(1), reason="second"))
     assert status(study)["refused"] is None, "it went on: its space tells the metric before training"
+    journal.write(Event(term=2, time=12.0, result=replace(study_fakes.result(1, 0.5), metrics=metrics)))
+    assert status(study)["refused"] is None, "stopped after one more"

@@ -118,7 +118,7 @@ def check_file(to: Path) -> None:
     """
     if os.path.isdir(to):
         raise UsageError(f"--to {to} is a folder; name a file in it")
-    check_folder("--to", to.parent)
+    check_folder("--to", to.parent, file=to)
 
 
 def make_folder(to: Path) -> None:

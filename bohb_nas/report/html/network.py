@@ -29,7 +29,11 @@ def drawing(tree: Tree) -> Markup | None:
     """
     if not sound(tree):
         return None
-    legend = element("p", "Channels × height × width; ↓2: stride 2", class_="note")
+    legend = element(
+        "p",
+        "3×3 conv 8: to 8 channels; depthwise: each channel by itself; ↓2: stride 2; × 2: twice; at boxes: channels × height × width",
+        class_="note",
+    )
     return element("div", legend, *_sequence([tree]), class_="network", role="group", aria_label="Architecture, from input to output")
 
 
