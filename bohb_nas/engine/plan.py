@@ -158,15 +158,20 @@ def _in_full(path: str | Path) -> str:
 
 
 def _method_options(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
-    bounds = dict(_sizes(request)) if method in SEARCHES else {}  # the worker keeps them itself
-    options = {**given.get("method_options", {}), **{f"max_{name}": bound for name, bound in bounds.items()}, **request.method_options}
-    if request.controller is None:
-        return options
-    if method != "autohas":
+    """The method's options, those that have an option of the command's own among them.
+
+    Raises:
+        UsageError: the method has no controller, or two options contradict each other.
+    """
+    if request.controller is not None and method != "autohas":
         raise UsageError(f"--controller {request.controller}: method {method} has no controller; leave it out, or add --method autohas")
-    if request.method_options.get("controller", request.controller) != request.controller:
-        raise UsageError("--controller and --method-option controller contradict each other; give one of them")
-    return {**options, "controller": request.controller}
+    said: dict[str, Any] = {} if request.controller is None else {"controller": request.controller}
+    if method in SEARCHES:  # the worker keeps to bounds itself
+        said |= {f"max_{name}": bound for name, bound in _sizes(request)}
+    for name, value in said.items():
+        if request.method_options.get(name, value) != value:
+            raise UsageError(f"--{name.replace('_', '-')} and --method-option {name} contradict each other; give one of them")
+    return {**given.get("method_options", {}), **request.method_options, **said}
 
 
 def _search(method: str, options: dict[str, Any]) -> dict[str, Any] | None:

@@ -61,6 +61,9 @@ def test_the_method_brings_its_worker_its_space_and_what_it_is_told() -> None:
     small = plan(request("dha", max_params=5e6))
     assert small["worker_options"]["search"] == {"method": "dha", "max_params": 5e6}
     assert small["constraints"] is None, "the worker keeps to it itself"
+    assert plan(request("dha", max_params=5e6, method_options={"max_params": 5e6})) == small
+    with pytest.raises(UsageError, match="--max-params and --method-option max_params contradict each other; give one of them"):
+        plan(request("dha", max_params=5e6, method_options={"max_params": 1e7}))
 
 
 def test_a_search_that_is_one_training_promotes_nothing() -> None:
@@ -95,8 +98,9 @@ def test_a_worker_that_searches_takes_a_method_that_asks_for_it() -> None:
         plan(Request(worker="one_shot"))
     with pytest.raises(UsageError, match="which command does not"):
         plan(Request(method="dha", command="train {lr}"))
-    with pytest.raises(UsageError, match="--worker-option search"):
-        plan(request(worker_options={"search": {"method": "dha"}}))
+    for name, value in (("search", {"method": "dha"}), ("space_file", "space.json")):
+        with pytest.raises(UsageError, match=f"--worker-option {name}: what"):
+            plan(request(worker_options={name: value}))
     with pytest.raises(UsageError, match="--budget-unit epochs: the worker one_shot trains for seconds"):
         plan(Request(method="dha", budget_unit="epochs", budget_max=9.0))
 
