@@ -21,7 +21,6 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas.datasets import Dataset, prepare
 from bohb_nas.engine.drive import StopRule
-from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
 from bohb_nas.entries import refuse_unknown
@@ -183,7 +182,6 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace, kno
         write_atomic(study.space_json, space_to_json(space) + "\n")
         meta["inputs"] = store_inputs(study, meta)
         meta["frozen"] = freeze(study, knowledge)
-        make_keys(study)
         meta |= {"created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])}
         study.write_meta(meta)
     except StorageError as e:

@@ -101,7 +101,7 @@ def lead(
         # Nothing was written so far: from here on the study is ours.
         with storing(study.path):
             study.make_folders()  # where one was lost
-        make_keys(study)  # where they were lost or are of an earlier version; first, since a study whose key cannot be read cannot be led
+        make_keys(study)  # where there are none or those of an earlier version; first, since a study whose key cannot be read cannot be led
         launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if seat.number else "kernel"})
         for note in (threads_spared(devices), repair(study.journal)):
             if note:
