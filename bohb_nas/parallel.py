@@ -49,7 +49,12 @@ def _of_parent(parent: int, task: Callable[[], T]) -> T:
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Asks the kernel to kill this process when the thread that started it ends, so that no orphan works on; or to send another signal, 0 none."""
+    """Asks the kernel to kill this process when the thread that started it ends, so that no orphan works on.
+
+    Args:
+        parent: the process of that thread; where it has ended already, so does this one.
+        number: another signal to send; 0 takes the wish back.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)

@@ -230,10 +230,8 @@ def take_back(study: StudyDir, made: Made, state: State) -> None:
 
 def finished(study: StudyDir, meta: dict[str, Any], state: State) -> bool:
     """Whether the study has ended under the stop rule and the rank probe that hold now."""
-    if state.pending or not study.done.exists():
-        return False
     note = read_note(study.done)
-    return bool(note.get("stop") == meta["stop"] and note.get("rank_probe", 0) == meta["rank_probe"])
+    return bool(not state.pending and note.get("stop") == meta["stop"] and note.get("rank_probe", 0) == meta["rank_probe"])
 
 
 def prepare(path: Path, request: Request, display: Display) -> bool:

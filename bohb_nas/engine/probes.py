@@ -39,7 +39,6 @@ class Probes:
     ) -> None:
         self.n = n
         self._encoding, self._rungs, self._seed, self._allowed = Encoding(space), budgets.rungs, seed, allowed
-        self._drawn: dict[int, tuple[Mapping[str, Value], int]] = {}
         self._asked = [0] * len(self._rungs)
         """Of each budget how many configurations were asked: always the first ones."""
 
@@ -55,7 +54,7 @@ class Probes:
             KnowledgeError: nothing that may be trained was drawn.
         """
         for k, n in enumerate(self._asked):
-            while n < self.n and trial_id(n, k) in state.trials:
+            while trial_id(n, k) in state.trials:
                 n += 1
             self._asked[k] = n
         due = [(n, k) for k, n in enumerate(self._asked) if n < self.n and not late(self._rungs[k])]
@@ -92,11 +91,9 @@ class Probes:
         return next(((t.config, t.seed) for t in found if t is not None), None)
 
     def _draw(self, number: int) -> tuple[Mapping[str, Value], int]:
-        if number not in self._drawn:
-            rng = np.random.default_rng((self._seed, number, _STREAM))
-            seed = int(rng.integers(2**31))
-            self._drawn[number] = at_random(self._encoding, rng, reason="rank probe", allowed=self._allowed).config, seed
-        return self._drawn[number]
+        rng = np.random.default_rng((self._seed, number, _STREAM))
+        seed = int(rng.integers(2**31))
+        return at_random(self._encoding, rng, reason="rank probe", allowed=self._allowed).config, seed
 
 
 def config_id(number: int) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def test_the_share_that_meets_the_constraints_is_said() -> None:
     assert n == 100
     assert met == pytest.approx(20, abs=16), "a fifth; four standard errors"
     assert notes == [f"constraints params<=200: met by {met} of 100 configurations drawn at random"]
+    _, both = check_constraints(known("params<=200", "cells<=8"), space(), bounded=[])
+    assert both == [f"constraints params<=200, cells<=8: met by {met} of 100 configurations drawn at random"]
 
 
 def test_constraints_that_nothing_meets_name_the_closest_value() -> None:
@@ -60,16 +63,20 @@ def test_a_slow_size_does_not_hold_the_start_up() -> None:
 
 
 def test_what_must_be_known_before_training_is() -> None:
-    without = Knowledge(constraints=(Constraint.parse("params<=5"),))
+    without = Knowledge(constraints=(Constraint.parse("params<=5"),), initial=({"x": 1},))
     with pytest.raises(
         KnowledgeError, match=r"--max-params: the space does not tell params before training \(its size\(\) tells: nothing\)"
     ):
         check_constraints(without, space(), bounded=["params"])
     with pytest.raises(KnowledgeError, match=r"--max-flops: .* tells: params, cells\)"):
         check_constraints(known("params<=500", "flops<=5"), space(), bounded=["params", "flops"])
-    knowledge, notes = check_constraints(without, space(), bounded=[])
-    assert knowledge == without
-    assert notes == ["constraint params<=5: not known before training, so it is checked on results"]
+    for knowledge in (without, known("latency<=5")):
+        assert check_constraints(knowledge, space(), bounded=[]) == (
+            knowledge,
+            [f"constraint {knowledge.constraints[0]}: not known before training, so it is checked on results"],
+        )
+    nothing = Knowledge(initial=({"x": 1},))
+    assert check_constraints(nothing, space(), bounded=["params"]) == (nothing, []), "a search in the worker keeps to the bound itself"
 
 
 def test_initial_configurations_that_break_a_constraint_are_left_out_and_named() -> None:
@@ -155,6 +162,28 @@ def test_the_network_of_a_space_is_measured_where_it_tells_no_size(tmp_path: Pat
     assert found.size is not None
     told = found.size({"width": 4})
     assert (told["params"], told["flops"]) == (2 * 4 + 5 * 3, 2 * (2 * 4 * 64 + 4 * 3))
+    of_cifar = with_size(known("params<=5"), {"space": str(file), "cwd": "/"}, study=StudyDir(tmp_path), data=None)
+    assert of_cifar.size is not None
+    told = of_cifar.size({"width": 4})
+    assert (told["params"], told["flops"]) == (3 * 4 + 5 * 10, 2 * (3 * 4 * 1024 + 4 * 10))
+
+
+@pytest.mark.parametrize(
+    ("offers", "told"),
+    [
+        ("def size(config): return {'params': 1}\ndef network(config): raise ValueError", {"params": 1}),
+        ("size = 3", None),
+        ("network = 3", None),
+        ("size = 3\nnetwork = 4", None),
+    ],
+)
+def test_a_size_is_a_function_and_goes_before_a_network(tmp_path: Path, offers: str, told: dict[str, float] | None) -> None:
+    file = tmp_path / "a:b" / "mine.py"
+    file.parent.mkdir()
+    file.write_text(f"def space(): ...\n{offers}\n")
+    bounded = Knowledge(constraints=(Constraint.parse("params<=5"),))
+    found = with_size(bounded, {"space": str(file), "cwd": "/"}, study=StudyDir(tmp_path), data=None)
+    assert (None if found.size is None else found.size({"x": 4})) == told
 
 
 def test_a_size_that_writes_into_its_configuration_changes_a_copy(tmp_path: Path) -> None:
@@ -167,7 +196,7 @@ def test_a_size_that_writes_into_its_configuration_changes_a_copy(tmp_path: Path
     assert config == {"x": 4}
 
 
-@pytest.mark.parametrize("reference", ["toy", "space.json", "bohb_nas.search_spaces.toy:space"])
+@pytest.mark.parametrize("reference", ["toy", "space.json", "space.yaml", "space.yml", "bohb_nas.search_spaces.toy:space"])
 def test_spaces_without_a_size(reference: str, tmp_path: Path) -> None:
     bounded = Knowledge(constraints=(Constraint.parse("params<=5"),))
     assert with_size(bounded, {"space": reference, "cwd": "/"}, study=StudyDir(tmp_path), data=None) == bounded
@@ -189,10 +218,21 @@ def test_a_study_whose_worker_does_not_tell_is_not_resumed() -> None:
     state = State()
     trial = Trial(trial_id="t0", config_id="c0", config={"x": 1}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
     result = Result(trial_id="t0", status=Status.OK, loss=1.0, train_s=1.0, metrics={"latency": 0.1, "new_s": 1.0})
-    for event in (Event(term=1, time=0.0), Event(term=1, time=0.0, trial=trial), Event(term=1, time=0.0, result=result)):
+    baseline = replace(trial, trial_id="b0", config_id="b0", origin=Origin.BASELINE)
+    for event in (
+        Event(term=1, time=0.0),
+        *(Event(term=1, time=0.0, trial=asked) for asked in (trial, baseline)),
+        *(Event(term=1, time=0.0, result=told) for told in (result, replace(result, trial_id="b0", metrics={}))),
+    ):
         state.apply(event)
     check_told(known("params<=5", "latency<=1"), state)
     with pytest.raises(
         KnowledgeError, match=r"constraint on memory: the worker does not return it \(trial t0\); it returns: latency, new_s"
     ):
         check_told(known("memory<=5"), state)
+    nothing = State()
+    nothing.apply(Event(term=1, time=0.0))
+    nothing.apply(Event(term=1, time=0.0, trial=trial))
+    nothing.apply(Event(term=1, time=0.0, result=replace(result, metrics={})))
+    with pytest.raises(KnowledgeError, match=r"\(trial t0\); it returns: none\. "):
+        check_told(known("memory<=5"), nothing)

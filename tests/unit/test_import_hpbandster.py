@@ -287,7 +287,7 @@ def test_a_link_to_an_empty_folder_is_that_folder() -> None:
         (lambda log: Path("study/deep").mkdir(parents=True), "study exists and is no empty directory"),
         (lambda log: log.rename("elsewhere"), "log is no folder"),
         (lambda log: json_lines(log / "results.json", [result(A, b, 1000.0, ok(0.5)) for b in (1, 2, 2**120)]), "there are 121 budgets"),
-        (lambda log: json_lines(log / "results.json", [result(A, b, 1000.0, ok(0.5)) for b in (1, 5000)]), "eta 5000: accepted"),
+        (lambda log: json_lines(log / "results.json", [result(A, b, 1000.0, ok(0.5)) for b in (1, 5e12)]), "eta 5e+12: accepted"),
     ],
 )
 def test_what_is_in_the_way_or_not_there_is_refused(spoil: Callable[[Path], object], said: str) -> None:

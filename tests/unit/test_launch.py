@@ -3,7 +3,10 @@
 import errno
 import os
 import platform
+import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -265,12 +268,36 @@ def test_a_record_stays_as_it_is_where_nothing_is_said(tmp_path: Path, monkeypat
 
 
 def test_the_record_keeps_when_and_with_what_a_study_was_made(tmp_path: Path) -> None:
+    began = time.time()
     study = planned(tmp_path / "study", Request(space="toy", worker="toy"))
     keep(study, {**study.read_meta(), "worth": 1.0})
     kept = study.read_meta()
     assert kept["worth"] == 1.0
     assert kept["versions"]["python"] == platform.python_version()
-    assert {"created", "git_commit"} <= set(kept)
+    assert began <= kept["created"] <= time.time()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_the_record_names_the_commit_of_where_the_study_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    project, plain = tmp_path / "project", tmp_path / "plain"
+    project.mkdir()
+    plain.mkdir()
+    who = ["-c", "user.name=n", "-c", "user.email=e"]
+    for command in (["init", "-q"], [*who, "commit", "-q", "--allow-empty", "--no-gpg-sign", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    (head,) = (path for path in (project / ".git" / "refs" / "heads").iterdir())
+    for folder, commit in ((project, head.read_text().strip()), (plain, None)):
+        study = planned(tmp_path / f"study-{folder.name}", Request(space="toy", worker="toy"), cwd=str(folder))
+        assert study.read_meta()["git_commit"] == commit
+
+
+def test_what_was_left_by_one_that_was_killed_while_it_made_a_study_is_removed_by_the_next(study: StudyDir) -> None:
+    left = study.path / ".space.json.4f5d.tmp"
+    left.touch()
+    study.study_json.unlink()
+    planned(study.path, Request(space="toy", worker="toy"))
+    assert not left.exists()
 
 
 def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -> None:
@@ -381,12 +408,24 @@ def test_a_network_is_for_the_image_classifier_and_may_be_another_file(tmp_path:
     assert other["worker_options"]["network"] == str(tmp_path / "other.py")
 
 
+def test_a_space_that_is_no_program_brings_no_network(tmp_path: Path) -> None:
+    file = tmp_path / "toy.json"
+    file.write_text(space_to_json(new_space(plan(Request(space="toy", worker="toy")))))
+    meta = plan(Request(space=str(file)))
+    assert "width" in new_space(meta)
+    assert "network" not in meta["worker_options"]
+
+
 def test_files_are_kept_by_their_paths_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A study may be resumed from another folder."""
     monkeypatch.chdir(tmp_path)
     meta = plan(Request(space="s.py", method="m.py", worker="w.py"))
     assert [meta[kind] for kind in ("space", "method", "worker")] == [str(tmp_path / f"{letter}.py") for letter in "smw"]
     assert plan(Request(worker_options={"policy_file": "p.json"}))["worker_options"]["policy_file"] == str(tmp_path / "p.json")
+    assert plan(Request(dataset="d.py"))["worker_options"]["dataset"] == str(tmp_path / "d.py")
+    assert plan(Request(dataset="package.module:load"))["worker_options"]["dataset"] == "package.module:load", "no file"
+    own = plan(Request(space="toy", worker="w.py", worker_options={"network": "n.py"}))
+    assert own["worker_options"]["network"] == "n.py", "what a worker of one's own means by it, it knows itself"
 
 
 @pytest.mark.parametrize(("option", "mine"), [("command", "true"), ("worker", "mine.py")])
@@ -414,11 +453,30 @@ def test_words_that_do_not_go_together() -> None:
 def test_a_worker_that_ends_while_it_looks_at_a_space_has_not_accepted_it(tmp_path: Path) -> None:
     worker = tmp_path / "mine.py"
     worker.write_text(
-        "import os, sys\ndef train(trial, workdir): ...\ndef check(space):\n    print('last words', file=sys.stderr)\n    os._exit(3)\n"
+        "import os\ndef train(trial, workdir): ...\n"
+        "def check(space):\n    os.write(2, b'first \\xff' + b' ' * 2000 + b'last words')\n    os._exit(3)\n"
     )
     meta = plan(Request(space="toy", worker=str(worker)))
-    with pytest.raises(BohbNasError, match=r"(?s)exit code 3.*last words"):
+    with pytest.raises(BohbNasError, match=r"(?s)exit code 3:\n +last words$"):
         check(meta, new_space(meta))
+
+
+def test_a_worker_that_does_not_get_ready_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_CHECK_S", 0.01)
+    meta = plan(Request(space="toy", worker="toy"))
+    with pytest.raises(UsageError, match=r"worker toy was not ready after 0\.01 s; make it start faster"):
+        check(meta, new_space(meta))
+
+
+def test_a_worker_of_ones_own_sees_the_gpus_of_the_machine_where_it_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may need one to look at a space; only ours is known not to."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    worker = tmp_path / "mine.py"
+    worker.write_text(
+        "import os\ndef train(trial, workdir): ...\ndef check(space):\n    return ['seen: ' + os.environ['CUDA_VISIBLE_DEVICES']]\n"
+    )
+    meta = plan(Request(space="toy", worker=str(worker)))
+    assert check(meta, new_space(meta), trains_here=False) == (["seen: 5"], None)
 
 
 def test_what_there_is_to_know_of_the_data_is_said_and_the_worker_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,7 +487,7 @@ def test_what_there_is_to_know_of_the_data_is_said_and_the_worker_is_asked_once(
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8 if n else 6), (20 * n, 0, 0)).save(path)
     path.with_name("broken.png").write_bytes(b"no image")
-    meta = plan(Request(space="toy", dataset=f"image_folder:{tmp_path / 'data'}", skip_unreadable=True))
+    meta = plan(Request(space="toy", dataset="image_folder", data_dir=tmp_path / "data", skip_unreadable=True))
     found: list[list[str]] = []
     for ask_worker in (True, False):
         notes, data = check(meta, new_space(meta), ask_worker=ask_worker)

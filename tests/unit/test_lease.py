@@ -48,6 +48,8 @@ def test_one_holds_it_until_it_is_given_back(folder: Path) -> None:
     first.release()
     assert second.acquire(NOTE)
     assert (first.number, second.number) == (1, 2)
+    assert sorted(path.name for path in folder.iterdir()) == ["000001.json", "000002.json"]
+    assert folder.stat().st_mode & 0o777 == 0o700
     with pytest.raises(StudyHeldError, match="taken over"):
         first.check()
     second.check()
@@ -55,16 +57,45 @@ def test_one_holds_it_until_it_is_given_back(folder: Path) -> None:
 
 
 def test_one_that_is_not_renewed_ends_and_its_note_stays(folder: Path) -> None:
-    first = Lease(folder, lasts_s=60.0)
+    first = Lease(folder, lasts_s=120.0)
     assert first.acquire({**NOTE, "pid": 7})
     first._ended.set()  # its process dies: nobody renews it and nobody gives it back
     second = Lease(folder, lasts_s=1.0)
-    age(folder / "000001.json", 50.0)
+    age(folder / "000001.json", 110.0)
     assert not second.acquire(NOTE), "what counts is how long the holder said that it lasts"
-    age(folder / "000001.json", 61.0)
+    age(folder / "000001.json", 121.0)
     assert second.acquire(NOTE)
-    assert json.loads((folder / "000001.json").read_text()) == {**NOTE, "pid": 7, "lasts_s": 60.0}
+    assert json.loads((folder / "000001.json").read_text()) == {**NOTE, "pid": 7, "lasts_s": 120.0}
     second.release()
+
+
+def test_of_many_the_highest_number_counts(folder: Path) -> None:
+    folder.mkdir()
+    for number in (5, 30, 7, 12, 1, 20):
+        (folder / f"{number:06d}.json").write_text("{}")
+        age(folder / f"{number:06d}.json", 0.0 if number == 30 else 100.0)
+    assert not Lease(folder).acquire(NOTE)
+    age(folder / "000030.json", 100.0)
+    lease = Lease(folder)
+    assert lease.acquire(NOTE)
+    assert lease.number == 31
+    lease.release()
+
+
+def test_a_file_server_is_asked_for_its_time_once_a_minute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By those who only look, as every worker does several times a minute."""
+    clock, asked = Clock(), list[Path]()
+
+    def stamp(folder: Path) -> float:
+        asked.append(folder)
+        return 5000.0 + clock()
+
+    monkeypatch.setattr(lease_module, "since_boot", clock)
+    monkeypatch.setattr(lease_module, "_stamp", stamp)
+    for passes_s, n_asked in ((0.0, 1), (59.0, 1), (2.0, 2)):
+        clock.now += passes_s
+        assert file_time(folder) == 5000.0 + clock.now
+        assert len(asked) == n_asked
 
 
 def test_a_clock_that_is_set_deposes_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

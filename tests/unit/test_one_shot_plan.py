@@ -103,8 +103,9 @@ def test_a_worker_that_searches_takes_a_method_that_asks_for_it() -> None:
         plan(Request(worker="one_shot"))
     with pytest.raises(UsageError, match="which command does not"):
         plan(Request(method="dha", command="train {lr}"))
-    with pytest.raises(UsageError, match="--worker-option search"):
-        plan(request(worker_options={"search": {"method": "dha"}}))
+    for name, value in (("search", {"method": "dha"}), ("space_file", "space.json")):
+        with pytest.raises(UsageError, match=f"--worker-option {name}: what"):
+            plan(request(worker_options={name: value}))
     with pytest.raises(UsageError, match="--budget-unit epochs: the worker one_shot trains for seconds"):
         plan(Request(method="dha", budget_unit="epochs", budget_max=9.0))
 

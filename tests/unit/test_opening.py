@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from study_fakes import planned, take_locks_away, trial
 
+from bohb_nas import make_optimizer
 from bohb_nas.engine import launch, opening, presets
 from bohb_nas.engine.election import leading
 from bohb_nas.engine.opening import Made, open_study, prepare
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.view import Display
-from bohb_nas.errors import StudyError, StudyHeldError, UsageError
+from bohb_nas.errors import JournalError, StudyError, StudyHeldError, UsageError
+from bohb_nas.records import Budgets
+from bohb_nas.search_spaces import toy
 from bohb_nas.store import holders, mounts
 from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
@@ -45,7 +48,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
 def test_a_study_that_lets_other_machines_in_gets_a_lease_where_its_lock_does_not_reach_them(study: StudyDir) -> None:
     heard = Heard()
     assert prepare(study.path, Request(listen="host"), heard)
-    assert study.leases.is_dir()
+    assert study.leases.stat().st_mode & 0o777 == 0o700
     assert (study.read_meta()["listen"], study.read_meta()["lock"]) == ("host", "lease")
     assert heard.said[0].startswith("/scratch (nfs4) is mounted with nolock; ")
 
@@ -61,6 +64,50 @@ def test_a_lock_that_is_enough_or_asked_for_stays(study: StudyDir, request_: Req
         assert prepare(study.path, request, Heard())
         assert not study.leases.exists()
         assert study.read_meta()["lock"] == "kernel"
+
+
+def test_the_lock_of_a_study_that_is_led_does_not_change(study: StudyDir) -> None:
+    """Who leads by the lock would know nothing of a lease, so that two could lead."""
+    with leading(study):
+        for asked in (Request(listen="host"), Request(lock="lease")):
+            with pytest.raises(StudyHeldError, match="joins it"), open_study(study, asked, Heard(), n_workers=1):
+                pass
+            assert not study.leases.exists()
+
+
+def test_a_study_that_others_may_write_to_is_not_opened(study: StudyDir) -> None:
+    study.path.chmod(0o770)
+    with pytest.raises(StudyError, match="may be written by others"):
+        prepare(study.path, Request(), Heard())
+
+
+def test_of_a_new_study_it_is_said_why_it_has_a_lease(study: StudyDir) -> None:
+    heard, new = Heard(), StudyDir(study.path.with_name("new"))
+    assert prepare(new.path, Request(space="toy", worker="toy", trials=5, listen="host"), heard)
+    assert new.leases.is_dir()
+    assert heard.said[0].startswith("/scratch (nfs4) is mounted with nolock; ")
+    assert heard.said[0].endswith("keep each other out by a lease")
+
+
+def test_a_worker_is_asked_once_and_for_machines_that_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stands by has asked it when its turn comes."""
+    asked: list[bool] = []
+
+    def ask(meta: object, space: object, *, trains_here: bool) -> list[str]:
+        asked.append(trains_here)
+        return ["the worker was asked"]
+
+    monkeypatch.setattr(launch, "_ask_worker", ask)
+    study, said = StudyDir(tmp_path / "study"), list[list[str]]()
+    request = Request(space="toy", worker="toy", method="asha", trials=5, preset="zela2018", lock="kernel")
+    for n_workers, checked in ((0, False), (0, False), (1, False), (1, True)):
+        heard = Heard()
+        with open_study(study, request, heard, n_workers=n_workers, checked=checked):
+            said.append(heard.said)
+    assert asked == [False, False, True]
+    assert said == [["the worker was asked", *presets.remarks(plan(request))]] * 3 + [[]]
+    with open_study(StudyDir(tmp_path / "another"), request, Heard(), n_workers=1):
+        assert asked.pop()
 
 
 def test_what_is_refused_does_not_change_the_lock(study: StudyDir) -> None:
@@ -143,6 +190,14 @@ def test_an_end_under_another_rule_or_before_all_has_a_result_is_none(study: Stu
     assert not opening.finished(study, {**meta, "stop": {**meta["stop"], "trials": 6}}, state)
     Journal(study.journal, state).write(Event(term=1, time=0.0, trial=trial(0), reason="first"))
     assert not opening.finished(study, meta, state), "a trial is under way"
+
+
+def test_a_journal_of_another_search_is_not_left_to_workers(study: StudyDir) -> None:
+    Journal(study.journal, fold(study.journal)).write(Event(term=1, time=0.0, trial=trial(0), reason="first"))
+    study.done.touch()
+    with pytest.raises(JournalError, match=r"trial t0 .* cannot be replayed: this search would have asked"):
+        prepare(study.path, Request(trials=9), Heard())
+    assert (study.done.exists(), study.read_meta()["stop"]["trials"]) == (True, 5)
 
 
 def test_what_would_change_a_study_that_is_led_is_refused_by_its_name(study: StudyDir) -> None:
@@ -273,6 +328,20 @@ def test_an_accepted_size_holds_from_the_run_on_that_accepts_it(tmp_path: Path, 
     assert params(Request()) == 7, "and from then on, whatever takes its place"
 
 
+def test_what_is_recorded_is_what_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seed of a study, and the budget after which it ends: one round of four brackets from 1 to 27, whose worth is 15 * 27."""
+    monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
+    study, first = StudyDir(tmp_path / "study"), list[object]()
+    request = Request(space="toy", worker="toy", method="hyperband", budget_min=1.0, budget_max=27.0, brackets=4, seed=7)
+    assert prepare(study.path, request, Heard())
+    with open_study(study, Request(), Heard(), n_workers=1) as (made, _):
+        first.append(made.optimizer.ask())
+    for seed in (7, 8):
+        first.append(make_optimizer("hyperband", space=toy.space(), budgets=Budgets(min=1, max=27), seed=seed).ask())
+    assert (first[0] == first[1], first[0] == first[2]) == (True, False)
+    assert study.read_meta()["worth"] == 405.0
+
+
 def test_a_study_is_examined_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
     opening.examine(tmp_path / "study", Request(space="toy", worker="toy", trials=5), Heard(), n_workers=1)
@@ -345,7 +414,7 @@ def test_a_method_is_that_of_where_the_study_was_started(tmp_path: Path, monkeyp
 
 def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_ask_worker", lambda meta, space, **named: [])
-    first, moved = tmp_path / "first", tmp_path / "moved here"
+    first, moved = tmp_path / "first place", tmp_path / "moved here"
     first.mkdir()
     monkeypatch.chdir(first)
     study = in_project(first, space="mine.py")
@@ -356,7 +425,7 @@ def test_a_study_whose_folder_is_gone_is_told_how_to_go_on(tmp_path: Path, monke
         assert not study.leases.exists(), "what is refused changes nothing"
         assert str(refused.value) == (
             f"the folder where this study was started is gone: {first}; its commands and files are looked up there: restore it, or where "
-            f"it was moved or copied, put a link in its place: ln -s NEW {first}"
+            f"it was moved or copied, put a link in its place: ln -s NEW '{first}'"
         )
     first.symlink_to(moved)
     heard = Heard()

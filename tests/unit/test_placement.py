@@ -20,6 +20,8 @@ def worker(left_s: float | None, *, hands_over: bool = False, behind_s: float = 
         ({"a": worker(None), "b": worker(20.0), "c": worker(15.0)}, 10.0, "c"),
         ({"a": worker(5.0), "b": worker(10.0)}, 10.0, "b"),
         ({"a": worker(5.0), "b": worker(9.9)}, 10.0, None),
+        ({"a": worker(12.0), "b": worker(10.0)}, 10.0, "b"),
+        ({"a": {"until": 1009}}, 10.0, None),
         ({"a": worker(5.0, hands_over=True), "b": worker(9.0, hands_over=True), "c": worker(9.5)}, 10.0, "b"),
         ({"a": worker(5.0, hands_over=True), "b": worker(11.0)}, 10.0, "b"),
         ({"a": worker(5.0), "b": worker(7.0)}, None, "b"),

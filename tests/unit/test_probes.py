@@ -129,6 +129,10 @@ def test_every_configuration_is_trained_at_every_budget_and_the_search_asks_what
         of_one = [t for t in probes if t.config_id == f"probe-0000{n}"]
         assert all((t.config, t.seed, t.resume_from) == (of_one[0].config, of_one[0].seed, None) for t in of_one)
     assert probes[0].config != probes[3].config
+    lines = map(json.loads, StudyDir(tmp_path / "beside").journal.read_text().splitlines())
+    assert [e["reason"] for e in lines if e["event"] == "ask" and e["trial"]["config_id"] == "probe-00001"] == [
+        f"drawn at random and trained at every budget, {k} of 3" for k in (1, 2, 3)
+    ]
     assert not [t for t in searched if t.config in (probes[0].config, probes[3].config)], "a stream of its own"
     assert worker.seen == list(journal.state.trials.values())
     assert len(journal.state.results) == len(searched) + 6
@@ -323,6 +327,7 @@ def test_it_may_grow_and_not_shrink_and_needs_two_budgets(tmp_path: Path) -> Non
             plan(Request(rank_probe=value))
     with pytest.raises(UsageError, match=r"there is only one; give a smaller --budget-min"):
         plan(Request(rank_probe=4, budget_min=8.0, budget_max=9.0))
+    assert plan(Request(rank_probe=10_000, budget_min=3.0, budget_max=9.0))["rank_probe"] == 10_000
     assert plan(Request(), base=study.read_meta())["rank_probe"] == 4
     assert plan(Request(rank_probe=5), base=study.read_meta())["rank_probe"] == 5
 

@@ -18,7 +18,7 @@ from bohb_nas.engine.cluster import Address
 from bohb_nas.engine.devices import Device, host
 from bohb_nas.engine.serve import _started
 from bohb_nas.engine.service import Leaving, Service, Terms
-from bohb_nas.errors import DeviceBusyError, DeviceError, StartError, UsageError
+from bohb_nas.errors import DeviceBusyError, DeviceError, StartError, StudyError, UsageError
 from bohb_nas.locks import Lock, holder
 from bohb_nas.records import Result, Status, Trial
 from bohb_nas.store.study_dir import StudyDir
@@ -298,6 +298,7 @@ class Program:
 
             def __init__(self, study: StudyDir, meta: object, **more: object) -> None:
                 self.unfit: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+                self.gone = more["gone"]
 
             async def start(self) -> None:
                 if warned:
@@ -320,6 +321,7 @@ class Program:
             note = json.loads(holder(one._study.worker_lock(host(), "cpu7")) or "{}")
             told.append(f"serves as {one._name}, stand {note['stand']}, until {note['until']}, on {note['model']}")
             self.patience_s = one._gone.__self__._patience_s  # type: ignore[attr-defined]
+            assert cast(Any, one._trainer).gone == one._gone, "training ends by the same absence as waiting"
             return 7
 
         monkeypatch.setattr(serve, "configure", lambda: told.append("dask set up"))
@@ -340,6 +342,38 @@ def test_a_worker_ends_what_it_started_whatever_fails_meanwhile(tmp_path: Path, 
     served = f"serves as {host()}-cpu7, stand True, until 5000000000.0, on Fast 9"
     assert program.told == ["dask set up", "watches", "stands, loopback", served, "trainer stopped", "stands no more"]
     assert holder(study.worker_lock(host(), "cpu7")) is None
+
+
+def test_while_a_worker_serves_it_touches_its_lock_and_knows_who_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, seen = make_study(tmp_path / "study", now=2000.0), list[object]()
+    Program(monkeypatch)
+    lock = study.worker_lock(host(), "cpu7")
+
+    async def run(one: Service) -> int:
+        os.utime(lock, (0.0, 0.0))
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+        seen.append((one._study.path, lock.stat().st_mtime > 0.0, one._replaced(), one._ousted()))
+        study.write_meta(study.read_meta() | {"created": 5.0})
+        lock.unlink()
+        lock.touch()
+        seen.append((one._replaced(), one._ousted()))
+        return 7
+
+    monkeypatch.setattr(Service, "run", run)
+    monkeypatch.setattr(serve, "_TOUCH_S", 0.001)
+    monkeypatch.chdir(tmp_path)
+    device = Device(name="cpu7", environment={})
+    assert asyncio.run(serve.serve(Path("study"), device=device, terms=Terms(wait_s=60.0, stand=False), say=print)) == 7
+    assert seen == [(study.path, True, False, False), (True, True)]
+
+
+def test_a_study_that_others_may_write_to_is_not_worked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, program = make_study(tmp_path / "study", now=2000.0), Program(monkeypatch)
+    study.path.chmod(0o770)
+    with pytest.raises(StudyError, match="may be written by others"):
+        run(study, Terms(wait_s=60.0, stand=False), [])
+    assert program.told == []
 
 
 @pytest.mark.parametrize(("wait_s", "patience_s"), [(60.0, 900.0), (3600.0, 3600.0)])
