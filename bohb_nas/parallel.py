@@ -11,6 +11,8 @@ from bohb_nas.errors import AnalysisError
 
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
+_IDLE_S = 2
+"""After so many seconds without a task a process ends; all tasks are handed out at once, so that none comes later."""
 
 
 def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
@@ -25,12 +27,13 @@ def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
     """
     if jobs == 1 or len(tasks) < 2:
         return [task() for task in tasks]
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    parent, side_by_side = os.getpid(), Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")
+    parent = os.getpid()
     try:
-        with without_current_folder():
+        with without_current_folder(), parallel_config("loky", idle_worker_timeout=_IDLE_S):
+            side_by_side = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")
             found: list[T] = side_by_side(delayed(_of_parent)(parent, task) for task in tasks)
     except TerminatedWorkerError as e:
         raise AnalysisError(f"one of {jobs} processes was killed; where memory ran out, --jobs 1 needs the least") from e

@@ -17,7 +17,7 @@ import numpy as np
 
 from bohb_nas import hyperband
 from bohb_nas.entries import check_option, is_whole
-from bohb_nas.errors import JournalError, KnowledgeError, RecordError
+from bohb_nas.errors import JournalError, KnowledgeError, RecordError, UsageError
 from bohb_nas.hyperband import Bracket, Rung
 from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Idle, Origin, Result, Trial, Value
@@ -93,6 +93,10 @@ def not_due(trial: Trial, due: str) -> JournalError:
     )
 
 
+_MOST = 10_000_000
+"""Configurations of a bracket."""
+
+
 class Brackets:
     """The optimizer of every method with synchronous brackets.
 
@@ -115,6 +119,11 @@ class Brackets:
         refill: bool = False,
         knowledge: Knowledge = NOTHING,
     ) -> None:
+        if (n := max(bracket.rungs[0].size for bracket in brackets)) > _MOST:
+            raise UsageError(
+                f"a bracket on these budgets begins with {n:.3g} configurations; accepted are at most {_MOST:,}; "
+                "give a larger budget-min or a smaller eta, or a method without brackets, such as bohb"
+            )
         self.reason = "nothing was asked"
         """Why the last ask came out as it did."""
         self._sampler = sampler

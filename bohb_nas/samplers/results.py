@@ -56,9 +56,8 @@ class RungResults:
         self.numbers.append(number)
         self.loss_of[number] = loss
         self.n_ok += math.isfinite(loss)
-        if len(self._best) < N_KEPT or loss < self._losses[self._best[-1]]:
-            bisect.insort(self._best, n, key=lambda i: (self._losses[i], i))
-            del self._best[N_KEPT:]
+        bisect.insort(self._best, n, key=lambda i: (self._losses[i], i))
+        del self._best[N_KEPT:]
 
     def best(self, n: int) -> NDArray[np.int64]:
         """Places of the n lowest losses, at most N_KEPT, lowest first; the earliest of equals."""

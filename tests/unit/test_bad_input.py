@@ -108,6 +108,10 @@ def test_a_duration_that_is_none(option: str, value: str) -> None:
         (["--budget-unit", " "], "--budget-unit ' '"),
         (["--eta", "1.5"], "eta 1.5: accepted is a number of at least 2"),
         (["--eta", "nan"], "eta nan"),
+        (
+            ["--eta", "1000", "--method", "hyperband"],
+            "a bracket on these budgets begins with 1e+09 configurations; accepted are at most 10,000,000",
+        ),
         (["--eta", "1e103"], "eta 1e+103: accepted is a number of at least 2 and at most 1e+09"),  # whose third power is beyond every float
         (["--total-time", "5s", "--budget-min", "10s"], "nothing could be trained"),
         (

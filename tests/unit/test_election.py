@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import random
 import re
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from study_fakes import take_locks_away
 from bohb_nas.engine import election
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.election import Candidate, choose_lock, leading, stand_by, worker_gone
-from bohb_nas.errors import StorageError, StudyError, StudyHeldError
+from bohb_nas.errors import NoLocksError, StorageError, StudyError, StudyHeldError
 from bohb_nas.locks import Lock, holder
 from bohb_nas.store import holders, mounts
 from bohb_nas.store.lease import Lease
@@ -116,6 +117,7 @@ def test_only_one_of_a_machine_loads_what_it_takes_to_lead(study: StudyDir) -> N
     ("said", "listen", "kind", "chosen"),
     [
         (None, "host", "nfs4", "lease"),
+        (None, "ib0", "nfs4", "lease"),
         (None, "loopback", "nfs4", "kernel"),
         (None, "host", "ext4", "kernel"),
         ("kernel", "host", "nfs4", "kernel"),
@@ -203,6 +205,31 @@ def test_a_process_that_cannot_lead_is_not_started_over_and_over(
         started[-1].returncode = 1
 
 
+def test_workers_that_begin_at_once_look_first_whether_another_has_started_one(
+    study: StudyDir, started: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(election, "_STAGGER_S", 0.5)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(random, "uniform", lambda least, most: most)
+    candidate = Candidate(study, say=print)
+    for clock[0], n in [(1000.0, 0), (1000.4, 0), (1000.5, 1)]:
+        stand(candidate, 1)
+        assert len(started) == n
+
+
+def test_who_cannot_see_whether_another_stands_by_counts_on_its_own(
+    study: StudyDir, started: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(path: Path) -> str | None:
+        raise NoLocksError("no locks here")
+
+    monkeypatch.setattr(election, "holder", blind)
+    candidate = Candidate(study, say=print)
+    stand(candidate, 3)
+    assert len(started) == 1
+
+
 def test_a_machine_without_room_for_another_process_says_so_and_tries_again(
     study: StudyDir, started: list[Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,11 +251,12 @@ def test_a_machine_without_room_for_another_process_says_so_and_tries_again(
 def test_a_master_that_a_worker_starts_listens_where_the_worker_was_told_to(
     study: StudyDir, monkeypatch: pytest.MonkeyPatch, listen: str | None, told: list[str]
 ) -> None:
-    """Its input ends with the worker, and signals to the worker's group are not its own."""
+    """Its input ends with the worker, its output is none of the worker's, and signals to the worker's group are not its own."""
     commands: list[tuple[str, ...]] = []
 
     async def start(*command: str, **options: object) -> Process:
-        assert (options["stdin"], options["start_new_session"]) == (asyncio.subprocess.PIPE, True)
+        pipes = (options["stdin"], options["stdout"])
+        assert (*pipes, options["start_new_session"]) == (asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL, True)
         commands.append(command)
         return Process(pid=10**6)
 

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -226,12 +225,12 @@ def test_an_export_that_was_cut_off_does_not_keep_its_seed_from_being_trained(tm
             raise StorageError("no space left on device")
         write(path, content)
 
-    def ctrl_c(seconds: float) -> NoReturn:
+    def ctrl_c(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "write_atomic", full)
-        patch.setattr(time, "sleep", ctrl_c)
+        patch.setattr(files.Refusals, "heed", ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             train_final(fakes.TINY, **where)
     assert (tmp_path / "seed-0/model.pt2").exists()

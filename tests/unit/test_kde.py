@@ -37,6 +37,19 @@ def test_bandwidths_are_those_of_statsmodels() -> None:
     assert kde.normal_reference(data) == pytest.approx(statsmodels_kde(data, bw="normal_reference").bw, rel=1e-12)
 
 
+def test_bandwidths_of_more_dimensions_than_columns_by_hand() -> None:
+    """HpBandSter counts hyperparameters without a choice; 32 data of standard deviation 1 in 1 + 4 dimensions, and in 6 + 4."""
+    data = np.repeat([[0.0], [2.0]], 16, axis=0)
+    assert kde.normal_reference(data) == pytest.approx([1.06 / 2])
+    assert kde.normal_reference(data, d=6) == pytest.approx([1.06 / np.sqrt(2)])
+
+
+@pytest.mark.parametrize(("bandwidth", "expected"), [(0.5, [0.5, np.inf]), (0.0, [1.0, np.nan])])
+def test_where_one_level_alone_was_seen_hpbandster_divides_by_zero(bandwidth: float, expected: list[float]) -> None:
+    found = kde.hpbandster_density(np.array([[1.0], [0.0]]), np.ones((2, 1)), np.array([bandwidth]), np.array([3]))
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
 @pytest.mark.parametrize("density", ["log", "hpbandster"])
 def test_densities_are_those_of_statsmodels(density: str) -> None:
     data, points = mixed_data(30), mixed_data(50, seed=1)
@@ -100,10 +113,12 @@ def test_an_observed_level_is_never_less_likely_than_an_unseen_one(seed: int) ->
         assert (difference >= -1e-9).all()
 
 
-def test_the_limit_makes_all_levels_equal() -> None:
-    bandwidths = kde.clip(np.array([2.0]), np.array([4]), smallest=1e-3)
-    assert bandwidths == [0.75]
-    assert np.exp(kde.log_density(grid(4), np.zeros((5, 1)), bandwidths, np.array([4]))) == pytest.approx([0.25] * 4)
+@pytest.mark.parametrize("n_levels", [2, 4])
+def test_the_limit_makes_all_levels_equal(n_levels: int) -> None:
+    levels = np.array([n_levels])
+    bandwidths = kde.clip(np.array([2.0]), levels, smallest=1e-3)
+    assert bandwidths == [1 - 1 / n_levels]
+    assert np.exp(kde.log_density(grid(n_levels), np.zeros((5, 1)), bandwidths, levels)) == pytest.approx([1 / n_levels] * n_levels)
 
 
 def test_a_constant_column_keeps_the_smallest_bandwidth() -> None:
@@ -121,6 +136,15 @@ def test_candidates_follow_the_truncated_normal() -> None:
     drawn = kde.draw(np.random.default_rng(0), np.array([[0.1]]), np.array([0.2]), np.array([0]), n=2000, widen=3.0)[:, 0]
     expected = stats.truncnorm(-0.1 / 0.6, 0.9 / 0.6, loc=0.1, scale=0.6)
     assert stats.kstest(drawn, expected.cdf).pvalue > 0.01
+
+
+def test_candidates_of_two_levels_have_one_of_them() -> None:
+    drawn = kde.draw(np.random.default_rng(0), np.array([[1.0]]), np.array([0.5]), np.array([2]), n=100, widen=3.0)
+    assert set(drawn[:, 0]) == {0.0, 1.0}
+
+
+def test_the_least_quantile_is_the_end_however_far_it_lies() -> None:
+    assert kde.normal(np.array([0.0]), np.array([0.5]), np.array([1e-3])) == [0.0]
 
 
 def test_candidates_keep_their_level_as_often_as_they_should() -> None:
@@ -144,6 +168,20 @@ def test_imputation_covers_a_row_whose_only_gap_is_column_0() -> None:
     assert filled.tolist() == [[0.25, 0.5], [0.25, 0.75]]
 
 
+def test_the_next_donor_fills_what_is_left_alone() -> None:
+    nan = np.nan
+    data = np.array([[0.1, nan, 0.1], [nan, 0.9, 0.9], [nan, nan, nan]])
+    filled = kde.impute(np.random.default_rng(0), data, np.array([0, 0, 0]))
+    assert filled.tolist() == [[0.1, 0.9, 0.1], [0.1, 0.9, 0.9], [0.1, 0.9, 0.1]]
+
+
+def test_what_was_filled_is_no_donor() -> None:
+    """It has nothing of its own to give, and a gap would stay."""
+    whole, gaps = np.array([[0.1, 0.2]]), [[np.nan, np.nan]] * 20 + [[0.3, np.nan]] * 20
+    filled = kde.impute(np.random.default_rng(0), np.vstack([whole, gaps]), np.array([0, 0]))
+    assert (filled[:, 1] == 0.2).all()
+
+
 def test_one_donor_fills_all_the_gaps_that_it_can() -> None:
     pairs = np.column_stack([np.arange(1, 9) / 10] * 2)
     data = np.vstack([pairs, np.full((50, 2), np.nan)])
@@ -155,4 +193,5 @@ def test_one_donor_fills_all_the_gaps_that_it_can() -> None:
 def test_a_column_that_nobody_has_is_filled_uniformly() -> None:
     filled = kde.impute(np.random.default_rng(0), np.full((3000, 2), np.nan), np.array([0, 5]))
     assert stats.kstest(filled[:, 0], "uniform").pvalue > 0.01
+    assert set(filled[:, 1]) == {0.0, 1.0, 2.0, 3.0, 4.0}
     assert stats.chisquare(np.bincount(filled[:, 1].astype(int), minlength=5)).pvalue > 0.01

@@ -279,15 +279,18 @@ def test_the_record_keeps_when_and_with_what_a_study_was_made(tmp_path: Path) ->
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
 def test_the_record_names_the_commit_of_where_the_study_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)  # a hook's would have it commit elsewhere
+    for name, value in {"CEILING_DIRECTORIES": str(tmp_path), "CONFIG_GLOBAL": os.devnull, "CONFIG_NOSYSTEM": "1"}.items():
+        monkeypatch.setenv(f"GIT_{name}", value)
     project, plain = tmp_path / "project", tmp_path / "plain"
     project.mkdir()
     plain.mkdir()
     who = ["-c", "user.name=n", "-c", "user.email=e"]
     for command in (["init", "-q"], [*who, "commit", "-q", "--allow-empty", "--no-gpg-sign", "-m", "first"]):
         subprocess.run(["git", *command], cwd=project, check=True)
-    (head,) = (path for path in (project / ".git" / "refs" / "heads").iterdir())
-    for folder, commit in ((project, head.read_text().strip()), (plain, None)):
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, check=True, capture_output=True, text=True).stdout.strip()
+    for folder, commit in ((project, head), (plain, None)):
         study = planned(tmp_path / f"study-{folder.name}", Request(space="toy", worker="toy"), cwd=str(folder))
         assert study.read_meta()["git_commit"] == commit
 
@@ -509,6 +512,20 @@ def test_a_gpu_that_is_named_matters_where_workers_train(monkeypatch: pytest.Mon
         check(meta, new_space(meta))
     notes, _ = check(meta, new_space(meta), trains_here=False)
     assert notes[0].startswith("data set digits: 1438 images")
+
+
+def test_where_nobody_trains_the_worker_is_asked_in_the_same_environment_but_for_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WIDTH_OF_MINE", "seven")
+    space = tmp_path / "mine.py"
+    space.write_text(
+        "import os\nfrom ConfigSpace import ConfigurationSpace\ndef space(): return ConfigurationSpace({'width': (1, 9)})\n"
+        "def network(config):\n    raise ValueError('width ' + os.environ.get('WIDTH_OF_MINE', 'unknown'))\n"
+    )
+    meta = plan(Request(space=str(space), dataset="digits"))
+    with pytest.raises(UsageError, match="width seven"):
+        check(meta, new_space(meta), trains_here=False)
 
 
 def test_what_is_known_beforehand_is_part_of_the_record(tmp_path: Path) -> None:

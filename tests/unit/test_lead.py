@@ -22,7 +22,7 @@ from bohb_nas.engine.lead import _check_term, _ip, lead, stand_by
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import DeviceError, JournalError, StorageError, StudyError, StudyHeldError, UsageError
-from bohb_nas.records import Budgets, Trial
+from bohb_nas.records import Budgets, Result, Status, Trial
 from bohb_nas.search_spaces import toy
 from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
@@ -115,6 +115,25 @@ def test_a_master_takes_up_what_the_one_before_left(study: StudyDir) -> None:
     began = json.loads(study.journal.read_text().splitlines()[-1])
     assert (began["event"], began["term"], began["until"]) == ("lead", 4, 150.0)
     assert study.read_meta()["lock"] == "kernel"
+
+
+def test_a_master_says_all_the_time_that_it_lives(study: StudyDir) -> None:
+    asked(study)
+    alive = list[bool]()
+    address = study.scheduler_json
+
+    def forget() -> None:
+        os.utime(address, (0.0, 0.0))
+
+    lead(
+        study.path,
+        Request(),
+        [],
+        Display(),
+        checked=True,
+        gone=after(3, at_2=forget, at_3=lambda: alive.append(address.stat().st_mtime > 0)),
+    )
+    assert alive == [True]
 
 
 def test_a_journal_of_another_search_is_not_taken_up(study: StudyDir) -> None:
@@ -228,6 +247,19 @@ def test_a_search_whose_time_is_over_before_its_first_trial_says_so(tmp_path: Pa
     assert (finished, state.n_asked) == (True, 0)
     assert heard.lines[-1] == f"no trial could end in --total-time {first}; the same command with more time goes on"
     assert json.loads(study.done.read_text())["stop"]["total_s"] == float(first[0])
+
+
+def test_of_a_search_that_is_stopped_or_has_trained_it_is_not_said_that_its_time_was_too_short(tmp_path: Path) -> None:
+    request = Request(space="toy", worker="toy", method="random_search", budget_min=1.0, budget_max=3.0, total_s=3.0)
+    stopped, heard = planned(tmp_path / "stopped", replace(request, rank_probe=2)), Heard()
+    assert not lead(stopped.path, Request(), [], heard, checked=True, gone=after(0))[0]
+    assert heard.lines == []
+    study = planned(tmp_path / "study", request)
+    asked(study)
+    result = Result(trial_id="t00000", status=Status.OK, loss=0.5, train_s=3.0, metrics={"new_s": 3.0})
+    Journal(study.journal, fold(study.journal)).write(Event(term=3, time=103.0, result=result))
+    assert lead(study.path, Request(), [], heard, checked=True)[0]
+    assert heard.lines == [f"resuming {study.path}: 1 evaluation finished, 0 to be taken up again"]
 
 
 def test_what_a_rank_probe_lacks_at_the_end_is_said(tmp_path: Path) -> None:

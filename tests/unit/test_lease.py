@@ -286,3 +286,12 @@ def test_a_lease_that_a_disk_does_not_show_for_now_is_still_held(folder: Path, m
     assert lease.acquire(NOTE)
     (folder / "000001.json").rename(folder / "away")
     lease.check()
+
+
+def test_what_is_not_held_or_not_there_any_more_is_given_back_without_a_word(folder: Path) -> None:
+    Lease(folder).release()
+    lease = Lease(folder)
+    assert lease.acquire(NOTE)
+    folder.rename(folder.with_name("moved"))
+    lease.release()
+    assert not folder.exists()

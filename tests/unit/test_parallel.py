@@ -52,6 +52,26 @@ def test_tasks_are_done_here_where_no_process_can_be_started() -> None:
     assert (done.stdout, done.returncode) == ("[8, 9]\n", 0)
 
 
+def test_a_process_without_a_task_left_ends_soon_after_the_one_that_asked_was_killed() -> None:
+    program = """
+import time
+from functools import partial
+from bohb_nas.parallel import run
+
+run([partial(time.sleep, 600), partial(pow, 2, 3)], jobs=2)
+"""
+    asking = subprocess.Popen([sys.executable, "-c", program])
+    asked = psutil.Process(asking.pid)
+    deadline = time.monotonic() + 60
+    while len(started := asked.children(recursive=True)) < 3 and time.monotonic() < deadline:  # two and what tracks their memory
+        time.sleep(0.1)
+    time.sleep(1)  # the short task is over
+    asking.kill()
+    asking.wait()
+    gone, alive = psutil.wait_procs(started, timeout=60)
+    assert (len(gone) >= 3, alive) == (True, [])
+
+
 def test_one_thread_after_another_may_ask() -> None:
     found: list[list[int]] = []
     for exponent in (2, 3):

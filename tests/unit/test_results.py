@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,15 @@ def test_the_best_are_those_that_sorting_finds(losses: list[float], n: int) -> N
     assert results.numbers == [1000 - i for i in range(len(losses))]
     assert results.loss_of == {1000 - i: loss for i, loss in enumerate(losses)}
     assert results.n_ok == sum(loss != INF for loss in losses)
+
+
+@pytest.mark.parametrize("n", [1, 30, N_KEPT, N_KEPT + 1, 100])
+def test_no_more_than_the_best_are_kept(n: int) -> None:
+    losses = np.random.default_rng(0).permutation(100).tolist()
+    results = RungResults(1)
+    for i, loss in enumerate(losses):
+        results.add(i, np.zeros(1), loss=float(loss), cost=1.0)
+    assert [losses[i] for i in results.best(n)] == list(range(min(n, N_KEPT)))
 
 
 def test_a_point_is_copied() -> None:
