@@ -5,6 +5,7 @@ may differ. In which order a study is opened by these steps says `opening`.
 """
 
 import json
+import math
 import os
 import platform
 import shlex
@@ -83,6 +84,10 @@ def build(meta: dict[str, Any], space: ConfigurationSpace) -> Parts:
         raise OptionError(f"method {meta['method']}: {e}; --method-option accepts: {', '.join(known)}") from e
     ends = meta["method"] in SEARCHES  # by itself, after two trials or so
     total = worth(budgets, stop["brackets"] or DEFAULT_BRACKETS) if stop["brackets"] or not (limited or ends) else None
+    if total is not None and not math.isfinite(total):
+        raise UsageError(
+            f"so many brackets of budgets up to {budgets.max:g} add up to more than a number holds; give smaller budgets or fewer"
+        )
     seconds = budgets.unit == "s"
     rule = StopRule(trials=stop["trials"], total_s=stop["total_s"], worth=None if has_brackets else total, in_seconds=seconds)
     return Parts(space=space, budgets=budgets, method_options=options, stop=rule, worth=total)

@@ -23,6 +23,9 @@ from bohb_nas.knowledge import NOTHING, Knowledge
 from bohb_nas.records import Idle, Origin, Result, Trial, Value
 from bohb_nas.samplers.uniform import Proposal
 
+_MOST = 10_000_000
+"""Configurations that a bracket may begin with, for each of which it keeps a place."""
+
 
 class Sampler(Protocol):
     """Proposes new configurations and learns from results."""
@@ -91,10 +94,6 @@ def not_due(trial: Trial, due: str) -> JournalError:
         f"trial {trial.trial_id} (configuration {trial.config_id}, bracket {trial.bracket}, rung {trial.rung}, budget {trial.budget:g}) "
         f"cannot be replayed: this search would have asked {due}; resume with the method, budgets and eta of the start"
     )
-
-
-_MOST = 10_000_000
-"""Configurations of a bracket."""
 
 
 class Brackets:

@@ -112,6 +112,23 @@ def test_a_duration_that_is_none(option: str, value: str) -> None:
             ["--eta", "1000", "--method", "hyperband"],
             "a bracket on these budgets begins with 1e+09 configurations; accepted are at most 10,000,000",
         ),
+        (
+            [
+                "--eta",
+                "1e9",
+                "--method",
+                "hyperband",
+                "--budget-unit",
+                "u",
+                "--budget-min",
+                "1e305",
+                "--budget-max",
+                "1.7e308",
+                "--brackets",
+                "34",
+            ],
+            "so many brackets of budgets up to 1.7e+308 add up to more than a number holds",
+        ),
         (["--eta", "1e103"], "eta 1e+103: accepted is a number of at least 2 and at most 1e+09"),  # whose third power is beyond every float
         (["--total-time", "5s", "--budget-min", "10s"], "nothing could be trained"),
         (
