@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import gpu_depthwise
 import gpu_kernels
 import gpu_loop
 import gpu_probes
@@ -83,6 +84,7 @@ def _sections(found: Found) -> Sequence[tuple[str, float, Section]]:
         ("starts", 90, gpu_probes.starts),
         ("kernels", 40, gpu_probes.kernel_counts),
         ("norms", 60, gpu_training.norms),
+        ("depthwise", 40, gpu_depthwise.depthwise),
         ("steps", 110, functools.partial(_steps, found)),
         ("forms", 60, gpu_training.forms),
         ("data path", 20, gpu_kernels.data_path),

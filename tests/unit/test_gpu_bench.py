@@ -41,6 +41,7 @@ SECTIONS = [
     "starts",
     "kernels",
     "norms",
+    "depthwise",
     "steps",
     "forms",
     "data path",
