@@ -229,6 +229,14 @@ def test_decoding_evades_a_clause_at_the_least_price() -> None:
     assert decisions.decode(probabilities) == {"a": 0, "b": 1, "c": 2}
 
 
+def test_decoding_evades_a_clause_by_what_has_a_chance_at_all() -> None:
+    decisions = Decisions(clashing(3, {"a": 1, "b": 1}))
+    certain = np.array([0.0, 1.0, 0.0])
+    assert decisions.decode({"a": certain, "b": np.array([0.0, 0.9, 0.1]), "c": certain}) == {"a": 1, "b": 2, "c": 1}
+    found = decisions.decode({"a": certain, "b": certain, "c": certain})
+    assert (found["a"], found["b"]) != (1, 1), "nothing that is legal has a chance"
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_decoding_finds_the_likeliest_of_all_legal_assignments(seed: int) -> None:
     rng = np.random.default_rng(seed)

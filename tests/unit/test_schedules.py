@@ -1,8 +1,9 @@
 import math
+from typing import get_args
 
 import pytest
 
-from bohb_nas.training.schedules import cosine, linear, named, restarts, trapezoid
+from bohb_nas.training.schedules import Shape, cosine, linear, named, restarts, trapezoid
 
 
 def test_cosine_rises_falls_and_ends_at_zero() -> None:
@@ -38,7 +39,14 @@ def test_a_trapezoid_by_hand() -> None:
 
 
 def test_names() -> None:
-    assert named("cosine", rung=2)(0.3) == cosine(0.3)
-    assert named("linear", rung=2, warm_up=0.5)(0.25) == linear(0.25, warm_up=0.5)
-    assert named("trapezoid", rung=2, warm_up=0.5)(0.25) == trapezoid(0.25, warm_up=0.5)
-    assert named("restarts", rung=2)(0.3) == restarts(0.3, cycles=3)
+    """At rung 2 restarts are of 1/7, 2/7 and 4/7 of the budget: at 2/7 the second is halfway down."""
+    assert named("cosine", rung=2, warm_up=0.5)(0.25) == pytest.approx(0.5)
+    assert named("cosine", rung=2, warm_up=0.5)(0.75) == pytest.approx(0.5)
+    assert named("linear", rung=2, warm_up=0.2)(0.8) == pytest.approx(0.25)
+    assert named("trapezoid", rung=2, warm_up=0.5)(0.4) == pytest.approx(0.8)
+    assert named("restarts", rung=2, warm_up=0.5)(2 / 7) == pytest.approx(0.5)
+
+
+def test_a_twentieth_of_the_budget_is_spent_rising_unless_it_is_told_otherwise() -> None:
+    assert [shape(0.04) for shape in (cosine, linear, trapezoid)] == pytest.approx([0.8] * 3)
+    assert [named(name, rung=0)(0.04) for name in get_args(Shape)] == pytest.approx([0.8] * 3)
