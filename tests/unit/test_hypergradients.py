@@ -102,6 +102,15 @@ def test_the_scale_of_the_gradients_is_no_matter() -> None:
     assert a.value < 0.1
 
 
+def test_two_steps_by_hand() -> None:
+    """Slopes by the logarithm of 0.5 x 4 = 2 and 1; Adam's mean of squares is (0.99 x 4 + 1) / 1.99 after both."""
+    number = Bounded(0.5, low=1e-4, high=10, rate=0.1)
+    number.step(4.0)
+    assert number.value == pytest.approx(0.5 * math.exp(-0.1))
+    number.step(1 / number.value)
+    assert number.value == pytest.approx(0.5 * math.exp(-0.1 - 0.1 / math.sqrt(4.96 / 1.99)))
+
+
 def test_it_finds_the_smallest_loss() -> None:
     """Of (log v - log 0.03)^2, whose derivative by v is 2 (log v - log 0.03) / v."""
     number = Bounded(0.5, low=1e-4, high=1, rate=0.02)
@@ -147,7 +156,10 @@ def test_it_goes_on_from_its_state() -> None:
     assert a.state() == b.state()
 
 
-@pytest.mark.parametrize(("value", "low", "high", "rate"), [(2, 0.1, 1, 0.1), (0.5, 0, 1, 0.1), (0.5, 0.1, 1, -1), (math.nan, 0.1, 1, 0.1)])
+@pytest.mark.parametrize(
+    ("value", "low", "high", "rate"),
+    [(2, 0.1, 1, 0.1), (0.5, 0, 1, 0.1), (0.5, 0.1, 1, -1), (math.nan, 0.1, 1, 0.1), (0.5, 0.1, 1, math.inf)],
+)
 def test_bounds_that_are_none_are_refused(value: float, low: float, high: float, rate: float) -> None:
     with pytest.raises(OptionError, match="accepted is 0 < low <= value <= high"):
         Bounded(value, low=low, high=high, rate=rate)

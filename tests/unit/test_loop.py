@@ -1,3 +1,4 @@
+import copy
 import gc
 import itertools
 import random
@@ -485,6 +486,14 @@ def test_a_device_with_a_queue_augments_for_many_steps_at_once_and_a_processor_f
     assert prepared == [64] * 5
 
 
+def test_images_ahead_take_at_most_a_thirty_second_of_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 16 images of 8 x 8 pixels in fp32, 4096 bytes a step."""
+    learner = queueing()
+    for free, steps in ((32 * 4096 * 10, 10), (32 * 4096 * 10 - 1, 9), (0, 1)):
+        monkeypatch.setattr(fakes.Queueing, "free_bytes", lambda _, free=free: free)
+        assert learner.ahead() == steps
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_the_memory_of_recorded_steps_is_given_back_before_anything_is_judged_or_handed_over(
     asked: bool, monkeypatch: pytest.MonkeyPatch
@@ -594,6 +603,40 @@ def test_one_image_of_one_pixel_is_refused_in_words() -> None:
     with pytest.raises(OptionError, match=r"single pixel.*accepted is a batch_size from 2"):
         single(torch.zeros(1, 3, 1, 1))
     assert single.eval()(torch.zeros(1, 3, 1, 1)).shape == (1, 3, 1, 1)
+
+
+@pytest.mark.parametrize(("optimizer", "momentum"), [("sgd", 0.8), ("sgd", 0.0), ("adamw", 0.8)])
+def test_steps_are_those_of_torch_down_a_cross_entropy_by_hand(optimizer: str, momentum: float) -> None:
+    learner = fakes.learner(
+        optimizer=optimizer,
+        momentum=momentum,
+        adamw_one_minus_beta2=0.05,
+        weight_decay=0.3,
+        label_smoothing=0.3,
+        mixing="mixup",
+        res_branches_2=1,
+        death_rate=0.0,
+    )
+    network = copy.deepcopy(learner.network).train()
+    theirs: torch.optim.Optimizer
+    if optimizer == "sgd":
+        theirs = torch.optim.SGD(network.parameters(), lr=0.1, momentum=momentum, weight_decay=0.3, nesterov=momentum > 0)
+    else:
+        theirs = torch.optim.AdamW(network.parameters(), lr=0.1, betas=(momentum, 0.95), weight_decay=0.3)
+    expected = 0.0
+    for i, rate in enumerate((0.1, 0.02, 0.05)):
+        images, targets = learner.prepare([torch.arange(16 * i, 16 * i + 16)])[0]
+        learner.learn((images, targets), rate)
+        theirs.param_groups[0]["lr"] = rate
+        theirs.zero_grad()
+        logits = network(images, torch.zeros(0, 16))
+        loss = -((0.7 * targets + 0.3 / 3) * logits.log_softmax(1)).sum(1)
+        loss.mean().backward()
+        theirs.step()
+        expected += loss.sum().item()
+    for mine, other in zip(learner.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+    assert learner.take_totals()[0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_gradient_of_parts_is_the_mean_of_their_images() -> None:

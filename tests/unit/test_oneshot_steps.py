@@ -43,11 +43,12 @@ def test_steps_are_those_of_torch(momentum: float, weight_decay: float, foreach:
         assert same(momenta, {name: optimizer.state[parameter]["momentum_buffer"] for name, parameter in theirs.items()})
 
 
-def test_a_step_is_differentiated_by_its_rate_and_its_decay() -> None:
-    rate, decay = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.1, 0.01))
+@pytest.mark.parametrize("weight_decay", [0.01, 0.0])
+def test_a_step_is_differentiated_by_its_rate_and_its_decay(weight_decay: float) -> None:
+    rate, decay = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.1, weight_decay))
     w, m, g = ({"w": torch.tensor([value], dtype=torch.float64)} for value in (2.0, 3.0, 5.0))
     after, moved = steps.sgd(w, m, g, rate=rate, momentum=0.5, weight_decay=decay)
-    d = 5 + 0.01 * 2
+    d = 5 + weight_decay * 2
     assert moved["w"].item() == pytest.approx(0.5 * 3 + d)
     assert after["w"].item() == pytest.approx(2 - 0.1 * (d + 0.5 * (1.5 + d)))
     by_rate, by_decay = torch.autograd.grad(after["w"].sum(), (rate, decay))
