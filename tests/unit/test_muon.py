@@ -114,6 +114,22 @@ def test_a_gradient_of_zeros_or_none_only_decays() -> None:
         torch.testing.assert_close(weight.detach(), 0.9 * was)
 
 
+def test_momentum_and_decay_are_those_of_the_configuration() -> None:
+    """The gradient's first share of an average with momentum 0.8 is 0.2; decay takes its share of a weight, whatever else moves it."""
+    decays, kept = (0.0, 0.3), list[Tensor]()
+    one, other = (fakes.learner(optimizer="muon", muon_one_minus_momentum=0.2, muon_weight_decay=decay) for decay in decays)
+    before = [parameter.detach().clone() for parameter in one.network.parameters()]
+    chosen = hidden(one.network)[0].weight
+    one.optimizer.register_step_pre_hook(lambda *_: kept.append(chosen.grad.clone()) if chosen.grad is not None else None)
+    for learner in (one, other):
+        learner.step(torch.arange(16), 0.1)
+    torch.testing.assert_close(one.optimizer.state[chosen]["momentum_buffer"], 0.2 * kept[0])
+    shares = [REST if "momentum_buffer" not in one.optimizer.state[parameter] else 1.0 for parameter in one.network.parameters()]
+    assert set(shares) == {REST, 1.0}
+    for a, b, was, share in zip(one.network.parameters(), other.network.parameters(), before, shares, strict=True):
+        torch.testing.assert_close((a - b).detach(), 0.3 * 0.1 * share * was, rtol=1e-4, atol=1e-6)
+
+
 def test_a_layout_that_is_not_dense_is_refused() -> None:
     with pytest.raises(ValueError, match=r"strides \(1, 3\); accepted"):
         muon([nn.Parameter(drawn(3, 4).t().contiguous().t())])

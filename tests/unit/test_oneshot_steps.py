@@ -4,12 +4,17 @@ from itertools import pairwise
 
 import pytest
 import torch
+from dha_fakes import material
 from oneshot_fakes import CPU, SMALL, at_rest, bank, batch, copied, layers, noise, ordinary, same
 from torch.nn import functional
 
 from bohb_nas.layers import Graph, conv_norm
 from bohb_nas.oneshot import steps
+from bohb_nas.oneshot.chance import Chance
+from bohb_nas.oneshot.supply import Supply
+from bohb_nas.training.augment import augment
 from bohb_nas.training.device import Compute
+from bohb_nas.training.recipe import read
 
 SHAPES = {"a": (4, 3, 3, 3), "b": (4,), "c": (5, 4)}
 
@@ -41,6 +46,21 @@ def test_steps_are_those_of_torch(momentum: float, weight_decay: float, foreach:
         assert same(weights, {name: parameter.detach() for name, parameter in theirs.items()})
     if momentum:
         assert same(momenta, {name: optimizer.state[parameter]["momentum_buffer"] for name, parameter in theirs.items()})
+    else:
+        assert not any(moved.any() for moved in momenta.values())
+
+
+@pytest.mark.parametrize("norm", [0.5, 5.0, 500.0])
+def test_gradients_are_clipped_as_torch_does_it(norm: float) -> None:
+    slopes = drawn(0)
+    theirs = [torch.nn.Parameter(torch.zeros_like(slope)) for slope in slopes.values()]
+    for parameter, slope in zip(theirs, slopes.values(), strict=True):
+        parameter.grad = slope.clone()
+    torch.nn.utils.clip_grad_norm_(theirs, norm)
+    found = steps.clipped(slopes, norm)
+    assert [*found] == [*slopes]
+    for mine, parameter in zip(found.values(), theirs, strict=True):
+        torch.testing.assert_close(mine, parameter.grad)
 
 
 @pytest.mark.parametrize("weight_decay", [0.01, 0.0])
@@ -140,3 +160,17 @@ def test_a_loss_after_a_step_is_differentiated_by_the_rate() -> None:
     assert slope.item() < 0
     losses = [float(loss_at(torch.tensor(rate, dtype=torch.float64))) for rate in (0.0, 0.05, 0.1)]
     assert all(after < before for before, after in pairwise(losses)), "a step goes downhill"
+
+
+def test_every_stream_of_a_batch_is_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor, too, where the streams of the device and of the host might be one: what is drawn for them would go together."""
+    found, seeds = Supply(material(), Chance(0), batch_size=16), list[int]()
+
+    def looked(*positions: object, generator: torch.Generator, host: torch.Generator, **named: object) -> object:
+        seeds.extend((generator.initial_seed(), host.initial_seed()))
+        return augment(*positions, generator=generator, host=host, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("bohb_nas.oneshot.supply.augment", looked)
+    for number in (3, 4):
+        found.training(number, read({})[1])
+    assert len(set(seeds)) == 4
