@@ -342,6 +342,29 @@ def test_what_the_differentiable_controller_rewards_is_the_number_drawn() -> Non
     assert trained == [pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8]), pytest.approx([0.4] * 5)]
 
 
+def test_the_differentiable_controller_climbs_the_mean_reward() -> None:
+    """Rewards are losses with the sign turned, so their gradient is that of the losses likewise."""
+    one = search(settings("differentiable"), of=_smoothed())
+    walk(one, 3)
+    draws, valid = [{"sgd_learning_rate": 2, "label_smoothing": i} for i in (0, 4)], one._valid()
+    followed = [
+        one._temporary.follow(draw, valid, decisions=one._decisions, controller=one._controller, number=3).gradients["sgd_learning_rate"]
+        for draw in draws
+    ]
+    _, gradients = one._temporary.differentiate(draws, valid, decisions=one._decisions, controller=one._controller, number=3)
+    assert gradients.keys() == {"sgd_learning_rate"}
+    assert np.abs(followed[0] - followed[1]).max() > 0
+    assert gradients["sgd_learning_rate"] == pytest.approx(-(followed[0] + followed[1]) / 2)
+
+
+@pytest.mark.parametrize(("reward", "expected"), [("accuracy", 0.75), ("cross_entropy", (math.log(0.5) + 3 * math.log(0.6)) / 4)])
+def test_a_reward_by_hand(reward: Any, expected: float) -> None:
+    """The right classes have three times 0.6 and once 0.5, where another has as much and comes first."""
+    one = search(AutoHas(controller="uniform", tried=3, reward=reward))
+    shares = torch.tensor([[0.6, 0.3, 0.1], [0.1, 0.6, 0.3], [0.2, 0.2, 0.6], [0.0, 0.5, 0.5]])
+    assert one._temporary._judged(shares.log(), torch.tensor([0, 1, 2, 2])) == pytest.approx(expected)
+
+
 def test_entropy_acts_on_numbers_of_the_differentiable_controller_too() -> None:
     with_it, without = (search(settings("differentiable", entropy=weight), of=numbers_only()) for weight in (1e6, 0.0))
     peaked = {"sgd_learning_rate": [2.0, 0, 0, 0, 0], "sgd_weight_decay": [2.0, 0, 0, 0, 0], "sgd_one_minus_momentum": [2.0, 0, 0, 0, 0]}
@@ -441,6 +464,18 @@ def test_draws_and_finds_nothing_larger_than_allowed(controller: str) -> None:
     walk(one, 2)
     assert {config["nr_residual_blocks_1"] for config in [*built, one.found()]} == {1}
     assert not any("block_2" in key and "group_1" in key for key in one._bank.weights)
+
+
+def test_of_what_is_small_enough_the_likeliest_is_found() -> None:
+    shape = {"image_shape": (8, 8, 1), "n_classes": 3}
+    bound = size(networks.network({**_SAID, "nr_residual_blocks_1": 1}), **shape)["flops"]  # type: ignore[arg-type]
+    for flip, other in (("on", "off"), ("off", "on")):
+        one = search(settings("robust", max_flops=bound))
+        logits = {"on": 2.0, "off": 2.0, other: 0.0}
+        values = next(decision.values for decision in one._decisions.decisions if decision.name == "flip")
+        _set(one, {"nr_residual_blocks_1": [0.0, 3.0], "flip": [logits[str(value)] for value in values]})
+        found = one.found()
+        assert (found["nr_residual_blocks_1"], found["flip"]) == (1, flip)
 
 
 def test_says_when_nothing_is_small_enough() -> None:

@@ -138,6 +138,11 @@ def test_nodes_that_hardly_moved_have_settled_and_those_that_nothing_moved_have_
         node = found.nodes[target]
         found.nodes[target] = node.with_code(node.code + distance * node.columns[:, node.kept[0]])
     assert found.recover() == [2]
+    assert found.swaps == 0
+    node = found.nodes[3]
+    other = next(column for column in range(len(COLUMNS[3])) if column not in node.kept)
+    found.nodes[3] = node.with_code(2.0 * node.columns[:, other])
+    assert (found.recover(), found.swaps) == ([], 1)
 
 
 def test_an_operator_with_low_losses_takes_its_place() -> None:

@@ -398,3 +398,15 @@ def test_a_disturbed_search_takes_another_way() -> None:
     other.disturb(1)
     assert other._rate.value == pytest.approx(0.05 / 2)
     assert run(one, 2, of=20) != run(other, 2, of=20)
+
+
+def test_the_learning_rate_rises_is_level_and_falls_from_where_the_last_node_was_frozen() -> None:
+    found = search()
+    assert [found._shape(u) for u in (0.0245, 0.05, 0.3, 0.9)] == pytest.approx([0.5, 1.0, 1.0, 1.0])
+    found._cell.frozen |= {1: 0.2, 3: 0.4}
+    assert found._shape(0.9) == 1.0, "one is not frozen yet"
+    found._cell.frozen[2] = 0.3
+    shares = [found._shape(u) for u in (0.4, 0.55, 0.7, 1.0)]
+    assert shares == pytest.approx([1.0, 0.5 + math.sqrt(0.125), 0.5, 0.0]), "a quarter of the way down the cosine is that of 45 degrees"
+    found._rate.value = 0.2
+    assert found._step_rate(0.7) == pytest.approx(0.2 * found._recipe.batch_size / 128 * 0.5)

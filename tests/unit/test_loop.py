@@ -84,6 +84,27 @@ def test_validation_and_warm_up_are_not_on_the_training_clock() -> None:
     assert validated == pytest.approx([1 / 27, 1], abs=0.01)
 
 
+def test_the_curve_is_validated_at_the_fractions_of_rungs_and_at_two_thirds() -> None:
+    time, learner = fakes.Virtual(), fakes.learner()
+    time.watch(learner.network, lambda n: 0.01 if n > 16 else 0.1 * n / 16)
+    result = train(learner, time, budget_s=8.0)
+    validated = [point["u"] for point in result.curve if "valid_error" in point]
+    assert validated == pytest.approx([1 / 27, 1 / 9, 1 / 3, 2 / 3, 1], abs=0.013)
+    assert len(result.curve) == 19 + 4 + 1, "every twentieth, those, and the end"
+
+
+def test_seconds_of_saving_are_told_and_are_not_on_the_training_clock() -> None:
+    time, learner = fakes.Virtual(), fakes.learner()
+    time.watch(learner.network, lambda _: 0.1)
+
+    def save(_: Position) -> None:
+        time.time += 0.25
+
+    leave = Leave(save=save, every_s=0.99)
+    result = fit(learner, Plan(budget_s=3.5, schedule=schedules.cosine), time.clock(), lambda _: None, leave=leave)
+    assert (result.save_s, result.train_s, result.steps) == pytest.approx((0.75, 3.5, 35))
+
+
 def test_algorithms_are_tried_for_whole_batches_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trying takes seconds for every shape: it pays for the one that comes again and again."""
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)

@@ -113,9 +113,10 @@ def test_a_search_that_diverges_once_is_put_back_and_goes_on_another_way() -> No
     for _ in range(100):
         expected.step(0.5, 1.0)
     expected.disturb(1)
-    for _ in range(100):
-        expected.step(0.5, 1.0)
+    losses = [expected.step(0.5, 1.0) for _ in range(100)]
     assert torch.equal(walk.x, expected.x)
+    next_point = next(point for point in points if point["step"] == 130 and point["u"] == pytest.approx(0.65))
+    assert next_point["train_loss"] == pytest.approx(sum(losses[:30]) / 30), "of what was put back nothing counts"
 
 
 def test_with_a_budget_of_seconds_what_was_lost_is_not_given_back() -> None:

@@ -92,7 +92,7 @@ def test_a_search_from_beginning_to_end(tmp_path: Path) -> None:
     assert result.config == {**fakes.TINY, "sgd_learning_rate": 0.5}
     assert result.train_s == pytest.approx(10.0)
     metrics = result.metrics
-    assert (metrics["steps"], metrics["n_valid"], metrics["save_s"]) == (100, 40, 0)
+    assert (metrics["steps"], metrics["n_valid"], metrics["save_s"], metrics["setup_s"]) == (100, 40, 0, 0)
     assert metrics["new_s"] == result.train_s
     assert (metrics["warmup_s"], metrics["step_s"], metrics["step_max_s"]) == pytest.approx((0.3, 0.1, 0.1))
     assert metrics["wall_s"] == pytest.approx(10.0 + 0.3 + 0.03)

@@ -98,6 +98,15 @@ def test_rates_are_those_of_batches_of_128_except_the_published_one() -> None:
     assert read({"batch_size": 512, "learning_rate": 0.1})[1].learning_rate == 0.1
 
 
+def test_momenta_are_what_their_names_leave_of_one() -> None:
+    """For the plain one of `zela2018` see what is just accepted; beta1 and beta2 are AdamW's."""
+    assert read({"sgd_one_minus_momentum": 0.2})[1].momentum == pytest.approx(0.8)
+    assert read({"optimizer": "muon", "muon_one_minus_momentum": 0.03, "sgd_one_minus_momentum": 0.2})[1].momentum == pytest.approx(0.97)
+    recipe = read({"optimizer": "adamw", "adamw_one_minus_beta1": 0.15, "adamw_one_minus_beta2": 0.002, "momentum": 0.5})[1]
+    assert (recipe.momentum, recipe.beta2) == pytest.approx((0.5, 0.998)), "the plain name is heeded first"
+    assert read({"optimizer": "adamw", "adamw_one_minus_beta1": 0.15})[1].momentum == pytest.approx(0.85)
+
+
 def test_names_that_joint_does_not_have_are_those_of_a_network_of_ones_own(tmp_path: Path) -> None:
     """A width multiplier and a number of layers, by names that `zela2018` gives to mixup and cutout."""
     mine = tmp_path / "mine.py"
