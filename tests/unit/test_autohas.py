@@ -365,6 +365,17 @@ def test_a_reward_by_hand(reward: Any, expected: float) -> None:
     assert one._temporary._judged(shares.log(), torch.tensor([0, 1, 2, 2])) == pytest.approx(expected)
 
 
+def test_the_rate_of_temporary_steps_falls_to_zero_over_the_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In batches of 16 a rate of 0.8 is 0.1; each of four steps has a batch of its own, none that of the shared weights' next step."""
+    one, rates, numbers = search(AutoHas(warm_up=0.0, horizon=4, rollouts=2, every=1)), list[float](), list[int]()
+    sgd, training = steps.sgd, one._supply.training
+    monkeypatch.setattr(steps, "sgd", lambda *tensors, rate, **more: rates.append(rate) or sgd(*tensors, rate=rate, **more))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(one._supply, "training", lambda number, recipe: numbers.append(number) or training(number, recipe))  # type: ignore[func-returns-value]
+    one._temporary.reward(dict(TINY), one._valid(), number=7)
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert numbers == [8, 9, 10, 11]
+
+
 def test_entropy_acts_on_numbers_of_the_differentiable_controller_too() -> None:
     with_it, without = (search(settings("differentiable", entropy=weight), of=numbers_only()) for weight in (1e6, 0.0))
     peaked = {"sgd_learning_rate": [2.0, 0, 0, 0, 0], "sgd_weight_decay": [2.0, 0, 0, 0, 0], "sgd_one_minus_momentum": [2.0, 0, 0, 0, 0]}

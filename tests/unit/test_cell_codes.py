@@ -73,8 +73,10 @@ def test_tried_operators_are_drawn_evenly() -> None:
         assert np.abs(shares - chance).max() < 4.5 * np.sqrt(chance * (1 - chance) / len(own))
 
 
-def test_tried_operators_have_weights_of_one_with_the_signs_of_their_own() -> None:
-    found = codes(explore=1.0)
+@pytest.mark.parametrize("proj_dims", [7, 12])
+def test_tried_operators_have_weights_of_one_with_the_signs_of_their_own(proj_dims: int) -> None:
+    """Where the columns are at right angles, and where there is no room for that."""
+    found = codes(explore=1.0, proj_dims=proj_dims)
     for number in range(40):
         nodes, tried = found.drawn(0.0, 4 * number)
         assert tried is not None

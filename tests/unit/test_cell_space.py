@@ -2,10 +2,11 @@
 
 import pytest
 import training_fakes as fakes
+from ConfigSpace import ConfigurationSpace, Constant, Float
 
 from bohb_nas.errors import OptionError
 from bohb_nas.one_shot_settings import Dha
-from bohb_nas.oneshot.cell_space import bounded, within
+from bohb_nas.oneshot.cell_space import base, bounded, within
 from bohb_nas.oneshot.dha import DhaSearch
 from bohb_nas.oneshot.supply import Material
 from bohb_nas.search_spaces import cell, joint
@@ -17,6 +18,15 @@ def test_in_a_space_of_several_families_what_is_found_is_a_cell() -> None:
     assert (found["family"], found["optimizer"]) == ("cell", "sgd")
     assert {name for name in found if name.startswith("cell_edge")} == {f"cell_edge_{s}_{t}" for t in range(1, 4) for s in range(t)}
     assert not any(name.startswith("nr_residual") for name in found)
+
+
+def test_weights_are_trained_by_sgd_on_whole_images_whatever_is_usual_in_the_space() -> None:
+    space = ConfigurationSpace()
+    space.add(Constant("optimizer", "adamw"), Constant("mixing", "cutmix"), Constant("policy", "trivial"))
+    space.add(Float("label_smoothing", (0.0, 0.5), default=0.2), Constant("batch_size", 64))
+    recipe = base(space)
+    assert (recipe.optimizer, recipe.mixing, recipe.policy, recipe.label_smoothing) == ("sgd", "none", (), 0.0)
+    assert recipe.batch_size == 64
 
 
 def test_numbers_stay_within_the_bounds_of_the_space() -> None:

@@ -410,3 +410,17 @@ def test_the_learning_rate_rises_is_level_and_falls_from_where_the_last_node_was
     assert shares == pytest.approx([1.0, 0.5 + math.sqrt(0.125), 0.5, 0.0]), "a quarter of the way down the cosine is that of 45 degrees"
     found._rate.value = 0.2
     assert found._step_rate(0.7) == pytest.approx(0.2 * found._recipe.batch_size / 128 * 0.5)
+
+
+def test_slopes_that_are_no_numbers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the loss is one."""
+    found, real = search(), steps.gradients
+    before = found.state()
+
+    def spoilt(*arguments: Any, **named: Any) -> Any:
+        loss, losses, gradients, statistics = real(*arguments, **named)
+        return loss, losses, {name: torch.full_like(gradient, math.inf) for name, gradient in gradients.items()}, statistics
+
+    monkeypatch.setattr(steps, "gradients", spoilt)
+    assert math.isnan(found.step(0.1, 10.0))
+    assert found.state() == before

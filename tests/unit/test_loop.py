@@ -399,6 +399,17 @@ def test_batches_prepared_together_are_those_of_their_positions() -> None:
         )
 
 
+def test_images_that_alternate_are_mirrored_every_other_time() -> None:
+    learner = fakes.learner(crop="off", flip="alternating")
+    positions = torch.arange(32)
+    first, second, third = (learner.prepare([positions])[0][0] for _ in range(3))
+    assert torch.equal(second, first.flip(3))
+    assert torch.equal(third, first)
+    plain = fakes.learner(crop="off").prepare([positions])[0][0]
+    mirrored = [not torch.equal(image, before) for image, before in zip(first, plain, strict=True)]
+    assert 0 < sum(mirrored) < 32
+
+
 def test_images_under_a_policy_that_are_prepared_together_keep_their_labels() -> None:
     """The brightest third tells the label, also of an image whose contrast or colours were changed."""
     learner = fakes.learner(crop="off", policy="searched", searched_geometry=0.0, searched_inversion=0.0, searched_detail=0.0)

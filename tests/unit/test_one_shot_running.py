@@ -103,6 +103,11 @@ def test_the_first_steps_pay_what_only_they_cost_before_the_clock() -> None:
     assert outcome.train_s == pytest.approx(10.0)
 
 
+def test_the_usual_and_the_longest_step_are_told() -> None:
+    outcome, _, _ = search(seconds=lambda u: 0.7 if 0.5 < u < 0.52 else 0.1)
+    assert (outcome.step_s, outcome.step_max_s) == pytest.approx((0.1, 0.7))
+
+
 def test_a_search_that_diverges_once_is_put_back_and_goes_on_another_way() -> None:
     outcome, walk, points = search(max_steps=200, fails=shots.fails_once_at(130))
     assert (outcome.status, walk.steps, walk.disturbed) == (Status.OK, 200, 1)

@@ -174,8 +174,9 @@ def test_images_of_next_to_nothing(operator: str, shape: tuple[int, int, int]) -
         assert int((got.int() - truth(operator, image, m).int()).abs().amax()) <= 1
 
 
-def test_a_rectangle_is_erased() -> None:
-    batch = images(9, (3, 8, 8))
+@pytest.mark.parametrize("shape", [(3, 8, 8), (3, 7, 11), (1, 11, 7)], ids=str)
+def test_a_rectangle_is_erased(shape: tuple[int, int, int]) -> None:
+    batch = images(9, shape)
     top, left = torch.arange(9) % 5, torch.arange(9) % 4
     height, width = torch.arange(9) % 4, torch.arange(9) // 2
     out = erase(batch, top=top, left=left, height=height, width=width)
