@@ -1,5 +1,8 @@
+import collections
 import dataclasses
 import io
+import itertools
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -134,6 +137,42 @@ def test_every_image_has_its_own_numbers_and_labels_follow() -> None:
         torch.testing.assert_close(targets.sum(1), torch.ones(64))
 
 
+def even(places: Sequence[tuple[int, ...]], expected: set[tuple[int, ...]]) -> None:
+    """Each of the places expected is as likely as every other, and there is none beside them."""
+    counts = collections.Counter(places)
+    assert counts.keys() == expected
+    assert scipy.stats.chisquare([counts[place] for place in sorted(expected)]).pvalue > 1e-4
+
+
+def test_every_cut_is_equally_likely() -> None:
+    """Of 4 x 10 pixels with a border of one, as torchvision's `RandomCrop` has them: the first row and column are 0, 1 or 2."""
+    image = torch.arange(40, dtype=torch.uint8).view(1, 1, 4, 10)
+    out, _ = apply(plain(crop_padding=0.25), image.expand(3000, 1, 4, 10))
+    inner = [divmod(int(level), 10) for level in out[:, 0, 1, 1]]  # without the border, what stands in row 1 and column 1 of a cut
+    even(inner, set(itertools.product(range(3), range(3))))
+
+
+def test_a_square_may_be_cut_out_around_every_pixel() -> None:
+    out, _ = apply(plain(cutout_length=0.25), torch.ones(4000, 1, 4, 10, dtype=torch.uint8))
+    places = [divmod(int(pixel), 10) for pixel in out.flatten(1).argmin(1)]
+    assert out.sum((1, 2, 3)).tolist() == [39.0] * 4000
+    even(places, set(itertools.product(range(4), range(10))))
+
+
+def test_a_box_may_be_pasted_around_every_pixel() -> None:
+    """With shares of one half a box of 4 x 10 pixels has 0.71 of both sides, 3 x 7, and what the border leaves of it."""
+    images = torch.arange(200, dtype=torch.uint8).view(-1, 1, 1, 1).expand(200, 1, 4, 10)
+    places = list[tuple[int, ...]]()
+    for seed in range(20):
+        for i, image in enumerate(apply(plain(mixing="cutmix", mixing_alpha=1e6), images, seed)[0][:, 0]):
+            if (of_another := (image != i).nonzero()).numel():
+                (top, left), (bottom, right) = of_another.amin(0).tolist(), of_another.amax(0).tolist()
+                places.append((top, bottom, left, right))
+    rows = [(max(0, row - 1), min(3, row + 1)) for row in range(4)]
+    columns = [(max(0, column - 3), min(9, column + 3)) for column in range(10)]
+    even(places, {(*down, *across) for down in rows for across in columns})
+
+
 def test_the_generator_decides() -> None:
     recipe = plain(crop_padding=0.125, flip="on", cutout_length=0.5, mixing="cutmix", mixing_alpha=1.0)
     assert torch.equal(apply(recipe, batch())[0], apply(recipe, batch())[0])
@@ -219,6 +258,14 @@ def test_rectangles_have_the_law_of_random_erasing() -> None:
     ours = torch.stack([top, left, rows, columns])[:, taken]
     for a, b in zip(ours, drawn, strict=True):
         assert scipy.stats.ks_2samp(a.numpy(), b.numpy()).pvalue > 1e-3
+
+
+def test_rectangles_are_smaller_than_the_image_and_reach_every_edge_of_it() -> None:
+    """Of 4 x 6 pixels 3 rows have two places, and so have 5 columns; 4 rows or 6 columns would be the image's own."""
+    top, left, rows, columns = rectangles(20_000, 4, 6, probability=1.0, generator=generator())
+    assert (int(rows.max()), int(columns.max())) == (3, 5)
+    even([(place,) for place in top[rows == 3].tolist()], {(0,), (1,)})
+    even([(place,) for place in left[columns == 5].tolist()], {(0,), (1,)})
 
 
 def test_erasing_takes_a_rectangle_of_some_images() -> None:
