@@ -16,7 +16,7 @@ from bohb_nas.errors import OptionError
 from bohb_nas.records import Status
 from bohb_nas.training import augment, loop, schedules
 from bohb_nas.training.clock import TrainingClock
-from bohb_nas.training.data import Batches, ResidentData, resident
+from bohb_nas.training.data import Batches, ResidentData, resident, resident_split
 from bohb_nas.training.device import Compute
 from bohb_nas.training.feed import Feed
 from bohb_nas.training.learner import Batch, Learner, Streams, start
@@ -312,6 +312,16 @@ def test_batches_show_every_image_once_an_epoch() -> None:
     seen = torch.cat([next(order) for _ in range(5)])
     assert sorted(seen[:10].tolist()) == sorted(seen[10:].tolist()) == list(range(10))
     assert len(next(Batches(torch.arange(3), 8, torch.Generator()))) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "fraction", "n"), [("thirds", 0.25, 75), ("thirds", None, 30), ("digits", None, 90), ("digits", 0.5, 150)]
+)
+def test_as_many_images_are_held_out_as_it_was_told(name: str, fraction: float | None, n: int) -> None:
+    """Of 300; untold it is a tenth, and of digits, which are few, three tenths."""
+    data, told = resident_split(fakes.dataset(300, name=name), valid_fraction=fraction, seed=1, device=fakes.CPU.device)
+    assert (len(data.valid), len(data.train)) == (n, 300 - n)
+    assert told == {"dataset": "thirds", "valid_fraction": pytest.approx(n / 300), "split_seed": 1}
 
 
 def test_levels_are_those_of_the_images_trained_on() -> None:
