@@ -484,7 +484,7 @@ def test_of_what_is_small_enough_the_likeliest_is_found() -> None:
         one = search(settings("robust", max_flops=bound))
         logits = {"on": 2.0, "off": 2.0, other: 0.0}
         values = next(decision.values for decision in one._decisions.decisions if decision.name == "flip")
-        _set(one, {"nr_residual_blocks_1": [0.0, 3.0], "flip": [logits[str(value)] for value in values]})
+        _set(one, {"nr_residual_blocks_1": [0.0, 0.5], "flip": [logits[str(value)] for value in values]})
         found = one.found()
         assert (found["nr_residual_blocks_1"], found["flip"]) == (1, flip)
 
