@@ -110,8 +110,8 @@ def lead(
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
         journal = Journal(study.journal, state, check=seat.check)
         until = last_alive(study, state.term)
-        study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
         journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
+        study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try; till here it alone says `until`
         study.done.unlink(missing_ok=True)
         with (
             _signals() as wish,

@@ -24,6 +24,7 @@ from bohb_nas.engine.view import Display
 from bohb_nas.errors import DeviceError, JournalError, StorageError, StudyError, StudyHeldError, UsageError
 from bohb_nas.records import Budgets, Result, Status, Trial
 from bohb_nas.search_spaces import toy
+from bohb_nas.store import journal as journal_module
 from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -115,6 +116,22 @@ def test_a_master_takes_up_what_the_one_before_left(study: StudyDir) -> None:
     began = json.loads(study.journal.read_text().splitlines()[-1])
     assert (began["event"], began["term"], began["until"]) == ("lead", 4, 150.0)
     assert study.read_meta()["lock"] == "kernel"
+
+
+def test_a_disk_that_takes_no_line_of_a_new_term_leaves_until_when_the_master_before_led(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(study)
+
+    def full(path: Path, line: str) -> None:
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module, "append_line", full)
+        with pytest.raises(StorageError, match="no space left"):
+            lead(study.path, Request(), [], Display(), checked=True, gone=after(0))
+    lead(study.path, Request(), [], Display(), checked=True, gone=after(0))
+    assert json.loads(study.journal.read_text().splitlines()[-1])["until"] == 150.0
 
 
 def test_a_master_says_all_the_time_that_it_lives(study: StudyDir) -> None:
