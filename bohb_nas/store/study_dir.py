@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import JournalError, RecordError, StorageError, StudyError, UsageError
+from bohb_nas.errors import JournalError, NoLinksError, RecordError, StorageError, StudyError, UsageError
 from bohb_nas.files import FULL, dump_json, is_aside, pasted, storing, write_atomic, write_once
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
@@ -282,7 +282,10 @@ class StudyDir:
             if not self.exists() and any(p.name not in _OWN_NAMES and not is_aside(p) for p in self.path.iterdir()):
                 raise StudyError(f"{self.path} holds other files and no study; choose an empty or new DIR")
             self.check_access()
+            self._try_link()
             self.make_folders()
+        except NoLinksError as e:
+            raise StudyError(str(e)) from e
         except (FileExistsError, NotADirectoryError) as e:
             raise StudyError(f"{self.path} is not a directory; choose another DIR") from e
         except PermissionError as e:
@@ -299,6 +302,18 @@ class StudyDir:
         """
         for folder in (self.inputs, self.results, self.running, self.workers, self.trials, self.tls):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _try_link(self) -> None:
+        """Puts a file under its name once, as results and leases are, and takes it away.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        tried = self.path / ".links.tmp"
+        try:
+            write_once(tried, b"")
+        finally:
+            tried.unlink(missing_ok=True)
 
     def _restore(self, folder: Path) -> None:
         """Makes one of its folders anew where it was lost, with what else is missing; not in a study that is gone."""
