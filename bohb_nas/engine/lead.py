@@ -17,6 +17,7 @@ from bohb_nas.engine.cluster import listening_ip, published
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, check_kind, threads_spared
 from bohb_nas.engine.drive import Drive, Wish
+from bohb_nas.engine.election import Seat
 from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study, take_back
@@ -103,15 +104,12 @@ def lead(
             study.make_folders()  # where one was lost
         make_keys(study)  # where they were lost or are of an earlier version; first, since a study whose key cannot be read cannot be led
         launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if seat.number else "kernel"})
-        for note in (threads_spared(devices), repair(study.journal)):
-            if note:
-                display.say(note)
+        if note := threads_spared(devices):
+            display.say(note)
+        journal = take_over(study, state, seat, size=size, say=display.say)
+        study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try; till here it alone says `until`
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
-        journal = Journal(study.journal, state, check=seat.check)
-        until = last_alive(study, state.term)
-        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
-        study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try; till here it alone says `until`
         study.done.unlink(missing_ok=True)
         with (
             _signals() as wish,
@@ -214,6 +212,26 @@ def _check_term(study: StudyDir, term: int, *, leases: bool) -> None:
     leader = published(study.scheduler_json)
     if (leader is not None and leader.term > term) or (not leases and os.path.isdir(study.leases)):
         raise StudyHeldError(f"another master leads {study.path} by now; this one ends")
+
+
+def take_over(study: StudyDir, state: State, seat: Seat, *, size: int, say: Callable[[str], None]) -> Journal:
+    """The journal in the hands of whoever holds the seat: mended, with the line that begins the new term.
+
+    Args:
+        study: whose journal it is.
+        state: what it folds to.
+        seat: by which it is written from here on.
+        size: bytes of the file when it was folded, without a torn end.
+        say: told of a torn end.
+
+    Raises:
+        StudyHeldError, StorageError: see `Journal.lead`.
+    """
+    if note := repair(study.journal):
+        say(note)
+    journal = Journal(study.journal, state, check=seat.check)
+    journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=last_alive(study, state.term)), size=size)
+    return journal
 
 
 def last_alive(study: StudyDir, term: int) -> float | None:
