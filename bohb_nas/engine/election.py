@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from bohb_nas.engine.devices import host
-from bohb_nas.errors import NoLocksError, StorageError, StudyError, StudyHeldError
+from bohb_nas.errors import NoLocksError, StudyHeldError
+from bohb_nas.files import storing
 from bohb_nas.locks import Lock, holder
 from bohb_nas.store import holders, mounts
 from bohb_nas.store.lease import LASTS_S, Lease
@@ -67,7 +68,7 @@ def leading(
 
     Raises:
         StudyHeldError: somebody else does.
-        StudyError: there can be neither.
+        StorageError: neither can be written.
     """
     note = {"host": host(), "pid": os.getpid(), "since": time.time(), "task": task}
     lock = Lock(study.master_lock)
@@ -76,15 +77,12 @@ def leading(
         taken = not study.leases.is_dir() and lock.acquire(json.dumps(note))
     except NoLocksError as e:
         say(f"{e}; masters of this study keep each other out by a lease in {study.leases}")
-        study.leases.mkdir(mode=0o700, exist_ok=True)
-    except StorageError as e:
-        raise StudyError(str(e)) from e
+        with storing(study.leases):
+            study.leases.mkdir(mode=0o700, exist_ok=True)
     if study.leases.is_dir():
         seat = lease = Lease(study.leases, lasts_s=lasts_s or LASTS_S)
-        try:
+        with storing(study.leases):
             taken = lease.acquire(note)
-        except (StorageError, OSError) as e:
-            raise StudyError(f"the lease of {study.path} cannot be taken: {e}") from e
     if not taken:
         master = holders.master(study) or {}
         raise StudyHeldError(
