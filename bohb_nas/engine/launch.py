@@ -37,7 +37,7 @@ from bohb_nas.refs import let_import, load_module
 from bohb_nas.space.files import frozen_space, load_space, space_to_json
 from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
-from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
+from bohb_nas.store.meta import IMAGE_WORKERS, refuse_no_search
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training import visible
 
@@ -213,9 +213,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         StudyError: it is another search or none, or the user's files have changed since.
     """
     stored = study.read_meta()
-    refuse_imported(stored, study.path)
-    if not study.space_json.exists():
-        raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
+    refuse_no_search(stored, study.path)
     wanted = plan(request, base=stored)
     meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
     different = [

@@ -357,6 +357,13 @@ def test_who_is_refused_is_told_who_leads(study: StudyDir) -> None:
             pass
 
 
+def test_nobody_is_sent_to_join_baselines(study: StudyDir) -> None:
+    told = f"baselines are trained in {study.path} by pid {os.getpid()} on {host()}; wait until they end, or stop them"
+    with leading(study, task="baselines"), pytest.raises(StudyHeldError, match=re.escape(told)) as refused, leading(study):
+        pass
+    assert "bohb-nas worker" not in str(refused.value)
+
+
 @pytest.mark.parametrize("note", ["", "{}"])
 def test_of_a_master_that_says_nothing_of_itself_it_is_said_that_it_leads(study: StudyDir, note: str) -> None:
     with Lock(study.master_lock) as lock:
