@@ -55,7 +55,7 @@ def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[
     study.check_access()
     if not election.stand_by(study, gone, ready=lambda: existing(study, request, display, n_workers=1)):
         return False
-    lead(path, replace(request, listen=None), [], display, checked=True, listen=request.listen, gone=gone)
+    lead(path, replace(request, listen=None), [], display, elected=True, listen=request.listen, gone=gone)
     return True
 
 
@@ -65,7 +65,7 @@ def lead(
     devices: list[Device],
     display: Display,
     *,
-    checked: bool = False,
+    elected: bool = False,
     listen: str | None = None,
     gone: Callable[[], bool] = lambda: False,
 ) -> tuple[bool, State]:
@@ -76,7 +76,7 @@ def lead(
         request: what is searched, and how.
         devices: on which to keep workers.
         display: shows what happens.
-        checked: whether data and worker have been looked at by this process already.
+        elected: whether this process stood by for an existing study: it has looked at data and worker, and others chose where to listen.
         listen: where this machine listens, if that is not what the study says for all.
         gone: whether to stop at once, asked a few times a second.
 
@@ -90,9 +90,9 @@ def lead(
     """
     study = StudyDir(path.absolute())
     early = Reading(study.journal)
-    with open_study(study, request, display, n_workers=len(devices), checked=checked, listen=listen) as (made, seat):
+    with open_study(study, request, display, n_workers=len(devices), checked=elected, listen=listen) as (made, seat):
         meta, parts, knowledge, optimizer = made.meta, made.parts, made.knowledge, made.optimizer
-        ip = _ip(listen or meta["listen"], elected=checked, display=display)
+        ip = _ip(listen or meta["listen"], elected=elected, display=display)
         for device in devices:
             check_kind(study, device, required=meta["require_same_gpu"])
         size, state = early.folded()
