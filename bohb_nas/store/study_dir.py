@@ -393,7 +393,7 @@ class StudyDir:
         """
         path = self.result(trial.trial_id)
         try:
-            evaluation = Evaluation.from_json(parse_json(read_regular(path, limit=_FILE_LIMIT_BYTES, follow=False)))
+            evaluation = _stored(path)
             if evaluation.trial != trial:
                 raise RecordError("its trial is not the one that was asked")
         except FileNotFoundError:
@@ -412,8 +412,7 @@ class StudyDir:
     def trained_s(self, trial_id: str) -> float:
         """Seconds of training behind what a finished trial left, as its result says; 0 where none can be read."""
         try:
-            told = parse_json(read_regular(self.result(trial_id), limit=_FILE_LIMIT_BYTES, follow=False))
-            return Evaluation.from_json(told).result.train_s
+            return _stored(self.result(trial_id)).result.train_s
         except (OSError, RecordError, ValueError, RecursionError):
             return 0.0
 
@@ -434,6 +433,15 @@ class StudyDir:
 _OWN_NAMES = frozenset(
     {"study.json", "space.json", "inputs", "journal.jsonl", "master.lock", "leases", "device.json", "scheduler.json", "last_led.json"}
 ) | {*("job.sh", "done", "results", "running", "workers", "trials", "tls", "report", "trained")}
+
+
+def _stored(path: Path) -> Evaluation:
+    """What a result file holds.
+
+    Raises:
+        OSError, RecordError, ValueError, RecursionError: it cannot be read, or is none.
+    """
+    return Evaluation.from_json(parse_json(read_regular(path, limit=_FILE_LIMIT_BYTES, follow=False)))
 
 
 def _why(error: Exception) -> str:
