@@ -187,7 +187,7 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace, kno
     write_atomic(study.space_json, space_to_json(space) + "\n")
     meta["inputs"] = store_inputs(study, meta)
     meta["frozen"] = freeze(study, knowledge)
-    make_keys(study)
+    make_keys(study)  # though a master would: a disk without room for them is to leave no study
     meta |= {"created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])}
     study.write_meta(meta)
 
