@@ -20,7 +20,7 @@ from bohb_nas.errors import BohbNasError, StorageError, UsageError
 from bohb_nas.files import FULL, pasted
 from bohb_nas.option_types import PATH, Duration
 from bohb_nas.refs import names
-from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
+from bohb_nas.store.meta import IMAGE_WORKERS, refuse_no_search
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.study_options import cluster_options, study_options
 
@@ -161,7 +161,7 @@ def worker(directory: Path, device: str | None, wait: float, lead: bool, time_s:
 
     until = math.inf if time_s is None else time.time() + time_s
     terms = Terms(wait_s=wait, stand=lead, until=until, grace_s=grace, listen=listen)
-    refuse_imported(StudyDir(directory.absolute()).read_meta(), directory.absolute())
+    refuse_no_search(StudyDir(directory.absolute()).read_meta(), directory.absolute())
     busy: DeviceBusyError | None = None
     for chosen in candidates(device):  # several may start at once: whether a device is free, its lock alone can tell
         os.environ.update(chosen.environment)

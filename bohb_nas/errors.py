@@ -23,7 +23,8 @@ The tree::
     ├── CheckpointError               a checkpoint that cannot be continued: its training starts afresh
     ├── StartError                    nothing can be trained here: no trial's fault
     └── StorageError                  the disk refused a write: full, read-only, gone
-        └── NoLocksError              … or has no locks
+        ├── NoLocksError              … or has no locks
+        └── NoLinksError              … or has no hard links
 
 A failed training is data (`bohb_nas.records.Status`), never an exception of this tree.
 """
@@ -122,6 +123,10 @@ class StorageError(BohbNasError):
 
 class NoLocksError(StorageError):
     """A file system without locks."""
+
+
+class NoLinksError(StorageError):
+    """A file system without hard links."""
 
 
 _NO_MEMORY = (

@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import StorageError, UsageError
+from bohb_nas.errors import NoLinksError, StorageError, UsageError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Error numbers of a disk, or of a share of it, that has no room."""
 AGAIN_S = 2.0
 """Between two attempts at writing what is finished and a disk refuses."""
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What file systems without hard links say of one: FAT and exFAT, network shares, FUSE, those that allow a file one name."""
 _AGAIN = ", then run the same command again: everything recorded so far is kept"
 
 
@@ -187,7 +189,7 @@ def write_once(path: Path, data: bytes | str) -> bool:
         True when the file is ours, False when the name was taken (its content is left alone).
 
     Raises:
-        StorageError: the disk refused; nothing stands under the name.
+        StorageError: the disk refused, or has no hard links (NoLinksError); nothing stands under the name.
     """
     with storing(path):
         aside = _write_aside(path, data.encode() if isinstance(data, str) else data)
@@ -195,6 +197,10 @@ def write_once(path: Path, data: bytes | str) -> bool:
             os.link(aside, path)
         except FileExistsError:
             return False
+        except OSError as e:
+            if e.errno not in _NO_LINKS:
+                raise
+            raise NoLinksError(f"{path.parent} has no hard links ({e.strerror}), which a study needs; choose a DIR elsewhere") from e
         finally:
             aside.unlink(missing_ok=True)
         sync_folder(path.parent)

@@ -219,6 +219,11 @@ class Result:
         texts = self.details.get("violates")
         return tuple(map(str, texts)) if isinstance(texts, list) else ()
 
+    @property
+    def ready_to_use(self) -> bool:
+        """Whether a worker that searches by itself left a trained network, as it says in the details."""
+        return self.details.get("ready_to_use") is True
+
     to_json = _to_json
 
     @classmethod
@@ -273,11 +278,8 @@ class Evaluation:
 
 
 def shares_weights(trial: Trial, result: Result) -> bool:
-    """Whether a loss is that of weights which many configurations share: another kind of number than that of a trained network.
-
-    A worker that searches by itself and leaves a trained network says so under `ready_to_use` in the details.
-    """
-    return trial.origin is Origin.SEARCH and result.details.get("ready_to_use") is not True
+    """Whether a loss is that of weights which many configurations share: another kind of number than that of a trained network."""
+    return trial.origin is Origin.SEARCH and not result.ready_to_use
 
 
 def comparable_loss(trial: Trial, result: Result) -> float | None:

@@ -39,7 +39,7 @@ def describe(study: StudyDir, one: Told) -> Incumbent:
         origin=str(one.trial.origin),
         params=one.result.metrics.get("params"),
         flops=one.result.metrics.get("flops"),
-        ready_to_use=one.result.details.get("ready_to_use") is True,
+        ready_to_use=one.result.ready_to_use,
         model_there=study.model(one.trial.trial_id) is not None,
         network=_network(study, one.trial.trial_id),
         curve=_curve(study, one.trial.trial_id),

@@ -20,13 +20,13 @@ from bohb_nas.engine import plan
 from bohb_nas.engine.devices import Device, local_devices, named_device, own
 from bohb_nas.engine.election import Seat, leading
 from bohb_nas.engine.launch import check_data
-from bohb_nas.engine.lead import last_alive
+from bohb_nas.engine.lead import take_over
 from bohb_nas.engine.trainer import Trainer
 from bohb_nas.errors import UsageError
 from bohb_nas.files import dump_json
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial
 from bohb_nas.store.journal import Event, Journal, State, fold
-from bohb_nas.store.lines import repair, sound_bytes
+from bohb_nas.store.lines import sound_bytes
 from bohb_nas.store.meta import ALONE, IMAGE_WORKERS, path_kept
 from bohb_nas.store.notes import first_line
 from bohb_nas.store.study_dir import StudyDir
@@ -162,10 +162,7 @@ def _train(
 ) -> None:
     place = named_device(device) if device is not None else local_devices(1)[0]
     with own(study, place.name):
-        if note := repair(study.journal):
-            say(note)
-        journal = Journal(study.journal, state, check=seat.check)
-        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=last_alive(study, state.term)), size=size)
+        journal = take_over(study, state, seat, size=size, say=say)
         alone = meta["method"] == ALONE
         if alone:
             study.done.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from bohb_nas.datasets import prepare
 from bohb_nas.engine import plan
 from bohb_nas.engine.devices import named_device
 from bohb_nas.errors import SpaceError, StudyError, UsageError
-from bohb_nas.files import dump_json, is_aside, write_atomic
+from bohb_nas.files import check_folder, dump_json, is_aside, write_atomic
 from bohb_nas.reading import parse_json, read_regular
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import default_configuration
@@ -129,6 +129,7 @@ def arrange(folder: Path, request: Request, check: Check = lambda arrangement, e
     initial = {e.name: configuration(space, e) for e in found.entrants() if e.config is not None}
     if stored is not None:
         _refuse_changes(folder, stored, found)
+    check_folder("DIR", folder)  # before entrants are looked at, which takes a while
     if new := tuple(entrant for entrant in found.entrants() if stored is None or entrant.name not in stored.methods):
         check(found, new, folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

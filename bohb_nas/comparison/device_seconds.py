@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status
+from bohb_nas.records import ASIDE, Evaluation, Origin, Result, Status, shares_weights
 from bohb_nas.store import notes
 from bohb_nas.store.stays import stay
 
@@ -48,7 +48,7 @@ def usable(evaluation: Evaluation) -> bool:
     trial, result = evaluation.trial, evaluation.result
     if trial.origin in ASIDE or result.status is not Status.OK or result.violates:
         return False
-    return trial.origin is not Origin.SEARCH or result.details.get("ready_to_use") is True
+    return not shares_weights(trial, result)
 
 
 def chosen(evaluations: Iterable[Evaluation]) -> Evaluation | None:

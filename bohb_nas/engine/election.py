@@ -7,12 +7,13 @@ import random
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from bohb_nas.engine.devices import host
-from bohb_nas.errors import NoLocksError, StorageError, StudyError, StudyHeldError
+from bohb_nas.errors import NoLocksError, StudyHeldError
+from bohb_nas.files import storing
 from bohb_nas.locks import Lock, holder
 from bohb_nas.store import holders, mounts
 from bohb_nas.store.lease import LASTS_S, Lease
@@ -67,7 +68,7 @@ def leading(
 
     Raises:
         StudyHeldError: somebody else does.
-        StudyError: there can be neither.
+        StorageError: neither can be written.
     """
     note = {"host": host(), "pid": os.getpid(), "since": time.time(), "task": task}
     lock = Lock(study.master_lock)
@@ -76,23 +77,29 @@ def leading(
         taken = not study.leases.is_dir() and lock.acquire(json.dumps(note))
     except NoLocksError as e:
         say(f"{e}; masters of this study keep each other out by a lease in {study.leases}")
-        study.leases.mkdir(mode=0o700, exist_ok=True)
-    except StorageError as e:
-        raise StudyError(str(e)) from e
+        with storing(study.leases):
+            study.leases.mkdir(mode=0o700, exist_ok=True)
     if study.leases.is_dir():
         seat = lease = Lease(study.leases, lasts_s=lasts_s or LASTS_S)
-        try:
+        with storing(study.leases):
             taken = lease.acquire(note)
-        except (StorageError, OSError) as e:
-            raise StudyError(f"the lease of {study.path} cannot be taken: {e}") from e
     if not taken:
-        master = holders.master(study) or {}
-        raise StudyHeldError(
-            f"{study.path} is led by a living master (pid {master.get('pid', '?')} on {master.get('host', '?')}); "
-            f"`bohb-nas worker {study.quoted}` joins it, `bohb-nas status {study.quoted}` shows it"
-        )
+        raise StudyHeldError(_held(study, holders.master(study) or {}))
     with seat:
         yield seat
+
+
+def _held(study: StudyDir, master: Mapping[str, Any]) -> str:
+    """Who holds a study, and what to do about it."""
+    who, task = f"pid {master.get('pid', '?')} on {master.get('host', '?')}", master.get("task", holders.SEARCH)
+    if task != holders.SEARCH:
+        return (
+            f"{task} are trained in {study.path} by {who}; wait until they end, or stop them (`bohb-nas status {study.quoted}` shows them)"
+        )
+    return (
+        f"{study.path} is led by a living master ({who}); "
+        f"`bohb-nas worker {study.quoted}` joins it, `bohb-nas status {study.quoted}` shows it"
+    )
 
 
 def stand_by(study: StudyDir, gone: Callable[[], bool], *, ready: Callable[[], object] = lambda: None) -> bool:

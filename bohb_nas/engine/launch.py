@@ -37,7 +37,7 @@ from bohb_nas.refs import let_import, load_module
 from bohb_nas.space.files import frozen_space, load_space, space_to_json
 from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
-from bohb_nas.store.meta import IMAGE_WORKERS, refuse_imported
+from bohb_nas.store.meta import IMAGE_WORKERS, refuse_no_search
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training import visible
 
@@ -187,7 +187,7 @@ def create(study: StudyDir, meta: dict[str, Any], space: ConfigurationSpace, kno
     write_atomic(study.space_json, space_to_json(space) + "\n")
     meta["inputs"] = store_inputs(study, meta)
     meta["frozen"] = freeze(study, knowledge)
-    make_keys(study)
+    make_keys(study)  # though a master would: a disk without room for them is to leave no study
     meta |= {"created": time.time(), "versions": _versions(), "git_commit": _git_commit(meta["cwd"])}
     study.write_meta(meta)
 
@@ -213,9 +213,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         StudyError: it is another search or none, or the user's files have changed since.
     """
     stored = study.read_meta()
-    refuse_imported(stored, study.path)
-    if not study.space_json.exists():
-        raise StudyError(f"{study.path} has no search space: baselines alone were trained in it; search in another DIR")
+    refuse_no_search(stored, study.path)
     wanted = plan(request, base=stored)
     meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
     different = [

@@ -17,6 +17,7 @@ from bohb_nas.engine.cluster import listening_ip, published
 from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import Device, check_kind, threads_spared
 from bohb_nas.engine.drive import Drive, Wish
+from bohb_nas.engine.election import Seat
 from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.local_workers import LocalWorkers
 from bohb_nas.engine.opening import existing, finished, open_study, take_back
@@ -54,7 +55,7 @@ def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[
     study.check_access()
     if not election.stand_by(study, gone, ready=lambda: existing(study, request, display, n_workers=1)):
         return False
-    lead(path, replace(request, listen=None), [], display, checked=True, listen=request.listen, gone=gone)
+    lead(path, replace(request, listen=None), [], display, elected=True, listen=request.listen, gone=gone)
     return True
 
 
@@ -64,7 +65,7 @@ def lead(
     devices: list[Device],
     display: Display,
     *,
-    checked: bool = False,
+    elected: bool = False,
     listen: str | None = None,
     gone: Callable[[], bool] = lambda: False,
 ) -> tuple[bool, State]:
@@ -75,7 +76,7 @@ def lead(
         request: what is searched, and how.
         devices: on which to keep workers.
         display: shows what happens.
-        checked: whether data and worker have been looked at by this process already.
+        elected: whether this process stood by for an existing study: it has looked at data and worker, and others chose where to listen.
         listen: where this machine listens, if that is not what the study says for all.
         gone: whether to stop at once, asked a few times a second.
 
@@ -89,9 +90,9 @@ def lead(
     """
     study = StudyDir(path.absolute())
     early = Reading(study.journal)
-    with open_study(study, request, display, n_workers=len(devices), checked=checked, listen=listen) as (made, seat):
+    with open_study(study, request, display, n_workers=len(devices), checked=elected, listen=listen) as (made, seat):
         meta, parts, knowledge, optimizer = made.meta, made.parts, made.knowledge, made.optimizer
-        ip = _ip(listen or meta["listen"], elected=checked, display=display)
+        ip = _ip(listen or meta["listen"], elected=elected, display=display)
         for device in devices:
             check_kind(study, device, required=meta["require_same_gpu"])
         size, state = early.folded()
@@ -103,15 +104,12 @@ def lead(
             study.make_folders()  # where one was lost
         make_keys(study)  # where they were lost or are of an earlier version; first, since a study whose key cannot be read cannot be led
         launch.keep(study, {**meta, "worth": parts.worth, "lock": "lease" if seat.number else "kernel"})
-        for note in (threads_spared(devices), repair(study.journal)):
-            if note:
-                display.say(note)
+        if note := threads_spared(devices):
+            display.say(note)
+        journal = take_over(study, state, seat, size=size, say=display.say)
+        study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try; till here it alone says `until`
         if state.trials:
             display.say(f"resuming {path}: {counted(len(state.results), 'evaluation')} finished, {len(state.pending)} to be taken up again")
-        journal = Journal(study.journal, state, check=seat.check)
-        until = last_alive(study, state.term)
-        study.scheduler_json.unlink(missing_ok=True)  # nobody is there: workers need not try
-        journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=until), size=size)
         study.done.unlink(missing_ok=True)
         with (
             _signals() as wish,
@@ -214,6 +212,26 @@ def _check_term(study: StudyDir, term: int, *, leases: bool) -> None:
     leader = published(study.scheduler_json)
     if (leader is not None and leader.term > term) or (not leases and os.path.isdir(study.leases)):
         raise StudyHeldError(f"another master leads {study.path} by now; this one ends")
+
+
+def take_over(study: StudyDir, state: State, seat: Seat, *, size: int, say: Callable[[str], None]) -> Journal:
+    """The journal in the hands of whoever holds the seat: mended, with the line that begins the new term.
+
+    Args:
+        study: whose journal it is.
+        state: what it folds to.
+        seat: by which it is written from here on.
+        size: bytes of the file when it was folded, without a torn end.
+        say: told of a torn end.
+
+    Raises:
+        StudyHeldError, StorageError: see `Journal.lead`.
+    """
+    if note := repair(study.journal):
+        say(note)
+    journal = Journal(study.journal, state, check=seat.check)
+    journal.lead(Event(term=max(state.term + 1, seat.number), time=time.time(), until=last_alive(study, state.term)), size=size)
+    return journal
 
 
 def last_alive(study: StudyDir, term: int) -> float | None:

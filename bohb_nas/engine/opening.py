@@ -79,7 +79,7 @@ def open_study(
     else:
         study.check_access()
         _change_lock(study, request, listen=listen or request.listen, say=display.say)
-    lasts_s = plan(request, base=study.read_meta() if study.exists() else None)["lease_s"]
+    lasts_s = made.meta["lease_s"] if made is not None else request.lease_s or study.read_meta().get("lease_s")
     with ExitStack() as stack:
         try:
             seat = stack.enter_context(leading(study, lasts_s=lasts_s, say=display.say))

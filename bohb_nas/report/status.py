@@ -157,7 +157,7 @@ def best(study: StudyDir, state: State) -> dict[str, Any] | None:
         "origin": trial.origin,
         "checkpoint": str(checkpoint) if checkpoint is not None else None,
         "model": str(model) if model is not None else None,
-        "ready_to_use": result.details.get("ready_to_use") is True,
+        "ready_to_use": result.ready_to_use,
         "metrics": dict(result.metrics),
     }
 

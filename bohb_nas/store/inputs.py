@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import StorageError
+from bohb_nas.files import write_atomic
 from bohb_nas.reading import open_regular
 from bohb_nas.refs import is_file
 from bohb_nas.store.study_dir import StudyDir
@@ -16,7 +16,7 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
     """Copies the files that a study's record refers to; returns their paths with sha256.
 
     Raises:
-        StorageError: the disk refused.
+        StorageError: the disk refused; an earlier copy of that file is intact.
     """
     options = meta["worker_options"]
     references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {k: options.get(k, "") for k in ("dataset", "network")}
@@ -29,10 +29,11 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
     digests = {}
     for kind, source in found.items():
         try:
-            shutil.copyfile(source, study.copy_of(source, kind))
-            digests[str(source)] = _sha256(source)
+            data = source.read_bytes()  # once: of what is copied is the hash
         except OSError as e:
-            raise StorageError(f"cannot copy {source} to {study.inputs}: {e.strerror}; free space or restore access") from e
+            raise StorageError(f"cannot copy {source} to {study.inputs}: {e.strerror}; restore access to it") from e
+        write_atomic(study.copy_of(source, kind), data)
+        digests[str(source)] = hashlib.sha256(data).hexdigest()
     return digests
 
 

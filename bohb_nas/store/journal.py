@@ -295,6 +295,8 @@ class Journal:
         """
         if event.trial is not None and event.trial.trial_id in self.state.trials:
             raise JournalError(f"trial {event.trial.trial_id} was asked before; the method has used its id twice")
+        if event.result is not None and event.result.trial_id not in self.state.trials:
+            raise JournalError(f"trial {event.result.trial_id} was told but never asked")
         self._check()
         append_line(self._path, event.to_line())
         self.state.apply(event)

@@ -6,6 +6,7 @@ from typing import Any
 
 from bohb_nas.entries import is_number
 from bohb_nas.errors import StudyError, UsageError
+from bohb_nas.files import pasted
 from bohb_nas.reading import parse_json
 from bohb_nas.records import Budgets
 
@@ -130,12 +131,17 @@ def path_kept(path: str) -> str:
     return path
 
 
-def refuse_imported(meta: dict[str, Any], path: Path) -> None:
-    """Refuses to go on with what another program recorded.
+def refuse_no_search(meta: dict[str, Any], path: Path) -> None:
+    """Refuses to go on with what is no search of this program.
 
     Raises:
-        StudyError: the study at `path` was imported.
+        StudyError: the study at `path` was imported, or is of baselines alone.
     """
+    if meta["method"] == ALONE:
+        raise StudyError(
+            f"{path} has no search space: baselines alone were trained in it, and `bohb-nas baselines {pasted(path)}` trains more; "
+            "search in another DIR"
+        )
     if imported := meta.get("imported"):
         raise StudyError(
             f"{path} was imported from {imported.get('from')}, whose log does not say what trained its configurations: "

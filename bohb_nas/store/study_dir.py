@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bohb_nas.errors import JournalError, RecordError, StorageError, StudyError, UsageError
+from bohb_nas.errors import JournalError, NoLinksError, RecordError, StorageError, StudyError, UsageError
 from bohb_nas.files import FULL, dump_json, is_aside, pasted, storing, write_atomic, write_once
 from bohb_nas.reading import NOT_AS_MEANT, parse_json, read_regular
 from bohb_nas.records import RESULT_LIMIT_BYTES, Evaluation, Trial
@@ -282,7 +282,10 @@ class StudyDir:
             if not self.exists() and any(p.name not in _OWN_NAMES and not is_aside(p) for p in self.path.iterdir()):
                 raise StudyError(f"{self.path} holds other files and no study; choose an empty or new DIR")
             self.check_access()
+            self._try_link()
             self.make_folders()
+        except NoLinksError as e:
+            raise StudyError(str(e)) from e
         except (FileExistsError, NotADirectoryError) as e:
             raise StudyError(f"{self.path} is not a directory; choose another DIR") from e
         except PermissionError as e:
@@ -299,6 +302,18 @@ class StudyDir:
         """
         for folder in (self.inputs, self.results, self.running, self.workers, self.trials, self.tls):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _try_link(self) -> None:
+        """Puts a file under its name once, as results and leases are, and takes it away.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        tried = self.path / ".links.tmp"
+        try:
+            write_once(tried, b"")
+        finally:
+            tried.unlink(missing_ok=True)
 
     def _restore(self, folder: Path) -> None:
         """Makes one of its folders anew where it was lost, with what else is missing; not in a study that is gone."""
@@ -378,7 +393,7 @@ class StudyDir:
         """
         path = self.result(trial.trial_id)
         try:
-            evaluation = Evaluation.from_json(parse_json(read_regular(path, limit=_FILE_LIMIT_BYTES, follow=False)))
+            evaluation = _stored(path)
             if evaluation.trial != trial:
                 raise RecordError("its trial is not the one that was asked")
         except FileNotFoundError:
@@ -397,8 +412,7 @@ class StudyDir:
     def trained_s(self, trial_id: str) -> float:
         """Seconds of training behind what a finished trial left, as its result says; 0 where none can be read."""
         try:
-            told = parse_json(read_regular(self.result(trial_id), limit=_FILE_LIMIT_BYTES, follow=False))
-            return Evaluation.from_json(told).result.train_s
+            return _stored(self.result(trial_id)).result.train_s
         except (OSError, RecordError, ValueError, RecursionError):
             return 0.0
 
@@ -419,6 +433,15 @@ class StudyDir:
 _OWN_NAMES = frozenset(
     {"study.json", "space.json", "inputs", "journal.jsonl", "master.lock", "leases", "device.json", "scheduler.json", "last_led.json"}
 ) | {*("job.sh", "done", "results", "running", "workers", "trials", "tls", "report", "trained")}
+
+
+def _stored(path: Path) -> Evaluation:
+    """What a result file holds.
+
+    Raises:
+        OSError, RecordError, ValueError, RecursionError: it cannot be read, or is none.
+    """
+    return Evaluation.from_json(parse_json(read_regular(path, limit=_FILE_LIMIT_BYTES, follow=False)))
 
 
 def _why(error: Exception) -> str:

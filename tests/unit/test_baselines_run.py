@@ -331,6 +331,16 @@ def test_other_data_than_the_study_began_with_are_refused(tmp_path: Path, traine
     assert len(trained) == 2
 
 
+def test_a_study_of_baselines_alone_is_neither_searched_nor_joined(tmp_path: Path, trained: list[str]) -> None:
+    path = tmp_path / "study"
+    assert command(str(path), "--dataset", "digits", "--budget", "5s", "--only", "resnet18", "--seeds", "1").exit_code == 0
+    StudyDir(path).done.unlink()  # as while they are trained
+    for word in ("run", "worker"):
+        refused = CliRunner().invoke(cli, [word, str(path)])
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert f"baselines alone were trained in it, and `bohb-nas baselines {path}` trains more; search in another DIR" in refused.stderr
+
+
 def test_where_there_are_no_locks_the_device_is_owned_all_the_same(
     tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

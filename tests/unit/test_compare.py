@@ -366,6 +366,14 @@ def test_only_new_entrants_are_looked_at_before_anything_is_written(tmp_path: Pa
     assert fake.checked == ["bohb", "fixed", "dha"]
 
 
+def test_a_place_that_may_not_be_written_is_refused_before_entrants_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake({})
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(UsageError, match=f"DIR {tmp_path}/c: {tmp_path} is not writable"):
+        fake(tmp_path / "c")
+    assert fake.checked == []
+
+
 @pytest.mark.parametrize(
     ("method", "said", "text"),
     [

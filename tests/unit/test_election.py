@@ -17,7 +17,7 @@ from study_fakes import take_locks_away
 from bohb_nas.engine import election
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.election import Candidate, choose_lock, leading, stand_by, worker_gone
-from bohb_nas.errors import NoLocksError, StorageError, StudyError, StudyHeldError
+from bohb_nas.errors import NoLocksError, StorageError, StudyHeldError
 from bohb_nas.locks import Lock, holder
 from bohb_nas.store import holders, mounts
 from bohb_nas.store.lease import Lease
@@ -144,14 +144,22 @@ def test_who_leads_by_a_lease_leads_for_as_long_as_was_asked(study: StudyDir, mo
     assert holders.master(study) is None
 
 
-@pytest.mark.parametrize("refusal", [StorageError("no space left"), PermissionError("not yours")])
-def test_a_lease_that_cannot_be_taken_is_said_in_a_line(study: StudyDir, monkeypatch: pytest.MonkeyPatch, refusal: Exception) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (StorageError("no space left"), "no space left"),
+        (PermissionError(errno.EACCES, "not yours"), "cannot write .*leases: not yours; free space or restore access"),
+    ],
+)
+def test_a_lease_that_cannot_be_taken_is_said_in_a_line(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, refusal: Exception, said: str
+) -> None:
     def acquire(lease: Lease, note: object) -> bool:
         raise refusal
 
     study.leases.mkdir()
     monkeypatch.setattr(Lease, "acquire", acquire)
-    with pytest.raises(StudyError, match=f"the lease of {study.path} cannot be taken: {refusal}"), leading(study):
+    with pytest.raises(StorageError, match=said), leading(study):
         pass
 
 
@@ -349,6 +357,13 @@ def test_who_is_refused_is_told_who_leads(study: StudyDir) -> None:
             pass
 
 
+def test_nobody_is_sent_to_join_baselines(study: StudyDir) -> None:
+    told = f"baselines are trained in {study.path} by pid {os.getpid()} on {host()}; wait until they end, or stop them"
+    with leading(study, task="baselines"), pytest.raises(StudyHeldError, match=re.escape(told)) as refused, leading(study):
+        pass
+    assert "bohb-nas worker" not in str(refused.value)
+
+
 @pytest.mark.parametrize("note", ["", "{}"])
 def test_of_a_master_that_says_nothing_of_itself_it_is_said_that_it_leads(study: StudyDir, note: str) -> None:
     with Lock(study.master_lock) as lock:
@@ -357,13 +372,14 @@ def test_of_a_master_that_says_nothing_of_itself_it_is_said_that_it_leads(study:
             pass
 
 
-def test_a_disk_that_takes_no_lock_is_said_in_a_line(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    def acquire(lock: Lock, note: str = "") -> bool:
-        raise StorageError("cannot write master.lock: no space left")
+def test_a_disk_without_room_for_a_lock_is_no_misuse(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Lock, "acquire", acquire)
-    with pytest.raises(StudyError, match=r"cannot write master\.lock"), leading(study):
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StorageError, match=r"cannot write .*master\.lock: No space left on device; free space") as refused, leading(study):
         pass
+    assert refused.value.exit_code == 1
 
 
 def test_who_is_refused_by_a_master_that_ends_meanwhile_is_refused(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:

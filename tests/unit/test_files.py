@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from disk_fakes import steps
 
-from bohb_nas.errors import StorageError
+from bohb_nas.errors import NoLinksError, StorageError
 from bohb_nas.files import Refusals, append_line, dump_json, storing, write_atomic, write_once
 from bohb_nas.reading import parse_json
 
@@ -74,6 +74,21 @@ def test_writing_once_never_overwrites(tmp_path: Path) -> None:
     assert not write_once(path, "second")
     assert path.read_text() == "first"
     assert [p.name for p in tmp_path.iterdir()] == ["result"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.ENOSPC])
+def test_a_file_system_without_hard_links_is_told_from_one_without_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(old: Path, new: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(StorageError) as refused:
+        write_once(tmp_path / "result", "whole")
+    said = f"{tmp_path} has no hard links ({os.strerror(number)}), which a study needs; choose a DIR elsewhere"
+    assert (str(refused.value) == said) == isinstance(refused.value, NoLinksError) == (number != errno.ENOSPC)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_that_is_not_strict_is_refused() -> None:

@@ -1,6 +1,8 @@
 """Copies of the user's files, and whether these have changed since."""
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,33 @@ def test_what_is_named_like_a_file_of_the_package_is_not_the_users(
 def test_a_copy_that_cannot_be_written_is_said(study: StudyDir, tmp_path: Path) -> None:
     (tmp_path / "mine.py").touch()
     study.inputs.rmdir()
-    with pytest.raises(StorageError, match=r"cannot copy .*mine\.py to .*inputs: No such file or directory"):
+    with pytest.raises(StorageError, match=r"cannot write .*inputs/worker-mine\.py: No such file or directory; put its folder back"):
         store_inputs(study, meta(worker=str(tmp_path / "mine.py")))
+
+
+def test_what_cannot_be_read_is_not_copied(study: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "mine.py").touch()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(StorageError, match=r"cannot copy .*mine\.py to .*inputs: Input/output error; restore access to it"):
+        store_inputs(study, meta(worker=str(tmp_path / "mine.py")))
+
+
+def test_a_full_disk_leaves_the_copy_of_before(study: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("old")
+    store_inputs(study, meta(worker=str(mine)))
+    mine.write_text("new and longer")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        store_inputs(study, meta(worker=str(mine)))
+    assert [(path.name, path.read_text()) for path in study.inputs.iterdir()] == [("worker-mine.py", "old")]
 
 
 def test_what_can_be_opened_and_not_read_has_changed_in_its_way() -> None:

@@ -282,6 +282,15 @@ def test_what_is_asked_twice_is_not_written(tmp_path: Path) -> None:
     assert path.read_text() == written
 
 
+def test_what_was_never_asked_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, lead(1), ask(0))
+    journal, written = Journal(path, fold(path)), path.read_text()
+    with pytest.raises(JournalError, match="trial t1 was told but never asked"):
+        journal.write(tell(1))
+    assert path.read_text() == written
+
+
 def test_what_a_disk_refuses_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, lead(1), ask(0))

@@ -311,6 +311,13 @@ def test_stop_rule_and_promotion_mode_may_differ_and_are_kept(study: StudyDir) -
     assert reopen(study, Request())[0] == meta
 
 
+def test_a_search_whose_space_was_lost_is_not_taken_for_baselines(tmp_path: Path) -> None:
+    study = planned(tmp_path / "study", Request(space="toy", worker="toy"))
+    study.space_json.unlink()
+    with pytest.raises(StudyError, match=r"space\.json cannot be read: No such file or directory; restore it"):
+        reopen(study, Request())
+
+
 @pytest.mark.parametrize("name", ["skip_unreadable", "require_same_gpu"])
 def test_what_workers_need_may_be_asked_for_on_resume_and_is_kept(tmp_path: Path, name: str) -> None:
     study = planned(tmp_path / "study", Request(space="toy", dataset="digits"))

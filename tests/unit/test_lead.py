@@ -24,6 +24,7 @@ from bohb_nas.engine.view import Display
 from bohb_nas.errors import DeviceError, JournalError, StorageError, StudyError, StudyHeldError, UsageError
 from bohb_nas.records import Budgets, Result, Status, Trial
 from bohb_nas.search_spaces import toy
+from bohb_nas.store import journal as journal_module
 from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
 
@@ -35,7 +36,7 @@ def study(tmp_path: Path) -> StudyDir:
 
 def test_a_study_whose_keys_were_lost_is_led_with_new_ones(study: StudyDir) -> None:
     shutil.rmtree(study.tls)
-    finished, _ = lead(study.path, Request(), [], Display(), checked=True, gone=lambda: True)
+    finished, _ = lead(study.path, Request(), [], Display(), elected=True, gone=lambda: True)
     assert not finished
     assert study.tls.stat().st_mode & 0o777 == 0o700
 
@@ -44,7 +45,7 @@ def test_a_study_whose_folders_were_lost_is_led_with_new_ones(study: StudyDir) -
     folders = (study.inputs, study.results, study.running, study.workers, study.trials, study.tls)
     for folder in folders:
         shutil.rmtree(folder)
-    lead(study.path, Request(), [], Display(), checked=True, gone=lambda: True)
+    lead(study.path, Request(), [], Display(), elected=True, gone=lambda: True)
     assert [folder.name for folder in folders if not folder.is_dir()] == []
 
 
@@ -52,7 +53,7 @@ def test_a_study_whose_key_cannot_be_read_is_not_led_at_all(study: StudyDir) -> 
     (study.tls / "key.pem").unlink()
     (study.tls / "key.pem").mkdir()
     with pytest.raises(IsADirectoryError, match=r"key\.pem"):
-        lead(study.path, Request(), [], Display(), checked=True, gone=lambda: True)
+        lead(study.path, Request(), [], Display(), elected=True, gone=lambda: True)
     assert not study.journal.exists(), "every attempt would begin a term"
 
 
@@ -96,9 +97,9 @@ def test_a_study_that_has_ended_is_led_again_under_another_rule_alone(study: Stu
     Journal(study.journal, fold(study.journal)).write(Event(term=1, time=0.0))
     study.finish(study.read_meta(), 5.0)
     before, heard = study.journal.read_bytes(), Heard()
-    assert lead(study.path, Request(), [], heard, checked=True, gone=after(0))[0]
+    assert lead(study.path, Request(), [], heard, elected=True, gone=after(0))[0]
     assert (study.journal.read_bytes(), heard.lines, study.done.exists()) == (before, [], True)
-    assert not lead(study.path, Request(trials=9), [], heard, checked=True, gone=after(0))[0]
+    assert not lead(study.path, Request(trials=9), [], heard, elected=True, gone=after(0))[0]
     assert not study.done.exists(), "workers would leave"
     assert study.read_meta()["stop"]["trials"] == 9
 
@@ -108,13 +109,29 @@ def test_a_master_takes_up_what_the_one_before_left(study: StudyDir) -> None:
     with study.journal.open("a") as stream:
         stream.write('{"event":"te')
     heard = Heard()
-    finished, state = lead(study.path, Request(), [], heard, checked=True, gone=after(1))
+    finished, state = lead(study.path, Request(), [], heard, elected=True, gone=after(1))
     assert (finished, len(state.pending), heard.ticks) == (False, 1, 1)
     assert "journal.jsonl.torn-" in heard.lines[0]
     assert heard.lines[1:] == [f"resuming {study.path}: 0 evaluations finished, 1 to be taken up again"]
     began = json.loads(study.journal.read_text().splitlines()[-1])
     assert (began["event"], began["term"], began["until"]) == ("lead", 4, 150.0)
     assert study.read_meta()["lock"] == "kernel"
+
+
+def test_a_disk_that_takes_no_line_of_a_new_term_leaves_until_when_the_master_before_led(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(study)
+
+    def full(path: Path, line: str) -> None:
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module, "append_line", full)
+        with pytest.raises(StorageError, match="no space left"):
+            lead(study.path, Request(), [], Display(), elected=True, gone=after(0))
+    lead(study.path, Request(), [], Display(), elected=True, gone=after(0))
+    assert json.loads(study.journal.read_text().splitlines()[-1])["until"] == 150.0
 
 
 def test_a_master_says_all_the_time_that_it_lives(study: StudyDir) -> None:
@@ -130,7 +147,7 @@ def test_a_master_says_all_the_time_that_it_lives(study: StudyDir) -> None:
         Request(),
         [],
         Display(),
-        checked=True,
+        elected=True,
         gone=after(3, at_2=forget, at_3=lambda: alive.append(address.stat().st_mtime > 0)),
     )
     assert alive == [True]
@@ -140,7 +157,7 @@ def test_a_journal_of_another_search_is_not_taken_up(study: StudyDir) -> None:
     asked(study, rung=0, budget=1.0)
     before = study.journal.read_bytes()
     with pytest.raises(JournalError, match=r"trial t00000 .* cannot be replayed: this search would have asked"):
-        lead(study.path, Request(), [], Display(), checked=True, gone=after(0))
+        lead(study.path, Request(), [], Display(), elected=True, gone=after(0))
     assert study.journal.read_bytes() == before
 
 
@@ -148,7 +165,7 @@ def test_the_term_of_a_master_that_leads_by_a_lease_is_the_lease_s_number_at_lea
     study.leases.mkdir()
     (study.leases / "000006.json").write_text("{}")
     os.utime(study.leases / "000006.json", (0.0, 0.0))
-    assert lead(study.path, Request(), [], Display(), checked=True, gone=after(0))[1].term == 7
+    assert lead(study.path, Request(), [], Display(), elected=True, gone=after(0))[1].term == 7
     assert study.read_meta()["lock"] == "lease"
 
 
@@ -165,7 +182,7 @@ def test_a_master_that_loses_its_seat_or_its_disk_ends(
 ) -> None:
     asked(study)
     with pytest.raises(error, match=said):
-        lead(study.path, Request(), [], Display(), checked=True, gone=after(20, at_2=lambda: happens(study)))
+        lead(study.path, Request(), [], Display(), elected=True, gone=after(20, at_2=lambda: happens(study)))
     assert not study.scheduler_json.exists(), "workers look for the next one"
 
 
@@ -175,7 +192,7 @@ def test_ctrl_c_waits_for_what_is_in_training_and_a_second_one_does_not(study: S
     before, heard = [signal.getsignal(number) for number in signals], Heard()
     kinds = {"at_1": signal.SIGUSR1, "at_2": signal.SIGINT, "at_3": signal.SIGUSR2, "at_5": signal.SIGINT}
     acts = {look: lambda number=number: os.kill(os.getpid(), number) for look, number in kinds.items()}
-    finished, _ = lead(study.path, Request(), [], heard, checked=True, gone=after(20, **acts))
+    finished, _ = lead(study.path, Request(), [], heard, elected=True, gone=after(20, **acts))
     assert (finished, heard.ticks) == (False, 4)
     assert heard.lines[1:] == ["ending: waiting for 1 running trial; Ctrl-C again stops at once"]
     assert [signal.getsignal(number) for number in signals] == before
@@ -187,14 +204,14 @@ def test_a_disk_that_takes_no_folder_is_said_in_a_line(study: StudyDir, monkeypa
 
     monkeypatch.setattr(StudyDir, "make_folders", refuse)
     with pytest.raises(StorageError, match="No space left on device; free space"):
-        lead(study.path, Request(), [], Display(), checked=True, gone=after(0))
+        lead(study.path, Request(), [], Display(), elected=True, gone=after(0))
 
 
 def test_a_device_of_another_model_is_refused_before_anything_is_written(study: StudyDir) -> None:
     study.device_json.write_text('{"model": "Fast 9"}')
     device = Device(name="cpu0", environment={}, model="Slow 1")
     with pytest.raises(DeviceError, match="is Slow 1, the first worker had Fast 9"):
-        lead(study.path, Request(require_same_gpu=True), [device], Display(), checked=True)
+        lead(study.path, Request(require_same_gpu=True), [device], Display(), elected=True)
     assert not study.journal.exists()
 
 
@@ -243,7 +260,7 @@ def test_a_search_whose_time_is_over_before_its_first_trial_says_so(tmp_path: Pa
     request = Request(space="toy", worker="toy", method=method, budget_min=1.0, budget_max=3.0, total_s=float(first[0]))
     study = planned(tmp_path / "study", request)
     heard = Heard()
-    finished, state = lead(study.path, Request(), [], heard, checked=True)
+    finished, state = lead(study.path, Request(), [], heard, elected=True)
     assert (finished, state.n_asked) == (True, 0)
     assert heard.lines[-1] == f"no trial could end in --total-time {first}; the same command with more time goes on"
     assert json.loads(study.done.read_text())["stop"]["total_s"] == float(first[0])
@@ -252,20 +269,20 @@ def test_a_search_whose_time_is_over_before_its_first_trial_says_so(tmp_path: Pa
 def test_of_a_search_that_is_stopped_or_has_trained_it_is_not_said_that_its_time_was_too_short(tmp_path: Path) -> None:
     request = Request(space="toy", worker="toy", method="random_search", budget_min=1.0, budget_max=3.0, total_s=3.0)
     stopped, heard = planned(tmp_path / "stopped", replace(request, rank_probe=2)), Heard()
-    assert not lead(stopped.path, Request(), [], heard, checked=True, gone=after(0))[0]
+    assert not lead(stopped.path, Request(), [], heard, elected=True, gone=after(0))[0]
     assert heard.lines == []
     study = planned(tmp_path / "study", request)
     asked(study)
     result = Result(trial_id="t00000", status=Status.OK, loss=0.5, train_s=3.0, metrics={"new_s": 3.0})
     Journal(study.journal, fold(study.journal)).write(Event(term=3, time=103.0, result=result))
-    assert lead(study.path, Request(), [], heard, checked=True)[0]
+    assert lead(study.path, Request(), [], heard, elected=True)[0]
     assert heard.lines == [f"resuming {study.path}: 1 evaluation finished, 0 to be taken up again"]
 
 
 def test_what_a_rank_probe_lacks_at_the_end_is_said(tmp_path: Path) -> None:
     request = Request(space="toy", worker="toy", method="hyperband", budget_min=1.0, budget_max=3.0, total_s=1.0, rank_probe=2)
     heard = Heard()
-    assert lead(planned(tmp_path / "study", request).path, Request(), [], heard, checked=True)[0]
+    assert lead(planned(tmp_path / "study", request).path, Request(), [], heard, elected=True)[0]
     left = "rank probe: 4 trials of 4 not trained: --total-time or --trials ended the study before; give more and run it again"
     assert heard.lines[-2:] == [left, "no trial could end in --total-time 1s; the same command with more time goes on"]
 

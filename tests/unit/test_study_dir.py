@@ -222,6 +222,20 @@ def test_a_disk_without_room_for_a_new_study_is_no_misuse(tmp_path: Path, monkey
     assert refused.value.exit_code == 1
 
 
+def test_a_place_without_hard_links_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(old: Path, new: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    study = StudyDir(tmp_path / "study")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", refuse)
+        with pytest.raises(StudyError, match=f"{study.path} has no hard links .*choose a DIR elsewhere") as refused:
+            study.make()
+    assert (refused.value.exit_code, list(study.path.iterdir())) == (2, [])
+    study.make()
+    assert not any(path.name.startswith(".") for path in study.path.iterdir())
+
+
 def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
     study.write_result(Evaluation(trial=trial(0), result=result(0, 0.25)))
 
