@@ -125,7 +125,7 @@ class DaskEngine:
 
     def joined(self) -> list[str]:
         """The names of the workers that have joined."""
-        return [str(state.name) for state in list(dict.values(self._scheduler.workers))]
+        return [str(state.extra.get("worker")) for state in list(dict.values(self._scheduler.workers))]
 
     def free(self) -> int:
         """How many joined workers have nothing to do, beside those that trials without a worker wait for."""

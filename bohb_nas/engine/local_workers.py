@@ -100,9 +100,10 @@ class LocalWorkers:
             StorageError: likewise, and the disk is full, which they could not say any more; or it refuses a log.
         """
         vacant = [p for p in self._places if not p.living and not holders.device_taken(self._study, host(), p.device.name)]
-        there = {name.rpartition("-")[0] for name in joined}  # without the time at which each joined
+        there = set(joined)
         for place in self._places:
-            self._heed_holder(place, missed=not (place.living or place in vacant or f"{host()}-{place.device.name}" in there))
+            name = holders.worker_name(host(), place.device.name)
+            self._heed_holder(place, missed=not (place.living or place in vacant or name in there))
         for place in vacant:
             if time.monotonic() - place.since > _SETTLED_S:
                 place.starts = 0

@@ -229,14 +229,14 @@ class Service:
             leader.address,
             host=listening_ip(self._terms.listen) if self._terms.listen is not None else answering_ip(leader),
             nthreads=1,
-            name=f"{self._name}-{time.time_ns()}",
+            name=f"{self._name}-{time.time_ns()}",  # a scheduler takes a name once, also of one that comes back
             resources={"trial": 1},
             security=security(self._study),
             protocol="tls",
             dashboard=False,
             dashboard_address="127.0.0.1:0",
             death_timeout=5,
-            startup_information={"until": _told(until), "hands_over": _told(self._trainer.hands_over)},
+            startup_information={"worker": _told(self._name), "until": _told(until), "hands_over": _told(self._trainer.hands_over)},
         )
 
     def _superseded(self, leader: Leader) -> Callable[[], bool]:

@@ -99,11 +99,11 @@ def test_who_holds_a_device_and_does_not_join_is_named_once(
         assert lock.acquire(json.dumps({"host": host(), "device": "cpu0", "pid": 4711, **about}))
         assert another.acquire(json.dumps({"host": host(), "device": "a", "pid": 815}))
         workers = LocalWorkers(study, [device], say=said.append)
-        for clock[0], joined in [(1029.0, []), (1031.0, [f"{host()}-cpu0-17"]), (1060.0, []), (1062.0, [])]:
+        for clock[0], joined in [(1029.0, []), (1031.0, [f"{host()}-cpu0"]), (1060.0, []), (1062.0, [])]:
             workers.check(joined)
         assert said == [], "it was there in between"
         for clock[0] in (1090.0, 1092.0, 2000.0):
-            workers.check([f"{host()}-cpu1-17", "elsewhere-cpu0-17"])
+            workers.check([f"{host()}-cpu1", "elsewhere-cpu0"])
         (text,) = said
         assert "pid 4711" in text
         assert "cpu0" in text

@@ -18,6 +18,7 @@ from study_fakes import planned
 from bohb_nas import locks
 from bohb_nas.engine import service
 from bohb_nas.engine.cluster import Address, Leader
+from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import host
 from bohb_nas.engine.election import leading
 from bohb_nas.engine.plan import Request
@@ -315,6 +316,20 @@ def test_an_address_that_a_copy_of_a_study_has_from_the_original_is_nobody_s(stu
         study.leases.mkdir()
     with leading(study):
         assert asyncio.run(play()) == [None, None, "tls://127.0.0.1:4"]
+
+
+def test_a_master_knows_the_workers_that_have_joined_by_the_names_that_people_see(study: StudyDir) -> None:
+    async def play() -> list[list[str]]:
+        one, _ = of(study, Asked(hands_over=True), Terms(wait_s=60.0, stand=False), [])
+        leader, found = one._leader(), [engine.joined()]
+        assert leader is not None
+        for _ in range(2):
+            async with one._worker(leader):
+                found.append(engine.joined())
+        return found
+
+    with leading(study), DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
+        assert asyncio.run(play()) == [[], ["w"], ["w"]]
 
 
 def test_a_master_is_superseded_by_a_later_term_or_where_its_lease_has_run_out(study: StudyDir) -> None:
