@@ -20,6 +20,6 @@ def ask() -> None:
 
 
 def reset() -> None:
-    """Asks nobody any more; called before every trial."""
+    """Asks nobody any more; called before every answer, with which a trial is no longer in training."""
     global _asked
     _asked = False

@@ -59,6 +59,7 @@ class Lock:
             try:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, note.encode(), 0)
+                os.fsync(descriptor)  # or other machines may read it from their file server half a minute later
             except OSError:
                 os.close(descriptor)
                 raise

@@ -2,9 +2,9 @@
 
 Imports, CUDA context and data stay warm between trials; a trial that kills the process costs only itself, because
 the worker program starts the next child. One line in: `{"trial": …, "workdir": …, "earlier": […]}`; one line out:
-`{"result": …}`. `{"check": space}` asks whether the space suits the worker: `{"checked": true, "notes": [line, …]}` or `{"error": text}`.
-Before the first trial it says `{"ready": true, "hands_over": bool}` or an error; the latter also instead of a result when the disk or the
-data are gone.
+`{"result": …, "spoilt": bool}`, where true asks for another child. `{"check": space}` asks whether the space suits the worker:
+`{"checked": true, "notes": [line, …]}` or `{"error": text}`. Before the first trial it says `{"ready": true, "hands_over": bool}` or an
+error; the latter also instead of a result when the disk or the data are gone.
 
 SIGUSR1 asks the trial in training to leave, and no other: it counts from the moment that a request is in the pipe until its training is
 over. Between two trials it means nothing.

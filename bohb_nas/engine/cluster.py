@@ -23,7 +23,7 @@ from distributed.utils import get_ip
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import BohbNasError, StorageError, UsageError
 from bohb_nas.files import FULL, write_atomic
-from bohb_nas.store.notes import read_note
+from bohb_nas.store.notes import read_note, whole
 from bohb_nas.store.study_dir import StudyDir
 
 _SETTINGS: dict[str, Any] = {
@@ -111,6 +111,8 @@ class Leader:
     term: int
     host: str
     """The name of its machine."""
+    pid: int | None = None
+    """The number of its process."""
 
     @property
     def ip(self) -> str:
@@ -184,7 +186,7 @@ def published(path: Path) -> Leader | None:
     """Where the leader said it can be reached, or None."""
     try:
         said = read_note(path)
-        leader = Leader(address=said["address"], term=int(said["term"]), host=str(said.get("host", "")))
+        leader = Leader(address=said["address"], term=int(said["term"]), host=str(said.get("host", "")), pid=whole(said, "pid"))
         return leader if leader.address.startswith("tls://") and leader.ip else None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

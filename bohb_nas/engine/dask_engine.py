@@ -45,7 +45,6 @@ _PATIENCE = 3
 
 MAX_DEATHS = 3
 """A trial whose worker program died so often under one master is told as crashed."""
-
 MAX_CUTS = 10
 """So is one that so many workers had to leave, or were killed at under whatever masters, while nothing of it could be handed over."""
 
@@ -126,7 +125,7 @@ class DaskEngine:
 
     def joined(self) -> list[str]:
         """The names of the workers that have joined."""
-        return [str(state.name) for state in list(dict.values(self._scheduler.workers))]
+        return [str(state.extra.get("worker")) for state in list(dict.values(self._scheduler.workers))]
 
     def free(self) -> int:
         """How many joined workers have nothing to do, beside those that trials without a worker wait for."""
@@ -148,8 +147,9 @@ class DaskEngine:
         self._runs[trial.trial_id] = asyncio.run_coroutine_threadsafe(self._run(trial, address), self._loop)
 
     def _free(self) -> dict[str, WorkerState]:
-        busy = {*self._in_flight.values(), *self._retired}
         joined = list(dict.items(self._scheduler.workers))  # at once: the scheduler's own thread changes it
+        self._retired &= {address for address, _ in joined}  # one that has left may leave its address to another
+        busy = {*self._in_flight.values(), *self._retired}
         return {address: state for address, state in joined if address not in busy and state.status is WorkerStatus.running}
 
     def adopt(self, trial: Trial) -> None:

@@ -161,11 +161,11 @@ def local_devices(n_workers: int | None) -> list[Device]:
 
 def threads_spared(devices: Sequence[Device]) -> str | None:
     """What a person should know where workers take fewer threads than there are cores, because others compute on these; else None."""
-    taken = {device.environment.get("OMP_NUM_THREADS") for device in devices}
-    if not taken or "OMP_NUM_THREADS" in os.environ or taken & {None, str(_share(len(devices)))}:
+    threads = devices[0].environment.get("OMP_NUM_THREADS") if devices else None  # as many as each of the others
+    if "OMP_NUM_THREADS" in os.environ or threads in (None, str(_share(len(devices)))):
         return None
     return (
-        f"others compute on this machine: each worker takes {counted(int(min(map(str, taken))), 'thread')} of "
+        f"others compute on this machine: each worker takes {counted(int(threads), 'thread')} of "
         f"{_share(len(devices))} (OMP_NUM_THREADS decides otherwise), and they take from every budget"
     )
 

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -38,6 +39,7 @@ from bohb_nas.space.files import frozen_space, load_space, space_to_json
 from bohb_nas.store.frozen import freeze
 from bohb_nas.store.inputs import changed_inputs, store_inputs
 from bohb_nas.store.meta import IMAGE_WORKERS, refuse_no_search
+from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import StudyDir
 from bohb_nas.training import visible
 
@@ -150,28 +152,30 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace, *, trains_here:
     asked = dump_json({"check": space_to_json(space)}) + "\n"
     # a GPU that a login node names and lacks keeps nobody from searching elsewhere
     elsewhere = not trains_here and meta["worker"] in IMAGE_WORKERS and meta["worker_options"].get("device") is None
-    try:
-        child = subprocess.run(
-            [sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(options_of(meta))],
-            input=asked,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            cwd=meta["cwd"],
-            env={**os.environ, visible.NAME: ""} if elsewhere else None,
-            check=False,
-            timeout=_CHECK_S,
-        )
-    except subprocess.TimeoutExpired as e:
-        raise UsageError(f"worker {meta['worker']} was not ready after {_CHECK_S:g} s; make it start faster") from e
-    answers = [json.loads(line) for line in child.stdout.splitlines()]
+    # no pipes: what the worker started as it was imported may hold them open for as long as it likes
+    with tempfile.TemporaryFile() as told, tempfile.NamedTemporaryFile() as log:
+        try:
+            child = subprocess.run(
+                [sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(options_of(meta))],
+                input=asked.encode(errors="replace"),
+                stdout=told,
+                stderr=log,
+                cwd=meta["cwd"],
+                env={**os.environ, visible.NAME: ""} if elsewhere else None,
+                check=False,
+                timeout=_CHECK_S,
+            )
+        except subprocess.TimeoutExpired as e:
+            raise UsageError(f"worker {meta['worker']} was not ready after {_CHECK_S:g} s; make it start faster") from e
+        told.seek(0)
+        answers, said = [json.loads(line) for line in told], tail(Path(log.name), 2000)
     for answer in answers:
         if "error" in answer:
             raise UsageError(answer["error"])
     if not any("checked" in answer for answer in answers):
         raise BohbNasError(
             f"worker {meta['worker']} has not said whether it accepts the space: its process ended with {end_text(child.returncode)}:\n"
-            f"{child.stderr[-2000:]}"
+            f"{said}"
         )
     return [str(note) for answer in answers for note in answer.get("notes", ())]
 

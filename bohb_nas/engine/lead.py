@@ -155,6 +155,7 @@ def lead(
                 tick=tick,
             )
             try:
+                workers.check(())
                 with display.watch(View(study=study, meta=meta, state=state, n_workers=lambda: len(engine.joined()), worth=parts.worth)):
                     over = loop.run()
             except (StorageError, StudyHeldError):

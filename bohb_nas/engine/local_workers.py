@@ -57,16 +57,17 @@ class _Place:
 
 
 class LocalWorkers:
-    """Keeps a worker on every device; counts those that outlived an earlier master."""
+    """Keeps a worker on every device, from the first `check` on; counts those that outlived an earlier master."""
 
     def __init__(self, study: StudyDir, devices: list[Device], *, say: Callable[[str], None]) -> None:
         self._study = study
         self._say = say
         self._places = [_Place(device) for device in devices]
-        self.check(())
 
     def _start(self, device: Device) -> subprocess.Popen[bytes]:
-        log = os.open(self._study.worker_log(host(), device.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        path = self._study.worker_log(host(), device.name)
+        with storing(path):
+            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
                 [
@@ -96,12 +97,13 @@ class LocalWorkers:
 
         Raises:
             BohbNasError: on every device workers have ended too often, and nobody else works.
-            StorageError: likewise, and the disk is full, which they could not say any more.
+            StorageError: likewise, and the disk is full, which they could not say any more; or it refuses a log.
         """
         vacant = [p for p in self._places if not p.living and not holders.device_taken(self._study, host(), p.device.name)]
-        there = {name.rpartition("-")[0] for name in joined}  # without the time at which each joined
+        there = set(joined)
         for place in self._places:
-            self._heed_holder(place, missed=not (place.living or place in vacant or f"{host()}-{place.device.name}" in there))
+            name = holders.worker_name(host(), place.device.name)
+            self._heed_holder(place, missed=not (place.living or place in vacant or name in there))
         for place in vacant:
             if time.monotonic() - place.since > _SETTLED_S:
                 place.starts = 0

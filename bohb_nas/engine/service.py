@@ -145,11 +145,19 @@ class Service:
         return 0
 
     def _leader(self) -> Leader | None:
-        """Who leads, as far as that can be told now: a lock server that is away for a while is no reason to end a training."""
+        """Who leads, as far as that can be told now: a lock server that is away for a while is no reason to end a training.
+
+        An address counts if whoever holds the study's lock has said it: a copy of a study has that of the original's master, until its
+        own one writes another.
+        """
         try:
-            return published(self._study.scheduler_json) if holders.master(self._study) is not None else None
+            held = holders.master(self._study)
         except (NoLocksError, OSError):
             return None
+        leader = published(self._study.scheduler_json)
+        if held is None or leader is None or (leader.host, leader.pid) != (held.get("host"), held.get("pid")):
+            return None
+        return leader
 
     def _is_done(self) -> bool:
         return os.path.exists(self._study.done)
@@ -221,14 +229,14 @@ class Service:
             leader.address,
             host=listening_ip(self._terms.listen) if self._terms.listen is not None else answering_ip(leader),
             nthreads=1,
-            name=f"{self._name}-{time.time_ns()}",
+            name=f"{self._name}-{time.time_ns()}",  # a scheduler takes a name once, also of one that comes back
             resources={"trial": 1},
             security=security(self._study),
             protocol="tls",
             dashboard=False,
             dashboard_address="127.0.0.1:0",
             death_timeout=5,
-            startup_information={"until": _told(until), "hands_over": _told(self._trainer.hands_over)},
+            startup_information={"worker": _told(self._name), "until": _told(until), "hands_over": _told(self._trainer.hands_over)},
         )
 
     def _superseded(self, leader: Leader) -> Callable[[], bool]:

@@ -88,17 +88,13 @@ class Trainer:
         """Whether a trial is in training."""
         return any(not job.done() for job in self._jobs.values())
 
-    def retire(self, why: str) -> None:
-        """Trains nothing new from here on: whatever comes is given back."""
-        self._leaving = why
-
     async def hand_over(self, why: str, *, grace_s: float) -> bool:
-        """Retires, and has what is in training left to another, as far as that can be done in `grace_s` seconds.
+        """Trains nothing new from here on, and has what is in training left to another, as far as that can be done in `grace_s` seconds.
 
         Returns:
             Whether nothing is in training any more.
         """
-        self.retire(why)
+        self._leaving = why
         asked = self._child is not None and self._child.ask_to_leave()
         if asked or self._storing:
             with suppress(TimeoutError):

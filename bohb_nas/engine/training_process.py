@@ -75,6 +75,13 @@ class TrainingProcess:
         self._asked = False
         """Whether it has a trial: before, a signal would find it unprepared."""
         self.hands_over = hands_over
+        self._cleared = asyncio.create_task(self._clear())
+
+    async def _clear(self) -> None:
+        """Ends what the process leaves of its group, at its own end: later its number may be that of somebody else's group."""
+        await _ended(self._child)
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
 
     @classmethod
     async def start(cls, meta: dict[str, Any], options: dict[str, Any]) -> "TrainingProcess":
@@ -152,9 +159,10 @@ class TrainingProcess:
                 os.kill(self._child.pid, END)  # child.terminate() would take the exit code from whoever waits for it
             with suppress(TimeoutError):
                 await asyncio.wait_for(_ended(self._child), _GRACE_S)
-        with suppress(ProcessLookupError):
-            os.killpg(self._child.pid, signal.SIGKILL)
-        await _ended(self._child)
+        if self.living:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+        await asyncio.shield(self._cleared)
 
 
 async def _within(limit_s: float | None, waited: Coroutine[Any, Any, _T]) -> _T:

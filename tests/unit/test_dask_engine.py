@@ -464,6 +464,24 @@ def test_a_worker_that_leaves_gets_nothing_more_and_its_trial_goes_to_another(st
     assert notices == ["trial t0 goes to another worker: asked to leave"]
 
 
+def test_a_worker_gets_trials_at_the_address_of_one_that_left(started: Started) -> None:
+    """As the system gives the same port again."""
+    nodes = Cluster(lambda: Result(trial_id="t0", status=Status.PREEMPTED, loss=None, train_s=2.0), ok)
+    nodes.join("a")
+    free = []
+    with started(nodes) as engine:
+        engine.submit(trial(0))
+        while "a" in engine._in_flight.values():
+            assert engine.wait(0.1) == []
+        free.append(engine.free())
+        del nodes.workers["a"]
+        free.append(engine.free())
+        nodes.join("a")
+        free.append(engine.free())
+        assert results(engine) == [ok()]
+    assert free == [0, 0, 1]
+
+
 def test_a_worker_whose_clock_is_behind_has_the_time_that_it_has(started: Started, notices: list[str]) -> None:
     """Its clock is five minutes behind, and its time over in 150 s."""
     nodes = Cluster(ok)

@@ -4,6 +4,7 @@ import errno
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -469,6 +470,41 @@ def test_a_worker_that_ends_while_it_looks_at_a_space_has_not_accepted_it(tmp_pa
     meta = plan(Request(space="toy", worker=str(worker)))
     with pytest.raises(BohbNasError, match=r"(?s)exit code 3:\n +last words$"):
         check(meta, new_space(meta))
+
+
+def test_what_a_worker_says_of_a_space_arrives_as_it_was_said(tmp_path: Path) -> None:
+    """Also with characters at which Python ends lines, and JSON does not."""
+    worker = tmp_path / "mine.py"
+    worker.write_text("def train(trial, workdir): ...\ndef check(space):\n    return ['cat\\x85 dog\\u2028\\u2029']\n")
+    meta = plan(Request(space="toy", worker=str(worker)))
+    assert check(meta, new_space(meta)) == (["cat\x85 dog\u2028\u2029"], None)
+    worker.write_text("raise ValueError('cat\\x85 dog\\u2028\\u2029')\n")
+    with pytest.raises(UsageError, match="ValueError: cat\x85 dog\u2028\u2029"):
+        check(meta, new_space(meta))
+
+
+LEAVES_A_PROGRAM = """
+import os, time
+from pathlib import Path
+if (pid := os.fork()) == 0:
+    time.sleep(40)
+    os._exit(0)
+Path(__file__).with_name("left").write_text(str(pid))
+def train(trial, workdir): ...
+"""
+
+
+def test_what_a_worker_leaves_running_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the worker's outputs open."""
+    monkeypatch.setattr(launch, "_CHECK_S", 20.0)
+    worker = tmp_path / "mine.py"
+    worker.write_text(LEAVES_A_PROGRAM)
+    meta = plan(Request(space="toy", worker=str(worker)))
+    try:
+        assert check(meta, new_space(meta)) == ([], None)
+        os.kill(int((tmp_path / "left").read_text()), 0)  # it lives
+    finally:
+        os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
 
 
 def test_a_worker_that_does_not_get_ready_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from bohb_nas.engine.devices import Device
 from bohb_nas.engine.lead import _check_term, _ip, lead, stand_by
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.view import Display
-from bohb_nas.errors import DeviceError, JournalError, StorageError, StudyError, StudyHeldError, UsageError
+from bohb_nas.errors import BohbNasError, DeviceError, JournalError, StorageError, StudyError, StudyHeldError, UsageError
 from bohb_nas.records import Budgets, Result, Status, Trial
 from bohb_nas.search_spaces import toy
 from bohb_nas.store import journal as journal_module
@@ -184,6 +184,41 @@ def test_a_master_that_loses_its_seat_or_its_disk_ends(
     with pytest.raises(error, match=said):
         lead(study.path, Request(), [], Display(), elected=True, gone=after(20, at_2=lambda: happens(study)))
     assert not study.scheduler_json.exists(), "workers look for the next one"
+
+
+class Kept:
+    """In the place of the workers on this machine: they cannot be started, and it is noted whether they are ended."""
+
+    failure: Exception
+    ended: bool
+
+    def __init__(self, *about: object, **more: object) -> None:
+        Kept.ended = False
+
+    def check(self, joined: object) -> None:
+        raise self.failure
+
+    def stop(self) -> None:
+        Kept.ended = True
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "ended"),
+    [
+        (BohbNasError("all workers have ended"), BohbNasError, True),
+        (StorageError("cannot write a log"), StorageError, False),
+        (OSError(errno.EAGAIN, "no processes left"), StorageError, False),
+    ],
+)
+def test_workers_that_cannot_be_started_end_a_master_as_those_that_end_later_do(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, failure: Exception, error: type[Exception], ended: bool
+) -> None:
+    """Those that live keep what they finish where the disk refuses, and wait for the next master."""
+    monkeypatch.setattr(lead_module, "LocalWorkers", Kept)
+    monkeypatch.setattr(Kept, "failure", failure, raising=False)
+    with pytest.raises(error, match=str(failure.args[-1])):
+        lead(study.path, Request(), [], Display(), checked=True, gone=after(0))
+    assert Kept.ended is ended
 
 
 def test_ctrl_c_waits_for_what_is_in_training_and_a_second_one_does_not(study: StudyDir) -> None:

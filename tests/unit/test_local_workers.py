@@ -99,11 +99,11 @@ def test_who_holds_a_device_and_does_not_join_is_named_once(
         assert lock.acquire(json.dumps({"host": host(), "device": "cpu0", "pid": 4711, **about}))
         assert another.acquire(json.dumps({"host": host(), "device": "a", "pid": 815}))
         workers = LocalWorkers(study, [device], say=said.append)
-        for clock[0], joined in [(1029.0, []), (1031.0, [f"{host()}-cpu0-17"]), (1060.0, []), (1062.0, [])]:
+        for clock[0], joined in [(1029.0, []), (1031.0, [f"{host()}-cpu0"]), (1060.0, []), (1062.0, [])]:
             workers.check(joined)
         assert said == [], "it was there in between"
         for clock[0] in (1090.0, 1092.0, 2000.0):
-            workers.check([f"{host()}-cpu1-17", "elsewhere-cpu0-17"])
+            workers.check([f"{host()}-cpu1", "elsewhere-cpu0"])
         (text,) = said
         assert "pid 4711" in text
         assert "cpu0" in text
@@ -140,7 +140,26 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[Program]:
 def kept(folder: Path, said: list[str], *names: str) -> LocalWorkers:
     study = StudyDir(folder / "study")
     study.make()
-    return LocalWorkers(study, [Device(name=name, environment={}) for name in names], say=said.append)
+    workers = LocalWorkers(study, [Device(name=name, environment={}) for name in names], say=said.append)
+    workers.check(())
+    return workers
+
+
+def test_nothing_is_started_before_it_is_asked_for(tmp_path: Path, programs: list[Program]) -> None:
+    """Whoever makes one may still fail otherwise."""
+    workers = LocalWorkers(StudyDir(tmp_path / "study"), [Device(name="cpu0", environment={})], say=print)
+    assert programs == []
+    workers.check(())
+    assert len(programs) == 1
+
+
+def test_a_log_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.worker_log(host(), "cpu0").mkdir()
+    workers = LocalWorkers(study, [Device(name="cpu0", environment={})], say=print)
+    with pytest.raises(StorageError, match=r"cannot write .*-cpu0\.log: Is a directory; free space or restore access"):
+        workers.check(())
 
 
 def test_a_worker_that_ends_is_started_again_three_times_and_anew_once_one_has_lived_for_ten_minutes(

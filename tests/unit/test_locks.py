@@ -32,6 +32,15 @@ def test_asking_who_holds_a_lock_never_gets_in_the_way_of_taking_it(tmp_path: Pa
         asking.communicate()
 
 
+def test_other_machines_can_read_at_once_who_holds_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of a file server keeps what is written, and not synced, to itself for half a minute."""
+    synced: list[bytes] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.pread(descriptor, 99, 0)))
+    with Lock(tmp_path / "lock") as lock:
+        assert lock.acquire("mine")
+    assert synced == [b"mine"]
+
+
 def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert holder(path) is None

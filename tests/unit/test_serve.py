@@ -16,6 +16,7 @@ from bohb_nas import standstill
 from bohb_nas.engine import serve, service
 from bohb_nas.engine.cluster import Address
 from bohb_nas.engine.devices import Device, host
+from bohb_nas.engine.election import leading
 from bohb_nas.engine.serve import _started
 from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.errors import DeviceBusyError, DeviceError, StartError, StudyError, UsageError
@@ -124,8 +125,7 @@ def test_a_worker_whose_study_made_room_for_another_leaves_and_does_not_join_tha
         )
         return await service.run()
 
-    with Lock(study.master_lock) as lock:
-        assert lock.acquire("{}")
+    with leading(study):
         Address(study, "tls://127.0.0.1:5", 1)
         assert asyncio.run(play()) == 0
     assert len(joined) == 1, "its own master, and no other"
@@ -185,8 +185,7 @@ def test_a_worker_that_is_replaced_leaves_its_master_and_hands_over_where_the_st
         assert await one.run() == 0
         return trainer.why
 
-    with Lock(study.master_lock) as lock:
-        assert lock.acquire("{}")
+    with leading(study):
         Address(study, "tls://127.0.0.1:5", 1)
         why = asyncio.run(play())
     assert not worker.left_alone
@@ -211,8 +210,7 @@ def test_a_worker_that_can_train_nothing_any_more_does_not_stay_with_its_master(
         one = serving(study, trainer)
         await one.run()
 
-    with Lock(study.master_lock) as lock:
-        assert lock.acquire("{}")
+    with leading(study):
         Address(study, "tls://127.0.0.1:5", 1)
         with pytest.raises(StartError, match="no device"):
             asyncio.run(play())

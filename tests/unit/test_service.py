@@ -18,7 +18,9 @@ from study_fakes import planned
 from bohb_nas import locks
 from bohb_nas.engine import service
 from bohb_nas.engine.cluster import Address, Leader
+from bohb_nas.engine.dask_engine import DaskEngine
 from bohb_nas.engine.devices import host
+from bohb_nas.engine.election import leading
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.service import Leaving, Service, Terms
 from bohb_nas.errors import StartError
@@ -277,8 +279,7 @@ def test_who_joins_in_vain_says_at_last_what_answered(study: StudyDir, monkeypat
         one, _ = of(study, Asked(hands_over=True, busy=False), Terms(wait_s=0.0, stand=False), said)
         return await one.run()
 
-    with locks.Lock(study.master_lock) as lock:
-        assert lock.acquire("{}")
+    with leading(study):
         Address(study, "tls://127.0.0.1:5", 1)
         assert asyncio.run(play()) == 0
     assert said == [
@@ -292,11 +293,43 @@ def test_an_address_that_a_master_left_behind_is_nobody_s(study: StudyDir) -> No
         one, _ = of(study, Asked(hands_over=True), Terms(wait_s=60.0, stand=False), [])
         Address(study, "tls://127.0.0.1:5", 1)
         before = one._leader()
-        with locks.Lock(study.master_lock) as lock:
-            assert lock.acquire("{}")
+        with leading(study):
             return [before, one._leader()]
 
-    assert asyncio.run(play()) == [None, Leader(address="tls://127.0.0.1:5", term=1, host=host())]
+    assert asyncio.run(play()) == [None, Leader(address="tls://127.0.0.1:5", term=1, host=host(), pid=os.getpid())]
+
+
+@pytest.mark.parametrize("lease", [False, True])
+def test_an_address_that_a_copy_of_a_study_has_from_the_original_is_nobody_s(study: StudyDir, lease: bool) -> None:
+    """Somebody leads the copy already; the address counts again once it is its own."""
+
+    async def play() -> list[str | None]:
+        one, _ = of(study, Asked(hands_over=True), Terms(wait_s=60.0, stand=False), [])
+        found = []
+        for about in ({"pid": os.getpid() + 1, "host": host()}, {"pid": os.getpid(), "host": "elsewhere"}, {}):
+            copied = {"address": "tls://127.0.0.1:4", "term": 3, "pid": os.getpid(), "host": host(), **about}
+            study.scheduler_json.write_text(json.dumps(copied))
+            found.append(one._leader())
+        return [None if leader is None else leader.address for leader in found]
+
+    if lease:
+        study.leases.mkdir()
+    with leading(study):
+        assert asyncio.run(play()) == [None, None, "tls://127.0.0.1:4"]
+
+
+def test_a_master_knows_the_workers_that_have_joined_by_the_names_that_people_see(study: StudyDir) -> None:
+    async def play() -> list[list[str]]:
+        one, _ = of(study, Asked(hands_over=True), Terms(wait_s=60.0, stand=False), [])
+        leader, found = one._leader(), [engine.joined()]
+        assert leader is not None
+        for _ in range(2):
+            async with one._worker(leader):
+                found.append(engine.joined())
+        return found
+
+    with leading(study), DaskEngine(study, term=1, needs_s=lambda _: None, say=print) as engine:
+        assert asyncio.run(play()) == [[], ["w"], ["w"]]
 
 
 def test_a_master_is_superseded_by_a_later_term_or_where_its_lease_has_run_out(study: StudyDir) -> None:
@@ -350,10 +383,10 @@ def alone(study: StudyDir) -> tuple[list[str], int]:
 def test_who_could_not_reach_the_master_does_not_say_that_nobody_leads(study: StudyDir) -> None:
     """On another machine, and where something else than a search holds the study's lock, as `bohb-nas baselines` does."""
     with locks.Lock(study.master_lock) as lock:
-        assert lock.acquire("{}")
+        assert lock.acquire(json.dumps({"host": "far", "pid": 7}))
         (text,), _ = alone(study)
         assert text == f"this study is led, but its master has not said where; `bohb-nas status {study.quoted}` shows it; leaving after 0 s"
-        study.scheduler_json.write_text(json.dumps({"address": "tls://127.0.0.1:5", "term": 1, "host": "far"}))
+        study.scheduler_json.write_text(json.dumps({"address": "tls://127.0.0.1:5", "term": 1, "host": "far", "pid": 7}))
         said, n = alone(study)
         assert said[1:] == ["the master on far listens on its own loopback alone; leaving after 0 s"]
         assert n == 1

@@ -637,7 +637,7 @@ def test_who_is_to_leave_begins_nothing(study: StudyDir, starts: Starts) -> None
     starts(Played())
 
     async def steps(trainer: Trainer) -> Result:
-        trainer.retire("its time is over")
+        await trainer.hand_over("its time is over", grace_s=0.0)
         return await trainer.train(TRIAL)
 
     result = play(study, steps)
@@ -685,7 +685,7 @@ def test_a_trial_that_is_stopped_while_the_program_leaves_was_left_in_good_order
     async def steps(trainer: Trainer) -> None:
         trainer.train(TRIAL)
         await until(lambda: len(child.asked) == 1)
-        trainer.retire("asked to leave by SIGTERM")
+        await trainer.hand_over("asked to leave by SIGTERM", grace_s=0.0)
         await trainer.stop()
 
     play(study, steps)
@@ -699,8 +699,10 @@ def test_a_crash_right_before_the_signal_to_leave_is_not_told(study: StudyDir, s
     monkeypatch.setattr(trainer_module, "_LATE_S", 30.0)
 
     async def steps(trainer: Trainer) -> Status:
-        asyncio.get_running_loop().call_later(0.1, trainer.retire, "asked to leave by SIGTERM")
-        return (await trainer.train(TRIAL)).status
+        training = trainer.train(TRIAL)
+        await asyncio.sleep(0.1)
+        await trainer.hand_over("asked to leave by SIGTERM", grace_s=0.0)
+        return (await training).status
 
     assert play(study, steps) is Status.PREEMPTED
     assert not study.result("t00000").exists()
@@ -709,7 +711,7 @@ def test_a_crash_right_before_the_signal_to_leave_is_not_told(study: StudyDir, s
 def test_what_ends_well_while_the_program_is_to_leave_is_told(study: StudyDir, starts: Starts) -> None:
     async def steps(trainer: Trainer) -> Status:
         async def leave() -> None:
-            trainer.retire("asked to leave by SIGUSR1")
+            await trainer.hand_over("asked to leave by SIGUSR1", grace_s=0.0)
 
         await trainer.stop()
         starts(Played(Status.OK, meanwhile=leave))

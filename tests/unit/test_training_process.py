@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 from study_fakes import CLEANS_UP, trial
 
@@ -141,3 +142,37 @@ def test_a_process_that_was_killed_is_told_from_one_that_ended(tmp_path: Path, e
         return await process.ask(request(tmp_path), limit_s=None), process.living, process.killed, process.end_text
 
     assert started(tmp_path, f"import os\ndef train(trial, workdir):\n    os.{end}\n", use) == (None, False, killed, text)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process has not ended, if only nobody has asked how yet."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+LEAVES_A_PROGRAM = """
+import os, subprocess, sys
+from pathlib import Path
+def train(trial, workdir):
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"])
+    Path("LEFT").write_text(str(left.pid))
+    os._exit(9)
+"""
+
+
+def test_what_a_process_leaves_ends_with_it_and_later_its_number_may_be_anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So to end it then sends nothing more."""
+    sent, here = list[tuple[int, int]](), tmp_path / "left"
+
+    async def use(process: TrainingProcess) -> list[tuple[int, int]]:
+        assert await process.ask(request(tmp_path), limit_s=None) is None
+        while lives(int(here.read_text())):
+            await asyncio.sleep(0.01)
+        for name in ("kill", "killpg"):
+            monkeypatch.setattr(os, name, lambda *to: sent.append(to))
+        await process.end()
+        return sent
+
+    assert started(tmp_path, LEAVES_A_PROGRAM.replace("LEFT", str(here)), use) == []
