@@ -217,7 +217,7 @@ def test_workers_that_cannot_be_started_end_a_master_as_those_that_end_later_do(
     monkeypatch.setattr(lead_module, "LocalWorkers", Kept)
     monkeypatch.setattr(Kept, "failure", failure, raising=False)
     with pytest.raises(error, match=str(failure.args[-1])):
-        lead(study.path, Request(), [], Display(), checked=True, gone=after(0))
+        lead(study.path, Request(), [], Display(), elected=True, gone=after(0))
     assert Kept.ended is ended
 
 
