@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,7 +13,7 @@ from bohb_nas.errors import AnalysisError
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
 _IDLE_S = 2
-"""After so many seconds without a task a process ends; all tasks are handed out at once, so that none comes later."""
+"""After so many seconds without a task a process ends. Where the next ones are handed out just then, another is started."""
 
 
 def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
@@ -32,7 +33,8 @@ def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
 
     parent = os.getpid()
     try:
-        with without_current_folder(), parallel_config("loky", idle_worker_timeout=_IDLE_S):
+        with without_current_folder(), parallel_config("loky", idle_worker_timeout=_IDLE_S), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)  # loky starts another
             side_by_side = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")
             found: list[T] = side_by_side(delayed(_of_parent)(parent, task) for task in tasks)
     except TerminatedWorkerError as e:
