@@ -110,7 +110,7 @@ def work(folder):
 
 run([partial(work, pathlib.Path.cwd())] * 2, jobs=2)
 """
-    asking = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
+    asking = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -121,6 +121,9 @@ run([partial(work, pathlib.Path.cwd())] * 2, jobs=2)
     for process in alive:
         process.kill()
     assert (len(gone), alive) == (2, [])
+    assert asking.stderr is not None
+    with asking.stderr:
+        assert asking.stderr.read() == b"", "what tidies up after them"
 
 
 def test_a_study_says_the_same_to_two_processes(tmp_path: Path) -> None:
