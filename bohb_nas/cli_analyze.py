@@ -1,5 +1,6 @@
 """The command `bohb-nas analyze`: what a study says, as a summary, figures, one page, JSON and CSV. Nothing of the study is run."""
 
+import os
 import sys
 import time
 from collections import Counter
@@ -178,7 +179,10 @@ class _Output:
         best = [one["incumbent"] for one in found]
         pictures = [picture(s, b["trial_id"]) if b is not None else None for s, b in zip(self.studies, best, strict=True)]
         with storing(folder):
+            new = not folder.is_dir()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if new and folder == self.studies[0].report:
+                _give(folder, self.studies[0])
         if self.figures:
             from bohb_nas.report.figures import draw
 
@@ -191,6 +195,18 @@ class _Output:
 
             write_atomic(folder / "report.html", page(found, pictures=pictures))
             say(f"report: {folder / 'report.html'}")
+
+
+def _give(folder: Path, study: StudyDir) -> None:
+    """Lets the owner of a study have its report where root, who alone may do so, makes it: else they could write none from then on."""
+    owner = study.path.stat()
+    if os.geteuid() == 0 != owner.st_uid:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)  # in a folder of theirs something else may stand by now
+        try:
+            with suppress(PermissionError):  # of a container whose root may not either
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(descriptor)
 
 
 def _show(found: Sequence[Any], *, again: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bohb_nas.errors import UsageError
-from bohb_nas.option_types import PATH, Duration
+from bohb_nas.option_types import MOST_SEEDS, PATH, Duration
 
 
 @click.command()
@@ -19,7 +19,7 @@ from bohb_nas.option_types import PATH, Duration
 @click.option("--data-dir", type=PATH, help="Where data sets are kept.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out, with a warning, instead of refusing them.")
 @click.option("--budget", type=Duration(), help="Training time of each.  [the study's dearest budget, else 400s]")
-@click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings of each.")
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, MOST_SEEDS), default=3, show_default=True, help="How many trainings of each.")
 @click.option("--device", metavar="NAME", help="The name of a device, such as cpu1.  [the first]")
 @click.option("--retry-failed", is_flag=True, help="Train once more what has failed; the record of the failure stays.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --list a list.")

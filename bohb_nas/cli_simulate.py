@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from bohb_nas.option_types import PATH
+from bohb_nas.option_types import MOST_SEEDS, PATH
 
-_MOST_WORKERS, _MOST_SEEDS = 10_000, 10_000
+_MOST_WORKERS = 10_000
 """A run pays for each worker, and remembers each seed, before it can end."""
 
 
@@ -22,7 +22,7 @@ _MOST_WORKERS, _MOST_SEEDS = 10_000, 10_000
 @click.option(
     "--workers", multiple=True, type=click.IntRange(1, _MOST_WORKERS), metavar="W", help="Workers at once; several are compared apart.  [4]"
 )
-@click.option("--seeds", "n_seeds", type=click.IntRange(1, _MOST_SEEDS), metavar="N", help="Paired seeds.  [20]")
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, MOST_SEEDS), metavar="N", help="Paired seeds.  [20]")
 @click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the N.")
 @click.option("--horizon", type=click.FloatRange(min=0, min_open=True, max=1e6), help="End, in mean costs of a full training.  [20]")
 @click.option("--promote", type=click.Choice(["restart", "continue"]), help="What promoted configurations pay.  [restart]")

@@ -11,14 +11,14 @@ from typing import Any
 import click
 
 from bohb_nas.durations import counted
-from bohb_nas.option_types import PATH, Duration, KeyValue, Named
+from bohb_nas.option_types import MOST_SEEDS, PATH, Duration, KeyValue, Named
 from bohb_nas.store.study_dir import StudyDir
 
 
 @click.command()
 @click.argument("source", metavar="DIR|CONFIG.json", type=Named(path_type=Path, exists=True))
 @click.option("--budget", type=Duration(), help="Training time of each seed.  [the study's dearest budget]")
-@click.option("--seeds", "n_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many trainings.")
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, MOST_SEEDS), default=3, show_default=True, help="How many trainings.")
 @click.option("--dataset", metavar="D", help="Data set.  [the study's]")
 @click.option("--data-dir", type=PATH, help="Where data sets are kept.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images out instead of refusing them.  [as the study]")

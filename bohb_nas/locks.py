@@ -3,12 +3,15 @@
 import errno
 import fcntl
 import os
+import socket
 import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bohb_nas.errors import NoLocksError, StudyHeldError
+from bohb_nas.errors import NoLocksError, StudyHeldError, UsageError
 from bohb_nas.files import storing
 from bohb_nas.reading import open_regular
 
@@ -123,3 +126,26 @@ def holder(path: Path) -> str | None:
         raise NoLocksError(f"{path.parent} has no locks: {e.strerror}") from e
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def alone(path: Path, busy: str, remedy: str, *, say: Callable[[str], None]) -> Iterator[None]:
+    """Holds the lock at a path, so that no second process does the same meanwhile; where there are no locks, it is told that one could.
+
+    Args:
+        path: of the lock's file, in a folder that is there.
+        busy: what the one that holds it does.
+        remedy: what to do then.
+        say: told that there are no locks.
+
+    Raises:
+        UsageError: another holds it.
+        StorageError: the disk refused.
+    """
+    with Lock(path) as lock:
+        try:
+            if not lock.acquire(f"pid {os.getpid()} on {socket.gethostname()}"):
+                raise UsageError(f"{busy}, {holder(path) or 'which has just begun or ended'}; {remedy}")
+        except NoLocksError as e:
+            say(f"{e}; nothing keeps a second process from writing the same at the same time")
+        yield

@@ -14,6 +14,8 @@ from bohb_nas.entries import option_value
 from bohb_nas.errors import DurationError, KnowledgeError, OptionError
 from bohb_nas.knowledge import parse_number
 
+MOST_SEEDS = 10_000
+"""Of one command, each for minutes or more."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 

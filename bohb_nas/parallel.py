@@ -3,8 +3,9 @@
 import ctypes
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from bohb_nas.errors import AnalysisError
@@ -12,7 +13,9 @@ from bohb_nas.errors import AnalysisError
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
 _IDLE_S = 2
-"""After so many seconds without a task a process ends; all tasks are handed out at once, so that none comes later."""
+"""After so many seconds without a task a process ends. Where the next ones are handed out just then, another is started."""
+_TIDIED = "ignore:resource_tracker:UserWarning"
+"""What loky says when it tidies up after a killed process, which is no news."""
 
 
 def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
@@ -30,9 +33,11 @@ def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    parent = os.getpid()
+    parent, quiet = os.getpid(), ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _TIDIED]))
+    hushed = _environment("PYTHONWARNINGS", quiet)
     try:
-        with without_current_folder(), parallel_config("loky", idle_worker_timeout=_IDLE_S):
+        with without_current_folder(), hushed, parallel_config("loky", idle_worker_timeout=_IDLE_S), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)  # loky starts another
             side_by_side = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")
             found: list[T] = side_by_side(delayed(_of_parent)(parent, task) for task in tasks)
     except TerminatedWorkerError as e:
@@ -63,15 +68,20 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
         os._exit(1)
 
 
-@contextmanager
-def without_current_folder() -> Iterator[None]:
+def without_current_folder() -> AbstractContextManager[None]:
     """Programs of Python started meanwhile take no module from the current folder: a file there may be named like one of Python's."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
+    return _environment("PYTHONSAFEPATH", "1")
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Processes started meanwhile have a variable of this value."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
         if before is None:
-            del os.environ["PYTHONSAFEPATH"]
+            del os.environ[name]
         else:
-            os.environ["PYTHONSAFEPATH"] = before
+            os.environ[name] = before

@@ -249,6 +249,8 @@ class Pace(TypedDict):
 
     span_s: float
     """From the first ask to the last line, without spans that nobody led."""
+    used_s: float
+    """The same with those of them in which something was in training: what rates are over."""
     device_hours: float
     evaluations_per_hour: float | None
     """None where the search has told nothing."""

@@ -26,7 +26,7 @@ from bohb_nas.space.files import frozen_space
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, State, fold
 from bohb_nas.store.meta import ALONE
-from bohb_nas.store.stays import Stay, stay
+from bohb_nas.store.stays import Stay, shared_s, stay
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -83,6 +83,8 @@ class Record:
     """In the order of telling."""
     span_s: float
     """From the first ask to the last line, in the same time."""
+    used_s: float
+    """The same with what was in training while nobody led."""
     done: bool
     device: str | None = None
     """The only model whose evaluations are here; None for all."""
@@ -122,6 +124,8 @@ def read(study: StudyDir, *, device: str | None = None) -> Record:
         space=frozen_space(study.read_space(), study.space_json) if study.space_json.exists() or meta["space"] != ALONE else None,
         told=tuple(found),
         span_s=times.span_s,
+        used_s=times.span_s
+        + shared_s(state.gaps, [one.stay.span for one in found if one.stay and one.trial.origin is not Origin.BASELINE]),
         done=done,
     )
     return whole if device is None else _on(whole, device)

@@ -24,20 +24,22 @@ def hours(told: Sequence[Told]) -> list[RungHours]:
     return found
 
 
-def pace(told: Sequence[Told], span_s: float) -> Pace:
+def pace(told: Sequence[Told], *, span_s: float, used_s: float) -> Pace:
     """Over the trials of the search and its probes.
 
     Args:
         told: all evaluations; baselines are left out.
         span_s: seconds from the first ask to the last line, without those that nobody led.
+        used_s: the same with those of them in which something was in training.
     """
     counted = [one for one in told if one.trial.origin is not Origin.BASELINE]
     stays = [one.stay for one in counted if one.stay is not None]
     used: Mapping[str, Any] = use(stays) or {}
     return Pace(
         span_s=span_s,
+        used_s=used_s,
         device_hours=sum(device_s(one.result, one.stay) for one in counted) / HOUR_S,
-        evaluations_per_hour=len(counted) / span_s * HOUR_S if counted and span_s > 0 else None,
+        evaluations_per_hour=len(counted) / used_s * HOUR_S if counted and used_s > 0 else None,
         n_workers=len({one.place for one in stays}),
         train_share=used.get("train_share"),
         idle_median_s=used.get("idle_median_s"),

@@ -154,10 +154,10 @@ def _compared(row: Compared, own: Compared, n_searched: int, *, at: str, who: st
 
 def of_pace(pace: Pace) -> Iterator[Sentence]:
     """How the time was used."""
-    if pace["evaluations_per_hour"] is None or not math.isfinite(pace["span_s"]):
+    if pace["evaluations_per_hour"] is None or not math.isfinite(pace["used_s"]):
         return
     share = "" if pace["train_share"] is None else f"; workers trained {_share(pace['train_share'])} of their time"
-    span = whole_seconds(pace["span_s"])
+    span = whole_seconds(pace["used_s"])
     hours, evaluations = counted(rough(pace["device_hours"]), "device hour"), counted(rough(pace["evaluations_per_hour"]), "evaluation")
     text = f"{hours} in {span}, {evaluations} an hour{share}"
     yield Sentence(about="pace", text=text, holds=True)

@@ -68,7 +68,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
     compared = comparison.validation(record)
     correlation = ranks.table([o for o in observed if len(o)], names, seed=seed)
     probed = ranks.table([observe(probes, budget) for budget in budgets_of(probes)], names, seed=seed)
-    tests, spent = model.picks(observed), pace.pace(told, record.span_s)
+    tests, spent = model.picks(observed), pace.pace(told, span_s=record.span_s, used_s=record.used_s)
     rungs = Budgets(**record.meta["budgets"]).rungs
     found = Findings(
         study=_facts(record, rungs),

@@ -40,10 +40,15 @@ def data_files(family: str) -> tuple[str, ...]:
     """The names, without the suffix, of a family's tables, which are .npz files.
 
     Raises:
-        ProblemError: the variable is not set, or the folder is not there.
+        ProblemError: the variable is not set, or the folder is not there or without tables.
     """
     folder = data_file(family, "README.md").parent
-    return tuple(sorted(path.stem for path in folder.glob("*.npz")))
+    names = tuple(sorted(path.stem for path in folder.glob("*.npz")))
+    if not names:
+        raise ProblemError(
+            f"problem {family} needs tables, and {str(folder)!r} has no file that ends in .npz; fetch the data again; {_WITHOUT}"
+        )
+    return names
 
 
 def read_json(family: str, name: str) -> dict[str, Any]:

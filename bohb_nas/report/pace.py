@@ -1,29 +1,37 @@
 """How much is done in an hour: evaluations, and hours of devices, lately and over all."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bohb_nas.durations import HOUR_S
 from bohb_nas.records import Origin
 from bohb_nas.store.journal import State
-from bohb_nas.store.stays import new_s, stay
+from bohb_nas.store.stays import new_s, shared_s, stay
 
 
-def throughput(state: State, device_s: float, trials: Iterable[Mapping[str, Any]], *, since_last_s: float | None) -> dict[str, Any]:
+def throughput(
+    state: State,
+    device_s: float,
+    outlived: Sequence[tuple[float, float]],
+    trials: Iterable[Mapping[str, Any]],
+    *,
+    since_last_s: float | None,
+) -> dict[str, Any]:
     """Evaluations per hour and device hours per hour, of the search and its probe: baselines are trained while nobody leads these.
 
     Args:
         state: of the study.
         device_s: seconds of devices, of all that is finished.
+        outlived: when devices were had for what was in training while nobody led, of what is finished.
         trials: in training.
         since_last_s: seconds that a master has led since the last line of the journal; None when nobody leads the search, so that time
             has stopped at its last line.
 
     Returns:
-        `overall`: per hour under some master, from the first ask on, as an analysis has it; `last_hour`: of the last hour, or since the
-        first ask where that is later. Both hold `hours` (what they were counted over), `evaluations_per_hour` and
-        `device_hours_per_hour`; the last two are null over no time.
+        `overall`: per hour in which somebody led or something was in training, from the first ask on, as an analysis has it; `last_hour`:
+        of the last hour, or since the first ask where that is later. Both hold `hours` (what they were counted over),
+        `evaluations_per_hour` and `device_hours_per_hour`; the last two are null over no time.
     """
     elapsed = [t["elapsed_s"] for t in trials if t["elapsed_s"] is not None and t["origin"] is not Origin.BASELINE]
     events = [event for event in state.events if state.origin(event) is not Origin.BASELINE]
@@ -40,7 +48,11 @@ def throughput(state: State, device_s: float, trials: Iterable[Mapping[str, Any]
             late_s += max(0.0, min(ended, end) - max(began, start))
     told = sum(event.result is not None for event in events)
     late_s += sum(min(s, end - start) for s in elapsed)
-    span_s = state.span_s + (since_last_s or 0.0 if state.events else 0.0)
+    span_s = 0.0
+    if state.events and state.last is not None:
+        now, led_s = time.time(), since_last_s or 0.0
+        gaps = [*state.gaps, (state.last, now - led_s)]
+        span_s = state.span_s + led_s + shared_s(gaps, [*outlived, *((now - s, now) for s in elapsed)])
     return {"overall": _per_hour(told, device_s + sum(elapsed), span_s), "last_hour": _per_hour(late, late_s, end - start)}
 
 

@@ -101,6 +101,8 @@ class State:
     """Seconds under some master, over all terms, up to `last`; `analysis.observations` puts every line on the same clock."""
     span_s: float = 0.0
     """Those from the first ask on: what came before is in no rate."""
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    """Begin and end of the spans after the first ask in which nobody led."""
     last: float | None = None
     """Time of the last line."""
     beside_s: dict[float, list[float]] = field(default_factory=dict)
@@ -139,13 +141,10 @@ class State:
             self._count_beside(result, event.term, event.time)
         if event.trial is None and event.result is None:
             self.term = max(self.term, event.term)
-            self._lead_until(event.until)
-        else:
-            # what a pick rests on is read from the file when somebody asks
-            if self.origin(event) is not Origin.BASELINE:  # which are trained while nobody leads the search
-                self._lead_until(event.time)
-            self.events.append(event if event.why is None else replace(event, why=None))
-        self.last = event.time
+            self._pass(event.time, led_until=event.until)
+        else:  # baselines are trained while nobody leads the search
+            self._pass(event.time, led_until=None if self.origin(event) is Origin.BASELINE else event.time)
+            self.events.append(event if event.why is None else replace(event, why=None))  # which is read from the file when asked for
         return True
 
     def origin(self, event: Event) -> Origin | None:
@@ -153,11 +152,14 @@ class State:
         trial = event.trial if event.result is None else self.trials.get(event.result.trial_id)
         return trial.origin if trial is not None else None
 
-    def _lead_until(self, time: float | None) -> None:
-        if time is not None and self.last is not None:
-            seconds = max(0.0, time - self.last)
-            self.led_s += seconds
-            self.span_s += seconds if self.events else 0.0
+    def _pass(self, time: float, *, led_until: float | None) -> None:
+        if self.last is not None:
+            end = max(self.last, led_until or self.last)
+            self.led_s += end - self.last
+            if self.events:
+                self.span_s += end - self.last
+                self.gaps += [(end, time)] if end < time else []
+        self.last = time
 
     def _count_beside(self, result: Result, term: int, time: float) -> None:
         """Nothing is learnt from a trial that outlived its master, which waited for nobody knows what, nor from waits or standstills."""
@@ -264,9 +266,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, state: State, *, check: Callable[[], None] = lambda: None) -> None:
-        self._path = path
-        self._check = check
-        self.state = state
+        self._path, self._check, self.state = path, check, state
 
     def lead(self, event: Event, *, size: int) -> None:
         """Writes the line that begins a term, and makes sure that it follows what the state was folded from.

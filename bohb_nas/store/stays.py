@@ -36,6 +36,11 @@ class Stay:
         return self.ended - self.began + self.earlier_s
 
     @property
+    def span(self) -> tuple[float, float]:
+        """From when to when that was, earlier attempts taken to lie right before this time."""
+        return self.ended - self.held_s, self.ended
+
+    @property
     def place(self) -> tuple[str, str]:
         """Host and device."""
         return self.host, self.device
@@ -78,6 +83,16 @@ def new_s(result: Result) -> float:
 def device_s(result: Result, one: Stay | None) -> float:
     """Seconds for which a trial had devices, by its stay; where its result tells of none, as an imported one, seconds of training."""
     return one.held_s if one is not None else new_s(result)
+
+
+def shared_s(gaps: Iterable[tuple[float, float]], spans: Iterable[tuple[float, float]]) -> float:
+    """Seconds of gaps, no two of which overlap, that lie in one or more of the spans."""
+    total, in_order = 0.0, sorted(spans)
+    for reached, end in gaps:
+        for began, ended in in_order:
+            if (here := min(ended, end)) > (since := max(began, reached)):
+                total, reached = total + here - since, here
+    return total
 
 
 def of_workers(stays: Iterable[Stay]) -> list[list[Stay]]:

@@ -14,7 +14,8 @@ from bohb_nas import spoilt
 from bohb_nas.datasets import Dataset
 from bohb_nas.durations import format_duration
 from bohb_nas.errors import StorageError, UsageError, out_of_memory
-from bohb_nas.files import append_line, dump_json, load_json, refusal, write_atomic, write_patiently
+from bohb_nas.files import append_line, dump_json, load_json, refusal, storing, write_atomic, write_patiently
+from bohb_nas.locks import alone
 from bohb_nas.networks import size
 from bohb_nas.records import Status, Value
 from bohb_nas.refs import is_file
@@ -83,7 +84,8 @@ def train_final(
     Raises:
         DatasetError: the data set has no test part.
         OptionError: the configuration or the device is not accepted.
-        UsageError: a model of another training lies in the place of one of the seeds, or memory does not suffice for the images.
+        UsageError: a model of another training lies in the place of one of the seeds, another process trains into the folder, or memory
+            does not suffice for the images.
         StorageError: the disk refused before the training of a seed began: what is trained waits until it takes it.
     """
     dataset.test_part()
@@ -111,24 +113,10 @@ def train_final(
         compiler=Compiler(compile),
         say=say,
     )
-    earlier = {seed: earlier_row(out / f"seed-{seed}", {"config": dict(config), **job.facts()}) for seed in seeds}
-    rows, left = list[Row](), list[int]()
-    for n, seed in enumerate(seeds, start=1):
-        row, folder = earlier[seed], out / f"seed-{seed}"
-        if row is None and rows and spoilt.why() is not None:
-            left.append(seed)
-            continue
-        say(
-            f"seed {seed}, {n} of {len(seeds)}: "
-            + (f"training for {format_duration(budget_s)}" if row is None else f"trained already, {folder}")
-        )
-        rows.append(row or _train(job, seed, folder))
-    if left:
-        say(
-            f"not trained: seed {', '.join(map(str, left))}, for {spoilt.why()}, after which this process may train wrongly; "
-            "run the same again: it trains the rest in a new process, and keeps the models that are there"
-        )
-    return rows
+    with storing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with alone(out / "train.lock", f"another train works in {out}", "let it end, or name another folder with --out", say=say):
+        return _rows(job, seeds, out)
 
 
 def _resident(dataset: Dataset, compute: Compute) -> ResidentData:
@@ -185,6 +173,28 @@ class _Job:
             "budget_s": self.plan.budget_s,
             "training": self.training,
         }
+
+
+def _rows(job: _Job, seeds: Sequence[int], out: Path) -> list[Row]:
+    """What `train_final` returns, in a folder into which nobody else trains."""
+    earlier = {seed: earlier_row(out / f"seed-{seed}", {"config": dict(job.config), **job.facts()}) for seed in seeds}
+    rows, left = list[Row](), list[int]()
+    for n, seed in enumerate(seeds, start=1):
+        row, folder = earlier[seed], out / f"seed-{seed}"
+        if row is None and rows and spoilt.why() is not None:
+            left.append(seed)
+            continue
+        job.say(
+            f"seed {seed}, {n} of {len(seeds)}: "
+            + (f"training for {format_duration(job.plan.budget_s)}" if row is None else f"trained already, {folder}")
+        )
+        rows.append(row or _train(job, seed, folder))
+    if left:
+        job.say(
+            f"not trained: seed {', '.join(map(str, left))}, for {spoilt.why()}, after which this process may train wrongly; "
+            "run the same again: it trains the rest in a new process, and keeps the models that are there"
+        )
+    return rows
 
 
 def _train(job: _Job, seed: int, folder: Path) -> Row:

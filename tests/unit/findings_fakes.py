@@ -81,6 +81,7 @@ def findings(
         "hours": _hours(told, used),
         "pace": {
             "span_s": told[-1]["told"],
+            "used_s": told[-1]["told"],
             "device_hours": sum(t["train_s"] for t in told) / 3600,
             "evaluations_per_hour": len(told) / told[-1]["told"] * 3600,
             "n_workers": N_WORKERS,
@@ -115,6 +116,7 @@ def nothing(*, name: str = "empty") -> Findings:
         "hours": [],
         "pace": {
             "span_s": 0.0,
+            "used_s": 0.0,
             "device_hours": 0.0,
             "evaluations_per_hour": None,
             "n_workers": 0,

@@ -66,6 +66,17 @@ def analyze(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["analyze", *map(str, arguments)], catch_exceptions=False)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to give files away")
+def test_a_report_that_root_makes_is_the_study_s_owner_s(study: StudyDir) -> None:
+    """Of a folder that is named, root stays the owner."""
+    os.chown(study.path, 65534, 65533)
+    assert analyze(study.path, "--no-figures").exit_code == 0
+    assert analyze(study.path, "--no-figures", "--to", study.path.parent / "mine").exit_code == 0
+    owners = [(path.stat().st_uid, path.stat().st_gid) for path in (study.report, study.path.parent / "mine")]
+    assert owners == [(65534, 65533), (0, os.getegid())]
+    assert study.report.stat().st_mode & 0o777 == 0o700
+
+
 def test_by_default_there_are_figures_a_page_and_a_summary(study: StudyDir, drawn: list[Any]) -> None:
     done = analyze(study.path)
     assert done.exit_code == 0

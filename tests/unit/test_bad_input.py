@@ -37,6 +37,12 @@ def refused(result: Result, *said: str) -> None:
         assert words in text
 
 
+@pytest.mark.parametrize("command", [["train", "c.json"], ["baselines", "st"], ["simulate"], ["compare", "st"]])
+def test_seeds_beyond_what_anybody_could_train_are_refused(command: list[str]) -> None:
+    Path("c.json").write_text('{"initial_filters": 4}')
+    refused(CliRunner().invoke(cli, [*command, "--seeds", "1000000000"]), "--seeds", "1000000000", "10000")
+
+
 @pytest.mark.parametrize(
     ("option", "known"),
     [

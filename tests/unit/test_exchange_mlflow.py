@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 from study_fakes import make_study, result, trial
 
 from bohb_nas.cli import cli
+from bohb_nas.locks import Lock
 from bohb_nas.records import Value
 from bohb_nas.store.journal import Event, Journal, fold
 from bohb_nas.store.study_dir import StudyDir
@@ -106,6 +109,45 @@ def test_where_no_runs_can_be_written(tmp_path: Path, to: str, said: str) -> Non
     shown = export(make_study(tmp_path / "study", now=NOW), tmp_path / to)
     assert shown.exit_code == 2
     assert re.search(said, shown.stderr)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_disk_without_room_is_one_line(tmp_path: Path) -> None:
+    """While MLflow makes its tables, of which 300 KiB are a part, and when it writes a run with half a MiB of values."""
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
+    study, to = make_study(tmp_path / "study", now=NOW), tmp_path / "x.db"
+    command = [sys.executable, "-W", "ignore", "-m", "bohb_nas", "export", str(study.path), "--format", "mlflow", "--to", str(to)]
+
+    def refused(kib: int) -> str:
+        done = subprocess.run(["bash", "-c", f'ulimit -f {kib}; "$@"', "-", *command], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        return done.stderr
+
+    shown = rf"bohb-nas: MLflow cannot write {to}: .*; what it has is kept, the same command goes on\n"
+    assert re.fullmatch(shown, refused(300))
+    to.unlink()
+    assert "3 runs" in export(study, to).stderr
+    large = replace(trial(9), config={f"p{k}": "x" * 500 for k in range(1000)})
+    journal = Journal(study.journal, fold(study.journal))
+    for event in (Event(term=4, time=NOW, trial=large), Event(term=4, time=NOW, result=result(9, 0.5))):
+        journal.write(event)
+    assert re.fullmatch(shown, refused(to.stat().st_size // 1024 + 50))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_export_waits_for_another_into_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
+    to, waited = tmp_path / "x.db", list[bool]()
+    other = Lock(tmp_path / "x.db.lock")
+    assert other.acquire()
+
+    def wait(_: float) -> None:
+        waited.append(to.exists())
+        other.release()
+
+    monkeypatch.setattr(time, "sleep", wait)
+    assert "3 runs" in export(make_study(tmp_path / "study", now=NOW), to).stderr
+    assert waited == [False]
 
 
 @pytest.mark.filterwarnings("ignore")

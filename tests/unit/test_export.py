@@ -3,6 +3,7 @@ import errno
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 import training_fakes as fakes
+from study_fakes import take_locks_away
 
 from bohb_nas import files, spoilt
 from bohb_nas.errors import DatasetError, StorageError, UsageError
@@ -152,6 +154,39 @@ def test_the_model_needs_only_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.split("\n")[0] == "(5, 3) False"
+
+
+def test_one_at_a_time_trains_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a seed is trained, the same is asked again, and so is another training."""
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 90.0, "device": "cpu", "max_steps": 1}
+    refused: list[str] = []
+
+    def meanwhile(*arguments: Any, **named: Any) -> Fit:
+        monkeypatch.setattr(final, "fit", fit)
+        for out in (tmp_path / "a", tmp_path / "b"):
+            before = sorted(tmp_path.rglob("*"))
+            try:
+                train_final({**fakes.TINY, "batch_size": 8}, **where, seeds=[0], out=out)
+            except UsageError as e:
+                refused.append(str(e))
+                assert sorted(tmp_path.rglob("*")) == before
+        return fit(*arguments, **named)
+
+    monkeypatch.setattr(final, "fit", meanwhile)
+    train_final(fakes.TINY, **where, seeds=[0], out=tmp_path / "a")
+    who = f"pid {os.getpid()} on {socket.gethostname()}"
+    assert refused == [f"another train works in {tmp_path}/a, {who}; let it end, or name another folder with --out"]
+    trained = {name: json.loads((tmp_path / name / "seed-0/model.json").read_text())["config"]["batch_size"] for name in "ab"}
+    assert trained == {"a": 16, "b": 8}
+
+
+def test_models_are_trained_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, said = tmp_path / "out", list[str]()
+    out.mkdir()
+    take_locks_away(out, monkeypatch)
+    train_final(fakes.TINY, dataset=fakes.dataset(), budget_s=90.0, seeds=[0], out=out, device="cpu", max_steps=1, say=said.append)
+    assert said[0].startswith(f"{out} has no locks: No locks available; nothing keeps a second process from")
+    assert (out / "seed-0/model.pt2").is_file()
 
 
 def _untested(folder: Path) -> None:

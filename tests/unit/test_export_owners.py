@@ -10,6 +10,8 @@ from click.testing import Result as Shown
 from test_exchange_hpbandster import make_study
 
 from bohb_nas.cli import cli
+from bohb_nas.errors import UsageError
+from bohb_nas.report.exports import make
 from bohb_nas.report.exports.mlflow import Runs
 from bohb_nas.report.status import Watch
 from bohb_nas.store.study_dir import StudyDir
@@ -33,6 +35,18 @@ def test_a_study_goes_on_with_its_own_export_and_with_no_other_s(tmp_path: Path,
     shown = export(another, format_name, to)
     assert shown.exit_code == 2
     assert "--to" in shown.stderr
+
+
+@pytest.mark.parametrize("format_name", ["hpbandster", "tensorboard"])
+def test_of_two_studies_that_begin_at_the_same_time_one_has_the_folder(tmp_path: Path, format_name: str) -> None:
+    to = tmp_path / "out"
+    mine, another = (make(format_name, Watch(make_study(tmp_path / name)), to) for name in ("one", "other"))
+    mine.update()
+    before = {path: path.read_bytes() for path in to.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match="--to"):
+        another.update()
+    assert {path: path.read_bytes() for path in to.rglob("*") if path.is_file()} == before
+    mine.update()
 
 
 class Client:

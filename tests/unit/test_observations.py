@@ -106,9 +106,37 @@ def test_a_rate_of_an_analysis_is_that_of_the_status(tmp_path: Path) -> None:
     ]
     study.journal.write_text("".join(event.to_line() + "\n" for event in lines))
     record = read(study)
-    assert pace(record.told, record.span_s)["evaluations_per_hour"] == 225.0 == 2 / 32 * 3600
+    assert pace(record.told, span_s=record.span_s, used_s=record.used_s)["evaluations_per_hour"] == 225.0 == 2 / 32 * 3600
     overall = status(study)["throughput"]["overall"]
     assert (overall["evaluations_per_hour"], overall["hours"]) == (225.0, 32 / 3600)
+
+
+def test_what_outlives_its_master_is_in_no_rate_without_its_time(tmp_path: Path) -> None:
+    """A device trains from 100 to 121 and from 121 to 131; somebody leads from 100 to 104, and from 120 on."""
+
+    def run(name: str, began: float, ended: float) -> Run:
+        engine = {"host": "h", "device": "g0", "began": began, "ended": ended, "idle_s": None, "attempt": 0}
+        return Run(config_id=name, details={"engine": engine}, metrics={"new_s": ended - began})
+
+    a, b = run("a", 100.0, 121.0), run("b", 121.0, 131.0)
+    study = make_study(tmp_path / "s")
+    lines = [
+        Event(term=1, time=100.0),
+        Event(term=1, time=100.0, trial=a.trial),
+        Event(term=2, time=120.0, until=104.0),  # 4 s
+        Event(term=2, time=121.0, result=a.result),  # 1 s
+        Event(term=2, time=121.0, trial=b.trial),
+        Event(term=2, time=131.0, result=b.result),  # 10 s
+    ]
+    written = [event.to_line() + "\n" for event in lines]
+    study.journal.write_text("".join(written))
+    record, overall = read(study), status(study)["throughput"]["overall"]
+    used = pace(record.told, span_s=record.span_s, used_s=record.used_s)
+    assert (used["span_s"], used["used_s"], used["device_hours"] * 3600) == (15.0, 31.0, 31.0)
+    assert overall == {"hours": 31 / 3600, "evaluations_per_hour": 2 / 31 * 3600, "device_hours_per_hour": 1.0}
+    assert used["evaluations_per_hour"] == overall["evaluations_per_hour"]
+    study.journal.write_text("".join(written[:4]))
+    assert status(study)["throughput"]["overall"]["device_hours_per_hour"] == 1.0, "21 s of 21, of which somebody led 5"
 
 
 def test_time_stands_still_for_baselines_but_not_for_probes(tmp_path: Path) -> None:

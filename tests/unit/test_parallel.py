@@ -72,6 +72,22 @@ run([partial(time.sleep, 600), partial(pow, 2, 3)], jobs=2)
     assert (len(gone) >= 3, alive) == (True, [])
 
 
+def test_processes_that_end_while_tasks_are_handed_out_are_no_news() -> None:
+    """Twenty times at the end of their wait, a little later each time: some of them end just then."""
+    program = """
+import time
+from functools import partial
+from bohb_nas import parallel
+
+parallel._IDLE_S = 0.1
+for k in range(20):
+    assert parallel.run([partial(pow, 2, n) for n in range(4)], jobs=2) == [1, 2, 4, 8]
+    time.sleep(0.08 + 0.002 * k)
+"""
+    done = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 def test_one_thread_after_another_may_ask() -> None:
     found: list[list[int]] = []
     for exponent in (2, 3):
@@ -94,7 +110,7 @@ def work(folder):
 
 run([partial(work, pathlib.Path.cwd())] * 2, jobs=2)
 """
-    asking = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
+    asking = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -105,6 +121,9 @@ run([partial(work, pathlib.Path.cwd())] * 2, jobs=2)
     for process in alive:
         process.kill()
     assert (len(gone), alive) == (2, [])
+    assert asking.stderr is not None
+    with asking.stderr:
+        assert asking.stderr.read() == b"", "what tidies up after them"
 
 
 def test_a_study_says_the_same_to_two_processes(tmp_path: Path) -> None:

@@ -361,6 +361,16 @@ def test_absent_data_are_named_with_the_remedy(family: str, monkeypatch: pytest.
         load_problem(family)
 
 
+@pytest.mark.parametrize("family", ["fcnet", "nb201", "taskset"])
+def test_a_folder_without_tables_is_named(family: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "benchmarks" / family
+    folder.mkdir(parents=True)
+    (folder / "README.md").touch()
+    monkeypatch.setenv("BOHB_NAS_DATA", str(tmp_path))
+    with pytest.raises(ProblemError, match=rf"{folder}' has no file that ends in \.npz; fetch the data again"):
+        load_problem(family)
+
+
 def test_damaged_data_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "benchmarks" / "lcbench").mkdir(parents=True)
     (tmp_path / "benchmarks" / "lcbench" / "meta.json").write_text("{")

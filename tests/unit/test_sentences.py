@@ -217,6 +217,6 @@ def test_without_a_comparison_nothing_is_compared() -> None:
 
 
 def test_pace() -> None:
-    figures: Any = {"device_hours": 12.34, "span_s": 14400.0, "evaluations_per_hour": 30.0, "train_share": 0.97}
+    figures: Any = {"device_hours": 12.34, "used_s": 14400.0, "evaluations_per_hour": 30.0, "train_share": 0.97}
     assert said(of_pace(figures)) == [("12.3 device hours in 4h, 30 evaluations an hour; workers trained 97 % of their time", True)]
     assert said(of_pace({**figures, "evaluations_per_hour": None})) == []  # type: ignore[typeddict-item]

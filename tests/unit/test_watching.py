@@ -196,6 +196,25 @@ def test_the_hours_of_an_imported_run_are_those_of_its_training(tmp_path: Path) 
     assert figures["last_hour"]["device_hours_per_hour"] == pytest.approx(1200 / 3600)
 
 
+def test_a_trial_in_training_that_outlived_its_master_is_in_no_rate_without_its_time(tmp_path: Path) -> None:
+    """Asked 600 s ago; its master died at once, the next leads since 10 s ago; one device trains it all the time."""
+    study, now = StudyDir(tmp_path / "study"), time.time()
+    study.make()
+    study.write_meta(META)
+    lines = [
+        Event(term=1, time=now - 600),
+        Event(term=1, time=now - 600, trial=trial(0)),
+        Event(term=2, time=now - 10, until=now - 600),
+    ]
+    study.journal.write_text("".join(line.to_line() + "\n" for line in lines))
+    beat(study, "t0", host="far", device="g0", pid=9, since=now - 600)
+    with hold(study.master_lock, host="near", pid=5, since=now - 10):
+        led = status(study)["throughput"]["overall"]
+    for overall in (led, status(study)["throughput"]["overall"]):
+        assert overall["hours"] * 3600 == pytest.approx(600, rel=0.02)
+        assert overall["device_hours_per_hour"] == pytest.approx(1.0, rel=0.02)
+
+
 def test_only_the_last_hour_counts_in_it(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", now=time.time())
     lines = [Event(term=4, time=time.time() + 2700, result=result(3, 0.5, host="far", device="g0", began=1.0, ended=2.0, idle_s=None))]

@@ -76,6 +76,8 @@ class RunDirectory:
             self._to.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise StorageError(f"cannot make {self._to}: {e.strerror}; free space, or name a folder where you may write") from e
+        if notes.text(notes.read_note(self._to / OWNER), "study") not in (None, self._name):
+            raise UsageError(f"--to {self._to} holds the export of another study, begun since this one was; name another folder")
         unit = self._watch.study.read_meta()["budgets"]["unit"]
         told = [e for e in state.evaluations() if e.trial.origin not in ASIDE | NOT_DRAWN]
         keyed = [(_key(e, self._left_out), e) for e in told]

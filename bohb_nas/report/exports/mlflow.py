@@ -3,25 +3,31 @@
 A run is written once: an update adds those that are missing, whoever wrote the others, and goes on with one that was interrupted.
 """
 
-import importlib
 import itertools
+import logging
 import posixpath
 import re
 import shlex
+import time
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.durations import counted
 from bohb_nas.errors import StorageError, UsageError
+from bohb_nas.locks import Lock
 from bohb_nas.records import Evaluation
 from bohb_nas.report.exports._owner import name_of
 from bohb_nas.report.exports._table import check_file, hyperparameters, make_folder, times
 from bohb_nas.report.status import Watch
+from bohb_nas.store.notes import first_line
 from bohb_nas.store.stays import stay
 
 _ID = "bohb_nas.trial_id"
 _PAGE = 1000
+_AGAIN_S = 0.1
+"""Between two looks whether another export still writes."""
 _LONGEST = 500
 """Characters of a value: the most that every version of MLflow takes."""
 _LONGEST_NAME = 200
@@ -38,7 +44,7 @@ def make(watch: Watch, to: Path) -> "Runs":
         UsageError: MLflow is not installed, or no such file can be written.
     """
     try:
-        tracking, entities, *_ = map(importlib.import_module, ("mlflow.tracking", "mlflow.entities", "sqlalchemy", "alembic"))
+        tracking, entities, *_ = map(import_module, ("mlflow.tracking", "mlflow.entities", "sqlalchemy", "alembic"))
     except ImportError as e:
         raise UsageError(f"--format mlflow needs MLflow ({e}): pip install 'bohb-nas[mlflow]'") from e
     if to.suffix != ".db":
@@ -46,6 +52,7 @@ def make(watch: Watch, to: Path) -> "Runs":
             f"--to {to}: MLflow's runs go to an SQLite file; accepted is a name that ends in .db, e.g. {to.with_suffix('.db')}"
         )
     check_file(to)
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)  # what it says of an error is in ours
     return Runs(watch, to, tracking=tracking, entities=entities)
 
 
@@ -62,14 +69,20 @@ class Runs:
         """Trials whose runs are written."""
 
     def update(self) -> str:
-        """Adds the runs that are missing."""
-        exceptions = importlib.import_module("mlflow.exceptions")
+        """Adds the runs that are missing, one process after the other: two would add the same."""
+        make_folder(self._to)
+        with Lock(self._to.with_name(f"{self._to.name}.lock")) as lock:
+            while not lock.acquire():
+                time.sleep(_AGAIN_S)
+            return self._add()
+
+    def _add(self) -> str:
+        refusals = import_module("mlflow.exceptions").MlflowException, import_module("sqlalchemy.exc").SQLAlchemyError
         state = self._watch.look()
         asked, told = times(state)
         evaluations = list(state.evaluations())
         params = _names(itertools.chain(hyperparameters(self._watch.study), *(e.config for e in evaluations)))
         metrics = _names(f"metric.{name}" for e in evaluations for name in e.result.metrics)
-        make_folder(self._to)
         try:
             self._client = self._client or self._tracking.MlflowClient(tracking_uri=f"sqlite:///{self._to}")
             experiment = self._experiment()
@@ -80,8 +93,10 @@ class Runs:
                     values = _params(e, params), _metrics(e, metrics)
                     self._write(e, *values, experiment, begun.get(trial_id), asked=asked[trial_id], told=told[trial_id])
                     self._complete.add(trial_id)
-        except (exceptions.MlflowException, OSError) as e:
-            raise StorageError(f"MLflow cannot write {self._to}: {str(e)[:500]}; what it has is kept, the same command goes on") from e
+        except (*refusals, OSError) as e:
+            raise StorageError(
+                f"MLflow cannot write {self._to}: {first_line(str(e))}; what it has is kept, the same command goes on"
+            ) from e
         uri = shlex.quote(f"sqlite:///{self._to}")
         return f"{counted(len(self._complete), 'run')}: {self._to}; `mlflow ui --backend-store-uri {uri}` shows them"
 

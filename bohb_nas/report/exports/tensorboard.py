@@ -37,12 +37,16 @@ def make(watch: Watch, to: Path) -> "Runs":
     Raises:
         UsageError: there is something else.
     """
-    other = notes.text(notes.read_note(to / _OWNER), "study")
-    if other not in (None, name_of(watch.study)):
-        raise UsageError(f"--to {to} holds the runs of study {other}; name another folder, or delete {to / _OWNER} if that study was moved")
+    _refuse_another(to, name_of(watch.study))
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {to} is a file; TensorBoard reads folders, name one that is new or holds an earlier export of this study")
     return Runs(watch, to)
+
+
+def _refuse_another(to: Path, study: str) -> None:
+    other = notes.text(notes.read_note(to / _OWNER), "study")
+    if other not in (None, study):
+        raise UsageError(f"--to {to} holds the runs of study {other}; name another folder, or delete {to / _OWNER} if that study was moved")
 
 
 class Runs:
@@ -64,8 +68,10 @@ class Runs:
             self._to.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise StorageError(f"cannot make {self._to}: {e.strerror}; free space, or name a folder where you may write") from e
+        name = name_of(self._watch.study)
+        _refuse_another(self._to, name)  # which has begun since this command has
         with Lock(self._to / _OWNER) as lock:
-            if lock.acquire(dump_json({"study": name_of(self._watch.study)})):
+            if lock.acquire(dump_json({"study": name})):
                 self._append()
         return f"runs: {self._to}; `tensorboard --logdir {pasted(self._to)}` shows them (pip install 'bohb-nas[tensorboard]')"
 

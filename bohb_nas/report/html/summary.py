@@ -88,7 +88,7 @@ def _figures(findings: Findings) -> Markup:
         ),
         ("trials told", count(s["n_trials"]), counts(s["by_origin"])),
         ("failed", count(failed), counts({k: v for k, v in s["by_status"].items() if k != "ok"}) if failed else "none so far"),
-        ("device hours", number(pace["device_hours"]), f"in {seconds(pace['span_s'])}"),
+        ("device hours", number(pace["device_hours"]), f"in {seconds(pace['used_s'])}"),
         (
             "evaluations per hour",
             number(pace["evaluations_per_hour"]),

@@ -145,7 +145,7 @@ def pace(findings: Findings) -> Markup:
     """How the time was used."""
     p = findings["pace"]
     known = {
-        "time from the first ask": seconds(p["span_s"]),
+        "time from the first ask": seconds(p["used_s"]),
         "device hours": number(p["device_hours"]),
         "evaluations per hour": number(p["evaluations_per_hour"]),
         "workers that answered": count(p["n_workers"]),
