@@ -22,7 +22,7 @@ from bohb_nas.durations import format_duration, plain
 from bohb_nas.engine.devices import local_devices, named_device, threads_spared
 from bohb_nas.errors import StudyError, UsageError, end_text
 from bohb_nas.files import dump_json, write_once
-from bohb_nas.locks import Lock
+from bohb_nas.locks import alone
 from bohb_nas.records import Evaluation
 from bohb_nas.store import holders
 from bohb_nas.store.notes import printable, tail
@@ -82,7 +82,7 @@ def compare(
     if note := threads_spared([place]):
         say(note)
     os.environ.update(place.environment)  # for all searches alike
-    with _alone(folder):
+    with alone(folder / "compare.lock", f"another compare works in {folder}", "let it end, or stop it", say=say):
         failed, interrupted = _search(folder, arrangement, say, search or start)
         cells = _read(folder, arrangement, failed)
         if not interrupted:
@@ -99,14 +99,6 @@ def _write(folder: Path, arrangement: Arrangement, cells: Sequence[Cell], *, int
     write(folder, found)
     draw(folder, arrangement, cells)
     return found
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with Lock(folder / "compare.lock") as lock:
-        if not lock.acquire(dump_json({"pid": os.getpid()})):
-            raise StudyError(f"another bohb-nas compare works in {folder}; let it end, or stop it")
-        yield
 
 
 def _search(folder: Path, arrangement: Arrangement, say: Say, search: Search) -> tuple[Failures, bool]:
