@@ -103,6 +103,7 @@ def dispatch(folder: Path) -> None:
     trials = trials_of(study, 2250)
     with leading(study), DaskEngine(study, term=1, needs_s=lambda _: None, say=lambda text: None) as engine:
         workers = LocalWorkers(study, local_devices(2), say=print)
+        workers.check(())
         while len(engine.joined()) < 2:
             time.sleep(0.05)
 

@@ -118,7 +118,7 @@ def is_aside(path: Path) -> bool:
 
 
 def _write_aside(path: Path, data: bytes, mode: int = 0o600, *, any_umask: bool = False) -> Path:
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    aside = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex}.tmp")  # a name may have 255 bytes in all
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -7,9 +7,9 @@ import random
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from bohb_nas.engine.devices import host
 from bohb_nas.errors import NoLocksError, StudyHeldError
@@ -84,22 +84,9 @@ def leading(
         with storing(study.leases):
             taken = lease.acquire(note)
     if not taken:
-        raise StudyHeldError(_held(study, holders.master(study) or {}))
+        raise StudyHeldError(holders.held(study, holders.master(study) or {}))
     with seat:
         yield seat
-
-
-def _held(study: StudyDir, master: Mapping[str, Any]) -> str:
-    """Who holds a study, and what to do about it."""
-    who, task = f"pid {master.get('pid', '?')} on {master.get('host', '?')}", master.get("task", holders.SEARCH)
-    if task != holders.SEARCH:
-        return (
-            f"{task} are trained in {study.path} by {who}; wait until they end, or stop them (`bohb-nas status {study.quoted}` shows them)"
-        )
-    return (
-        f"{study.path} is led by a living master ({who}); "
-        f"`bohb-nas worker {study.quoted}` joins it, `bohb-nas status {study.quoted}` shows it"
-    )
 
 
 def stand_by(study: StudyDir, gone: Callable[[], bool], *, ready: Callable[[], object] = lambda: None) -> bool:

@@ -27,7 +27,7 @@ from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
 from bohb_nas.entries import refuse_unknown
-from bohb_nas.errors import BohbNasError, OptionError, StudyError, UsageError, end_text
+from bohb_nas.errors import BohbNasError, OptionError, StorageError, StudyError, UsageError, end_text
 from bohb_nas.files import dump_json, is_aside, write_atomic
 from bohb_nas.hyperband import worth
 from bohb_nas.knowledge import NOTHING, Knowledge
@@ -153,7 +153,11 @@ def _ask_worker(meta: dict[str, Any], space: ConfigurationSpace, *, trains_here:
     # a GPU that a login node names and lacks keeps nobody from searching elsewhere
     elsewhere = not trains_here and meta["worker"] in IMAGE_WORKERS and meta["worker_options"].get("device") is None
     # no pipes: what the worker started as it was imported may hold them open for as long as it likes
-    with tempfile.TemporaryFile() as told, tempfile.NamedTemporaryFile() as log:
+    try:
+        told, log = tempfile.TemporaryFile(), tempfile.NamedTemporaryFile()  # noqa: SIM115 - entered below, where other errors are others'
+    except OSError as e:
+        raise StorageError(f"no temporary file can be made: {e.strerror}; TMPDIR names another folder for them") from e
+    with told, log:
         try:
             child = subprocess.run(
                 [sys.executable, "-P", "-m", "bohb_nas.engine.child", str(os.getpid()), meta["worker"], dump_json(options_of(meta))],

@@ -64,7 +64,7 @@ class LocalWorkers:
         self._say = say
         self._places = [_Place(device) for device in devices]
 
-    def _start(self, device: Device) -> subprocess.Popen[bytes]:
+    def _start(self, device: Device) -> subprocess.Popen[bytes] | None:
         path = self._study.worker_log(host(), device.name)
         with storing(path):
             log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -80,6 +80,9 @@ class LocalWorkers:
                 stderr=log,
                 start_new_session=True,
             )
+        except OSError as e:  # no process or memory is left: tried again, as often as one that ends
+            self._say(f"worker {device.name} cannot be started: {e.strerror}")
+            return None
         finally:
             os.close(log)
 
@@ -121,7 +124,7 @@ class LocalWorkers:
         ):
             last = vacant[0]
             log = self._study.worker_log(host(), last.device.name)
-            code = end_text(last.process.returncode) if last.process is not None else "?"
+            code = end_text(last.process.returncode) if last.process is not None else "could not be started"
             _check_disk(log.with_suffix(".space"))
             said = tail(log, _TAIL_BYTES, start=last.log_start)
             words = "(no log)" if said is None else printable(said)

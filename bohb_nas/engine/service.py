@@ -165,10 +165,12 @@ class Service:
     def _alone(self) -> str:
         """Why there is nobody to work for."""
         try:
-            led = holders.master(self._study) is not None
+            master = holders.master(self._study)
         except (NoLocksError, OSError) as e:
             return f"whether anybody leads this study cannot be told: {e}"
-        if led:
+        if master is not None and master.get("task", holders.SEARCH) != holders.SEARCH:
+            return holders.held(self._study, master)
+        if master is not None:
             unsaid = f"this study is led, but its master has not said where; `bohb-nas status {self._study.quoted}` shows it"
             return self._why_not_joined or unsaid
         return f"nobody leads this study; `bohb-nas run {self._study.quoted}` leads it again"

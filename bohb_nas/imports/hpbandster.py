@@ -86,7 +86,7 @@ def bring(source: Path, target: Path, *, space: str | None = None, unit: str | N
     meta = _meta(source, reference, budgets)
     study = StudyDir(target.with_name(f".{target.name}.importing-{os.getpid()}"))  # whole before it has its name, whatever dies
     try:
-        study.make()
+        study.make(to_search=False)
         write_atomic(study.space_json, space_to_json(searched) + "\n")
         write_atomic(study.journal, text)
         study.finish(meta, events[-1].time)

@@ -89,7 +89,7 @@ def status(figures: Mapping[str, Any]) -> RenderableType:
     unit = figures["budgets"]["unit"]
     led = figures["master"] is not None and figures["master"]["task"] == SEARCH
     refused = figures["refused"]
-    not_led = "not led" if refused is not None else "not led; the same `run` resumes it"
+    not_led = "not led" if refused is not None or figures["master"] is not None else "not led; the same `run` resumes it"
     state = "done" if figures["done"] else "led" if led else not_led
     running = Counter(f"{trial['budget']:g}" for trial in figures["trials_running"])
     head = (

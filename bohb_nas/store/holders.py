@@ -99,3 +99,16 @@ def _now(study: StudyDir, now: Callable[[], float] | None) -> float:
 def _names_a_process(note: Mapping[str, Any]) -> bool:
     """Whether a note names one process, which may be sent a signal: 0, 1 and what is negative would be many, or all."""
     return type(note.get("pid")) is int and 1 < note["pid"] < 2**31
+
+
+def held(study: StudyDir, master: Mapping[str, Any]) -> str:
+    """Who holds a study, and what to do about it."""
+    who, task = f"pid {master.get('pid', '?')} on {master.get('host', '?')}", master.get("task", SEARCH)
+    if task != SEARCH:
+        return (
+            f"{task} are trained in {study.path} by {who}; wait until they end, or stop them (`bohb-nas status {study.quoted}` shows them)"
+        )
+    return (
+        f"{study.path} is led by a living master ({who}); "
+        f"`bohb-nas worker {study.quoted}` joins it, `bohb-nas status {study.quoted}` shows it"
+    )

@@ -270,8 +270,11 @@ class StudyDir:
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise StudyError(f"study directory {self.path} is not writable; give yourself the right (chmod u+rwx) or choose another DIR")
 
-    def make(self) -> None:
+    def make(self, *, to_search: bool = True) -> None:
         """Makes the directory and its folders, readable by their owner only; harmless on an existing study.
+
+        Args:
+            to_search: whether results come into it, which takes hard links.
 
         Raises:
             StudyError: the place cannot hold a study.
@@ -282,7 +285,8 @@ class StudyDir:
             if not self.exists() and any(p.name not in _OWN_NAMES and not is_aside(p) for p in self.path.iterdir()):
                 raise StudyError(f"{self.path} holds other files and no study; choose an empty or new DIR")
             self.check_access()
-            self._try_link()
+            if to_search:
+                self._try_link()
             self.make_folders()
         except NoLinksError as e:
             raise StudyError(str(e)) from e
@@ -307,11 +311,17 @@ class StudyDir:
         """Puts a file under its name once, as results and leases are, and takes it away.
 
         Raises:
-            StorageError: the disk refused.
+            NoLinksError: the file system has no hard links.
+            OSError: the disk refused.
         """
         tried = self.path / ".links.tmp"
         try:
             write_once(tried, b"")
+        except NoLinksError:
+            raise
+        except StorageError as e:
+            if not isinstance(e.__cause__, FileNotFoundError):  # another `run`, which came past here, has tidied up
+                raise (e.__cause__ or e) from None
         finally:
             tried.unlink(missing_ok=True)
 

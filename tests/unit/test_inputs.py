@@ -38,6 +38,14 @@ def test_a_copy_that_cannot_be_written_is_said(study: StudyDir, tmp_path: Path) 
         store_inputs(study, meta(worker=str(tmp_path / "mine.py")))
 
 
+def test_a_name_may_be_as_long_as_a_file_system_allows(study: StudyDir, tmp_path: Path) -> None:
+    """255 bytes, with what the copy's has before it."""
+    mine = tmp_path / ("多" * 82 + ".py")
+    mine.write_text("space = 1\n")
+    store_inputs(study, meta(space=str(mine)))
+    assert [(len(path.name.encode()), path.read_text()) for path in study.inputs.iterdir()] == [(255, "space = 1\n")]
+
+
 def test_what_cannot_be_read_is_not_copied(study: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -480,6 +481,13 @@ def test_what_a_worker_says_of_a_space_arrives_as_it_was_said(tmp_path: Path) ->
     assert check(meta, new_space(meta)) == (["cat\x85 dog\u2028\u2029"], None)
     worker.write_text("raise ValueError('cat\\x85 dog\\u2028\\u2029')\n")
     with pytest.raises(UsageError, match="ValueError: cat\x85 dog\u2028\u2029"):
+        check(meta, new_space(meta))
+
+
+def test_a_machine_without_a_folder_for_temporary_files_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    meta = plan(Request(space="toy", worker="toy"))
+    with pytest.raises(StorageError, match="no temporary file can be made: No such file or directory; TMPDIR names another folder"):
         check(meta, new_space(meta))
 
 

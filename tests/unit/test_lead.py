@@ -207,7 +207,7 @@ class Kept:
     [
         (BohbNasError("all workers have ended"), BohbNasError, True),
         (StorageError("cannot write a log"), StorageError, False),
-        (OSError(errno.EAGAIN, "no processes left"), StorageError, False),
+        (OSError(errno.EIO, "a folder cannot be listed"), StorageError, False),
     ],
 )
 def test_workers_that_cannot_be_started_end_a_master_as_those_that_end_later_do(

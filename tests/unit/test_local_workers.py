@@ -145,6 +145,20 @@ def kept(folder: Path, said: list[str], *names: str) -> LocalWorkers:
     return workers
 
 
+def test_a_worker_for_which_no_process_is_left_is_tried_as_often_as_one_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*command: object, **how: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    said: list[str] = []
+    workers = kept(tmp_path, said, "cpu0")
+    for _ in range(MAX_RESTARTS - 1):
+        workers.check([])
+    with pytest.raises(BohbNasError, match="all workers have ended; the last words of cpu0 .could not be started,"):
+        workers.check([])
+    assert said == ["worker cpu0 cannot be started: Resource temporarily unavailable"] * (MAX_RESTARTS + 1)
+
+
 def test_nothing_is_started_before_it_is_asked_for(tmp_path: Path, programs: list[Program]) -> None:
     """Whoever makes one may still fail otherwise."""
     workers = LocalWorkers(StudyDir(tmp_path / "study"), [Device(name="cpu0", environment={})], say=print)
@@ -315,7 +329,9 @@ def test_a_worker_that_is_started_gets_the_environment_of_its_device_and_outlive
     popen = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda command, **how: popen([sys.executable, "-c", f"{code}; 1/0"], **how))
     for _ in range(2):
-        with workers._start(Device(name="cuda1", environment={"CUDA_VISIBLE_DEVICES": "1"})) as process:
+        process = workers._start(Device(name="cuda1", environment={"CUDA_VISIBLE_DEVICES": "1"}))
+        assert process is not None
+        with process:
             assert process.wait() == 1
     said = [line for line in log.read_text().splitlines() if line.startswith(("from", "Zero"))]
     assert said == ["from the master 1 True", "ZeroDivisionError: division by zero"] * 2, "the log of the one before is kept"

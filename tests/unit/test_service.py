@@ -381,7 +381,7 @@ def alone(study: StudyDir) -> tuple[list[str], int]:
 
 
 def test_who_could_not_reach_the_master_does_not_say_that_nobody_leads(study: StudyDir) -> None:
-    """On another machine, and where something else than a search holds the study's lock, as `bohb-nas baselines` does."""
+    """On another machine, and where something else than a search holds the study's lock."""
     with locks.Lock(study.master_lock) as lock:
         assert lock.acquire(json.dumps({"host": "far", "pid": 7}))
         (text,), _ = alone(study)
@@ -390,3 +390,8 @@ def test_who_could_not_reach_the_master_does_not_say_that_nobody_leads(study: St
         said, n = alone(study)
         assert said[1:] == ["the master on far listens on its own loopback alone; leaving after 0 s"]
         assert n == 1
+        study.scheduler_json.unlink()
+    with locks.Lock(study.master_lock) as lock:
+        assert lock.acquire(json.dumps({"host": "far", "pid": 7, "task": "baselines"}))
+        (text,), _ = alone(study)
+        assert text.startswith(f"baselines are trained in {study.path} by pid 7 on far; wait until they end, or stop them")

@@ -231,9 +231,23 @@ def test_a_place_without_hard_links_is_refused_before_anything_is_written(tmp_pa
         patched.setattr(os, "link", refuse)
         with pytest.raises(StudyError, match=f"{study.path} has no hard links .*choose a DIR elsewhere") as refused:
             study.make()
-    assert (refused.value.exit_code, list(study.path.iterdir())) == (2, [])
+        assert (refused.value.exit_code, list(study.path.iterdir())) == (2, [])
+        study.make(to_search=False)
     study.make()
     assert not any(path.name.startswith(".") for path in study.path.iterdir())
+
+
+def test_what_another_run_tidies_up_in_a_new_study_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def late(old: Path, new: Path) -> None:
+        old.unlink()
+        link(old, new)
+
+    monkeypatch.setattr(os, "link", late)
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    assert study.results.is_dir()
 
 
 def test_a_result_that_a_disk_does_not_give_for_now_stays_where_it_is(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
