@@ -25,6 +25,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bohb_nas import leaving, spoilt, standstill
+from bohb_nas.engine import streams
 from bohb_nas.engine.kept import kept
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError, out_of_memory
 from bohb_nas.files import FULL, dump_json, storing
@@ -120,7 +121,8 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
 
     own = os.getpid()
     try:
-        result: object = worker.train(trial, workdir)
+        with streams.put_back():
+            result: object = worker.train(trial, workdir)
         if not isinstance(result, Result):
             return failed(Status.CRASHED, f"the worker returned {type(result).__name__} {str(result)[:200]!r}; accepted is a Result")
         if result.trial_id != trial.trial_id:
