@@ -23,6 +23,7 @@ from bohb_nas.errors import DatasetError, RefError, StorageError
 from bohb_nas.records import Origin, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
 from bohb_nas.space.files import space_to_json
+from bohb_nas.store.notes import first_line
 
 TRIAL = Trial(trial_id="t0", config_id="c0", config={"x": 1.0}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
 
@@ -76,6 +77,18 @@ def test_misbehaviour_is_a_status_with_a_reason(tmp_path: Path, answer: Any, sta
     assert result.status is status
     assert result.loss is None
     assert said in (result.message or "")
+
+
+@pytest.mark.parametrize("what", ["z" * 5000, "z" * 5000 + "\nin the end", "\n".join(["a line of many"] * 1000)])
+def test_a_long_message_keeps_what_was_raised_and_where(tmp_path: Path, what: str) -> None:
+    result, _ = train(Worker(ValueError(what)), TRIAL, tmp_path)
+    said = str(result.message)
+    assert said.startswith("Traceback (most recent call last):\n")
+    assert f'File "{__file__}"' in said
+    assert f"ValueError: {what[:14]}" in said
+    assert said.endswith(what[-10:] + "\n")
+    assert len(said) < 4100
+    assert first_line(said).startswith(f"ValueError: {what[:14]}" if "\n" not in what else what.splitlines()[-1])
 
 
 def nested(depth: int) -> Any:
