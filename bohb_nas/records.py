@@ -177,7 +177,8 @@ class Result:
     A metric that is no finite number goes to `metrics_dropped` in the details, as text: the loss is known all the same.
 
     Raises:
-        RecordError: the status is none; the loss is not a number of an OK result, or None of any other; seconds are no number.
+        RecordError: the id or the status is none; the loss is not a number of an OK result, or None of any other; seconds are no number;
+            metrics or details are no mapping.
     """
 
     trial_id: str
@@ -196,6 +197,10 @@ class Result:
     """Why it is not OK, for people."""
 
     def __post_init__(self) -> None:
+        check_id(Result, {"trial_id": self.trial_id}, "trial_id")
+        for name in ("metrics", "details"):
+            if not isinstance(value := getattr(self, name), Mapping):
+                refuse(Result, {name: value}, name, "an object: names and their values")
         object.__setattr__(self, "status", word(Result, Status, "status", self.status))
         for name in ("loss", "train_s"):
             object.__setattr__(self, name, as_number(getattr(self, name)))
@@ -234,11 +239,8 @@ class Result:
             RecordError: a field is missing, unknown or of the wrong kind.
         """
         record = entries(cls, value)
-        check_id(cls, record, "trial_id")
-        for name in ("metrics", "details"):
-            if not isinstance(record.get(name, {}), dict):
-                refuse(cls, record, name, "an object")
-        record["metrics"] = shared(record.get("metrics", {}))
+        if isinstance(metrics := record.get("metrics"), dict):
+            record["metrics"] = shared(metrics)
         if (config := record.get("config")) is not None and not (isinstance(config, dict) and is_plain(config)):
             refuse(cls, record, "config", "null or an object of plain values")
         if not isinstance(record.get("message"), str | None):

@@ -51,6 +51,8 @@ def load_module(kind: str, reference: str, *, copy: Path | None = None, start: s
     Raises:
         RefError: nothing there, or it fails while it is imported.
     """
+    if not isinstance(reference, str):
+        raise RefError(f"{kind} {reference!r}: accepted is a text: one of {', '.join(names(kind))}, FILE.py or module:attribute")
     if reference in names(kind):
         return importlib.import_module(f"bohb_nas.{CATALOGUES[kind]}.{reference}")
     if reference.endswith(".py"):

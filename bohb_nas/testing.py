@@ -22,6 +22,7 @@ from ConfigSpace import ConfigurationSpace
 
 from bohb_nas import leaving, networks
 from bohb_nas.datasets import prepare
+from bohb_nas.engine import streams
 from bohb_nas.engine.child import hands_over, make_worker
 from bohb_nas.engine.kept import read_back
 from bohb_nas.errors import BohbNasError, RefError, UsageError
@@ -175,7 +176,7 @@ def check_worker(worker: Worker, space: ConfigurationSpace, *, workdir: Path, bu
         trial = _trial(f"check-{number}", config, budget)
         folder, began = workdir / trial.trial_id, time.monotonic()
         folder.mkdir()
-        result = worker.train(trial, folder)
+        result = _train(worker, trial, folder)
         took_s.append(time.monotonic() - began)
         return _result_problem(result, trial, accepted)
 
@@ -218,6 +219,12 @@ def _finding(statement: str, problem: Callable[[], str | None]) -> Finding:
 
 def _trial(trial_id: str, config: Mapping[str, Value], budget: float) -> Trial:
     return Trial(trial_id=trial_id, config_id=trial_id, config=config, budget=budget, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
+
+
+def _train(worker: Worker, trial: Trial, folder: Path) -> Any:
+    """What a worker answers, whatever it makes of standard output meanwhile."""
+    with streams.put_back():
+        return worker.train(trial, folder)
 
 
 def _encoding_problem(encoding: Encoding, config: dict[str, Value]) -> str | None:
@@ -268,7 +275,7 @@ def _leaving_problem(worker: Worker, trial: Trial, workdir: Path, *, usual_s: fl
     again.mkdir()
     if (folder / "handover").is_dir():
         (again / "interrupted").symlink_to(folder / "handover")
-    return _result_problem(worker.train(trial, again), trial, frozenset({Status.OK}))
+    return _result_problem(_train(worker, trial, again), trial, frozenset({Status.OK}))
 
 
 def _asked_to_leave(worker: Worker, trial: Trial, folder: Path, *, after_s: float) -> tuple[Any, float | None]:
@@ -283,7 +290,7 @@ def _asked_to_leave(worker: Worker, trial: Trial, folder: Path, *, after_s: floa
     timer = threading.Timer(after_s, ask)
     timer.start()
     try:
-        result = worker.train(trial, folder)
+        result = _train(worker, trial, folder)
         ended_at = time.monotonic()
     finally:
         timer.cancel()

@@ -117,11 +117,12 @@ def _is_image(name: str) -> bool:
 def _files(root: Path, part: str, classes: tuple[str, ...], nameless: list[str]) -> list[_File]:
     """The images of a part; other files in its class folders are added to `nameless`."""
     files: list[_File] = []
+    above = (os.path.realpath(root), os.path.realpath(root / part))
     for label, name in enumerate(classes):
         folder = root / part / name
         if part == "test" and not folder.is_dir():
             continue
-        files += sorted(_walk(folder, f"{part}/{name}", label, nameless), key=lambda file: file.path)
+        files += sorted(_walk(folder, f"{part}/{name}", label, nameless, above), key=lambda file: file.path)
     nameless.sort()
     held = {file.label for file in files}
     empty = [c for label, c in enumerate(classes) if label not in held and (part == "train" or (root / part / c).is_dir())]
@@ -136,17 +137,22 @@ def _files(root: Path, part: str, classes: tuple[str, ...], nameless: list[str])
     return files
 
 
-def _walk(folder: Path, below: str, label: int, nameless: list[str], above: tuple[str, ...] = ()) -> Iterator[_File]:
-    """The images in a folder and its folders; texts, not paths, because a load walks tens of thousands of them."""
-    above = (*above, os.path.realpath(folder))
+def _walk(folder: Path, below: str, label: int, nameless: list[str], above: tuple[str, ...]) -> Iterator[_File]:
+    """The images in a folder and its folders; texts, not paths, because a load walks tens of thousands of them.
+
+    Raises:
+        DatasetError: a link leads to one of the real folders `above`, from the root of the data set down.
+    """
+    real = os.path.realpath(folder)
+    if real in above and folder.is_symlink():
+        raise DatasetError(f"{str(folder)!r} links to a folder that it lies in, and would be read for ever; remove this link")
+    above = (*above, real)
     with os.scandir(folder) as entries:
         found = list(entries)
     for entry in found:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            if entry.is_symlink() and os.path.realpath(entry.path) in above:
-                raise DatasetError(f"{entry.path!r} links to a folder that it lies in, and would be read for ever; remove this link")
             yield from _walk(folder / entry.name, f"{below}/{entry.name}", label, nameless, above)
         elif _is_image(entry.name):
             dangling = entry.is_symlink() and not os.path.exists(entry.path)  # listed all the same: an image that cannot be read

@@ -25,17 +25,18 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bohb_nas import leaving, spoilt, standstill
+from bohb_nas.engine import streams
 from bohb_nas.engine.kept import kept
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, RefError, StorageError, out_of_memory
 from bohb_nas.files import FULL, dump_json, storing
 from bohb_nas.parallel import die_with_parent
 from bohb_nas.records import RESULT_LIMIT_BYTES, Result, Status, Trial, Worker
 from bohb_nas.refs import load_module
+from bohb_nas.store.notes import shortened
 from bohb_nas.store.study_dir import LOG
 
 END = signal.SIGRTMIN
 """Ends the child in good order; a signal that no scheduler sends."""
-_MESSAGE_LIMIT = 4000
 
 
 class _EndedError(SystemExit):
@@ -85,7 +86,7 @@ def check(reference: str, options: dict[str, Any], space_json: str) -> dict[str,
     except BohbNasError as e:
         return {"error": str(e)}
     except (Exception, SystemExit):  # noqa: BLE001 (the outer shell, around a user's code)
-        return {"error": f"worker {reference!r} fails in its check of the space; correct it:\n{traceback.format_exc()[-_MESSAGE_LIMIT:]}"}
+        return {"error": f"worker {reference!r} fails in its check of the space; correct it:\n{shortened(traceback.format_exc())}"}
     return {"checked": True, "notes": [line for line in said if isinstance(line, str)] if isinstance(said, list) else []}
 
 
@@ -115,12 +116,13 @@ def train(worker: Worker, trial: Trial, workdir: Path) -> tuple[Result, bool]:
 
     def failed(status: Status, message: str, *, spoilt: bool = False) -> tuple[Result, bool]:
         seconds = standstill.now() - began
-        said = message[-_MESSAGE_LIMIT:].encode(errors="backslashreplace").decode()  # names of files need not be UTF-8
+        said = shortened(message).encode(errors="backslashreplace").decode()  # names of files need not be UTF-8
         return Result(trial_id=trial.trial_id, status=status, loss=None, train_s=seconds, message=said), spoilt
 
     own = os.getpid()
     try:
-        result: object = worker.train(trial, workdir)
+        with streams.put_back():
+            result: object = worker.train(trial, workdir)
         if not isinstance(result, Result):
             return failed(Status.CRASHED, f"the worker returned {type(result).__name__} {str(result)[:200]!r}; accepted is a Result")
         if result.trial_id != trial.trial_id:
@@ -273,7 +275,7 @@ def main() -> int:
     except BohbNasError as e:
         return give_up(str(e))
     except (Exception, SystemExit):  # noqa: BLE001 (the outer shell, around a user's code)
-        return give_up(traceback.format_exc()[-_MESSAGE_LIMIT:])
+        return give_up(shortened(traceback.format_exc()))
     answer({"ready": True, "hands_over": hands_over(worker)})
     for line in requests:
         request = json.loads(line)

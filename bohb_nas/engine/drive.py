@@ -6,18 +6,18 @@ hands back what its result file says; the tell is on the disk before the optimiz
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
 
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.probes import Probes
-from bohb_nas.errors import BohbNasError, KnowledgeError, RecordError
+from bohb_nas.errors import BohbNasError, KnowledgeError, RecordError, SpaceError
 from bohb_nas.files import dump_json
 from bohb_nas.knowledge import NOTHING, Knowledge, untold_text
 from bohb_nas.methods import ask
-from bohb_nas.records import ASIDE, Budgets, Idle, Optimizer, Origin, Result, Status, Trial
+from bohb_nas.records import ASIDE, Budgets, Idle, Optimizer, Origin, Result, Status, Trial, Value
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.notes import printable
 
@@ -133,6 +133,8 @@ class Drive:
     tick_s: float = 0.25
     knowledge: Knowledge = NOTHING
     """Its constraints say which trials are refused and which results do not count."""
+    complete: Callable[[Mapping[str, Value]], object] = dict
+    """Raises SpaceError for a configuration that is none of the study's space."""
     probes: Probes | None = None
     """Trained beside the search."""
     _n_crashed_in_a_row: int = 0
@@ -238,7 +240,15 @@ class Drive:
             raise KnowledgeError(untold_text(untold, result.trial_id, result.metrics))
 
     def _judged(self, result: Result) -> Result:
-        """The result with the constraints that it breaks in its details: the word is the engine's, not the worker's."""
+        """The result with the constraints that it breaks in its details: the word is the engine's, not the worker's.
+
+        A configuration that the space does not have is left out: nobody could train it, and it would be shown as the incumbent's.
+        """
+        try:
+            if result.config is not None:
+                self.complete(result.config)
+        except SpaceError as e:
+            result = replace(result, config=None, details={**result.details, "config_left_out": str(e)})
         broken = [str(constraint) for constraint in self.knowledge.broken(result)] if result.loss is not None else []
         if not broken and "violates" not in result.details:
             return result

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +29,7 @@ from bohb_nas.errors import StorageError, StudyHeldError, UsageError
 from bohb_nas.files import storing
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.one_shot_settings import SEARCHES
+from bohb_nas.space.legality import complete
 from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, Journal, State
 from bohb_nas.store.lines import repair
@@ -139,6 +141,7 @@ def lead(
                 stop=parts.stop,
                 budgets=parts.budgets,
                 knowledge=knowledge,
+                complete=partial(complete, parts.space),
                 probes=_probes(meta, parts, knowledge),
                 continue_promoted=continued,
                 checkpoints=Checkpoints(

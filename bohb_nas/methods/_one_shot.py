@@ -139,7 +139,8 @@ class OneShot:
         if self._due is not Origin.SEARCH:
             return None
         if result.config is None:
-            return "brought no configuration"
+            why = result.details.get("config_left_out")
+            return "brought no configuration" if why is None else f"found what the space does not have: {why}"
         try:
             self._config = complete(self._space, result.config)
         except SpaceError as e:

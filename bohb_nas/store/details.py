@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bohb_nas.records import Result
 
-KEPT = frozenset({"attempt_s", "bound", "device", "engine", "metrics_dropped", "ready_to_use", "violates"})
+KEPT = frozenset({"attempt_s", "bound", "config_left_out", "device", "engine", "metrics_dropped", "ready_to_use", "violates"})
 """Names of details; whoever reads another one of results that come from a state adds it here."""
 
 

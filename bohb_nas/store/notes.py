@@ -21,6 +21,8 @@ _NUMBER_LIMIT = 1e15
 """Of a number in a note: sums of many stay finite, and no time is longer."""
 _END = 4096
 """Characters of a message that are looked at, from either end."""
+_LINE, _MESSAGE = 1000, 4000
+"""Characters of a line and of a message that are kept."""
 _NO_REASON = "no reason given"
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 """What moves the cursor, sets colours, or names the window of a terminal."""
@@ -99,6 +101,13 @@ def first_line(message: str | None) -> str:
     """The line of a message that says most: the first, of a traceback the last."""
     lines = _lines(message)
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:200]
+
+
+def shortened(message: str) -> str:
+    """A message of which a line that is too long, and then the whole, keeps its beginning, which says what and where, and its end."""
+    lines = [line if len(line) <= _LINE else f"{line[: _LINE // 2]} … {line[-_LINE // 2 :]}" for line in message.split("\n")]
+    said = "\n".join(lines)
+    return said if len(said) <= _MESSAGE else f"{said[: _MESSAGE // 4]}\n…\n{said[-_MESSAGE * 3 // 4 :]}"
 
 
 def last_line(message: str | None) -> str:

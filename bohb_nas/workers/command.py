@@ -1,7 +1,7 @@
 """Trains by running any program: the command gets the configuration as arguments and answers with one JSON object.
 
 The program finds the trial as JSON in the file `$BOHB_NAS_TRIAL`. Its answer is the last line of standard output that is
-a JSON object, or the file `$BOHB_NAS_RESULT`; the file wins if both are there. `{"loss": 0.25}` is enough; `train_s`
+a JSON object, of at most 1 MiB, or the file `$BOHB_NAS_RESULT`; the file wins if both are there. `{"loss": 0.25}` is enough; `train_s`
 (default: wall seconds, and those behind the checkpoint that it goes on from), `metrics` (name -> number), `status` and `message`
 are understood, anything else is kept as details. A bare number is no answer: too many programs end with one by accident. NaN or
 infinite loss means diverged.
@@ -101,7 +101,7 @@ class CommandWorker:
             return failed(Status.CRASHED, f"the command ended with {end_text(ended.code)}; its folder is {str(workdir)!r}")
         try:
             answer = _answer.read_file(result_file)
-            said = printed.value if answer is None else answer
+            said = printed.answer() if answer is None else answer
             result = _answer.to_result(said, trial, wall_s=ended.seconds, behind_s=handovers.behind_s(trial, workdir))
             return replace(result, details={**result.details, "log_refused": refused}) if refused else result
         except RecordError as e:

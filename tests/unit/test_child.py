@@ -23,6 +23,7 @@ from bohb_nas.errors import DatasetError, RefError, StorageError
 from bohb_nas.records import Origin, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
 from bohb_nas.space.files import space_to_json
+from bohb_nas.store.notes import first_line
 
 TRIAL = Trial(trial_id="t0", config_id="c0", config={"x": 1.0}, budget=1.0, bracket=0, rung=0, seed=0, origin=Origin.RANDOM)
 
@@ -76,6 +77,18 @@ def test_misbehaviour_is_a_status_with_a_reason(tmp_path: Path, answer: Any, sta
     assert result.status is status
     assert result.loss is None
     assert said in (result.message or "")
+
+
+@pytest.mark.parametrize("what", ["z" * 5000, "z" * 5000 + "\nin the end", "\n".join(["a line of many"] * 1000)])
+def test_a_long_message_keeps_what_was_raised_and_where(tmp_path: Path, what: str) -> None:
+    result, _ = train(Worker(ValueError(what)), TRIAL, tmp_path)
+    said = str(result.message)
+    assert said.startswith("Traceback (most recent call last):\n")
+    assert f'File "{__file__}"' in said
+    assert f"ValueError: {what[:14]}" in said
+    assert said.endswith(what[-10:] + "\n")
+    assert len(said) < 4100
+    assert first_line(said).startswith(f"ValueError: {what[:14]}" if "\n" not in what else what.splitlines()[-1])
 
 
 def nested(depth: int) -> Any:
@@ -267,6 +280,51 @@ def test_a_signal_right_behind_a_request_is_not_lost(tmp_path: Path) -> None:
             leaver.give(str(n), budget=600.0)
             leaver.signal()
             assert leaver.hear()["result"]["status"] == "preempted"
+
+
+STREAMS = {
+    "none": "sys.stdout = sys.stderr = None",
+    "only write": "sys.stdout = sys.stderr = Tee()",
+    "refuses to flush": "sys.stdout = sys.stderr = Tee(); Tee.flush = lambda _: 1 / 0",
+    "closed": "sys.stdout.close(); sys.stderr.close()",
+    "detached": "sys.stdout = codecs.getwriter('utf-8')(sys.stdout.detach()); sys.stderr.detach()",
+    "deleted": "del sys.stdout, sys.stderr",
+}
+"""How a worker can leave its standard output."""
+PRINTS = """
+import codecs, sys
+from bohb_nas import Result, Status
+class Tee:
+    def write(self, text):
+        return len(text)
+def train(trial, workdir):
+    print("first words of", workdir.name)
+    print("a complaint of", workdir.name, file=sys.stderr)
+    {}
+    return Result(trial_id=trial.trial_id, status=Status.OK, loss=0.5, train_s=0.0)
+"""
+
+
+@pytest.mark.parametrize("way", STREAMS)
+def test_what_a_worker_makes_of_its_output_costs_no_evaluation_and_no_later_log(tmp_path: Path, way: str) -> None:
+    (tmp_path / "prints.py").write_text(PRINTS.replace("{}", STREAMS[way]))
+    with child(tmp_path, str(tmp_path / "prints.py")) as prints:
+        prints.hear()
+        for name in ("1", "2", "3"):
+            workdir = prints.give(name, budget=1.0)
+            said = prints.hear()
+            assert (said["result"]["status"], said["spoilt"]) == ("ok", False)
+            lines = sorted((workdir / "log.txt").read_text().splitlines())
+            assert lines == [f"a complaint of {name}", f"first words of {name}"]
+
+
+def test_a_worker_that_takes_its_output_away_and_fails_has_its_traceback_in_the_log(tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text(PRINTS.replace("{}", "sys.stderr = None; raise ValueError('too wide')"))
+    with child(tmp_path, str(tmp_path / "prints.py")) as prints:
+        prints.hear()
+        workdir = prints.give("1", budget=1.0)
+        assert "ValueError: too wide" in prints.hear()["result"]["message"]
+        assert "ValueError: too wide" in (workdir / "log.txt").read_text()
 
 
 STARTER = """

@@ -323,6 +323,72 @@ def test_a_line_of_more_than_a_mebibyte_is_no_answer_and_is_not_kept() -> None:
         assert (printed.value is not None) is counts
 
 
+INDENTED = json.dumps({"loss": 0.125, "metrics": {"epochs": 3}, "curve": [{"a": 1}]}, indent=2)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ('{"loss": 0.125, "x": "' + "y" * 2**20 + '"}', "longer than 1048576 bytes: write it to the file .BOHB_NAS_RESULT"),
+        (INDENTED, "several lines: print it on one line"),
+        (INDENTED.replace("\n", "\r\n"), "several lines: print it on one line"),
+        (INDENTED.replace("  ", "\t") + "\ndone", "several lines: print it on one line"),
+        (json.dumps({"loss": 0.125, "curve": ["y" * 1000] * 2000}, indent=1), "several lines: print it on one line"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", '{"loss": 0.75}\n'])
+def test_an_object_that_cannot_be_taken_leaves_none_from_before_in_its_place(before: str, last: str, said: str) -> None:
+    printed, text = LastObject(), f"{before}{last}\n".encode()
+    for at in range(0, len(text), 4096):
+        printed.feed(text[at : at + 4096])
+    printed.close()
+    with pytest.raises(RecordError, match=said):
+        printed.answer()
+    printed.feed(b'{"epoch": 3}\n{"loss": 0.25}\n')
+    assert printed.answer() == {"loss": 0.25}
+
+
+def test_an_answer_over_several_lines_is_a_crash_that_says_so(tmp_path: Path) -> None:
+    result = _run(tmp_path, "print('{\"loss\": 0.75}'); print(json.dumps({'loss': 0.125}, indent=1))")
+    assert (result.status, result.loss) == (Status.CRASHED, None)
+    assert "the last object that the command printed has several lines: print it on one line" in str(result.message)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "Done.",
+        "{\n  loss: 0.125\n}",
+        "{'a': 1,\n 'b': 2}",
+        '{\n  "loss": 0.125',
+        "{\nDone.\n}",
+        "}",
+        "{" + "y" * 2**20,
+        "{\n" + " y\n" * 2**20,
+    ],
+)
+def test_text_behind_the_last_object_leaves_it_the_answer(after: str) -> None:
+    printed = LastObject()
+    printed.feed(f'{{"epoch": 3}}\n{{"loss": 0.25}}\n{after}'.encode())
+    printed.close()
+    assert printed.answer() == {"loss": 0.25}
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "10%\r20%\r", "y" * 2**21 + "\r", "\r", "\r\n"])
+def test_what_stands_before_an_object_in_its_line(before: str) -> None:
+    """A mark of the byte order, and a progress bar that the line replaces on a terminal."""
+    printed = LastObject()
+    printed.feed(f'{{"loss": 0.75}}\n{before}{{"loss": 0.25}}\r\n'.encode())
+    printed.close()
+    assert printed.answer() == {"loss": 0.25}
+
+
+def test_an_object_may_name_files_that_are_not_utf_8() -> None:
+    printed = LastObject()
+    printed.feed(b'{"loss": 0.75}\n{"loss": 0.25, "file": "caf\xe9"}\n')
+    assert printed.answer() == {"loss": 0.25, "file": "caf\udce9"}
+
+
 def test_a_result_file_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
     assert read_file(tmp_path / "none.json") is None
     deep = tmp_path / "deep.json"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from bohb_nas.knowledge import NOTHING, Constraint, Knowledge
 from bohb_nas.methods.hyperband import Options
 from bohb_nas.records import Budgets, Idle, Optimizer, Origin, Result, Status, Trial
 from bohb_nas.search_spaces.toy import space
+from bohb_nas.space.legality import complete
 from bohb_nas.store.journal import Event, Journal, State, fold, read_events
 from bohb_nas.store.study_dir import StudyDir
 
@@ -535,6 +537,35 @@ def test_without_constraints_a_workers_word_for_them_is_dropped(tmp_path: Path) 
     _, journal, _ = search(tmp_path / "study", stop=StopRule(trials=2))
     assert [dict(r.details) for r in journal.state.results.values()] == [{"device": "none"}] * 2
     assert journal.state.incumbent is not None
+
+
+@pytest.mark.parametrize(
+    ("found", "kept", "said"),
+    [
+        ({"lr": 0.5, "optimizer": "adam", "width": 3}, True, None),
+        ({"lr": 7.0, "optimizer": "adam", "width": 3}, False, "lr = 7.0; accepted is"),
+        ({"lr": 0.5, "optimizer": "adam", "width": 3, "depth": 2}, False, "depth"),
+        ({"optimizer": "adam", "width": 3}, False, "lr is missing"),
+    ],
+)
+def test_a_configuration_that_a_worker_returns_is_one_of_the_space(
+    tmp_path: Path, found: dict[str, Any], kept: bool, said: str | None
+) -> None:
+    class Finds(Virtual):
+        def train(self, trial: Trial, workdir: Path) -> Result:
+            return replace(super().train(trial, workdir), config=found)
+
+    study, clock = StudyDir(tmp_path / "study"), Clock()
+    study.make()
+    journal = Journal(study.journal, fold(study.journal))
+    journal.write(Event(term=1, time=clock()))
+    engine = InProcessEngine(study, Finds(clock, lambda _: False))
+    driven(study, journal, hyperband(), engine, budgets=BUDGETS, stop=StopRule(trials=1), clock=clock, complete=partial(complete, space()))
+    (evaluation,) = journal.state.evaluations()
+    assert evaluation.result.status is Status.OK
+    assert evaluation.config == (found if kept else evaluation.trial.config)
+    assert (evaluation.result.details.get("config_left_out") is None) is kept
+    assert said is None or said in evaluation.result.details["config_left_out"]
 
 
 @pytest.mark.parametrize("interrupted_after", [3, 11])

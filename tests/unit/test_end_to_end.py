@@ -75,13 +75,16 @@ def test_a_method_and_a_worker_of_ones_own(study: Path) -> None:
         "from bohb_nas import Result, Status\n"
         "def train(trial, workdir):\n"
         "    details = {'long': 'x' * (9 * 2**20 if trial.trial_id == 't00001' else 10)}\n"
-        "    return Result(trial_id=trial.trial_id, status=Status.OK, loss=1.0, train_s=0.0, details=details)\n"
+        "    config = {'lr': 0.1, 'deep': 5} if trial.trial_id == 't00002' else None\n"
+        "    return Result(trial_id=trial.trial_id, status=Status.OK, loss=1.0, train_s=0.0, details=details, config=config)\n"
     )
     command = ["--space", "toy", "--method", str(method), "--worker", str(worker), "--trials", "3"]
     done = bohb("run", str(study), *command, cwd=study.parent)
     assert done.returncode == 0, done.stderr
     assert [r["status"] for r in told(study).values()] == ["ok", "crashed", "ok"]
     assert "accepted are 8388608" in told(study)["t00001"]["message"]
+    assert told(study)["t00002"]["config"] is None
+    assert "deep" in told(study)["t00002"]["details"]["config_left_out"]
     assert {p.name for p in (study / "inputs").iterdir()} == {"method-method.py", "worker-worker.py"}
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -381,6 +382,11 @@ def test_a_number_of_brackets_is_whole(method: Any) -> None:
 def test_make_optimizer_refuses_by_name() -> None:
     with pytest.raises(RefError, match=r"bayes.*hyperband"):
         make_optimizer("bayes", space=space(), budgets=BUDGETS)
+    for reference in (None, 3, ["bohb"]):
+        with pytest.raises(
+            RefError, match=rf"^method {re.escape(repr(reference))}: accepted is a text: one of .*hyperband.*, FILE\.py or module"
+        ):
+            make_optimizer(reference, space=space(), budgets=BUDGETS)  # type: ignore[arg-type]
     with pytest.raises(RefError, match="does not offer"):
         make_optimizer("json:dumps", space=space(), budgets=BUDGETS)
     with pytest.raises(OptionError, match="hyperband"):

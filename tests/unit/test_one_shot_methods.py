@@ -165,6 +165,13 @@ def test_what_is_none_of_the_space_is_a_failed_search(config: dict[str, Value] |
     assert why in optimizer.reason
 
 
+def test_what_the_engine_left_out_of_a_search_is_why_it_failed() -> None:
+    optimizer = method()
+    optimizer.tell(replace(ok(asked(optimizer), None), details={"config_left_out": "width = 17; accepted is 1 to 16"}))
+    assert asked(optimizer).origin is Origin.SEARCH
+    assert "found what the space does not have: width = 17" in optimizer.reason
+
+
 def test_what_was_found_is_written_as_the_space_writes_it() -> None:
     spelt = ConfigurationSpace({"lr": (0.0, 1.0), "width": (1, 16)})
     spelt.add(Constant("family", "wrn"))

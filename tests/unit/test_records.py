@@ -130,8 +130,13 @@ def test_a_trial_that_breaks_its_contract_is_refused(broken: dict[str, Any]) -> 
         {"status": "OK"},
         {"train_s": -1},
         {"train_s": None},
+        {"trial_id": 3},
+        {"trial_id": "../t0"},
+        {"trial_id": None},
         {"metrics": 3},
+        {"metrics": None},
         {"details": []},
+        {"details": None},
         {"config": 3},
         {"message": 3},
     ],
@@ -140,6 +145,21 @@ def test_a_result_that_breaks_its_contract_is_refused(broken: dict[str, Any]) ->
     named = "loss" if broken.get("status") == "crashed" else next(iter(broken))
     with pytest.raises(RecordError, match=named):
         Result.from_json({**RESULT, **broken})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trial_id": 3}, "trial_id is 3; accepted is 1 to 64 letters, digits, - and _"),
+        ({"trial_id": "a/b"}, "trial_id is 'a/b'; accepted is 1 to 64 letters, digits, - and _"),
+        ({"metrics": None}, "metrics is None; accepted is an object: names and their values"),
+        ({"metrics": [0.5]}, r"metrics is \[0\.5\]; accepted is an object: names and their values"),
+        ({"details": None}, "details is None; accepted is an object: names and their values"),
+    ],
+)
+def test_a_result_that_no_file_could_hold_is_refused_where_it_is_made(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecordError, match=f"^result: {said}$"):
+        Result(**{"trial_id": "t0", "status": Status.OK, "loss": 0.5, "train_s": 1.0, **given})
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int64, np.uint8, Fraction])

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -191,6 +192,30 @@ def test_an_image_behind_a_link_is_read_and_a_circle_refused(root: Path) -> None
     (root / "train" / "red" / "deeper").mkdir()
     (root / "train" / "red" / "deeper" / "circle").symlink_to("..")
     with pytest.raises(DatasetError, match=r"deeper/circle' links to a folder that it lies in.*remove"):
+        load(root)
+
+
+@pytest.mark.parametrize(
+    ("culprit", "target"),
+    [
+        ("train/red/up", ".."),
+        ("train/red/up", "../.."),
+        ("train/red/up", "../rose"),
+        ("train/all", "."),
+        ("train/all", ".."),
+        ("test/red/up", ".."),
+    ],
+)
+def test_of_several_links_the_one_that_makes_a_circle_is_named(root: Path, culprit: str, target: str) -> None:
+    """The others are classes that lie elsewhere, or share the folder of one."""
+    (root / "train" / "rose").symlink_to("red")
+    (root / "test").mkdir()
+    for name in ("blue", "red"):
+        (root / "test" / name).mkdir()
+        (root / "test" / name / "0.png").symlink_to(root / "train" / name / "0.png")
+    (root / "test" / "rose").symlink_to("red")
+    (root / culprit).symlink_to(target)
+    with pytest.raises(DatasetError, match=rf"^'{re.escape(str(root / culprit))}' links to a folder that it lies in.*remove this link"):
         load(root)
 
 

@@ -1,5 +1,7 @@
 """The checks find what they are for: each fake breaks one clause of a contract."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -68,6 +70,16 @@ def test_a_worker_that_breaks_the_contract(tmp_path: Path, alter: Callable[[Resu
 
 def test_the_toy_worker_breaks_nothing(tmp_path: Path) -> None:
     assert _problems(check_worker(toy_worker.make(), toy_space.space(), workdir=tmp_path)) == {}
+
+
+@pytest.mark.parametrize("way", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout.detach()"])
+def test_a_worker_that_spoils_standard_output_is_checked_to_the_end(tmp_path: Path, way: str) -> None:
+    text = "from bohb_nas.workers import toy\nimport sys\ndef train(trial, workdir):\n"
+    (tmp_path / "mine.py").write_text(f"{text}    {way}\n    return toy.make().train(trial, workdir)\n")
+    command = [sys.executable, "-m", "bohb_nas", "check", str(tmp_path / "mine.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) >= 3
 
 
 class Leaver:
