@@ -154,7 +154,7 @@ def test_a_worker_for_which_no_process_is_left_is_tried_as_often_as_one_that_end
     workers = kept(tmp_path, said, "cpu0")
     for _ in range(MAX_RESTARTS - 1):
         workers.check([])
-    with pytest.raises(BohbNasError, match="all workers have ended; the last words of cpu0 .could not be started,"):
+    with pytest.raises(BohbNasError, match=r"all workers have ended; the last words of cpu0 \(could not be started,"):
         workers.check([])
     assert said == ["worker cpu0 cannot be started: Resource temporarily unavailable"] * (MAX_RESTARTS + 1)
 
