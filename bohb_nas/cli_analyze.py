@@ -1,5 +1,6 @@
 """The command `bohb-nas analyze`: what a study says, as a summary, figures, one page, JSON and CSV. Nothing of the study is run."""
 
+import errno
 import os
 import sys
 import time
@@ -203,8 +204,10 @@ def _give(folder: Path, study: StudyDir) -> None:
     if os.geteuid() == 0 != owner.st_uid:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)  # in a folder of theirs something else may stand by now
         try:
-            with suppress(PermissionError):  # of a container whose root may not either
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        except OSError as e:
+            if e.errno not in (errno.EPERM, errno.EINVAL):  # of a container whose root may not either, or does not know them
+                raise
         finally:
             os.close(descriptor)
 

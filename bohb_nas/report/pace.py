@@ -7,13 +7,13 @@ from typing import Any
 from bohb_nas.durations import HOUR_S
 from bohb_nas.records import Origin
 from bohb_nas.store.journal import State
-from bohb_nas.store.stays import new_s, shared_s, stay
+from bohb_nas.store.stays import Span, new_s, shared_s, stay
 
 
 def throughput(
     state: State,
     device_s: float,
-    outlived: Sequence[tuple[float, float]],
+    held: Sequence[Span],
     trials: Iterable[Mapping[str, Any]],
     *,
     since_last_s: float | None,
@@ -23,7 +23,7 @@ def throughput(
     Args:
         state: of the study.
         device_s: seconds of devices, of all that is finished.
-        outlived: when devices were had for what was in training while nobody led, of what is finished.
+        held: when devices were had for what is finished.
         trials: in training.
         since_last_s: seconds that a master has led since the last line of the journal; None when nobody leads the search, so that time
             has stopped at its last line.
@@ -52,7 +52,7 @@ def throughput(
     if state.events and state.last is not None:
         now, led_s = time.time(), since_last_s or 0.0
         gaps = [*state.gaps, (state.last, now - led_s)]
-        span_s = state.span_s + led_s + shared_s(gaps, [*outlived, *((now - s, now) for s in elapsed)])
+        span_s = state.span_s + led_s + shared_s(gaps, [*held, *((now - s, now) for s in elapsed)])
     return {"overall": _per_hour(told, device_s + sum(elapsed), span_s), "last_hour": _per_hour(late, late_s, end - start)}
 
 

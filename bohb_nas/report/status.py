@@ -17,7 +17,7 @@ from bohb_nas.store import notes
 from bohb_nas.store.following import Follower
 from bohb_nas.store.holders import SEARCH
 from bohb_nas.store.journal import State
-from bohb_nas.store.stays import Stay, device_s, shared_s, stay, use
+from bohb_nas.store.stays import Span, Stay, device_s, merged, stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -46,8 +46,8 @@ class Watch:
         """Of each evaluation."""
         self._device_s = 0.0
         """Of all evaluations but baselines, which are trained while nobody leads the search."""
-        self._outlived: list[tuple[float, float]] = []
-        """Spans of stays that reach beyond the time that somebody led, of the same."""
+        self._held: list[Span] = []
+        """When devices were had for the same, in order and without overlap."""
 
     def look(self) -> State:
         """The state of the study now.
@@ -98,7 +98,7 @@ class Watch:
             "workers": presence.workers(study, beating, models),
             "trials_running": under_way,
             "queue": {"n": len(waiting), "trials": waiting[:10]},
-            "throughput": throughput(state, self._device_s, self._outlived, under_way, since_last_s=since_last_s),
+            "throughput": throughput(state, self._device_s, self._held, under_way, since_last_s=since_last_s),
             "failures": failures(study, state),
             "last_reason": next((e.reason for e in reversed(state.events) if e.trial is not None), None),
         }
@@ -107,15 +107,15 @@ class Watch:
     def _count(self, state: State, budgets: Budgets) -> None:
         """Works out what only finished evaluations decide."""
         if self._state is not state:
-            self._state, self._evaluations, self._stays, self._outlived = state, [], [], []
+            self._state, self._evaluations, self._stays, self._held = state, [], [], []
         new = [
             Evaluation(trial=state.trials[i], result=r) for i, r in itertools.islice(state.results.items(), len(self._evaluations), None)
         ]
         self._evaluations += new
         here = [stay(e.result) for e in new]
         self._stays += here
-        spans = [one.span for e, one in zip(new, here, strict=True) if one is not None and e.trial.origin is not Origin.BASELINE]
-        self._outlived += [span for span in spans if shared_s(state.gaps, [span]) > 0]
+        held = (one.span for e, one in zip(new, here, strict=True) if one is not None and e.trial.origin is not Origin.BASELINE)
+        self._held = merged([*self._held, *held])
         evaluations, stays = self._evaluations, self._stays
         alone = all(e.trial.origin is Origin.BASELINE for e in evaluations)
         searched = [e for e in evaluations if alone or e.trial.origin not in ASIDE]

@@ -87,9 +87,11 @@ class _Entries:
 def status(figures: Mapping[str, Any]) -> RenderableType:
     """What `bohb-nas status` shows."""
     unit = figures["budgets"]["unit"]
-    led = figures["master"] is not None and figures["master"]["task"] == SEARCH
+    task = SEARCH if figures["master"] is None else figures["master"]["task"]
+    led = figures["master"] is not None and task == SEARCH
     refused = figures["refused"]
-    not_led = "not led" if refused is not None or figures["master"] is not None else "not led; the same `run` resumes it"
+    when = "" if task == SEARCH else f" when {task} have ended"
+    not_led = "not led" if refused is not None else f"not led; the same `run` resumes it{when}"
     state = "done" if figures["done"] else "led" if led else not_led
     running = Counter(f"{trial['budget']:g}" for trial in figures["trials_running"])
     head = (

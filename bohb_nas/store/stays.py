@@ -1,12 +1,16 @@
 """What the engine wrote into results: where and when each was trained, read with suspicion."""
 
 import statistics
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bohb_nas.records import Result
 from bohb_nas.store import notes
+
+Span = tuple[float, float]
+"""Begin and end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +40,9 @@ class Stay:
         return self.ended - self.began + self.earlier_s
 
     @property
-    def span(self) -> tuple[float, float]:
-        """From when to when that was, earlier attempts taken to lie right before this time."""
-        return self.ended - self.held_s, self.ended
+    def span(self) -> Span:
+        """From when to when this time was; when earlier attempts were is not told."""
+        return self.began, self.ended
 
     @property
     def place(self) -> tuple[str, str]:
@@ -85,13 +89,23 @@ def device_s(result: Result, one: Stay | None) -> float:
     return one.held_s if one is not None else new_s(result)
 
 
-def shared_s(gaps: Iterable[tuple[float, float]], spans: Iterable[tuple[float, float]]) -> float:
-    """Seconds of gaps, no two of which overlap, that lie in one or more of the spans."""
-    total, in_order = 0.0, sorted(spans)
-    for reached, end in gaps:
-        for began, ended in in_order:
-            if (here := min(ended, end)) > (since := max(began, reached)):
-                total, reached = total + here - since, here
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """What lies in one or more of the spans, in order and without overlap."""
+    found: list[Span] = []
+    for began, ended in sorted(spans):
+        if found and began <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], ended)
+        else:
+            found.append((began, ended))
+    return found
+
+
+def shared_s(some: Iterable[Span], others: Iterable[Span]) -> float:
+    """Seconds that lie in one or more of some spans and in one or more of the others."""
+    total, one, other = 0.0, deque(merged(some)), deque(merged(others))
+    while one and other:
+        total += max(0.0, min(one[0][1], other[0][1]) - max(one[0][0], other[0][0]))
+        (one if one[0][1] < other[0][1] else other).popleft()
     return total
 
 

@@ -113,10 +113,13 @@ def train_final(
         compiler=Compiler(compile),
         say=say,
     )
+    earlier = _earlier(job, seeds, out)
+    if None not in earlier.values():
+        return _rows(job, earlier, out)  # nothing is written, so that the place need not allow it
     with storing(out):
         out.mkdir(parents=True, exist_ok=True)
     with alone(out / "train.lock", f"another train works in {out}", "let it end, or name another folder with --out", say=say):
-        return _rows(job, seeds, out)
+        return _rows(job, _earlier(job, seeds, out), out)
 
 
 def _resident(dataset: Dataset, compute: Compute) -> ResidentData:
@@ -175,17 +178,21 @@ class _Job:
         }
 
 
-def _rows(job: _Job, seeds: Sequence[int], out: Path) -> list[Row]:
+def _earlier(job: _Job, seeds: Sequence[int], out: Path) -> dict[int, Row | None]:
+    """Of every seed the row of the model that lies there."""
+    return {seed: earlier_row(out / f"seed-{seed}", {"config": dict(job.config), **job.facts()}) for seed in seeds}
+
+
+def _rows(job: _Job, earlier: Mapping[int, Row | None], out: Path) -> list[Row]:
     """What `train_final` returns, in a folder into which nobody else trains."""
-    earlier = {seed: earlier_row(out / f"seed-{seed}", {"config": dict(job.config), **job.facts()}) for seed in seeds}
     rows, left = list[Row](), list[int]()
-    for n, seed in enumerate(seeds, start=1):
-        row, folder = earlier[seed], out / f"seed-{seed}"
+    for n, (seed, row) in enumerate(earlier.items(), start=1):
+        folder = out / f"seed-{seed}"
         if row is None and rows and spoilt.why() is not None:
             left.append(seed)
             continue
         job.say(
-            f"seed {seed}, {n} of {len(seeds)}: "
+            f"seed {seed}, {n} of {len(earlier)}: "
             + (f"training for {format_duration(job.plan.budget_s)}" if row is None else f"trained already, {folder}")
         )
         rows.append(row or _train(job, seed, folder))

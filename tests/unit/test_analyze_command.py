@@ -1,6 +1,7 @@
 """The command `analyze`: what it prints, what it writes and where, and what it refuses before it writes anything."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -75,6 +76,21 @@ def test_a_report_that_root_makes_is_the_study_s_owner_s(study: StudyDir) -> Non
     owners = [(path.stat().st_uid, path.stat().st_gid) for path in (study.report, study.path.parent / "mine")]
     assert owners == [(65534, 65533), (0, os.getegid())]
     assert study.report.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
+def test_a_report_that_cannot_be_given_away_is_made_all_the_same(study: StudyDir, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The root of a container may have no right to, or not know the owner."""
+
+    def refuse(*what: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    if os.geteuid() == 0:
+        os.chown(study.path, 65534, 65533)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", refuse)
+    assert analyze(study.path, "--no-figures").exit_code == 0
+    assert (study.report / "report.html").exists()
 
 
 def test_by_default_there_are_figures_a_page_and_a_summary(study: StudyDir, drawn: list[Any]) -> None:

@@ -4,9 +4,9 @@ import json
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from study_fakes import make_study, result, trial
 
 from bohb_nas.cli import cli
+from bohb_nas.errors import NoLocksError
 from bohb_nas.locks import Lock
 from bohb_nas.records import Value
 from bohb_nas.store.journal import Event, Journal, fold
@@ -145,9 +146,22 @@ def test_an_export_waits_for_another_into_the_same_file(tmp_path: Path, monkeypa
         waited.append(to.exists())
         other.release()
 
-    monkeypatch.setattr(time, "sleep", wait)
+    monkeypatch.setattr("bohb_nas.report.exports.mlflow.time", SimpleNamespace(sleep=wait))
     assert "3 runs" in export(make_study(tmp_path / "study", now=NOW), to).stderr
     assert waited == [False]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_system_without_locks_keeps_no_export_from_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install bohb-nas[mlflow]")
+
+    def refuse(lock: Lock, note: str = "") -> bool:
+        raise NoLocksError("/data has no locks: Invalid argument")
+
+    monkeypatch.setattr(Lock, "acquire", refuse)
+    said = export(make_study(tmp_path / "study", now=NOW), tmp_path / "x.db").stderr
+    assert "3 runs" in said
+    assert "/data has no locks: Invalid argument, so that nothing keeps a second export from adding the same" in said
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -18,6 +18,7 @@ from study_fakes import take_locks_away
 
 from bohb_nas import files, spoilt
 from bohb_nas.errors import DatasetError, StorageError, UsageError
+from bohb_nas.locks import Lock
 from bohb_nas.records import Status
 from bohb_nas.training import final, policies, validation
 from bohb_nas.training.augment import normalise
@@ -178,6 +179,19 @@ def test_one_at_a_time_trains_into_a_folder(tmp_path: Path, monkeypatch: pytest.
     assert refused == [f"another train works in {tmp_path}/a, {who}; let it end, or name another folder with --out"]
     trained = {name: json.loads((tmp_path / name / "seed-0/model.json").read_text())["config"]["batch_size"] for name in "ab"}
     assert trained == {"a": 16, "b": 8}
+
+
+def test_models_that_are_there_are_told_where_nothing_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where: dict[str, Any] = {"dataset": fakes.dataset(), "budget_s": 90.0, "seeds": [0], "out": tmp_path, "device": "cpu", "max_steps": 1}
+    rows = train_final(fakes.TINY, **where)
+
+    def refuse(lock: Lock, note: str = "") -> bool:
+        raise StorageError("cannot write train.lock: Read-only file system")
+
+    monkeypatch.setattr(Lock, "acquire", refuse)
+    assert train_final(fakes.TINY, **where) == rows
+    with pytest.raises(StorageError, match="Read-only"):
+        train_final(fakes.TINY, **where | {"seeds": [0, 1]})
 
 
 def test_models_are_trained_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

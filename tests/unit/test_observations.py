@@ -202,3 +202,22 @@ def test_a_torn_last_line_of_a_running_study_is_not_there_yet(tmp_path: Path) ->
     study.journal.write_bytes(study.journal.read_bytes()[:-20])
     record = read(study)
     assert ([one.trial.config_id for one in record.told], record.done) == (["a"], False)
+
+
+def test_the_time_between_two_attempts_at_a_trial_is_in_no_rate(tmp_path: Path) -> None:
+    """Led and trained from 100 to 400, stopped, resumed at 5000 and trained to the end at 5700: 1000 s in all."""
+    engine = {"host": "h", "device": "g0", "began": 5000.0, "ended": 5700.0, "idle_s": None, "attempt": 1}
+    a = Run(config_id="a", details={"engine": engine, "attempt_s": 700.0}, metrics={"new_s": 1000.0})
+    study = make_study(tmp_path / "s")
+    lines = [
+        Event(term=1, time=100.0),
+        Event(term=1, time=100.0, trial=a.trial),
+        Event(term=2, time=5000.0, until=400.0),
+        Event(term=2, time=5700.0, result=a.result),
+    ]
+    study.journal.write_text("".join(event.to_line() + "\n" for event in lines))
+    record = read(study)
+    assert (record.span_s, record.used_s) == (1000.0, 1000.0)
+    assert status(study)["throughput"]["overall"] == {
+        "hours": 1000 / 3600, "evaluations_per_hour": 3.6, "device_hours_per_hour": 1.0
+    }  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bohb_nas.records import Result, Status
-from bohb_nas.store.stays import Stay, device_s, new_s, of_workers, stay, use
+from bohb_nas.store.stays import Stay, device_s, new_s, of_workers, shared_s, stay, use
 
 
 def result(*, train_s: float = 9.0, metrics: dict[str, float] | None = None, engine: Any = None, **details: Any) -> Result:
@@ -94,3 +94,17 @@ def test_seconds_of_which_there_were_not_so_many_are_virtual() -> None:
     assert use([there(100.0, 108.6)]) is not None
     assert use([there(100.0, 108.5)]) is None
     assert use([there(100.0, 100.0, metrics={"new_s": 0.0})]) == {"train_s": 0.0, "worker_s": 0.0, "train_share": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("some", "others", "seconds"),
+    [
+        ([], [(0, 9)], 0),
+        ([(1, 3), (5, 8)], [(2, 6)], 2),
+        ([(5, 8), (1, 3)], [(2, 4), (3, 6), (7, 20), (7, 7.5)], 3),
+        ([(10, 1000), (500, 900)], [(0, 905)], 895),
+    ],
+    ids=["nothing", "one over two", "in any order", "overlapping, since a clock was set back"],
+)
+def test_seconds_that_two_lists_of_spans_share(some: list[tuple[float, float]], others: list[tuple[float, float]], seconds: float) -> None:
+    assert shared_s(some, others) == shared_s(others, some) == seconds

@@ -177,7 +177,7 @@ def test_baselines_are_trained_beside_the_throughput(study: StudyDir) -> None:
     master = figures["master"]
     assert (master["task"], master["heartbeat_age_s"], master["silent"]) == ("baselines", None, False)
     assert f"\nbaselines are trained by pid {os.getpid()} on {socket.gethostname()} for 1s\n" in text(tables.status(figures))
-    assert "not led; the same `run` resumes it" in text(tables.status(figures))
+    assert "not led; the same `run` resumes it when baselines have ended" in text(tables.status(figures))
     assert 'bohb_nas_master_up{study="x"} 0.0' in exposition(figures, study="x", now=0.0), "the alert: nobody leads the search"
     with leading(study):
         assert status(study)["master"]["task"] == "search"

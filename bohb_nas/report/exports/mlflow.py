@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.durations import counted
-from bohb_nas.errors import StorageError, UsageError
+from bohb_nas.errors import NoLocksError, StorageError, UsageError
 from bohb_nas.locks import Lock
 from bohb_nas.records import Evaluation
 from bohb_nas.report.exports._owner import name_of
@@ -72,8 +72,11 @@ class Runs:
         """Adds the runs that are missing, one process after the other: two would add the same."""
         make_folder(self._to)
         with Lock(self._to.with_name(f"{self._to.name}.lock")) as lock:
-            while not lock.acquire():
-                time.sleep(_AGAIN_S)
+            try:
+                while not lock.acquire():
+                    time.sleep(_AGAIN_S)
+            except NoLocksError as e:
+                return f"{self._add()}; {e}, so that nothing keeps a second export from adding the same"
             return self._add()
 
     def _add(self) -> str:
