@@ -205,7 +205,7 @@ def _output_to(path: Path) -> Iterator[None]:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
+            with suppress(OSError, ValueError):  # a full disk, or closed by a worker
                 stream.flush()
         os.dup2(kept, 1)
         os.dup2(kept, 2)

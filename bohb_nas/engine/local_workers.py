@@ -20,6 +20,8 @@ from bohb_nas.store.study_dir import StudyDir
 MAX_RESTARTS = 3
 """How often a worker is started again on a device where none lives for `_SETTLED_S`."""
 _SETTLED_S = 600.0
+_AGAIN_S = 10.0
+"""Before another attempt where no process was left."""
 _LAST_WORDS = 65_536
 """Bytes of a disk without which programs end and cannot say why."""
 _TAIL_BYTES = 1500
@@ -110,7 +112,7 @@ class LocalWorkers:
         for place in vacant:
             if time.monotonic() - place.since > _SETTLED_S:
                 place.starts = 0
-            if place.starts > MAX_RESTARTS:
+            if place.starts > MAX_RESTARTS or (place.starts and place.process is None and time.monotonic() - place.since < _AGAIN_S):
                 continue
             if place.process is not None:
                 self._say(f"worker {place.device.name} ended ({end_text(place.process.returncode)}) and is started again")

@@ -289,10 +289,14 @@ STREAMS = {
     "closed": "sys.stdout.close(); sys.stderr.close()",
     "detached": "sys.stdout = codecs.getwriter('utf-8')(sys.stdout.detach()); sys.stderr.detach()",
     "deleted": "del sys.stdout, sys.stderr",
+    "wrapped": "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, line_buffering=True)",
+    "wrapped and kept": "Tee.kept = sys.stdout = io.TextIOWrapper(sys.stdout.buffer, line_buffering=True)",
+    "made anew": "sys.stdout = os.fdopen(sys.stdout.fileno(), 'w', 1)",
+    "without a descriptor": "sys.stdout.close(); os.close(1)",
 }
 """How a worker can leave its standard output."""
 PRINTS = """
-import codecs, sys
+import codecs, io, os, sys
 from bohb_nas import Result, Status
 class Tee:
     def write(self, text):
@@ -316,6 +320,17 @@ def test_what_a_worker_makes_of_its_output_costs_no_evaluation_and_no_later_log(
             assert (said["result"]["status"], said["spoilt"]) == ("ok", False)
             lines = sorted((workdir / "log.txt").read_text().splitlines())
             assert lines == [f"a complaint of {name}", f"first words of {name}"]
+
+
+def test_output_that_a_worker_replaces_as_it_is_imported_stays_its_own(tmp_path: Path) -> None:
+    text = PRINTS.replace("return len(text)", "return sys.__stdout__.write(text.upper())").replace("{}", "pass")
+    (tmp_path / "prints.py").write_text(f"{text}Tee.flush = lambda tee: sys.__stdout__.flush()\nsys.stdout = Tee()\n")
+    with child(tmp_path, str(tmp_path / "prints.py")) as prints:
+        prints.hear()
+        for name in ("1", "2"):
+            workdir = prints.give(name, budget=1.0)
+            assert prints.hear()["result"]["status"] == "ok"
+            assert f"FIRST WORDS OF {name}" in (workdir / "log.txt").read_text().splitlines()
 
 
 def test_a_worker_that_takes_its_output_away_and_fails_has_its_traceback_in_the_log(tmp_path: Path) -> None:

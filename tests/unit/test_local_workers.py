@@ -152,6 +152,9 @@ def test_a_worker_for_which_no_process_is_left_is_tried_as_often_as_one_that_end
     monkeypatch.setattr(subprocess, "Popen", refuse)
     said: list[str] = []
     workers = kept(tmp_path, said, "cpu0")
+    workers.check([])
+    assert len(said) == 1, "not at once"
+    monkeypatch.setattr(local_workers, "_AGAIN_S", 0.0)
     for _ in range(MAX_RESTARTS - 1):
         workers.check([])
     with pytest.raises(BohbNasError, match=r"all workers have ended; the last words of cpu0 \(could not be started,"):

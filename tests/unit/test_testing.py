@@ -72,9 +72,11 @@ def test_the_toy_worker_breaks_nothing(tmp_path: Path) -> None:
     assert _problems(check_worker(toy_worker.make(), toy_space.space(), workdir=tmp_path)) == {}
 
 
-@pytest.mark.parametrize("way", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout.detach()"])
+@pytest.mark.parametrize(
+    "way", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout.detach()", "sys.stdout = os.fdopen(1, 'w')", "os.close(1)"]
+)
 def test_a_worker_that_spoils_standard_output_is_checked_to_the_end(tmp_path: Path, way: str) -> None:
-    text = "from bohb_nas.workers import toy\nimport sys\ndef train(trial, workdir):\n"
+    text = "from bohb_nas.workers import toy\nimport os, sys\ndef train(trial, workdir):\n"
     (tmp_path / "mine.py").write_text(f"{text}    {way}\n    return toy.make().train(trial, workdir)\n")
     command = [sys.executable, "-m", "bohb_nas", "check", str(tmp_path / "mine.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
