@@ -143,9 +143,11 @@ def alone(path: Path, busy: str, remedy: str, *, say: Callable[[str], None]) -> 
         StorageError: the disk refused.
     """
     with Lock(path) as lock:
+        taken = True
         try:
-            if not lock.acquire(f"pid {os.getpid()} on {socket.gethostname()}"):
-                raise UsageError(f"{busy}, {holder(path) or 'which has just begun or ended'}; {remedy}")
+            taken = lock.acquire(f"pid {os.getpid()} on {socket.gethostname()}")
         except NoLocksError as e:
             say(f"{e}; nothing keeps a second process from writing the same at the same time")
+        if not taken:  # also where the file system cannot say by whom
+            raise UsageError(f"{busy}, {holder(path) or 'which has just begun or ended'}; {remedy}")
         yield

@@ -273,21 +273,15 @@ def test_who_may_not_lead_any_more_writes_nothing(tmp_path: Path) -> None:
     assert journal.state == State()
 
 
-def test_what_is_asked_twice_is_not_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("event", "said"), [(ask(0), "used its id twice"), (tell(1), "trial t1 was told but never asked")], ids=["asked twice", "never asked"]
+)
+def test_what_no_state_could_take_is_not_written(tmp_path: Path, event: Event, said: str) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, lead(1), ask(0))
     journal, written = Journal(path, fold(path)), path.read_text()
-    with pytest.raises(JournalError, match="used its id twice"):
-        journal.write(ask(0))
-    assert path.read_text() == written
-
-
-def test_what_was_never_asked_is_not_written(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    write(path, lead(1), ask(0))
-    journal, written = Journal(path, fold(path)), path.read_text()
-    with pytest.raises(JournalError, match="trial t1 was told but never asked"):
-        journal.write(tell(1))
+    with pytest.raises(JournalError, match=said):
+        journal.write(event)
     assert path.read_text() == written
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bohb_nas import locks
 from bohb_nas.errors import NoLocksError, StorageError, StudyHeldError
-from bohb_nas.locks import Lock, holder
+from bohb_nas.locks import Lock, alone, holder
 
 
 def test_asking_who_holds_a_lock_never_gets_in_the_way_of_taking_it(tmp_path: Path) -> None:
@@ -140,3 +140,16 @@ def test_a_lock_whose_note_the_disk_refuses_is_not_held(tmp_path: Path, monkeypa
     assert holder(tmp_path / "lock") is None
     with lock:
         assert lock.acquire("{}")
+
+
+def test_a_held_lock_is_heeded_where_nobody_can_say_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise NoLocksError(f"{path.parent} has no locks: Invalid argument")
+
+    monkeypatch.setattr(locks, "holder", refuse)
+    entered: list[bool] = []
+    with Lock(tmp_path / "lock") as other:
+        assert other.acquire()
+        with pytest.raises(NoLocksError), alone(tmp_path / "lock", "another works", "wait", say=print):
+            entered.append(True)
+    assert entered == []
