@@ -22,7 +22,7 @@ from bohb_nas.records import Origin, Trial
 from bohb_nas.training.data import Batches
 from bohb_nas.training.device import Compute, choose
 from bohb_nas.training.learner import Batch, Learner
-from bohb_nas.training.networks import normalisation
+from bohb_nas.training.networks import own_kernels
 from bohb_nas.training.recording import STEPS_BEFORE
 from bohb_nas.workers.image_classifier import ImageClassifier, Options
 
@@ -141,7 +141,7 @@ def norms(bench: Bench, note: Note) -> None:
 def _norm_row(bench: Bench, name: str, batch: int, compute: Compute, data: Any) -> dict[str, float]:
     took = {}
     for whose in ("torch's", "own"):
-        with mock.patch.object(normalisation, "fuses", (lambda _: False) if whose == "torch's" else normalisation.fuses):
+        with mock.patch.object(own_kernels, "run_on", (lambda _: False) if whose == "torch's" else own_kernels.run_on):
             step = Step(learner(network(name), {**CONFIGS[name], "batch_size": batch}, data=data, compute=compute))
             step.record(bench)
             took[whose] = round(milliseconds(bench, step, at_most_s=0.3), 3)

@@ -15,7 +15,7 @@ from bohb_nas.engine import nvidia
 from bohb_nas.errors import UsageError, out_of_memory
 from bohb_nas.training import control_group, visible
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks.normalisation import refusal
+from bohb_nas.training.networks import own_kernels
 
 Tool = Callable[[Sequence[str]], str | None]
 """Runs a tool of NVIDIA's and returns what it prints, or None where there is none or it fails."""
@@ -49,8 +49,8 @@ class Facts:
     cudnn: str | None
     cuda_works: bool
     """Whether torch can use a GPU."""
-    norms_refused: str | None
-    """Why normalisations have no kernels of their own on this GPU; None where they have, need none, or there is no memory to try them."""
+    kernels_refused: str | None
+    """Why layers have no kernels of their own on this GPU; None where they have, need none, or there is no memory to try them."""
     given: tuple[str, ...] | None
     """GPUs that CUDA_VISIBLE_DEVICES names, none where it hides all; None where it says nothing."""
     gpus: tuple[str, ...]
@@ -109,7 +109,7 @@ def gather(
         cuda=torch.version.cuda,
         cudnn=str(cudnn) if cudnn else None,
         cuda_works=torch.cuda.is_available(),
-        norms_refused=_norms_refused(compute),
+        kernels_refused=_kernels_refused(compute),
         given=None if given is None else tuple(given),
         gpus=gpus,
         unseen=unseen,
@@ -157,9 +157,9 @@ def _gpus(given: Sequence[str] | None) -> tuple[tuple[str, ...], str | None]:
         return (), str(e)
 
 
-def _norms_refused(compute: Compute) -> str | None:
+def _kernels_refused(compute: Compute) -> str | None:
     try:
-        return refusal(compute.device)
+        return own_kernels.refusal(compute.device)
     except (RuntimeError, MemoryError) as e:
         if not out_of_memory(e):
             raise

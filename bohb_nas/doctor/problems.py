@@ -74,10 +74,10 @@ def _of_the_device(facts: Facts) -> list[Problem]:
                 remedy="use a GPU from NVIDIA's Ampere on, or a processor with AMX or AVX512-BF16; nothing is lost but speed",
             )
         )
-    if facts.norms_refused is not None:
+    if facts.kernels_refused is not None:
         found.append(
             Problem(
-                what=f"normalisations take torch's kernels, which made steps 1.1 to 1.4 times as long: {facts.norms_refused}",
+                what=f"our kernels do not run; torch's made steps 1.1 to 1.4 times as long: {facts.kernels_refused}",
                 remedy="install triton (torch's wheels for CUDA on Linux bring it), a C compiler and Python's headers",
             )
         )

@@ -20,8 +20,7 @@ from bohb_nas.training.augment import alternating, augment
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.muon import Muon, hidden
-from bohb_nas.training.networks import Form, Network, apart, merge, together
-from bohb_nas.training.networks.normalisation import refusal
+from bohb_nas.training.networks import Form, Network, apart, merge, own_kernels, together
 from bohb_nas.training.policies import NONE, Policy
 from bohb_nas.training.recipe import Recipe, read
 from bohb_nas.training.recording import Recording, record
@@ -269,13 +268,13 @@ def start(
     Raises:
         OptionError: the configuration has names or choices that are not accepted.
         MemoryError: its weights alone are more than there is room for; found by arithmetic, before anything is built.
-        RuntimeError: there is not even room for trying the kernels of normalisations.
+        RuntimeError: there is not even room for trying the package's kernels.
     """
     layers, recipe = read(config, network=network)
     if not recipe.policy:
         recipe = dataclasses.replace(recipe, policy=policy)
     _check_room(layers, recipe, data, compute)
-    refusal(compute.device)  # tries the kernels before there is a network, which may leave no memory for that
+    own_kernels.refusal(compute.device)  # tries the kernels before there is a network, which may leave no memory for that
     built = Network(layers, image_shape=data.image_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
     built.to(compute.device, memory_format=compute.memory_format)  # type: ignore[call-overload]
     return Learner(built, recipe, data=data, compute=compute, streams=Streams.seeded(seed, compute.device))

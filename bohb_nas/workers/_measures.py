@@ -13,7 +13,7 @@ from bohb_nas.layers.drawing import draw
 from bohb_nas.training.data import ResidentData
 from bohb_nas.training.device import Compute
 from bohb_nas.training.learner import Learner
-from bohb_nas.training.networks.normalisation import fuses, refusal
+from bohb_nas.training.networks import own_kernels
 from bohb_nas.training.outcome import Fit
 from bohb_nas.training.peak import Peak
 from bohb_nas.training.speed import speed
@@ -37,9 +37,9 @@ def metrics(trained: Fit, learner: Learner) -> dict[str, float]:
     )
 
 
-def norms(compute: Compute, *, compiled: bool = False) -> dict[str, Any]:
-    """Whether normalisations had kernels of their own in training, and on a GPU why not where they had none to take."""
-    return {"fused_norms": fuses(compute.device) and not compiled, "fused_norms_refused": refusal(compute.device)}
+def kernels(compute: Compute, *, compiled: bool = False) -> dict[str, Any]:
+    """Whether layers had kernels of their own in training, and on a GPU why not where they had none to take."""
+    return {"own_kernels": own_kernels.run_on(compute.device) and not compiled, "own_kernels_refused": own_kernels.refusal(compute.device)}
 
 
 def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak) -> tuple[dict[str, float], dict[str, Any]]:
@@ -47,7 +47,7 @@ def pace(trained: Fit, learner: Learner, sizes: Mapping[str, float], peak: Peak)
     details: dict[str, Any] = {
         "micro_batch": learner.micro_batch,
         "steps_ahead": trained.ahead,
-        **norms(learner.compute, compiled=trained.compiled is not None and trained.compiled.used),
+        **kernels(learner.compute, compiled=trained.compiled is not None and trained.compiled.used),
         "replays": learner.recording.replays,
         "replay_refused": learner.recording.refused,
         "form": None if trained.form is None else dataclasses.asdict(trained.form),

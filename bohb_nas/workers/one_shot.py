@@ -28,13 +28,13 @@ from bohb_nas.training.clock import TrainingClock
 from bohb_nas.training.data import divide
 from bohb_nas.training.export import export_model
 from bohb_nas.training.loop import Length
-from bohb_nas.training.networks.normalisation import refusal
+from bohb_nas.training.networks import own_kernels
 from bohb_nas.training.position import Leave
 from bohb_nas.training.recipe import read
 from bohb_nas.training.samples import picture
 from bohb_nas.workers import image_classifier
 from bohb_nas.workers._continuing import Keeper, begin_curve, gone_on, own
-from bohb_nas.workers._measures import describe, norms
+from bohb_nas.workers._measures import describe, kernels
 from bohb_nas.workers._memory import within_memory
 from bohb_nas.workers.image_classifier import ImageClassifier, Loaded
 
@@ -150,7 +150,7 @@ class OneShot:
 
     def _search(self, trial: Trial, workdir: Path, clock: TrainingClock, began: float, details: dict[str, Any]) -> Result:
         space, fingerprint = self._space()
-        refusal(self._classifier.compute.device)  # before there are networks, which may leave no memory for it
+        own_kernels.refusal(self._classifier.compute.device)  # before there are networks, which may leave no memory for it
         loaded, compute, options = self._classifier.resident(), self._classifier.compute, self._options.training
         settings = self._options.search
         identity = {
@@ -183,7 +183,7 @@ class OneShot:
             found = search.found()
             metrics |= _show(found, loaded, workdir)
             details["ready_to_use"] = _export(search, found, trial, loaded, workdir, {"device": compute.name, **_judged(outcome)})
-        details |= {"search": search.told(), "restored": outcome.restored, **norms(compute)}
+        details |= {"search": search.told(), "restored": outcome.restored, **kernels(compute)}
         details |= {"attempt_s": outcome.train_s - earlier_s, "save_refused": keeper.refused}
         details["curve"] = [{k: point[k] for k in ("u", "train_loss", "valid_error") if k in point} for point in outcome.curve]
         return Result(

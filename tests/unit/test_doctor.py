@@ -31,7 +31,7 @@ HEALTHY = Facts(
     cuda="13.0",
     cudnn="92400",
     cuda_works=True,
-    norms_refused=None,
+    kernels_refused=None,
     given=None,
     gpus=("NVIDIA H100",),
     unseen=None,
@@ -64,7 +64,7 @@ def test_a_healthy_machine_has_no_problem() -> None:
         ({"gpus": (), "unseen": "nvidia-smi fails: a; b; mend it"}, "nvidia-smi fails: a; b", "mend it"),
         ({"processes": (Process(pid=77, name="python", gpu="GPU-1"),)}, "python (pid 77)", "name a free GPU"),
         ({"precision": "fp32"}, "does not multiply bf16", "Ampere"),
-        ({"norms_refused": "Failed to find C compiler."}, "as long: Failed to find C compiler.", "install triton"),
+        ({"kernels_refused": "Failed to find C compiler."}, "as long: Failed to find C compiler.", "install triton"),
         ({"n_threads": 17}, "17 threads on 16 usable cores", "OMP_NUM_THREADS=16"),
         ({"kind": "cpu"}, "the load is 20.0 on 16 usable cores", "let them end"),
         ({"memory_free_bytes": 20 * GIB}, "20.0 GiB of the 80.0 GiB", "end what holds it"),
@@ -251,8 +251,8 @@ def test_a_shortage_while_kernels_are_tried_is_none_of_theirs(monkeypatch: pytes
     def refuse(device: torch.device) -> None:
         raise FULL
 
-    monkeypatch.setattr("bohb_nas.doctor.facts.refusal", refuse)
-    assert gathered().norms_refused is None
+    monkeypatch.setattr("bohb_nas.training.networks.own_kernels.refusal", refuse)
+    assert gathered().kernels_refused is None
 
 
 def test_a_gpu_that_was_given_and_cannot_be_used_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

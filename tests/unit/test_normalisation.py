@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from bohb_nas.training import learner
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks import Network, normalisation
-from bohb_nas.training.networks.normalisation import Activation, Norm, _tried, fuses, normalise, refusal
+from bohb_nas.training.networks import Network, normalisation, own_kernels
+from bohb_nas.training.networks.normalisation import Activation, Norm, normalise
+from bohb_nas.training.networks.own_kernels import _tried, refusal, run_on
 from bohb_nas.workers import _measures
 
 ACTIVATIONS = {"none": lambda x: x, "relu": functional.relu, "relu6": functional.relu6}
@@ -79,13 +80,13 @@ def compare(norm: Norm, reference: nn.BatchNorm2d, x: Tensor, out: Tensor, *, to
 def test_kernels_do_what_torch_does(interpreted: ModuleType, channels: int, activation: Activation) -> None:
     norm, reference = drawn(channels, activation)
     x = images((5, channels, 9, 7)).requires_grad_()
-    compare(norm, reference, x, normalise(norm, x, interpreted), tolerance=2e-6)
+    compare(norm, reference, x, normalise(norm, x), tolerance=2e-6)
 
 
 def test_kernels_on_more_rows_than_a_program_takes(interpreted: ModuleType) -> None:
     norm, reference = drawn(8, "relu")
     x = images((9, 8, 10, 10)).requires_grad_()  # 900 rows
-    compare(norm, reference, x, normalise(norm, x, interpreted), tolerance=2e-6)
+    compare(norm, reference, x, normalise(norm, x), tolerance=2e-6)
 
 
 def test_kernels_add_the_parts_of_many_programs(interpreted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,13 +94,13 @@ def test_kernels_add_the_parts_of_many_programs(interpreted: ModuleType, monkeyp
     monkeypatch.setattr(normalisation, "_PARTS", 8)
     norm, reference = drawn(40, "relu")
     x = images((3, 40, 8, 7)).requires_grad_()  # 168 rows: 42 programs, whose parts are added in 6 times 8
-    compare(norm, reference, x, normalise(norm, x, interpreted), tolerance=2e-6)
+    compare(norm, reference, x, normalise(norm, x), tolerance=2e-6)
 
 
 def test_kernels_in_bf16(interpreted: ModuleType) -> None:
     norm, reference = drawn(24, "relu")
     x = images((4, 24, 8, 8)).bfloat16().requires_grad_()
-    compare(norm, reference, x, normalise(norm, x, interpreted), tolerance=5e-3)
+    compare(norm, reference, x, normalise(norm, x), tolerance=5e-3)
 
 
 def test_a_mean_far_from_zero_costs_no_digits(interpreted: ModuleType) -> None:
@@ -107,12 +108,12 @@ def test_a_mean_far_from_zero_costs_no_digits(interpreted: ModuleType) -> None:
     norm, reference = drawn(8, "none")
     x = images((4, 8, 8, 8), mean=1000.0)
     expected = reference(x.double())
-    assert (normalise(norm, x, interpreted).double() - expected).norm() <= 1e-3 * expected.norm()
+    assert (normalise(norm, x).double() - expected).norm() <= 1e-3 * expected.norm()
 
 
 def test_images_in_another_layout_give_the_same(interpreted: ModuleType) -> None:
     x = images((4, 8, 6, 6))
-    outs = [normalise(drawn(8, "relu")[0], form, interpreted) for form in (x, x.contiguous(), x.transpose(2, 3).clone().transpose(2, 3))]
+    outs = [normalise(drawn(8, "relu")[0], form) for form in (x, x.contiguous(), x.transpose(2, 3).clone().transpose(2, 3))]
     assert torch.equal(outs[0], outs[1])
     assert torch.equal(outs[0], outs[2])
 
@@ -120,7 +121,7 @@ def test_images_in_another_layout_give_the_same(interpreted: ModuleType) -> None
 def test_kernels_hide_no_number_that_is_none(interpreted: ModuleType) -> None:
     x = images((2, 8, 4, 4))
     x[0, 3, 0, 0] = float("nan")
-    out = normalise(drawn(8, "relu6")[0], x, interpreted)
+    out = normalise(drawn(8, "relu6")[0], x)
     assert out[:, 3].isnan().all()
     assert not out[:, :3].isnan().any()
 
@@ -157,7 +158,7 @@ def test_kernels_compile_for_a_gpu_where_there_is_none(kind: str, vec: int, tmp_
 def test_nothing_is_differentiated_twice(interpreted: ModuleType) -> None:
     """The kernels leave no history: a second derivative through them would be wrong without a word."""
     x = images((2, 8, 4, 4)).requires_grad_()
-    (gradient,) = torch.autograd.grad(normalise(drawn(8, "relu")[0], x, interpreted).square().sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(normalise(drawn(8, "relu")[0], x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()  # type: ignore[no-untyped-call]
 
@@ -166,12 +167,12 @@ def test_a_normalisation_that_counts_no_batches(interpreted: ModuleType) -> None
     norm, reference = drawn(8, "relu")
     norm.num_batches_tracked = None
     x = images((2, 8, 4, 4))
-    torch.testing.assert_close(normalise(norm, x, interpreted).double(), functional.relu(reference(x.double())), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(normalise(norm, x).double(), functional.relu(reference(x.double())), rtol=1e-5, atol=1e-5)
 
 
 def test_one_pixel_has_no_variance(interpreted: ModuleType) -> None:
     with pytest.raises(ValueError, match="one pixel, and no variance"):
-        normalise(Norm(8), torch.zeros(1, 8, 1, 1), interpreted)
+        normalise(Norm(8), torch.zeros(1, 8, 1, 1))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -188,11 +189,11 @@ def test_the_layer_is_a_normalisation_and_its_activation(activation: Activation,
 @pytest.mark.parametrize("shape", [(4, 8, 3, 3), (4, 5, 3), (4, 5, 3, 3, 3)])
 def test_images_of_another_shape_are_refused(interpreted: ModuleType, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"accepted are \[N, 5, H, W\]"):
-        normalise(Norm(5), torch.zeros(shape), interpreted)
+        normalise(Norm(5), torch.zeros(shape))
 
 
 def test_a_processor_has_no_kernels_and_misses_none() -> None:
-    assert not fuses(torch.device("cpu"))
+    assert not run_on(torch.device("cpu"))
     assert refusal(torch.device("cpu")) is None
 
 
@@ -204,7 +205,7 @@ def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.Mon
             raise RuntimeError(f"Failed to find C compiler.\nIt was needed for {name}.")
 
     monkeypatch.setattr(normalisation, "_kernels", Broken)
-    monkeypatch.setattr(normalisation, "fuses", lambda device: _tried.__wrapped__(device) is None)
+    monkeypatch.setattr(own_kernels, "run_on", lambda device: _tried.__wrapped__(device) is None)
     assert _tried.__wrapped__(torch.device("cpu")) == "Failed to find C compiler."
     norm, reference = drawn(8, "relu")
     x = images((2, 8, 4, 4))
@@ -233,7 +234,7 @@ def test_the_kernels_are_tried_before_there_is_a_network(monkeypatch: pytest.Mon
         told.append("built")
         return Network(*parts, **named)
 
-    monkeypatch.setattr(learner, "refusal", lambda device: told.append(f"tried on {device}"))
+    monkeypatch.setattr(own_kernels, "refusal", lambda device: told.append(f"tried on {device}"))
     monkeypatch.setattr(learner, "Network", built)
     fakes.learner()
     assert told == ["tried on cpu", "built"]
@@ -251,18 +252,18 @@ def test_the_kernels_are_tried_before_there_is_a_network(monkeypatch: pytest.Mon
 def test_results_tell_whose_kernels_were_taken(
     monkeypatch: pytest.MonkeyPatch, device: str, refused: str | None, *, compiled: bool, told: tuple[bool, str | None]
 ) -> None:
-    monkeypatch.setattr(normalisation, "_tried", lambda _: refused)
-    found = _measures.norms(Compute(device=torch.device(device), precision="fp32"), compiled=compiled)
-    assert (found["fused_norms"], found["fused_norms_refused"]) == told
+    monkeypatch.setattr(own_kernels, "_tried", lambda _: refused)
+    found = _measures.kernels(Compute(device=torch.device(device), precision="fp32"), compiled=compiled)
+    assert (found["own_kernels"], found["own_kernels_refused"]) == told
 
 
 def test_kernels_that_run_are_taken(interpreted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Norm] = []
     with torch.no_grad():  # whoever asks first
         assert _tried.__wrapped__(torch.device("cpu")) is None
-    monkeypatch.setattr(normalisation, "fuses", lambda _: True)
+    monkeypatch.setattr(own_kernels, "run_on", lambda _: True)
     monkeypatch.setattr(normalisation, "_kernels", lambda: interpreted)
-    monkeypatch.setattr(normalisation, "normalise", lambda norm, x, _: [x, taken.append(norm)][0])  # type: ignore[func-returns-value]
+    monkeypatch.setattr(normalisation, "normalise", lambda norm, x: [x, taken.append(norm)][0])  # type: ignore[func-returns-value]
     norm, x = Norm(8), images((2, 8, 4, 4))
     norm(x)
     norm(x.bfloat16())
@@ -274,15 +275,25 @@ def test_kernels_that_run_are_taken(interpreted: ModuleType, monkeypatch: pytest
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("shape", [(64, 24, 32, 32), (128, 13, 16, 16), (256, 160, 8, 8), (2, 640, 1, 1)])
+@pytest.mark.parametrize(
+    ("shape", "worse"),
+    [
+        ((64, 24, 32, 32), 1),
+        ((128, 13, 16, 16), 1),
+        ((256, 160, 8, 8), 1),
+        ((2, 640, 1, 1), 10),
+    ],  # torch's is 2.6e-5 off for two pixels in fp32
+)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-3)])
-def test_a_gpu_does_what_torch_does(shape: tuple[int, int, int, int], activation: Activation, dtype: torch.dtype, tolerance: float) -> None:
+def test_a_gpu_does_what_torch_does(
+    shape: tuple[int, int, int, int], worse: float, activation: Activation, dtype: torch.dtype, tolerance: float
+) -> None:
     norm, reference = drawn(shape[1], activation)
     norm.cuda()
     reference.cuda()
     x = images(shape).to("cuda", dtype).requires_grad_()
-    assert fuses(x.device)
-    compare(norm, reference, x, norm(x), tolerance=tolerance)
+    assert run_on(x.device)
+    compare(norm, reference, x, norm(x), tolerance=worse * tolerance)
 
 
 @pytest.mark.gpu

@@ -20,8 +20,7 @@ from bohb_nas.oneshot import search as searches
 from bohb_nas.records import Origin, Result, Status
 from bohb_nas.space.files import space_to_json
 from bohb_nas.training import checkpoint
-from bohb_nas.training.networks import Network
-from bohb_nas.workers import one_shot
+from bohb_nas.training.networks import Network, own_kernels
 from bohb_nas.workers.image_classifier import ImageClassifier
 from bohb_nas.workers.image_classifier import Options as TrainingOptions
 from bohb_nas.workers.one_shot import OneShot, check, make, read_options
@@ -302,7 +301,7 @@ def test_a_search_has_its_kernels_tried_before_there_is_a_network(tmp_path: Path
     def full(device: torch.device) -> None:
         raise torch.OutOfMemoryError(f"CUDA out of memory on {device}")
 
-    monkeypatch.setattr(one_shot, "refusal", full)
+    monkeypatch.setattr(own_kernels, "refusal", full)
     bench = Bench(tmp_path)
     assert bench.attempt("1").message == "out of memory: CUDA out of memory on cpu"
     assert bench.factory.made == []

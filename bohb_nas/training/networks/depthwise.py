@@ -1,6 +1,6 @@
-"""Depthwise convolutions, on a processor by the kernels of oneDNN that are fast.
+"""Depthwise convolutions, on a GPU by kernels of our own, on a processor by the kernels of oneDNN that are fast.
 
-Its kernel for the gradient of depthwise weights takes at most three columns, of images no smaller than the weights; in bf16 its kernels for
+The latter's kernel for the gradient of the weights takes at most three columns, of images no smaller than the weights; in bf16 those for
 the gradient of the images take no stride. All else goes to kernels for dense convolutions, which take up to forty times as long
 (docs/decisions/0022-depthwise-convolutions-on-a-processor.md). Values and gradients are torch's, but for rounding.
 """
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from bohb_nas.training.networks import depthwise_on_gpu
 
 _COLUMNS = 3
 """Of weights, whose gradient is found at once."""
@@ -28,13 +30,16 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H', W']."""
-        if not (on_processor(x) and torch.is_grad_enabled()):
+        if torch.compiler.is_compiling():
             return super().forward(x)
-        weight = self.weight
-        if torch.is_autocast_enabled("cpu"):
-            kind = torch.get_autocast_dtype("cpu")
-            x, weight = x.to(kind), weight.to(kind)
-        return _Depthwise.apply(x, weight, self.stride, self.padding)  # type: ignore[no-any-return]
+        device = x.device.type
+        if torch.is_autocast_enabled(device):
+            x = x.to(torch.get_autocast_dtype(device))
+        if depthwise_on_gpu.takes(x, self.weight, self.stride):
+            return depthwise_on_gpu.convolve(x, self.weight, stride=self.stride[0], padding=int(self.padding[0]))
+        if on_processor(x) and torch.is_grad_enabled():
+            return _Depthwise.apply(x, self.weight.to(x.dtype), self.stride, self.padding)  # type: ignore[no-any-return]
+        return super().forward(x)
 
 
 class _Depthwise(torch.autograd.Function):

@@ -6,7 +6,6 @@ times and six; these are two and two, which read them twice and four times.
 
 import math
 from collections.abc import Mapping
-from functools import cache
 from types import ModuleType
 from typing import Any, Literal
 
@@ -15,16 +14,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from bohb_nas.errors import OptionError, first_line, out_of_memory
-from bohb_nas.training.clock import drain
+from bohb_nas.errors import OptionError
+from bohb_nas.training.networks import own_kernels
 
 Activation = Literal["none", "relu", "relu6"]
 """What a kernel can do to what it has normalised."""
 
 _BOUNDS: Mapping[Activation, tuple[float, float]] = {"none": (-math.inf, math.inf), "relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 """Between which the activation keeps what comes in."""
-_KINDS = (torch.float32, torch.bfloat16, torch.float16)
-"""Of numbers that the kernels take."""
 _CHANNELS = 32
 """Of a program."""
 _ROWS = 256
@@ -60,8 +57,8 @@ class Norm(nn.BatchNorm2d):
                 "a normalisation sees a single image of a single pixel, which has no variance: accepted is a batch_size from 2, "
                 "or images that keep more than one pixel up to there"
             )
-        if self.training and not torch.compiler.is_compiling() and x.dtype in _KINDS and fuses(x.device):
-            return normalise(self, x, _kernels())
+        if self.training and not torch.compiler.is_compiling() and x.dtype in own_kernels.KINDS and own_kernels.run_on(x.device):
+            return normalise(self, x)
         x = super().forward(x)
         if self.activation == "none":
             return x
@@ -72,44 +69,13 @@ class Norm(nn.BatchNorm2d):
         return f"{self.num_features}, {self.activation}"
 
 
-def fuses(device: torch.device) -> bool:
-    """Whether normalisations have kernels of their own there, in training and unless they are compiled."""
-    return device.type == "cuda" and refusal(device) is None
-
-
-def refusal(device: torch.device) -> str | None:
-    """Why the kernels do not run on a GPU: without Triton, without the C compiler that it needs, on an old GPU.
-
-    None where they run, and for devices that they are not for. Best asked before a network takes the memory.
-
-    Raises:
-        RuntimeError, MemoryError: there is no memory for trying them; asked again, they are tried again.
-    """
-    return _tried(device) if device.type == "cuda" else None
-
-
-@cache
-def _tried(device: torch.device) -> str | None:
-    """What went wrong with a few numbers there; tried once, not while a step is recorded."""
-    try:
-        with torch.enable_grad():
-            x = torch.ones(2, 8, 2, 2, device=device, requires_grad=True)
-            normalise(Norm(8).to(device), x, _kernels()).sum().backward()  # type: ignore[no-untyped-call]
-        drain(device)
-    except Exception as e:  # a compiler and its surroundings fail in any way; results and `doctor` say in which
-        if out_of_memory(e):
-            raise
-        return first_line(e)
-    return None
-
-
 def _kernels() -> ModuleType:
     from bohb_nas.training.networks import kernels
 
     return kernels
 
 
-def normalise(norm: Norm, x: Tensor, triton: ModuleType) -> Tensor:
+def normalise(norm: Norm, x: Tensor) -> Tensor:
     """What the layer makes of images [N, C, H, W] in training, by kernels; its running statistics follow.
 
     Raises:
@@ -120,7 +86,7 @@ def normalise(norm: Norm, x: Tensor, triton: ModuleType) -> Tensor:
     if x.numel() == x.shape[1]:
         raise ValueError(f"images of shape {list(x.shape)} have one pixel, and no variance; accepted are at least two")
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
-        return _Normalised.apply(x, norm.weight, norm.bias, norm, triton)  # type: ignore[no-any-return]
+        return _Normalised.apply(x, norm.weight, norm.bias, norm)  # type: ignore[no-any-return]
 
 
 class _Rows:
@@ -144,7 +110,8 @@ class _Rows:
 
 class _Normalised(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: Norm, triton: ModuleType) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: Norm) -> Tensor:
+        triton = _kernels()
         x = x.contiguous(memory_format=torch.channels_last)
         rows, channels = _Rows(x), x.shape[1]
         parts = torch.empty(rows.programs, 2, channels, device=x.device)
@@ -157,14 +124,14 @@ class _Normalised(torch.autograd.Function):
             rows.programs, *size, *bounds, norm.momentum, norm.eps, PARTS=_PARTS, **rows.form
         )  # fmt: skip
         ctx.save_for_backward(x, affine)
-        ctx.rows, ctx.bounds, ctx.triton = rows, bounds, triton
+        ctx.rows, ctx.bounds = rows, bounds
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, affine = ctx.saved_tensors
-        rows, triton = ctx.rows, ctx.triton
+        rows, triton = ctx.rows, _kernels()
         (gradient,) = gradients
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         parts = torch.empty(rows.programs, 2, x.shape[1], device=x.device)
@@ -175,4 +142,4 @@ class _Normalised(torch.autograd.Function):
             gradient, x, affine, parts, sums, out, rows.programs, *size, *ctx.bounds, PARTS=_PARTS, **rows.form
         )
         of_bias, of_weight = sums
-        return out, of_weight, of_bias, None, None
+        return out, of_weight, of_bias, None
