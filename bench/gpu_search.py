@@ -1,11 +1,14 @@
 """A search on one GPU beside hand-designed networks, all for the same seconds of training, judged on test images.
 
-    python bench/gpu_search.py [--budget 10] [--search 150] [--seeds 3] [--baselines NAME ...] [--images FOLDER] [--out FOLDER]
+    python bench/gpu_search.py [--budget 10] [--search 150] [--seeds 3] [--baselines NAME ...] [--beside FILE]
+        [--images FOLDER] [--out FOLDER]
 
 `bohb-nas run` searches `joint` from the networks that ship as `joint_gpu`, whose recipe is its prior too; then its incumbent and the
 baselines are trained for the dearest budget, seed by seed, on the same 90 % of the training images, and see the test images once, at the
-end. Images are those of an image folder (FOLDER/train/CLASS/IMAGE and FOLDER/test); without one CIFAR-10 (JPEG) of BOHB_NAS_DATA.
-Everything runs on the first GPU, or on the processor where there is none: that is a rehearsal, whose errors say nothing.
+end. FILE adds configurations of `joint`, written as for `run --initial`: `regularised.json` has networks of `joint_gpu` with what longer
+trainings may need. `--search 0` searches nothing. Images are those of an image folder (FOLDER/train/CLASS/IMAGE and FOLDER/test); without
+one CIFAR-10 (JPEG) of BOHB_NAS_DATA. Everything runs on the first GPU, or on the processor where there is none: that is a rehearsal, whose
+errors say nothing.
 """
 
 import argparse
@@ -43,13 +46,14 @@ def main() -> None:
     if not (data / "facts.json").exists():
         keep_folder(asked.images or unpacked(Path(os.environ["BOHB_NAS_DATA"]) / "cifar10-jpeg.tar.xz"), data)
     began = time.monotonic()
-    incumbent = _searched(out / "study", data, asked)
+    incumbent = _searched(out / "study", data, asked) if asked.search else None
     record: dict[str, Any] = {"budget_s": asked.budget, "search_s": time.monotonic() - began, "incumbent": incumbent, "trainings": []}
     compute = choose()
     record |= {"device": compute.name, "precision": compute.precision}
     judge = Judge(load_dataset(str(DATA), data_dir=data), compute)
     arms = {
-        "search": incumbent["config"],
+        **({"search": incumbent["config"]} if incumbent else {}),
+        **{entry["name"]: entry["config"] for entry in (json.loads(asked.beside.read_text()) if asked.beside else ())},
         **{found.name: dict(found.config) for found in (find(asked.baselines) if asked.baselines else ())},
     }
     for seed in range(1, asked.seeds + 1):
@@ -68,6 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--search", type=float, default=150.0, metavar="S", help="seconds of the search, everything counted")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--baselines", nargs="*", default=_BASELINES, metavar="NAME")
+    parser.add_argument("--beside", type=Path, metavar="FILE")
     parser.add_argument("--images", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu-search", metavar="FOLDER")
     return parser.parse_args()
