@@ -88,17 +88,19 @@ def run(directory: Path, n_workers: int | None, standby: bool, **said: Any) -> N
     """Searches, in DIR (./study). Run it again on the same DIR and it resumes."""
     with _telling_what_is_left(directory):
         from bohb_nas.display import display
-        from bohb_nas.engine.devices import local_devices
-        from bohb_nas.engine.election import worker_gone
-        from bohb_nas.engine.lead import lead, stand_by
-        from bohb_nas.engine.plan import Request
 
-        request = Request(**said)
         if standby:
+            from bohb_nas.engine.election import worker_gone
+            from bohb_nas.engine.standby import stand_by
+
             for number in (signal.SIGUSR1, signal.SIGUSR2):  # a cluster's warnings, which the worker beside heeds
                 signal.signal(number, signal.SIG_IGN)
-            sys.exit(0 if stand_by(directory, request, display(), gone=worker_gone) else 3)
-        finished, state = lead(directory, request, local_devices(n_workers), display())
+            sys.exit(0 if stand_by(directory, said, display(), gone=worker_gone) else 3)
+        from bohb_nas.engine.devices import local_devices
+        from bohb_nas.engine.lead import lead
+        from bohb_nas.engine.plan import Request
+
+        finished, state = lead(directory, Request(**said), local_devices(n_workers), display())
     again = "" if n_workers is None else f" --workers {n_workers}"
     _conclude(directory, found=state.incumbent is not None, finished=finished, again=again)
 

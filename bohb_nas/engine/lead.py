@@ -5,14 +5,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from bohb_nas.durations import counted, format_duration
-from bohb_nas.engine import election, launch
+from bohb_nas.engine import launch
 from bohb_nas.engine.checkpoints import Checkpoints
 from bohb_nas.engine.cluster import listening_ip, published
 from bohb_nas.engine.dask_engine import DaskEngine
@@ -21,7 +20,7 @@ from bohb_nas.engine.drive import Drive, Wish
 from bohb_nas.engine.election import Seat
 from bohb_nas.engine.keys import make_keys
 from bohb_nas.engine.local_workers import LocalWorkers
-from bohb_nas.engine.opening import existing, finished, open_study, take_back
+from bohb_nas.engine.opening import finished, open_study, take_back
 from bohb_nas.engine.plan import Request
 from bohb_nas.engine.probes import Probes
 from bohb_nas.engine.view import Display, View
@@ -36,29 +35,6 @@ from bohb_nas.store.lines import repair
 from bohb_nas.store.meta import IMAGE_WORKERS
 from bohb_nas.store.reading_ahead import Reading
 from bohb_nas.store.study_dir import StudyDir
-
-
-def stand_by(path: Path, request: Request, display: Display, *, gone: Callable[[], bool]) -> bool:
-    """Waits, with everything checked and loaded, until nobody leads an existing study, and then leads it without workers of its own.
-
-    Args:
-        path: of the study.
-        request: what may differ from it.
-        display: told what people should know.
-        gone: whether to give up: the worker that started this process has ended.
-
-    Returns:
-        Whether it led; not where it was never this process's turn.
-
-    Raises:
-        UsageError, StorageError: see `lead`.
-    """
-    study = StudyDir(path.absolute())
-    study.check_access()
-    if not election.stand_by(study, gone, ready=lambda: existing(study, request, display, n_workers=1)):
-        return False
-    lead(path, replace(request, listen=None), [], display, elected=True, listen=request.listen, gone=gone)
-    return True
 
 
 def lead(

@@ -18,8 +18,9 @@ from bohb_nas.engine import launch
 from bohb_nas.engine import lead as lead_module
 from bohb_nas.engine.cluster import Address
 from bohb_nas.engine.devices import Device
-from bohb_nas.engine.lead import _check_term, _ip, lead, stand_by
+from bohb_nas.engine.lead import _check_term, _ip, lead
 from bohb_nas.engine.plan import Request
+from bohb_nas.engine.standby import stand_by
 from bohb_nas.engine.view import Display
 from bohb_nas.errors import BohbNasError, DeviceError, JournalError, StorageError, StudyError, StudyHeldError, UsageError
 from bohb_nas.records import Budgets, Result, Status, Trial
@@ -265,14 +266,14 @@ def test_who_stands_by_asks_the_worker_before_its_turn_and_then_leads_where_it_w
 
     monkeypatch.setattr(launch, "_ask_worker", ask)
     monkeypatch.setattr(lead_module, "listening_ip", listening)
-    assert not stand_by(study.path, Request(listen="ib0"), Display(), gone=after(0))
+    assert not stand_by(study.path, {"listen": "ib0"}, Display(), gone=after(0))
     assert (asked, places) == (["toy"], [])
-    assert stand_by(study.path, Request(listen="ib0"), Display(), gone=after(1))
+    assert stand_by(study.path, {"listen": "ib0"}, Display(), gone=after(1))
     assert (asked, places) == (["toy"] * 2, ["ib0"])
     assert study.read_meta()["listen"] == "loopback", "where others listen, the study says"
     study.path.chmod(0o770)
     with pytest.raises(StudyError, match="may be written by others"):
-        stand_by(study.path, Request(), Display(), gone=after(0))
+        stand_by(study.path, {}, Display(), gone=after(0))
 
 
 def test_a_machine_that_lacks_the_interface_of_the_others_leads_where_they_know_it(monkeypatch: pytest.MonkeyPatch) -> None:

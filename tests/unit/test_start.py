@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bohb_nas.engine.devices import host
+from bohb_nas.locks import Lock
 from bohb_nas.records import Budgets
 from bohb_nas.store.study_dir import FORMAT, StudyDir
 
@@ -34,7 +36,8 @@ def imported(folder: Path, *arguments: str) -> set[str]:
         f"sys.argv = ['bohb-nas', *{list(arguments)!r}]\nmain()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=folder)
-    assert done.returncode == (1 if arguments[0] == "best" else 0), done.stderr  # best: an empty study has none
+    expected = 3 if "--standby" in arguments else 1 if arguments[0] == "best" else 0  # best: an empty study has none
+    assert done.returncode == expected, done.stderr
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
@@ -65,6 +68,15 @@ def test_light_commands_import_nothing_heavy(tmp_path: Path, arguments: list[str
     if arguments[0] in ("status", "best", "logs", "export"):
         arguments = [arguments[0], str(study.path), *arguments[1:]]
     assert not imported(tmp_path, *arguments) & set(HEAVY)
+
+
+def test_who_finds_another_standing_by_has_loaded_nothing_of_what_leading_takes(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta(META)
+    with Lock(study.standby_lock(host())) as lock:
+        assert lock.acquire("{}")
+        assert not imported(tmp_path, "run", str(study.path), "--workers", "0", "--standby") & set(HEAVY)
 
 
 def test_the_package_itself_is_light() -> None:
