@@ -91,6 +91,14 @@ def test_the_master_does_without_torch() -> None:
     assert "torch" not in done.stdout.split()
 
 
+def test_a_worker_without_a_check_of_its_own_is_asked_without_the_language_of_spaces() -> None:
+    program = "import sys; from bohb_nas.engine.child import check; print(check('toy', {}, '{}')); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    said, modules = done.stdout.splitlines()
+    assert said == "{'checked': True, 'notes': []}"
+    assert "ConfigSpace" not in modules.split()
+
+
 def test_an_analysis_does_without_torch() -> None:
     modules = "analysis.study", "analysis.incumbent", "report.summary", "report.findings_csv"
     program = f"import sys, {', '.join(f'bohb_nas.{name}' for name in modules)}; print(*{{m.partition('.')[0] for m in sys.modules}})"
