@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,8 @@ class Plain:
     prior_weight: float
     floor: float
     mutations: float
+    bandwidths: dict[tuple[int, str], float] = field(default_factory=dict)
+    """Those that are known by now: they are the same for whatever configuration is asked about."""
 
     def log_density(self, config: Config) -> float:
         names = [name for name in config if self.space[name].size > 1]
@@ -104,7 +106,7 @@ class Plain:
         m, h = self._place(name, datum), self._bandwidth(n, name)
         cell = self._cell(name, value)
         if cell is None:
-            return float(stats.truncnorm(-m / h, (1 - m) / h, loc=m, scale=h).logpdf(self._place(name, value)))
+            return float(stats.truncnorm.logpdf(self._place(name, value), -m / h, (1 - m) / h, loc=m, scale=h))
         return math.log(max(tail((cell[0] - m) / h, (cell[1] - m) / h) / tail(-m / h, (1 - m) / h), 1e-300))
 
     def _exploration(self, name: str) -> float:
@@ -113,6 +115,11 @@ class Plain:
         return min(min(max(c / (c + n), 0.05), 0.8), max(self.mutations / n_columns, 0.02))
 
     def _bandwidth(self, n: int, name: str) -> float:
+        if (n, name) not in self.bandwidths:
+            self.bandwidths[n, name] = self._bandwidth_by_hand(n, name)
+        return self.bandwidths[n, name]
+
+    def _bandwidth_by_hand(self, n: int, name: str) -> float:
         places = [(self._place(name, config[name]), i) for i, config in enumerate(self.configs) if name in config]
         ordered = sorted(places)
         at = ordered.index((self._place(name, self.configs[n][name]), n))

@@ -21,7 +21,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 @pytest.fixture
 def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton's interpreter runs the kernels on tensors of the processor (see conftest.py), by several programs of several rounds."""
-    for name, value in {"_STRIPS": 8, "_CHANNELS": 16, "_PROGRAMS": 4}.items():
+    for name, value in {"_STRIPS": 16, "_CHANNELS": 16, "_PROGRAMS": 4}.items():
         monkeypatch.setattr(depthwise_on_gpu, name, value)
     pytest.importorskip("triton", minversion="3.6")  # the interpreter of 3.5 does not know numpy 2.4; its compiler does the same
     if torch.cuda.is_available():
