@@ -27,13 +27,20 @@ run: $(VENV)/installed  ## search the embedded digits for two minutes, explain, 
 	$(BIN)/bohb-nas train $(STUDY) --seeds 1
 	$(BIN)/bohb-nas best $(STUDY) --json
 
-# several processes of tests share the cores: two threads of torch that wait for each other starve there
+# several processes of tests share the cores: two threads of torch that wait for each other starve there, and an analysis
+# that takes them all starts a process for each
 test test-slow: export OMP_NUM_THREADS ?= 1
+test test-slow: export LOKY_MAX_CPU_COUNT ?= 1
+
+# where Python is told to keep no bytecode, every program that a test starts would compile the whole anew
+COMPILE = $(BIN)/python -m compileall -q bohb_nas
 
 test: $(VENV)/installed-dev  ## the tests, without network or GPU
+	$(COMPILE)
 	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes: killed processes, full disks, real data
+	$(COMPILE)
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 check: $(VENV)/installed-dev  ## style, types, layers

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +292,22 @@ def test_watching_rests_four_times_as_long_as_a_look_took(tmp_path: Path, monkey
     for _ in changes([study], pause):
         now[0] += next(took_s)
     assert pauses == [240.0, 5.0, 600.0]
+
+
+def test_a_study_that_is_done_has_all_cores_and_one_that_trains_a_single_one(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 3)
+    asked: list[int] = []
+
+    def run(tasks: Sequence[Callable[[], object]], *, jobs: int) -> list[object]:
+        asked.append(jobs)
+        return [task() for task in tasks]
+
+    monkeypatch.setattr("bohb_nas.parallel.run", run)
+    analyze(study.path, "--json")
+    analyze(study.path, "--json", "--jobs", "2")
+    study.done.unlink()
+    analyze(study.path, "--json")
+    assert asked == [3, 2, 1]
 
 
 def test_watching_a_study_that_is_done_is_one_look(study: StudyDir, drawn: list[Any]) -> None:
