@@ -391,7 +391,7 @@ def test_the_list_needs_no_directory() -> None:
 @pytest.mark.slow
 def test_a_network_is_trained_by_the_real_worker(tmp_path: Path) -> None:
     study = str(tmp_path / "study")
-    done = command(study, "--dataset", "digits", "--budget", "60s", "--seeds", "1", "--only", "shake_shake_26_2x32d", "--json")
+    done = command(study, "--dataset", "digits", "--budget", "20s", "--seeds", "1", "--only", "shake_shake_26_2x32d", "--json")
     assert done.exit_code == 0, done.output
     (row,) = json.loads(done.stdout)["rows"]
     assert row["error_mean"] < 0.9, "better than a guess among ten"
