@@ -59,7 +59,7 @@ def compare(convolution: Depthwise, x: Tensor, out: Tensor) -> None:
 @pytest.mark.usefixtures("_interpreted")
 @pytest.mark.parametrize("kernel", [2, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2, 4])
-@pytest.mark.parametrize(("channels", "side"), [(8, (9, 12)), (40, (3, 5)), (6, (1, 1)), (3, (8, 2))])
+@pytest.mark.parametrize(("channels", "side"), [(8, (9, 12)), (24, (3, 5)), (6, (1, 1)), (3, (8, 2))])
 def test_kernels_do_what_torch_does(kernel: int, stride: int, channels: int, side: tuple[int, int]) -> None:
     convolution, x = layer(channels, kernel, stride), drawn(3, channels, *side).requires_grad_()
     compare(convolution, x, convolve(x, convolution.weight, stride=stride, padding=kernel // 2))
