@@ -11,9 +11,12 @@ from bohb_nas.reading import open_regular
 from bohb_nas.refs import is_file
 from bohb_nas.store.study_dir import StudyDir
 
+_GONE = "gone:"
+"""Before the digest of a file whose absence was accepted."""
+
 
 def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
-    """Copies the files that a study's record refers to; returns their paths with sha256.
+    """Copies the files that a study's record refers to; returns their paths with sha256, and those of files taken before that are gone.
 
     Raises:
         StorageError: the disk refused; an earlier copy of that file is intact.
@@ -26,7 +29,7 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
         said = Path(path or "")
         if said.is_absolute() and said.is_file():  # a relative one is the name of a file that comes with the package
             found[kind] = said
-    digests = {}
+    digests = {path: _GONE + digest.removeprefix(_GONE) for path, digest in (meta.get("inputs") or {}).items()}
     for kind, source in found.items():
         try:
             data = source.read_bytes()  # once: of what is copied is the hash
@@ -38,16 +41,16 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
 
 
 def changed_inputs(meta: dict[str, Any]) -> list[str]:
-    """The files of a study that are gone or have changed, with the word for it."""
+    """The files of a study that are gone without a word or are not those it took, with the word for it."""
     paths = {Path(p): digest for p, digest in (meta.get("inputs") or {}).items()}
     return [f"{p} ({word})" for p, digest in paths.items() if (word := _change(p, digest)) is not None]
 
 
 def _change(path: Path, digest: str) -> str | None:
     if not path.is_file():
-        return "gone"
+        return None if digest.startswith(_GONE) else "gone"
     try:
-        return None if _sha256(path) == digest else "changed"
+        return None if _sha256(path) == digest.removeprefix(_GONE) else "changed"
     except OSError as e:
         return f"cannot be read: {e.strerror}"
 

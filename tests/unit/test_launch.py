@@ -394,6 +394,28 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize("kind", ["initial", "network", "policy", "prior", "space", "worker"])
+def test_a_file_whose_absence_was_accepted_is_compared_when_it_is_back(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"mine.{'py' if kind in ('network', 'space', 'worker') else 'json'}"
+    file.write_text(taken := "from bohb_nas.search_spaces.toy import space\n")
+    name = {"policy": "policy_file"}.get(kind, kind)
+    said: dict[str, Any] = {"worker_options": {name: str(file)}} if kind in ("network", "policy") else {name: str(file)}
+    study = planned(tmp_path / "study", Request(**{"space": "toy", **said}))
+    file.unlink()
+    keep(study, reopen(study, Request(accept_changed_inputs=True))[0])
+    reopen(study, Request())
+    file.write_text(taken)
+    reopen(study, Request())
+    file.write_text("other")
+    with pytest.raises(StudyError, match=r"mine\.\w+ \(changed\)"):
+        reopen(study, Request())
+    keep(study, reopen(study, Request(accept_changed_inputs=True))[0])
+    assert (study.inputs / f"{kind}-{file.name}").read_text() == "other"
+    file.unlink()
+    with pytest.raises(StudyError, match=r"mine\.\w+ \(gone\)"):
+        reopen(study, Request())
+
+
 def test_a_space_that_describes_networks_is_the_worker_s_network_too_and_frozen_as_both(tmp_path: Path) -> None:
     space = tmp_path / "mine.py"
     space.write_text("from bohb_nas.search_spaces.toy import space\ndef network(config): ...\n")

@@ -324,8 +324,11 @@ def test_an_accepted_size_holds_from_the_run_on_that_accepts_it(tmp_path: Path, 
     file.unlink()
     assert params(Request(accept_changed_inputs=True)) == 7, "of a file that is gone the study's copy is asked"
     assert prepare(study.path, Request(accept_changed_inputs=True), Heard())
+    assert params(Request()) == 7, "and from then on, without a word"
     file.write_text(SIZED.format(100))
-    assert params(Request()) == 7, "and from then on, whatever takes its place"
+    with pytest.raises(StudyError, match=r"mine\.py \(changed\)"):
+        params(Request())
+    assert params(Request(accept_changed_inputs=True)) == 700
 
 
 def test_what_is_recorded_is_what_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
