@@ -1,4 +1,4 @@
-"""From what a person typed to the record of a study: defaults, presets, contradictions. Nothing is read or written.
+"""From what a person typed to the record of a study: defaults, presets, contradictions. No file is read or written.
 
 A new study takes the defaults for what was not typed; a resumed one takes what it was started with.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from bohb_nas.engine import presets, typed_budgets
 from bohb_nas.engine.knowledge_files import shipped
+from bohb_nas.engine.paths import in_full
 from bohb_nas.entries import refuse_own
 from bohb_nas.errors import UsageError
 from bohb_nas.knowledge import Constraint
@@ -129,9 +130,9 @@ def _knowledge(request: Request, given: dict[str, Any], method: str) -> dict[str
         bounds += [Constraint(metric=name, relation="<=", bound=bound) for name, bound in _sizes(request)]
     initial, prior = request.initial, request.prior
     said = {
-        "initial": None if initial is None else initial if initial in shipped() else _in_full(initial),
-        "prior": None if prior is None else _in_full(prior),
-        "warm_start": [_in_full(path) for path in request.warm_start] or None,
+        "initial": None if initial is None else initial if initial in shipped() else in_full(initial),
+        "prior": None if prior is None else in_full(prior),
+        "warm_start": [in_full(path) for path in request.warm_start] or None,
         "constraints": sorted({str(bound) for bound in bounds}) or None,
     }
     return {name: first(value, given.get(name)) for name, value in said.items()}
@@ -143,21 +144,7 @@ def first(*candidates: Any) -> Any:
 
 
 def _absolute(reference: str) -> str:
-    return _in_full(reference) if is_file(reference) else reference
-
-
-def _in_full(path: str | Path, start: str = "") -> str:
-    """The absolute path; a relative one begins in `start`, or in the current folder.
-
-    Raises:
-        UsageError: it is empty, begins with a ~ that stands for nobody's home, or is not UTF-8.
-    """
-    if path == "":
-        raise UsageError("'' is no path; give one, . is the current folder")
-    try:
-        return path_kept(str(Path(start, Path(path).expanduser()).absolute()))
-    except RuntimeError as e:
-        raise UsageError(f"{path}: nobody here has that home directory; write the path in full") from e
+    return in_full(reference) if is_file(reference) else reference
 
 
 def _method_options(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
@@ -218,10 +205,10 @@ def _worker(
         options = {"dataset": "cifar10", "full_validation_from_s": top, **of_preset, **options}
         said = {
             "dataset": _said_or_kept(request.dataset, options["dataset"], _dataset, given.get("cwd", "")),
-            "data_dir": _said_or_kept(request.data_dir, options.get("data_dir"), _in_full, given.get("cwd", "")),
+            "data_dir": _said_or_kept(request.data_dir, options.get("data_dir"), in_full, given.get("cwd", "")),
         }
         if isinstance(path := request.worker_options.get("policy_file"), str):
-            request = replace(request, worker_options={**request.worker_options, "policy_file": _in_full(path)})
+            request = replace(request, worker_options={**request.worker_options, "policy_file": in_full(path)})
     elif request.dataset is not None or request.data_dir is not None or request.skip_unreadable:
         known = " or ".join(sorted(IMAGE_WORKERS))
         raise UsageError(
@@ -252,7 +239,7 @@ def _worker(
 
 def _dataset(reference: str, start: str = "") -> str:
     kind, colon, path = reference.partition(":")
-    return f"{kind}:{_in_full(path, start)}" if colon and kind == "image_folder" else _absolute(reference)
+    return f"{kind}:{in_full(path, start)}" if colon and kind == "image_folder" else _absolute(reference)
 
 
 def _said_or_kept(said: str | Path | None, kept: str | None, full: Callable[[str, str], str], start: str) -> str | None:

@@ -1,6 +1,7 @@
 """From what was typed to the record of a study."""
 
 import errno
+import json
 import os
 import platform
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from bohb_nas.engine.launch import build, check, check_data, keep, new_space, re
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, StorageError, StudyError, UsageError
+from bohb_nas.files import write_atomic
 from bohb_nas.knowledge import Knowledge
 from bohb_nas.space.files import space_to_json
 from bohb_nas.store.frozen import recall
@@ -327,6 +330,67 @@ def test_what_workers_need_may_be_asked_for_on_resume_and_is_kept(tmp_path: Path
     assert (study.read_meta()[name], resumed[name]) == (False, True)
     keep(study, resumed)
     assert reopen(study, Request())[0] == resumed
+
+
+_PATHS: list[tuple[Callable[[Path], dict[str, Any]], Callable[[dict[str, Any]], str]]] = [
+    (lambda path: {"space": f"{path}.py"}, lambda meta: meta["space"].removesuffix(".py")),
+    (lambda path: {"space": f"{path}.json"}, lambda meta: meta["space"].removesuffix(".json")),
+    (lambda path: {"worker": f"{path}.py"}, lambda meta: meta["worker"].removesuffix(".py")),
+    (lambda path: {"method": f"{path}.py"}, lambda meta: meta["method"].removesuffix(".py")),
+    (lambda path: {"dataset": f"{path}.py"}, lambda meta: meta["worker_options"]["dataset"].removesuffix(".py")),
+    (lambda path: {"dataset": f"image_folder:{path}"}, lambda meta: meta["worker_options"]["dataset"].removeprefix("image_folder:")),
+    (lambda path: {"data_dir": path}, lambda meta: meta["worker_options"]["data_dir"]),
+    (lambda path: {"initial": str(path)}, lambda meta: meta["initial"]),
+    (lambda path: {"prior": path}, lambda meta: meta["prior"]),
+    (lambda path: {"warm_start": (path,)}, lambda meta: meta["warm_start"][0]),
+    (lambda path: {"worker_options": {"policy_file": str(path)}}, lambda meta: meta["worker_options"]["policy_file"]),
+    (lambda path: {"worker_options": {"network": f"{path}.py"}}, lambda meta: meta["worker_options"]["network"].removesuffix(".py")),
+]
+"""Every option that takes a path, and what is recorded of it."""
+
+
+@pytest.mark.parametrize(("option", "recorded"), _PATHS)
+def test_a_path_from_a_folder_below_is_the_same_and_earlier_versions_kept_it_as_typed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: Callable[[Path], dict[str, Any]],
+    recorded: Callable[[dict[str, Any]], str],
+) -> None:
+    (below := tmp_path / "below").mkdir()
+    (tmp_path / "mine").mkdir()
+    for ending in (".py", ".json"):
+        (tmp_path / f"mine{ending}").write_text("{}")
+    said: dict[str, Any] = {"space": "toy", "seed": 3}
+    monkeypatch.chdir(below)
+    meta = plan(Request(**(said | option(Path("../mine")))))
+    assert recorded(meta) == str(tmp_path / "mine")
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    earlier = json.loads(json.dumps(meta).replace(json.dumps(str(tmp_path / "mine"))[1:-1], str(below / ".." / "mine")))
+    assert recorded(earlier) == f"{below}/../mine"
+    write_atomic(study.space_json, space_to_json(new_space(plan(Request(space="toy")))))
+    study.write_meta(earlier)
+    monkeypatch.chdir(tmp_path)
+    for there in (True, False):
+        assert reopen(study, Request(**option(Path("mine"))))[0] == earlier
+        with pytest.raises(StudyError, match="belongs to another search"):
+            reopen(study, Request(**option(Path("other"))))
+        if there:
+            (tmp_path / "mine").rmdir()
+            (tmp_path / "mine.py").unlink()
+            (tmp_path / "mine.json").unlink()
+
+
+def test_a_path_behind_a_link_leads_where_the_system_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+    for folder in (tmp_path, tmp_path / "far"):
+        (folder / "mine.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert plan(Request(space="link/../mine.py"))["space"] == str(tmp_path / "far" / "mine.py")
+    assert plan(Request(space="link/mine.py"))["space"] == str(tmp_path / "link" / "mine.py"), "links stay as they were typed"
+    assert plan(Request(space="absent/../mine.py"))["space"] == str(tmp_path / "absent" / ".." / "mine.py")
+    assert plan(Request(data_dir=Path("far/..")))["worker_options"]["data_dir"] == str(tmp_path)
 
 
 @pytest.mark.parametrize("asked", [{"space": "toy", "command": "train {lr}"}, {"space": "toy", "worker": "toy"}])
