@@ -38,7 +38,7 @@ from bohb_nas.records import Budgets
 from bohb_nas.refs import let_import, load_module
 from bohb_nas.space.files import frozen_space, load_space, space_to_json
 from bohb_nas.store.frozen import freeze
-from bohb_nas.store.inputs import changed_inputs, store_inputs
+from bohb_nas.store.inputs import changed_inputs, remedy, store_inputs
 from bohb_nas.store.meta import IMAGE_WORKERS, refuse_no_search
 from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import StudyDir
@@ -239,7 +239,7 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
         listed = "\n  ".join(changed)
         raise StudyError(
             f"files are not those that this study took at its start or by the last --accept-changed-inputs:\n  {listed}\n"
-            f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs"
+            f"{remedy(study, stored, accept='add --accept-changed-inputs')}"
         )
     return meta, frozen_space(study.read_space(), study.space_json)
 

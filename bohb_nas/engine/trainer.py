@@ -20,7 +20,7 @@ from bohb_nas.errors import JournalError, StartError, StorageError, StudyError
 from bohb_nas.files import Refusals, write_atomic
 from bohb_nas.records import Evaluation, Result, Status, Trial
 from bohb_nas.store import handovers
-from bohb_nas.store.inputs import changed_inputs
+from bohb_nas.store.inputs import changed_inputs, remedy
 from bohb_nas.store.notes import tail
 from bohb_nas.store.study_dir import LOG, StudyDir
 
@@ -116,7 +116,7 @@ class Trainer:
         await self._end_child()
         meta = self._study.read_meta()
         if changed := changed_inputs(meta):
-            how = f"restore them, a copy of each is in {self._study.inputs}, or stop the run and resume it with --accept-changed-inputs"
+            how = remedy(self._study, meta, accept="stop the run and resume it with --accept-changed-inputs")
             raise StartError(f"files of this study have changed while it ran: {', '.join(changed)}; {how}")
         meta["worker"] = self._meta["worker"]
         self._record = meta

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import StorageError
-from bohb_nas.files import write_atomic
+from bohb_nas.files import pasted, write_atomic
 from bohb_nas.reading import open_regular
 from bohb_nas.refs import is_file
 from bohb_nas.store.study_dir import StudyDir
 
 _GONE = "gone:"
 """Before the digest of a file whose absence was accepted."""
+_FROZEN = ("space", "initial", "prior")
+"""What a study goes on without: it keeps what was read of these."""
 
 
 def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
@@ -21,14 +23,7 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
     Raises:
         StorageError: the disk refused; an earlier copy of that file is intact.
     """
-    options = meta["worker_options"]
-    references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {k: options.get(k, "") for k in ("dataset", "network")}
-    found = {kind: Path(reference) for kind, reference in references.items() if is_file(str(reference)) and Path(reference).is_file()}
-    said_by_kind = {kind: meta.get(kind) for kind in ("initial", "prior")} | {"policy": meta["worker_options"].get("policy_file")}
-    for kind, path in said_by_kind.items():
-        said = Path(path or "")
-        if said.is_absolute() and said.is_file():  # a relative one is the name of a file that comes with the package
-            found[kind] = said
+    found = {kind: path for kind, path in _named(meta).items() if path.is_file()}
     digests = {path: _GONE + digest.removeprefix(_GONE) for path, digest in (meta.get("inputs") or {}).items()}
     for kind, source in found.items():
         try:
@@ -38,6 +33,36 @@ def store_inputs(study: StudyDir, meta: dict[str, Any]) -> dict[str, str]:
         write_atomic(study.copy_of(source, kind), data)
         digests[str(source)] = hashlib.sha256(data).hexdigest()
     return digests
+
+
+def _named(meta: dict[str, Any]) -> dict[str, Path]:
+    """The user's files that a study's record refers to, by what they serve as."""
+    options = meta["worker_options"]
+    references = {kind: meta[kind] for kind in ("space", "worker", "method")} | {k: options.get(k, "") for k in ("dataset", "network")}
+    named = {kind: Path(reference) for kind, reference in references.items() if is_file(str(reference))}
+    for kind, path in {"initial": meta.get("initial"), "prior": meta.get("prior"), "policy": options.get("policy_file")}.items():
+        if Path(path or "").is_absolute():  # a relative one is the name of a file that comes with the package
+            named[kind] = Path(path)
+    return named
+
+
+def remedy(study: StudyDir, meta: dict[str, Any], *, accept: str) -> str:
+    """What to do about a study's files that are gone or have changed.
+
+    Args:
+        study: where their copies are.
+        meta: its record.
+        accept: how to go on with them as they are, which does without what is frozen, and not without a file that is read or run.
+    """
+    lacking = {path: study.copy_of(path, kind) for kind, path in _named(meta).items() if kind not in _FROZEN and not path.is_file()}
+    restore = f"restore them, a copy of each is in {study.inputs}"
+    if not lacking:
+        return f"{restore}, or {accept}"
+    commands = [
+        ("" if path.parent.is_dir() else f"mkdir -p {pasted(path.parent)} && ") + f"cp {pasted(copy)} {pasted(path)}"
+        for path, copy in lacking.items()
+    ]
+    return "\n  ".join([f"{restore}; the study cannot go on without what these bring back:", *commands])
 
 
 def changed_inputs(meta: dict[str, Any]) -> list[str]:

@@ -440,7 +440,7 @@ def test_changed_files_of_the_user_are_listed_and_need_a_word(tmp_path: Path) ->
     reopen(study, Request())
     worker.write_text("def train(trial, workdir): return None\n")
     space.unlink()
-    with pytest.raises(StudyError, match=r"(?s)my space.py \(gone\).*my_worker.py \(changed\).*--accept-changed-inputs"):
+    with pytest.raises(StudyError, match=r"(?s)my space.py \(gone\).*my_worker.py \(changed\).*or add --accept-changed-inputs"):
         reopen(study, Request())
     frozen = study.space_json.read_text()
     accepted, _ = reopen(study, Request(accept_changed_inputs=True))
@@ -478,6 +478,31 @@ def test_a_file_whose_absence_was_accepted_is_compared_when_it_is_back(tmp_path:
     file.unlink()
     with pytest.raises(StudyError, match=r"mine\.\w+ \(gone\)"):
         reopen(study, Request())
+
+
+@pytest.mark.parametrize("with_folder", [False, True])
+@pytest.mark.parametrize("kind", ["dataset", "initial", "method", "network", "policy_file", "prior", "space", "worker"])
+def test_what_to_do_about_a_file_that_is_gone_can_be_typed(tmp_path: Path, kind: str, *, with_folder: bool) -> None:
+    file = tmp_path / "its folder" / f"my {kind}.py"
+    file.parent.mkdir()
+    file.write_text(taken := "from bohb_nas.search_spaces.toy import space\n")
+    said: dict[str, Any] = {"worker_options": {kind: str(file)}} if kind in ("network", "policy_file") else {kind: str(file)}
+    study = planned(tmp_path / "a study", Request(**{"space": "toy", **said}))
+    file.unlink()
+    if with_folder:
+        file.parent.rmdir()
+    with pytest.raises(StudyError) as refused:
+        reopen(study, Request())
+    _, listed, advice, *commands = str(refused.value).splitlines()
+    assert listed == f"  {file} (gone)"
+    if kind in ("initial", "prior", "space"):
+        assert (advice, commands) == (f"restore them, a copy of each is in {study.inputs}, or add --accept-changed-inputs", [])
+        assert reopen(study, Request(accept_changed_inputs=True))
+        return
+    assert advice == f"restore them, a copy of each is in {study.inputs}; the study cannot go on without what these bring back:"
+    subprocess.run(["sh", "-c", "\n".join(commands)], check=True)
+    assert file.read_text() == taken
+    reopen(study, Request())
 
 
 def test_a_space_that_describes_networks_is_the_worker_s_network_too_and_frozen_as_both(tmp_path: Path) -> None:

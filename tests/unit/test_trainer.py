@@ -254,6 +254,9 @@ def test_files_that_changed_under_way_are_named_with_all_ways_on(tmp_path: Path)
         f"files of this study have changed while it ran: {tmp_path / 'worker.py'} (changed); restore them, a copy of each is in "
         f"{study.inputs}, or stop the run and resume it with --accept-changed-inputs"
     )
+    (tmp_path / "worker.py").unlink()
+    with pytest.raises(StartError, match=rf"worker\.py \(gone\); .*\n  cp {study.inputs}/worker-worker\.py {tmp_path}/worker\.py$"):
+        play(study, lambda trainer: trainer.train(TRIAL))
 
 
 WHO = """
