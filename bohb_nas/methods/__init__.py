@@ -100,7 +100,7 @@ def make_optimizer(
         knowledge: what is known beforehand.
 
     Raises:
-        RefError: the method leads to nothing that can make an optimizer.
+        RefError: the method leads to nothing that makes an optimizer.
         SpaceError: the space is none of ConfigSpace's, or none that can be searched.
         UsageError: the budgets are none.
         OptionError: the method refuses the seed, the number of workers or an option.
@@ -134,4 +134,10 @@ def make_optimizer(
     known: dict[str, Any] = {"knowledge": knowledge} if "knowledge" in inspect.signature(module.make).parameters else {}
     if not known and knowledge != NOTHING:
         raise KnowledgeError(f"method {method} takes no initial configurations, priors, earlier studies or constraints; leave them out")
-    return cast(Method, module.make(space=space, budgets=budgets, seed=seed, n_workers=n_workers, options=options, **known))
+    made = module.make(space=space, budgets=budgets, seed=seed, n_workers=n_workers, options=options, **known)
+    if lacking := [name for name in ("ask", "tell") if not callable(getattr(made, name, None))]:
+        raise RefError(
+            f"method {method!r} has a make() that returns a {type(made).__name__} without {' and '.join(lacking)}; accepted is an "
+            "optimizer, with ask() -> Trial | Idle and tell(result)"
+        )
+    return cast(Method, made)

@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bohb_nas.methods import Method, bohb, bohb_2018, hyperband, make_optimizer
 from bohb_nas.records import Budgets, Idle, Origin, Result, Status, Trial
 from bohb_nas.samplers.tpe import hpbandster_choice
 from bohb_nas.search_spaces import toy
+from bohb_nas.testing import check_file
 
 BUDGETS = Budgets(min=400, max=10800, eta=3)
 ONE_RUNG = Budgets(min=1, max=1)
@@ -409,6 +411,26 @@ def test_make_optimizer_refuses_by_name() -> None:
 def test_what_is_of_another_type_is_refused_by_name(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=f"^{said}$"):
         make_optimizer("hyperband", **{"space": space(), "budgets": BUDGETS, **given})
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("None", "NoneType without ask and tell"),
+        ("options", "Options without ask and tell"),
+        ("type('Mute', (), {'ask': lambda self: None})()", "Mute without tell"),
+        ("type('Flat', (), {'ask': 3, 'tell': print})()", "Flat without ask"),
+    ],
+)
+def test_what_a_method_makes_can_be_asked_and_told(tmp_path: Path, made: str, said: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"from bohb_nas.methods.random_search import Options\ndef make(*, space, budgets, seed, n_workers, options): return {made}\n"
+    )
+    wanted = f"mine.py' has a make() that returns a {said}; accepted is an optimizer, with ask() -> Trial | Idle and tell(result)"
+    with pytest.raises(RefError, match=re.escape(wanted)):
+        make_optimizer(str(file), space=space(), budgets=BUDGETS)
+    assert {finding.problem for finding in check_file(str(file), space="toy", budget=1.0)} == {f"method '{tmp_path}/{wanted}"}
 
 
 def test_a_seed_of_numpy_is_as_good_as_pythons() -> None:
