@@ -43,19 +43,30 @@ class _Group(click.Group):
             raise UsageError(_GONE)
         return name, command, rest
 
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.Context:
+        """As click does, which prints `--help` and `--version` here."""
+        with _in_one_line():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _in_one_line():
             return super().invoke(ctx)
-        except BohbNasError as e:
-            _fail(e)
-        except OSError as e:
-            if e.errno in _REFUSALS and e.filename is None:
-                _fail(StorageError(f"cannot write the output: {e.strerror}; free space, then run the same command again"))
-            if e.errno == errno.ENOENT and e.filename is None and _nowhere():
-                _fail(UsageError(_GONE))
-            if e.filename is None or e.errno == errno.EPIPE:  # no file's, or click's to heed
-                raise
-            _fail(StorageError(f"{os.fsdecode(e.filename)}: {e.strerror}; restore access to it, then run the same command again"))
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except BohbNasError as e:
+        _fail(e)
+    except OSError as e:
+        if e.errno in _REFUSALS and e.filename is None:
+            _fail(StorageError(f"cannot write the output: {e.strerror}; free space, then run the same command again"))
+        if e.errno == errno.ENOENT and e.filename is None and _nowhere():
+            _fail(UsageError(_GONE))
+        if e.filename is None or e.errno == errno.EPIPE:  # no file's, or click's to heed
+            raise
+        _fail(StorageError(f"{os.fsdecode(e.filename)}: {e.strerror}; restore access to it, then run the same command again"))
 
 
 def _nowhere() -> bool:

@@ -136,7 +136,7 @@ def test_a_place_without_rights_is_said(study: StudyDir, forbidden: list[str], a
     assert not Path("new").exists()
 
 
-@pytest.mark.parametrize("arguments", [["status", "st"], ["best", "st", "--json"]])
+@pytest.mark.parametrize("arguments", [["status", "st"], ["best", "st", "--json"], ["--help"], ["--version"], ["run", "--help"]])
 def test_a_full_disk_under_the_output_is_said(study: StudyDir, arguments: list[str]) -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "bohb_nas", *arguments]
