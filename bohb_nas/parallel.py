@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1
 _IDLE_S = 2
 """After so many seconds without a task a process ends. Where the next ones are handed out just then, another is started."""
 _TIDIED = "ignore:resource_tracker:UserWarning"
-"""What loky says when it tidies up after a killed process, which is no news."""
+"""What Python and loky say when they tidy up after a killed process, which is no news."""
 
 
 def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
@@ -33,10 +33,9 @@ def run(tasks: Sequence[Callable[[], T]], *, jobs: int) -> list[T]:
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    parent, quiet = os.getpid(), ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _TIDIED]))
-    hushed = _environment("PYTHONWARNINGS", quiet)
+    parent = os.getpid()
     try:
-        with without_current_folder(), hushed, parallel_config("loky", idle_worker_timeout=_IDLE_S), warnings.catch_warnings():
+        with without_current_folder(), tidied_in_silence(), parallel_config("loky", idle_worker_timeout=_IDLE_S), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)  # loky starts another
             side_by_side = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="all")
             found: list[T] = side_by_side(delayed(_of_parent)(parent, task) for task in tasks)
@@ -71,6 +70,11 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
 def without_current_folder() -> AbstractContextManager[None]:
     """Programs of Python started meanwhile take no module from the current folder: a file there may be named like one of Python's."""
     return _environment("PYTHONSAFEPATH", "1")
+
+
+def tidied_in_silence() -> AbstractContextManager[None]:
+    """What tidies up after the processes started meanwhile, should this one be killed, says nothing of it."""
+    return _environment("PYTHONWARNINGS", ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _TIDIED])))
 
 
 @contextmanager

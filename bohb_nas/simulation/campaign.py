@@ -17,7 +17,7 @@ from pathlib import Path
 from bohb_nas import refs
 from bohb_nas.benchmarks import load_problem
 from bohb_nas.errors import BohbNasError, ProblemError, UsageError
-from bohb_nas.parallel import without_current_folder
+from bohb_nas.parallel import tidied_in_silence, without_current_folder
 from bohb_nas.simulation.clock import simulate
 from bohb_nas.simulation.code import fingerprint
 from bohb_nas.simulation.entrants import Entrant
@@ -116,7 +116,9 @@ def run_all(todo: Sequence[Case], results: Results, *, jobs: int) -> Iterator[Fi
 
 def _in_processes(todo: Sequence[Case], jobs: int) -> Iterator[Finished | Failure]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=min(jobs, len(todo)), mp_context=context, initializer=_end_with_parent) as pool:
+    with tidied_in_silence():
+        pool = ProcessPoolExecutor(max_workers=min(jobs, len(todo)), mp_context=context, initializer=_end_with_parent)
+    with pool:
         waiting: set[Future[Finished | Failure]] = set()
         try:
             with without_current_folder():

@@ -153,8 +153,8 @@ def parent(pid: int) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_no_process_outlives_a_killed_call(tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_a_killed_call_nor_speaks_of_it(tmp_path: Path, how: signal.Signals) -> None:
     method = tmp_path / "slow.py"
     method.write_text(SLOW_METHOD)
     arguments = [
@@ -173,7 +173,8 @@ def test_no_process_outlives_a_killed_call(tmp_path: Path, how: signal.Signals) 
     ]
     program = [sys.executable, "-m", "bohb_nas", "simulate", *arguments, "--out", str(tmp_path)]
     heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - what runs these tests may ignore it
-    killed = subprocess.Popen(program, stderr=subprocess.DEVNULL, preexec_fn=heard)
+    with (tmp_path / "said").open("wb") as said:
+        killed = subprocess.Popen(program, stderr=said, preexec_fn=heard)
     deadline = time.monotonic() + 60
     while not ((tmp_path / "runs.jsonl").is_file() and (tmp_path / "runs.jsonl").read_bytes().count(b"\n")):
         assert time.monotonic() < deadline
@@ -186,6 +187,7 @@ def test_no_process_outlives_a_killed_call(tmp_path: Path, how: signal.Signals) 
         assert time.monotonic() < deadline, "processes of a killed call are still there"
         time.sleep(0.05)
     assert len(lines(tmp_path)) < 2000
+    assert "resource_tracker" not in (tmp_path / "said").read_text()
 
 
 def test_a_process_that_is_killed_is_said_and_what_had_finished_is_kept(tmp_path: Path) -> None:
