@@ -225,5 +225,7 @@ def _check_kind(to: Path) -> None:
     Raises:
         UsageError: it is not.
     """
+    if str(to) == "-":
+        raise UsageError("--to -: an export is put in its place when it is whole, which standard output is not; name a file or a folder")
     if os.path.islink(to) or (os.path.lexists(to) and not (os.path.isfile(to) or os.path.isdir(to))):
         raise UsageError(f"--to {to} is a link, a pipe or a device; name a file or a folder")

@@ -169,6 +169,13 @@ def test_nothing_of_the_study_is_replaced(study: StudyDir, name: str) -> None:
     assert {path: path.read_bytes() for path in study.path.rglob("*") if path.is_file()} == before
 
 
+def test_standard_output_is_no_place_for_an_export(study: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(cli, ["export", str(study.path), "--format", "csv", "--to", "-"])
+    assert (shown.exit_code, shown.stdout, Path("-").exists()) == (2, "", False)
+    assert "--to -: an export is put in its place when it is whole" in shown.stderr
+
+
 def test_only_files_are_replaced(study: StudyDir, tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "theirs")
