@@ -67,8 +67,14 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
     if is_file(path) and not Path(path).is_file():
         raise RefError(f"there is no file {path}; give the path of one that is")
     if not path.endswith(".py"):
-        if is_file(path) and Path(path).read_bytes().lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"["):  # a list: a space is an object
+        begin = Path(path).read_bytes().lstrip(codecs.BOM_UTF8 + b" \t\r\n")[:1] if is_file(path) else b""
+        if begin == b"[":
             return check_policy(Path(path))
+        if path.endswith(".json") and begin != b"{":
+            raise UsageError(
+                f"{path!r} holds neither an object nor a list of JSON; accepted are a space, an object as space.to_json() writes it, and "
+                "an augmentation policy, a list of operators"
+            )
         return check_space(space_files.load_space(path))
     module = load_module("worker", path)
     findings: list[Finding] = []

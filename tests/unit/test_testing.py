@@ -285,6 +285,15 @@ def test_a_policy(tmp_path: Path, text: str, said: str | None) -> None:
     assert str(said) in str(finding.problem)
 
 
+@pytest.mark.parametrize("text", ["", "operators: rotate", '"rotate"', "3"])
+def test_what_is_neither_a_space_nor_a_policy_is_told_what_each_is(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.json").write_text(text)
+    with pytest.raises(
+        UsageError, match=r"mine\.json' holds neither an object nor a list.* space, an object .* policy, a list of operators"
+    ):
+        check_file(str(tmp_path / "mine.json"))
+
+
 def test_a_space_in_json(tmp_path: Path) -> None:
     toy_space.space().to_json(tmp_path / "space.json")
     assert _problems(check_file(str(tmp_path / "space.json"))) == {}
