@@ -56,6 +56,8 @@ def _read(path: Path, space: ConfigurationSpace, *, number: int) -> tuple[list[E
     if path.is_file():
         raise KnowledgeError(f"--warm-start {path} is a file; give the directory of a study")
     try:
+        if not study.exists():
+            raise KnowledgeError(f"--warm-start {path}: there is no study in this folder; give the directory of one that has evaluations")
         study.read_meta()
         found = list(fold(study.journal).evaluations())
     except (StudyError, OSError) as e:

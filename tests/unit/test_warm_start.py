@@ -129,7 +129,8 @@ def test_what_is_no_earlier_study_is_refused(tmp_path: Path) -> None:
         return str(e.value)
 
     assert "no study in" in refused(tmp_path / "absent")
-    assert "no study in" in refused(tmp_path)
+    said = f"--warm-start {tmp_path}: there is no study in this folder; give the directory of one that has evaluations"
+    assert refused(tmp_path) == said, "nothing of how to start one there"
     old = three(tmp_path / "old")
     assert "is this study itself" in refused(old, own=old)
     assert "given twice" in refused(old, tmp_path / "x" / ".." / "old")
