@@ -31,7 +31,9 @@ def agree(kept: Any, asked: Any) -> bool:
         case list(), list():
             return len(kept) == len(asked) and all(map(agree, kept, asked))
         case dict(), dict():
-            return kept.keys() == asked.keys() and all(agree(kept[name], asked[name]) for name in kept)
+            return kept.keys() == asked.keys() and all(
+                kept[name] == asked[name] if name == "command" else agree(kept[name], asked[name]) for name in kept
+            )
     return bool(kept == asked)
 
 
@@ -45,8 +47,10 @@ def _same_file(one: str, other: str) -> bool:
     if not (os.path.isabs(one) and os.path.isabs(other)):
         return False
     try:
-        return _folded(Path(one)) == _folded(Path(other)) or os.path.samefile(one, other)
-    except (OSError, ValueError):  # one is gone, or no path at all
+        here, there = _folded(Path(one)), _folded(Path(other))
+        # of a name in two folders: python of two environments is a link to one program, and not the same command
+        return here == there or (here.name == there.name and here.parent.samefile(there.parent))
+    except (OSError, ValueError):  # a folder is gone, or this is no path at all
         return False
 
 

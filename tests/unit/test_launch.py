@@ -21,6 +21,7 @@ from study_fakes import planned
 
 from bohb_nas.engine import launch
 from bohb_nas.engine.launch import build, check, check_data, keep, new_space, reopen
+from bohb_nas.engine.paths import agree
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, StorageError, StudyError, UsageError
@@ -391,6 +392,17 @@ def test_a_path_behind_a_link_leads_where_the_system_says(tmp_path: Path, monkey
     assert plan(Request(space="link/mine.py"))["space"] == str(tmp_path / "link" / "mine.py"), "links stay as they were typed"
     assert plan(Request(space="absent/../mine.py"))["space"] == str(tmp_path / "absent" / ".." / "mine.py")
     assert plan(Request(data_dir=Path("far/..")))["worker_options"]["data_dir"] == str(tmp_path)
+
+
+def test_what_is_called_by_other_names_is_not_the_same_for_leading_to_one_file(tmp_path: Path) -> None:
+    """Python of another environment is a link to the same program, and division is no path."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").symlink_to(__file__)
+    assert not agree(f"{tmp_path}/one/mine.py", f"{tmp_path}/other/mine.py")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    assert agree(f"{tmp_path}/one/mine.py", f"{tmp_path}/link/mine.py")
+    assert not agree({"command": "/bin/python -c 7//2"}, {"command": "/bin/python -c 7/2"})
 
 
 @pytest.mark.parametrize("asked", [{"space": "toy", "command": "train {lr}"}, {"space": "toy", "worker": "toy"}])
