@@ -77,7 +77,7 @@ def _of_the_device(facts: Facts) -> list[Problem]:
     if facts.kernels_refused is not None:
         found.append(
             Problem(
-                what=f"our kernels do not run; torch's made steps 1.1 to 1.4 times as long: {facts.kernels_refused}",
+                what=f"our kernels do not run; torch's cost seconds, and made steps 1.1 to 1.4 times as long: {facts.kernels_refused}",
                 remedy="install triton (torch's wheels for CUDA on Linux bring it), a C compiler and Python's headers",
             )
         )

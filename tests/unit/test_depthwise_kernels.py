@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,10 +96,10 @@ def test_nothing_is_differentiated_twice() -> None:
 def test_the_kernels_are_taken_where_they_run_and_for_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under autocast and at rest, too; a processor stands for a GPU."""
     monkeypatch.setattr(own_kernels, "run_on", lambda _: True)
-    taken: list[tuple[torch.dtype, int, int]] = []
+    taken: list[tuple[int, int]] = []
 
     def convolved(x: Tensor, weight: Tensor, *, stride: int, padding: int) -> Tensor:
-        taken.append((x.dtype, stride, padding))
+        taken.append((stride, padding))
         return convolve(x, weight, stride=stride, padding=padding)
 
     monkeypatch.setattr(depthwise_on_gpu, "convolve", convolved)
@@ -106,14 +107,27 @@ def test_the_kernels_are_taken_where_they_run_and_for_what_they_are_for(monkeypa
     compare(convolution, x, convolution(x))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         assert convolution(x).dtype == torch.bfloat16
-    assert taken == [(torch.float32, 2, 1), (torch.bfloat16, 2, 1)]
-    others = (layer(6, 9, 1), layer(6, 3, 3), Depthwise(6, 6, 3, stride=(1, 2), groups=6, bias=False), layer(6, 3, 1).double())
-    for other in others:
-        images = x.detach().to(other.weight)
-        expected = functional.conv2d(images, other.weight, None, other.stride, other.padding, groups=6)
-        torch.testing.assert_close(other(images), expected)
+    assert taken == [(2, 1), (2, 1)]
+    alone: dict[str, Any] = {"groups": 6, "bias": False}
+    others = [layer(6, 9, 1), layer(6, 3, 3), layer(6, 3, 1).double(), Depthwise(6, 6, 3, stride=(1, 2), **alone)]
+    others += [Depthwise(6, 6, 3, padding=(1, 0), **alone), Depthwise(6, 6, 3, padding="same", **alone)]
+    others += [Depthwise(6, 6, 3, dilation=2, **alone), Depthwise(6, 6, 3, groups=6)]
+    with torch.no_grad():
+        for other in others:
+            images, more = x.detach().to(other.weight), {"padding": other.padding, "dilation": other.dilation}
+            expected = functional.conv2d(images, other.weight, other.bias, other.stride, groups=6, **more)  # type: ignore[arg-type]
+            torch.testing.assert_close(other(images), expected)
     torch.export.export(layer(6, 3, 1), (x.detach(),))
-    assert len(taken) == 2, "neither other filters, strides and numbers nor programs that torch exports"
+    assert len(taken) == 2, "neither other convolutions and numbers nor programs that torch exports"
+
+
+def test_numbers_and_devices_that_no_kernel_of_ours_is_for_are_torch_s() -> None:
+    convolution, x = layer(6, 3, 1), drawn(2, 6, 8, 8)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert convolution.double()(x.double()).dtype == torch.float64, "autocast leaves it as it is"
+    with pytest.raises(RuntimeError, match="type"):
+        convolution.float()(x.bfloat16())
+    assert convolution.to("meta")(x.to("meta")).shape == (2, 6, 8, 8)
 
 
 COMPILED = """
@@ -152,5 +166,5 @@ def test_kernels_compile_for_a_gpu_where_there_is_none(kind: str, kernel: int, s
 @pytest.mark.parametrize("shape", [(64, 24, 32, 32), (100, 144, 9, 13), (32, 22, 16, 16), (2, 640, 2, 2)])
 def test_a_gpu_does_what_torch_does(shape: tuple[int, int, int, int], kernel: int, stride: int, kind: torch.dtype) -> None:
     convolution, x = layer(shape[1], kernel, stride).cuda(), drawn(*shape).to("cuda", kind).requires_grad_()
-    assert takes(x, convolution.weight, convolution.stride)
+    assert takes(convolution, x)
     compare(convolution, x, convolution(x))

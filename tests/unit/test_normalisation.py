@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from bohb_nas.training import learner
 from bohb_nas.training.device import Compute
-from bohb_nas.training.networks import Network, normalisation, own_kernels
+from bohb_nas.training.networks import Network, depthwise_on_gpu, normalisation, own_kernels
+from bohb_nas.training.networks.depthwise import Depthwise
 from bohb_nas.training.networks.normalisation import Activation, Norm, normalise
 from bohb_nas.training.networks.own_kernels import _tried, refusal, run_on
 from bohb_nas.workers import _measures
@@ -197,19 +198,23 @@ def test_a_processor_has_no_kernels_and_misses_none() -> None:
     assert refusal(torch.device("cpu")) is None
 
 
-def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("broken", [[normalisation, depthwise_on_gpu], [depthwise_on_gpu]])
+def test_kernels_that_do_not_run_cost_a_gpu_nothing_else(monkeypatch: pytest.MonkeyPatch, broken: list[ModuleType]) -> None:
     """A machine with Triton and without what it needs: a processor stands for its GPU."""
 
     class Broken:
         def __getattr__(self, name: str) -> object:
             raise RuntimeError(f"Failed to find C compiler.\nIt was needed for {name}.")
 
-    monkeypatch.setattr(normalisation, "_kernels", Broken)
+    for module in broken:
+        monkeypatch.setattr(module, "_kernels", Broken)
     monkeypatch.setattr(own_kernels, "run_on", lambda device: _tried.__wrapped__(device) is None)
     assert _tried.__wrapped__(torch.device("cpu")) == "Failed to find C compiler."
     norm, reference = drawn(8, "relu")
     x = images((2, 8, 4, 4))
     torch.testing.assert_close(norm(x).double(), functional.relu(reference(x.double())), rtol=1e-5, atol=1e-5)
+    convolution = Depthwise(8, 8, 3, groups=8, bias=False)
+    torch.testing.assert_close(convolution(x), functional.conv2d(x, convolution.weight, groups=8))
 
 
 def test_a_shortage_of_memory_is_no_reason_against_the_kernels(interpreted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,16 +30,15 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H', W']."""
-        if torch.compiler.is_compiling():
-            return super().forward(x)
-        device = x.device.type
-        if torch.is_autocast_enabled(device):
-            x = x.to(torch.get_autocast_dtype(device))
-        if depthwise_on_gpu.takes(x, self.weight, self.stride):
+        if depthwise_on_gpu.takes(self, x):
             return depthwise_on_gpu.convolve(x, self.weight, stride=self.stride[0], padding=int(self.padding[0]))
-        if on_processor(x) and torch.is_grad_enabled():
-            return _Depthwise.apply(x, self.weight.to(x.dtype), self.stride, self.padding)  # type: ignore[no-any-return]
-        return super().forward(x)
+        if not (on_processor(x) and torch.is_grad_enabled()):
+            return super().forward(x)
+        weight = self.weight
+        if torch.is_autocast_enabled("cpu"):
+            kind = torch.get_autocast_dtype("cpu")
+            x, weight = x.to(kind), weight.to(kind)
+        return _Depthwise.apply(x, weight, self.stride, self.padding)  # type: ignore[no-any-return]
 
 
 class _Depthwise(torch.autograd.Function):

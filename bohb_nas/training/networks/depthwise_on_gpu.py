@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bohb_nas.training.networks import own_kernels
@@ -27,18 +27,22 @@ _PROGRAMS = 528
 """That share the sums of a gradient of weights, about: four on each multiprocessor of the device that this was measured on."""
 
 
-def takes(x: Tensor, weight: Tensor, stride: tuple[int, ...]) -> bool:
-    """Whether the kernels are for images x [N, C, H, W] and filters [C, 1, K, K], and run where they are."""
-    rows, columns = weight.shape[2:]
-    fit = rows == columns <= _SIDE and stride[0] == stride[1] and _PIXELS % stride[0] == 0
-    return fit and x.dtype in own_kernels.KINDS and own_kernels.run_on(x.device)
+def takes(convolution: nn.Conv2d, x: Tensor) -> bool:
+    """Whether the kernels are for such a convolution, of each channel by itself, of images x [N, C, H, W], and run where these are."""
+    rows, columns = convolution.weight.shape[2:]
+    stride, padding, dilation = convolution.stride, convolution.padding, convolution.dilation
+    square = rows == columns <= _SIDE and stride[0] == stride[1] and padding[0] == padding[1] and dilation == (1, 1)
+    fits = square and not isinstance(padding, str) and _PIXELS % stride[0] == 0 and convolution.bias is None
+    return fits and x.dtype in own_kernels.KINDS and not torch.compiler.is_compiling() and own_kernels.run_on(x.device)
 
 
 def convolve(x: Tensor, weight: Tensor, *, stride: int, padding: int) -> Tensor:
     """Convolves each channel of x [N, C, H, W] with its own filter [C, 1, K, K], K <= 7, stride 1, 2 or 4, in fp32 -> [N, C, H', W'].
 
-    What comes out has x's numbers, gradients those of what they belong to; it cannot be differentiated twice.
+    What comes out has x's numbers, or those of autocast; gradients have those of what they belong to. It cannot be differentiated twice.
     """
+    if torch.is_autocast_enabled(x.device.type):
+        x = x.to(torch.get_autocast_dtype(x.device.type))
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         return _Convolved.apply(x, weight, stride, padding)  # type: ignore[no-any-return]
 
