@@ -16,7 +16,7 @@ from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.findings import GoodRegion, Importance
 from bohb_nas.analysis.forest import Forest, fit
 from bohb_nas.analysis.importance import View, pairs, parameters
-from bohb_nas.analysis.sample import Refused, Sample, sample
+from bohb_nas.analysis.sample import ROUNDING, Refused, Sample, sample
 from bohb_nas.analysis.shares import shares, total_shares
 from bohb_nas.analysis.uncertainty import LEAST_PERMUTATIONS, thresholds
 from bohb_nas.arrays import Floats
@@ -25,9 +25,6 @@ from bohb_nas.records import Value
 
 GOOD = 0.25
 """The share of observations that are good."""
-
-_ROUNDING = 1e-9
-"""A loss that is this close to a cut-off, in standard deviations, is good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +126,7 @@ def _check(configs: Sequence[Mapping[str, Value]], losses: Floats, n_permutation
 def _good(view: View, limit: float) -> GoodRegion:
     """The importance for the loss cut off at a limit."""
     cut = replace(view, leaves=[replace(one, values=np.minimum(one.values, limit)) for one in view.leaves])
-    n_below = int((view.sample.losses <= limit + _ROUNDING).sum())
+    n_below = int((view.sample.losses <= limit + ROUNDING).sum())
     return GoodRegion(
         cutoff=float(view.sample.to_losses(np.array(limit))),
         rule="first quartile of the losses",

@@ -9,6 +9,7 @@ from scipy.stats import qmc
 from bohb_nas.analysis.boxes import Leaves
 from bohb_nas.analysis.effects import Effects
 from bohb_nas.analysis.layout import Layout
+from bohb_nas.analysis.sample import ROUNDING
 from bohb_nas.analysis.totals import totals
 from bohb_nas.arrays import Floats
 
@@ -32,7 +33,7 @@ class Shares:
 
 def shares(effects: Sequence[Effects], layout: Layout, *, all_pairs: bool) -> Shares | None:
     """The shares of a forest's trees; None when no tree has a variance."""
-    some = [one for one in effects if one.variance > 0]
+    some = [one for one in effects if one.variance > ROUNDING**2]
     if not some:
         return None
     only: dict[int, list[int]] = {}
@@ -62,6 +63,7 @@ def total_shares(forest: Sequence[Leaves], cutoffs: Sequence[float], d: int, *, 
         values = np.minimum(leaves.values, np.array(cutoffs)[:, None])
         values = values - (values @ leaves.volumes)[:, None]
         variance = (values**2 @ leaves.volumes)[:, None]
-        sums += np.divide(totals(leaves, points, values), variance, out=np.zeros_like(sums), where=variance > 0)
-        counts += variance > 0
+        varies = variance > ROUNDING**2
+        sums += np.divide(totals(leaves, points, values), variance, out=np.zeros_like(sums), where=varies)
+        counts += varies
     return sums / np.maximum(counts, 1)

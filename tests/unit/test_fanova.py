@@ -174,7 +174,8 @@ def test_trees_without_a_variance_do_not_count_in_total_effects() -> None:
     configs = [Encoding(space).sample(seed) for seed in range(40)]
     box = Box(space)
     tree, _ = fit(box, box.points(configs), np.array([float(c["x"]) for c in configs]), seed=0, n_trees=2).leaves()
-    flat = dataclasses.replace(tree, values=np.ones_like(tree.values))
+    last_digit = np.spacing(1.0) * (np.arange(len(tree.values)) % 2)
+    flat = dataclasses.replace(tree, values=1.0 + last_digit)
     assert total_shares([tree, flat], [math.inf], 2, seed=0) == pytest.approx(total_shares([tree], [math.inf], 2, seed=0))
 
 
@@ -313,6 +314,30 @@ def test_a_loss_on_the_cut_is_good() -> None:
     assert good is not None
     assert good["n_below"] == 11
     assert good["cutoff"] == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.1])
+def test_where_a_quarter_shares_the_lowest_loss_nothing_is_said_of_the_good_region(floor: float) -> None:
+    """Cut off there, all losses are equal; means of equal ones differ in their last digits, which is no variance."""
+    found = explained(unit("x", "y"), lambda c: max(floor, c["x"] - 0.4 + floor), 120, n_permutations=19)
+    assert found.importance["good"] is None
+    assert parameters(found)["x"]["claimed"]
+
+
+def test_two_losses_have_no_good_region_and_the_threshold_of_shuffled_losses() -> None:
+    """Nothing in doubt is left, so no values are shuffled; of what shuffled losses share out, one of two has about half."""
+    found = explained(unit("x", "y"), lambda c: 0.1 if c["x"] < 0.7 else 1.0, 120, n_permutations=19)
+    assert found.importance["good"] is None
+    assert found.importance["threshold"] is not None
+    assert found.importance["threshold"] > 0.3
+
+
+def test_where_losses_are_equal_wherever_a_hyperparameter_is_active_it_has_no_share_there() -> None:
+    space = ConfigurationSpace()
+    space.add(Float("y", (0.0, 1.0)), family := Categorical("family", ["flat", "steep"]), x := Float("x", (0.0, 1.0)))
+    space.add(EqualsCondition(x, family, "flat"))
+    found = explained(space, lambda c: 0.1 if c["family"] == "flat" else 0.1 + 2 * c["y"], 120)
+    assert parameters(found)["x"]["when_active"] is None
 
 
 def test_the_good_region_tells_the_threshold_that_its_claims_go_by() -> None:
