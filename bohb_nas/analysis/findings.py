@@ -193,6 +193,8 @@ class Point(TypedDict):
     loss: float
     trial_id: str
     origin: str
+    violates: bool
+    """Whether it breaks a constraint."""
 
 
 class Row(TypedDict):
@@ -214,6 +216,8 @@ class Row(TypedDict):
     flops: float | None
     device: str | None
     """Model of the device."""
+    violates: bool
+    """Whether its result breaks a constraint."""
     message: str | None
 
 

@@ -68,5 +68,6 @@ def _row(one: Told) -> Row:
         params=result.metrics.get("params"),
         flops=result.metrics.get("flops"),
         device=one.device,
+        violates=bool(result.violates),
         message=notes.first_line(result.message) if result.message is not None else None,
     )

@@ -28,4 +28,11 @@ def incumbents(told: Iterable[Told]) -> list[Told]:
 
 
 def _point(one: Told, loss: float) -> Point:
-    return Point(time=one.told, budget=one.trial.budget, loss=loss, trial_id=one.trial.trial_id, origin=str(one.trial.origin))
+    return Point(
+        time=one.told,
+        budget=one.trial.budget,
+        loss=loss,
+        trial_id=one.trial.trial_id,
+        origin=str(one.trial.origin),
+        violates=bool(one.result.violates),
+    )

@@ -180,6 +180,18 @@ def test_the_trajectory_leaves_out_what_is_switched_off(show: Show) -> None:
     assert f"{n[1200] + n[3600]} evaluations, {n[400]} not shown" in said(shown, "trajectory")
 
 
+def test_what_breaks_a_constraint_is_never_the_lowest_loss_so_far(show: Show) -> None:
+    """Of all evaluations at the cheapest budget the first alone breaks none: its line stays where it began."""
+    study = findings(n_configs=40)
+    cheap = [row for row in study["trials"] if row["budget"] == 400.0 and row["loss"] is not None]
+    for row in cheap[1:]:
+        row["violates"] = True
+    line = section(show(report([study])), "trajectory").locator("path.best").first.get_attribute("d")
+    assert line is not None
+    assert "H" in line
+    assert "V" not in line
+
+
 def test_each_study_of_the_trajectory_has_budgets_in_its_own_unit(show: Show) -> None:
     seconds, epochs = findings(budgets=(400.0, 1200.0)), findings(seed=1, name="other", budgets=(400.0, 3600.0))
     epochs["study"]["unit"] = "epochs"

@@ -157,7 +157,14 @@ def _facts(name: str, seed: int, budgets: Sequence[float], told: Sequence[Row]) 
 
 def _point(t: Row) -> Point:
     assert t["loss"] is not None
-    return {"time": t["told"], "budget": t["budget"], "loss": t["loss"], "trial_id": t["trial_id"], "origin": t["origin"]}
+    return {
+        "time": t["told"],
+        "budget": t["budget"],
+        "loss": t["loss"],
+        "trial_id": t["trial_id"],
+        "origin": t["origin"],
+        "violates": t["violates"],
+    }
 
 
 def _incumbents(points: Sequence[Point]) -> list[Point]:

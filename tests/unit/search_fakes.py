@@ -124,6 +124,7 @@ def _row(
         "params": float(rng.integers(100_000, 20_000_000)),
         "flops": float(rng.integers(10**7, 10**9)),
         "device": "Tesla T4",
+        "violates": False,
         "message": "ValueError: no such layer" if failed else None,
     }
 

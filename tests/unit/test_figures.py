@@ -164,6 +164,22 @@ def test_the_incumbents_line_has_a_step_for_each_of_them(usual: Findings, drawn:
     assert len({y for _, y in line}) == len({p["loss"] for p in usual["incumbents"]})
 
 
+def test_what_breaks_a_constraint_is_a_mark_and_never_the_lowest_loss_so_far(tmp_path: Path) -> None:
+    found = least(n_configs=12)
+    point = found["trajectory"][0]
+    told = [(400.0, 0.5, False), (400.0, 0.1, True), (400.0, 0.4, False), (400.0, 0.3, True), (1200.0, 0.2, True)]
+    found["trajectory"] = [
+        {**point, "time": 10.0 * k, "budget": budget, "loss": loss, "violates": violates} for k, (budget, loss, violates) in enumerate(told)
+    ]
+    draw([found], tmp_path, formats=("svg",))
+    file = tmp_path / "trajectory.svg"
+    lowest, height = points(group(file, "best-400")), [y for _, y in marks(file, "evaluations-400")]
+    assert sorted({y for _, y in lowest}) == pytest.approx(sorted([height[0], height[2]]), abs=1e-3)
+    assert len(height) == 4
+    assert len(marks(file, "evaluations-1200")) == 1
+    assert not groups(file, "best-1200")
+
+
 def test_bars_are_as_long_as_their_shares_and_grey_below_chance(usual: Findings, drawn: Path) -> None:
     file = drawn / "importance.svg"
     at = {float(label.removesuffix(" %")) / 100: x for label, x in ticks(file, "x").items()}

@@ -11,6 +11,7 @@ from analysis_fakes import Run, make_study
 
 from bohb_nas.analysis.incumbent import describe, picture
 from bohb_nas.analysis.observations import read
+from bohb_nas.analysis.pace import rows
 from bohb_nas.analysis.trajectory import incumbents, points
 from bohb_nas.records import Origin, Status
 from bohb_nas.store.journal import fold
@@ -143,6 +144,9 @@ def test_incumbents_are_those_of_the_journal(tmp_path: Path) -> None:
         ("a-3-0", 0.7, "promoted"),
         ("d-3-0", 0.3, "promoted"),
     ]
+    told = read(study).told
+    assert [point["trial_id"] for point in points(told) if point["violates"]] == ["c-1-0"]
+    assert [row["trial_id"] for row in rows(told) if row["violates"]] == ["c-1-0"]
 
 
 def test_a_probe_is_no_incumbent_while_the_search_has_none(tmp_path: Path) -> None:

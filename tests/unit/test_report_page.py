@@ -122,6 +122,7 @@ def value(column: Any, k: int) -> Any:
 
 def test_columns_say_what_the_trials_say() -> None:
     study = findings(n_configs=30)
+    study["trials"][2]["violates"] = True
     data = json.loads(script_text(columns(study)))
     trials = data["trials"]
     assert len(data["configs"]["id"]) < len(study["trials"])
@@ -133,6 +134,7 @@ def test_columns_say_what_the_trials_say() -> None:
         assert data["configs"]["id"][trials["config"][k]] == row["config_id"]
         assert data["budgets"][trials["budget"][k]] == row["budget"]
         assert trials["loss"][k] == (None if row["loss"] is None else pytest.approx(row["loss"], rel=1e-5))
+        assert trials["violates"][k] is (k == 2)
         assert [value(trials[name], k) for name in ("origin", "status", "device", "message")] == [
             row["origin"],
             row["status"],

@@ -52,10 +52,7 @@ def _one(place: Axes, found: Findings, size: float) -> list[Line2D]:
     for budget in budgets:
         ones = [p for p in found["trajectory"] if p["budget"] == budget]
         _scatter(place, ones, size, colour=colours[budget], marker=markers[budget], name=f"evaluations-{budget:g}", picture=picture)
-        lowest = np.minimum.accumulate([p["loss"] for p in ones])
-        some = np.flatnonzero(np.diff(lowest, prepend=np.inf))  # where it falls
-        times = [ones[k]["time"] / size for k in some] + [end / size]
-        place.step(times, [*lowest[some], lowest[-1]], where="post", color=colours[budget], linewidth=1.0, gid=f"best-{budget:g}")
+        _lowest(place, [p for p in ones if not p["violates"]], size, end, colour=colours[budget], name=f"best-{budget:g}")
         label = f"{budget_text(budget, found['study']['unit'])} (n = {len(ones)})"
         handles.append(Line2D([], [], color=colours[budget], marker=markers[budget], markersize=3.5, linewidth=1.0, label=label))
     handles += _incumbent(place, found, size, colour="black", line="--", label="incumbent")
@@ -67,6 +64,16 @@ def _one(place: Axes, found: Findings, size: float) -> list[Line2D]:
             label = f"{short(row['name'])} at {budget_text(row['budget'], found['study']['unit'])}"
             handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=LINES[(k + 1) % len(LINES)], label=label))
     return handles
+
+
+def _lowest(place: Axes, ones: Sequence[Point], size: float, end: float, *, colour: str, name: str) -> None:
+    """The lowest loss so far, from the first point to the end."""
+    if not ones:
+        return
+    lowest = np.minimum.accumulate([p["loss"] for p in ones])
+    some = np.flatnonzero(np.diff(lowest, prepend=np.inf))  # where it falls
+    times = [ones[k]["time"] / size for k in some.tolist()] + [end / size]
+    place.step(times, [*lowest[some], lowest[-1]], where="post", color=colour, linewidth=1.0, gid=name)
 
 
 def _several(place: Axes, studies: Sequence[Findings], size: float) -> list[Line2D]:

@@ -99,7 +99,7 @@ def _trials(trials: Sequence[Row], rung: dict[float, int]) -> dict[str, Any]:
             "status": _coded([t["status"] for t in trials]),
             "device": _coded([t["device"] for t in trials]),
             "message": _coded([t["message"] for t in trials]),
-            **{key: [t[key] for t in trials] for key in ("bracket", "loss", "told", "train_s", "params", "flops")},
+            **{key: [t[key] for t in trials] for key in ("bracket", "loss", "told", "train_s", "params", "flops", "violates")},
         },
         "configs": {
             "id": [config_id for config_id, _ in configs],

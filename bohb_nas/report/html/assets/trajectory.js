@@ -8,6 +8,7 @@ function runs(study, index) {
     budget: study.labels[study.trials.budget[k]],
     time: study.trials.told[k],
     loss: study.trials.loss[k],
+    violates: study.trials.violates[k],
   }));
 }
 
@@ -48,7 +49,7 @@ chart("trajectory", (host, chosen) => {
           }),
         );
         let least = Infinity;
-        const best = some.filter(([run]) => (run.loss < least ? ((least = run.loss), true) : false));
+        const best = some.filter(([run]) => (!run.violates && run.loss < least ? ((least = run.loss), true) : false));
         if (!several)
           svg.append(
             s("path", {
