@@ -250,6 +250,22 @@ def test_a_small_curve_opens_the_large_one(show: Show) -> None:
     assert section(shown, "effects").locator(".plot text.title", has_text=name).count() == 1
 
 
+def test_configurations_are_shown_of_a_budget_that_has_some(show: Show) -> None:
+    """Nothing can be said of the only budget above yet: its trials have failed so far."""
+    study = findings(n_configs=8, refused="8 observations: nothing is claimed below 10")
+    dearest = max(row["budget"] for row in study["trials"])
+    for row in study["trials"]:
+        if row["budget"] == dearest:
+            row["status"], row["loss"] = "crashed", None
+    study["trajectory"] = [p for p in study["trajectory"] if p["budget"] != dearest]
+    study["incumbents"] = [p for p in study["incumbents"] if p["budget"] != dearest]
+    study["incumbent"] = None
+    part = section(show(report([study])), "configurations")
+    n = sum(row["budget"] == 1200.0 and row["loss"] is not None for row in study["trials"])
+    assert part.get_by_role("radio", name="20m").is_checked()
+    assert f"{n} of {n} evaluations" in part.locator("output").inner_text()
+
+
 def test_the_slider_keeps_the_lowest_losses(show: Show) -> None:
     shown = show(html("usual"))
     study = STUDIES["usual"]()[0]

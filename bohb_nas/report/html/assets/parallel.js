@@ -10,8 +10,9 @@ chart("parallel", (host, chosen) => {
   const rungs = [...new Set(usable.map((k) => trials.budget[k]))].sort((a, b) => a - b);
   const names = rankedNames(study).filter((name) => study.configs.values.has(name));
   if (!usable.length || !names.length) return host.append(refusal("No evaluation has ended well yet."));
+  const first = study.importance[telling(study)]?.budget;
   const state = {
-    rung: telling(study) >= 0 ? (study.importance[telling(study)].budget ?? rungs[0]) : rungs[0],
+    rung: rungs.includes(first) ? first : rungs.at(-1),
     n: Math.min(8, names.length),
     keep: 100,
   };
