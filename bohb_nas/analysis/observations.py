@@ -200,10 +200,20 @@ class Observations:
         return len(self.config_ids)
 
 
-def observe(told: Iterable[Told], budget: float) -> Observations:
-    """The observations at a budget, in the order in which their configurations were first told there."""
+def worst_loss(told: Iterable[Told], budget: float) -> float | None:
+    """The worst loss that ended well at a budget; None without."""
+    return max((one.result.loss for one in told if one.trial.budget == budget and one.result.loss is not None), default=None)
+
+
+def observe(told: Iterable[Told], budget: float, *, worst: float | None) -> Observations:
+    """The observations at a budget, in the order in which their configurations were first told there.
+
+    Args:
+        told: evaluations that are asked about.
+        budget: theirs.
+        worst: the worst loss there, of these or others, which is that of what diverged.
+    """
     here = [one for one in told if one.trial.budget == budget]
-    worst = max((one.result.loss for one in here if one.result.loss is not None), default=None)
     losses: dict[str, list[float]] = {}
     firsts: dict[str, Trial] = {}
     n_diverged = 0

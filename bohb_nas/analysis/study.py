@@ -10,7 +10,7 @@ from bohb_nas.analysis import ablation, budgets, comparison, incumbent, model, p
 from bohb_nas.analysis.budgets import Explain, Explanation
 from bohb_nas.analysis.findings import Ablation, Findings, Importance, Sentence, StudyFacts
 from bohb_nas.analysis.hyperparameters import hyperparameters
-from bohb_nas.analysis.observations import Observations, Record, Told, budgets_of, mean, observe, read, strangers
+from bohb_nas.analysis.observations import Observations, Record, Told, budgets_of, mean, observe, read, strangers, worst_loss
 from bohb_nas.durations import budget_text, counted
 from bohb_nas.errors import SpaceError
 from bohb_nas.files import finite
@@ -54,9 +54,11 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
     names = {budget: budget_text(budget, unit) for budget in budgets_of(told)}
     drawn = [one for one in told if one.drawn]
     unknown = strangers(record.space, drawn) if record.space is not None else frozenset()
-    observed = [observe([one for one in search if one.drawn and one.trial.config_id not in unknown], budget) for budget in names]
+    worst = {budget: worst_loss(drawn, budget) for budget in names}
+    known = [one for one in drawn if one.trial.config_id not in unknown]
+    observed = [observe([one for one in known if not one.aside], budget, worst=worst[budget]) for budget in names]
     probes = record.of(Origin.PROBE)
-    explained = [observe([one for one in drawn if one.trial.config_id not in unknown], budget) for budget in names]
+    explained = [observe(known, budget, worst=worst[budget]) for budget in names]
     explanations, over_budgets = _explanations(record, explained, explain, seed=seed, jobs=jobs)
     why_not = _NO_SPACE if record.space is None else _NO_OBSERVATIONS
     entries = [
@@ -67,7 +69,7 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
     searched = [one for one in changes if not one.stands_in]
     compared = comparison.validation(record)
     correlation = ranks.table([o for o in observed if len(o)], names, seed=seed)
-    probed = ranks.table([observe(probes, budget) for budget in budgets_of(probes)], names, seed=seed)
+    probed = ranks.table([observe(probes, budget, worst=worst[budget]) for budget in budgets_of(probes)], names, seed=seed)
     tests, spent = model.picks(observed), pace.pace(told, span_s=record.span_s, used_s=record.used_s)
     rungs = Budgets(**record.meta["budgets"]).rungs
     found = Findings(

@@ -291,25 +291,26 @@ def test_losses_against_losses_are_those_of_the_table(tmp_path: Path) -> None:
     found["trials"] = rows(
         *((config_id, budget, "random", loss) for budget in (400.0, 1200.0) for config_id, loss in (("a", 0.1), ("b", 0.2), ("c", 0.5))),
         ("d", 400.0, "model", 0.3),
-        ("d", 1200.0, "promoted", "diverged"),  # the worst of the search's at 1200
+        ("d", 1200.0, "promoted", "diverged"),  # the worst of all at 1200, which is r's
         ("e", 400.0, "random", 0.2),
         ("e", 400.0, "random", 0.4),  # 0.3 is their mean
         ("e", 1200.0, "promoted", 0.4),
         ("f", 400.0, "random", 0.2),
         ("f", 1200.0, "promoted", "crashed"),
-        ("g", 400.0, "baseline", 0.8),
-        ("g", 1200.0, "baseline", 0.8),
+        ("g", 400.0, "baseline", 8.0),
+        ("g", 1200.0, "baseline", 8.0),
+        ("h", 400.0, "random", 1.7),
         *((config_id, budget, "probe", loss) for budget in (400.0, 1200.0) for config_id, loss in (("p", 0.1), ("q", 0.2), ("r", 0.9))),
-        ("s", 400.0, "probe", "diverged"),  # the worst of the probes'
+        ("s", 400.0, "probe", "diverged"),  # the worst of all at 400, which is h's
         ("s", 1200.0, "probe", 0.3),
     )
     found["rank_correlation"] = [correlation(400.0, 1200.0, n=5, spearman=0.6)]
     draw([found], tmp_path, formats=("svg",))
     x, y = zip(*marks(tmp_path / "rank-correlation.svg", "search-400-1200"), strict=True)  # a to e
     assert shares(x) == pytest.approx([0, 1, 4, 2, 2], abs=1e-3)
-    assert shares(y) == pytest.approx([0, 1, 4, 4, 3], abs=1e-3)
+    assert shares(y) == pytest.approx([0, 1, 4, 8, 3], abs=1e-3)
     x, y = zip(*marks(tmp_path / "rank-correlation.svg", "probe-400-1200"), strict=True)
-    assert shares(x) == pytest.approx([0, 1, 8, 8], abs=1e-3)
+    assert shares(x) == pytest.approx([0, 1, 8, 16], abs=1e-3)
     assert shares(y) == pytest.approx([0, 1, 8, 2], abs=1e-3)
 
 
@@ -355,7 +356,7 @@ def test_the_models_panel_shows_what_is_tested(tmp_path: Path) -> None:
     found["trials"] = rows(
         ("a", 400.0, "model", 0.1),
         ("b", 400.0, "model", 0.2),
-        ("c", 400.0, "model", "diverged"),  # the worst of the search's there
+        ("c", 400.0, "model", "diverged"),  # the worst of all there, which is i's
         ("d", 400.0, "model", 0.2),
         ("d", 400.0, "random", 0.4),  # 0.3 is their mean
         ("e", 400.0, "random", 0.1),
@@ -369,7 +370,7 @@ def test_the_models_panel_shows_what_is_tested(tmp_path: Path) -> None:
     found["model"] = [{**found["model"][0], "budget": 400.0, "n_model": 4, "n_random": 2}]
     draw([found], tmp_path, formats=("svg",))
     model, random = ([y for _, y in marks(tmp_path / "model.svg", f"{origin}-400")] for origin in ("model", "random"))
-    assert shares(model) == pytest.approx([0, 1, 4, 2], abs=1e-3)
+    assert shares(model) == pytest.approx([0, 1, 6, 2], abs=1e-3)
     assert random == pytest.approx(model[:2], abs=1e-3)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from analysis_fakes import Run, explain, make_study
 from ConfigSpace import Categorical, ConfigurationSpace, Float
+from scipy import stats
 
 from bohb_nas.analysis.findings import Findings
 from bohb_nas.analysis.study import find
@@ -159,6 +160,22 @@ def test_probes_have_a_table_of_their_own_and_count_for_importance(tmp_path: Pat
     assert [b["n"] for b in said["budgets"]] == [8, 5], "nothing selected them: they count for importance"
     assert {shape["config_id"] for shape in said["shapes"]} == {f"p{k}" for k in range(5)}
     assert len(said["trials"]) == 13
+
+
+def test_what_diverged_counts_as_the_worst_loss_of_search_and_probes_alike(tmp_path: Path) -> None:
+    low: list[float | Status] = [0.1, 0.2, 0.3, 0.4, 0.5, Status.DIVERGED]
+    high: list[float | Status] = [0.15, 0.1, 0.3, 0.35, 0.6, 0.5]
+    probes = [
+        Run(config_id=f"p{k}", budget=budget, loss=loss, origin=Origin.PROBE)
+        for budget, losses in ((1.0, low), (3.0, high))
+        for k, loss in enumerate(losses)
+    ]
+    search = [Run(config_id="a", loss=0.9), *(Run(config_id=f"m{k}", loss=Status.DIVERGED, origin=Origin.MODEL) for k in range(2))]
+    (pair,) = found(make_study(tmp_path / "s", probes + search))["rank_probe"]
+    assert pair["spearman"] == pytest.approx(stats.spearmanr([0.1, 0.2, 0.3, 0.4, 0.5, 0.9], high).statistic)
+    alone = [replace(run, loss=0.3) if run.config_id == "a" else run for run in search]
+    (test, *_) = found(make_study(tmp_path / "t", probes + alone))["model"]
+    assert test["median_model"] == 0.5, "the worst probe's"
 
 
 def test_the_path_begins_at_the_best_baseline_that_is_of_the_space(tmp_path: Path) -> None:

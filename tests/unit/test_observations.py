@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from analysis_fakes import Run, make_study
 
-from bohb_nas.analysis.observations import mean, observe, read, strangers
+from bohb_nas.analysis.observations import mean, observe, read, strangers, worst_loss
 from bohb_nas.analysis.pace import pace
 from bohb_nas.errors import JournalError, StudyError, UsageError
 from bohb_nas.records import Origin, Status
@@ -24,26 +24,30 @@ def test_what_diverged_counts_as_the_worst_loss_and_other_failures_do_not_count(
         Run(config_id="e", loss=Status.OUT_OF_MEMORY),
         Run(config_id="f", loss=0.9, budget=3.0),
     ]
-    found = observe(read(make_study(tmp_path / "s", runs)).told, 1.0)
+    told = read(make_study(tmp_path / "s", runs)).told
+    assert worst_loss(told, 1.0) == 0.7
+    found = observe(told, 1.0, worst=0.7)
     assert found.config_ids == ("a", "b", "c")
     assert found.losses.tolist() == [0.2, 0.7, 0.7]
     assert (found.n_left_out, found.n_diverged) == (2, 1)
 
 
 def test_where_everything_diverged_nothing_is_known(tmp_path: Path) -> None:
-    found = observe(read(make_study(tmp_path / "s", [Run(config_id="a", loss=Status.DIVERGED)])).told, 1.0)
+    told = read(make_study(tmp_path / "s", [Run(config_id="a", loss=Status.DIVERGED)])).told
+    assert worst_loss(told, 1.0) is None
+    found = observe(told, 1.0, worst=None)
     assert (len(found), found.n_left_out, found.n_diverged) == (0, 1, 0)
 
 
 def test_one_configuration_is_one_observation_with_the_mean_of_its_losses(tmp_path: Path) -> None:
     runs = [Run(config_id="a", loss=0.25), Run(config_id="b", loss=0.5), Run(config_id="a", loss=0.75, seed=1)]
-    found = observe(read(make_study(tmp_path / "s", runs)).told, 1.0)
+    found = observe(read(make_study(tmp_path / "s", runs)).told, 1.0, worst=0.75)
     assert (found.config_ids, found.losses.tolist()) == (("a", "b"), [0.5, 0.5])
 
 
 def test_a_result_that_breaks_a_constraint_is_an_observation(tmp_path: Path) -> None:
     runs = [Run(config_id="a", loss=0.1, details={"violates": ["params <= 10"]})]
-    assert observe(read(make_study(tmp_path / "s", runs)).told, 1.0).losses.tolist() == [0.1]
+    assert observe(read(make_study(tmp_path / "s", runs)).told, 1.0, worst=0.1).losses.tolist() == [0.1]
 
 
 def test_baselines_and_probes_are_not_of_the_search(tmp_path: Path) -> None:

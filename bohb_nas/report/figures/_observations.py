@@ -1,15 +1,16 @@
 """The trials of findings as the observations that tables and tests rest on: `bohb_nas.analysis.observations` has the rules."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from bohb_nas.analysis.findings import Row
-from bohb_nas.analysis.observations import Observations, Told, observe
-from bohb_nas.records import Origin, Result, Status, Trial
+from bohb_nas.analysis.observations import Observations, Told, observe, worst_loss
+from bohb_nas.records import NOT_DRAWN, Origin, Result, Status, Trial
 
 
-def observed(rows: Iterable[Row], budget: float) -> Observations:
-    """What some trials say at a budget: what diverged has the worst loss there, a repeated configuration the mean of its losses."""
-    return observe([_told(row) for row in rows if row["budget"] == budget], budget)
+def observed(trials: Iterable[Row], budget: float, origins: Set[Origin]) -> Observations:
+    """What trials of some origins say at a budget: what diverged has the worst loss of all there, a repeated configuration its mean."""
+    drawn = [_told(row) for row in trials if row["budget"] == budget and row["origin"] not in NOT_DRAWN]
+    return observe([one for one in drawn if one.trial.origin in origins], budget, worst=worst_loss(drawn, budget))
 
 
 def _told(row: Row) -> Told:

@@ -12,7 +12,7 @@ from bohb_nas.analysis.findings import Findings, RankCorrelation
 from bohb_nas.analysis.observations import Observations
 from bohb_nas.durations import budget_text, p_value
 from bohb_nas.plotting import COLOURS
-from bohb_nas.records import ASIDE, NOT_DRAWN, Origin
+from bohb_nas.records import ASIDE, Origin
 from bohb_nas.report.figures._observations import observed
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, empty, scale_losses
 from bohb_nas.report.figures._thinning import MANY
@@ -35,9 +35,8 @@ def _figure(found: Findings, budgets: Sequence[float]) -> Figure:
     side = min(1.75, PAGE_IN / n)
     figure = Figure(figsize=(max(side * n, 3.6), side * n + 0.4), layout="constrained")
     places = figure.subplots(n, n, squeeze=False)
-    of_search = [row for row in found["trials"] if row["origin"] not in ASIDE | NOT_DRAWN]
-    of_probes = [row for row in found["trials"] if row["origin"] == Origin.PROBE]
-    search, probes = ({budget: observed(rows, budget) for budget in budgets} for rows in (of_search, of_probes))
+    of_both = {*Origin} - ASIDE, {Origin.PROBE}
+    search, probes = ({budget: observed(found["trials"], budget, origins) for budget in budgets} for origins in of_both)
     for i, of_row in enumerate(budgets):
         for j, of_column in enumerate(budgets):
             place = places[i, j]

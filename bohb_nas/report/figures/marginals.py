@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bohb_nas.analysis.findings import Budget, Findings, Hyperparameter, Parameter
 from bohb_nas.durations import budget_text
 from bohb_nas.plotting import COLOURS
-from bohb_nas.records import NOT_DRAWN, Value
+from bohb_nas.records import Origin, Value
 from bohb_nas.report.figures._labels import GREY, INCUMBENT, said, short, short_name, stem
 from bohb_nas.report.figures._observations import observed
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, ValueAxis, empty, page, plain_ticks
@@ -112,7 +112,7 @@ def _panel(place: Axes, found: Findings, one: Hyperparameter, budget: Budget, co
 
 def _configs(found: Findings, budget: float) -> list[Mapping[str, Value]]:
     """The configurations that importance counts: all but those of baselines, equal ones once."""
-    seen = observed([row for row in found["trials"] if row["origin"] not in NOT_DRAWN], budget)
+    seen = observed(found["trials"], budget, {*Origin})
     return list({tuple(sorted(config.items())): config for config in seen.configs}.values())
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bohb_nas.analysis.findings import Findings, ModelTest
 from bohb_nas.durations import budget_text, p_value
 from bohb_nas.plotting import COLOURS
-from bohb_nas.records import ASIDE, NOT_DRAWN, Origin
+from bohb_nas.records import ASIDE, Origin
 from bohb_nas.report.figures._observations import observed
 from bohb_nas.report.figures._panels import PAGE_IN, SMALL, Drawing, page, scale_losses
 from bohb_nas.report.figures._thinning import MANY
@@ -36,7 +36,7 @@ def _figure(found: Findings, tests: Sequence[ModelTest]) -> Figure:
 
 def _panel(place: Axes, found: Findings, test: ModelTest) -> None:
     """A point for each configuration that the test counts, spread as far as its neighbours demand, over a box of quartiles."""
-    seen = observed([row for row in found["trials"] if row["origin"] not in ASIDE | NOT_DRAWN], test["budget"])
+    seen = observed(found["trials"], test["budget"], {*Origin} - ASIDE)
     entered = list(zip(seen.origins, seen.losses.tolist(), strict=True))
     groups = [[loss for own, loss in entered if own is origin] for origin in (Origin.RANDOM, Origin.MODEL)]
     for k, (losses, colour, name) in enumerate(zip(groups, (COLOURS[7], COLOURS[0]), ("random", "model"), strict=True)):
