@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from analysis_fakes import Run, make_study
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from bohb_nas.analysis.comparison import trained, validation, wilson
 from bohb_nas.analysis.findings import Comparison
@@ -81,6 +82,14 @@ def test_one_seed_each_is_tested_on_its_images(tmp_path: Path) -> None:
     assert row["p_value"] == pytest.approx(math.erfc(z / math.sqrt(2)))
     assert row["test"] is not None
     assert row["test"].startswith("the two-proportion z-test on 1,000 and 1,000 images")
+
+
+def test_images_and_size_of_several_seeds_are_those_of_the_incumbent(tmp_path: Path) -> None:
+    """Whichever of them was told first."""
+    found = compared(tmp_path, baseline("b", 0.4), searched("a", 0.3, n=500.0), searched("a", 0.2, seed=1))
+    own = found["rows"][-1]
+    assert (own["name"], own["n_seeds"], own["n_images"]) == ("a-9-1", 2, 1000)
+    assert own["wilson"] == pytest.approx(proportion_confint(200, 1000, method="wilson"))
 
 
 def test_one_seed_is_held_against_the_spread_of_several(tmp_path: Path) -> None:

@@ -37,8 +37,12 @@ from bohb_nas.analysis.cells import Box
 from bohb_nas.analysis.fanova import Explanation, explain
 from bohb_nas.analysis.findings import Parameter
 from bohb_nas.analysis.forest import fit
-from bohb_nas.analysis.shares import total_shares
+from bohb_nas.analysis.importance import View
+from bohb_nas.analysis.importance import parameters as of_view
+from bohb_nas.analysis.sample import Sample, sample
+from bohb_nas.analysis.shares import Shares, total_shares
 from bohb_nas.analysis.totals import totals
+from bohb_nas.analysis.uncertainty import thresholds
 from bohb_nas.errors import AnalysisError
 from bohb_nas.records import Value
 from bohb_nas.space.encoding import Encoding
@@ -177,6 +181,20 @@ def test_trees_without_a_variance_do_not_count_in_total_effects() -> None:
     last_digit = np.spacing(1.0) * (np.arange(len(tree.values)) % 2)
     flat = dataclasses.replace(tree, values=1.0 + last_digit)
     assert total_shares([tree, flat], [math.inf], 2, seed=0) == pytest.approx(total_shares([tree], [math.inf], 2, seed=0))
+
+
+def test_a_total_effect_is_never_below_those_that_are_part_of_it() -> None:
+    """Those are exact, and it is a mean over lines."""
+    space = unit("x", "y", "z")
+    configs = [Encoding(space).sample(seed) for seed in range(40)]
+    box = Box(space)
+    sampled = sample(box, configs, np.array([float(c["x"]) for c in configs]))
+    assert isinstance(sampled, Sample)
+    forest = fit(box, sampled.points, sampled.losses, seed=0, n_trees=2)
+    found = Shares(main=np.array([[0.2, 0.3, 0.1]]), with_parents=np.array([[0.4, 0.25, 0.1]]), pairs=None)
+    total = np.array([0.1, 0.1, 0.9])
+    view = View(sample=sampled, layout=forest.layout, leaves=forest.leaves(), found=found, threshold=None, total=total)
+    assert {p["name"]: p["total"] for p in of_view(view, curves=False)} == {"x": 0.4, "y": 0.3, "z": 0.9}
 
 
 def test_hyperparameters_of_their_own_distribution_are_measured_by_it() -> None:
@@ -373,6 +391,18 @@ def test_values_are_shuffled_with_what_depends_on_them() -> None:
     space.add(EqualsCondition(space["z"], space["p"], "on"))
     found = explained(space, lambda c: 2.0 if c["p"] == "off" else float(c["z"]), 80, n_permutations=19)
     assert {name: told["claimed"] for name, told in parameters(found).items()} == {"p": True, "z": True}
+
+
+@pytest.mark.parametrize(("names", "lower"), [("stuvwxyz", True), ("rstuvwxyz", False)])
+def test_values_are_shuffled_among_up_to_eight_hyperparameters(names: str, *, lower: bool) -> None:
+    """Where one alone is in doubt, and has more than could be claimed of chance in any case."""
+    box = Box(unit(*names))
+    points = np.random.default_rng(0).random((40, len(names)))
+    clear, in_doubt = np.ones((1, len(names))), np.array([[*[1.0] * (len(names) - 1), 0.03]])
+    of_losses, of_both = (
+        thresholds(box, points, points[:, 0], [math.inf], found, seed=0, n_permutations=19)[0] for found in (clear, in_doubt)
+    )
+    assert of_both < of_losses if lower else of_both == of_losses
 
 
 def test_claims_are_of_effects_with_parents_and_from_two_percent_on() -> None:

@@ -162,6 +162,17 @@ def test_probes_have_a_table_of_their_own_and_count_for_importance(tmp_path: Pat
     assert len(said["trials"]) == 13
 
 
+def test_losses_of_a_budget_are_the_searchs_alone(tmp_path: Path) -> None:
+    runs = [
+        *(Run(config_id=f"a{k}", loss=loss) for k, loss in enumerate((0.3, 0.5, 0.8))),
+        Run(config_id="p", loss=0.1, origin=Origin.PROBE),
+        Run(config_id="baseline-wrn-0123abcd", loss=0.2, origin=Origin.BASELINE),
+    ]
+    (budget,) = found(make_study(tmp_path / "s", runs))["budgets"]
+    assert budget["losses"] == pytest.approx([0.3, 0.4, 0.5, 0.65, 0.8])
+    assert budget["n_told"] == 5
+
+
 def test_what_diverged_counts_as_the_worst_loss_of_search_and_probes_alike(tmp_path: Path) -> None:
     low: list[float | Status] = [0.1, 0.2, 0.3, 0.4, 0.5, Status.DIVERGED]
     high: list[float | Status] = [0.15, 0.1, 0.3, 0.35, 0.6, 0.5]

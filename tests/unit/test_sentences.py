@@ -61,6 +61,12 @@ def test_no_more_than_three_are_named() -> None:
     assert holds
 
 
+@pytest.mark.parametrize(("n_promoted", "begins"), [(10, "At 18m no"), (11, "At 18m, among 20 mostly promoted configurations, no")])
+def test_more_than_half_promoted_is_mostly_promoted(n_promoted: int, begins: str) -> None:
+    ((text, _),) = said(of_importance([budget(n_promoted=n_promoted)], NAMES))
+    assert text.startswith(f"{begins} hyperparameter explains")
+
+
 def test_where_chance_reaches_as_far_nothing_is_named() -> None:
     ((text, holds),) = said(of_importance([budget(parameter("width", 0.11, claimed=False))], NAMES))
     assert text == "At 18m no hyperparameter explains more of the variation than chance reaches (12 %), n = 20"
