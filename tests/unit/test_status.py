@@ -16,7 +16,7 @@ from bohb_nas.errors import UsageError
 from bohb_nas.records import Budgets, Evaluation, Origin, Result, Status, Trial, Value
 from bohb_nas.report import live, tables
 from bohb_nas.report.final import read_source, summary
-from bohb_nas.report.status import speed, status
+from bohb_nas.report.status import rung, speed, status
 from bohb_nas.store.journal import Event, Journal, State, read_events
 from bohb_nas.store.stays import stay, use
 from bohb_nas.store.study_dir import StudyDir
@@ -104,6 +104,12 @@ def test_time_between_two_workers_and_beside_the_search_is_not_the_searchs(study
 def test_how_fast_a_step_was_is_said_beside_the_least_time(study: StudyDir) -> None:
     pace = {"images_per_s": 1250.0, "mfu": 0.27, "efficiency": 0.4, "bound": {"bytes": 3}, "n": 3}
     assert "the least time for a step is 40% of it" in text(tables.status({**status(study), "speed": pace}))
+
+
+def test_the_median_of_enormous_losses_is_finite() -> None:
+    told = [Evaluation(trial=trial(n, 1.0), result=result(n, loss)) for n, loss in enumerate((1.2e308, 1.6e308))]
+    assert rung(told, 1.0)["median_loss"] == pytest.approx(1.4e308)
+    assert rung([*told, *told[:1]], 1.0)["median_loss"] == 1.2e308
 
 
 def test_speed_is_the_median_of_those_that_say_so() -> None:
