@@ -14,7 +14,6 @@ from bohb_nas.store import notes
 from bohb_nas.store.study_dir import StudyDir
 
 _NETWORK_LIMIT = 2 * 2**20
-_CURVE_LIMIT = 2**20
 _PICTURE_LIMIT = 2 * 2**20
 _MOST_POINTS = 500
 """Of a learning curve; a longer one is thinned out evenly."""
@@ -82,12 +81,12 @@ def _network(study: StudyDir, trial_id: str) -> dict[str, Any] | None:
 
 
 def _curve(study: StudyDir, trial_id: str) -> list[dict[str, float]]:
-    data = _newest(study, trial_id, "curve.jsonl", limit=_CURVE_LIMIT) or b""
-    points = [point for line in data.splitlines() if line and (point := _point(line))]
+    data = _newest(study, trial_id, "curve.jsonl", limit=notes.CURVE_LIMIT_BYTES) or b""
+    lines = [line for line in data.splitlines() if line and _point(line)]
+    every = math.ceil(len(lines) / _MOST_POINTS) or 1
+    points = [_point(line) for line in lines[::-every][::-1]]  # a million of them would take a GiB
     kept = {*islice(dict.fromkeys(name for point in points for name in ("step", "seconds", *point)), _MOST_NAMES)}
-    points = [{name: value for name, value in point.items() if name in kept} for point in points]
-    every = math.ceil(len(points) / _MOST_POINTS) or 1
-    return points[::-every][::-1]
+    return [{name: value for name, value in point.items() if name in kept} for point in points]
 
 
 def _point(line: bytes) -> dict[str, float]:

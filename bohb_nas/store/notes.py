@@ -15,6 +15,8 @@ from bohb_nas.reading import open_regular
 
 NOTE_LIMIT_BYTES = 64 * 1024
 """Of a note; the project's own are below 1 KiB."""
+CURVE_LIMIT_BYTES = 2**24
+"""Of a learning curve, a line each for tens of thousands of points."""
 _TEXT_LIMIT = 200
 """Characters of one text in a note."""
 _NUMBER_LIMIT = 1e15

@@ -121,6 +121,13 @@ def test_a_long_curve_is_thinned_out_and_keeps_its_end(study: StudyDir) -> None:
     assert (curve[0]["step"], curve[1]["step"], curve[-1]["step"]) == (0.0, 3.0, 1200.0)
 
 
+def test_a_curve_is_read_that_has_a_point_for_each_of_many_steps(study: StudyDir) -> None:
+    attempt(study, 0, curve_jsonl=b"".join(b'{"step": %d, "train_loss": 0.%050d}\n' % (k, k) for k in range(20_000)))
+    curve = described(study)["curve"]
+    assert len(curve) == 500
+    assert curve[-1]["step"] == 19_999.0
+
+
 def test_incumbents_are_those_of_the_journal(tmp_path: Path) -> None:
     runs = [
         Run(config_id="h", loss=0.01, origin=Origin.BASELINE),

@@ -26,7 +26,6 @@ _TAGS = ("valid_error", "train_loss", "train_error", "lr", "images_per_s")
 """What is shown of a point of a learning curve."""
 _OWNER = "study.lock"
 """Says whose runs a folder holds, and is held by whoever appends to them."""
-_CURVE_LIMIT = 2**24
 _MOST = 2**53
 """Of a step."""
 
@@ -143,7 +142,7 @@ class Runs:
 
 def _points(path: Path) -> Iterator[tuple[int, float, dict[str, float]]]:
     """Step, seconds and values of every point of a learning curve that is one."""
-    data = notes.read_bytes(path, limit=_CURVE_LIMIT) or b""
+    data = notes.read_bytes(path, limit=notes.CURVE_LIMIT_BYTES) or b""
     for line in data[: data.rfind(b"\n") + 1].splitlines():
         point = notes.parse_note(line) if len(line) <= notes.NOTE_LIMIT_BYTES else {}
         step, values = notes.whole(point, "step"), {tag: float(point[tag]) for tag in _TAGS if is_number(point.get(tag))}
