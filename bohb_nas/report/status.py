@@ -17,7 +17,7 @@ from bohb_nas.store import notes
 from bohb_nas.store.following import Follower
 from bohb_nas.store.holders import SEARCH
 from bohb_nas.store.journal import State
-from bohb_nas.store.stays import Span, Stay, device_s, merged, stay, use
+from bohb_nas.store.stays import Span, Stay, device_s, merged, model_of, stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -127,7 +127,7 @@ class Watch:
         self._told = {
             "by_status": _count(e.result.status for e in evaluations),
             "by_budget": {f"{b:g}": rung(searched, b) for b in budgets.rungs},
-            "by_model": _count(one.model for one in stays if one is not None and one.model is not None),
+            "by_model": _count(known for e, one in zip(evaluations, stays, strict=True) if (known := model_of(e.result, one)) is not None),
             "by_status_and_budget": _by_status_and_budget(evaluations),
             "violating": sum(bool(e.result.violates) for e in evaluations),
             "use_of_time": _sound(use(used)),
