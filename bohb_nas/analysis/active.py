@@ -6,6 +6,7 @@ import numpy as np
 
 from bohb_nas.analysis.boxes import Block, Leaves
 from bohb_nas.analysis.layout import Condition, Layout, Region
+from bohb_nas.analysis.sample import ROUNDING
 from bohb_nas.arrays import Floats
 
 
@@ -24,6 +25,9 @@ class Active:
 
     def variance(self) -> float:
         """Of the function there."""
+        there = self.leaves.values[self.weights > 0]
+        if not len(there) or np.ptp(there) <= ROUNDING:
+            return 0.0
         mean = self.leaves.values @ self.weights
         return float((self.leaves.values - mean) ** 2 @ self.weights)
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from bohb_nas.analysis.boxes import Block, Leaves
+from bohb_nas.analysis.sample import ROUNDING
 from bohb_nas.analysis.steps import joint_variance
 from bohb_nas.arrays import Floats, Ints
 
@@ -85,7 +86,7 @@ class Effects:
     def _take(self, values: Floats) -> None:
         centred = values - values @ self._volumes
         self._mass = centred * self._volumes
-        self.variance = float(centred**2 @ self._volumes)
+        self.variance = float(centred**2 @ self._volumes) if np.ptp(values) > ROUNDING else 0.0
         edges = np.concatenate([steps.edges for steps in self._steps])
         rises = [steps.rises * self._mass_of(block)[steps.boxes] for block, steps in zip(self._blocks, self._steps, strict=True)]
         heights = np.bincount(edges, np.concatenate(rises), minlength=len(self._widths)).cumsum()

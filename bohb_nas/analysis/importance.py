@@ -10,7 +10,7 @@ from bohb_nas.analysis.boxes import Leaves
 from bohb_nas.analysis.curves import curve, pair_map
 from bohb_nas.analysis.findings import Pair, Parameter
 from bohb_nas.analysis.layout import Layout
-from bohb_nas.analysis.sample import ROUNDING, Sample
+from bohb_nas.analysis.sample import Sample
 from bohb_nas.analysis.shares import SPREAD, Shares
 from bohb_nas.arrays import Floats
 
@@ -77,5 +77,5 @@ def pairs(view: View, *, n_maps: int) -> list[Pair]:
 
 def _when_active(active: Sequence[Active], column: int) -> float | None:
     """The mean share of the main effect where a column is active; None where no tree has a variance there."""
-    found = [one.main(column) / variance for one in active if one.p > 0 and (variance := one.variance()) > ROUNDING**2]
+    found = [one.main(column) / variance for one in active if one.p > 0 and (variance := one.variance()) > 0]
     return float(np.mean(found)) if found else None

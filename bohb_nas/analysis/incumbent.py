@@ -82,11 +82,20 @@ def _network(study: StudyDir, trial_id: str) -> dict[str, Any] | None:
 
 def _curve(study: StudyDir, trial_id: str) -> list[dict[str, float]]:
     data = _newest(study, trial_id, "curve.jsonl", limit=notes.CURVE_LIMIT_BYTES) or b""
-    lines = [line for line in data.splitlines() if line and _point(line)]
-    every = math.ceil(len(lines) / _MOST_POINTS) or 1
-    points = [_point(line) for line in lines[::-every][::-1]]  # a million of them would take a GiB
+    lines, kinds = data.splitlines(), dict[tuple[str, ...], list[int]]()
+    for i, line in enumerate(lines):
+        if line and (point := _point(line)):
+            kinds.setdefault(tuple(sorted(point)), []).append(i)
+    share = max(1, _MOST_POINTS // max(1, len(kinds)))  # of each kind of point: a measure of every hundredth would be lost among all
+    left = sorted(i for places in kinds.values() for i in _thinned(places, share))
+    points = [_point(lines[i]) for i in _thinned(left, _MOST_POINTS)]  # a million of them would take a GiB
     kept = {*islice(dict.fromkeys(name for point in points for name in ("step", "seconds", *point)), _MOST_NAMES)}
     return [{name: value for name, value in point.items() if name in kept} for point in points]
+
+
+def _thinned(places: list[int], most: int) -> list[int]:
+    """At most so many of them, evenly, the last among them."""
+    return places[:: -(math.ceil(len(places) / most) or 1)][::-1]
 
 
 def _point(line: bytes) -> dict[str, float]:

@@ -23,9 +23,10 @@ from bohb_nas.errors import SpaceError, UsageError
 from bohb_nas.records import ASIDE, NOT_DRAWN, Evaluation, Origin, Result, Status, Trial, Value, comparable_loss, stands_in
 from bohb_nas.space.encoding import Encoding
 from bohb_nas.space.files import frozen_space
+from bohb_nas.store import notes
 from bohb_nas.store.journal import Event, State, fold
 from bohb_nas.store.meta import ALONE
-from bohb_nas.store.stays import Stay, model_of, shared_s, stay
+from bohb_nas.store.stays import Stay, shared_s, stay
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -42,7 +43,7 @@ class Told:
     @property
     def device(self) -> str | None:
         """The model of its device."""
-        return model_of(self.result, self.stay)
+        return self.stay.model if self.stay is not None and self.stay.model is not None else notes.text(self.result.details, "device")
 
     @property
     def aside(self) -> bool:

@@ -13,7 +13,7 @@ from bohb_nas.records import Value
 LEAST = 10
 """Different configurations below which nothing is said."""
 ROUNDING = 1e-9
-"""Losses of a sample that differ by no more are equal: means of equal ones differ in their last digits."""
+"""Losses of a sample that differ by no more, and means of them, are equal but for their last digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

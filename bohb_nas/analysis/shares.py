@@ -33,7 +33,7 @@ class Shares:
 
 def shares(effects: Sequence[Effects], layout: Layout, *, all_pairs: bool) -> Shares | None:
     """The shares of a forest's trees; None when no tree has a variance."""
-    some = [one for one in effects if one.variance > ROUNDING**2]
+    some = [one for one in effects if one.variance > 0]
     if not some:
         return None
     only: dict[int, list[int]] = {}
@@ -63,7 +63,7 @@ def total_shares(forest: Sequence[Leaves], cutoffs: Sequence[float], d: int, *, 
         values = np.minimum(leaves.values, np.array(cutoffs)[:, None])
         values = values - (values @ leaves.volumes)[:, None]
         variance = (values**2 @ leaves.volumes)[:, None]
-        varies = variance > ROUNDING**2
+        varies = (variance > 0) & (np.ptp(values, axis=1, keepdims=True) > ROUNDING)
         sums += np.divide(totals(leaves, points, values), variance, out=np.zeros_like(sums), where=varies)
         counts += varies
     return sums / np.maximum(counts, 1)

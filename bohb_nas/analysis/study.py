@@ -54,8 +54,8 @@ def findings(record: Record, explain: Explain, *, seed: int = 0, jobs: int = 1) 
     names = {budget: budget_text(budget, unit) for budget in budgets_of(told)}
     drawn = [one for one in told if one.drawn]
     unknown = strangers(record.space, drawn) if record.space is not None else frozenset()
-    worst = {budget: worst_loss(drawn, budget) for budget in names}
     known = [one for one in drawn if one.trial.config_id not in unknown]
+    worst = {budget: worst_loss(known, budget) for budget in names}
     observed = [observe([one for one in known if not one.aside], budget, worst=worst[budget]) for budget in names]
     probes = record.of(Origin.PROBE)
     explained = [observe(known, budget, worst=worst[budget]) for budget in names]

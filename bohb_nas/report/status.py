@@ -17,7 +17,7 @@ from bohb_nas.store import notes
 from bohb_nas.store.following import Follower
 from bohb_nas.store.holders import SEARCH
 from bohb_nas.store.journal import State
-from bohb_nas.store.stays import Span, Stay, device_s, merged, model_of, stay, use
+from bohb_nas.store.stays import Span, Stay, device_s, merged, stay, use
 from bohb_nas.store.study_dir import StudyDir
 
 
@@ -127,7 +127,7 @@ class Watch:
         self._told = {
             "by_status": _count(e.result.status for e in evaluations),
             "by_budget": {f"{b:g}": rung(searched, b) for b in budgets.rungs},
-            "by_model": _count(known for e, one in zip(evaluations, stays, strict=True) if (known := model_of(e.result, one)) is not None),
+            "by_model": _count(one.model for one in stays if one is not None and one.model is not None),
             "by_status_and_budget": _by_status_and_budget(evaluations),
             "violating": sum(bool(e.result.violates) for e in evaluations),
             "use_of_time": _sound(use(used)),
@@ -266,5 +266,11 @@ def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
         "evaluations": len(here),
         "failed": sum(e.result.status is not Status.OK for e in here),
         "best_loss": min(losses, default=None),
-        "median_loss": 2 * statistics.median(loss / 2 for loss in losses) if losses else None,  # the sum of two may be beyond every float
+        "median_loss": _median(losses) if losses else None,
     }
+
+
+def _median(losses: list[float]) -> float:
+    """Of at least one; the sum of two may be beyond every float."""
+    low, high = statistics.median_low(losses), statistics.median_high(losses)
+    return low if low == high else low / 2 + high / 2

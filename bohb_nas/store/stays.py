@@ -50,11 +50,6 @@ class Stay:
         return self.host, self.device
 
 
-def model_of(result: Result, where: Stay | None) -> str | None:
-    """The model of the device that a result was trained on: what its worker says of it where the engine says nothing."""
-    return where.model if where is not None and where.model is not None else notes.text(result.details, "device")
-
-
 def stay(result: Result) -> Stay | None:
     """Where and when a result was trained, or None when it does not say so in order."""
     engine = result.details.get("engine")

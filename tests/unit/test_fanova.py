@@ -342,6 +342,21 @@ def test_where_a_quarter_shares_the_lowest_loss_nothing_is_said_of_the_good_regi
     assert parameters(found)["x"]["claimed"]
 
 
+def test_a_tiny_region_that_is_good_is_no_rounding() -> None:
+    """Its part of the volume is 10^-27, and losses there differ from those around it as much as losses do."""
+    rng, width = np.random.default_rng(0), 1e-6
+    inside = 0.37 + width * rng.uniform(-1, 1, (300, 5))
+    around = 0.37 + width * rng.uniform(-1, 1, (10, 30, 5))
+    for side, points in enumerate(around):
+        points[:, side // 2] = 0.37 + (-1) ** side * width * rng.uniform(1.5, 6, 30)
+    rows = np.concatenate([inside, *around])
+    configs: list[dict[str, Value]] = [{f"x{k}": float(v) for k, v in enumerate(row)} for row in rows]
+    losses = np.where(np.arange(len(rows)) < len(inside), 0.1, 1.0)
+    space = ConfigurationSpace({f"x{k}": (0.0, 1.0) for k in range(5)})
+    found = explain(space, configs, losses, n_permutations=0, n_maps=0).importance
+    assert (found["refused"], len(found["parameters"])) == (None, 5)
+
+
 def test_two_losses_have_no_good_region_and_the_threshold_of_shuffled_losses() -> None:
     """Nothing in doubt is left, so no values are shuffled; of what shuffled losses share out, one of two has about half."""
     found = explained(unit("x", "y"), lambda c: 0.1 if c["x"] < 0.7 else 1.0, 120, n_permutations=19)

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,6 +188,21 @@ def test_what_diverged_counts_as_the_worst_loss_of_search_and_probes_alike(tmp_p
     alone = [replace(run, loss=0.3) if run.config_id == "a" else run for run in search]
     (test, *_) = found(make_study(tmp_path / "t", probes + alone))["model"]
     assert test["median_model"] == 0.5, "the worst probe's"
+
+
+def test_what_is_left_out_does_not_say_what_diverging_is_worth(tmp_path: Path) -> None:
+    """A configuration that the space does not have."""
+    diverged = Run(config_id="d", loss=Status.DIVERGED, config={"lr": 0.1, "optimizer": "adam", "width": 3})
+    runs = [*many(20), diverged, Run(config_id="strange", loss=1000.0, config={"depth": 3})]
+    seen: list[float] = []
+
+    def heard(space: ConfigurationSpace, configs: Any, losses: Any, **more: Any) -> Any:
+        seen.extend(losses)
+        return explain(space, configs, losses, **more)
+
+    find(make_study(tmp_path / "s", runs), explain=heard)
+    ended_well = [run.loss for run in many(20) if isinstance(run.loss, float)]
+    assert max(seen) == max(ended_well)
 
 
 def test_the_path_begins_at_the_best_baseline_that_is_of_the_space(tmp_path: Path) -> None:

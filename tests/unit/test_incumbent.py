@@ -121,6 +121,15 @@ def test_a_long_curve_is_thinned_out_and_keeps_its_end(study: StudyDir) -> None:
     assert (curve[0]["step"], curve[1]["step"], curve[-1]["step"]) == (0.0, 3.0, 1200.0)
 
 
+def test_a_measure_of_few_steps_is_not_thinned_out_among_the_others(study: StudyDir) -> None:
+    lines = [{"step": k, "train_error": 0.1} | ({"valid_error": 0.2} if k % 400 == 399 else {}) for k in range(40_000)]
+    attempt(study, 0, curve_jsonl=b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    curve = described(study)["curve"]
+    assert [point["step"] for point in curve if "valid_error" in point] == [400.0 * k + 399 for k in range(100)]
+    assert 250 < len(curve) <= 500
+    assert [point["step"] for point in curve] == sorted(point["step"] for point in curve)
+
+
 def test_a_curve_is_read_that_has_a_point_for_each_of_many_steps(study: StudyDir) -> None:
     attempt(study, 0, curve_jsonl=b"".join(b'{"step": %d, "train_loss": 0.%050d}\n' % (k, k) for k in range(20_000)))
     curve = described(study)["curve"]

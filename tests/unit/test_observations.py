@@ -173,20 +173,6 @@ def test_one_model_of_a_device_alone(tmp_path: Path) -> None:
         read(study, device="Fast 8")
 
 
-def test_status_counts_the_devices_that_an_analysis_counts(tmp_path: Path) -> None:
-    """Also those that only the worker names, as before the engine did."""
-    engine = {"host": "h", "device": "g0", "began": 0.0, "ended": 1.0}
-    runs = [
-        Run(config_id="a", details={"engine": engine | {"model": "Fast 9"}, "device": "fast"}),
-        Run(config_id="b", details={"engine": engine, "device": "Slow 1"}),
-        Run(config_id="c", details={"device": "Slow 1"}),
-        Run(config_id="d"),
-    ]
-    study = make_study(tmp_path / "s", runs)
-    assert [one.device for one in read(study).told] == ["Fast 9", "Slow 1", "Slow 1", None]
-    assert status(study)["by_model"] == {"Fast 9": 1, "Slow 1": 2}
-
-
 def test_configurations_of_another_space_are_strangers(tmp_path: Path) -> None:
     runs = [
         Run(config_id="a"),
