@@ -36,11 +36,11 @@ test test-slow: export LOKY_MAX_CPU_COUNT ?= 1
 COMPILE = $(BIN)/python -m compileall -q bohb_nas
 
 test: $(VENV)/installed-dev  ## the tests, without network or GPU
-	$(COMPILE)
+	-@$(COMPILE)
 	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes: killed processes, full disks, real data
-	$(COMPILE)
+	-@$(COMPILE)
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 check: $(VENV)/installed-dev  ## style, types, layers

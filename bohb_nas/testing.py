@@ -72,8 +72,8 @@ def check_file(path: str, *, space: str = "toy", budget: float = 1.0) -> list[Fi
             return check_policy(Path(path))
         if path.endswith(".json") and begin != b"{":
             raise UsageError(
-                f"{path!r} holds neither an object nor a list of JSON; accepted are a space, an object as space.to_json() writes it, and "
-                "an augmentation policy, a list of operators"
+                f"{path!r} does not begin as an object or a list of JSON in UTF-8; accepted are a space, an object as space.to_json() "
+                "writes it, and an augmentation policy, a list of operators"
             )
         return check_space(space_files.load_space(path))
     module = load_module("worker", path)

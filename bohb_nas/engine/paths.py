@@ -1,11 +1,18 @@
 """Paths as they are typed: in full, and whether two ways to write one lead to the same file."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bohb_nas.errors import UsageError
-from bohb_nas.store.meta import path_kept
+from bohb_nas.store.meta import IMAGE_WORKERS, path_kept
+
+_IMAGES = "image_folder:"
+_PATHS = frozenset({"space", "worker", "method", "initial", "prior", "warm_start"})
+"""Entries of a study's record that may be paths."""
+_OF_IMAGES = frozenset({"dataset", "data_dir", "network", "policy_file"})
+"""Likewise, options of the workers that train on images; those of others mean what their authors say."""
 
 
 def in_full(path: str | Path, start: str = "") -> str:
@@ -22,25 +29,29 @@ def in_full(path: str | Path, start: str = "") -> str:
         raise UsageError(f"{path}: nobody here has that home directory; write the path in full") from e
 
 
-def agree(kept: Any, asked: Any) -> bool:
-    """Whether two entries of a study's record say the same; paths do where they lead to the same file."""
+def differing(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The entries of a study's record that do not say what is asked; paths do where they lead to the same file."""
+    return [name for name, value in asked.items() if not _agree(name, kept.get(name), value, images=asked["worker"] in IMAGE_WORKERS)]
+
+
+def _agree(name: str, kept: Any, asked: Any, *, images: bool) -> bool:
+    if kept == asked:
+        return True
     match kept, asked:
         case str(), str():
-            (kind, path), (other_kind, other) = _parts(kept), _parts(asked)
-            return kept == asked or (kind == other_kind and _same_file(path, other))
+            return name in _PATHS and _same_file(kept.removeprefix(_IMAGES), asked.removeprefix(_IMAGES))
         case list(), list():
-            return len(kept) == len(asked) and all(map(agree, kept, asked))
-        case dict(), dict():
-            return kept.keys() == asked.keys() and all(
-                kept[name] == asked[name] if name == "command" else agree(kept[name], asked[name]) for name in kept
+            return (
+                name in _PATHS
+                and len(kept) == len(asked)
+                and all(_agree(name, *pair, images=images) for pair in zip(kept, asked, strict=True))
             )
-    return bool(kept == asked)
-
-
-def _parts(text: str) -> tuple[str, str]:
-    """What is before a path, and the path."""
-    kind = "image_folder:" if text.startswith("image_folder:") else ""
-    return kind, text.removeprefix(kind)
+        case dict(), dict() if images and name == "worker_options":
+            return kept.keys() == asked.keys() and all(
+                kept[option] == asked[option] or (option in _OF_IMAGES and _agree("worker", kept[option], asked[option], images=True))
+                for option in kept
+            )
+    return False
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -48,7 +59,7 @@ def _same_file(one: str, other: str) -> bool:
         return False
     try:
         here, there = _folded(Path(one)), _folded(Path(other))
-        # of a name in two folders: python of two environments is a link to one program, and not the same command
+        # of a name in two folders: a link that leads to the same is another file
         return here == there or (here.name == there.name and here.parent.samefile(there.parent))
     except (OSError, ValueError):  # a folder is gone, or this is no path at all
         return False

@@ -28,6 +28,7 @@ def stand_by(path: Path, said: Mapping[str, Any], display: Display, *, gone: Cal
     study.check_access()
 
     def ready() -> None:
+        import bohb_nas.engine.lead  # noqa: F401 - now, while somebody leads: the package may be another when nobody does
         from bohb_nas.engine.opening import existing
         from bohb_nas.engine.plan import Request
 

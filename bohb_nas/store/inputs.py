@@ -59,7 +59,8 @@ def remedy(study: StudyDir, meta: dict[str, Any], *, accept: str) -> str:
     if not lacking:
         return f"{restore}, or {accept}"
     commands = [
-        ("" if path.parent.is_dir() else f"mkdir -p {pasted(path.parent)} && ") + f"cp {pasted(copy)} {pasted(path)}"
+        ("" if path.parent.is_dir() else f"mkdir -p {pasted(path.parent)} && ")
+        + f"cp {'--remove-destination ' if path.is_symlink() else ''}{pasted(copy)} {pasted(path)}"  # a link that leads nowhere
         for path, copy in lacking.items()
     ]
     return "\n  ".join([f"{restore}; the study cannot go on without what these bring back:", *commands])

@@ -21,7 +21,7 @@ from study_fakes import planned
 
 from bohb_nas.engine import launch
 from bohb_nas.engine.launch import build, check, check_data, keep, new_space, reopen
-from bohb_nas.engine.paths import agree
+from bohb_nas.engine.paths import differing
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
 from bohb_nas.errors import BohbNasError, DatasetError, OptionError, StorageError, StudyError, UsageError
@@ -395,14 +395,15 @@ def test_a_path_behind_a_link_leads_where_the_system_says(tmp_path: Path, monkey
 
 
 def test_what_is_called_by_other_names_is_not_the_same_for_leading_to_one_file(tmp_path: Path) -> None:
-    """Python of another environment is a link to the same program, and division is no path."""
+    """Options of one's own worker are not paths for beginning with a stroke."""
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine.py").symlink_to(__file__)
-    assert not agree(f"{tmp_path}/one/mine.py", f"{tmp_path}/other/mine.py")
     (tmp_path / "link").symlink_to(tmp_path / "one")
-    assert agree(f"{tmp_path}/one/mine.py", f"{tmp_path}/link/mine.py")
-    assert not agree({"command": "/bin/python -c 7//2"}, {"command": "/bin/python -c 7/2"})
+    kept = {"worker": f"{tmp_path}/one/mine.py", "worker_options": {"pattern": "/a//b"}}
+    for folder, pattern, different in (("other", "/a//b", ["worker"]), ("link", "/a//b", []), ("one", "/a/b", ["worker_options"])):
+        asked = {"worker": f"{tmp_path}/{folder}/mine.py", "worker_options": {"pattern": pattern}}
+        assert differing(kept, asked) == different
 
 
 @pytest.mark.parametrize("asked", [{"space": "toy", "command": "train {lr}"}, {"space": "toy", "worker": "toy"}])
@@ -492,16 +493,18 @@ def test_a_file_whose_absence_was_accepted_is_compared_when_it_is_back(tmp_path:
         reopen(study, Request())
 
 
-@pytest.mark.parametrize("with_folder", [False, True])
+@pytest.mark.parametrize("with_folder", [False, True, "a link"])
 @pytest.mark.parametrize("kind", ["dataset", "initial", "method", "network", "policy_file", "prior", "space", "worker"])
-def test_what_to_do_about_a_file_that_is_gone_can_be_typed(tmp_path: Path, kind: str, *, with_folder: bool) -> None:
+def test_what_to_do_about_a_file_that_is_gone_can_be_typed(tmp_path: Path, kind: str, *, with_folder: bool | str) -> None:
     file = tmp_path / "its folder" / f"my {kind}.py"
     file.parent.mkdir()
     file.write_text(taken := "from bohb_nas.search_spaces.toy import space\n")
     said: dict[str, Any] = {"worker_options": {kind: str(file)}} if kind in ("network", "policy_file") else {kind: str(file)}
     study = planned(tmp_path / "a study", Request(**{"space": "toy", **said}))
     file.unlink()
-    if with_folder:
+    if with_folder == "a link":
+        file.symlink_to(tmp_path / "nowhere")
+    elif with_folder:
         file.parent.rmdir()
     with pytest.raises(StudyError) as refused:
         reopen(study, Request())

@@ -79,6 +79,30 @@ def test_who_finds_another_standing_by_has_loaded_nothing_of_what_leading_takes(
         assert not imported(tmp_path, "run", str(study.path), "--workers", "0", "--standby") & set(HEAVY)
 
 
+STANDING_BY = """
+import sys
+from pathlib import Path
+from bohb_nas.engine import election, opening, standby
+
+def turn(study, gone, *, ready):
+    before = "bohb_nas.engine.lead" in sys.modules
+    ready()
+    print(before, "bohb_nas.engine.lead" in sys.modules)
+
+election.stand_by, opening.existing = turn, lambda *_, **__: None
+standby.stand_by(Path(sys.argv[1]), {}, None, gone=bool)
+"""
+
+
+def test_who_stands_by_has_loaded_what_leading_takes(tmp_path: Path) -> None:
+    """While somebody leads: after an upgrade half of it would be of another version."""
+    study = StudyDir(tmp_path / "study")
+    study.make()
+    study.write_meta(META)
+    done = subprocess.run([sys.executable, "-c", STANDING_BY, str(study.path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"
+
+
 def test_the_package_itself_is_light() -> None:
     program = "import bohb_nas, sys; bohb_nas.Trial; print(*{m.partition('.')[0] for m in sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

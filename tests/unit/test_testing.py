@@ -285,11 +285,12 @@ def test_a_policy(tmp_path: Path, text: str, said: str | None) -> None:
     assert str(said) in str(finding.problem)
 
 
-@pytest.mark.parametrize("text", ["", "operators: rotate", '"rotate"', "3"])
-def test_what_is_neither_a_space_nor_a_policy_is_told_what_each_is(tmp_path: Path, text: str) -> None:
-    (tmp_path / "mine.json").write_text(text)
+@pytest.mark.parametrize("text", ["", "operators: rotate", '"rotate"', "3", "{}".encode("utf-16")])
+def test_what_is_neither_a_space_nor_a_policy_is_told_what_each_is(tmp_path: Path, text: str | bytes) -> None:
+    (tmp_path / "mine.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(
-        UsageError, match=r"mine\.json' holds neither an object nor a list.* space, an object .* policy, a list of operators"
+        UsageError,
+        match=r"mine\.json' does not begin as an object or a list of JSON in UTF-8.* space, an object .* policy, a list of operators",
     ):
         check_file(str(tmp_path / "mine.json"))
 
