@@ -31,26 +31,25 @@ def in_full(path: str | Path, start: str = "") -> str:
 
 def differing(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """The entries of a study's record that do not say what is asked; paths do where they lead to the same file."""
-    return [name for name, value in asked.items() if not _agree(name, kept.get(name), value, images=asked["worker"] in IMAGE_WORKERS)]
+    images = asked["worker"] in IMAGE_WORKERS
+    return [name for name in asked if not _agree(name, kept.get(name), asked[name], images=images)]
 
 
 def _agree(name: str, kept: Any, asked: Any, *, images: bool) -> bool:
+    if name == "worker_options" and images and kept.keys() == asked.keys():
+        return all(_same(kept[option], asked[option]) if option in _OF_IMAGES else kept[option] == asked[option] for option in kept)
+    return _same(kept, asked) if name in _PATHS else bool(kept == asked)
+
+
+def _same(kept: Any, asked: Any) -> bool:
     if kept == asked:
         return True
     match kept, asked:
         case str(), str():
-            return name in _PATHS and _same_file(kept.removeprefix(_IMAGES), asked.removeprefix(_IMAGES))
+            kinds = {text.startswith(_IMAGES) for text in (kept, asked)}
+            return len(kinds) == 1 and _same_file(kept.removeprefix(_IMAGES), asked.removeprefix(_IMAGES))
         case list(), list():
-            return (
-                name in _PATHS
-                and len(kept) == len(asked)
-                and all(_agree(name, *pair, images=images) for pair in zip(kept, asked, strict=True))
-            )
-        case dict(), dict() if images and name == "worker_options":
-            return kept.keys() == asked.keys() and all(
-                kept[option] == asked[option] or (option in _OF_IMAGES and _agree("worker", kept[option], asked[option], images=True))
-                for option in kept
-            )
+            return len(kept) == len(asked) and all(map(_same, kept, asked))
     return False
 
 
