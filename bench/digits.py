@@ -12,7 +12,7 @@ from figures import by_rung, machine, places, rank_agreement, search, state, tim
 from scipy import stats
 
 FOLDER = Path(__file__).parent / "results" / "digits"
-COMMON = ["--dataset", "digits", "--budget-min", "2s", "--budget-max", "18s"]
+COMMON = ["--dataset", "digits", "--budget-min", "2s", "--budget-max", "18s", "--max-flops", "5M"]
 
 
 def main() -> None:
