@@ -24,7 +24,6 @@ from ConfigSpace import ConfigurationSpace
 from bohb_nas.datasets import Dataset, prepare
 from bohb_nas.engine.drive import StopRule
 from bohb_nas.engine.keys import make_keys
-from bohb_nas.engine.paths import differing
 from bohb_nas.engine.plan import Request, plan
 from bohb_nas.engine.training_process import options_of
 from bohb_nas.entries import refuse_unknown
@@ -226,9 +225,9 @@ def reopen(study: StudyDir, request: Request) -> tuple[dict[str, Any], Configura
     wanted = plan(request, base=stored)
     meta = {**stored, **{name: wanted[name] for name in _TAKEN}}
     different = [
-        f"{name}: the study has {json.dumps(stored.get(name))}, asked is {json.dumps(wanted[name])}"
-        for name in differing(meta, wanted)
-        if name != "format"
+        f"{name}: the study has {json.dumps(stored.get(name))}, asked is {json.dumps(value)}"
+        for name, value in wanted.items()
+        if name != "format" and meta.get(name) != value
     ]
     if different:
         listed = "\n  ".join(different)

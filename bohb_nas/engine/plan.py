@@ -92,7 +92,7 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     eta = first(request.eta, earlier.get("eta"), 3.0)
     minimum = float(first(request.budget_min, earlier.get("min"), maximum / min(max(eta, 2), MOST_ETA) ** 3))
     budgets = Budgets(min=minimum, max=maximum, eta=eta, unit=unit)
-    method = _absolute(first(request.method, given.get("method"), preset.get("method"), "bohb"))
+    method = first(_said_or_kept(request.method, given.get("method"), _absolute), preset.get("method"), "bohb")
     stop = _stop(request, given, brackets=preset.get("brackets") if method == preset.get("method") else None)
     method_options = _method_options(request, given, method)
     if method in SEARCHES and request.promote == "continue":
@@ -102,8 +102,11 @@ def plan(request: Request, base: dict[str, Any] | None = None) -> dict[str, Any]
     return {
         "format": FORMAT,
         "preset": first(request.preset, given.get("preset")),
-        "space": _absolute(
-            first(request.space, given.get("space"), preset.get("space"), _DEFAULTS_OF_SEARCHES.get(method, {}).get("space"), "joint")
+        "space": first(
+            _said_or_kept(request.space, given.get("space"), _absolute),
+            preset.get("space"),
+            _DEFAULTS_OF_SEARCHES.get(method, {}).get("space"),
+            "joint",
         ),
         "method": method,
         "method_options": options_kept("--method-option", method_options),
@@ -128,14 +131,16 @@ def _knowledge(request: Request, given: dict[str, Any], method: str) -> dict[str
     bounds = [Constraint.parse(text) for text in request.constraints]
     if method not in SEARCHES:
         bounds += [Constraint(metric=name, relation="<=", bound=bound) for name, bound in _sizes(request)]
-    initial, prior = request.initial, request.prior
-    said = {
-        "initial": None if initial is None else initial if initial in shipped() else in_full(initial),
-        "prior": None if prior is None else in_full(prior),
-        "warm_start": [in_full(path) for path in request.warm_start] or None,
-        "constraints": sorted({str(bound) for bound in bounds}) or None,
+    kept, studies = given.get("warm_start") or [], request.warm_start
+    pairs = zip(studies, kept if len(kept) == len(studies) else [None] * len(studies), strict=True)
+    return {
+        "initial": _said_or_kept(
+            request.initial, given.get("initial"), lambda said, start: said if said in shipped() else in_full(said, start)
+        ),
+        "prior": _said_or_kept(request.prior, given.get("prior"), in_full),
+        "warm_start": [_said_or_kept(said, before, in_full) for said, before in pairs] or given.get("warm_start"),
+        "constraints": sorted({str(bound) for bound in bounds}) or given.get("constraints"),
     }
-    return {name: first(value, given.get(name)) for name, value in said.items()}
 
 
 def first(*candidates: Any) -> Any:
@@ -143,8 +148,8 @@ def first(*candidates: Any) -> Any:
     return next((c for c in candidates if c is not None), None)
 
 
-def _absolute(reference: str) -> str:
-    return in_full(reference) if is_file(reference) else reference
+def _absolute(reference: str, start: str = "") -> str:
+    return in_full(reference, start) if is_file(reference) else reference
 
 
 def _method_options(request: Request, given: dict[str, Any], method: str) -> dict[str, Any]:
@@ -190,8 +195,7 @@ def _worker(
         raise UsageError(f"--command and --worker {request.worker} contradict each other; give one of them")
     worker = first(
         "command" if request.command is not None else None,
-        request.worker,
-        given.get("worker"),
+        _said_or_kept(request.worker, given.get("worker"), _absolute),
         _DEFAULTS_OF_SEARCHES.get(method, {}).get("worker"),
         "image_classifier",
     )
@@ -207,8 +211,12 @@ def _worker(
             "dataset": _said_or_kept(request.dataset, options["dataset"], _dataset, given.get("cwd", "")),
             "data_dir": _said_or_kept(request.data_dir, options.get("data_dir"), in_full, given.get("cwd", "")),
         }
-        if isinstance(path := request.worker_options.get("policy_file"), str):
-            request = replace(request, worker_options={**request.worker_options, "policy_file": in_full(path)})
+        paths = {
+            name: _said_or_kept(path, options.get(name), full)
+            for name, full in {"policy_file": in_full, "network": _absolute}.items()
+            if isinstance(path := request.worker_options.get(name), str)
+        }
+        request = replace(request, worker_options={**request.worker_options, **paths})
     elif request.dataset is not None or request.data_dir is not None or request.skip_unreadable:
         known = " or ".join(sorted(IMAGE_WORKERS))
         raise UsageError(
@@ -232,17 +240,15 @@ def _worker(
         if request.worker_options.get("search", search) != search:
             raise UsageError("--worker-option search: what the worker is to search by is said with --method and --method-option")
         options["search"] = search
-    if worker in IMAGE_WORKERS and isinstance(options.get("network"), str):
-        options["network"] = _absolute(options["network"])
-    return {"worker": _absolute(worker), "worker_options": options_kept("--worker-option", options)}
+    return {"worker": worker, "worker_options": options_kept("--worker-option", options)}
 
 
 def _dataset(reference: str, start: str = "") -> str:
     kind, colon, path = reference.partition(":")
-    return f"{kind}:{in_full(path, start)}" if colon and kind == "image_folder" else _absolute(reference)
+    return f"{kind}:{in_full(path, start)}" if colon and kind == "image_folder" else _absolute(reference, start)
 
 
-def _said_or_kept(said: str | Path | None, kept: str | None, full: Callable[[str, str], str], start: str) -> str | None:
+def _said_or_kept(said: str | Path | None, kept: str | None, full: Callable[[str, str], str], start: str = "") -> str | None:
     """A path in full, or as the study has it where it is the same: earlier versions took some as they were typed, in `start`."""
     return kept if said is None or (kept is not None and full(kept, start) == full(str(said), "")) else full(str(said), "")
 
