@@ -5,7 +5,8 @@ each record is told in terms of the others, and the protocols in terms of all.
 """
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
@@ -287,6 +288,14 @@ def shares_weights(trial: Trial, result: Result) -> bool:
 def comparable_loss(trial: Trial, result: Result) -> float | None:
     """The loss, if it may be held against those of other networks at the budget: none of shared weights, none that breaks a constraint."""
     return None if shares_weights(trial, result) or result.violates else result.loss
+
+
+def median_loss(losses: Sequence[float]) -> float | None:
+    """The median, without a sum of two, which could be beyond every float; None of none."""
+    if not losses:
+        return None
+    low, high = statistics.median_low(losses), statistics.median_high(losses)
+    return low if low == high else low / 2 + high / 2
 
 
 def stands_in(trial: Trial, result: Result) -> bool:

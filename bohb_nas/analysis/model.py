@@ -1,17 +1,16 @@
 """Whether the model's picks are better than random ones: Mann-Whitney at each budget, among configurations that entered there."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 
 from bohb_nas.analysis.findings import Compared, ModelTest
 from bohb_nas.analysis.observations import Observations
 from bohb_nas.analysis.ranks import Z
-from bohb_nas.records import Origin
+from bohb_nas.records import Origin, median_loss
 
 FEWEST = 4
 """Picks of either kind, below which nothing is tested."""
@@ -34,8 +33,8 @@ def _test(observations: Observations) -> ModelTest:
         budget=observations.budget,
         n_model=len(model),
         n_random=len(random),
-        median_model=median(model),
-        median_random=median(random),
+        median_model=median_loss(model.tolist()),
+        median_random=median_loss(random.tolist()),
         better=better,
         interval=list(interval(better, len(model), len(random))) if better is not None else None,
         p_value=p_value,
@@ -63,15 +62,6 @@ def interval(theta: float, m: int, n: int) -> tuple[float, float]:
     low = 0.0 if theta == 0 else float(optimize.brentq(beyond, 0.0, min(theta, 1 - _EDGE)))
     high = 1.0 if theta == 1 else float(optimize.brentq(beyond, max(theta, _EDGE), 1.0))
     return low, high
-
-
-def median(losses: NDArray[np.float64]) -> float | None:
-    """Of (n,), without a sum that could overflow; None of none."""
-    if losses.size == 0:
-        return None
-    ordered = np.sort(losses)
-    low, high = float(ordered[(losses.size - 1) // 2]), float(ordered[losses.size // 2])
-    return math.fsum((low / 2, high / 2))
 
 
 def adjust(rows: Sequence[ModelTest] | Sequence[Compared]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from bohb_nas.errors import KnowledgeError
 from bohb_nas.files import finite
 from bohb_nas.knowledge import Constraint, Knowledge, untold_text
-from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status, comparable_loss
+from bohb_nas.records import ASIDE, Budgets, Evaluation, Origin, Status, comparable_loss, median_loss
 from bohb_nas.report import presence
 from bohb_nas.report.failures import failures
 from bohb_nas.report.pace import throughput
@@ -266,11 +266,5 @@ def rung(evaluations: list[Evaluation], budget: float) -> dict[str, Any]:
         "evaluations": len(here),
         "failed": sum(e.result.status is not Status.OK for e in here),
         "best_loss": min(losses, default=None),
-        "median_loss": _median(losses) if losses else None,
+        "median_loss": median_loss(losses),
     }
-
-
-def _median(losses: list[float]) -> float:
-    """Of at least one; the sum of two may be beyond every float."""
-    low, high = statistics.median_low(losses), statistics.median_high(losses)
-    return low if low == high else low / 2 + high / 2
