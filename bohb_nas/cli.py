@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -61,6 +61,8 @@ def _in_one_line() -> Iterator[None]:
         _fail(e)
     except OSError as e:
         if e.errno in _REFUSALS and e.filename is None:
+            with suppress(OSError, ValueError):  # what is left of it would be tried, and refused, again as Python ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _fail(StorageError(f"cannot write the output: {e.strerror}; free space, then run the same command again"))
         if e.errno == errno.ENOENT and e.filename is None and _nowhere():
             _fail(UsageError(_GONE))

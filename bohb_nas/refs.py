@@ -102,7 +102,8 @@ def _import_file(kind: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        # not by its loader: bytecode kept beside it would be that of another version of the same second and length
+        exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as e:  # whatever a user's file does while it is imported is that file's error
         del sys.modules[spec.name]
         raise _fails(f"{kind} file {str(path)!r}", e) from e

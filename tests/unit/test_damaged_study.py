@@ -140,7 +140,8 @@ def test_a_place_without_rights_is_said(study: StudyDir, forbidden: list[str], a
 def test_a_full_disk_under_the_output_is_said(study: StudyDir, arguments: list[str]) -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "bohb_nas", *arguments]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=study.path.parent)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=study.path.parent, env=environment)
     assert (done.returncode, done.stderr) == (
         1,
         "bohb-nas: cannot write the output: No space left on device; free space, then run the same command again\n",

@@ -27,6 +27,20 @@ def test_a_users_file_is_executed_once_until_it_changes(tmp_path: Path) -> None:
     assert load_module("method", str(path)).changed
 
 
+def test_a_file_of_the_same_second_and_length_is_another_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytecode would be that of the first, by what it keeps of its file."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (file := tmp_path / "mine.py").write_text("value = 1\n")
+    os.utime(file, ns=(0, 5 * 10**9))
+    assert load_module("worker", str(file)).value == 1
+    file.write_text("value = 2\n")
+    os.utime(file, ns=(0, 5 * 10**9 + 1))
+    assert load_module("worker", str(file)).value == 2
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_a_file_finds_its_neighbours_before_those_of_the_current_directory_and_hides_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
